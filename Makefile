@@ -1,0 +1,48 @@
+# `make run` and `make test` work on a fresh machine: they need Python 3.11+, make and git, and install the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# uv does everything else. Where it is not installed, a private copy goes to .tools/.
+UV := $(shell command -v uv || echo .tools/bin/uv)
+RUN := $(UV) run --locked
+
+.tools/bin/uv:
+	python3 -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: run
+run: $(UV) ## Serve everything on http://localhost:8000, without Docker (PORT=8001 DATA_DIR=/elsewhere move it)
+	@$(RUN) python -m local_runtime
+
+.PHONY: test
+test: $(UV) ## Run every test that needs no extra software
+	@$(RUN) pytest
+
+.PHONY: sam
+sam: $(UV) ## Build, then serve everything with the real `sam local start-api` on http://localhost:3000 (needs Docker)
+	@$(RUN) --group sam python -m tools.sam_local
+
+.PHONY: lint
+lint: $(UV) ## Check style, types, import directions and the template
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+	$(RUN) lint-imports
+	$(RUN) --group sam sam validate --lint
+
+.PHONY: format
+format: $(UV) ## Rewrite the code in the project's style
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+.PHONY: requirements
+requirements: $(UV) ## Write the layer's requirements.txt from uv.lock
+	$(UV) export --quiet --locked --package auth-common --no-dev --no-emit-project --output-file layers/common/requirements.txt
+
+.PHONY: clean
+clean: ## Remove what was built; data and keys in .local stay
+	rm -rf .aws-sam .coverage .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,17 @@
+"""GET /health: whether this service can do its work."""
+
+from auth_common.services.health import check_health
+from auth_common.web.application import create_app, create_handler
+from auth_common.web.schemas import HealthResponse
+
+app = create_app()
+
+
+@app.get("/health")
+async def health() -> HealthResponse:
+    """Answer 200 when the database answers and has this version's schema, else 503. No details: anyone may ask."""
+    check_health()
+    return HealthResponse()
+
+
+handler = create_handler(app)

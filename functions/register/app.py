@@ -1,0 +1,30 @@
+"""POST /users: a person registers themselves.
+
+Anyone may call it. The body is checked by ``RegistrationRequest``, the password by NIST's rules; then the account is
+stored, and a second account for one e-mail address is refused by the database itself.
+"""
+
+from fastapi import Response
+
+from auth_common.services.registration import register_user
+from auth_common.web.application import create_app, create_handler
+from auth_common.web.schemas import RegistrationRequest, UserResponse
+
+app = create_app()
+
+
+@app.post("/users", status_code=201)
+async def register(body: RegistrationRequest, response: Response) -> UserResponse:
+    """Create an account and answer 201 with the user and its ``Location``; 409 where the address is taken."""
+    user = register_user(
+        name=body.name,
+        email=body.email,
+        date_of_birth=body.date_of_birth,
+        job_title=body.job_title,
+        password=body.password,
+    )
+    response.headers["Location"] = f"/users/{user.id}"
+    return UserResponse.model_validate(user)
+
+
+handler = create_handler(app)

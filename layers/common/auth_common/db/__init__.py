@@ -1,0 +1,1 @@
+"""The database: engine and ``transaction()``, tables, one store a table family, migrations."""

@@ -1,0 +1,127 @@
+"""The engine and ``transaction()``: the only way that a service reaches the database.
+
+Every transaction may fail for reasons that a second try mends: Aurora DSQL reports each conflict as SQLSTATE 40001 at
+commit, PostgreSQL does so under REPEATABLE READ, SQLite has one writer at a time. So a transaction is a function that
+can be run again, not a ``with`` block.
+"""
+
+import os
+import random
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from auth_common.db.migrations import migrate_local_database
+from auth_common.errors import DatabaseUnavailable
+from auth_common.settings import settings
+
+_T = TypeVar("_T")
+
+#: Tries in all. With the pauses below, a request that keeps losing gives up after about a second.
+_ATTEMPTS: Final = 6
+_FIRST_PAUSE: Final = 0.02
+#: serialization_failure and deadlock_detected: PostgreSQL's "run it again" (DSQL knows only the first).
+_RETRY_SQLSTATES: Final = frozenset({"40001", "40P01"})
+#: Seconds that SQLite waits for the writer before us.
+_SQLITE_BUSY_TIMEOUT: Final = 5.0
+
+
+def transaction(body: Callable[[Connection], _T]) -> _T:
+    """Run ``body`` in one transaction, commit, and return what it returned.
+
+    ``body`` runs again when the database reports a conflict, so it must change nothing but the database. An exception
+    of its own rolls back and passes through.
+
+    Raises:
+        DatabaseUnavailable: the database is away, locked or full, or every try met a conflict.
+        sqlalchemy.exc.IntegrityError: a constraint refused the change; ``body``'s store knows which one is expected.
+
+    """
+    return _run(body, _engine())
+
+
+def read(body: Callable[[Connection], _T]) -> _T:
+    """Run ``body``, which reads with a single statement: no BEGIN and no COMMIT, hence one round trip.
+
+    Raises:
+        DatabaseUnavailable: as for ``transaction``.
+
+    """
+    return _run(body, _reading_engine())
+
+
+def _run(body: Callable[[Connection], _T], engine: Engine) -> _T:
+    for attempt in range(_ATTEMPTS):
+        # Full jitter (nobody waits before the first try): those who collided must not collide again.
+        time.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt) if attempt else 0)  # noqa: S311 - not a secret
+        committing = False
+        try:
+            with engine.begin() as connection:
+                result = body(connection)
+                committing = True
+            return result  # noqa: TRY300 - the commit happens as the block above ends
+        except IntegrityError:
+            raise
+        except DBAPIError as error:
+            lost_before_commit = error.connection_invalidated and not committing
+            if _sqlstate(error) not in _RETRY_SQLSTATES and not lost_before_commit:
+                raise DatabaseUnavailable from error
+    raise DatabaseUnavailable
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
+
+
+@lru_cache(maxsize=1)
+def _engine() -> Engine:
+    """Make the engine at the first use of the environment, and in the ``local`` stage the schema with it."""
+    engine = make_engine(settings().effective_database_url)
+    if settings().stage == "local":
+        migrate_local_database(engine, lock_file=settings().storage() / "migrate.lock")
+    return engine
+
+
+@lru_cache(maxsize=1)
+def _reading_engine() -> Engine:
+    return _engine().execution_options(isolation_level="AUTOCOMMIT")
+
+
+def make_engine(url: str) -> Engine:
+    """Return an engine for ``url`` (SQLite or PostgreSQL).
+
+    A Lambda environment serves one event at a time and needs one connection; the pool may grow for the threads of a
+    test. ``hide_parameters`` keeps password hashes and personal data out of error messages and so out of logs.
+    """
+    options: dict[str, Any] = {"hide_parameters": True, "pool_size": 1, "max_overflow": 63, "pool_timeout": 5}
+    if not url.startswith("sqlite"):
+        return create_engine(url, **options, connect_args={"connect_timeout": 5})
+    engine = create_engine(url, **options, connect_args={"timeout": _SQLITE_BUSY_TIMEOUT})
+    if engine.url.database:
+        _make_private(Path(engine.url.database))
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _make_private(file: Path) -> None:
+    """Create the database file with mode 0600: SQLite would follow the umask and let every local user read it."""
+    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver starts no transactions: the listener below does
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # Taking the write lock at the start, and not at the first write, makes a busy database a wait instead of an
+    # error: a transaction that has read cannot be given the lock later (SQLITE_BUSY_SNAPSHOT).
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

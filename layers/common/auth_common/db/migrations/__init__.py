@@ -1,0 +1,43 @@
+"""Schema changes, by Alembic, under the rules of Aurora DSQL: one DDL statement a transaction, none with DML.
+
+So each statement commits by itself and says ``IF NOT EXISTS``: a migration that was cut off is simply run again.
+"""
+
+import fcntl
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+#: The newest revision in ``versions/``. Written here too, so that a cold start need not load Alembic to compare it
+#: (a test holds the two equal).
+HEAD: Final = "0001"
+
+
+def current_revision(connection: Connection) -> str | None:
+    """Return the revision that the database is at; ``None`` for a database without our schema."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def migrate_local_database(engine: Engine, *, lock_file: Path) -> None:
+    """Bring a database of the ``local`` stage to ``HEAD``, once, however many functions start together.
+
+    Deployed stages never do this: there only the deployment may change the schema.
+    """
+    with lock_file.open("w") as lock, engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
+        if current_revision(connection) != HEAD:
+            upgrade(connection)
+
+
+def upgrade(connection: Connection) -> None:
+    """Run what is missing up to ``HEAD`` on ``connection``, which must be in AUTOCOMMIT mode."""
+    from alembic import command  # noqa: PLC0415 - 300 ms of import that a cold start with a current schema saves
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,13 @@
+"""Alembic's entry point: migrate over the connection that ``upgrade()`` hands over."""
+
+from alembic import context
+
+from auth_common.db.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    # The connection is in AUTOCOMMIT mode: no transaction holds two DDL statements (DSQL would refuse it).
+    transactional_ddl=False,
+)
+context.run_migrations()

@@ -1,0 +1,101 @@
+"""The tables, for SQLite, PostgreSQL and Aurora DSQL alike: UUID keys made in Python, no sequences, times in UTC."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    Uuid,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time. Goes in and comes out with ``tzinfo=UTC`` on every database; SQLite by itself forgets zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a time without a zone: it could mean anything."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            message = "a time needs a zone"
+            raise ValueError(message)
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the interface's
+        """Return the time in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    #: Normalised (services.email_address): one mailbox, one row, also when two registrations race.
+    Column("email", String(320), nullable=False, unique=True),
+    Column("name", String(200), nullable=False),
+    Column("date_of_birth", Date, nullable=False),
+    Column("job_title", String(200), nullable=False),
+    Column("password_hash", String(60), nullable=False),
+    #: ``user``, ``security`` or ``admin``.
+    Column("role", String(20), nullable=False),
+    #: ``active`` or ``disabled``.
+    Column("status", String(20), nullable=False),
+    #: Raised when all of the user's tokens must end: password change, role change.
+    Column("token_version", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+#: One row a login; the ``sid`` of its tokens.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("users.id"), nullable=False),
+    #: How the person logged in (RFC 8176), space-separated, and when.
+    Column("amr", String(100), nullable=False),
+    Column("auth_time", UtcDateTime, nullable=False),
+    Column("source_ip", String(45), nullable=False),
+    Column("user_agent", String(256), nullable=False),
+    Column("last_used_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+)
+Index("ix_sessions_user_id", sessions.c.user_id)
+
+#: The refresh tokens of a session, one family; only their hashes.
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("token_hash", LargeBinary(32), primary_key=True),
+    Column("session_id", Uuid, ForeignKey("sessions.id"), nullable=False),
+    #: 0 for the one that the login issued. A counter, because clocks of two environments cannot order two rotations.
+    Column("generation", Integer, nullable=False),
+    Column("issued_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+Index("ix_refresh_tokens_session_id", refresh_tokens.c.session_id)

@@ -1,0 +1,119 @@
+"""The domain's errors: what went wrong, in words that may leave the service.
+
+Services raise these; ``web.problems`` turns them into RFC 9457 problem documents. ``status`` and ``headers`` are here
+so that an error and its HTTP face are read in one place; nothing but ``web`` looks at them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One fault of one input field. ``message`` never repeats what was sent (it can be a password)."""
+
+    field: str
+    message: str
+
+
+class ServiceError(Exception):
+    """Base of all errors with a public face."""
+
+    status: ClassVar[int] = 500
+    #: Stable, snake_case; clients compare this and not the text.
+    code: ClassVar[str] = "internal_error"
+    detail: str = "Something went wrong on our side. The request id finds it in our logs."
+    headers: ClassVar[Mapping[str, str]] = {}
+    errors: Sequence[FieldError] = ()
+
+
+class ValidationFailed(ServiceError):
+    """The body or a parameter breaks a rule; ``errors`` says which."""
+
+    status = 422
+    code = "validation_failed"
+    detail = "The request has fields that are missing, unknown or not valid."
+
+    def __init__(self, *errors: FieldError) -> None:
+        """Take one ``FieldError`` a fault."""
+        super().__init__(self.detail)
+        self.errors = errors
+
+
+class UnsupportedMediaType(ServiceError):
+    """The body is not declared as JSON (RFC 9110 section 15.5.16)."""
+
+    status = 415
+    code = "unsupported_media_type"
+    detail = "Send the body as JSON, with the header Content-Type: application/json."
+
+
+class EmailTaken(ServiceError):
+    """The e-mail address has an account already."""
+
+    status = 409
+    code = "email_taken"
+    detail = "An account with this e-mail address exists already."
+
+
+class InvalidCredentials(ServiceError):
+    """Unknown e-mail, wrong password or disabled account: one answer for all, so that none can be told apart."""
+
+    status = 401
+    code = "invalid_credentials"
+    detail = "The e-mail address or the password is wrong."
+    # RFC 9110 section 11.6.1 wants a challenge with every 401. The scheme is the one that the login leads to.
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class InvalidToken(ServiceError):
+    """The access token is not one of ours, has expired, or its session has ended (RFC 6750 section 3.1)."""
+
+    status = 401
+    code = "invalid_token"
+    detail = "The access token is missing, not valid, or its session has ended."
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+
+class Forbidden(ServiceError):
+    """The caller is known and may not do this."""
+
+    status = 403
+    code = "forbidden"
+    detail = "You may not do this."
+
+
+class NotFound(ServiceError):
+    """What was asked for does not exist, and the caller may know that."""
+
+    status = 404
+    code = "not_found"
+    detail = "There is nothing here."
+
+
+class ServiceUnavailable(ServiceError):
+    """Something that this request needs does not answer; the same request can work later."""
+
+    status = 503
+    code = "service_unavailable"
+    detail = "The service is not available at the moment. Try again in a few seconds."
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "5"}
+
+
+class DatabaseUnavailable(ServiceUnavailable):
+    """The database is away, locked, full, or every retry of a conflict has failed."""
+
+
+class Misconfigured(ServiceUnavailable):
+    """A setting is wrong. The reason goes to the log, not to the client."""
+
+
+class StorageNotMounted(Misconfigured):
+    """The ``local`` stage has no shared folder: a plain ``sam local start-api``. Here the client is the developer."""
+
+    code = "storage_not_mounted"
+    detail = (
+        "The functions share no storage: under a plain 'sam local start-api' each container would keep a database of "
+        "its own. Run 'make sam' (SAM with a shared volume) or 'make run' (no Docker)."
+    )

@@ -1,0 +1,1 @@
+"""What the Security team sees: structured logs, metrics and security events."""

@@ -1,0 +1,72 @@
+"""Structured logs: one JSON object a line (Powertools Logger), free of secrets and safe to show in a terminal.
+
+Redaction is the last step before the line is written, so it holds for every record, ours or a library's that propagates
+here (ASVS 5.0 16.2.5: no credentials or tokens in logs; 16.4.1: encode against log injection).
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+
+REDACTED: Final = "[REDACTED]"
+
+#: Field names whose values never reach a log, whatever they hold.
+_SECRET_FIELDS: Final = frozenset(
+    {
+        "password", "password_hash", "pepper", "token", "access_token", "refresh_token", "mfa_token", "token_hash",
+        "authorization", "authorizationtoken", "cookie", "set-cookie", "secret", "private_key", "challenge",
+        "database_url",
+    }
+)  # fmt: skip
+
+#: What a secret of ours looks like inside a longer text: a JWT (or the start of one), a bcrypt hash, a refresh token,
+#: a private key, the password in a database URL.
+_SECRET_SHAPES: Final = re.compile(
+    r"eyJ[\w-]{8,}(?:\.[\w-]*){0,2}"
+    r"|\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}"
+    r"|\brt_[\w-]{20,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    r"|(?<=://)[^\s/:@]+:[^\s/@]+(?=@)",
+    re.DOTALL,
+)
+
+
+def redact(value: Any) -> Any:
+    """Return ``value`` with secrets replaced: by field name in mappings, by shape in texts, at any depth."""
+    if isinstance(value, str):
+        return _SECRET_SHAPES.sub(REDACTED, value)
+    if isinstance(value, Mapping):
+        return {
+            redact(str(key)): REDACTED if str(key).lower() in _SECRET_FIELDS else redact(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redact(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact(str(value))
+
+
+def to_json_line(record: Mapping[str, Any]) -> str:
+    """Serialise a log record: redacted, one line, printable ASCII only.
+
+    ``ensure_ascii`` escapes newlines and every control or bidirectional character but DEL, so that an attacker's name
+    or User-Agent can neither forge a second log line nor rearrange this one in a terminal (CWE-117).
+    """
+    return json.dumps(redact(record), ensure_ascii=True, separators=(",", ":")).replace("\x7f", "\\u007f")
+
+
+class RedactingFormatter(LambdaPowertoolsFormatter):
+    """The Powertools formatter, with ``to_json_line`` as its serialiser."""
+
+    def __init__(self, **options: Any) -> None:
+        """Take Powertools' own options; only the serialiser is fixed."""
+        super().__init__(**{**options, "json_serializer": to_json_line, "utc": True})
+
+
+#: The one logger. Service name and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL (template.yaml).
+logger: Final = Logger(logger_formatter=RedactingFormatter())

@@ -1,0 +1,53 @@
+"""Login with a password: the first factor."""
+
+from auth_common.db.engine import read, transaction
+from auth_common.db.users import User, select_user_for_login, update_password_hash
+from auth_common.errors import DatabaseUnavailable, InvalidCredentials
+from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.security.passwords import hash_password, needs_rehash, verify_password
+from auth_common.services.sessions import TokenPair, open_session
+
+
+def log_in(*, email: str, password: str) -> TokenPair:
+    """Check a password and open a session.
+
+    Unknown address, wrong password and disabled account do the same work and get the same answer; only the security
+    event tells them apart (ASVS 5.0 6.3.8).
+
+    Args:
+        email: normalised (``normalise_email``).
+        password: as typed.
+
+    Raises:
+        InvalidCredentials: for each of the three.
+
+    """
+    found = read(lambda connection: select_user_for_login(connection, email=email))
+    user, stored_hash = found or (None, None)
+    # Always one hash, before anything is decided.
+    matches = verify_password(password, stored_hash)
+    if user is None or stored_hash is None:
+        raise _refused(None, "unknown_user")
+    if not matches:
+        raise _refused(user, "wrong_password")
+    if user.status != "active":
+        raise _refused(user, "user_not_active")
+    if needs_rehash(stored_hash):
+        _upgrade_hash(user, password, stored_hash)
+    pair = open_session(user, amr=("pwd",))
+    security_event(SecurityEvent.AUTHN_LOGIN_SUCCESS, user_id=user.id, amr=["pwd"])
+    return pair
+
+
+def _refused(user: User | None, reason: str) -> InvalidCredentials:
+    security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user.id if user else None, reason=reason)
+    return InvalidCredentials()
+
+
+def _upgrade_hash(user: User, password: str, stored_hash: str) -> None:
+    """Store the password at today's cost: only at a login is it known. A failure must not fail the login."""
+    new_hash = hash_password(password)
+    try:
+        transaction(lambda c: update_password_hash(c, user_id=user.id, expected=stored_hash, new=new_hash))
+    except DatabaseUnavailable:
+        security_event(SecurityEvent.PASSWORD_REHASH_FAIL, user_id=user.id)

@@ -1,0 +1,50 @@
+"""Profiles: who may see whose data."""
+
+from uuid import UUID
+
+from auth_common.db.engine import read
+from auth_common.db.sessions import select_standing_and_user
+from auth_common.db.users import User
+from auth_common.errors import Forbidden, NotFound
+from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.services.principal import Principal
+from auth_common.services.sessions import require_standing
+
+
+def get_profile(principal: Principal, user_id: str) -> User:
+    """Return the user ``user_id``, who must be the caller unless the caller is an admin (OWASP API1:2023, BOLA).
+
+    Args:
+        principal: the caller.
+        user_id: as it stood in the path; anything.
+
+    Raises:
+        InvalidToken: the caller's session has ended.
+        Forbidden: somebody else's id, or one that does not exist: a caller cannot find out which.
+        NotFound: an admin asked for an id that does not exist.
+
+    """
+    target_id = _parse_id(user_id)
+    standing, user = read(
+        lambda connection: select_standing_and_user(
+            connection, session_id=principal.session_id, user_id=principal.user_id, target_id=target_id
+        )
+    )
+    standing = require_standing(principal, standing)
+    if target_id != principal.user_id and standing.role != "admin":
+        security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="not_self", target=user_id[:64])
+        raise Forbidden
+    if user is None:
+        raise NotFound
+    if user.id != principal.user_id:
+        security_event(SecurityEvent.SENSITIVE_READ, user_id=principal.user_id, target=str(user.id))
+    return user
+
+
+def _parse_id(text: str) -> UUID | None:
+    """Return the canonical UUID in ``text``; ``None`` for any other spelling, which names nobody."""
+    try:
+        parsed = UUID(text)
+    except ValueError:
+        return None
+    return parsed if str(parsed) == text else None

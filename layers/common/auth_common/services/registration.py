@@ -1,0 +1,56 @@
+"""Registration: a person makes their own account."""
+
+from datetime import UTC, date, datetime
+from typing import Final
+from uuid import uuid4
+
+from auth_common.db.engine import transaction
+from auth_common.db.users import User, insert_user
+from auth_common.errors import EmailTaken, FieldError, ValidationFailed
+from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.security.password_policy import password_faults
+from auth_common.security.passwords import hash_password
+
+#: Nobody chooses their own role or status: these are constants, and the schema refuses fields of such names.
+_NEW_ROLE: Final = "user"
+_NEW_STATUS: Final = "active"
+
+
+def register_user(*, name: str, email: str, date_of_birth: date, job_title: str, password: str) -> User:
+    """Create an account and return it.
+
+    Args:
+        name: as the person writes it, 1 to 100 characters.
+        email: normalised (``normalise_email``).
+        date_of_birth: in the past.
+        job_title: 1 to 100 characters.
+        password: as typed.
+
+    Raises:
+        ValidationFailed: the password is too weak (NIST SP 800-63B-4).
+        EmailTaken: the address has an account. The password has been hashed all the same, so that the time of the
+            answer says nothing.
+
+    """
+    faults = list(password_faults(password, personal=(name, email, job_title)))
+    if faults:
+        raise ValidationFailed(*(FieldError("password", fault) for fault in faults))
+    password_hash = hash_password(password)
+    user = User(
+        id=uuid4(),
+        email=email,
+        name=name,
+        date_of_birth=date_of_birth,
+        job_title=job_title,
+        role=_NEW_ROLE,
+        status=_NEW_STATUS,
+        token_version=0,
+        created_at=datetime.now(UTC),
+    )
+    try:
+        transaction(lambda connection: insert_user(connection, user, password_hash=password_hash))
+    except EmailTaken:
+        security_event(SecurityEvent.USER_CREATION_FAIL, reason="email_taken")
+        raise
+    security_event(SecurityEvent.USER_CREATED, user_id=user.id)
+    return user

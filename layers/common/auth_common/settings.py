@@ -1,0 +1,97 @@
+"""Settings: the only module that reads the environment.
+
+A wrong setting stops a function at its first request with a message that says which one and why (ASVS 5.0 V13.1,
+V13.4), instead of running on with an insecure default.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from auth_common.errors import Misconfigured, StorageNotMounted
+
+#: OWASP asks for a bcrypt work factor of 10 at the least; a deployed stage refuses less.
+LOWEST_DEPLOYED_BCRYPT_COST = 10
+
+
+class Settings(BaseSettings):
+    """Every setting with its unit, bounds and default. Environment variables carry the same names in upper case."""
+
+    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, env_ignore_empty=True)
+
+    #: ``local`` is the only stage that may run on SQLite and on keys in files.
+    stage: Literal["local", "dev", "prod"] = "local"
+    #: Where the ``local`` stage keeps its database, signing key and pepper.
+    data_dir: Path = Path(".local")
+    #: A SQLAlchemy URL; without it the ``local`` stage uses SQLite in ``data_dir``. Secret: it can hold a password.
+    database_url: SecretStr | None = None
+
+    token_issuer: str = "secure-backend"
+    token_audience: str = "secure-backend-users"
+    #: Seconds. Short, because a verifier elsewhere learns of a logout only when the token expires.
+    access_token_lifetime: Annotated[int, Field(ge=60, le=3600)] = 15 * 60
+    #: Seconds of clock difference that a verifier forgives (RFC 7519 section 4.1.4).
+    clock_leeway: Annotated[int, Field(ge=0, le=120)] = 30
+    #: Personal data stays out of tokens unless a deployment asks for it: a JWT is signed, not encrypted.
+    token_profile_claims: bool = False
+    #: Seconds without use after which a refresh token expires, and the age at which its session ends whatever happens.
+    refresh_idle_lifetime: Annotated[int, Field(ge=60)] = 7 * 24 * 3600
+    refresh_absolute_lifetime: Annotated[int, Field(ge=60)] = 30 * 24 * 3600
+
+    #: log2 of bcrypt's rounds. 12 is about 280 ms on a slow core.
+    bcrypt_cost: Annotated[int, Field(ge=4, le=15)] = 12
+
+    @model_validator(mode="after")
+    def _refuse_local_shortcuts_when_deployed(self) -> Self:
+        if self.stage == "local":
+            return self
+        if self.database_url is None or self.database_url.get_secret_value().startswith("sqlite"):
+            # A Lambda's /tmp is private to one environment and is thrown away with it.
+            message = "a deployed stage needs DATABASE_URL, and SQLite loses data there"
+            raise ValueError(message)
+        if self.bcrypt_cost < LOWEST_DEPLOYED_BCRYPT_COST:
+            message = f"BCRYPT_COST must be at least {LOWEST_DEPLOYED_BCRYPT_COST} in a deployed stage"
+            raise ValueError(message)
+        return self
+
+    @property
+    def effective_database_url(self) -> str:
+        """``database_url``, or SQLite in ``data_dir``."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite+pysqlite:///{self.data_dir / 'secure-backend.sqlite3'}"
+
+    def storage(self) -> Path:
+        """Return ``data_dir``, which must exist: a function never makes it.
+
+        Each container of a plain ``sam local start-api`` would otherwise keep a database and a signing key of its own,
+        and a user registered through one would be unknown to the next.
+
+        Raises:
+            StorageNotMounted: the folder is not there.
+
+        """
+        if not self.data_dir.is_dir():
+            raise StorageNotMounted
+        return self.data_dir
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """Return this environment's settings, read once.
+
+    Raises:
+        Misconfigured: a setting is missing or out of bounds; the text names it and never shows its value.
+
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']).upper() or 'settings'}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False)
+        )
+        raise Misconfigured(faults) from None

@@ -1,0 +1,85 @@
+"""The FastAPI application of one function, and the Lambda handler around it."""
+
+import asyncio
+from typing import Any, Final
+
+from fastapi import FastAPI
+from mangum import Mangum
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from auth_common.monitoring import request_context
+from auth_common.monitoring.invocation import LambdaHandler, observed
+from auth_common.web.json_body import StrictJSONRoute
+from auth_common.web.problems import EXCEPTION_HANDLERS
+
+#: On every answer (ASVS 5.0 V3.4, V14.2). ``Cache-Control`` is a default: a cacheable endpoint sets its own.
+SECURITY_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
+    "Cache-Control": "no-store",
+}
+#: What Mangum hands to the gateway as text; everything else it encodes as base64.
+_TEXT_TYPES: Final = ["application/json", "application/problem+json", "application/jwk-set+json", "text/"]
+
+
+def create_app() -> FastAPI:
+    """Return an application without endpoints: strict JSON bodies, problem responses, no public documentation.
+
+    No redirects for a slash at the end either: the gateway knows its routes.
+    """
+    app = FastAPI(
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers=EXCEPTION_HANDLERS,
+    )
+    app.router.route_class = StrictJSONRoute
+    return app
+
+
+def create_handler(app: FastAPI) -> LambdaHandler:
+    """Return the Lambda handler of ``app``: API Gateway proxy event in, proxy response out."""
+    adapter = Mangum(_SecurityHeaders(app), lifespan="off", text_mime_types=_TEXT_TYPES)
+
+    def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        _ensure_event_loop()
+        return adapter(event, context)
+
+    return observed(handle)
+
+
+def _ensure_event_loop() -> None:
+    """Give this thread an event loop: Mangum asks for the current one, and only some threads have one."""
+    try:
+        asyncio.get_event_loop()
+    except RuntimeError:
+        asyncio.set_event_loop(asyncio.new_event_loop())
+
+
+class _SecurityHeaders:
+    """ASGI middleware: the security headers and the request id on every answer, errors included."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answered = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal answered
+            if message["type"] == "http.response.start":
+                answered = True
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                headers["X-Request-Id"] = request_context.get().request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception:
+            # Starlette raises what its handler for Exception has already logged and answered.
+            if not answered:
+                raise

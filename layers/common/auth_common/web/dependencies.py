@@ -1,0 +1,36 @@
+"""What endpoints ask for by a type annotation."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Path, Request
+
+from auth_common.errors import InvalidToken
+from auth_common.services.principal import Principal
+
+
+def _principal(request: Request) -> Principal:
+    """Return the caller that the authorizer vouched for.
+
+    The context reaches us through API Gateway, which lets no client write it. Where it is missing or odd (a route
+    deployed without its authorizer), nobody has vouched for anybody: the request is refused.
+
+    Raises:
+        InvalidToken: no authorizer has let this request pass.
+
+    """
+    event: dict[str, Any] = request.scope.get("aws.event", {})
+    context = (event.get("requestContext") or {}).get("authorizer") or {}
+    try:
+        return Principal(
+            user_id=UUID(context["user_id"]),
+            session_id=UUID(context["session_id"]),
+            token_version=int(context["token_version"]),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise InvalidToken from error
+
+
+#: The ``{id}`` of a path, as it came: whether it names somebody is the service's question.
+UserId = Annotated[str, Path(alias="id")]
+Caller = Annotated[Principal, Depends(_principal)]

@@ -1,0 +1,125 @@
+"""Errors as RFC 9457 problem documents: one shape for every failure, nothing internal, no input repeated."""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from auth_common.errors import FieldError, Misconfigured, NotFound, ServiceError, ValidationFailed
+from auth_common.monitoring import request_context
+from auth_common.monitoring.logger import logger
+from auth_common.monitoring.security_events import SecurityEvent, security_event
+
+PROBLEM_JSON: Final = "application/problem+json"
+
+#: More faults than this in one body are noise, or somebody probing.
+_MOST_ERRORS: Final = 20
+_LONGEST_FIELD_NAME: Final = 64
+
+
+class ProblemResponse(JSONResponse):
+    """A problem document. ``type`` is "about:blank": ``title`` is the status's name and ``code`` says the rest."""
+
+    media_type = PROBLEM_JSON
+
+    def __init__(
+        self,
+        *,
+        status: int,
+        code: str,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Build the document; the request id is the current request's."""
+        document: dict[str, Any] = {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+            "code": code,
+            "request_id": request_context.get().request_id,
+        }
+        if errors:
+            document["errors"] = [{"field": error.field, "message": error.message} for error in errors]
+        super().__init__(document, status_code=status, headers=dict(headers or {}))
+
+
+async def on_service_error(_request: Request, error: ServiceError) -> ProblemResponse:
+    """Answer an error of the domain."""
+    if isinstance(error, ValidationFailed):
+        security_event(
+            SecurityEvent.INPUT_VALIDATION_FAIL, fields=[fault.field for fault in error.errors[:_MOST_ERRORS]]
+        )
+    elif isinstance(error, Misconfigured):
+        logger.critical("misconfigured", extra={"error": str(error) or error.detail})
+    elif error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error(error.code, exc_info=error)
+    return ProblemResponse(
+        status=error.status, code=error.code, detail=error.detail, errors=error.errors, headers=error.headers
+    )
+
+
+async def on_invalid_request(request: Request, error: RequestValidationError) -> ProblemResponse:
+    """Answer a body or parameter that breaks its schema. FastAPI's own answer would repeat the input."""
+    faults = [FieldError(_field(fault["loc"]), _message(fault)) for fault in error.errors()[:_MOST_ERRORS]]
+    return await on_service_error(request, ValidationFailed(*faults))
+
+
+async def on_http_exception(request: Request, error: HTTPException) -> ProblemResponse:
+    """Answer what the framework itself refuses: an unknown path, a wrong method."""
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return await on_service_error(request, NotFound())
+    status = HTTPStatus(error.status_code)
+    return ProblemResponse(
+        status=status, code=status.name.lower(), detail=f"{status.description or status.phrase}.", headers=error.headers
+    )
+
+
+async def on_unexpected(_request: Request, error: Exception) -> ProblemResponse:
+    """Answer a bug of ours: the log gets everything, the client a request id."""
+    logger.error("unhandled_exception", exc_info=error)
+    return ProblemResponse(status=500, code=ServiceError.code, detail=ServiceError.detail)
+
+
+_Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
+
+EXCEPTION_HANDLERS: Final[dict[int | type[Exception], _Handler]] = {
+    ServiceError: on_service_error,
+    RequestValidationError: on_invalid_request,
+    HTTPException: on_http_exception,
+    Exception: on_unexpected,
+}
+
+
+def _field(location: Sequence[str | int]) -> str:
+    """Name the field as the client wrote it: ``("body", "email")`` is "email", the whole body is "body".
+
+    The name of an unknown field is input too: one that could do harm where it is shown is not repeated.
+    """
+    name = ".".join(part for part in location[1:] if isinstance(part, str)) or str(location[0])
+    harmless = name.isascii() and name.replace(".", "").replace("_", "").isalnum() and len(name) <= _LONGEST_FIELD_NAME
+    return name if harmless else "body"
+
+
+def _message(fault: Mapping[str, Any]) -> str:
+    """Put a fault into words that quote no input; pydantic's own texts for some kinds do."""
+    if fault["type"] == "value_error":
+        return str(fault["ctx"]["error"])
+    return _MESSAGES.get(fault["type"], "is not valid")
+
+
+_MESSAGES: Final = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field of this request",
+    "string_type": "must be a string",
+    "string_too_short": "is too short",
+    "string_too_long": "is too long",
+    "json_invalid": "is not valid JSON",
+    "model_attributes_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+}

@@ -1,0 +1,125 @@
+"""Requests and responses as pydantic models. Unknown fields are refused, so nobody registers ``role: admin``."""
+
+import re
+import unicodedata
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from auth_common.services.email_address import LONGEST as LONGEST_EMAIL
+from auth_common.services.email_address import normalise_email
+
+_EARLIEST_BIRTH: Final = date(1900, 1, 1)
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+#: RFC 3339 date-time; the fraction has as many digits as Python keeps.
+_DATE_TIME: Final = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt]\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:[Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
+#: Longer than any password that registration takes, so that a login never fails by its form.
+_LONGEST_PASSWORD_INPUT: Final = 1024
+
+
+def _clean_text(text: str) -> str:
+    """Return ``text`` in NFC, trimmed.
+
+    Refused are control characters, line separators, unassigned and private code points, and invisible formatting, with
+    which one name can pass for another (Unicode TR 36). The two joiners stay: Persian and Indic names need them.
+    """
+    text = unicodedata.normalize("NFC", text).strip()
+    if not any(character.isalpha() for character in text):
+        message = "must contain a letter"
+        raise ValueError(message)
+    for character in text:
+        category = unicodedata.category(character)
+        if category in {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"} or (category == "Cf" and character not in "\u200c\u200d"):
+            message = "contains characters that are not allowed"
+            raise ValueError(message)
+    return text
+
+
+def _parse_date_of_birth(value: Any) -> date:
+    """Read ``1980-04-14`` or an RFC 3339 time such as ``1980-04-14T10:00:00Z``, of which the date as written counts."""
+    message = "must be a date such as 1980-04-14"
+    if not isinstance(value, str):
+        raise ValueError(message)  # noqa: TRY004 - pydantic turns ValueError into a fault of the field
+    match = _DATE_TIME.fullmatch(value)
+    if match is None and not _DATE.fullmatch(value):
+        raise ValueError(message)
+    try:
+        if match:
+            datetime.fromisoformat(value.upper())
+        born = date.fromisoformat(value[:10])
+    except ValueError:
+        raise ValueError(message) from None
+    if not _EARLIEST_BIRTH <= born < datetime.now(UTC).date():
+        message = "must be between 1900-01-01 and yesterday"
+        raise ValueError(message)
+    return born
+
+
+def _utc_seconds(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+Email = Annotated[str, Field(max_length=LONGEST_EMAIL), AfterValidator(normalise_email)]
+Text = Annotated[str, Field(max_length=100), AfterValidator(_clean_text)]
+DateOfBirth = Annotated[date, BeforeValidator(_parse_date_of_birth)]
+Password = Annotated[str, Field(max_length=_LONGEST_PASSWORD_INPUT)]
+#: RFC 3339 in UTC, whole seconds.
+Timestamp = Annotated[datetime, PlainSerializer(_utc_seconds, return_type=str)]
+
+
+class _Request(BaseModel):
+    # hide_input_in_errors: a password must not get into a log by way of an exception's text.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class RegistrationRequest(_Request):
+    """POST /users."""
+
+    name: Text
+    email: Email
+    date_of_birth: DateOfBirth
+    job_title: Text
+    password: Password
+
+
+class LoginRequest(_Request):
+    """POST /login."""
+
+    email: Email
+    password: Password
+
+
+class UserResponse(BaseModel):
+    """A user, as they themselves and admins see them."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    name: str
+    email: str
+    date_of_birth: date
+    job_title: str
+    role: str
+    created_at: Timestamp
+
+
+class TokenPairResponse(BaseModel):
+    """RFC 6749 section 5.1, with the refresh token's lifetime. Seconds."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"
+    expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
+
+
+class HealthResponse(BaseModel):
+    """GET /health."""
+
+    status: Literal["ok"] = "ok"
