@@ -1,7 +1,6 @@
 """The tables, for SQLite, PostgreSQL and Aurora DSQL alike: UUID keys made in Python, no sequences, times in UTC."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import (
     Column,

@@ -12,8 +12,8 @@ def normalise_email(address: str) -> str:
     """Return the one form of ``address`` that is stored, compared and unique.
 
     Local parts are ASCII only, so a look-alike (a Cyrillic "a", a dotless "i", a full-width letter) is refused and
-    cannot fold into another person's address; domains may be international and are stored in their ASCII form (IDNA). Lower
-    case throughout: RFC 5321 lets a server tell local parts apart by case, and no provider of today does.
+    cannot fold into another person's address. Domains may be international and are stored in their ASCII form (IDNA).
+    Lower case throughout: RFC 5321 lets a server tell local parts apart by case, and no provider of today does.
 
     Raises:
         ValueError: not an address. The text does not repeat it.
