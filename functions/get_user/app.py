@@ -6,14 +6,14 @@ see this user, is decided here, from the database.
 
 from auth_common.services.profiles import get_profile
 from auth_common.web.application import create_app, create_handler
-from auth_common.web.dependencies import Caller, UserId
+from auth_common.web.dependencies import Caller, PathId
 from auth_common.web.schemas import UserResponse
 
 app = create_app()
 
 
 @app.get("/users/{id}")
-async def get_user(user_id: UserId, caller: Caller) -> UserResponse:
+async def get_user(user_id: PathId, caller: Caller) -> UserResponse:
     """Answer 200 with the user; 403 for anybody else's id, existing or not; 401 when the caller's session has ended."""
     return UserResponse.model_validate(get_profile(caller, user_id))
 

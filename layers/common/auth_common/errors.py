@@ -76,6 +76,15 @@ class InvalidToken(ServiceError):
     headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 
 
+class InvalidRefreshToken(ServiceError):
+    """The refresh token is unknown, spent or expired, or its session has ended: one answer for all."""
+
+    status = 401
+    code = "invalid_refresh_token"
+    detail = "The refresh token is not valid. Log in again."
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
 class Forbidden(ServiceError):
     """The caller is known and may not do this."""
 

@@ -42,7 +42,7 @@ def transaction(body: Callable[[Connection], _T]) -> _T:
         sqlalchemy.exc.IntegrityError: a constraint refused the change; ``body``'s store knows which one is expected.
 
     """
-    return _run(body, _engine())
+    return _run(body, _engine)
 
 
 def read(body: Callable[[Connection], _T]) -> _T:
@@ -52,16 +52,16 @@ def read(body: Callable[[Connection], _T]) -> _T:
         DatabaseUnavailable: as for ``transaction``.
 
     """
-    return _run(body, _reading_engine())
+    return _run(body, _reading_engine)
 
 
-def _run(body: Callable[[Connection], _T], engine: Engine) -> _T:
+def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
     for attempt in range(_ATTEMPTS):
         # Full jitter (nobody waits before the first try): those who collided must not collide again.
         time.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt) if attempt else 0)  # noqa: S311 - not a secret
         committing = False
         try:
-            with engine.begin() as connection:
+            with engine().begin() as connection:
                 result = body(connection)
                 committing = True
             return result  # noqa: TRY300 - the commit happens as the block above ends

@@ -1,11 +1,11 @@
-"""The tables of sessions and refresh tokens."""
+"""The table of sessions, and a caller's standing by it."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, delete, exists, select, tuple_, update
 
 from auth_common.db.tables import refresh_tokens, sessions, users
 from auth_common.db.users import USER_COLUMNS, User
@@ -24,17 +24,11 @@ class Session:
     user_agent: str
     last_used_at: datetime
     expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshToken:
-    """A refresh token's record; the token itself is nowhere stored."""
-
-    token_hash: bytes
-    session_id: UUID
-    generation: int
-    issued_at: datetime
-    expires_at: datetime
+    revoked_at: datetime | None = None
+    #: The user's at the login.
+    token_version: int
+    #: The generation of the newest refresh token in its family.
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,33 +42,34 @@ class Standing:
     session_revoked_at: datetime | None
 
 
+#: The columns of ``Session``, in its order.
+SESSION_COLUMNS: Final = tuple(sessions.c[name] for name in Session.__dataclass_fields__)
+
 _caller: Final = users.alias("caller")
 _target: Final = users.alias("target")
 
-#: The caller's standing and the user that they ask for, in one statement: one round trip, one moment in time.
-_SELECT_STANDING_AND_USER: Final = (
-    select(
-        _caller.c.role,
-        _caller.c.status,
-        _caller.c.token_version,
-        sessions.c.expires_at,
-        sessions.c.revoked_at,
-        *(_target.c[column.name] for column in USER_COLUMNS),
-    )
-    .select_from(
-        sessions.join(_caller, _caller.c.id == sessions.c.user_id).outerjoin(
-            _target, _target.c.id == bindparam("target_id")
-        )
-    )
+_standing: Final = (
+    select(_caller.c.role, _caller.c.status, _caller.c.token_version, sessions.c.expires_at, sessions.c.revoked_at)
+    .select_from(sessions.join(_caller, _caller.c.id == sessions.c.user_id))
     .where(sessions.c.id == bindparam("session_id"), sessions.c.user_id == bindparam("user_id"))
 )
 _STANDING_FIELDS: Final = tuple(Standing.__dataclass_fields__)
 
+#: The caller's standing and the user that they ask for, in one statement: one round trip, one moment in time.
+_SELECT_STANDING_AND_USER: Final = _standing.add_columns(
+    *(_target.c[column.name] for column in USER_COLUMNS)
+).outerjoin_from(sessions, _target, _target.c.id == bindparam("target_id"))
 
-def insert_session(connection: Connection, session: Session, first_token: RefreshToken) -> None:
-    """Store a login and the first refresh token of its family."""
+
+def insert_session(connection: Connection, session: Session) -> None:
+    """Store a login."""
     connection.execute(sessions.insert().values(**asdict(session)))
-    connection.execute(refresh_tokens.insert().values(**asdict(first_token)))
+
+
+def select_standing(connection: Connection, *, session_id: UUID, user_id: UUID) -> Standing | None:
+    """Return the standing of the caller; ``None``: no such session of theirs."""
+    row = connection.execute(_standing, {"session_id": session_id, "user_id": user_id}).one_or_none()
+    return Standing(**dict(zip(_STANDING_FIELDS, row, strict=True))) if row else None
 
 
 def select_standing_and_user(
@@ -90,3 +85,69 @@ def select_standing_and_user(
     columns = row[len(_STANDING_FIELDS) :]
     user = User(**dict(zip(User.__dataclass_fields__, columns, strict=True))) if columns[0] is not None else None
     return standing, user
+
+
+def select_live_sessions(
+    connection: Connection, *, user_id: UUID, now: datetime, before: tuple[datetime, UUID] | None, limit: int
+) -> list[Session]:
+    """Return a user's live sessions, newest first, ``limit`` of them at most.
+
+    Args:
+        connection: to read with.
+        user_id: whose.
+        now: sessions that had expired by then are left out.
+        before: ``(auth_time, id)`` of the last one that the reader has seen; a place in the order, not a number of
+            rows, so that pages neither skip nor repeat while sessions come and go.
+        limit: rows.
+
+    """
+    order = (sessions.c.auth_time, sessions.c.id)
+    statement = (
+        select(*SESSION_COLUMNS)
+        .where(sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None), sessions.c.expires_at > now)
+        .order_by(*(column.desc() for column in order))
+        .limit(limit)
+    )
+    if before is not None:
+        statement = statement.where(tuple_(*order) < tuple_(*before))
+    return [Session(**row) for row in connection.execute(statement).mappings()]
+
+
+def advance_session(connection: Connection, *, session_id: UUID, generation: int, now: datetime) -> bool:
+    """Record that a refresh token of ``generation`` is the family's newest; ``False`` where the session has ended.
+
+    This write is where a rotation and a revocation of one session meet: the revocation wins, whoever was first.
+    """
+    result = connection.execute(
+        update(sessions)
+        .where(sessions.c.id == session_id, sessions.c.revoked_at.is_(None))
+        .values(generation=generation, last_used_at=now)
+    )
+    return result.rowcount == 1
+
+
+def revoke_sessions(
+    connection: Connection,
+    *,
+    user_id: UUID,
+    now: datetime,
+    only: UUID | None = None,
+    keep: UUID | None = None,
+) -> int:
+    """End live sessions of a user and return how many: the one called ``only``, or all but ``keep``, or all."""
+    statement = update(sessions).where(sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None))
+    if only is not None:
+        statement = statement.where(sessions.c.id == only)
+    if keep is not None:
+        statement = statement.where(sessions.c.id != keep)
+    return connection.execute(statement.values(revoked_at=now)).rowcount
+
+
+def delete_expired_sessions(connection: Connection, ended_before: datetime, *, limit: int) -> int:
+    """Delete up to ``limit`` sessions that expired before then and have no refresh tokens left; return how many."""
+    expired = (
+        select(sessions.c.id)
+        .where(sessions.c.expires_at < ended_before, ~exists().where(refresh_tokens.c.session_id == sessions.c.id))
+        .limit(limit)
+    )
+    return connection.execute(delete(sessions).where(sessions.c.id.in_(expired))).rowcount

@@ -83,8 +83,13 @@ sessions = Table(
     Column("last_used_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     Column("revoked_at", UtcDateTime),
+    #: The user's token version at the login: raising the user's ends the session.
+    Column("token_version", Integer, nullable=False),
+    #: The generation of the newest refresh token in the family.
+    Column("generation", Integer, nullable=False),
 )
 Index("ix_sessions_user_id", sessions.c.user_id)
+Index("ix_sessions_expires_at", sessions.c.expires_at)
 
 #: The refresh tokens of a session, one family; only their hashes.
 refresh_tokens = Table(
@@ -96,5 +101,9 @@ refresh_tokens = Table(
     Column("generation", Integer, nullable=False),
     Column("issued_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
+    #: When it was exchanged, and the token that it was exchanged for, sealed so that only its own bearer can read it.
+    Column("spent_at", UtcDateTime),
+    Column("successor", LargeBinary(128)),
 )
 Index("ix_refresh_tokens_session_id", refresh_tokens.c.session_id)
+Index("ix_refresh_tokens_expires_at", refresh_tokens.c.expires_at)

@@ -18,6 +18,8 @@ class SecurityEvent(StrEnum):
     AUTHN_LOGIN_FAIL = "authn_login_fail"
     AUTHN_TOKEN_CREATED = "authn_token_created"
     AUTHN_TOKEN_REJECTED = "authn_token_rejected"
+    AUTHN_TOKEN_REVOKED = "authn_token_revoked"
+    AUTHN_TOKEN_REUSE = "authn_token_reuse"
     AUTHZ_FAIL = "authz_fail"
     INPUT_VALIDATION_FAIL = "input_validation_fail"
     PASSWORD_REHASH_FAIL = "password_rehash_fail"
@@ -30,6 +32,7 @@ _SUCCESSES = frozenset(
     {
         SecurityEvent.AUTHN_LOGIN_SUCCESS,
         SecurityEvent.AUTHN_TOKEN_CREATED,
+        SecurityEvent.AUTHN_TOKEN_REVOKED,
         SecurityEvent.SENSITIVE_READ,
         SecurityEvent.USER_CREATED,
     }

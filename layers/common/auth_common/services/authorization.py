@@ -16,7 +16,13 @@ from auth_common.security.access_tokens import AccessClaims, verify_access_token
 
 #: Every route behind the authorizer, as in template.yaml (a test holds the two equal). "*" also matches slashes, so it
 #: stands at the end only.
-PROTECTED_ROUTES: Final = ("GET/users/*",)
+PROTECTED_ROUTES: Final = (
+    "GET/users/*",
+    "POST/logout",
+    "GET/sessions",
+    "DELETE/sessions",
+    "DELETE/sessions/*",
+)
 
 
 def authorize(*, token: str, method_arn: str) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from auth_common.db.users import User, select_user_for_login, update_password_ha
 from auth_common.errors import DatabaseUnavailable, InvalidCredentials
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.passwords import hash_password, needs_rehash, verify_password
-from auth_common.services.sessions import TokenPair, open_session
+from auth_common.services.sessions import open_session
+from auth_common.services.token_pairs import TokenPair
 
 
 def log_in(*, email: str, password: str) -> TokenPair:

@@ -1,14 +1,13 @@
 """Profiles: who may see whose data."""
 
-from uuid import UUID
-
 from auth_common.db.engine import read
 from auth_common.db.sessions import select_standing_and_user
 from auth_common.db.users import User
 from auth_common.errors import Forbidden, NotFound
 from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
-from auth_common.services.sessions import require_standing
+from auth_common.services.standing import require_standing
 
 
 def get_profile(principal: Principal, user_id: str) -> User:
@@ -24,7 +23,7 @@ def get_profile(principal: Principal, user_id: str) -> User:
         NotFound: an admin asked for an id that does not exist.
 
     """
-    target_id = _parse_id(user_id)
+    target_id = parse_id(user_id)
     standing, user = read(
         lambda connection: select_standing_and_user(
             connection, session_id=principal.session_id, user_id=principal.user_id, target_id=target_id
@@ -39,12 +38,3 @@ def get_profile(principal: Principal, user_id: str) -> User:
     if user.id != principal.user_id:
         security_event(SecurityEvent.SENSITIVE_READ, user_id=principal.user_id, target=str(user.id))
     return user
-
-
-def _parse_id(text: str) -> UUID | None:
-    """Return the canonical UUID in ``text``; ``None`` for any other spelling, which names nobody."""
-    try:
-        parsed = UUID(text)
-    except ValueError:
-        return None
-    return parsed if str(parsed) == text else None

@@ -1,29 +1,39 @@
-"""Sessions: what a login opens, and what every later request is measured against."""
+"""Sessions: opened by a login, seen and ended by their owner."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from typing import Final
+from uuid import UUID, uuid4
 
-from auth_common.db.engine import transaction
-from auth_common.db.sessions import RefreshToken, Session, Standing, insert_session
+from sqlalchemy import Connection
+
+from auth_common.db import sessions as store
+from auth_common.db.engine import read, transaction
+from auth_common.db.refresh_tokens import RefreshToken, insert_refresh_token
+from auth_common.db.sessions import Session
 from auth_common.db.users import User
-from auth_common.errors import InvalidToken
+from auth_common.errors import NotFound
 from auth_common.monitoring import request_context
 from auth_common.monitoring.security_events import SecurityEvent, security_event
-from auth_common.security.access_tokens import issue_access_token
 from auth_common.security.refresh_tokens import hash_refresh_token, new_refresh_token
+from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
+from auth_common.services.standing import require_standing
+from auth_common.services.token_pairs import TokenPair, issue_token_pair
 from auth_common.settings import settings
 
+PAGE_SIZE: Final = 50
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenPair:
-    """What a client gets. Lifetimes in seconds from now."""
+#: ``(auth_time, id)`` of the last session on a page.
+Place = tuple[datetime, UUID]
 
-    access_token: str
-    expires_in: int
-    refresh_token: str
-    refresh_expires_in: int
+
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    """One page of a user's live sessions, newest first; ``next_place`` is ``None`` on the last one."""
+
+    items: list[Session]
+    next_place: Place | None
 
 
 def open_session(user: User, *, amr: tuple[str, ...]) -> TokenPair:
@@ -39,63 +49,94 @@ def open_session(user: User, *, amr: tuple[str, ...]) -> TokenPair:
         user_agent=request.user_agent,
         last_used_at=now,
         expires_at=now + timedelta(seconds=settings().refresh_absolute_lifetime),
+        token_version=user.token_version,
     )
     refresh_token = new_refresh_token()
-    lifetime = min(settings().refresh_idle_lifetime, settings().refresh_absolute_lifetime)
     record = RefreshToken(
         token_hash=hash_refresh_token(refresh_token),
         session_id=session.id,
         generation=0,
         issued_at=now,
-        expires_at=now + timedelta(seconds=lifetime),
+        expires_at=refresh_expiry(session, now),
     )
     # Signed before it is stored: if the key is away, no session without tokens remains.
-    access_token = issue_access_token(
-        user_id=user.id,
-        role=user.role,
-        session_id=session.id,
-        token_version=user.token_version,
-        amr=amr,
-        auth_time=int(now.timestamp()),
-        now=int(now.timestamp()),
-        profile={"name": user.name, "email": user.email} if settings().token_profile_claims else None,
-    )
-    transaction(lambda connection: insert_session(connection, session, record))
+    pair = issue_token_pair(user, session, refresh_token=refresh_token, refresh_expires_at=record.expires_at, now=now)
+
+    def store_both(connection: Connection) -> None:
+        store.insert_session(connection, session)
+        insert_refresh_token(connection, record)
+
+    transaction(store_both)
     security_event(SecurityEvent.AUTHN_TOKEN_CREATED, user_id=user.id, session_id=str(session.id))
-    return TokenPair(
-        access_token=access_token,
-        expires_in=settings().access_token_lifetime,
-        refresh_token=refresh_token,
-        refresh_expires_in=lifetime,
-    )
+    return pair
 
 
-def require_standing(principal: Principal, standing: Standing | None) -> Standing:
-    """Return ``standing`` if the caller's session still counts.
+def refresh_expiry(session: Session, now: datetime) -> datetime:
+    """Return when a refresh token issued ``now`` expires: after the idle time, and never later than its session."""
+    return min(now + timedelta(seconds=settings().refresh_idle_lifetime), session.expires_at)
 
-    This is what makes logout, a disabled account and a raised token version work at the next request, although the
-    token is still within its lifetime and the gateway has the authorizer's answer in its cache.
+
+def list_sessions(principal: Principal, *, before: Place | None) -> SessionPage:
+    """Return the caller's live sessions.
 
     Raises:
-        InvalidToken: for each reason alike.
+        InvalidToken: the caller's own session has ended.
 
     """
-    reason = _why_ended(principal, standing)
-    if standing is None or reason is not None:
-        security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, user_id=principal.user_id, reason=reason)
-        raise InvalidToken
-    return standing
+
+    def select(connection: Connection) -> list[Session]:
+        _require_live(connection, principal)
+        return store.select_live_sessions(
+            connection, user_id=principal.user_id, now=datetime.now(UTC), before=before, limit=PAGE_SIZE + 1
+        )
+
+    found = read(select)
+    items = found[:PAGE_SIZE]
+    return SessionPage(items, (items[-1].auth_time, items[-1].id) if len(found) > PAGE_SIZE else None)
 
 
-def _why_ended(principal: Principal, standing: Standing | None) -> str | None:
-    if standing is None:
-        return "session_unknown"
-    if standing.session_revoked_at is not None:
-        return "session_revoked"
-    if standing.session_expires_at <= datetime.now(UTC):
-        return "session_expired"
-    if standing.status != "active":
-        return "user_not_active"
-    if standing.token_version != principal.token_version:
-        return "token_version_changed"
-    return None
+def end_session(principal: Principal, session_id: str) -> None:
+    """End one session of the caller's.
+
+    Args:
+        principal: the caller.
+        session_id: as it stood in the path; anything.
+
+    Raises:
+        InvalidToken: the caller's own session has ended.
+        NotFound: no live session of the caller's has this id.
+
+    """
+    target = parse_id(session_id)
+    if target is None or _end(principal, only=target) == 0:
+        raise NotFound
+
+
+def end_all_sessions(principal: Principal, *, keep_current: bool) -> None:
+    """End the caller's sessions: all, or all but the one that asks.
+
+    Raises:
+        InvalidToken: the caller's own session has ended.
+
+    """
+    _end(principal, keep=principal.session_id if keep_current else None)
+
+
+def _end(principal: Principal, *, only: UUID | None = None, keep: UUID | None = None) -> int:
+    def revoke(connection: Connection) -> int:
+        _require_live(connection, principal)
+        return store.revoke_sessions(connection, user_id=principal.user_id, now=datetime.now(UTC), only=only, keep=keep)
+
+    ended = transaction(revoke)
+    if ended:
+        security_event(
+            SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason="by_owner", sessions_ended=ended
+        )
+    return ended
+
+
+def _require_live(connection: Connection, principal: Principal) -> None:
+    require_standing(
+        principal,
+        store.select_standing(connection, session_id=principal.session_id, user_id=principal.user_id),
+    )

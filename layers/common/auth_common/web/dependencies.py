@@ -31,6 +31,6 @@ def _principal(request: Request) -> Principal:
         raise InvalidToken from error
 
 
-#: The ``{id}`` of a path, as it came: whether it names somebody is the service's question.
-UserId = Annotated[str, Path(alias="id")]
+#: The ``{id}`` of a path, as it came: whether it names anything is the service's question.
+PathId = Annotated[str, Path(alias="id")]
 Caller = Annotated[Principal, Depends(_principal)]

@@ -93,6 +93,12 @@ class LoginRequest(_Request):
     password: Password
 
 
+class RefreshRequest(_Request):
+    """POST /token/refresh."""
+
+    refresh_token: Annotated[str, Field(max_length=_LONGEST_PASSWORD_INPUT)]
+
+
 class UserResponse(BaseModel):
     """A user, as they themselves and admins see them."""
 
@@ -117,6 +123,27 @@ class TokenPairResponse(BaseModel):
     expires_in: int
     refresh_token: str
     refresh_expires_in: int
+
+
+class SessionResponse(BaseModel):
+    """A session as its owner sees it."""
+
+    id: UUID
+    #: What the client says it is, put into words.
+    device: str
+    ip: str
+    created_at: Timestamp
+    last_used_at: Timestamp
+    expires_at: Timestamp
+    #: The session that asks.
+    current: bool
+
+
+class SessionListResponse(BaseModel):
+    """GET /sessions."""
+
+    items: list[SessionResponse]
+    next_cursor: str | None
 
 
 class HealthResponse(BaseModel):

@@ -40,11 +40,14 @@ def upgrade() -> None:
         sa.Column("last_used_at", UtcDateTime, nullable=False),
         sa.Column("expires_at", UtcDateTime, nullable=False),
         sa.Column("revoked_at", UtcDateTime),
+        sa.Column("token_version", sa.Integer, nullable=False),
+        sa.Column("generation", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_sessions"),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_sessions_user_id"),
         if_not_exists=True,
     )
     op.create_index("ix_sessions_user_id", "sessions", ["user_id"], if_not_exists=True)
+    op.create_index("ix_sessions_expires_at", "sessions", ["expires_at"], if_not_exists=True)
     op.create_table(
         "refresh_tokens",
         sa.Column("token_hash", sa.LargeBinary(32), nullable=False),
@@ -52,8 +55,11 @@ def upgrade() -> None:
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("issued_at", UtcDateTime, nullable=False),
         sa.Column("expires_at", UtcDateTime, nullable=False),
+        sa.Column("spent_at", UtcDateTime),
+        sa.Column("successor", sa.LargeBinary(128)),
         sa.PrimaryKeyConstraint("token_hash", name="pk_refresh_tokens"),
         sa.ForeignKeyConstraint(["session_id"], ["sessions.id"], name="fk_refresh_tokens_session_id"),
         if_not_exists=True,
     )
     op.create_index("ix_refresh_tokens_session_id", "refresh_tokens", ["session_id"], if_not_exists=True)
+    op.create_index("ix_refresh_tokens_expires_at", "refresh_tokens", ["expires_at"], if_not_exists=True)

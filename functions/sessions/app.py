@@ -1,0 +1,60 @@
+"""Sessions: POST /logout · GET /sessions · DELETE /sessions · DELETE /sessions/{id}.
+
+Behind the authorizer. A caller sees and ends their own sessions only; an ended one is refused at the next request,
+whatever the gateway has cached.
+"""
+
+from typing import Annotated
+
+from fastapi import Query
+
+from auth_common.services.devices import name_device
+from auth_common.services.sessions import end_all_sessions, end_session, list_sessions
+from auth_common.web.application import create_app, create_handler
+from auth_common.web.cursors import Cursor, encode_cursor
+from auth_common.web.dependencies import Caller, PathId
+from auth_common.web.schemas import SessionListResponse, SessionResponse
+
+app = create_app()
+
+
+@app.post("/logout", status_code=204)
+async def log_out(caller: Caller) -> None:
+    """End the session that asks."""
+    end_session(caller, str(caller.session_id))
+
+
+@app.get("/sessions")
+async def get_sessions(caller: Caller, cursor: Cursor) -> SessionListResponse:
+    """Answer the caller's live sessions, newest first, a page at a time."""
+    page = list_sessions(caller, before=cursor)
+    return SessionListResponse(
+        items=[
+            SessionResponse(
+                id=session.id,
+                device=name_device(session.user_agent),
+                ip=session.source_ip,
+                created_at=session.auth_time,
+                last_used_at=session.last_used_at,
+                expires_at=session.expires_at,
+                current=session.id == caller.session_id,
+            )
+            for session in page.items
+        ],
+        next_cursor=encode_cursor(page.next_place),
+    )
+
+
+@app.delete("/sessions", status_code=204)
+async def delete_sessions(caller: Caller, keep_current: Annotated[bool, Query()] = False) -> None:  # noqa: FBT002 - a query parameter
+    """End all of the caller's sessions, or with ``keep_current=true`` all others."""
+    end_all_sessions(caller, keep_current=keep_current)
+
+
+@app.delete("/sessions/{id}", status_code=204)
+async def delete_session(caller: Caller, session_id: PathId) -> None:
+    """End one of the caller's sessions; 404 for any other id."""
+    end_session(caller, session_id)
+
+
+handler = create_handler(app)

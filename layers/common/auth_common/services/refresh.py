@@ -1,0 +1,150 @@
+"""Refresh: a refresh token against a new pair, once (RFC 9700 section 4.14.2: rotation and reuse detection).
+
+A family is the line of tokens that descend from one login. At any moment one of them, the newest generation, is live:
+
+- The live token is exchanged for its successor and is spent from then on.
+- A spent token that comes back means that two hold it, and nobody can tell which of them is the thief: the family ends.
+- But the *immediate parent* of the live token may come back within the grace period: its holder lost the answer, or
+  several tabs refreshed at once. They all get the same successor, so no second branch ever exists.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from auth_common.db import refresh_tokens as store
+from auth_common.db.engine import transaction
+from auth_common.db.refresh_tokens import RefreshToken
+from auth_common.db.sessions import Session, advance_session, revoke_sessions
+from auth_common.db.users import User
+from auth_common.errors import InvalidRefreshToken
+from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.security.refresh_tokens import (
+    LONGEST,
+    hash_refresh_token,
+    new_refresh_token,
+    open_successor,
+    seal_successor,
+)
+from auth_common.services.sessions import refresh_expiry
+from auth_common.services.token_pairs import TokenPair, issue_token_pair
+
+#: How long the parent of the live token is forgiven.
+GRACE: Final = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class _Renewal:
+    """A family at its new generation."""
+
+    user: User
+    session: Session
+    refresh_token: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why there is none, for the security event."""
+
+    reason: str
+    user: User | None = None
+    session: Session | None = None
+    theft: bool = False
+
+
+def refresh(token: str) -> TokenPair:
+    """Exchange ``token`` for a new pair.
+
+    Raises:
+        InvalidRefreshToken: unknown, expired or spent; its session or its user is not active. Where a spent token came
+            back, the family has been revoked, and that stays so although this raises.
+
+    """
+    now = datetime.now(UTC)
+    outcome = transaction(lambda connection: _exchange(connection, token, now)) if len(token) <= LONGEST else None
+    if not isinstance(outcome, _Renewal):
+        raise _refused(outcome or _Refusal("unknown_token"))
+    security_event(SecurityEvent.AUTHN_TOKEN_CREATED, user_id=outcome.user.id, session_id=str(outcome.session.id))
+    return issue_token_pair(
+        outcome.user,
+        outcome.session,
+        refresh_token=outcome.refresh_token,
+        refresh_expires_at=outcome.expires_at,
+        now=now,
+    )
+
+
+def _exchange(connection: Connection, token: str, now: datetime) -> _Renewal | _Refusal:
+    """Decide, in one transaction that commits whatever the decision is."""
+    token_hash = hash_refresh_token(token)
+    family = store.select_family(connection, token_hash=token_hash)
+    if family is None:
+        return _Refusal("unknown_token")
+    record, session, user = family
+    reason = _why_ended(record, session, user, now)
+    if reason is not None:
+        return _Refusal(reason, user, session)
+    if record.spent_at is None:
+        successor = new_refresh_token()
+        sealed = seal_successor(successor, under=token)
+        if store.spend_refresh_token(connection, token_hash=token_hash, now=now, sealed_successor=sealed):
+            return _rotate(connection, record, session, user, successor=successor, now=now)
+        # Somebody else spent it between our two statements: look again.
+        return _exchange(connection, token, now)
+    return _forgive_or_revoke(connection, token, record, session, user, now=now)
+
+
+def _why_ended(record: RefreshToken, session: Session, user: User, now: datetime) -> str | None:
+    if session.revoked_at is not None:
+        return "session_revoked"
+    if session.expires_at <= now:
+        return "session_expired"
+    if record.expires_at <= now:
+        return "token_expired"
+    if user.status != "active":
+        return "user_not_active"
+    if session.token_version != user.token_version:
+        return "token_version_changed"
+    return None
+
+
+def _rotate(
+    connection: Connection, record: RefreshToken, session: Session, user: User, *, successor: str, now: datetime
+) -> _Renewal | _Refusal:
+    child = RefreshToken(
+        token_hash=hash_refresh_token(successor),
+        session_id=session.id,
+        generation=record.generation + 1,
+        issued_at=now,
+        expires_at=refresh_expiry(session, now),
+    )
+    if not advance_session(connection, session_id=session.id, generation=child.generation, now=now):
+        return _Refusal("session_revoked", user, session)
+    store.insert_refresh_token(connection, child)
+    return _Renewal(user, session, successor, child.expires_at)
+
+
+def _forgive_or_revoke(
+    connection: Connection, token: str, record: RefreshToken, session: Session, user: User, *, now: datetime
+) -> _Renewal | _Refusal:
+    """Answer a spent token: its successor again, or the end of the family."""
+    # A counter and not a clock says who is whose parent: clocks of two environments cannot order two rotations.
+    is_parent_of_live = record.generation + 1 == session.generation
+    if is_parent_of_live and record.spent_at and record.successor and now - record.spent_at <= GRACE:
+        successor = open_successor(record.successor, under=token)
+        return _Renewal(user, session, successor, refresh_expiry(session, record.spent_at))
+    revoke_sessions(connection, user_id=user.id, now=now, only=session.id)
+    return _Refusal("spent_token_reused", user, session, theft=True)
+
+
+def _refused(refusal: _Refusal) -> InvalidRefreshToken:
+    security_event(
+        SecurityEvent.AUTHN_TOKEN_REUSE if refusal.theft else SecurityEvent.AUTHN_TOKEN_REJECTED,
+        user_id=refusal.user.id if refusal.user else None,
+        reason=refusal.reason,
+        **({"session_id": str(refusal.session.id)} if refusal.session else {}),
+    )
+    return InvalidRefreshToken()

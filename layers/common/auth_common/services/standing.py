@@ -1,0 +1,39 @@
+"""A caller's standing: whether the session behind an access token still counts."""
+
+from datetime import UTC, datetime
+
+from auth_common.db.sessions import Standing
+from auth_common.errors import InvalidToken
+from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.services.principal import Principal
+
+
+def require_standing(principal: Principal, standing: Standing | None) -> Standing:
+    """Return ``standing`` if the caller's session still counts.
+
+    This is what makes logout, a disabled account and a raised token version work at the next request, although the
+    token is still within its lifetime and the gateway has the authorizer's answer in its cache.
+
+    Raises:
+        InvalidToken: for each reason alike.
+
+    """
+    reason = _why_ended(principal, standing)
+    if standing is None or reason is not None:
+        security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, user_id=principal.user_id, reason=reason)
+        raise InvalidToken
+    return standing
+
+
+def _why_ended(principal: Principal, standing: Standing | None) -> str | None:
+    if standing is None:
+        return "session_unknown"
+    if standing.session_revoked_at is not None:
+        return "session_revoked"
+    if standing.session_expires_at <= datetime.now(UTC):
+        return "session_expired"
+    if standing.status != "active":
+        return "user_not_active"
+    if standing.token_version != principal.token_version:
+        return "token_version_changed"
+    return None
