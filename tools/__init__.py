@@ -1,1 +1,1 @@
-"""."""
+"""Command-line tools for operators: ``uv run accounts``, ``uv run keys``."""

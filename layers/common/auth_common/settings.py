@@ -29,6 +29,11 @@ class Settings(BaseSettings):
     #: A SQLAlchemy URL; without it the ``local`` stage uses SQLite in ``data_dir``. Secret: it can hold a password.
     database_url: SecretStr | None = None
 
+    #: The KMS key (ECC_NIST_P256, SIGN_VERIFY) that signs access tokens; without it the ``local`` stage uses a file.
+    signing_key_arn: str | None = None
+    #: The JWK Set that verifies them, as JSON: the current key's public half, and a retired one's until its ``exp``.
+    jwks: str | None = None
+
     token_issuer: str = "secure-backend"
     token_audience: str = "secure-backend-users"
     #: Seconds. Short, because a verifier elsewhere learns of a logout only when the token expires.
@@ -57,12 +62,16 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return self
 
-    @property
-    def effective_database_url(self) -> str:
-        """``database_url``, or SQLite in ``data_dir``."""
+    def resolve_database_url(self) -> str:
+        """Return ``database_url``, or SQLite in the storage.
+
+        Raises:
+            StorageNotMounted: there is neither.
+
+        """
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        return f"sqlite+pysqlite:///{self.data_dir / 'secure-backend.sqlite3'}"
+        return f"sqlite+pysqlite:///{self.storage() / 'secure-backend.sqlite3'}"
 
     def storage(self) -> Path:
         """Return ``data_dir``, which must exist: a function never makes it.

@@ -81,7 +81,7 @@ def _sqlstate(error: DBAPIError) -> str | None:
 @lru_cache(maxsize=1)
 def _engine() -> Engine:
     """Make the engine at the first use of the environment, and in the ``local`` stage the schema with it."""
-    engine = make_engine(settings().effective_database_url)
+    engine = make_engine(settings().resolve_database_url())
     if settings().stage == "local":
         migrate_local_database(engine, lock_file=settings().storage() / "migrate.lock")
     return engine

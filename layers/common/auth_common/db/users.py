@@ -62,3 +62,15 @@ def update_password_hash(connection: Connection, *, user_id: UUID, expected: str
     connection.execute(
         update(users).where(users.c.id == user_id, users.c.password_hash == expected).values(password_hash=new)
     )
+
+
+def update_account(connection: Connection, *, email: str, **values: str) -> User | None:
+    """Set ``role`` or ``status``, raise the token version in any case, and return the user; ``None``: no such user."""
+    changed = (
+        update(users)
+        .where(users.c.email == email)
+        .values(token_version=users.c.token_version + 1, **values)
+        .returning(*USER_COLUMNS)
+    )
+    row = connection.execute(changed).mappings().one_or_none()
+    return User(**row) if row else None

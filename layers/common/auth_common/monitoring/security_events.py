@@ -20,12 +20,16 @@ class SecurityEvent(StrEnum):
     AUTHN_TOKEN_REJECTED = "authn_token_rejected"
     AUTHN_TOKEN_REVOKED = "authn_token_revoked"
     AUTHN_TOKEN_REUSE = "authn_token_reuse"
+    AUTHZ_CHANGE = "authz_change"
     AUTHZ_FAIL = "authz_fail"
     INPUT_VALIDATION_FAIL = "input_validation_fail"
     PASSWORD_REHASH_FAIL = "password_rehash_fail"
     SENSITIVE_READ = "sensitive_read"
+    SYS_CRYPTO_KEY_ROTATED = "sys_crypto_key_rotated"
     USER_CREATED = "user_created"
     USER_CREATION_FAIL = "user_creation_fail"
+    USER_DISABLED = "user_disabled"
+    USER_ENABLED = "user_enabled"
 
 
 _SUCCESSES = frozenset(
@@ -33,8 +37,12 @@ _SUCCESSES = frozenset(
         SecurityEvent.AUTHN_LOGIN_SUCCESS,
         SecurityEvent.AUTHN_TOKEN_CREATED,
         SecurityEvent.AUTHN_TOKEN_REVOKED,
+        SecurityEvent.AUTHZ_CHANGE,
         SecurityEvent.SENSITIVE_READ,
+        SecurityEvent.SYS_CRYPTO_KEY_ROTATED,
         SecurityEvent.USER_CREATED,
+        SecurityEvent.USER_DISABLED,
+        SecurityEvent.USER_ENABLED,
     }
 )
 

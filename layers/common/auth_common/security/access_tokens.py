@@ -12,9 +12,12 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from auth_common.errors import InvalidToken
-from auth_common.security import signing_keys
+from auth_common.security.kms_key import KMSKey
+from auth_common.security.signing_keys import signing_key
+from auth_common.security.verification_keys import verification_key
 from auth_common.settings import settings
 
 ALGORITHM: Final = "ES256"
@@ -28,6 +31,20 @@ _COMPACT_JWS: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]
 #: Exactly these header parameters: ``jku``, ``jwk``, ``x5u``, ``crit``, ``cty``, ``b64`` have no place in ours.
 _HEADER: Final = frozenset({"alg", "typ", "kid"})
 _REQUIRED_CLAIMS: Final = ["iss", "aud", "sub", "role", "iat", "nbf", "exp", "jti", "sid", "tv", "amr", "auth_time"]
+
+
+class _ES256(jwt.algorithms.ECAlgorithm):
+    """The library's ES256, which also takes a key that is in KMS."""
+
+    def __init__(self) -> None:
+        super().__init__(jwt.algorithms.ECAlgorithm.SHA256, ec.SECP256R1)
+
+    def prepare_key(self, key: Any) -> Any:
+        return key if isinstance(key, KMSKey) else super().prepare_key(key)
+
+
+_signer: Final = jwt.PyJWS(algorithms=[])
+_signer.register_algorithm(ALGORITHM, _ES256())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +86,7 @@ def issue_access_token(
         profile: further claims (name, e-mail), if the settings ask for them.
 
     """
-    key = signing_keys.signing_key()
+    key = signing_key()
     claims = {
         **(profile or {}),
         "iss": settings().token_issuer,
@@ -85,7 +102,8 @@ def issue_access_token(
         "amr": list(amr),
         "auth_time": auth_time,
     }
-    return jwt.encode(claims, key.private_key, algorithm=ALGORITHM, headers={"typ": TYPE, "kid": key.kid})
+    header = {"typ": TYPE, "kid": key.kid}
+    return _signer.encode(json.dumps(claims).encode(), key.private_key, algorithm=ALGORITHM, headers=header)  # type: ignore[arg-type]
 
 
 def verify_access_token(token: str) -> AccessClaims:
@@ -104,7 +122,7 @@ def verify_access_token(token: str) -> AccessClaims:
         header = _strict_object(encoded_header)
         if header.keys() != _HEADER or header["alg"] != ALGORITHM or header["typ"] != TYPE:
             raise _Refused
-        key = signing_keys.verification_key(header["kid"])
+        key = verification_key(header["kid"])
         if key is None:
             raise _Refused
         jwt.decode(

@@ -10,7 +10,8 @@ a refusal becomes a security event. See docs/decisions/0005.
 
 from typing import Any, Final
 
-from auth_common.errors import ServiceError
+from auth_common.errors import Misconfigured, ServiceError
+from auth_common.monitoring.logger import logger
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.access_tokens import AccessClaims, verify_access_token
 
@@ -40,6 +41,8 @@ def authorize(*, token: str, method_arn: str) -> dict[str, Any]:
     try:
         claims = verify_access_token(token)
     except ServiceError as error:
+        if isinstance(error, Misconfigured):
+            logger.critical("misconfigured", extra={"error": str(error) or error.detail})
         security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, reason=error.code)
         return _policy("anonymous", "Deny", [f"{stage_arn}/*"])
     return {

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from auth_common.security import signing_keys
+from auth_common.security.signing_keys import signing_key
+from auth_common.security.verification_keys import published_jwks
+from auth_common.settings import settings
 
 
 def public_key_set() -> dict[str, list[dict[str, Any]]]:
@@ -12,4 +14,6 @@ def public_key_set() -> dict[str, list[dict[str, Any]]]:
         StorageNotMounted: the ``local`` stage has no storage.
 
     """
-    return signing_keys.published_jwks()
+    if settings().stage == "local":
+        signing_key()  # publishes the key, if nobody has logged in yet
+    return published_jwks()

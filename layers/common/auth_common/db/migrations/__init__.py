@@ -3,11 +3,12 @@
 So each statement commits by itself and says ``IF NOT EXISTS``: a migration that was cut off is simply run again.
 """
 
-import fcntl
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, Engine, inspect, text
+
+from auth_common.file_lock import exclusive_lock
 
 #: The newest revision in ``versions/``. Written here too, so that a cold start need not load Alembic to compare it
 #: (a test holds the two equal).
@@ -26,8 +27,7 @@ def migrate_local_database(engine: Engine, *, lock_file: Path) -> None:
 
     Deployed stages never do this: there only the deployment may change the schema.
     """
-    with lock_file.open("w") as lock, engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
+    with exclusive_lock(lock_file), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if current_revision(connection) != HEAD:
             upgrade(connection)
 

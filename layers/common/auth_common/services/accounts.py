@@ -1,0 +1,65 @@
+"""Accounts, as an operator changes them: role, status, and the end of all sessions.
+
+Each change raises the user's token version. Every session carries the version of its login, and every request compares
+the two: the change takes effect at the next request, whatever tokens are out and whatever a gateway has cached.
+"""
+
+from typing import Final
+
+from auth_common.db.engine import transaction
+from auth_common.db.users import User, update_account
+from auth_common.errors import NotFound
+from auth_common.monitoring.security_events import SecurityEvent, security_event
+
+ROLES: Final = ("user", "security", "admin")
+
+
+def change_role(email: str, role: str) -> User:
+    """Give the user with this normalised address one of ``ROLES``.
+
+    Raises:
+        ValueError: no such role.
+        NotFound: no such user.
+
+    """
+    if role not in ROLES:
+        raise ValueError("the roles are: " + ", ".join(ROLES))
+    return _change(email, SecurityEvent.AUTHZ_CHANGE, role=role)
+
+
+def disable_user(email: str) -> User:
+    """Let the user in no more, from the next request on.
+
+    Raises:
+        NotFound: no such user.
+
+    """
+    return _change(email, SecurityEvent.USER_DISABLED, status="disabled")
+
+
+def enable_user(email: str) -> User:
+    """Let a disabled user log in again.
+
+    Raises:
+        NotFound: no such user.
+
+    """
+    return _change(email, SecurityEvent.USER_ENABLED, status="active")
+
+
+def end_sessions_of(email: str) -> User:
+    """End all sessions of a user, for example after a theft.
+
+    Raises:
+        NotFound: no such user.
+
+    """
+    return _change(email, SecurityEvent.AUTHN_TOKEN_REVOKED)
+
+
+def _change(email: str, event: SecurityEvent, **values: str) -> User:
+    user = transaction(lambda connection: update_account(connection, email=email, **values))
+    if user is None:
+        raise NotFound
+    security_event(event, user_id=user.id, reason="by_operator", **values)
+    return user

@@ -1,0 +1,46 @@
+"""``uv run accounts``: roles, disabling, and the end of all sessions of a user.
+
+Works on the database that DATABASE_URL or DATA_DIR names, also while the service runs. The first admin is made here:
+no endpoint can make one.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from auth_common.errors import ServiceError
+from auth_common.services import accounts
+from auth_common.services.email_address import normalise_email
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0, or 1 with the reason on stderr."""
+    parser = argparse.ArgumentParser(
+        prog="accounts", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    role = commands.add_parser("role", help="give a user a role")
+    role.add_argument("email")
+    role.add_argument("role", choices=accounts.ROLES)
+    for name, purpose in (
+        ("disable", "let a user in no more"),
+        ("enable", "let a disabled user log in again"),
+        ("end-sessions", "end all sessions of a user"),
+    ):
+        commands.add_parser(name, help=purpose).add_argument("email")
+    options = parser.parse_args(arguments)
+    try:
+        email = normalise_email(options.email)
+        if options.command == "role":
+            user = accounts.change_role(email, options.role)
+        elif options.command == "disable":
+            user = accounts.disable_user(email)
+        elif options.command == "enable":
+            user = accounts.enable_user(email)
+        else:
+            user = accounts.end_sessions_of(email)
+    except (ServiceError, ValueError) as error:
+        sys.stderr.write(f"accounts: {error.detail if isinstance(error, ServiceError) else error}\n")
+        return 1
+    sys.stdout.write(f"{user.id}: role {user.role}, {user.status}; all of their sessions have ended\n")
+    return 0

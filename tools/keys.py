@@ -1,0 +1,22 @@
+"""``uv run keys rotate``: a new signing key for the local stage, also while the service runs."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from auth_common.errors import ServiceError
+from auth_common.services.key_rotation import rotate_signing_key
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0, or 1 with the reason on stderr."""
+    parser = argparse.ArgumentParser(prog="keys", description=__doc__)
+    parser.add_argument("command", choices=["rotate"])
+    parser.parse_args(arguments)
+    try:
+        kid = rotate_signing_key()
+    except ServiceError as error:
+        sys.stderr.write(f"keys: {error.detail}\n")
+        return 1
+    sys.stdout.write(f"signing with {kid} from now on; the old key stays in the JWKS until its last token expires\n")
+    return 0
