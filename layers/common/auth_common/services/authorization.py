@@ -69,4 +69,6 @@ def _context(claims: AccessClaims) -> dict[str, str]:
         "token_version": str(claims.token_version),
         "amr": " ".join(claims.amr),
         "auth_time": str(claims.auth_time),
+        # The gateway may keep this answer for longer than the token lives: the functions look at the clock again.
+        "expires_at": str(claims.expires_at),
     }

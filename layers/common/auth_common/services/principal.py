@@ -11,3 +11,5 @@ class Principal:
     user_id: UUID
     session_id: UUID
     token_version: int
+    #: When the access token expires, seconds since the epoch.
+    expires_at: int

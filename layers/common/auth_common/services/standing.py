@@ -6,13 +6,15 @@ from auth_common.db.sessions import Standing
 from auth_common.errors import InvalidToken
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.services.principal import Principal
+from auth_common.settings import settings
 
 
 def require_standing(principal: Principal, standing: Standing | None) -> Standing:
     """Return ``standing`` if the caller's session still counts.
 
     This is what makes logout, a disabled account and a raised token version work at the next request, although the
-    token is still within its lifetime and the gateway has the authorizer's answer in its cache.
+    token is still within its lifetime and the gateway has the authorizer's answer in its cache; and what keeps that
+    cache from stretching the token's lifetime.
 
     Raises:
         InvalidToken: for each reason alike.
@@ -26,11 +28,14 @@ def require_standing(principal: Principal, standing: Standing | None) -> Standin
 
 
 def _why_ended(principal: Principal, standing: Standing | None) -> str | None:
+    now = datetime.now(UTC)
+    if principal.expires_at + settings().clock_leeway <= now.timestamp():
+        return "token_expired"
     if standing is None:
         return "session_unknown"
     if standing.session_revoked_at is not None:
         return "session_revoked"
-    if standing.session_expires_at <= datetime.now(UTC):
+    if standing.session_expires_at <= now:
         return "session_expired"
     if standing.status != "active":
         return "user_not_active"

@@ -26,6 +26,7 @@ def _principal(request: Request) -> Principal:
             user_id=UUID(context["user_id"]),
             session_id=UUID(context["session_id"]),
             token_version=int(context["token_version"]),
+            expires_at=int(context["expires_at"]),
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise InvalidToken from error
