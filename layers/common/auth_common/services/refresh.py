@@ -98,17 +98,14 @@ def _exchange(connection: Connection, token: str, now: datetime) -> _Renewal | _
 
 
 def _why_ended(record: RefreshToken, session: Session, user: User, now: datetime) -> str | None:
-    if session.revoked_at is not None:
-        return "session_revoked"
-    if session.expires_at <= now:
-        return "session_expired"
-    if record.expires_at <= now:
-        return "token_expired"
-    if user.status != "active":
-        return "user_not_active"
-    if session.token_version != user.token_version:
-        return "token_version_changed"
-    return None
+    reasons = {
+        "session_revoked": session.revoked_at is not None,
+        "session_expired": session.expires_at <= now,
+        "token_expired": record.expires_at <= now,
+        "user_not_active": user.status != "active",
+        "token_version_changed": session.token_version != user.token_version,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def _rotate(

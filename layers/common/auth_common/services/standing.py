@@ -28,17 +28,14 @@ def require_standing(principal: Principal, standing: Standing | None) -> Standin
 
 
 def _why_ended(principal: Principal, standing: Standing | None) -> str | None:
-    now = datetime.now(UTC)
-    if principal.expires_at + settings().clock_leeway <= now.timestamp():
-        return "token_expired"
     if standing is None:
         return "session_unknown"
-    if standing.session_revoked_at is not None:
-        return "session_revoked"
-    if standing.session_expires_at <= now:
-        return "session_expired"
-    if standing.status != "active":
-        return "user_not_active"
-    if standing.token_version != principal.token_version:
-        return "token_version_changed"
-    return None
+    now = datetime.now(UTC)
+    reasons = {
+        "token_expired": principal.expires_at + settings().clock_leeway <= now.timestamp(),
+        "session_revoked": standing.session_revoked_at is not None,
+        "session_expired": standing.session_expires_at <= now,
+        "user_not_active": standing.status != "active",
+        "token_version_changed": standing.token_version != principal.token_version,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
