@@ -1,0 +1,109 @@
+"""``python -m local_runtime``: serve template.yaml of the current folder. ``make run`` calls this."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from local_runtime.cloudformation import TemplateError
+from local_runtime.gateway import Gateway, Service
+from local_runtime.ports import PortInUseError, listen
+from local_runtime.reloading import watch
+from local_runtime.template import Template, load_template
+from local_runtime.workers import WorkerFactory
+
+_log = logging.getLogger("local_runtime")
+
+#: Taken from the developer's shell in addition to the variables that the template names.
+_PASSED_ON: Final = ("PATH", "HOME", "LANG", "TMPDIR", "BCRYPT_COST")
+#: Seconds that requests under way have when the runtime is told to end.
+_FAREWELL: Final = 2
+#: Bytes of request line and headers: enough for an over-long token to reach the authorizer, and be refused there.
+_HEADER_LIMIT: Final = 256 * 1024
+
+
+def main() -> int:
+    """Serve until SIGINT or SIGTERM. Return the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    for chatty in ("uvicorn", "watchfiles"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    path = Path("template.yaml").absolute()
+    data_dir = Path(os.environ.get("DATA_DIR") or ".local").absolute()
+    try:
+        template = load_template(path)
+        sockets = listen(int(os.environ.get("PORT") or 8000))
+    except (TemplateError, PortInUseError, ValueError) as error:
+        _log.error("%s", error)
+        return 1
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with WorkerFactory(_environment(data_dir)) as factory:
+        asyncio.run(_serve(path, template, factory, sockets))
+    return 0
+
+
+def _environment(data_dir: Path) -> dict[str, str]:
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {**passed_on, "DATA_DIR": str(data_dir), "TZ": "UTC"}
+
+
+async def _serve(path: Path, template: Template, factory: WorkerFactory, sockets: list[socket.socket]) -> None:
+    gateway = Gateway(path.parent / "public")
+    gateway.replace_service(Service(template, factory))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            gateway,
+            http="h11",
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            # X-Forwarded-For is the client's word.
+            proxy_headers=False,
+            h11_max_incomplete_event_size=_HEADER_LIMIT,
+            timeout_graceful_shutdown=_FAREWELL,
+        )
+    )
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn passes the signal on to these when it has ended; without them the exit status would not be 0.
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    _announce(template, sockets)
+    watching = asyncio.create_task(watch(path, lambda: _reload(path, gateway, factory)))
+    await server.serve(sockets)
+    watching.cancel()
+    gateway.replace_service(None)
+
+
+def _reload(path: Path, gateway: Gateway, factory: WorkerFactory) -> None:
+    try:
+        gateway.replace_service(Service(load_template(path), factory))
+    except TemplateError as error:
+        gateway.replace_service(None)
+        _log.error("%s", error)
+    else:
+        _log.info("reloaded")
+
+
+def _announce(template: Template, sockets: list[socket.socket]) -> None:
+    lines = [
+        f"  {route.method:<7} {route.path:<32} {route.function.name:<20} "
+        f"{route.authorizer.name if route.authorizer else ''}".rstrip()
+        for route in template.routes
+    ]
+    url = f"http://localhost:{sockets[0].getsockname()[1]}"
+    _log.info("\n".join([*lines, f"Serving template.yaml on {url} (Ctrl-C ends it)"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

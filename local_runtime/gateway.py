@@ -1,0 +1,167 @@
+"""The gateway: an HTTP request's way to a function and back."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
+
+from local_runtime.authorizers import AuthorizerCache
+from local_runtime.gateway_responses import Failure, GatewayResponses, RequestFailed
+from local_runtime.proxy_events import Request, proxy_event, request_context
+from local_runtime.proxy_responses import MalformedResponse, to_response
+from local_runtime.routing import Match, Router
+from local_runtime.template import Template
+from local_runtime.workers import (
+    FunctionError,
+    FunctionTimedOutError,
+    PayloadTooLargeError,
+    WorkerFactory,
+    WorkerPool,
+)
+
+_log = logging.getLogger(__name__)
+
+#: Bytes of a request's body (API Gateway). Lambda's own limit on the event is lower, and is checked by the workers.
+_BODY_LIMIT: Final = 10 * 1024 * 1024
+
+
+class Service:
+    """What one version of the template and the code serves. A change replaces it as a whole, policies included."""
+
+    def __init__(self, template: Template, factory: WorkerFactory) -> None:
+        """Prepare a pool of workers for each function, and start the first worker of each in the background."""
+        self._template = template
+        self._router = Router(template.routes)
+        self._pools = {function.name: WorkerPool(factory, function) for function in template.functions}
+        self._authorizers = {
+            route.authorizer.name: AuthorizerCache(route.authorizer, self._pools[route.authorizer.function.name].invoke)
+            for route in template.routes
+            if route.authorizer
+        }
+
+        self._warming_up = [asyncio.create_task(pool.warm_up()) for pool in self._pools.values()]
+
+    def close(self) -> None:
+        """End the workers as they become idle."""
+        for task in self._warming_up:
+            task.cancel()
+        for pool in self._pools.values():
+            pool.close()
+
+    def match(self, request: Request) -> Match | None:
+        """Return the request's route."""
+        return self._router.match(request.method, request.path)
+
+    async def answer(self, request: Request, match: Match | None) -> Response:
+        """Return the response to a request: the function's, or the gateway's own."""
+        context = request_context(request, stage=self._template.stage, match=match)
+        if match is None:
+            return self._template.gateway_responses.answer(Failure.MISSING_AUTHENTICATION_TOKEN, context)
+        try:
+            return await self._call(request, match, context)
+        except RequestFailed as error:
+            return self._template.gateway_responses.answer(error.failure, context)
+
+    async def _call(self, request: Request, match: Match, context: dict[str, Any]) -> Response:
+        if len(request.body) > _BODY_LIMIT:
+            raise RequestFailed(Failure.REQUEST_TOO_LARGE)
+        if match.route.authorizer:
+            authorizer = self._authorizers[match.route.authorizer.name]
+            context["authorizer"] = await authorizer.authorize(request, match, context)
+        event = proxy_event(request, match, context, binary_media_types=self._template.binary_media_types)
+        try:
+            return to_response(
+                await self._pools[match.route.function.name].invoke(event),
+                accept=dict(request.headers).get("accept", ""),
+                binary_media_types=self._template.binary_media_types,
+            )
+        except PayloadTooLargeError:
+            raise RequestFailed(Failure.REQUEST_TOO_LARGE) from None
+        except FunctionTimedOutError:
+            # API Gateway gives up after 29 s; a function whose own, shorter Timeout ends it is a 502 there.
+            raise RequestFailed(Failure.INTEGRATION_TIMEOUT) from None
+        except MalformedResponse as error:
+            _log.error("%s: malformed proxy response: %s", match.route.function.name, error)
+            raise RequestFailed(Failure.DEFAULT_5XX) from None
+        except FunctionError:
+            raise RequestFailed(Failure.DEFAULT_5XX) from None
+
+
+class Gateway:
+    """The ASGI application."""
+
+    def __init__(self, public_folder: Path) -> None:
+        """Serve files of ``public_folder`` where no route matches, and 502 until there is a service."""
+        self._service: Service | None = None
+        self._files = StaticFiles(directory=public_folder, html=True, check_dir=False)
+
+    def replace_service(self, service: Service | None) -> None:
+        """Serve ``service`` from now on (``None``: nothing works). Requests under way end with the old one."""
+        if self._service is not None:
+            self._service.close()
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        started = time.monotonic()
+        try:
+            request = await _read(scope, receive)
+        except ClientDisconnect:
+            return
+        response = await self._respond(request, scope)
+        await response(scope, receive, send)
+        milliseconds = (time.monotonic() - started) * 1000
+        # Without the query, which can hold what belongs in no log.
+        _log.info("%s %s %d, %.0f ms", request.method, request.path, response.status_code, milliseconds)
+
+    async def _respond(self, request: Request, scope: Scope) -> Response:
+        service = self._service
+        if service is None:
+            return GatewayResponses({}).answer(Failure.DEFAULT_5XX, {})
+        match = service.match(request)
+        if match is None:
+            # Outside the API, as SAM does it; raises where there is no such file.
+            with contextlib.suppress(HTTPException):
+                return await self._files.get_response(self._files.get_path(scope), scope)
+        return await service.answer(request, match)
+
+
+async def _read(scope: Scope, receive: Receive) -> Request:
+    """Return the whole request, its body cut where the gateway refuses it anyway.
+
+    Raises:
+        ClientDisconnect: the client has gone.
+
+    """
+    body = bytearray()
+    async for chunk in StarletteRequest(scope, receive).stream():
+        # Read to its end all the same: a client that is still sending would miss the answer.
+        if len(body) <= _BODY_LIMIT:
+            body += chunk
+    source_ip = scope["client"][0]
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+    claimed = [value for name, value in headers if name == "x-forwarded-for"]
+    return Request(
+        method=scope["method"],
+        path=scope["raw_path"].decode("latin-1"),
+        query=scope["query_string"].decode("latin-1"),
+        headers=(
+            *((name, value) for name, value in headers if not name.startswith("x-forwarded-")),
+            # API Gateway appends the caller to what the caller claims.
+            ("x-forwarded-for", ", ".join([*claimed, source_ip])),
+            ("x-forwarded-port", str(scope["server"][1])),
+            ("x-forwarded-proto", scope["scheme"]),
+        ),
+        body=bytes(body),
+        source_ip=source_ip,
+        protocol=f"HTTP/{scope['http_version']}",
+    )

@@ -1,0 +1,88 @@
+"""The port: listening on it, and saying who has it when it is taken."""
+
+import contextlib
+import errno
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+#: ``localhost`` is both, and clients differ in which they try first. Never another interface: this is not a server.
+_LOOPBACK: Final = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+_LISTENING: Final = "0A"  # in /proc/net/tcp
+
+
+class PortInUseError(Exception):
+    """Another process listens on the port. The text says which one and what to do."""
+
+
+def listen(port: int) -> list[socket.socket]:
+    """Return sockets that listen on ``localhost``, IPv4 and, where the machine has it, IPv6.
+
+    Args:
+        port: 0 for any free one.
+
+    Raises:
+        PortInUseError: the port is taken.
+
+    """
+    sockets: list[socket.socket] = []
+    for family, address in _LOOPBACK:
+        try:
+            sockets.append(socket.create_server((address, port), family=family, backlog=128))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                for open_socket in sockets:
+                    open_socket.close()
+                raise PortInUseError(_explain(port)) from error
+            if not sockets:
+                raise
+        else:
+            port = sockets[0].getsockname()[1]
+    return sockets
+
+
+def _explain(port: int) -> str:
+    owner = next(_owners(port), None)
+    lines = [f"Port {port} is in use by " + (f"process {owner[0]}: {owner[1]}" if owner else "another process.")]
+    if owner:
+        lines.append(f"Free it:         kill {owner[0]}")
+    lines.append(f"Or use another:  PORT={port + 1} make run")
+    return "\n".join(lines)
+
+
+def _owners(port: int) -> Iterator[tuple[int, str]]:
+    """Yield process id and command of those who listen on the port, as far as this user may know."""
+    yield from _owners_by_proc(port)
+    yield from _owners_by_lsof(port)
+
+
+def _owners_by_proc(port: int) -> Iterator[tuple[int, str]]:
+    """Look into Linux's /proc: which socket listens, and who holds it."""
+    inodes = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        with contextlib.suppress(OSError):
+            for fields in map(str.split, table.read_text().splitlines()[1:]):
+                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                    inodes.add(f"socket:[{fields[9]}]")
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):  # a process that has ended, or another user's
+            if str(descriptor.readlink()) in inodes:
+                process = descriptor.parents[1]
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                yield int(process.name), command
+
+
+def _owners_by_lsof(port: int) -> Iterator[tuple[int, str]]:
+    """Ask lsof, which macOS has."""
+    lsof = shutil.which("lsof")
+    if lsof is None:
+        return
+    command = [lsof, "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()  # noqa: S603 - no input
+    for process, name in pairwise(output):
+        if process.startswith("p") and name.startswith("c"):
+            yield int(process[1:]), name[1:]
