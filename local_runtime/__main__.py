@@ -13,19 +13,18 @@ import uvicorn
 
 from local_runtime.cloudformation import TemplateError
 from local_runtime.gateway import Gateway, Service
-from local_runtime.ports import PortInUseError, listen
+from local_runtime.ports import PortInUse, listen
 from local_runtime.reloading import watch
 from local_runtime.template import Template, load_template
-from local_runtime.workers import WorkerFactory
+from local_runtime.workers import WorkerFactory, worker_factory
 
 _log = logging.getLogger("local_runtime")
 
-#: Taken from the developer's shell in addition to the variables that the template names.
-_PASSED_ON: Final = ("PATH", "HOME", "LANG", "TMPDIR", "BCRYPT_COST")
 #: Seconds that requests under way have when the runtime is told to end.
 _FAREWELL: Final = 2
 #: Bytes of request line and headers: enough for an over-long token to reach the authorizer, and be refused there.
 _HEADER_LIMIT: Final = 256 * 1024
+_HIGHEST_PORT: Final = 65535
 
 
 def main() -> int:
@@ -37,19 +36,22 @@ def main() -> int:
     data_dir = Path(os.environ.get("DATA_DIR") or ".local").absolute()
     try:
         template = load_template(path)
-        sockets = listen(int(os.environ.get("PORT") or 8000))
-    except (TemplateError, PortInUseError, ValueError) as error:
+        sockets = listen(_port())
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (TemplateError, PortInUse, OSError, ValueError) as error:
         _log.error("%s", error)
         return 1
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with WorkerFactory(_environment(data_dir)) as factory:
+    with worker_factory(data_dir) as factory:
         asyncio.run(_serve(path, template, factory, sockets))
     return 0
 
 
-def _environment(data_dir: Path) -> dict[str, str]:
-    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return {**passed_on, "DATA_DIR": str(data_dir), "TZ": "UTC"}
+def _port() -> int:
+    text = os.environ.get("PORT") or "8000"
+    if not text.isdecimal() or int(text) > _HIGHEST_PORT:
+        message = f"PORT is a number from 0 (any free port) to {_HIGHEST_PORT}, not {text}"
+        raise ValueError(message)
+    return int(text)
 
 
 async def _serve(path: Path, template: Template, factory: WorkerFactory, sockets: list[socket.socket]) -> None:

@@ -12,7 +12,7 @@ from local_runtime.policies import MalformedPolicy, is_allowed
 from local_runtime.proxy_events import Request, authorizer_event, method_arn, query_pairs, values_by_name
 from local_runtime.routing import Match
 from local_runtime.template import Authorizer
-from local_runtime.workers import FunctionError
+from local_runtime.workers import FunctionFailed
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class _Verdict:
     context: dict[str, str]
 
 
-class AuthorizerCache:
+class CachingAuthorizer:
     """One authorizer, and its answers for as long as ``ReauthorizeEvery`` says.
 
     Args:
@@ -78,7 +78,7 @@ class AuthorizerCache:
             return self._kept[identity][1]
         try:
             answer = await self._invoke(event)
-        except FunctionError as error:
+        except FunctionFailed as error:
             # The one exception that API Gateway knows by its text.
             failure = Failure.UNAUTHORIZED if str(error) == "Unauthorized" else Failure.AUTHORIZER_FAILURE
             raise RequestFailed(failure) from error

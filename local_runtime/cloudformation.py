@@ -79,8 +79,9 @@ class Intrinsics:
         self._parameters: Mapping[str, Any] = document.get("Parameters") or {}
         self._mappings: Mapping[str, Any] = document.get("Mappings") or {}
         self._conditions: Mapping[str, Any] = document.get("Conditions") or {}
-        #: The resources that exist: those whose ``Condition`` holds.
-        self.resources: Mapping[str, Any] = {
+        #: The resources that exist: those whose ``Condition`` holds. (A condition cannot refer to a resource.)
+        self.resources: Mapping[str, Any] = {}
+        self.resources = {
             name: resource
             for name, resource in (document.get("Resources") or {}).items()
             if "Condition" not in resource or self._condition(resource["Condition"])

@@ -14,16 +14,16 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from local_runtime.authorizers import AuthorizerCache
+from local_runtime.authorizers import CachingAuthorizer
 from local_runtime.gateway_responses import Failure, GatewayResponses, RequestFailed
 from local_runtime.proxy_events import Request, proxy_event, request_context
 from local_runtime.proxy_responses import MalformedResponse, to_response
 from local_runtime.routing import Match, Router
 from local_runtime.template import Template
 from local_runtime.workers import (
-    FunctionError,
-    FunctionTimedOutError,
-    PayloadTooLargeError,
+    FunctionFailed,
+    FunctionTimedOut,
+    PayloadTooLarge,
     WorkerFactory,
     WorkerPool,
 )
@@ -43,7 +43,9 @@ class Service:
         self._router = Router(template.routes)
         self._pools = {function.name: WorkerPool(factory, function) for function in template.functions}
         self._authorizers = {
-            route.authorizer.name: AuthorizerCache(route.authorizer, self._pools[route.authorizer.function.name].invoke)
+            route.authorizer.name: CachingAuthorizer(
+                route.authorizer, self._pools[route.authorizer.function.name].invoke
+            )
             for route in template.routes
             if route.authorizer
         }
@@ -84,15 +86,15 @@ class Service:
                 accept=dict(request.headers).get("accept", ""),
                 binary_media_types=self._template.binary_media_types,
             )
-        except PayloadTooLargeError:
+        except PayloadTooLarge:
             raise RequestFailed(Failure.REQUEST_TOO_LARGE) from None
-        except FunctionTimedOutError:
+        except FunctionTimedOut:
             # API Gateway gives up after 29 s; a function whose own, shorter Timeout ends it is a 502 there.
             raise RequestFailed(Failure.INTEGRATION_TIMEOUT) from None
         except MalformedResponse as error:
             _log.error("%s: malformed proxy response: %s", match.route.function.name, error)
             raise RequestFailed(Failure.DEFAULT_5XX) from None
-        except FunctionError:
+        except FunctionFailed:
             raise RequestFailed(Failure.DEFAULT_5XX) from None
 
 

@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-_INVOKE: Final = "execute-api:Invoke"
+_INVOKE: Final = "execute-api:invoke"
+_ELEMENTS: Final = frozenset({"Action", "Effect", "Resource"})
 
 
 class MalformedPolicy(Exception):
@@ -25,28 +26,28 @@ def is_allowed(document: Any, method_arn: str) -> bool:
     """
     if not isinstance(document, Mapping):
         raise MalformedPolicy("policyDocument is not an object")
-    effects = {
-        _effect(statement) for statement in _as_list(document.get("Statement")) if _applies(statement, method_arn)
-    }
-    return effects == {"Allow"}
+    statements = [_check(statement) for statement in _as_list(document.get("Statement"))]
+    return {statement["Effect"] for statement in statements if _applies(statement, method_arn)} == {"Allow"}
 
 
-def _applies(statement: Any, method_arn: str) -> bool:
-    if not isinstance(statement, Mapping) or not {"Action", "Effect", "Resource"} <= statement.keys():
+def _check(statement: Any) -> Mapping[str, Any]:
+    if not isinstance(statement, Mapping) or not statement.keys() >= _ELEMENTS:
         raise MalformedPolicy("a statement needs Action, Effect and Resource")
-    if unknown := statement.keys() - {"Action", "Effect", "Resource", "Sid"}:
+    if unknown := statement.keys() - _ELEMENTS - {"Sid"}:
         message = f"{', '.join(sorted(unknown))} is not evaluated"
         raise MalformedPolicy(message)
-    # IAM compares actions without regard to case, resources with it.
-    return any(matches(action.lower(), _INVOKE.lower()) for action in _texts(statement["Action"])) and any(
-        matches(resource, method_arn) for resource in _texts(statement["Resource"])
-    )
-
-
-def _effect(statement: Mapping[str, Any]) -> str:
     if statement["Effect"] not in {"Allow", "Deny"}:
         raise MalformedPolicy("Effect is neither Allow nor Deny")
-    return str(statement["Effect"])
+    if not all(isinstance(text, str) for name in ("Action", "Resource") for text in _as_list(statement[name])):
+        raise MalformedPolicy("Action and Resource are strings")
+    return statement
+
+
+def _applies(statement: Mapping[str, Any], method_arn: str) -> bool:
+    # IAM compares actions without regard to case, resources with it.
+    return any(matches(action.lower(), _INVOKE) for action in _as_list(statement["Action"])) and any(
+        matches(resource, method_arn) for resource in _as_list(statement["Resource"])
+    )
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -57,10 +58,3 @@ def matches(pattern: str, text: str) -> bool:
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def _texts(value: Any) -> list[str]:
-    texts = _as_list(value)
-    if not all(isinstance(text, str) for text in texts):
-        raise MalformedPolicy("Action and Resource are strings")
-    return texts

@@ -15,7 +15,7 @@ _LOOPBACK: Final = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _LISTENING: Final = "0A"  # in /proc/net/tcp
 
 
-class PortInUseError(Exception):
+class PortInUse(Exception):
     """Another process listens on the port. The text says which one and what to do."""
 
 
@@ -26,7 +26,7 @@ def listen(port: int) -> list[socket.socket]:
         port: 0 for any free one.
 
     Raises:
-        PortInUseError: the port is taken.
+        PortInUse: the port is taken.
 
     """
     sockets: list[socket.socket] = []
@@ -37,7 +37,7 @@ def listen(port: int) -> list[socket.socket]:
             if error.errno == errno.EADDRINUSE:
                 for open_socket in sockets:
                     open_socket.close()
-                raise PortInUseError(_explain(port)) from error
+                raise PortInUse(_explain(port)) from error
             if not sockets:
                 raise
         else:
@@ -68,12 +68,11 @@ def _owners_by_proc(port: int) -> Iterator[tuple[int, str]]:
             for fields in map(str.split, table.read_text().splitlines()[1:]):
                 if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
                     inodes.add(f"socket:[{fields[9]}]")
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
-        with contextlib.suppress(OSError):  # a process that has ended, or another user's
-            if str(descriptor.readlink()) in inodes:
-                process = descriptor.parents[1]
-                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                yield int(process.name), command
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            if any(str(descriptor.readlink()) in inodes for descriptor in (process / "fd").iterdir()):
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                yield int(process.name), command.strip()
 
 
 def _owners_by_lsof(port: int) -> Iterator[tuple[int, str]]:

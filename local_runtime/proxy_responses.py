@@ -90,6 +90,9 @@ def _headers(result: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _header_value(name: str, value: Any) -> str:
+    if not isinstance(value, str | int | float):
+        message = f"header {name!r} is neither a text nor a number nor a truth value"
+        raise MalformedResponse(message)
     text = value if isinstance(value, str) else json.dumps(value)
     if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(text):
         message = f"header {name!r} is not valid"

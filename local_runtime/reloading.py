@@ -1,11 +1,14 @@
 """Reloading: a change of the code or of the template counts at the next request."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
 from watchfiles import Change, DefaultFilter, awatch
+
+_log = logging.getLogger(__name__)
 
 _FOLDERS: Final = ("functions", "layers")
 
@@ -27,5 +30,8 @@ async def _watch(
     def is_relevant(change: Change, path: str) -> bool:
         return ignored(change, path) and matters(Path(path))
 
-    async for _ in awatch(*paths, watch_filter=is_relevant, recursive=recursive):
-        on_change()
+    try:
+        async for _ in awatch(*paths, watch_filter=is_relevant, recursive=recursive):
+            on_change()
+    except OSError as error:  # the system's limit on watches: serving goes on
+        _log.warning("changes are not noticed: %s", error)

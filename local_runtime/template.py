@@ -172,18 +172,18 @@ class _Reader:
                     raise TemplateError(message)
                 if event.get("Type") != "Api":
                     continue  # a schedule, a queue: nothing that an HTTP request could start
-                if event["Properties"].get("RestApiId") != api:
+                route = _required(event, "Properties", where)
+                if route.get("RestApiId") != api:
                     message = f"{where}: RestApiId must be !Ref {api}"
                     raise TemplateError(message)
-                chosen = _only(event["Properties"].get("Auth") or {}, {"Authorizer"}, f"{where}.Auth").get(
-                    "Authorizer", default
-                )
+                auth = _only(route.get("Auth") or {}, {"Authorizer"}, f"{where}.Auth")
+                chosen = auth.get("Authorizer", default)
                 if chosen not in {None, "NONE", *authorizers}:
                     message = f"{where}: there is no authorizer {chosen}"
                     raise TemplateError(message)
                 yield Route(
-                    method=_required(event["Properties"], "Method", where).upper(),
-                    path=_required(event["Properties"], "Path", where),
+                    method=_required(route, "Method", where).upper(),
+                    path=_required(route, "Path", where),
                     function=self._functions[name],
                     authorizer=authorizers.get(chosen),
                 )

@@ -11,7 +11,7 @@ A connection to the listening socket is a worker; its messages are lines of JSON
     runtime   {"name": "LoginFunction", "arn": ..., "folder": ..., "handler": "app.handler", "environment": {...}}
     worker    {"ready": true}                   it has imported the function
     runtime   {"request_id": ..., "timeout": 10, "event": {...}}
-    worker    {"result": ...}                   or {"error": "the exception's text", "type": "its class"}
+    worker    {"result": ...}                   or {"error": "the exception's text"}
 
 A worker ends when the runtime closes the connection; the runtime sees the worker's end on the same connection.
 """
@@ -27,6 +27,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from io import BufferedRWPair, TextIOWrapper
 from typing import Any, Final, cast
 
@@ -116,12 +117,13 @@ def _end_workers() -> None:
 def _serve(connection: socket.socket) -> None:
     """Be one execution environment: one function, one event at a time."""
     stream = connection.makefile("rwb")
-    _send(stream, {"pid": os.getpid()})
+    _send(stream, encode({"pid": os.getpid()}))
     if not (line := stream.readline()):
         return
     function = json.loads(line)
     os.environ.clear()
     os.environ.update(function["environment"])
+    time.tzset()
     cast("TextIOWrapper", sys.stdout).reconfigure(line_buffering=True)  # a log line is seen when it is written
     sys.path[0] = function["folder"]  # in place of the project's folder: as in Lambda, no function sees another
     sys.dont_write_bytecode = True  # Python takes two versions of a file within one second for the same
@@ -131,13 +133,13 @@ def _serve(connection: socket.socket) -> None:
     except Exception:  # noqa: BLE001 - whatever is wrong with the code: the developer wants to see it
         traceback.print_exc()
         return
-    _send(stream, {"ready": True})
+    _send(stream, encode({"ready": True}))
     for line in stream:
         _send(stream, _invoke(handler, function, json.loads(line)))
 
 
-def _invoke(handler: Any, function: dict[str, Any], invocation: dict[str, Any]) -> dict[str, Any]:
-    """Call the function. SystemExit is not caught: as in Lambda, it ends the environment."""
+def _invoke(handler: Any, function: dict[str, Any], invocation: dict[str, Any]) -> bytes:
+    """Call the function and return the answer. SystemExit is not caught: as in Lambda, it ends the environment."""
     context = LambdaContext(
         name=function["name"],
         arn=function["arn"],
@@ -145,24 +147,25 @@ def _invoke(handler: Any, function: dict[str, Any], invocation: dict[str, Any]) 
         timeout=invocation["timeout"],
     )
     try:
-        answer = {"result": handler(invocation["event"], context)}
-        size = len(_encode(answer))
+        answer = encode({"result": handler(invocation["event"], context)})
+        if len(answer) > PAYLOAD_LIMIT:
+            message = f"the response has {len(answer)} bytes; Lambda takes {PAYLOAD_LIMIT}"
+            raise ValueError(message)  # noqa: TRY301 - one failure like the others
     except Exception as error:  # noqa: BLE001 - a function may raise anything
         traceback.print_exc()
-        return {"error": str(error), "type": type(error).__name__}
-    if size > PAYLOAD_LIMIT:
-        return {"error": f"response of {size} bytes is larger than {PAYLOAD_LIMIT}", "type": "ResponseSizeTooLarge"}
+        return encode({"error": str(error)})
     return answer
 
 
-def _send(stream: BufferedRWPair, message: dict[str, Any]) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the runtime has gone: the next read says so
-        stream.write(_encode(message) + b"\n")
-        stream.flush()
-
-
-def _encode(message: dict[str, Any]) -> bytes:
+def encode(message: Mapping[str, Any]) -> bytes:
+    """Return a message as it travels, without the line's end."""
     return json.dumps(message, ensure_ascii=False).encode()
+
+
+def _send(stream: BufferedRWPair, message: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the runtime has gone: the next read says so
+        stream.write(message + b"\n")
+        stream.flush()
 
 
 if __name__ == "__main__":
