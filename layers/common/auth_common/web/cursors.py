@@ -24,7 +24,7 @@ def encode_cursor(place: Place | None) -> str | None:
     return base64.urlsafe_b64encode(f"{time.isoformat()} {key}".encode()).decode()
 
 
-def _decode_cursor(cursor: Annotated[str | None, Query(max_length=200)] = None) -> Place | None:
+async def _decode_cursor(cursor: Annotated[str | None, Query(max_length=200)] = None) -> Place | None:
     if cursor is None:
         return None
     try:

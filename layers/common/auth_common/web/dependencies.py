@@ -9,7 +9,7 @@ from auth_common.errors import InvalidToken
 from auth_common.services.principal import Principal
 
 
-def _principal(request: Request) -> Principal:
+async def _principal(request: Request) -> Principal:
     """Return the caller that the authorizer vouched for.
 
     The context reaches us through API Gateway, which lets no client write it. Where it is missing or odd (a route
