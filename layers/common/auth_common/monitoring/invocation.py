@@ -20,9 +20,9 @@ def observed(handle: LambdaHandler) -> LambdaHandler:
         entered = request_context.enter(request)
         logger.append_keys(request_id=request.request_id)
         try:
-            return handle(event, context)
+            with metrics.written_for(request.function):
+                return handle(event, context)
         finally:
-            metrics.flush(function=request.function)
             request_context.leave(entered)
 
     return handler

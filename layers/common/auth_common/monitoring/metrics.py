@@ -1,25 +1,37 @@
 """Metrics in CloudWatch's Embedded Metric Format: a JSON line on stdout becomes a metric, without an API call.
 
-``EphemeralMetrics``, because ``Metrics`` keeps its state on the class: with several functions in one process (tests) a
-metric of one would be flushed under another's name.
+Each request has a set of its own, in a context variable: where one process serves several functions or threads (tests),
+a shared one would be written under another function's name, or change while it is written.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 NAMESPACE: Final = "SecureBackend"
 
-_metrics: Final = EphemeralMetrics(namespace=NAMESPACE)
+_current: ContextVar[EphemeralMetrics | None] = ContextVar("metrics", default=None)
 
 
 def count(name: str) -> None:
-    """Count one occurrence of ``name`` in this request."""
-    _metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
+    """Count one occurrence of ``name`` in this request. Outside a request (the operators' tools) nobody counts."""
+    metrics = _current.get()
+    if metrics is not None:
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
 
 
-def flush(*, function: str) -> None:
-    """Write what this request counted, with the function's name as a dimension. Nothing counted: nothing written."""
-    if _metrics.metric_set:
-        _metrics.add_dimension(name="function", value=function)
-        _metrics.flush_metrics()
+@contextmanager
+def written_for(function: str) -> Iterator[None]:
+    """Write what the block counted when it is over, with ``function`` as a dimension. Nothing counted: no line."""
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    entered = _current.set(metrics)
+    try:
+        yield
+    finally:
+        _current.reset(entered)
+        if metrics.metric_set:
+            metrics.add_dimension(name="function", value=function)
+            metrics.flush_metrics()
