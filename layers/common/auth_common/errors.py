@@ -49,6 +49,14 @@ class UnsupportedMediaType(ServiceError):
     detail = "Send the body as JSON, with the header Content-Type: application/json."
 
 
+class RequestTooLarge(ServiceError):
+    """The body is larger than any that this service takes."""
+
+    status = 413
+    code = "request_too_large"
+    detail = "The request is larger than this service takes."
+
+
 class EmailTaken(ServiceError):
     """The e-mail address has an account already."""
 

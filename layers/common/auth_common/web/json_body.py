@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from auth_common.errors import UnsupportedMediaType
+from auth_common.errors import RequestTooLarge, UnsupportedMediaType
 
 #: Bytes. The largest body of ours is a WebAuthn attestation of a few KiB.
 LARGEST: Final = 64 * 1024
@@ -51,7 +51,10 @@ class StrictJSONRoute(APIRoute):
         async def handle_strictly(request: Request) -> Response:
             if self.body_field is not None and not _is_json(request.headers.get("content-type", "")):
                 raise UnsupportedMediaType
-            return await handle(StrictJSONRequest(request.scope, request.receive))
+            strict_request = StrictJSONRequest(request.scope, request.receive)
+            if len(await strict_request.body()) > LARGEST:
+                raise RequestTooLarge
+            return await handle(strict_request)
 
         return handle_strictly
 

@@ -19,6 +19,8 @@ PROBLEM_JSON: Final = "application/problem+json"
 #: More faults than this in one body are noise, or somebody probing.
 _MOST_ERRORS: Final = 20
 _LONGEST_FIELD_NAME: Final = 64
+#: RFC 9110's names where Python before 3.13 has older ones: clients must not see which Python answers.
+_TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
 class ProblemResponse(JSONResponse):
@@ -38,7 +40,7 @@ class ProblemResponse(JSONResponse):
         """Build the document; the request id is the current request's."""
         document: dict[str, Any] = {
             "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
+            "title": _TITLES.get(status, HTTPStatus(status).phrase),
             "status": status,
             "detail": detail,
             "code": code,
@@ -117,9 +119,8 @@ _MESSAGES: Final = {
     "missing": "is required",
     "extra_forbidden": "is not a field of this request",
     "string_type": "must be a string",
-    "string_too_short": "is too short",
     "string_too_long": "is too long",
+    "too_long": "is too long",
     "json_invalid": "is not valid JSON",
     "model_attributes_type": "must be a JSON object",
-    "dict_type": "must be a JSON object",
 }

@@ -64,7 +64,8 @@ def _utc_seconds(time: datetime) -> str:
 
 
 Email = Annotated[str, Field(max_length=LONGEST_EMAIL), AfterValidator(normalise_email)]
-Text = Annotated[str, Field(max_length=100), AfterValidator(_clean_text)]
+#: Measured as it is stored: composing (NFC) makes some characters longer.
+Text = Annotated[str, AfterValidator(_clean_text), Field(max_length=100)]
 DateOfBirth = Annotated[date, BeforeValidator(_parse_date_of_birth)]
 Password = Annotated[str, Field(max_length=_LONGEST_PASSWORD_INPUT)]
 #: RFC 3339 in UTC, whole seconds.
