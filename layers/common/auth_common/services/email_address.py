@@ -20,7 +20,8 @@ def normalise_email(address: str) -> str:
 
     """
     try:
-        parsed = validate_email(address, allow_smtputf8=False, check_deliverability=False)
+        # strict: at most 64 octets before the @
+        parsed = validate_email(address, allow_smtputf8=False, check_deliverability=False, strict=True)
     except EmailNotValidError:
         message = "is not a valid e-mail address"
         raise ValueError(message) from None
