@@ -1,0 +1,90 @@
+"""Fixtures that the whole suite shares: a fresh environment, real databases, the watch for leaked secrets."""
+
+import logging
+import shutil
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from auth_common.db.tables import refresh_tokens, users
+from auth_common.settings import Settings
+from tests.support import leaks
+from tests.support.databases import Database, PostgresServer, migrate, running_postgres, start_fresh_environment
+from tests.support.requirements import require
+
+# Lambda's runtime has such a handler too: what libraries log goes where our own lines go, and is searched like them.
+# It must be there before the layer's logger is made, which then keeps its own records out of it.
+logging.getLogger().addHandler(logging.StreamHandler(sys.stdout))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test whose output holds a secret that was issued in it."""
+    report = yield
+    if report.when == "teardown":
+        found = leaks.leaks(report.capstdout + report.capstderr)
+        leaks.forget()
+        if found:
+            report.outcome = "failed"
+            report.longrepr = "\n".join([f"{item.nodeid} has written a secret:", *found])
+    return report
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A fresh environment of the ``local`` stage with storage of its own; the value is that folder."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("BCRYPT_COST", "4")
+    start_fresh_environment()
+    yield tmp_path
+    start_fresh_environment()
+    leaks.remember(*(path.read_bytes() for path in tmp_path.glob("pepper")))
+    leaks.remember(*(line for path in tmp_path.glob("keys/*.pem") for line in path.read_text().splitlines()[1:-1]))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL, started at the first test that wants it."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(running_postgres())
+        except Exception as error:  # noqa: BLE001 - whatever keeps a server in a wheel from running on this machine
+            require(condition=False, reason=f"PostgreSQL does not start here: {error!r}")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database with our schema, to copy: a migration takes ten times as long."""
+    file = tmp_path_factory.mktemp("migrated") / "database.sqlite3"
+    migrate(f"sqlite+pysqlite:///{file}")
+    return file
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, environment: Path) -> Iterator[Database]:
+    """An empty database with our schema: each test that asks for it runs on SQLite and on PostgreSQL."""
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            file = environment / "secure-backend.sqlite3"
+            shutil.copy(request.getfixturevalue("migrated_sqlite_file"), file)
+            url = f"sqlite+pysqlite:///{file}"
+        else:
+            postgres: PostgresServer = request.getfixturevalue("postgres")
+            url = stack.enter_context(postgres.new_database(migrated=True))
+            monkeypatch.setenv("DATABASE_URL", url)
+        database = Database(request.param, url)
+        yield database
+        _remember_stored_hashes(database)
+        start_fresh_environment()
+
+
+def _remember_stored_hashes(database: Database) -> None:
+    for column in (users.c.password_hash, refresh_tokens.c.token_hash):
+        leaks.remember(*(row[0] for row in database.execute(select(column))))

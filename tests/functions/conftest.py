@@ -1,0 +1,23 @@
+"""Fixtures for the functions' tests."""
+
+from collections.abc import Callable
+
+import bcrypt
+import pytest
+
+
+@pytest.fixture
+def hash_costs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The cost of each bcrypt computation from now on, in their order. bcrypt itself still does the work."""
+    costs: list[int] = []
+
+    def counting(compute: Callable[[bytes, bytes], object]) -> Callable[[bytes, bytes], object]:
+        def compute_and_count(password: bytes, salt_or_hash: bytes) -> object:
+            costs.append(int(salt_or_hash.split(b"$")[2]))
+            return compute(password, salt_or_hash)
+
+        return compute_and_count
+
+    monkeypatch.setattr(bcrypt, "hashpw", counting(bcrypt.hashpw))
+    monkeypatch.setattr(bcrypt, "checkpw", counting(bcrypt.checkpw))
+    return costs

@@ -1,0 +1,225 @@
+"""POST /users: what a registration answers and stores."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from auth_common.db.tables import users
+from tests.support.events import json_event
+from tests.support.factories import EMAIL, PASSWORD, log_in, register, registration
+from tests.support.functions import call
+
+
+def test_answers_201_with_the_user_and_its_location(database):
+    answer = register()
+    assert answer.status == 201
+    assert answer.headers["location"] == f"/users/{answer.json['id']}"
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    user = answer.json
+    assert UUID(user.pop("id")).version == 4
+    created_at = user.pop("created_at")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", created_at)
+    assert abs(datetime.fromisoformat(created_at) - datetime.now(UTC)) < timedelta(minutes=1)
+    assert user == {
+        "name": "Test Person",
+        "email": EMAIL,
+        "date_of_birth": "1980-04-14",
+        "job_title": "Engineer",
+        "role": "user",
+    }
+    assert database.count(users) == 1
+
+
+def test_stores_a_peppered_bcrypt_hash_and_not_the_password(database):
+    register()
+    (row,) = database.execute(select(users))
+    assert re.fullmatch(r"\$2b\$04\$[./A-Za-z0-9]{53}", row.password_hash)
+    assert PASSWORD not in str(row)
+    assert (row.role, row.status, row.token_version) == ("user", "active", 0)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["1980-04-14", "1980-04-14T10:00:00Z", "1980-04-14T00:30:00+02:00", "1980-04-14T23:59:59.999-11:00"],
+)
+def test_date_of_birth_may_be_a_full_iso_time_and_comes_back_as_the_date_that_was_written(database, written):
+    answer = register(date_of_birth=written)
+    assert answer.json["date_of_birth"] == "1980-04-14"
+    assert database.execute(select(users.c.date_of_birth)) == [(date(1980, 4, 14),)]
+
+
+def test_date_of_birth_may_be_any_day_from_1900_to_yesterday(database):
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    assert register(date_of_birth="1900-01-01").status == 201
+    assert register(date_of_birth=yesterday.isoformat(), email="second@example.com").status == 201
+    assert database.count(users) == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("Person@Example.COM", "person@example.com"),
+        ("person+tag@example.com", "person+tag@example.com"),
+        ("person@bücher.example", "person@xn--bcher-kva.example"),
+        ("person@BÜCHER.example", "person@xn--bcher-kva.example"),
+    ],
+)
+@pytest.mark.usefixtures("database")
+def test_email_is_stored_in_its_one_normal_form(written, stored):
+    assert register(email=written).json["email"] == stored
+    assert register(email=stored).code == "email_taken"
+
+
+@pytest.mark.usefixtures("database")
+def test_names_of_every_script_are_kept():
+    names = ["Zoë", "李", "محمد", "O\u2019Brien-Smith Jr.", "نگار\u200cنامه", "Nǃxau ǂToma"]  # noqa: RUF001 - they look so
+    for number, name in enumerate(names):
+        assert register(name=name, email=f"person{number}@example.com").json["name"] == name
+
+
+@pytest.mark.usefixtures("database")
+def test_names_are_trimmed_and_composed():
+    assert register(name="  Zoe\u0308  ").json["name"] == "Zoë"
+
+
+def test_a_taken_address_answers_409_and_keeps_the_first_account(database):
+    register(name="First Person")
+    answer = register(name="Second Person")
+    assert answer.status == 409
+    assert answer.json.keys() == {"type", "title", "status", "detail", "code", "request_id"}
+    assert answer.json["title"] == "Conflict"
+    assert answer.code == "email_taken"
+    assert EMAIL not in answer.text
+    assert database.execute(select(users.c.name)) == [("First Person",)]
+
+
+@pytest.mark.usefixtures("database")
+def test_a_duplicate_sign_up_costs_a_hash_too(hash_costs):
+    register()
+    first = hash_costs.copy()
+    hash_costs.clear()
+    assert register().status == 409
+    assert hash_costs == first == [4]
+
+
+@pytest.mark.parametrize(
+    "field", ["role", "status", "id", "token_version", "created_at", "password_hash", "is_admin", "__proto__"]
+)
+def test_a_registration_cannot_set_role_or_status_or_anything_else(database, field):
+    answer = register(**{field: "admin"})
+    assert (answer.status, answer.fields) == (422, {field})
+    assert database.count(users) == 0
+
+
+@pytest.mark.parametrize(
+    "look_alike",
+    [
+        "perso\u043d@example.com",  # a Cyrillic letter
+        "p\u0435rson@example.com",  # a Cyrillic "e"
+        "person\uff20example.com",  # a full-width "@"
+        "\uff50erson@example.com",  # a full-width "p"
+        "per\u017fon@example.com",  # a long s, which upper case turns into "S"
+        "person@example\u3002com",  # an ideographic full stop
+    ],
+)
+def test_a_look_alike_address_never_becomes_another_persons_account(database, look_alike):
+    register(email=EMAIL)
+    answer = register(email=look_alike)
+    assert (answer.status, answer.code) in [(422, "validation_failed"), (409, "email_taken")]
+    assert database.execute(select(users.c.email)) == [(EMAIL,)]
+
+
+def test_a_dotless_i_never_matches_an_i(database):
+    register(email="mike@example.com")
+    assert register(email="m\u0131ke@example.com").status == 422
+    assert log_in("m\u0131ke@example.com").status == 422
+    assert database.execute(select(users.c.email)) == [("mike@example.com",)]
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "zebra violin 42",  # 15 characters
+        "drums " * 42 + "end",  # 255
+        "Ünïcödé übermäßig größe",
+        "五十音順に並べた合言葉は長い方がよい",
+        "🦉🌵🎻🧭🪂🧊🥁🪁🛶🧶🪗🥨🧲🪕🧵",
+    ],
+)
+@pytest.mark.usefixtures("database")
+def test_a_password_may_be_long_and_of_any_script(password):
+    assert register(password=password).status == 201
+    assert log_in(password=password).status == 200
+    assert log_in(password=password[:-1]).status == 401
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "",
+        "zebra violin 4",  # 14 characters
+        "e\u0301" * 14,  # 28 code points as typed, 14 after NFKC
+        "a" * 257,
+        "correct violin " * 20,  # 300
+        "\ufdfa" * 15,  # one code point as typed, eighteen after NFKC: 270
+    ],
+)
+def test_a_password_that_is_too_short_or_too_long_is_refused_and_never_truncated(database, password):
+    answer = register(password=password)
+    assert (answer.status, answer.fields) == (422, {"password"})
+    assert database.count(users) == 0
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["aaaaaaaaaaaaaaaa", "123456789012345678", "qwertyuiopasdfghjkl", "passwordpassword", "1qaz2wsx3edc4rfv"],
+)
+def test_a_common_or_guessable_password_is_refused(database, password):
+    answer = register(password=password)
+    assert (answer.status, answer.fields) == (422, {"password"})
+    assert database.count(users) == 0
+
+
+@pytest.mark.parametrize(
+    "password", ["TestPerson-1980!", "person@example.com", "Engineer Person Test", "person.test.person.2024"]
+)
+def test_a_password_made_of_the_persons_own_data_is_refused(database, password):
+    answer = register(password=password)
+    assert (answer.status, answer.fields) == (422, {"password"})
+    assert database.count(users) == 0
+
+
+@pytest.mark.usefixtures("database")
+def test_passwords_are_unicode_normalised():
+    """NIST SP 800-63B-4: one person's keyboards write one character in several ways."""
+    register(password="ﬁne café Ångström twelve")
+    assert log_in(password="fine cafe\u0301 A\u030angstro\u0308m twelve").status == 200
+
+
+@pytest.mark.usefixtures("database")
+def test_every_character_of_a_password_counts():
+    """bcrypt alone reads 72 bytes and stops."""
+    long = "violet anchor seventeen drums " * 3
+    register(password=long + "one")
+    assert log_in(password=long + "two").status == 401
+    assert log_in(password=long + "one").status == 200
+
+
+@pytest.mark.usefixtures("database")
+def test_content_type_may_name_a_charset():
+    event = json_event("POST", "/users", registration(), headers={"Content-Type": "application/json; charset=utf-8"})
+    assert call("register", event).status == 201
+
+
+@pytest.mark.usefixtures("environment")
+def test_without_shared_storage_it_says_what_to_run(monkeypatch):
+    """A plain ``sam local start-api``: each container would keep a database of its own."""
+    monkeypatch.setenv("DATA_DIR", "/nowhere")
+    answer = register()
+    assert (answer.status, answer.code) == (503, "storage_not_mounted")
+    assert "make sam" in answer.json["detail"]
+    assert answer.headers["retry-after"] == "5"

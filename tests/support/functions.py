@@ -1,0 +1,87 @@
+"""The functions, called as API Gateway calls them; each answer is held to the contract that all of them share."""
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from tests.support import leaks
+from tests.support.events import authorizer_event, lambda_context
+
+PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A function's answer; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def code(self) -> str:
+        """The stable name of a problem."""
+        code: str = self.json["code"]
+        return code
+
+    @property
+    def fields(self) -> set[str]:
+        """The fields that a validation problem names."""
+        return {error["field"] for error in self.json["errors"]}
+
+
+def call(function: str, event: dict[str, Any]) -> Answer:
+    """Call ``functions/<function>`` with a proxy event."""
+    leaks.remember(*_secrets_of(event))
+    response = importlib.import_module(f"functions.{function}.app").handler(event, lambda_context(function))
+    answer = Answer(response["statusCode"], response["headers"], response["body"])
+    if answer.text:
+        leaks.remember(*leaks.secrets_in(answer.json))
+    _check_contract(answer, event)
+    return answer
+
+
+def authorize(token: str, **options: str) -> dict[str, Any]:
+    """Call the authorizer with a bearer token and return its answer."""
+    leaks.remember(token)
+    return call_authorizer(authorizer_event(f"Bearer {token}", **options))
+
+
+def call_authorizer(event: dict[str, Any]) -> dict[str, Any]:
+    """Call the authorizer with an event."""
+    handler = importlib.import_module("functions.authorizer.app").handler
+    answer: dict[str, Any] = handler(event, lambda_context("authorizer"))
+    return answer
+
+
+def _secrets_of(event: dict[str, Any]) -> list[str]:
+    try:
+        return list(leaks.secrets_in(json.loads(event["body"] or "null")))
+    except (ValueError, RecursionError):
+        return []
+
+
+def _check_contract(answer: Answer, event: dict[str, Any]) -> None:
+    """Hold ``answer`` to section 3 of the design: four headers on every answer, RFC 9457 for every failure."""
+    headers = answer.headers
+    request_id = event["requestContext"]["requestId"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
+    assert headers["x-request-id"] == request_id
+    if answer.status < HTTPStatus.BAD_REQUEST:
+        assert "cache-control" in headers
+        return
+    assert headers["cache-control"] == "no-store"
+    assert headers["content-type"] == "application/problem+json"
+    problem = answer.json
+    assert problem.keys() - {"errors"} == PROBLEM_MEMBERS
+    assert problem["status"] == answer.status
+    assert problem["request_id"] == request_id
+    assert all(error.keys() == {"field", "message"} for error in problem.get("errors", []))
