@@ -9,9 +9,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, NoReturn
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from auth_common.errors import RequestTooLarge, UnsupportedMediaType
+from auth_common.web.problems import validation_failure
 
 #: Bytes. The largest body of ours is a WebAuthn attestation of a few KiB.
 LARGEST: Final = 64 * 1024
@@ -42,7 +44,7 @@ class StrictJSONRequest(Request):
 
 
 class StrictJSONRoute(APIRoute):
-    """A route that reads its body through ``StrictJSONRequest``."""
+    """A route that reads its body through ``StrictJSONRequest`` and says in words of ours what is wrong with it."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler."""
@@ -54,7 +56,11 @@ class StrictJSONRoute(APIRoute):
             strict_request = StrictJSONRequest(request.scope, request.receive)
             if len(await strict_request.body()) > LARGEST:
                 raise RequestTooLarge
-            return await handle(strict_request)
+            try:
+                return await handle(strict_request)
+            except RequestValidationError as error:
+                # "from None", because its text is the input, passwords included: no traceback may show it.
+                raise validation_failure(error) from None
 
         return handle_strictly
 

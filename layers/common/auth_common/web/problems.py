@@ -66,12 +66,6 @@ async def on_service_error(_request: Request, error: ServiceError) -> ProblemRes
     )
 
 
-async def on_invalid_request(request: Request, error: RequestValidationError) -> ProblemResponse:
-    """Answer a body or parameter that breaks its schema. FastAPI's own answer would repeat the input."""
-    faults = [FieldError(_field(fault["loc"]), _message(fault)) for fault in error.errors()[:_MOST_ERRORS]]
-    return await on_service_error(request, ValidationFailed(*faults))
-
-
 async def on_http_exception(request: Request, error: HTTPException) -> ProblemResponse:
     """Answer what the framework itself refuses: an unknown path, a wrong method."""
     if error.status_code == HTTPStatus.NOT_FOUND:
@@ -92,10 +86,16 @@ _Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 
 EXCEPTION_HANDLERS: Final[dict[int | type[Exception], _Handler]] = {
     ServiceError: on_service_error,
-    RequestValidationError: on_invalid_request,
     HTTPException: on_http_exception,
     Exception: on_unexpected,
 }
+
+
+def validation_failure(error: RequestValidationError) -> ValidationFailed:
+    """Put the faults of a body or parameter that breaks its schema into words of ours."""
+    return ValidationFailed(
+        *(FieldError(_field(fault["loc"]), _message(fault)) for fault in error.errors()[:_MOST_ERRORS])
+    )
 
 
 def _field(location: Sequence[str | int]) -> str:
