@@ -1,6 +1,5 @@
 """Fixtures that the whole suite shares: a fresh environment, real databases, the watch for leaked secrets."""
 
-import logging
 import shutil
 import sys
 from collections.abc import Generator, Iterator
@@ -14,11 +13,10 @@ from auth_common.db.tables import refresh_tokens, users
 from auth_common.settings import Settings
 from tests.support import leaks
 from tests.support.databases import Database, PostgresServer, migrate, running_postgres, start_fresh_environment
+from tests.support.log_lines import LogLines, write_logs_as_lambda_does
 from tests.support.requirements import require
 
-# Lambda's runtime has such a handler too: what libraries log goes where our own lines go, and is searched like them.
-# It must be there before the layer's logger is made, which then keeps its own records out of it.
-logging.getLogger().addHandler(logging.StreamHandler(sys.stdout))
+write_logs_as_lambda_does()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -88,3 +86,12 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, en
 def _remember_stored_hashes(database: Database) -> None:
     for column in (users.c.password_hash, refresh_tokens.c.token_hash):
         leaks.remember(*(row[0] for row in database.execute(select(column))))
+
+
+@pytest.fixture
+def log_lines(capsys: pytest.CaptureFixture[str]) -> Iterator[LogLines]:
+    """What the functions write to stdout during this test."""
+    lines = LogLines(capsys)
+    yield lines
+    # What a test has read, pytest does not have any more: the leak watch needs it.
+    sys.stdout.write(lines.text)

@@ -1,0 +1,166 @@
+"""The Lambda authorizer: a token in, a policy out that API Gateway may cache."""
+
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.databases import start_fresh_environment
+from tests.support.events import STAGE_ARN, authorizer_event
+from tests.support.factories import sign_up
+from tests.support.functions import authorize, call_authorizer
+
+
+@pytest.fixture
+def person(database):
+    return sign_up()
+
+
+def is_denied(answer):
+    (statement,) = answer["policyDocument"]["Statement"]
+    assert answer.keys() == {"principalId", "policyDocument"}
+    assert statement["Resource"] == [f"{STAGE_ARN}/*"]
+    return statement["Effect"] == "Deny"
+
+
+def allows(answer, method, path):
+    """Evaluate the policy as API Gateway does: ``*`` matches anything, slashes included, ``?`` one character."""
+    (statement,) = answer["policyDocument"]["Statement"]
+    arn = f"{STAGE_ARN}/{method}{path}"
+    patterns = [re.escape(resource).replace(r"\*", ".*").replace(r"\?", ".") for resource in statement["Resource"]]
+    return statement["Effect"] == "Allow" and any(re.fullmatch(pattern, arn) for pattern in patterns)
+
+
+def test_a_good_token_gets_a_policy_and_the_callers_context(person):
+    answer = authorize(person.access_token)
+    assert answer["principalId"] == person.id
+    assert answer["policyDocument"]["Version"] == "2012-10-17"
+    (statement,) = answer["policyDocument"]["Statement"]
+    assert (statement["Action"], statement["Effect"]) == ("execute-api:Invoke", "Allow")
+    context = answer["context"]
+    assert context.keys() == {"user_id", "session_id", "token_version", "amr", "auth_time", "expires_at"}
+    assert context["user_id"] == person.id
+    assert (context["token_version"], context["amr"]) == ("0", "pwd")
+    # API Gateway takes strings, numbers and booleans, and makes strings of them all.
+    assert all(isinstance(value, str) for value in context.values())
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/users/x"),
+        ("POST", "/logout"),
+        ("GET", "/sessions"),
+        ("DELETE", "/sessions"),
+        ("DELETE", "/sessions/x"),
+    ],
+)
+def test_the_policy_for_one_route_is_the_policy_for_all(person, method, path):
+    """API Gateway applies a cached policy to the next request with that token, whatever its path."""
+    answer = authorize(person.access_token, method=method, path=path)
+    assert answer == authorize(person.access_token, method="GET", path="/users/another")
+    assert allows(answer, method, path)
+
+
+def test_the_policy_opens_nothing_that_is_not_behind_the_authorizer(person):
+    answer = authorize(person.access_token)
+    for method, path in [("POST", "/users/x"), ("DELETE", "/users/x"), ("GET", "/audit/events"), ("PUT", "/sessions")]:
+        assert not allows(answer, method, path)
+
+
+def test_a_star_stands_at_the_end_of_a_resource_only(person):
+    """In the middle it crosses slashes: ``GET/users/*/name`` would match ``GET/users/1/secret/name``."""
+    (statement,) = authorize(person.access_token)["policyDocument"]["Statement"]
+    for resource in statement["Resource"]:
+        assert resource.startswith(f"{STAGE_ARN}/")
+        assert "*" not in resource[:-1]
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_the_scheme_may_be_written_in_any_case(person, scheme):
+    assert allows(call_authorizer(authorizer_event(f"{scheme} {person.access_token}")), "GET", "/users/x")
+
+
+def test_the_header_may_be_written_in_any_case(person):
+    event = authorizer_event(None)
+    event["multiValueHeaders"] = {"aUTHORIZATION": [f"Bearer {person.access_token}"]}
+    assert allows(call_authorizer(event), "GET", "/users/x")
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["{}", "Basic {}", "Bearer{}", "Bearer  {}", " Bearer {}", "Bearer {} ", "Bearer\t{}", "Bearer {},", "Token {}",
+     "Bearer {0} {0}", 'Bearer "{}"', "Bearer token={}", "Bearer {}\n"],
+)  # fmt: skip
+def test_any_other_spelling_is_denied(person, spelling):
+    assert is_denied(call_authorizer(authorizer_event(spelling.format(person.access_token))))
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "Bearer null", "Bearer undefined"])
+@pytest.mark.usefixtures("environment")
+def test_no_token_is_denied(authorization):
+    assert is_denied(call_authorizer(authorizer_event(authorization)))
+
+
+def test_two_authorization_headers_are_denied(person):
+    """The gateway's cache may have looked at the other one."""
+    good = f"Bearer {person.access_token}"
+    for values in ([good, good], [good, "Bearer x"], ["Bearer x", good]):
+        event = authorizer_event(None)
+        event["multiValueHeaders"] = {"Authorization": values}
+        assert is_denied(call_authorizer(event))
+        event["multiValueHeaders"] = {"Authorization": values[:1], "authorization": values[1:]}
+        assert is_denied(call_authorizer(event))
+
+
+def test_a_token_in_the_query_or_a_cookie_is_not_looked_at(person):
+    """RFC 9700 section 4.3.2: URLs end up in logs and histories."""
+    event = authorizer_event(None)
+    event["queryStringParameters"] = {"access_token": person.access_token}
+    event["multiValueQueryStringParameters"] = {"access_token": [person.access_token]}
+    event["multiValueHeaders"] = {"Cookie": [f"access_token={person.access_token}"]}
+    assert is_denied(call_authorizer(event))
+
+
+@pytest.mark.usefixtures("environment")
+def test_headers_of_null_are_denied():
+    event = authorizer_event(None)
+    event["headers"] = event["multiValueHeaders"] = None
+    assert is_denied(call_authorizer(event))
+
+
+def test_a_refresh_token_is_not_an_access_token(person):
+    assert is_denied(authorize(person.refresh_token))
+
+
+def test_a_token_of_another_installation_is_denied(person, environment):
+    """A signing key of its own makes every installation its own world."""
+    for file in environment.glob("keys/*"):
+        file.unlink()
+    start_fresh_environment()
+    assert is_denied(authorize(person.access_token))
+
+
+def test_a_refusal_is_a_security_event(log_lines):
+    authorize("not.a.token")
+    (event,) = log_lines.security_events
+    assert (event["name"], event["outcome"], event["reason"]) == ("authn_token_rejected", "failure", "invalid_token")
+
+
+def test_without_shared_storage_it_denies_and_says_why_in_the_log(person, monkeypatch, log_lines):
+    monkeypatch.setenv("DATA_DIR", "/nowhere")
+    start_fresh_environment()
+    assert is_denied(authorize(person.access_token))
+    misconfigured, rejected = log_lines.records[-2:]
+    assert (misconfigured["level"], misconfigured["message"]) == ("CRITICAL", "misconfigured")
+    assert "share no storage" in misconfigured["error"]
+    assert rejected["security_event"]["reason"] == "storage_not_mounted"
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(authorization=st.text() | st.text().map(lambda text: f"Bearer {text}"))
+@pytest.mark.usefixtures("environment")
+def test_whatever_comes_it_denies_and_never_raises(authorization):
+    """API Gateway makes a 500 of an exception, and asks again at the next request."""
+    assert is_denied(call_authorizer(authorizer_event(authorization)))

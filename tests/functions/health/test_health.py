@@ -1,0 +1,61 @@
+"""GET /health: 200 when the service can do its work."""
+
+import pytest
+
+from tests.support import leaks
+from tests.support.events import proxy_event
+from tests.support.functions import call
+
+
+def get_health():
+    return call("health", proxy_event("GET", "/health"))
+
+
+@pytest.mark.usefixtures("database")
+def test_answers_200():
+    answer = get_health()
+    assert (answer.status, answer.json) == (200, {"status": "ok"})
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_fresh_installation_is_healthy():
+    assert get_health().status == 200
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_deployed_database_without_our_schema_is_not_healthy(monkeypatch, postgres):
+    with postgres.new_database(migrated=False) as url:
+        monkeypatch.setenv("STAGE", "dev")
+        monkeypatch.setenv("BCRYPT_COST", "10")
+        monkeypatch.setenv("DATABASE_URL", url)
+        answer = get_health()
+    assert (answer.status, answer.code) == (503, "service_unavailable")
+    assert answer.headers["retry-after"] == "5"
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_database_that_is_away_is_not_healthy_and_its_password_stays_ours(monkeypatch):
+    leaks.remember("hunter2hunter2")
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://service:hunter2hunter2@127.0.0.1:9/service")
+    answer = get_health()
+    assert (answer.status, answer.code) == (503, "service_unavailable")
+    assert "hunter2" not in answer.text
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_wrong_setting_is_named_in_the_log_and_not_in_the_answer(monkeypatch, log_lines):
+    monkeypatch.setenv("BCRYPT_COST", "3")
+    answer = get_health()
+    assert (answer.status, answer.code) == (503, "service_unavailable")
+    assert "BCRYPT" not in answer.text
+    (record,) = log_lines.records
+    assert (record["level"], record["message"]) == ("CRITICAL", "misconfigured")
+    assert record["error"].startswith("BCRYPT_COST: ")
+
+
+@pytest.mark.usefixtures("environment")
+def test_without_shared_storage_it_says_what_to_run(monkeypatch):
+    monkeypatch.setenv("DATA_DIR", "/nowhere")
+    answer = get_health()
+    assert (answer.status, answer.code) == (503, "storage_not_mounted")

@@ -1,0 +1,87 @@
+"""POST /login tells nobody which addresses are registered (ASVS 5.0 6.3.8): not by its answer, not by its work.
+
+Work is counted in bcrypt computations and their costs, not by a clock.
+"""
+
+import pytest
+from sqlalchemy import update
+
+from auth_common.db.tables import refresh_tokens, sessions, users
+from auth_common.security.password_policy import LONGEST
+from tests.support.factories import EMAIL, PASSWORD, log_in, register
+
+DISABLED = "disabled@example.com"
+UNKNOWN = "nobody@example.com"
+
+
+@pytest.fixture
+def registered(database):
+    register(email=EMAIL)
+    register(email=DISABLED)
+    database.execute(update(users).where(users.c.email == DISABLED).values(status="disabled"))
+    return database
+
+
+FAILURES = {
+    "an unknown address": (UNKNOWN, PASSWORD),
+    "a wrong password": (EMAIL, "another password entirely"),
+    "a disabled user": (DISABLED, PASSWORD),
+    "a disabled user and a wrong password": (DISABLED, "another password entirely"),
+    "an empty password": (EMAIL, ""),
+    "an empty password for an unknown address": (UNKNOWN, ""),
+    "an over-long password": (EMAIL, "a" * (LONGEST + 1)),
+    "an over-long password for an unknown address": (UNKNOWN, "a" * (LONGEST + 1)),
+    "a password with NUL": (EMAIL, f"{PASSWORD}\x00"),
+}
+
+
+@pytest.mark.parametrize(("email", "password"), FAILURES.values(), ids=FAILURES.keys())
+def test_every_failed_login_gets_one_answer_and_costs_one_hash(registered, hash_costs, email, password):
+    hash_costs.clear()
+    answer = log_in(email, password)
+    problem = answer.json
+    del problem["request_id"]
+    assert problem == {
+        "type": "about:blank",
+        "title": "Unauthorized",
+        "status": 401,
+        "detail": "The e-mail address or the password is wrong.",
+        "code": "invalid_credentials",
+    }
+    headers = {name: value for name, value in answer.headers.items() if name != "x-request-id"}
+    assert headers == {
+        "content-type": "application/problem+json",
+        "content-length": headers["content-length"],
+        "www-authenticate": "Bearer",
+        "x-content-type-options": "nosniff",
+        "strict-transport-security": "max-age=63072000; includeSubDomains",
+        "cache-control": "no-store",
+    }
+    assert hash_costs == [4]
+    assert registered.count(sessions) == registered.count(refresh_tokens) == 0
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_good_login_costs_one_hash_too(hash_costs):
+    hash_costs.clear()
+    assert log_in().status == 200
+    assert hash_costs == [4]
+
+
+@pytest.mark.usefixtures("registered")
+def test_the_first_unknown_address_of_an_environment_costs_no_more_than_the_next(hash_costs):
+    hash_costs.clear()
+    log_in(UNKNOWN)
+    log_in(UNKNOWN)
+    assert hash_costs == [4, 4]
+
+
+@pytest.mark.usefixtures("registered")
+def test_the_security_team_sees_the_difference(log_lines):
+    """Only they do: the reason stays in the security event."""
+    for email, password in [(UNKNOWN, PASSWORD), (EMAIL, "another password entirely"), (DISABLED, PASSWORD)]:
+        log_in(email, password)
+    failures = [event for event in log_lines.security_events if event["name"] == "authn_login_fail"]
+    assert [event["reason"] for event in failures] == ["unknown_user", "wrong_password", "user_not_active"]
+    assert ["user_id" in event for event in failures] == [False, True, True]
+    assert not any(address in log_lines.text for address in (UNKNOWN, EMAIL, DISABLED))

@@ -1,0 +1,240 @@
+"""POST /login: what a login answers, signs and stores."""
+
+import base64
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+
+import jwt
+import pytest
+from sqlalchemy import DDL, select, update
+
+from auth_common.db.tables import refresh_tokens, sessions, users
+from tests.support.databases import start_fresh_environment
+from tests.support.events import SOURCE_IP, USER_AGENT, json_event, proxy_event
+from tests.support.factories import EMAIL, PASSWORD, log_in, register
+from tests.support.functions import call
+
+
+def read_without_verifying(token):
+    header, payload, _ = token.split(".")
+    return tuple(json.loads(base64.urlsafe_b64decode(part + "==")) for part in (header, payload))
+
+
+@pytest.mark.usefixtures("database")
+def test_answers_a_token_pair():
+    register()
+    answer = log_in()
+    assert answer.status == 200
+    assert answer.headers["cache-control"] == "no-store"
+    pair = answer.json
+    assert pair.pop("access_token").count(".") == 2
+    assert pair.pop("refresh_token").startswith("rt_")
+    assert pair == {"token_type": "Bearer", "expires_in": 900, "refresh_expires_in": 7 * 24 * 3600}
+
+
+def test_the_access_token_says_what_the_design_says_and_nothing_personal(database):
+    user = register().json
+    token = log_in().json["access_token"]
+    header, claims = read_without_verifying(token)
+    (session,) = database.execute(select(sessions))
+    assert header == {"alg": "ES256", "typ": "at+jwt", "kid": header["kid"]}
+    now = datetime.now(UTC).timestamp()
+    assert now - 60 < claims["iat"] <= now
+    assert claims == {
+        "iss": "secure-backend",
+        "aud": "secure-backend-users",
+        "sub": user["id"],
+        "role": "user",
+        "iat": claims["iat"],
+        "nbf": claims["iat"],
+        "exp": claims["iat"] + 900,
+        "jti": claims["jti"],
+        "sid": str(session.id),
+        "tv": 0,
+        "amr": ["pwd"],
+        "auth_time": claims["iat"],
+    }
+    assert len(token) < 1_000
+
+
+@pytest.mark.usefixtures("database")
+def test_the_access_token_verifies_with_the_published_key():
+    """As a service elsewhere would do it: with a JWT library and our JWK Set."""
+    register()
+    token = log_in().json["access_token"]
+    (jwk,) = call("jwks", proxy_event("GET", "/.well-known/jwks.json")).json["keys"]
+    claims = jwt.decode(token, jwt.PyJWK(jwk), algorithms=["ES256"], audience="secure-backend-users")
+    assert claims["iss"] == "secure-backend"
+
+
+@pytest.mark.usefixtures("database")
+def test_each_login_is_a_session_of_its_own():
+    register()
+    first, second = (log_in().json for _ in range(2))
+    claims = [read_without_verifying(pair["access_token"])[1] for pair in (first, second)]
+    assert claims[0]["sid"] != claims[1]["sid"]
+    assert claims[0]["jti"] != claims[1]["jti"]
+    assert first["refresh_token"] != second["refresh_token"]
+
+
+@pytest.mark.usefixtures("database")
+def test_a_deployment_may_ask_for_name_and_email_in_its_tokens(monkeypatch):
+    monkeypatch.setenv("TOKEN_PROFILE_CLAIMS", "true")
+    register()
+    _, claims = read_without_verifying(log_in().json["access_token"])
+    assert (claims["name"], claims["email"]) == ("Test Person", EMAIL)
+
+
+def test_the_session_records_how_when_and_from_where(database):
+    register()
+    log_in()
+    (session,) = database.execute(select(sessions))
+    assert session.amr == "pwd"
+    assert (session.source_ip, session.user_agent) == (SOURCE_IP, USER_AGENT)
+    assert datetime.now(UTC) - session.auth_time < timedelta(minutes=1)
+    assert session.expires_at - session.auth_time == timedelta(days=30)
+    assert session.revoked_at is None
+
+
+def test_the_refresh_token_is_stored_as_its_sha256_and_expires(database):
+    register()
+    token = log_in().json["refresh_token"]
+    (row,) = database.execute(select(refresh_tokens))
+    assert row.token_hash == hashlib.sha256(token.encode()).digest()
+    assert token not in str(row)
+    assert row.expires_at - row.issued_at == timedelta(days=7)
+
+
+def test_x_forwarded_for_is_distrusted(database):
+    """The client writes this header; API Gateway's request context says who called."""
+    register()
+    event = json_event(
+        "POST", "/login", {"email": EMAIL, "password": PASSWORD}, headers={"X-Forwarded-For": "198.51.100.9"}
+    )
+    assert call("login", event).status == 200
+    assert database.execute(select(sessions.c.source_ip)) == [(SOURCE_IP,)]
+
+
+def test_an_odd_user_agent_is_stored_harmless(database):
+    register()
+    log_in(userAgent="curl\r\nX: y\x00\x1b[31m\u202e" + "a" * 1_000)
+    ((stored,),) = database.execute(select(sessions.c.user_agent))
+    assert stored.startswith("curlX: y[31ma")
+    assert len(stored) <= 256
+    assert stored.isprintable()
+
+
+@pytest.mark.usefixtures("database")
+def test_the_address_may_be_written_in_any_case():
+    register()
+    assert log_in("PERSON@Example.COM").status == 200
+
+
+def test_an_old_hash_is_rewritten_at_login(database, monkeypatch, hash_costs):
+    register()
+    monkeypatch.setenv("BCRYPT_COST", "5")
+    start_fresh_environment()
+    hash_costs.clear()
+    assert log_in().status == 200
+    assert hash_costs == [4, 5]
+    ((stored,),) = database.execute(select(users.c.password_hash))
+    assert stored.startswith("$2b$05$")
+    assert log_in().status == 200
+    assert hash_costs == [4, 5, 5]
+
+
+def test_a_hash_of_a_higher_cost_is_left_as_it_is(database, monkeypatch):
+    monkeypatch.setenv("BCRYPT_COST", "5")
+    register()
+    monkeypatch.setenv("BCRYPT_COST", "4")
+    start_fresh_environment()
+    assert log_in().status == 200
+    ((stored,),) = database.execute(select(users.c.password_hash))
+    assert stored.startswith("$2b$05$")
+
+
+def test_a_wrong_password_never_rewrites_a_hash(database, monkeypatch):
+    register()
+    before = database.execute(select(users.c.password_hash))
+    monkeypatch.setenv("BCRYPT_COST", "5")
+    start_fresh_environment()
+    assert log_in(password="something else entirely").status == 401
+    assert database.execute(select(users.c.password_hash)) == before
+
+
+DISK_FULL = """
+    CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE EXCEPTION 'disk full' USING ERRCODE = '53100'; END $$
+"""
+ON_REHASH = "CREATE TRIGGER on_rehash BEFORE UPDATE OF password_hash ON users FOR EACH ROW EXECUTE FUNCTION disk_full()"
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_failure_to_rewrite_a_hash_does_not_fail_the_login(database, monkeypatch, log_lines):
+    register()
+    database.execute(DDL(DISK_FULL))
+    database.execute(DDL(ON_REHASH))
+    monkeypatch.setenv("BCRYPT_COST", "5")
+    start_fresh_environment()
+    assert log_in().status == 200
+    ((stored,),) = database.execute(select(users.c.password_hash))
+    assert stored.startswith("$2b$04$")
+    assert "password_rehash_fail" in [event["name"] for event in log_lines.security_events]
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "$2b$16$" + "." * 53,
+        "$2b$31$" + "." * 53,
+        "$2b$04$short",
+        "$argon2id$v=19$",
+        "",
+        "plain text",
+        "$2b$04$" + "é" * 53,
+    ],
+)
+def test_a_stored_hash_of_absurd_cost_or_form_is_not_verified(database, hash_costs, stored):
+    """bcrypt's cost is an exponent: one such row would keep a CPU busy for days."""
+    register()
+    database.execute(update(users).values(password_hash=stored))
+    hash_costs.clear()
+    assert log_in().status == 401
+    assert hash_costs == [4]
+
+
+@pytest.mark.usefixtures("database")
+def test_the_pepper_is_needed_to_verify(environment):
+    """Whoever has the database alone cannot even test a guess."""
+    register()
+    (environment / "pepper").write_bytes(b"another pepper of thirty-two byte")
+    start_fresh_environment()
+    assert log_in().status == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, {"email", "password"}),
+        ({"email": EMAIL}, {"password"}),
+        ({"email": "person", "password": PASSWORD}, {"email"}),
+        ({"email": EMAIL, "password": 7}, {"password"}),
+        ({"email": EMAIL, "password": "a" * 1_025}, {"password"}),
+        ({"email": EMAIL, "password": PASSWORD, "role": "admin"}, {"role"}),
+        ([], {"body"}),
+    ],
+)
+def test_bad_input_answers_422_and_opens_no_session(database, body, fields):
+    register()
+    answer = call("login", json_event("POST", "/login", body))
+    assert (answer.status, answer.code, answer.fields) == (422, "validation_failed", fields)
+    assert PASSWORD not in answer.text
+    assert database.count(sessions) == 0
+
+
+@pytest.mark.usefixtures("environment")
+def test_without_shared_storage_it_says_what_to_run(monkeypatch):
+    monkeypatch.setenv("DATA_DIR", "/nowhere")
+    answer = log_in()
+    assert (answer.status, answer.code) == (503, "storage_not_mounted")

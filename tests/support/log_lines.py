@@ -1,0 +1,60 @@
+"""What the functions write to stdout, read as CloudWatch does: a JSON document a line."""
+
+import io
+import json
+import logging
+import sys
+from typing import Any
+
+import pytest
+
+from auth_common.monitoring.logger import logger
+
+
+class CurrentStdout(io.TextIOBase):
+    """Whatever ``sys.stdout`` is at the moment. pytest exchanges it between tests; in Lambda it stays the same."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+
+class LogLines:
+    """The lines of one test, log records and metrics."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self._text = ""
+
+    @property
+    def text(self) -> str:
+        """Everything so far, as it was written."""
+        self._text += self._capsys.readouterr().out
+        return self._text
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The log records."""
+        return [document for document in self._documents() if "_aws" not in document]
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines in CloudWatch's Embedded Metric Format."""
+        return [document for document in self._documents() if "_aws" in document]
+
+    @property
+    def security_events(self) -> list[dict[str, Any]]:
+        """The security events among the log records."""
+        return [record["security_event"] for record in self.records if "security_event" in record]
+
+    def _documents(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+def write_logs_as_lambda_does() -> None:
+    """Send our log records to stdout, and those of libraries too: Lambda's runtime has such a handler at the root."""
+    root = logging.StreamHandler(CurrentStdout())
+    root.addFilter(lambda record: record.name != logger.name)  # ours have a handler of their own
+    logging.getLogger().addHandler(root)
+    handler = logger.registered_handler
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(CurrentStdout())
