@@ -25,8 +25,8 @@ _SCORED_LENGTH: Final = 100
 
 #: Words that everybody who guesses passwords for this service tries first.
 _SERVICE_WORDS: Final = ("secure", "backend", "password", "passphrase")
-_SHORTEST_PERSONAL_WORD: Final = 3
-#: What must remain of a password when the person's own words and all digits and symbols are taken out.
+_SHORTEST_WORD: Final = 3
+#: What must remain of a password when those words, the person's own, and all digits and symbols are taken out.
 _SHORTEST_REMAINDER: Final = 8
 _NOT_A_LETTER: Final = re.compile(r"[\W\d_]+")
 
@@ -50,19 +50,19 @@ def password_faults(password: str, *, personal: Iterable[str]) -> Iterator[str]:
     if folded in _common_passwords():
         yield "is one of the commonest passwords"
         return
-    words = sorted(_personal_words(personal), key=len, reverse=True)
-    if words and _is_made_of(folded, words):
-        yield "must not be made of your name, e-mail address or job title"
+    words = sorted(_words((*personal, *_SERVICE_WORDS)), key=len, reverse=True)
+    if _is_made_of(folded, words):
+        yield "must not be made of your name, e-mail address or job title, or of this service's name"
         return
-    if int(zxcvbn(candidate[:_SCORED_LENGTH], [*words, *_SERVICE_WORDS]).score) < LOWEST_SCORE:
+    if int(zxcvbn(candidate[:_SCORED_LENGTH], words).score) < LOWEST_SCORE:
         yield "is too easy to guess; use several unrelated words"
 
 
-def _personal_words(personal: Iterable[str]) -> set[str]:
-    folded = [normalise_password(value).casefold() for value in personal]
+def _words(values: Iterable[str]) -> set[str]:
+    folded = [normalise_password(value).casefold() for value in values]
     words = {word for value in folded for word in _NOT_A_LETTER.split(value)}
     words.update(_NOT_A_LETTER.sub("", value) for value in folded)
-    return {word for word in words if len(word) >= _SHORTEST_PERSONAL_WORD}
+    return {word for word in words if len(word) >= _SHORTEST_WORD}
 
 
 def _is_made_of(folded: str, words: list[str]) -> bool:
