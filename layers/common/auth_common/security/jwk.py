@@ -29,9 +29,12 @@ def public_key(jwk: JWK) -> ec.EllipticCurvePublicKey:
     """Return the key in ``jwk``.
 
     Raises:
-        ValueError: the point is not on the curve (CVE-2015-7940, "invalid curve attack").
+        ValueError: the point is not on the curve (CVE-2015-7940, "invalid curve attack"), or the private half is there
+            too: what we verify with, we publish.
 
     """
+    if "d" in jwk:
+        raise ValueError("a private key")
     return ec.EllipticCurvePublicNumbers(_decode(jwk["x"]), _decode(jwk["y"]), ec.SECP256R1()).public_key()
 
 

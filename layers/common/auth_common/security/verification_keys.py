@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from auth_common.errors import Misconfigured
 from auth_common.security.jwk import JWK, is_key_id, may_verify, public_key
 from auth_common.settings import settings
 
@@ -61,4 +62,8 @@ def _read(path: Path, _modified: int, _inode: int) -> _Keys:
 @lru_cache(maxsize=2)
 def _parse(text: str) -> _Keys:
     # Once for each JWK Set: a prepared key verifies in half the time of one read from text.
-    return {jwk["kid"]: (jwk, public_key(jwk)) for jwk in json.loads(text)["keys"] if may_verify(jwk)}
+    try:
+        return {jwk["kid"]: (jwk, public_key(jwk)) for jwk in json.loads(text)["keys"] if may_verify(jwk)}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        # Without the cause, which may quote the set: it may hold a private key.
+        raise Misconfigured("JWKS: not a set of public keys") from None
