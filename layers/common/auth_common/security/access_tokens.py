@@ -164,7 +164,9 @@ def _claims(payload: dict[str, Any]) -> AccessClaims:
     amr = payload["amr"]
     numbers = [payload[name] for name in ("iat", "nbf", "exp", "auth_time", "tv")]
     texts = [payload["role"], *amr] if isinstance(amr, list) else [None]
-    if any(type(number) is not int for number in numbers) or any(type(text) is not str for text in texts):
+    if any(type(number) is not int for number in numbers):
+        raise _Refused
+    if not all(isinstance(text, str) and text.isascii() for text in texts):
         raise _Refused
     return AccessClaims(
         user_id=UUID(payload["sub"]),
