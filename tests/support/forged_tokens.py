@@ -1,0 +1,93 @@
+"""Tokens made by hand, byte by byte, with ``cryptography`` alone: a JWT library would refuse to make most of them."""
+
+import base64
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from auth_common.security.signing_keys import signing_key
+
+USER_ID = UUID("2a9d7f3e-6b1c-4c58-9d3a-0e4f5a6b7c8d")
+SESSION_ID = UUID("7c1e5b2a-3d4f-4a6b-8c9d-1e2f3a4b5c6d")
+TOKEN_ID = UUID("5f0c9b8a-7d6e-4f5a-8b4c-3d2e1f0a9b8c")
+#: As the value of a header parameter or claim: leave it out.
+ABSENT = object()
+
+Part = Mapping[str, Any] | bytes
+
+
+def base64url(octets: bytes) -> str:
+    """Return ``octets`` as base64url without padding (RFC 7515 section 2)."""
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+
+def raw_signature(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
+    """Return an ES256 signature: r and s, 32 bytes each (RFC 7518 section 3.4)."""
+    r, s = decode_dss_signature(key.sign(message, ec.ECDSA(SHA256())))
+    size = (key.key_size + 7) // 8
+    return r.to_bytes(size) + s.to_bytes(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Forger:
+    """Makes tokens like ours, but for the part that a test changes."""
+
+    key: ec.EllipticCurvePrivateKey
+    kid: str
+
+    def header(self, **changes: Any) -> dict[str, Any]:
+        """Return the header of a good token, with ``changes``."""
+        return _present({"alg": "ES256", "typ": "at+jwt", "kid": self.kid, **changes})
+
+    def claims(self, **changes: Any) -> dict[str, Any]:
+        """Return the claims of a good token, with ``changes``."""
+        now = int(time.time())
+        return _present(
+            {
+                "iss": "secure-backend",
+                "aud": "secure-backend-users",
+                "sub": str(USER_ID),
+                "role": "user",
+                "iat": now,
+                "nbf": now,
+                "exp": now + 900,
+                "jti": str(TOKEN_ID),
+                "sid": str(SESSION_ID),
+                "tv": 0,
+                "amr": ["pwd"],
+                "auth_time": now,
+                **changes,
+            }
+        )
+
+    def signing_input(self, header: Part | None = None, claims: Part | None = None) -> str:
+        """Return what a signature is over: the first two parts."""
+        parts = (self.header() if header is None else header, self.claims() if claims is None else claims)
+        return ".".join(base64url(_serialise(part)) for part in parts)
+
+    def token(self, header: Part | None = None, claims: Part | None = None) -> str:
+        """Return a token, signed with the real key: whatever is wrong with it, it is not the signature."""
+        signing_input = self.signing_input(header, claims)
+        return f"{signing_input}.{base64url(raw_signature(self.key, signing_input.encode()))}"
+
+
+def forger() -> Forger:
+    """Return one that has stolen this environment's key."""
+    stolen = signing_key()
+    assert isinstance(stolen.private_key, ec.EllipticCurvePrivateKey)
+    return Forger(stolen.private_key, stolen.kid)
+
+
+def _present(members: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not ABSENT}
+
+
+def _serialise(part: Part) -> bytes:
+    return part if isinstance(part, bytes) else json.dumps(part).encode()
