@@ -107,5 +107,4 @@ def _announce(template: Template, sockets: list[socket.socket]) -> None:
     _log.info("\n".join([*lines, f"Serving template.yaml on {url} (Ctrl-C ends it)"]))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+sys.exit(main())

@@ -101,7 +101,7 @@ class GatewayResponses:
         variables = {**context, "error": error}
         answer = Response(
             _VARIABLE.sub(lambda match: _look_up(match[1], variables), response.body),
-            status_code=response.status or failure.status,
+            status_code=response.status or default.status or failure.status,
             headers={"Content-Type": "application/json"},
         )
         for name, source in response.headers.items():

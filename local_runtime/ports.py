@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +46,7 @@ def listen(port: int) -> list[socket.socket]:
 
 
 def _explain(port: int) -> str:
-    owner = next(_owners(port), None)
+    owner = next(chain(_owners_by_proc(port), _owners_by_lsof(port)), None)
     lines = [f"Port {port} is in use by " + (f"process {owner[0]}: {owner[1]}" if owner else "another process.")]
     if owner:
         lines.append(f"Free it:         kill {owner[0]}")
@@ -54,14 +54,8 @@ def _explain(port: int) -> str:
     return "\n".join(lines)
 
 
-def _owners(port: int) -> Iterator[tuple[int, str]]:
-    """Yield process id and command of those who listen on the port, as far as this user may know."""
-    yield from _owners_by_proc(port)
-    yield from _owners_by_lsof(port)
-
-
 def _owners_by_proc(port: int) -> Iterator[tuple[int, str]]:
-    """Look into Linux's /proc: which socket listens, and who holds it."""
+    """Yield process id and command of those who listen, as far as this user may know. Linux."""
     inodes = set()
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         with contextlib.suppress(OSError):
@@ -76,7 +70,7 @@ def _owners_by_proc(port: int) -> Iterator[tuple[int, str]]:
 
 
 def _owners_by_lsof(port: int) -> Iterator[tuple[int, str]]:
-    """Ask lsof, which macOS has."""
+    """Yield the same from lsof, which macOS has."""
     lsof = shutil.which("lsof")
     if lsof is None:
         return

@@ -78,7 +78,9 @@ def _first_media_type(accept: str) -> str:
 
 def _headers(result: Mapping[str, Any]) -> dict[str, list[str]]:
     """Merge the two maps: a name in ``multiValueHeaders`` counts there."""
-    single, multiple = result.get("headers") or {}, result.get("multiValueHeaders") or {}
+    single, multiple = (
+        {} if (value := result.get(name)) is None else value for name in ("headers", "multiValueHeaders")
+    )
     if not isinstance(single, Mapping) or not isinstance(multiple, Mapping):
         raise MalformedResponse("headers are not an object")
     headers = {name.lower(): [_header_value(name, value)] for name, value in single.items()}

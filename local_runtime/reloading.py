@@ -17,7 +17,8 @@ async def watch(template: Path, on_change: Callable[[], None]) -> None:
     """Call ``on_change`` after each change of the template or of the folders functions/ and layers/ beside it."""
     folders = [folder for name in _FOLDERS if (folder := template.parent / name).is_dir()]
     async with asyncio.TaskGroup() as watchers:
-        watchers.create_task(_watch(folders, lambda _: True, on_change, recursive=True))
+        if folders:
+            watchers.create_task(_watch(folders, lambda _: True, on_change, recursive=True))
         # The folder and not the file: editors replace a file, and the watch would stay with the old one.
         watchers.create_task(_watch([template.parent], template.__eq__, on_change, recursive=False))
 
@@ -31,7 +32,8 @@ async def _watch(
         return ignored(change, path) and matters(Path(path))
 
     try:
-        async for _ in awatch(*paths, watch_filter=is_relevant, recursive=recursive):
+        # Until the task is cancelled.
+        async for _ in awatch(*paths, watch_filter=is_relevant, recursive=recursive):  # pragma: no branch
             on_change()
     except OSError as error:  # the system's limit on watches: serving goes on
         _log.warning("changes are not noticed: %s", error)

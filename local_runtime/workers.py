@@ -89,7 +89,7 @@ class WorkerFactory:
         except OSError as error:
             raise FunctionCrashed("no worker can be started") from error
         try:
-            await worker.greet()
+            worker.pid = (await worker.receive())["pid"]
             async with asyncio.timeout(_INIT_TIMEOUT):
                 await worker.exchange(
                     {
@@ -116,16 +116,13 @@ class Worker:
         """Use ``WorkerFactory.start``."""
         self._reader = reader
         self._writer = writer
-        self._pid: int | None = None
+        #: Known as soon as the process exists.
+        self.pid: int | None = None
 
     @property
     def has_ended(self) -> bool:
         """Whether the process has closed its side."""
         return self._reader.at_eof()
-
-    async def greet(self) -> None:
-        """Wait for the process to exist and say its id."""
-        self._pid = (await self._receive())["pid"]
 
     async def exchange(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Send a message and return the answer.
@@ -138,14 +135,16 @@ class Worker:
         line = encode(message)
         if len(line) > PAYLOAD_LIMIT:
             raise PayloadTooLarge
-        try:
-            self._writer.write(line + b"\n")
-            await self._writer.drain()
-        except OSError as error:
-            raise FunctionCrashed("the worker has ended") from error
-        return await self._receive()
+        self._writer.write(line + b"\n")
+        return await self.receive()
 
-    async def _receive(self) -> dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
+        """Return the next message.
+
+        Raises:
+            FunctionCrashed: the process ended instead.
+
+        """
         try:
             answer: dict[str, Any] = json.loads(await self._reader.readuntil())
         except (OSError, EOFError) as error:
@@ -158,9 +157,9 @@ class Worker:
 
     def kill(self) -> None:
         """End the process, whatever it does."""
-        if self._pid is not None and not self.has_ended:
+        if self.pid is not None and not self.has_ended:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
+                os.kill(self.pid, signal.SIGKILL)
         self.close()
 
 

@@ -5,57 +5,69 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import IO
+
+from auth_common.settings import Settings
+from tests.support.processes import wait_until
 
 PROJECT = Path(__file__).parents[2]
 
-#: Seconds that a start may take on a busy machine; it takes about two.
-_PATIENCE = 60
 _READY = re.compile(r"Serving \S+ on (http://localhost:\d+)")
 
 
-@contextmanager
-def running_service(data_dir: Path, *, project: Path = PROJECT, **env: str) -> Iterator[str]:
-    """Serve ``project``'s template.yaml on a free port and yield the base URL.
+@dataclass(frozen=True)
+class Runtime:
+    """A local runtime that is serving."""
 
-    Everything that the runtime and the functions print goes to ``data_dir / "runtime.log"``. bcrypt's cost is 4 unless
-    ``env``, the further environment variables, say otherwise.
+    url: str
+    process: subprocess.Popen[bytes]
+    log_file: Path
+
+    @property
+    def log(self) -> str:
+        """Everything that the runtime and the functions have printed."""
+        return self.log_file.read_text(errors="replace")
+
+
+@contextmanager
+def running_service(data_dir: Path, **env: str) -> Iterator[str]:
+    """Serve this project on a free port and yield the base URL. See ``running_runtime``."""
+    with running_runtime(data_dir, env=env) as runtime:
+        yield runtime.url
+
+
+@contextmanager
+def running_runtime(
+    data_dir: Path, *, project: Path = PROJECT, env: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Runtime]:
+    """Serve ``project``'s template.yaml on a free port.
+
+    What is printed goes to ``data_dir / "runtime.log"``. bcrypt's cost is 4 unless ``env``, the further environment
+    variables, say otherwise; the developer's own settings do not count.
     """
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = data_dir / "runtime.log"
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(PROJECT),
-        "DATA_DIR": str(data_dir),
-        "PORT": "0",
-        "BCRYPT_COST": "4",
-        **env,
-    }
-    # Behind what an earlier run over the same data has written.
-    start = len(log.read_text(errors="replace")) if log.exists() else 0
-    with (
-        log.open("ab") as output,
-        subprocess.Popen(
-            [sys.executable, "-m", "local_runtime"], cwd=project, env=environment, stdout=output, stderr=output
-        ) as process,
-    ):
-        try:
-            yield _base_url(process, log, start=start)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(_PATIENCE)
+    with log.open("ab") as output:
+        start = output.tell()  # behind what an earlier run over the same data has written
+        with start_runtime(project, output, env={"DATA_DIR": str(data_dir), **env}) as process:
+            try:
+                wait_until(lambda: process.poll() is not None or _READY.search(log.read_text(errors="replace"), start))
+                announced = _READY.search(log.read_text(errors="replace"), start)
+                assert announced, f"the local runtime did not start:\n{log.read_text(errors='replace')}"
+                yield Runtime(announced[1], process, log)
+            finally:
+                process.send_signal(signal.SIGTERM)  # nothing happens where it has ended
 
 
-def _base_url(process: subprocess.Popen[bytes], log: Path, *, start: int) -> str:
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        if match := _READY.search(log.read_text(errors="replace")[start:]):
-            return match[1]
-        if process.poll() is not None:
-            break
-        time.sleep(0.05)
-    message = f"the local runtime did not start:\n{log.read_text()}"
-    raise RuntimeError(message)
+def start_runtime(project: Path, output: IO[bytes], *, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start ``python -m local_runtime`` in ``project``, on a free port unless ``env`` has a ``PORT``."""
+    inherited = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    environment = {**inherited, "PYTHONPATH": str(PROJECT), "PORT": "0", "BCRYPT_COST": "4", **env}
+    return subprocess.Popen(
+        [sys.executable, "-m", "local_runtime"], cwd=project, env=environment, stdout=output, stderr=output
+    )

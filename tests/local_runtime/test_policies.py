@@ -1,0 +1,100 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from local_runtime.policies import MalformedPolicy, is_allowed, matches
+
+API = "arn:aws:execute-api:us-east-1:123456789012:local/local"
+
+
+def statement(effect, *resources, action="execute-api:Invoke"):
+    return {"Effect": effect, "Action": action, "Resource": list(resources)}
+
+
+def policy(*statements):
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+@pytest.mark.parametrize(
+    ("resource", "method_and_path", "allowed"),
+    [
+        ("GET/users/7", "GET/users/7", True),
+        ("GET/users/7", "GET/users/8", False),
+        ("GET/users/7", "POST/users/7", False),
+        ("GET/users/7", "GET/users/7/sessions", False),
+        ("GET/users/*", "GET/users/7/sessions/8", True),
+        ("GET/users/*/sessions", "GET/users/7/evil/sessions", True),
+        ("GET/users/?", "GET/users/7", True),
+        ("GET/users/?", "GET/users/77", False),
+        ("*/users/7", "DELETE/users/7", True),
+        ("GET/Users/7", "GET/users/7", False),
+        ("GET/users.7", "GET/users/7", False),
+        ("*", "GET/", True),
+    ],
+)
+def test_an_allow_covers_what_its_wildcards_cover_slashes_and_all(resource, method_and_path, allowed):
+    document = policy(statement("Allow", f"{API}/{resource}"))
+    assert is_allowed(document, f"{API}/{method_and_path}") is allowed
+
+
+@pytest.mark.parametrize("action", ["execute-api:Invoke", "execute-api:invoke", "execute-api:*", "*", ["s3:Get*", "*"]])
+def test_actions_that_mean_invoke(action):
+    assert is_allowed(policy(statement("Allow", "*", action=action)), f"{API}/GET/")
+
+
+def test_another_action_allows_nothing():
+    assert not is_allowed(policy(statement("Allow", "*", action="execute-api:ManageConnections")), f"{API}/GET/")
+
+
+def test_a_single_statement_and_single_texts_need_no_list():
+    document = {"Statement": {"Sid": "One", "Effect": "Allow", "Action": "*", "Resource": f"{API}/*"}}
+    assert is_allowed(document, f"{API}/GET/users")
+
+
+def test_another_stage_is_another_resource():
+    assert not is_allowed(policy(statement("Allow", f"{API}/*")), f"{API}2/GET/users")
+
+
+@given(st.permutations([statement("Allow", "*"), statement("Allow", f"{API}/*"), statement("Deny", f"{API}/GET/*")]))
+def test_an_explicit_deny_wins_in_any_order(statements):
+    assert not is_allowed(policy(*statements), f"{API}/GET/users")
+    assert is_allowed(policy(*statements), f"{API}/POST/users")
+
+
+def test_no_statement_is_an_implicit_deny():
+    assert not is_allowed(policy(), f"{API}/GET/users")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        "Allow",
+        {},
+        policy("Allow"),
+        policy({"Effect": "Allow", "Action": "*"}),
+        policy({**statement("Allow", "*"), "Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}}),
+        policy({**statement("Allow", "*"), "NotResource": "x"}),
+        policy(statement("allow", "*")),
+        policy(statement("Allow", 7)),
+        policy(statement("Allow", "*", action=None)),
+        policy(statement("Allow", "*"), statement("Perhaps", "nowhere")),
+    ],
+)
+def test_a_policy_that_cannot_be_evaluated_lets_nobody_through(document):
+    with pytest.raises(MalformedPolicy):
+        is_allowed(document, f"{API}/GET/users")
+
+
+def matches_by_definition(pattern, text):
+    """The wildcards' definition, without regular expressions."""
+    if not pattern:
+        return not text
+    if pattern[0] == "*":
+        return any(matches_by_definition(pattern[1:], text[start:]) for start in range(len(text) + 1))
+    return bool(text) and pattern[0] in {"?", text[0]} and matches_by_definition(pattern[1:], text[1:])
+
+
+@given(st.text("*?a/.\n", max_size=6), st.text("a/.*[\n", max_size=8))
+def test_wildcards_match_by_definition(pattern, text):
+    assert matches(pattern, text) == matches_by_definition(pattern, text)

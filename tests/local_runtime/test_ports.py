@@ -1,0 +1,100 @@
+import os
+import socket
+import sys
+
+import pytest
+
+from local_runtime.ports import PortInUse, _explain, _owners_by_lsof, listen
+from tests.support.runtime import PROJECT, start_runtime
+
+
+@pytest.fixture
+def taken():
+    """A port that this process listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def close(sockets):
+    for open_socket in sockets:
+        open_socket.close()
+
+
+def test_localhost_is_listened_on_and_nothing_else():
+    sockets = listen(0)
+    addresses = [open_socket.getsockname()[0] for open_socket in sockets]
+    ports = {open_socket.getsockname()[1] for open_socket in sockets}
+    close(sockets)
+    assert addresses[0] == "127.0.0.1"
+    assert set(addresses) <= {"127.0.0.1", "::1"}
+    assert len(ports) == 1
+
+
+def test_who_has_the_port_is_named_with_the_line_that_frees_it(taken):
+    with pytest.raises(PortInUse) as error:
+        listen(taken)
+    text = str(error.value)
+    assert f"Port {taken} is in use by process {os.getpid()}: " in text
+    assert f"kill {os.getpid()}\n" in text
+    assert text.endswith(f"PORT={taken + 1} make run")
+
+
+def test_a_port_that_is_taken_on_ipv6_alone_is_taken():
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server, pytest.raises(PortInUse):
+        listen(server.getsockname()[1])
+
+
+def test_an_owner_that_cannot_be_found_is_not_named():
+    # A port that nobody listens on looks like one of another user's process.
+    assert _explain(1).splitlines() == ["Port 1 is in use by another process.", "Or use another:  PORT=2 make run"]
+
+
+def test_a_machine_without_ipv6_listens_on_ipv4(monkeypatch):
+    elsewhere = (socket.AF_INET6, "2001:db8::1")  # RFC 3849: for documentation, hence nobody's address
+    monkeypatch.setattr("local_runtime.ports._LOOPBACK", ((socket.AF_INET, "127.0.0.1"), elsewhere))
+    sockets = listen(0)
+    close(sockets)
+    assert len(sockets) == 1
+
+
+def test_a_machine_without_localhost_is_an_error(monkeypatch):
+    monkeypatch.setattr("local_runtime.ports._LOOPBACK", ((socket.AF_INET, "192.0.2.1"),))  # RFC 5737
+    with pytest.raises(OSError, match="assign"):
+        listen(0)
+
+
+def test_lsof_is_asked_where_there_is_no_proc(tmp_path, monkeypatch):
+    lsof = tmp_path / "lsof"
+    lsof.write_text(f'#!{sys.executable}\nimport sys\nprint("p4711\\ncnode\\nf21", sys.argv[1:])\n')
+    lsof.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert list(_owners_by_lsof(8000)) == [(4711, "node")]
+    lsof.unlink()
+    assert list(_owners_by_lsof(8000)) == []
+
+
+@pytest.mark.parametrize("port", ["65536", "8000a", "-1", "²"])
+def test_what_is_no_port_is_said_in_a_line(tmp_path, port):
+    output = run(tmp_path, PORT=port)
+    assert output.startswith("PORT is a number from 0")
+    assert "Traceback" not in output
+
+
+def run(tmp_path, **env):
+    """Start the runtime, which must end by itself with status 1, and return what it printed."""
+    output = tmp_path / "output"
+    with (
+        output.open("wb") as file,
+        start_runtime(PROJECT, file, env={"DATA_DIR": str(tmp_path / "data"), **env}) as process,
+    ):
+        assert process.wait(60) == 1
+    return output.read_text()
+
+
+def test_the_runtime_says_so_and_starts_nothing(tmp_path, taken):
+    output = run(tmp_path, PORT=str(taken))
+    assert f"kill {os.getpid()}" in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "data").exists()

@@ -1,0 +1,123 @@
+import base64
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from local_runtime.proxy_events import Request, authorizer_event, proxy_event, request_context
+from local_runtime.routing import Match
+from local_runtime.template import Function, Route
+
+FUNCTION = Function(name="F", folder=Path(), handler="app.handler", timeout=1, memory=128, environment={})
+MATCH = Match(Route(method="GET", path="/users/{id}", function=FUNCTION, authorizer=None), {"id": "a b"})
+BARE_MATCH = Match(Route(method="GET", path="/health", function=FUNCTION, authorizer=None), {})
+
+
+def request(**changes):
+    values = {
+        "method": "GET",
+        "path": "/users/a%20b",
+        "query": "",
+        "headers": (("host", "localhost"), ("user-agent", "test/1")),
+        "body": b"",
+        "source_ip": "127.0.0.1",
+        "protocol": "HTTP/1.1",
+    }
+    return Request(**{**values, **changes})
+
+
+def event(match=MATCH, binary_media_types=frozenset(), **changes):
+    made = request(**changes)
+    context = request_context(made, stage="local", match=match)
+    return proxy_event(made, match, context, binary_media_types=binary_media_types)
+
+
+def test_an_event_names_the_resource_and_keeps_the_path_as_it_came():
+    made = event()
+    assert made["resource"] == "/users/{id}"
+    assert made["path"] == "/users/a%20b"
+    assert made["pathParameters"] == {"id": "a b"}
+    assert made["httpMethod"] == "GET"
+
+
+def test_what_is_not_there_is_null_and_not_empty():
+    made = event(BARE_MATCH, path="/health")
+    for name in (
+        "queryStringParameters",
+        "multiValueQueryStringParameters",
+        "pathParameters",
+        "stageVariables",
+        "body",
+    ):
+        assert made[name] is None
+    assert made["isBase64Encoded"] is False
+
+
+def test_of_a_repeated_parameter_the_last_counts_and_all_are_kept():
+    made = event(query="a=1&b=%C3%A9+%2B&a=2&empty=")
+    assert made["queryStringParameters"] == {"a": "2", "b": "é +", "empty": ""}
+    assert made["multiValueQueryStringParameters"] == {"a": ["1", "2"], "b": ["é +"], "empty": [""]}
+
+
+def test_of_a_repeated_header_the_last_counts_and_all_are_kept():
+    made = event(headers=(("x-tag", "1"), ("accept", "*/*"), ("x-tag", "2")))
+    assert made["headers"] == {"x-tag": "2", "accept": "*/*"}
+    assert made["multiValueHeaders"] == {"x-tag": ["1", "2"], "accept": ["*/*"]}
+
+
+def test_the_request_context_is_the_gateways_word():
+    context = event()["requestContext"]
+    assert UUID(context["requestId"]).version == 4
+    assert context["identity"] == {"sourceIp": "127.0.0.1", "userAgent": "test/1"}
+    assert context["stage"] == "local"
+    assert context["path"] == "/local/users/a%20b"
+    assert context["resourcePath"] == "/users/{id}"
+    assert "authorizer" not in context
+
+
+def test_every_request_has_an_id_of_its_own():
+    assert event()["requestContext"]["requestId"] != event()["requestContext"]["requestId"]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "expected", "is_base64"),
+    [
+        ("application/json", "{é}".encode(), "{é}", False),
+        ("image/png", b"\x89PNG", base64.b64encode(b"\x89PNG").decode(), True),
+        ("Image/PNG; q=1", b"text", base64.b64encode(b"text").decode(), True),
+        ("application/json", b"\xff", base64.b64encode(b"\xff").decode(), True),
+        ("", b"\x00", "\x00", False),
+        ("image/png", b"", None, False),
+    ],
+)
+def test_bodies_travel_as_text_or_base64(content_type, body, expected, is_base64):
+    made = event(body=body, headers=(("content-type", content_type),), binary_media_types=frozenset({"image/png"}))
+    assert (made["body"], made["isBase64Encoded"]) == (expected, is_base64)
+
+
+def test_all_bodies_can_be_declared_binary():
+    assert event(body=b"text", binary_media_types=frozenset({"*/*"}))["isBase64Encoded"] is True
+
+
+@given(st.binary())
+def test_no_body_is_changed_on_its_way(body):
+    made = event(body=body)
+    arrived = (
+        base64.b64decode(made["body"], validate=True) if made["isBase64Encoded"] else (made["body"] or "").encode()
+    )
+    assert arrived == body
+
+
+def test_an_authorizer_gets_the_request_without_its_body():
+    made = request(method="POST", body=b"secret", query="a=1")
+    authorizer = authorizer_event(made, MATCH, request_context(made, stage="local", match=MATCH))
+    assert authorizer["type"] == "REQUEST"
+    assert authorizer["methodArn"] == "arn:aws:execute-api:us-east-1:123456789012:local/local/POST/users/a%20b"
+    assert authorizer["headers"]["user-agent"] == "test/1"
+    assert authorizer["multiValueHeaders"]["user-agent"] == ["test/1"]
+    assert authorizer["pathParameters"] == {"id": "a b"}
+    assert authorizer["queryStringParameters"] == {"a": "1"}
+    assert authorizer["requestContext"]["identity"]["sourceIp"] == "127.0.0.1"
+    assert "body" not in authorizer

@@ -1,0 +1,121 @@
+"""This project over the local runtime: `make run`, and a person who registers, logs in and looks at their data."""
+
+import stat
+from collections.abc import Iterator
+from uuid import UUID
+
+import httpx
+import pytest
+
+from tests.support.runtime import Runtime, running_runtime
+
+PASSWORD = "seven purple kites over Lyon"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    with running_runtime(tmp_path_factory.mktemp("service") / "data") as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def client(service: Runtime) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        yield client
+
+
+def register(client, name):
+    person = {
+        "name": name,
+        "email": f"{name.lower()}@example.com",
+        "date_of_birth": "1980-04-14",
+        "job_title": "Baker",
+        "password": PASSWORD,
+    }
+    return client.post("/users", json=person)
+
+
+def log_in(client, name):
+    response = client.post("/login", json={"email": f"{name.lower()}@example.com", "password": PASSWORD})
+    return {"Authorization": f"Bearer {response.raise_for_status().json()['access_token']}"}
+
+
+def test_a_person_registers_logs_in_and_sees_their_own_data_alone(client):
+    ann, bob = register(client, "Ann"), register(client, "Bob")
+    assert (ann.status_code, bob.status_code) == (201, 201)
+    assert register(client, "Ann").json()["code"] == "email_taken"
+    token = log_in(client, "Ann")
+
+    own = client.get(ann.headers["location"], headers=token)
+    assert (own.status_code, own.json()) == (200, ann.json())
+    other = client.get(bob.headers["location"], headers=token)
+    assert (other.status_code, other.json()["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Authorization": ""}, {"Authorization": "Bearer x"}, {"Authorization": f"Bearer {'a' * 100_000}"}],
+    ids=["none", "empty", "nonsense", "100 kB"],
+)
+def test_without_a_good_token_the_answer_is_401_with_a_challenge(client, headers):
+    response = client.get("/users/1", headers=headers)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+    assert response.json()["code"] == "invalid_token"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("GET", "/users", 404, "not_found"),
+        ("POST", "/users/", 404, "not_found"),
+        ("POST", "/users", 415, "unsupported_media_type"),
+    ],
+)
+def test_gateway_and_functions_fail_in_one_shape(client, method, path, status, code):
+    response = client.request(method, path)
+    document = response.json()
+    assert (response.status_code, document["code"]) == (status, code)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-request-id"] == document["request_id"] == str(UUID(document["request_id"]))
+
+
+def test_a_body_beyond_six_megabytes_is_a_problem_document_too(client):
+    response = client.post("/users", content=b"a" * 7_000_000)
+    assert (response.status_code, response.json()["code"]) == (413, "request_too_large")
+
+
+def test_everybody_may_ask_for_health_and_public_keys(client):
+    assert client.get("/health").json() == {"status": "ok"}
+    (key,) = client.get("/.well-known/jwks.json").json()["keys"]
+    assert key.keys() == {"kty", "crv", "x", "y", "use", "alg", "kid"}
+
+
+def test_the_routes_are_announced(service):
+    assert "GET     /users/{id}                      GetUserFunction      TokenAuthorizer\n" in service.log
+
+
+def test_the_data_is_private(service):
+    for path in service.log_file.parent.rglob("*"):
+        if path != service.log_file:
+            assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
+
+
+def test_what_was_stored_is_there_after_a_restart(tmp_path):
+    with running_runtime(tmp_path) as runtime, httpx.Client(base_url=runtime.url, timeout=60) as client:
+        user = register(client, "Carol")
+        token = log_in(client, "Carol")
+    with running_runtime(tmp_path) as runtime:
+        assert httpx.get(f"{runtime.url}{user.headers['location']}", headers=token, timeout=60).json() == user.json()
+
+
+def test_no_password_and_no_token_is_in_the_terminal(client, service):
+    register(client, "Dave")
+    token = log_in(client, "Dave")["Authorization"].partition(" ")[2]
+    client.get("/users/1", headers={"Authorization": f"Bearer {token}x"})
+    assert PASSWORD not in service.log
+    assert token not in service.log
+    assert token.split(".")[2] not in service.log
