@@ -6,6 +6,11 @@ SHELL := /bin/bash
 UV := $(shell command -v uv || echo .tools/bin/uv)
 RUN := $(UV) run --locked
 
+ifneq ($(shell command -v pyenv),)
+# pyenv's commands fail for a version that is not selected: select Lambda's next to the developer's.
+export PYENV_VERSION := $(shell pyenv version-name):$(shell pyenv latest 3.13 2>/dev/null || pyenv version-name)
+endif
+
 .tools/bin/uv:
 	python3 -m venv .tools
 	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv
@@ -22,9 +27,18 @@ run: $(UV) ## Serve everything on http://localhost:8000, without Docker (PORT=80
 test: $(UV) ## Run every test that needs no extra software
 	@$(RUN) pytest
 
+# SAM CLI in an environment of its own, next to the Python that Lambda runs: SAM and the layer's Makefile call python3.13.
+PYTHON_313 = $(shell $(UV) run --no-project --python 3.13 python -c 'import sys; print(sys.base_prefix)')
+SAM = PATH="$(PYTHON_313)/bin:$$PATH" UV="$$(command -v $(UV))" AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} \
+	$(UV) run --script --locked tools/sam_local.py
+
+.PHONY: build
+build: $(UV) ## Build the layer and the functions for Lambda (into .aws-sam/)
+	@$(SAM) build
+
 .PHONY: sam
-sam: $(UV) ## Build, then serve everything with the real `sam local start-api` on http://localhost:3000 (needs Docker)
-	@$(RUN) --group sam python -m tools.sam_local
+sam: build ## Serve everything with the real `sam local start-api` on http://localhost:3000 (needs Docker)
+	@$(SAM) local start-api $(SAM_LOCAL_ARGS)
 
 .PHONY: lint
 lint: $(UV) ## Check style, types, import directions and the template
@@ -32,7 +46,7 @@ lint: $(UV) ## Check style, types, import directions and the template
 	$(RUN) ruff format --check
 	$(RUN) mypy
 	$(RUN) lint-imports
-	$(RUN) --group sam sam validate --lint
+	@$(SAM) validate --lint
 
 .PHONY: format
 format: $(UV) ## Rewrite the code in the project's style
