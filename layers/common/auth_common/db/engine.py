@@ -102,8 +102,7 @@ def make_engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
         return create_engine(url, **options, connect_args={"connect_timeout": 5})
     engine = create_engine(url, **options, connect_args={"timeout": _SQLITE_BUSY_TIMEOUT})
-    if engine.url.database:
-        _make_private(Path(engine.url.database))
+    _make_private(Path(str(engine.url.database)))
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     return engine
