@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -46,6 +47,7 @@ def test_processes_that_start_together_end_up_with_one_secret(tmp_path):
     ]
     while len(list(tmp_path.glob("ready-*"))) < len(starters):
         assert all(starter.poll() is None for starter in starters)
+        time.sleep(0.01)
     (tmp_path / "go").touch()
     contents = {starter.communicate(timeout=60)[0] for starter in starters}
     assert all(starter.returncode == 0 for starter in starters)

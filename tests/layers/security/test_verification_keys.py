@@ -35,7 +35,7 @@ def deploy(environment, monkeypatch, signer):
 
 def test_a_deployed_stage_verifies_with_the_keys_of_its_environment(deploy, signer):
     deploy()
-    verify_access_token(signer.token()).role == "user"
+    assert verify_access_token(signer.token()).role == "user"
     assert [jwk["kid"] for jwk in published_jwks()["keys"]] == [signer.kid]
 
 

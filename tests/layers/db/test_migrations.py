@@ -1,0 +1,166 @@
+"""Migrations: one schema on both databases, whatever cuts them off and however many start together."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, event, inspect
+from sqlalchemy.pool import NullPool
+
+from auth_common.db import migrations
+from auth_common.db.engine import make_engine, read
+from auth_common.db.migrations import HEAD, current_revision, upgrade
+from auth_common.db.tables import metadata
+from tests.support.databases import migrate, start_fresh_environment
+
+PROJECT = Path(__file__).parents[3]
+
+#: Uses the database as a function's first request does, in a process of its own, once the starting shot has fallen.
+STARTER = """
+import sys, time
+from pathlib import Path
+from auth_common.db.engine import read
+from auth_common.db.migrations import HEAD, current_revision
+folder = Path(sys.argv[1])
+(folder / f"ready-{sys.argv[2]}").touch()
+while not (folder / "go").exists():
+    time.sleep(0.001)
+assert read(current_revision) == HEAD
+print("alembic" in sys.modules)
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request, environment, monkeypatch):
+    """A database without our schema."""
+    if request.param == "sqlite":
+        yield f"sqlite+pysqlite:///{environment / 'secure-backend.sqlite3'}"
+    else:
+        with request.getfixturevalue("postgres").new_database(migrated=False) as url:
+            monkeypatch.setenv("DATABASE_URL", url)
+            yield url
+            start_fresh_environment()
+
+
+def autocommit(url):
+    return create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+
+def differences(url):
+    with autocommit(url).connect() as connection:
+        return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
+
+
+def test_head_is_alembics_head():
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+def test_a_migrated_database_has_the_schema_of_our_tables(empty_database):
+    with autocommit(empty_database).connect() as connection:
+        assert current_revision(connection) is None
+        upgrade(connection)
+        assert current_revision(connection) == HEAD
+    assert differences(empty_database) == []
+
+
+def test_the_schema_has_our_indexes_and_names_its_constraints(database):
+    with autocommit(database.url).connect() as connection:
+        inspector = inspect(connection)
+        for table in metadata.sorted_tables:
+            expected = {index.name for index in table.indexes}
+            found = {
+                index["name"] for index in inspector.get_indexes(table.name) if not index.get("duplicates_constraint")
+            }
+            assert found == expected
+            assert inspector.get_pk_constraint(table.name)["name"] == f"pk_{table.name}"
+        assert inspector.get_unique_constraints("users")[0]["name"] == "uq_users_email"
+        assert [key["name"] for key in inspector.get_foreign_keys("sessions")] == ["fk_sessions_user_id"]
+
+
+def is_cut_off(url, *, after):
+    """Migrate over a connection that breaks after so many DDL statements; tell whether it came to that."""
+    engine = autocommit(url)
+    seen = 0
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def count(_connection, _cursor, statement, *_):
+        nonlocal seen
+        seen += statement.lstrip().upper().startswith("CREATE")
+        if seen > after:
+            raise ConnectionResetError
+
+    with engine.connect() as connection:
+        try:
+            upgrade(connection)
+        except ConnectionResetError:
+            return True
+        return False
+
+
+def tables_and_indexes(url):
+    with autocommit(url).connect() as connection:
+        inspector = inspect(connection)
+        tables = inspector.get_table_names()
+        return len(tables) + sum(len(inspector.get_indexes(table)) for table in tables)
+
+
+def test_cut_off_anywhere_it_goes_on_where_it_stopped(empty_database):
+    """Each DDL statement commits by itself, as Aurora DSQL wants it."""
+    made = [0]
+    while is_cut_off(empty_database, after=len(made)):
+        made.append(tables_and_indexes(empty_database))
+    assert differences(empty_database) == []
+    assert made == sorted(made)
+    assert len(set(made)) > len(metadata.tables)
+
+
+def test_migrating_twice_changes_nothing(empty_database):
+    migrate(empty_database)
+    migrate(empty_database)
+    assert differences(empty_database) == []
+
+
+def test_processes_that_start_together_migrate_once(empty_database, environment):
+    starters = [
+        subprocess.Popen(
+            [sys.executable, "-c", STARTER, environment, str(number)], cwd=PROJECT, stdout=subprocess.PIPE, text=True
+        )
+        for number in range(3)
+    ]
+    while len(list(environment.glob("ready-*"))) < len(starters):
+        assert all(starter.poll() is None for starter in starters)
+        time.sleep(0.01)
+    (environment / "go").touch()
+    loaded_alembic = sorted(starter.communicate(timeout=60)[0].strip() for starter in starters)
+    assert [starter.returncode for starter in starters] == [0] * len(starters)
+    assert loaded_alembic == ["False", "False", "True"]
+    assert differences(empty_database) == []
+
+
+def test_a_deployed_stage_never_migrates(environment, monkeypatch, postgres):
+    with postgres.new_database(migrated=False) as url:
+        monkeypatch.setenv("STAGE", "prod")
+        monkeypatch.setenv("BCRYPT_COST", "12")
+        monkeypatch.setenv("DATABASE_URL", url)
+        assert read(current_revision) is None
+        start_fresh_environment()
+
+
+def test_the_local_stage_migrates_at_the_first_use(empty_database):
+    assert read(current_revision) == HEAD
+    assert differences(empty_database) == []
+
+
+def test_make_engine_itself_migrates_nothing(environment):
+    own = make_engine(f"sqlite+pysqlite:///{environment / 'other.sqlite3'}")
+    with own.connect() as connection:
+        assert inspect(connection).get_table_names() == []
+    own.dispose()

@@ -1,0 +1,106 @@
+"""Signing with KMS: boto3's real client before moto's KMS, which really signs."""
+
+import io
+import json
+import time
+from typing import Any
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from moto import mock_aws
+from urllib3 import HTTPResponse
+
+from auth_common.errors import Misconfigured, ServiceUnavailable
+from auth_common.security import kms_key
+from auth_common.security.access_tokens import issue_access_token, verify_access_token
+from auth_common.security.jwk import public_jwk
+from auth_common.security.signing_keys import signing_key
+from tests.support.databases import start_fresh_environment
+from tests.support.forged_tokens import SESSION_ID, USER_ID
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+@pytest.fixture
+def kms(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with mock_aws():
+        yield boto3.client("kms")
+
+
+@pytest.fixture
+def key_arn(kms, monkeypatch):
+    arn = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
+    monkeypatch.setenv("SIGNING_KEY_ARN", arn)
+    return arn
+
+
+@pytest.fixture
+def other_key_arn(kms, monkeypatch):
+    """A key that cannot sign access tokens."""
+    arn = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
+    monkeypatch.setenv("SIGNING_KEY_ARN", arn)
+    return arn
+
+
+def issue() -> str:
+    now = int(time.time())
+    return issue_access_token(
+        user_id=USER_ID, role="user", session_id=SESSION_ID, token_version=0, amr=("pwd",), auth_time=now, now=now
+    )
+
+
+def test_a_token_signed_in_kms_verifies_with_its_public_half(key_arn, monkeypatch):
+    jwk = public_jwk(signing_key().private_key.public_key())
+    monkeypatch.setenv("JWKS", json.dumps({"keys": [jwk]}))
+    start_fresh_environment()
+    assert verify_access_token(issue()).user_id == USER_ID
+
+
+def test_kms_is_asked_for_the_public_half_once_an_environment(key_arn, kms):
+    asked = []
+    kms_key._client().meta.events.register("before-call.kms.GetPublicKey", lambda **_: asked.append("GetPublicKey"))
+    issue()
+    issue()
+    assert asked == ["GetPublicKey"]
+
+
+def test_a_key_of_another_kind_is_refused(other_key_arn):
+    with pytest.raises(TypeError, match="not an EC key"):
+        issue()
+
+
+@pytest.mark.parametrize("operation", ["Sign", "GetPublicKey"])
+def test_a_kms_that_refuses_is_a_service_unavailable(key_arn, operation):
+    def refuse(**_: Any) -> AWSResponse:
+        body = io.BytesIO(b'{"__type": "KMSInvalidStateException"}')
+        return AWSResponse("https://kms.example", 400, HTTPHeaders(), HTTPResponse(body, preload_content=False))
+
+    kms_key._client().meta.events.register_first(f"before-send.kms.{operation}", refuse)
+    with pytest.raises(ServiceUnavailable):
+        issue()
+
+
+@pytest.mark.usefixtures("kms")
+def test_a_key_that_is_not_there_is_a_service_unavailable(monkeypatch):
+    monkeypatch.setenv("SIGNING_KEY_ARN", "arn:aws:kms:eu-central-1:123456789012:key/nothing")
+    with pytest.raises(ServiceUnavailable):
+        issue()
+
+
+def test_a_kms_that_is_away_is_a_service_unavailable(monkeypatch, key_arn):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
+    with pytest.raises(ServiceUnavailable):
+        issue()
+
+
+def test_a_deployed_stage_without_a_key_is_misconfigured(monkeypatch):
+    monkeypatch.setenv("STAGE", "prod")
+    monkeypatch.setenv("BCRYPT_COST", "12")
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://database.example/service")
+    with pytest.raises(Misconfigured, match=r"^SIGNING_KEY_ARN: "):
+        issue()

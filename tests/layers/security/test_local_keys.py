@@ -1,0 +1,137 @@
+"""The local stage's signing key: made at first use, replaced by a rotation that no token notices."""
+
+import json
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from auth_common.errors import InvalidToken
+from auth_common.security.access_tokens import verify_access_token
+from auth_common.security.jwk import public_jwk
+from auth_common.security.local_keys import local_signing_key, rotate_local_key
+from auth_common.security.signing_keys import signing_key
+from auth_common.security.verification_keys import published_jwks
+from tests.support.databases import start_fresh_environment
+from tests.support.forged_tokens import forger
+
+PROJECT = Path(__file__).parents[3]
+
+#: Signs and verifies until told to stop, in a process of its own, as a function does during a rotation.
+CALLER = """
+import sys
+from pathlib import Path
+from auth_common.security.access_tokens import verify_access_token
+from tests.support.forged_tokens import forger
+stop = Path(sys.argv[1])
+kids = set()
+while not stop.exists():
+    thief = forger()
+    verify_access_token(thief.token())
+    kids.add(thief.kid)
+print(len(kids))
+"""
+
+
+@pytest.fixture
+def keys(environment):
+    return environment / "keys"
+
+
+def published_kids():
+    return [jwk["kid"] for jwk in published_jwks()["keys"]]
+
+
+def test_the_first_use_makes_key_and_jwk_set(keys):
+    key = local_signing_key()
+    assert isinstance(key.curve, ec.SECP256R1)
+    assert sorted(path.name for path in keys.iterdir()) == ["jwks.json", "signing-key.pem"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in keys.iterdir()} == {0o600}
+    assert json.loads((keys / "jwks.json").read_text()) == {"keys": [public_jwk(key.public_key())]}
+
+
+def test_a_second_environment_uses_the_same_key(keys):
+    kid = signing_key().kid
+    start_fresh_environment()
+    assert signing_key().kid == kid
+
+
+def test_a_lost_jwk_set_is_published_again(keys):
+    kid = signing_key().kid
+    (keys / "jwks.json").unlink()
+    start_fresh_environment()
+    assert signing_key().kid == kid
+    assert published_kids() == [kid]
+
+
+def test_a_key_of_another_kind_is_refused(keys):
+    keys.mkdir()
+    (keys / "signing-key.pem").write_bytes(
+        ed25519.Ed25519PrivateKey.generate().private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    with pytest.raises(TypeError, match="not an EC key"):
+        signing_key()
+
+
+def test_after_a_rotation_new_tokens_have_the_new_key_and_old_ones_stay_valid(keys):
+    old = forger()
+    kid = rotate_local_key()
+    new = forger()
+    assert new.kid == kid != old.kid
+    assert verify_access_token(new.token()).role == "user"
+    assert verify_access_token(old.token()).role == "user"
+    assert published_kids() == [new.kid, old.kid]
+
+
+def test_a_retired_key_leaves_when_its_last_token_has_expired(keys):
+    old = forger()
+    before = int(time.time())
+    new_kid = rotate_local_key()
+    current, retired = json.loads((keys / "jwks.json").read_text())["keys"]
+    assert "exp" not in current
+    assert before + 900 + 30 <= retired["exp"] <= int(time.time()) + 900 + 30
+    retired["exp"] = before - 1
+    (keys / "jwks.json").write_text(json.dumps({"keys": [current, retired]}))
+    assert published_kids() == [new_kid]
+    with pytest.raises(InvalidToken):
+        verify_access_token(old.token())
+    newest_kid = rotate_local_key()
+    assert [jwk["kid"] for jwk in json.loads((keys / "jwks.json").read_text())["keys"]] == [newest_kid, new_kid]
+
+
+def test_rotating_twice_keeps_the_first_retirement_date(keys):
+    old = forger()
+    rotate_local_key()
+    first = next(jwk["exp"] for jwk in published_jwks()["keys"] if jwk["kid"] == old.kid)
+    rotate_local_key()
+    assert next(jwk["exp"] for jwk in published_jwks()["keys"] if jwk["kid"] == old.kid) == first
+    assert len(published_kids()) == 3
+
+
+def test_a_rotation_leaves_no_drafts_and_no_open_files(keys):
+    rotate_local_key()
+    assert sorted(path.name for path in keys.iterdir()) == ["jwks.json", "rotate.lock", "signing-key.pem"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in keys.iterdir()} == {0o600}
+
+
+def test_callers_in_other_processes_never_notice_a_rotation(keys, tmp_path):
+    local_signing_key()
+    stop = tmp_path / "stop"
+    callers = [
+        subprocess.Popen([sys.executable, "-c", CALLER, stop], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for _ in range(30):
+        time.sleep(0.02)
+        rotate_local_key()
+    stop.touch()
+    seen = [int(caller.communicate(timeout=60)[0]) for caller in callers]
+    assert [caller.returncode for caller in callers] == [0, 0]
+    assert min(seen) > 1
