@@ -21,7 +21,7 @@ from local_runtime.workers import WorkerFactory, worker_factory
 _log = logging.getLogger("local_runtime")
 
 #: Seconds that requests under way have when the runtime is told to end.
-_FAREWELL: Final = 2
+_FAREWELL: Final = 1
 #: Bytes of request line and headers: enough for an over-long token to reach the authorizer, and be refused there.
 _HEADER_LIMIT: Final = 256 * 1024
 _HIGHEST_PORT: Final = 65535

@@ -20,18 +20,14 @@ from local_runtime.proxy_events import Request, proxy_event, request_context
 from local_runtime.proxy_responses import MalformedResponse, to_response
 from local_runtime.routing import Match, Router
 from local_runtime.template import Template
-from local_runtime.workers import (
-    FunctionFailed,
-    FunctionTimedOut,
-    PayloadTooLarge,
-    WorkerFactory,
-    WorkerPool,
-)
+from local_runtime.workers import FunctionFailed, FunctionTimedOut, PayloadTooLarge, WorkerFactory, WorkerPool
 
 _log = logging.getLogger(__name__)
 
 #: Bytes of a request's body (API Gateway). Lambda's own limit on the event is lower, and is checked by the workers.
 _BODY_LIMIT: Final = 10 * 1024 * 1024
+#: What the gateway says of the connection, and not the client.
+_OWN_HEADERS: Final = frozenset({"x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"})
 
 
 class Service:
@@ -49,7 +45,6 @@ class Service:
             for route in template.routes
             if route.authorizer
         }
-
         self._warming_up = [asyncio.create_task(pool.warm_up()) for pool in self._pools.values()]
 
     def close(self) -> None:
@@ -71,7 +66,10 @@ class Service:
         try:
             return await self._call(request, match, context)
         except RequestFailed as error:
-            return self._template.gateway_responses.answer(error.failure, context)
+            failure = error.failure
+        except asyncio.CancelledError:
+            failure = Failure.DEFAULT_5XX  # the runtime ends and waits no longer
+        return self._template.gateway_responses.answer(failure, context)
 
     async def _call(self, request: Request, match: Match, context: dict[str, Any]) -> Response:
         if len(request.body) > _BODY_LIMIT:
@@ -157,7 +155,7 @@ async def _read(scope: Scope, receive: Receive) -> Request:
         path=scope["raw_path"].decode("latin-1"),
         query=scope["query_string"].decode("latin-1"),
         headers=(
-            *((name, value) for name, value in headers if not name.startswith("x-forwarded-")),
+            *((name, value) for name, value in headers if name not in _OWN_HEADERS),
             # API Gateway appends the caller to what the caller claims.
             ("x-forwarded-for", ", ".join([*claimed, source_ip])),
             ("x-forwarded-port", str(scope["server"][1])),

@@ -11,7 +11,7 @@ from uuid import uuid4
 from local_runtime.cloudformation import ACCOUNT_ID, REGION
 from local_runtime.routing import Match
 
-_API_ID: Final = "local"
+_API_ID: Final = "1234567890"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ async def watch(template: Path, on_change: Callable[[], None]) -> None:
         if folders:
             watchers.create_task(_watch(folders, lambda _: True, on_change, recursive=True))
         # The folder and not the file: editors replace a file, and the watch would stay with the old one.
-        watchers.create_task(_watch([template.parent], template.__eq__, on_change, recursive=False))
+        watchers.create_task(_watch([template.parent], lambda path: path == template, on_change, recursive=False))
 
 
 async def _watch(

@@ -4,7 +4,7 @@ The template is the only truth: nothing about the service is written a second ti
 have to leave out silently, above all a route's protection, is an error at start.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -121,7 +121,7 @@ class _Reader:
             binary_media_types=frozenset(kind.replace("~1", "/") for kind in api.get("BinaryMediaTypes") or ()),
         )
 
-    def _resources(self, kind: str, globals_section: str) -> Any:
+    def _resources(self, kind: str, globals_section: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for name, resource in self._intrinsics.resources.items():
             if resource.get("Type") == kind:
                 properties = _merge(self._globals.get(globals_section) or {}, resource.get("Properties") or {})
@@ -163,7 +163,7 @@ class _Reader:
             reauthorize_every=int(identity.get("ReauthorizeEvery", _DEFAULT_REAUTHORIZE_EVERY)),
         )
 
-    def _routes(self, api: str, authorizers: Mapping[str, Authorizer], default: str | None) -> Any:
+    def _routes(self, api: str, authorizers: Mapping[str, Authorizer], default: str | None) -> Iterator[Route]:
         for name, properties in self._resources(_FUNCTION, "Function"):
             for event_name, event in (properties.get("Events") or {}).items():
                 where = f"{name}.{event_name}"
@@ -177,8 +177,8 @@ class _Reader:
                     message = f"{where}: RestApiId must be !Ref {api}"
                     raise TemplateError(message)
                 auth = _only(route.get("Auth") or {}, {"Authorizer"}, f"{where}.Auth")
-                chosen = auth.get("Authorizer", default)
-                if chosen not in {None, "NONE", *authorizers}:
+                chosen: str = auth.get("Authorizer") or default or "NONE"
+                if chosen not in {"NONE", *authorizers}:
                     message = f"{where}: there is no authorizer {chosen}"
                     raise TemplateError(message)
                 yield Route(

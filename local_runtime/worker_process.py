@@ -3,7 +3,7 @@
 Importing FastAPI and SQLAlchemy costs a second of CPU, for each of a dozen functions, and again for each change of the
 code. So one process imports them once, and forks: a worker then starts in a tenth of a second. The parent imports
 nothing of the project (that is what changes, and what reads settings), starts no thread and opens no connection, so
-that forking is safe on Linux and macOS.
+that forking is safe on Linux and macOS. The layer needs no place of its own: it is installed beside the libraries.
 
 A connection to the listening socket is a worker; its messages are lines of JSON:
 
@@ -50,7 +50,7 @@ _LIBRARIES: Final = (
 #: Bytes. Lambda's limit on what a function is sent and what it returns (6 MB, and a little for the envelope).
 PAYLOAD_LIMIT: Final = 6_291_556
 #: Seconds that workers have to end by themselves when the runtime has gone.
-_FAREWELL: Final = 2.0
+_FAREWELL: Final = 1.0
 
 
 class LambdaContext:
@@ -131,7 +131,7 @@ def _serve(connection: socket.socket) -> None:
         module, attribute = function["handler"].rsplit(".", 1)
         handler = getattr(importlib.import_module(module.replace("/", ".")), attribute)
     except Exception:  # noqa: BLE001 - whatever is wrong with the code: the developer wants to see it
-        traceback.print_exc()
+        sys.stderr.write(f"{function['name']} cannot be imported:\n{traceback.format_exc()}")
         return
     _send(stream, encode({"ready": True}))
     for line in stream:
@@ -163,7 +163,7 @@ def encode(message: Mapping[str, Any]) -> bytes:
 
 
 def _send(stream: BufferedRWPair, message: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the runtime has gone: the next read says so
+    with contextlib.suppress(ConnectionError):  # the runtime has gone: the next read says so
         stream.write(message + b"\n")
         stream.flush()
 

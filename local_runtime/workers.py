@@ -172,12 +172,14 @@ class WorkerPool:
         self._function = function
         self._idle: list[Worker] = []
         self._slots = asyncio.Semaphore(CONCURRENCY)
+        #: One start at a time: whoever waits for it takes a worker that has become idle in the meantime.
+        self._starting = asyncio.Lock()
         self._is_closed = False
 
     async def warm_up(self) -> None:
         """Start the first worker before anybody waits for it."""
         with contextlib.suppress(FunctionCrashed):  # the first request meets it again
-            self._put_back(await self._factory.start(self._function))
+            self._put_back(await self._take())
 
     async def invoke(self, event: Mapping[str, Any]) -> Any:
         """Call the function and return what it returned.
@@ -215,12 +217,19 @@ class WorkerPool:
             self._idle.pop().close()
 
     async def _take(self) -> Worker:
+        """Return an idle worker, or a new one."""
+        if worker := self._take_idle():
+            return worker
+        async with self._starting:
+            return self._take_idle() or await self._factory.start(self._function)
+
+    def _take_idle(self) -> Worker | None:
         while self._idle:
             worker = self._idle.pop()
             if not worker.has_ended:
                 return worker
             worker.close()
-        return await self._factory.start(self._function)
+        return None
 
     def _put_back(self, worker: Worker) -> None:
         if self._is_closed:

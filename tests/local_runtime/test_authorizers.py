@@ -11,7 +11,7 @@ from local_runtime.template import Authorizer, Function, Route
 from local_runtime.workers import FunctionCrashed, FunctionFailed, FunctionTimedOut
 
 FUNCTION = Function(name="Guard", folder=Path(), handler="app.handler", timeout=1, memory=128, environment={})
-API = "arn:aws:execute-api:us-east-1:123456789012:local/local"
+API = "arn:aws:execute-api:us-east-1:123456789012:1234567890/local"
 
 
 def answer(effect="Allow", resource=f"{API}/*", **changes):

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from local_runtime.policies import MalformedPolicy, is_allowed, matches
 
-API = "arn:aws:execute-api:us-east-1:123456789012:local/local"
+API = "arn:aws:execute-api:us-east-1:123456789012:1234567890/local"
 
 
 def statement(effect, *resources, action="execute-api:Invoke"):

@@ -114,7 +114,7 @@ def test_an_authorizer_gets_the_request_without_its_body():
     made = request(method="POST", body=b"secret", query="a=1")
     authorizer = authorizer_event(made, MATCH, request_context(made, stage="local", match=MATCH))
     assert authorizer["type"] == "REQUEST"
-    assert authorizer["methodArn"] == "arn:aws:execute-api:us-east-1:123456789012:local/local/POST/users/a%20b"
+    assert authorizer["methodArn"] == "arn:aws:execute-api:us-east-1:123456789012:1234567890/local/POST/users/a%20b"
     assert authorizer["headers"]["user-agent"] == "test/1"
     assert authorizer["multiValueHeaders"]["user-agent"] == ["test/1"]
     assert authorizer["pathParameters"] == {"id": "a b"}

@@ -168,7 +168,7 @@ def test_an_allowed_request_brings_the_authorizers_context(probe):
         (None, 401),
         ("Unauthorized", 401),
         ("Deny", 403),
-        ("Allow arn:aws:execute-api:us-east-1:123456789012:local/local/GET/elsewhere/*", 403),
+        ("Allow arn:aws:execute-api:us-east-1:123456789012:1234567890/local/GET/elsewhere/*", 403),
         ("raise", 500),
         ("nonsense", 500),
         ("Perhaps", 500),
@@ -289,25 +289,27 @@ def test_a_client_that_leaves_early_harms_nobody(probe, runtime):
 
 @contextmanager
 def busy_runtime(tmp_path):
-    """A runtime of which one function is at work, and the process ids of the function and its parent."""
+    """A runtime of which one function is at work; the request that waits; the ids of the worker and its parent."""
     with running_runtime(tmp_path, project=PROBE_PROJECT) as runtime, ThreadPoolExecutor() as clients:
         parent = httpx.get(f"{runtime.url}/echo/a/b", timeout=60).json()["parent"]
-        clients.submit(httpx.get, f"{runtime.url}/meeting?meeting=alone&attendants=2", timeout=60)
+        under_way = clients.submit(httpx.get, f"{runtime.url}/meeting?meeting=alone&attendants=2", timeout=60)
         wait_until(lambda: list(tmp_path.glob("alone/*")))
         (worker,) = tmp_path.glob("alone/*")
-        yield runtime, int(worker.name), parent
+        yield runtime, under_way, int(worker.name), parent
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_everything_in_order(tmp_path, signal_number):
-    with busy_runtime(tmp_path) as (runtime, worker, parent):
+    with busy_runtime(tmp_path) as (runtime, under_way, worker, parent):
         runtime.process.send_signal(signal_number)
+        assert under_way.result().status_code == 502
         assert runtime.process.wait(60) == 0
+        assert "Exception in ASGI application" not in runtime.log
         assert not is_running(worker)
         assert not is_running(parent)
 
 
 def test_no_process_outlives_a_runtime_that_is_killed(tmp_path):
-    with busy_runtime(tmp_path) as (runtime, worker, parent):
+    with busy_runtime(tmp_path) as (runtime, _, worker, parent):
         runtime.process.kill()
         wait_until(lambda: not is_running(worker) and not is_running(parent))

@@ -129,6 +129,12 @@ def test_a_route_has_the_default_authorizer_unless_it_says_none(load, document):
     assert post.authorizer is None
 
 
+def test_a_route_that_names_no_authorizer_has_the_default(load, document):
+    for auth in ({}, {"Authorizer": None}, {"Authorizer": ""}, {"Authorizer": {"Ref": "AWS::NoValue"}}):
+        hello(document)["Events"]["Post"]["Properties"]["Auth"] = auth
+        assert load(document).routes[1].authorizer.name == "Bearer"
+
+
 def test_a_route_can_name_its_authorizer(load, document):
     hello(document)["Events"]["Post"]["Properties"]["Auth"] = {"Authorizer": "Bearer"}
     assert load(document).routes[1].authorizer.name == "Bearer"
