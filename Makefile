@@ -28,16 +28,23 @@ test: $(UV) ## Run every test that needs no extra software
 	@$(RUN) pytest
 
 # SAM CLI in an environment of its own, next to the Python that Lambda runs: SAM and the layer's Makefile call python3.13.
-PYTHON_313 = $(shell $(UV) run --no-project --python 3.13 python -c 'import sys; print(sys.base_prefix)')
+PYTHON_313 = $$($(UV) run --no-project --python 3.13 python -c 'import sys; print(sys.base_prefix)')
 SAM = PATH="$(PYTHON_313)/bin:$$PATH" UV="$$(command -v $(UV))" AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} \
 	$(UV) run --script --locked tools/sam_local.py
+
+.PHONY: python-313
+python-313: $(UV)
+	@test -x "$(PYTHON_313)/bin/python3.13"
 
 .PHONY: build
 build: $(UV) ## Build the layer and the functions for Lambda (into .aws-sam/)
 	@$(SAM) build
 
 .PHONY: sam
-sam: build ## Serve everything with the real `sam local start-api` on http://localhost:3000 (needs Docker)
+sam: build serve-sam ## Build, and serve with the real `sam local start-api` on http://localhost:3000 (needs Docker)
+
+.PHONY: serve-sam
+serve-sam: $(UV)
 	@$(SAM) local start-api $(SAM_LOCAL_ARGS)
 
 .PHONY: lint

@@ -15,6 +15,7 @@ A script of its own environment (PEP 723, locked in sam_local.py.lock), because 
 that the functions use. The pin is exact: the three places below are not SAM's public interface, and a test looks at them.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -74,12 +75,9 @@ def remember_containers() -> Callable[[], None]:
         return container_id
 
     def remove_all() -> None:
-        engine = docker.from_env() if started else None
         for container_id in started:
-            try:
-                engine.containers.get(container_id).remove(force=True)
-            except docker.errors.NotFound:
-                continue
+            with contextlib.suppress(docker.errors.NotFound):
+                docker.from_env().containers.get(container_id).remove(force=True)
 
     Container.create = create
     return remove_all

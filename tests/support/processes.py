@@ -9,9 +9,9 @@ from pathlib import Path
 PATIENCE = 60
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    """Return as soon as ``condition`` holds; fail when it does not within a minute."""
-    deadline = time.monotonic() + PATIENCE
+def wait_until(condition: Callable[[], object], *, seconds: float = PATIENCE) -> None:
+    """Return as soon as ``condition`` holds; fail when it does not within ``seconds``."""
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)

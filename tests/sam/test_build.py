@@ -1,0 +1,70 @@
+"""What `make build` makes: the layer that Lambda gets."""
+
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.requirements import require
+from tests.support.runtime import PROJECT
+from tests.support.sam import build
+
+pytestmark = pytest.mark.sam
+
+#: Bytes. Lambda takes 250 MB of function and layers, unzipped; every one of them is read at a cold start.
+LARGEST_LAYER = 120 * 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def layer() -> Path:
+    found = subprocess.run(["make", "--silent", "python-313"], cwd=PROJECT, capture_output=True, check=False)
+    require(found.returncode == 0, "needs a Python 3.13, or uv's download of one")
+    return build() / "CommonLayer" / "python"
+
+
+def test_every_source_file_has_bytecode_that_needs_no_time_stamp(layer):
+    sources = [path for path in layer.rglob("*.py") if "templates" not in path.parts]
+    compiled = [Path(importlib.util.cache_from_source(str(path))) for path in sources]
+    compiled = [path.with_name(re.sub(r"cpython-\d+", "cpython-313", path.name)) for path in compiled]
+    assert len(sources) > 1000
+    assert [path for path in compiled if not path.exists()] == []
+    # PEP 552: flag 0b01 is "hash-based", 0b10 "check the source"; a zip keeps no times, and nobody checks on Lambda.
+    flags = {int.from_bytes(path.read_bytes()[4:8], "little") for path in compiled}
+    assert flags == {0b01}
+
+
+def test_the_layer_carries_what_the_functions_import_and_not_what_lambda_has(layer):
+    packages = {path.name for path in layer.iterdir()}
+    assert {"auth_common", "bcrypt", "fastapi", "jwt", "mangum", "psycopg", "sqlalchemy"} <= packages
+    assert not {"boto3", "botocore", "pytest", "starlette.testclient", "samcli"} & packages
+
+
+def test_the_layer_is_small_enough(layer):
+    assert sum(path.stat().st_size for path in layer.rglob("*") if path.is_file()) < LARGEST_LAYER
+
+
+def test_the_layer_holds_no_binaries_for_another_platform(layer):
+    libraries = [path.name for path in layer.rglob("*.so")]
+    assert libraries
+    assert [name for name in libraries if "darwin" in name or "aarch64" in name or "cpython-311" in name] == []
+
+
+def test_a_requirement_whose_hash_is_wrong_stops_the_build(tmp_path):
+    requirements = (PROJECT / "layers" / "common" / "requirements.txt").read_text()
+    bcrypt = requirements[requirements.index("bcrypt==") :].split("\n    # via")[0]
+    tampered = re.sub(r"sha256:[0-9a-f]{64}", "sha256:" + "0" * 64, bcrypt)
+    for name in ("Makefile", "pyproject.toml"):
+        (tmp_path / name).write_bytes((PROJECT / "layers" / "common" / name).read_bytes())
+    (tmp_path / "auth_common").mkdir()
+    (tmp_path / "requirements.txt").write_text(tampered)
+    result = subprocess.run(
+        ["make", "build-CommonLayer", f"ARTIFACTS_DIR={tmp_path / 'artifacts'}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert "Hash mismatch" in result.stderr

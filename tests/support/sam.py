@@ -1,0 +1,121 @@
+"""The real `sam local start-api`, as a process of its own."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import httpx
+
+from tests.support.processes import wait_until
+from tests.support.requirements import require
+from tests.support.runtime import PROJECT
+
+IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"
+#: The launcher's pin, for a plain SAM CLI of the same version.
+SAM_CLI = re.search(r"aws-sam-cli==[\d.]+", (PROJECT / "tools" / "sam_local.py").read_text())[0]  # type: ignore[index]
+_ARGUMENTS = os.environ.get("SAM_LOCAL_ARGS", "")
+
+
+@dataclass(frozen=True)
+class Sam:
+    """A SAM CLI that is serving."""
+
+    url: str
+    volume: str
+
+
+def require_docker() -> None:
+    """Skip (in CI: fail) where there is no Docker engine with Lambda's image."""
+    require(shutil.which("docker"), "needs Docker")
+    require(_docker("info").returncode == 0, "needs a running Docker engine")
+    if "--skip-pull-image" in _ARGUMENTS:
+        require(_docker("image", "inspect", IMAGE).returncode == 0, f"needs the image {IMAGE}")
+
+
+@lru_cache
+def build() -> Path:
+    """Run `make build` and return the folder with its results."""
+    result = subprocess.run(["make", "build"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return PROJECT / ".aws-sam" / "build"
+
+
+@contextmanager
+def running_sam(log_file: Path) -> Iterator[Sam]:
+    """Serve the project as `make sam` does, on a free port and a volume of its own, which is removed afterwards."""
+    volume = f"secure-backend-test-{uuid.uuid4()}"
+    build()
+    try:
+        with _start(["make", "serve-sam"], log_file, {"SAM_LOCAL_VOLUME": volume}) as url:
+            yield Sam(url, volume)
+    finally:
+        _docker("volume", "rm", "--force", volume)
+
+
+@contextmanager
+def running_plain_sam(log_file: Path) -> Iterator[str]:
+    """Serve the project with SAM CLI as it comes, without the volume."""
+    build()
+    command = ["uvx", "--from", SAM_CLI, "sam", "local", "start-api", "--warm-containers", "LAZY"]
+    with _start(command, log_file, {}) as url:
+        yield url
+
+
+def count_users(volume: str) -> int:
+    """Count the rows in the database on ``volume``, by a container that is none of SAM's."""
+    query = (
+        "import sqlite3; print(*sqlite3.connect('/data/secure-backend.sqlite3').execute('SELECT count(*) FROM users'))"
+    )
+    mount = ["--volume", f"{volume}:/data", "--entrypoint", "/var/lang/bin/python3.13"]
+    result = _docker("run", "--rm", *mount, IMAGE, "-c", query)
+    assert result.returncode == 0, result.stderr
+    return int(result.stdout.strip("(),\n"))
+
+
+def containers_with(volume: str) -> list[str]:
+    """Return the ids of the running containers that have ``volume``."""
+    return _docker("ps", "--quiet", "--filter", f"volume={volume}").stdout.split()
+
+
+@contextmanager
+def _start(command: list[str], log_file: Path, env: dict[str, str]) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    arguments = f"{_ARGUMENTS} --port {port}"
+    environment = {**os.environ, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1", **env}
+    command = [*command, f"SAM_LOCAL_ARGS={arguments}"] if command[0] == "make" else [*command, *arguments.split()]
+    with (
+        log_file.open("wb") as log,
+        subprocess.Popen(
+            command, cwd=PROJECT, env=environment, stdout=log, stderr=log, start_new_session=True
+        ) as process,
+    ):
+        url = f"http://127.0.0.1:{port}"
+        try:
+            wait_until(lambda: process.poll() is not None or _answers(url), seconds=240)
+            assert process.poll() is None, f"SAM did not start:\n{log_file.read_text()}"
+            yield url
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        httpx.get(f"{url}/.well-known/jwks.json", timeout=120)
+    except httpx.TransportError:
+        return False
+    return True
+
+
+def _docker(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
