@@ -11,8 +11,8 @@ that two functions share. This starts SAM CLI's own entry point after changing t
 - the image with the layer is built once a run, and not once for each function;
 - the end of a function's log is seen at once; SAM overlooks it when one chunk has several lines, and waits a second.
 
-A script of its own environment (PEP 723, locked in sam_local.py.lock), because SAM CLI pins old versions of libraries
-that the functions use. The pin is exact: the three places below are not SAM's public interface, and a test looks at them.
+A script with an environment of its own (PEP 723, locked in sam_local.py.lock), because SAM CLI pins old versions of
+libraries that the functions use. The pin is exact: the places changed here are not SAM's public interface.
 """
 
 import contextlib
