@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from auth_common.monitoring.logger import logger
-
 
 class CurrentStdout(io.TextIOBase):
     """Whatever ``sys.stdout`` is at the moment. pytest exchanges it between tests; in Lambda it stays the same."""
@@ -51,10 +49,10 @@ class LogLines:
 
 
 def write_logs_as_lambda_does() -> None:
-    """Send our log records to stdout, and those of libraries too: Lambda's runtime has such a handler at the root."""
-    root = logging.StreamHandler(CurrentStdout())
-    root.addFilter(lambda record: record.name != logger.name)  # ours have a handler of their own
-    logging.getLogger().addHandler(root)
+    """Send all log records to stdout: Lambda's runtime has a handler at the root before any code of ours is loaded."""
+    logging.getLogger().addHandler(logging.StreamHandler(CurrentStdout()))
+    from auth_common.monitoring.logger import logger  # noqa: PLC0415 - only now, as in Lambda
+
     handler = logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
     handler.setStream(CurrentStdout())

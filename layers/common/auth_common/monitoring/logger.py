@@ -1,10 +1,11 @@
 """Structured logs: one JSON object a line (Powertools Logger), free of secrets and safe to show in a terminal.
 
-Redaction is the last step before the line is written, so it holds for every record, ours or a library's that propagates
-here (ASVS 5.0 16.2.5: no credentials or tokens in logs; 16.4.1: encode against log injection).
+Redaction is the last step before the line is written, so it holds for every record, ours or a library's (ASVS 5.0
+16.2.5: no credentials or tokens in logs; 16.4.1: encode against log injection).
 """
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -70,3 +71,7 @@ class RedactingFormatter(LambdaPowertoolsFormatter):
 
 #: The one logger. Service name and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL (template.yaml).
 logger: Final = Logger(logger_formatter=RedactingFormatter())
+
+for _handler in logging.getLogger().handlers:
+    # The one of Lambda's runtime: it writes what libraries log, and would write it as it is.
+    _handler.setFormatter(logger.registered_formatter)

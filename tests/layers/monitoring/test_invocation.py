@@ -1,0 +1,177 @@
+"""One invocation, observed: request id, function and cold start in each line, metrics under the right name."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from auth_common.monitoring import metrics, request_context
+from auth_common.monitoring.invocation import observed
+from auth_common.monitoring.logger import logger
+from auth_common.monitoring.request_context import RequestContext
+from auth_common.monitoring.security_events import SecurityEvent, security_event
+from tests.support.events import SOURCE_IP, USER_AGENT, authorizer_event, lambda_context, proxy_event
+from tests.support.factories import log_in, register
+
+
+@observed
+def handler(event, _context):
+    logger.info("working")
+    for name in event.get("count", []):
+        metrics.count(name)
+    return {"context": request_context.get()}
+
+
+def names_and_functions(lines):
+    return [
+        (metric["Name"], line["function"])
+        for line in lines
+        for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]
+    ]
+
+
+def test_each_line_of_a_request_has_its_id_its_function_and_the_cold_start_flag(log_lines):
+    first, second = proxy_event("GET", "/health"), proxy_event("GET", "/health")
+    handler(first, lambda_context("health"))
+    handler(second, lambda_context("health"))
+    records = log_lines.records
+    assert [record["request_id"] for record in records] == [
+        event["requestContext"]["requestId"] for event in (first, second)
+    ]
+    assert {record["function_name"] for record in records} == {"health"}
+    assert records[1]["cold_start"] is False
+    assert all(record["function_request_id"] for record in records)
+
+
+@pytest.mark.usefixtures("database")
+def test_every_line_that_a_function_writes_has_the_request_id(log_lines):
+    register()
+    log_in()
+    log_in(password="wrong password entirely")
+    records = log_lines.records
+    assert len(records) == 4  # created, token issued, logged in, refused
+    assert all(record["request_id"] and record["function_name"] in {"register", "login"} for record in records)
+
+
+def test_nothing_of_one_request_is_left_for_the_next(log_lines):
+    logger.append_keys(left_over="x")
+    handler(proxy_event("GET", "/health"), lambda_context("health"))
+    assert "left_over" not in log_lines.records[0]
+    assert request_context.get() == RequestContext()
+
+
+def test_the_request_context_is_what_the_gateway_vouches_for():
+    event = proxy_event("POST", "/login", headers={"X-Forwarded-For": "198.51.100.9", "User-Agent": "forged"})
+    assert handler(event, lambda_context("login"))["context"] == RequestContext(
+        request_id=event["requestContext"]["requestId"],
+        function="login",
+        method="POST",
+        path="/login",
+        source_ip=SOURCE_IP,
+        user_agent=USER_AGENT,
+    )
+
+
+def test_an_authorizers_event_describes_the_same_request():
+    context = handler(authorizer_event("Bearer x"), lambda_context("authorizer"))["context"]
+    assert (context.method, context.path, context.source_ip) == ("GET", "/users/x", SOURCE_IP)
+
+
+@pytest.mark.parametrize("event", [{}, {"requestContext": None}, {"requestContext": {"identity": None}}])
+def test_an_event_that_is_not_the_gateways_has_lambdas_request_id(event):
+    """A schedule's, for example."""
+    context = lambda_context("cleanup")
+    described = handler(event, context)["context"]
+    assert described == RequestContext(request_id=context.aws_request_id, function="cleanup")
+
+
+def test_metrics_are_written_in_emf_under_the_functions_name(log_lines):
+    handler({"count": ["logins", "logins", "failures"]}, lambda_context("login"))
+    (line,) = log_lines.metrics
+    (definition,) = line["_aws"]["CloudWatchMetrics"]
+    assert definition["Namespace"] == "SecureBackend"
+    assert definition["Dimensions"][0][0] == "function"
+    assert definition["Metrics"] == [{"Name": "logins", "Unit": "Count"}, {"Name": "failures", "Unit": "Count"}]
+    assert (line["function"], line["logins"], line["failures"]) == ("login", [1, 1], [1])
+
+
+def test_nothing_counted_is_nothing_written(log_lines):
+    handler({}, lambda_context("health"))
+    assert log_lines.metrics == []
+
+
+def test_a_request_that_fails_keeps_its_metrics(log_lines):
+    @observed
+    def fail(_event, _context):
+        metrics.count("tried")
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        fail({}, lambda_context("login"))
+    assert names_and_functions(log_lines.metrics) == [("tried", "login")]
+    assert request_context.get() == RequestContext()
+
+
+def test_functions_that_share_a_process_do_not_share_metrics(log_lines):
+    together = Barrier(8)
+
+    def call(number):
+        function = f"function{number % 2}"
+
+        @observed
+        def count_slowly(_event, _context):
+            for _ in range(20):
+                together.wait(30)
+                metrics.count(f"counted-by-{function}")
+            return {}
+
+        count_slowly({}, lambda_context(function))
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(call, range(8)))
+    lines = log_lines.metrics
+    assert len(lines) == 8
+    assert all(name == f"counted-by-{function}" for name, function in names_and_functions(lines))
+    assert all(len(line[f"counted-by-{line['function']}"]) == 20 for line in lines)
+
+
+def test_outside_a_request_nobody_counts(log_lines):
+    """The operators' tools: their events are logged, there is no metric to write."""
+    security_event(SecurityEvent.USER_DISABLED, user_id="x")
+    assert log_lines.metrics == []
+    assert log_lines.security_events[0]["name"] == "user_disabled"
+
+
+def test_a_security_event_says_what_happened_to_whom_and_from_where(log_lines):
+    @observed
+    def refuse(_event, _context):
+        security_event(SecurityEvent.AUTHZ_FAIL, user_id="someone", reason="not_self", target="another")
+        return {}
+
+    refuse(proxy_event("GET", "/users/another"), lambda_context("get_user"))
+    (record,) = log_lines.records
+    assert record["level"] == "WARNING"
+    assert record["message"] == "authz_fail"
+    assert record["security_event"] == {
+        "name": "authz_fail",
+        "outcome": "failure",
+        "user_id": "someone",
+        "reason": "not_self",
+        "source_ip": SOURCE_IP,
+        "user_agent": USER_AGENT,
+        "method": "GET",
+        "path": "/users/another",
+        "target": "another",
+    }
+    assert names_and_functions(log_lines.metrics) == [("authz_fail", "get_user")]
+
+
+@pytest.mark.parametrize("event", SecurityEvent)
+def test_failures_are_warnings_and_successes_are_not(log_lines, event):
+    security_event(event)
+    (record,) = log_lines.records
+    failed = event.value.rsplit("_", 1)[-1] in {"fail", "rejected", "reuse"}
+    assert record["level"] == ("WARNING" if failed else "INFO")
+    assert record["security_event"]["outcome"] == ("failure" if failed else "success")
+    assert json.loads(log_lines.text)["message"] == event.value
