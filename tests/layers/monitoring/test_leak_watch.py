@@ -74,9 +74,9 @@ def test_nothing(database):
 def test_every_test_that_writes_a_secret_fails_and_no_other(tmp_path):
     file = tmp_path / "test_suite.py"
     file.write_text(SUITE)
-    pytest_here = [sys.executable, "-m", "pytest", "-c", PROJECT / "pyproject.toml", "-p", "tests.conftest"]
+    pytest_here = [sys.executable, "-m", "pytest", "-c", str(PROJECT / "pyproject.toml"), "-p", "tests.conftest"]
     run = subprocess.run(
-        [*pytest_here, "-p", "no:cacheprovider", "-q", "-rA", "-k", "not postgresql", file],
+        [*pytest_here, "-p", "no:cacheprovider", "-q", "-rA", "-k", "not postgresql", str(file)],
         cwd=PROJECT,
         capture_output=True,
         text=True,
