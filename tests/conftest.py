@@ -15,6 +15,7 @@ from tests.support import leaks
 from tests.support.databases import Database, PostgresServer, migrate, running_postgres, start_fresh_environment
 from tests.support.log_lines import LogLines, write_logs_as_lambda_does
 from tests.support.requirements import require
+from tests.support.sam import Sam, require_docker, running_sam
 
 write_logs_as_lambda_does()
 
@@ -95,3 +96,11 @@ def log_lines(capsys: pytest.CaptureFixture[str]) -> Iterator[LogLines]:
     yield lines
     # What a test has read, pytest does not have any more: the leak watch needs it.
     sys.stdout.write(lines.text)
+
+
+@pytest.fixture(scope="session")
+def sam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sam]:
+    """SAM as `make sam` serves it, one for the whole session: it takes half a minute to start."""
+    require_docker()
+    with running_sam(tmp_path_factory.mktemp("sam") / "sam.log") as running:
+        yield running

@@ -6,7 +6,6 @@ import pytest
 
 from tests.parity.scenario import converse
 from tests.support.runtime import running_service
-from tests.support.sam import require_docker, running_sam
 
 _NO_GATEWAY_RESPONSES: Final = "SAM ignores GatewayResponses, so its own answers have AWS's default status and body"
 _DENY_IS_403: Final = f"{_NO_GATEWAY_RESPONSES}; a Deny, which the template maps to 401, stays 403"
@@ -26,12 +25,10 @@ DIFFERENCES: Final = {
 
 
 @pytest.mark.sam
-def test_both_ways_of_serving_give_the_same_answers(tmp_path):
-    require_docker()
+def test_both_ways_of_serving_give_the_same_answers(tmp_path, sam):
     with running_service(tmp_path / "local") as url:
         local = converse(url)
-    with running_sam(tmp_path / "sam.log") as sam:
-        under_sam = converse(sam.url)
+    under_sam = converse(sam.url)
 
     differing = {name: under_sam[name].status for name, answer in local.items() if answer != under_sam[name]}
 

@@ -65,7 +65,18 @@ def running_sam(log_file: Path) -> Iterator[Sam]:
 def running_plain_sam(log_file: Path) -> Iterator[str]:
     """Serve the project with SAM CLI as it comes, without the volume."""
     build()
-    command = ["uvx", "--from", SAM_CLI, "sam", "local", "start-api", "--warm-containers", "LAZY"]
+    command = [
+        os.environ["UV"],
+        "tool",
+        "run",
+        "--from",
+        SAM_CLI,
+        "sam",
+        "local",
+        "start-api",
+        "--warm-containers",
+        "LAZY",
+    ]
     with _start(command, log_file, {}) as url:
         yield url
 
