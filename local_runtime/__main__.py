@@ -56,7 +56,8 @@ def _port() -> int:
 
 async def _serve(path: Path, template: Template, factory: WorkerFactory, sockets: list[socket.socket]) -> None:
     gateway = Gateway(path.parent / "public")
-    gateway.replace_service(Service(template, factory))
+    service = Service(template, factory)
+    gateway.replace_service(service)
     server = uvicorn.Server(
         uvicorn.Config(
             gateway,
@@ -81,9 +82,13 @@ async def _serve(path: Path, template: Template, factory: WorkerFactory, sockets
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     _announce(template, sockets)
-    watching = asyncio.create_task(watch(path, lambda: _reload(path, gateway, factory)))
+    beside = [
+        asyncio.create_task(watch(path, lambda: _reload(path, gateway, factory))),
+        asyncio.create_task(service.run_scheduled()),
+    ]
     await server.serve(sockets)
-    watching.cancel()
+    for task in beside:
+        task.cancel()
     gateway.replace_service(None)
 
 

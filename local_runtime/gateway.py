@@ -20,7 +20,7 @@ from local_runtime.proxy_events import Request, proxy_event, request_context
 from local_runtime.proxy_responses import MalformedResponse, to_response
 from local_runtime.routing import Match, Router
 from local_runtime.template import Template
-from local_runtime.workers import FunctionFailed, FunctionTimedOut, PayloadTooLarge, WorkerFactory, WorkerPool
+from local_runtime.workers import FunctionFailed, PayloadTooLarge, WorkerFactory, WorkerPool
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +46,15 @@ class Service:
             if route.authorizer
         }
         self._warming_up = [asyncio.create_task(pool.warm_up()) for pool in self._pools.values()]
+
+    async def run_scheduled(self) -> None:
+        """Invoke each function that has a schedule, once: a developer's runtime seldom lives as long as its rate."""
+        for function in self._template.functions:
+            if function.is_scheduled:
+                try:
+                    await self._pools[function.name].invoke({})
+                except FunctionFailed as error:
+                    _log.error("%s: %s", function.name, error)
 
     def close(self) -> None:
         """End the workers as they become idle."""
@@ -86,13 +95,11 @@ class Service:
             )
         except PayloadTooLarge:
             raise RequestFailed(Failure.REQUEST_TOO_LARGE) from None
-        except FunctionTimedOut:
-            # API Gateway gives up after 29 s; a function whose own, shorter Timeout ends it is a 502 there.
-            raise RequestFailed(Failure.INTEGRATION_TIMEOUT) from None
         except MalformedResponse as error:
             _log.error("%s: malformed proxy response: %s", match.route.function.name, error)
             raise RequestFailed(Failure.DEFAULT_5XX) from None
         except FunctionFailed:
+            # One that its own Timeout ended among them: INTEGRATION_TIMEOUT is for API Gateway's 29 s alone.
             raise RequestFailed(Failure.DEFAULT_5XX) from None
 
 

@@ -28,7 +28,6 @@ class Failure(Enum):
     AUTHORIZER_FAILURE = (500, "Authorizer failure")
     AUTHORIZER_CONFIGURATION_ERROR = (500, "Authorizer configuration error")
     DEFAULT_5XX = (502, "Internal server error")
-    INTEGRATION_TIMEOUT = (504, "Endpoint request timed out")
 
     @property
     def status(self) -> int:

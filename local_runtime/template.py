@@ -14,6 +14,7 @@ from local_runtime.gateway_responses import GatewayResponses
 
 _FUNCTION: Final = "AWS::Serverless::Function"
 _API: Final = "AWS::Serverless::Api"
+_SCHEDULES: Final = ("Schedule", "ScheduleV2")
 #: Lambda's and API Gateway's defaults, in seconds and MB.
 _DEFAULT_TIMEOUT: Final = 3
 _DEFAULT_MEMORY: Final = 128
@@ -35,6 +36,8 @@ class Function:
     #: MB. Told to the function, not enforced.
     memory: int
     environment: Mapping[str, str]
+    #: Whether it has a schedule, of whatever rate.
+    is_scheduled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,17 +72,11 @@ class Template:
 
     stage: str
     routes: tuple[Route, ...]
+    #: The functions that a request can reach, authorizers included, and those on a schedule.
+    functions: tuple[Function, ...]
     gateway_responses: GatewayResponses
     #: Media types whose bodies travel as base64, as in ``BinaryMediaTypes``.
     binary_media_types: frozenset[str]
-
-    @property
-    def functions(self) -> list[Function]:
-        """The functions that a request can reach, authorizers included."""
-        authorizers = [route.authorizer.function for route in self.routes if route.authorizer]
-        return list(
-            {function.name: function for function in [*(r.function for r in self.routes), *authorizers]}.values()
-        )
 
 
 def load_template(path: Path) -> Template:
@@ -114,9 +111,12 @@ class _Reader:
             f"{api_name}.Auth",
         )
         authorizers = {name: self._authorizer(name, p) for name, p in (auth.get("Authorizers") or {}).items()}
+        routes = tuple(self._routes(api_name, authorizers, auth.get("DefaultAuthorizer")))
+        reached = {route.function.name for route in routes} | {a.function.name for a in authorizers.values()}
         return Template(
             stage=str(_required(api, "StageName", api_name)),
-            routes=tuple(self._routes(api_name, authorizers, auth.get("DefaultAuthorizer"))),
+            routes=routes,
+            functions=tuple(f for f in self._functions.values() if f.name in reached or f.is_scheduled),
             gateway_responses=GatewayResponses.parse(api.get("GatewayResponses") or {}),
             binary_media_types=frozenset(kind.replace("~1", "/") for kind in api.get("BinaryMediaTypes") or ()),
         )
@@ -140,6 +140,7 @@ class _Reader:
             timeout=float(properties.get("Timeout", _DEFAULT_TIMEOUT)),
             memory=int(properties.get("MemorySize", _DEFAULT_MEMORY)),
             environment={key: _to_text(value) for key, value in variables.items()},
+            is_scheduled=any(event.get("Type") in _SCHEDULES for event in (properties.get("Events") or {}).values()),
         )
 
     def _authorizer(self, name: str, properties: Mapping[str, Any]) -> Authorizer:
@@ -171,7 +172,7 @@ class _Reader:
                     message = f"{where}: the local runtime serves REST APIs (Type: Api)"
                     raise TemplateError(message)
                 if event.get("Type") != "Api":
-                    continue  # a schedule, a queue: nothing that an HTTP request could start
+                    continue  # nothing that an HTTP request could start
                 route = _required(event, "Properties", where)
                 if route.get("RestApiId") != api:
                     message = f"{where}: RestApiId must be !Ref {api}"

@@ -33,15 +33,11 @@ _INIT_TIMEOUT: Final = 10.0
 
 
 class FunctionFailed(Exception):
-    """The function raised; the text is the exception's."""
+    """The function raised (the text is the exception's), or was ended because it took longer than its ``Timeout``."""
 
 
 class FunctionCrashed(FunctionFailed):
     """The worker ended before it answered, or could not import the function."""
-
-
-class FunctionTimedOut(FunctionFailed):
-    """The function was ended because it took longer than its ``Timeout``."""
 
 
 class PayloadTooLarge(Exception):
@@ -200,8 +196,9 @@ class WorkerPool:
                 raise
             except TimeoutError as error:
                 worker.kill()
-                _log.error("%s: timed out after %g seconds", self._function.name, timeout)
-                raise FunctionTimedOut from error
+                message = f"timed out after {timeout:g} seconds"
+                _log.error("%s: %s", self._function.name, message)
+                raise FunctionFailed(message) from error
             except BaseException:
                 worker.kill()
                 raise

@@ -8,7 +8,7 @@ from local_runtime.gateway_responses import Failure, RequestFailed
 from local_runtime.proxy_events import Request, request_context
 from local_runtime.routing import Match
 from local_runtime.template import Authorizer, Function, Route
-from local_runtime.workers import FunctionCrashed, FunctionFailed, FunctionTimedOut
+from local_runtime.workers import FunctionCrashed, FunctionFailed
 
 FUNCTION = Function(name="Guard", folder=Path(), handler="app.handler", timeout=1, memory=128, environment={})
 API = "arn:aws:execute-api:us-east-1:123456789012:1234567890/local"
@@ -142,7 +142,7 @@ def test_a_deny_is_kept_too():
         (FunctionFailed("unauthorized"), Failure.AUTHORIZER_FAILURE),
         (FunctionFailed("boom"), Failure.AUTHORIZER_FAILURE),
         (FunctionCrashed("the worker has ended"), Failure.AUTHORIZER_FAILURE),
-        (FunctionTimedOut(), Failure.AUTHORIZER_FAILURE),
+        (FunctionFailed("timed out"), Failure.AUTHORIZER_FAILURE),
     ],
 )
 def test_an_authorizer_that_fails_lets_nobody_through_and_is_asked_again(error, failure):

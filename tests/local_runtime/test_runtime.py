@@ -187,12 +187,22 @@ def test_the_authorizer_is_asked_once_a_token(probe, probe_data):
     assert authorizer_calls(probe_data, token) == 1
 
 
+# --- Functions on a schedule ------------------------------------------------------------------------------------------
+
+
+def test_functions_on_a_schedule_run_once_at_start_and_one_that_fails_stops_nothing(runtime, probe_data):
+    events = probe_data / "weekly-events"
+    wait_until(events.exists)
+    assert events.read_text() == "{}\n"
+    assert "Nightly: nothing to do at night" in runtime.log
+
+
 # --- Functions that fail ----------------------------------------------------------------------------------------------
 
 
 def test_a_function_that_takes_too_long_is_ended_and_the_next_request_gets_a_new_one(probe, probe_data):
     response = probe.get("/slow")
-    assert (response.status_code, response.json()) == (504, {"message": "Endpoint request timed out"})
+    assert (response.status_code, response.json()) == (502, {"message": "Internal server error"})
     ended = int((probe_data / "slow.pid").read_text())
     wait_until(lambda: not is_running(ended))
     assert probe.get("/slow").json()["pid"] != ended

@@ -150,9 +150,12 @@ def test_an_api_without_auth_has_open_routes(load, document):
     assert [route.authorizer for route in load(document).routes] == [None, None]
 
 
-def test_only_functions_that_a_request_can_reach_are_started(load, document):
+def test_only_functions_that_a_request_or_a_schedule_can_reach_are_started(load, document):
     document["Resources"]["Unused"] = document["Resources"]["Guard"]
-    assert [function.name for function in load(document).functions] == ["Hello", "Guard"]
+    document["Resources"]["Nightly"] = copy.deepcopy(document["Resources"]["Hello"])
+    document["Resources"]["Nightly"]["Properties"]["Events"] = {"Nightly": {"Type": "ScheduleV2"}}
+    functions = {function.name: function.is_scheduled for function in load(document).functions}
+    assert functions == {"Guard": False, "Hello": True, "Nightly": True}
 
 
 def test_binary_media_types_add_up_with_the_globals(load, document):

@@ -90,6 +90,15 @@ def large(event, _context):
     return {"statusCode": 200, "body": "a" * int(event["pathParameters"]["bytes"])}
 
 
+def nightly(_event, _context):
+    raise RuntimeError("nothing to do at night")
+
+
+def weekly(event, _context):
+    with (DATA_DIR / "weekly-events").open("a") as events:
+        events.write(json.dumps(event) + "\n")
+
+
 def authorizer(event, _context):
     """Do what the token says; leave a line for each call."""
     with (DATA_DIR / "authorizer-calls").open("a") as calls:
