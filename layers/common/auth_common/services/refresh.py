@@ -41,8 +41,7 @@ class _Renewal:
 
     user: User
     session: Session
-    refresh_token: str
-    expires_at: datetime
+    pair: TokenPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +67,12 @@ def refresh(token: str) -> TokenPair:
     if not isinstance(outcome, _Renewal):
         raise _refused(outcome or _Refusal("unknown_token"))
     security_event(SecurityEvent.AUTHN_TOKEN_CREATED, user_id=outcome.user.id, session_id=str(outcome.session.id))
-    return issue_token_pair(
-        outcome.user,
-        outcome.session,
-        refresh_token=outcome.refresh_token,
-        refresh_expires_at=outcome.expires_at,
-        now=now,
-    )
+    return outcome.pair
 
 
 def _exchange(connection: Connection, token: str, now: datetime) -> _Renewal | _Refusal:
     """Decide, in one transaction that commits whatever the decision is."""
-    token_hash = hash_refresh_token(token)
-    family = store.select_family(connection, token_hash=token_hash)
+    family = store.select_family(connection, token_hash=hash_refresh_token(token))
     if family is None:
         return _Refusal("unknown_token")
     record, session, user = family
@@ -88,12 +80,7 @@ def _exchange(connection: Connection, token: str, now: datetime) -> _Renewal | _
     if reason is not None:
         return _Refusal(reason, user, session)
     if record.spent_at is None:
-        successor = new_refresh_token()
-        sealed = seal_successor(successor, under=token)
-        if store.spend_refresh_token(connection, token_hash=token_hash, now=now, sealed_successor=sealed):
-            return _rotate(connection, record, session, user, successor=successor, now=now)
-        # Somebody else spent it between our two statements: look again.
-        return _exchange(connection, token, now)
+        return _rotate(connection, token, record, session, user, now=now)
     return _forgive_or_revoke(connection, token, record, session, user, now=now)
 
 
@@ -109,8 +96,10 @@ def _why_ended(record: RefreshToken, session: Session, user: User, now: datetime
 
 
 def _rotate(
-    connection: Connection, record: RefreshToken, session: Session, user: User, *, successor: str, now: datetime
+    connection: Connection, token: str, record: RefreshToken, session: Session, user: User, *, now: datetime
 ) -> _Renewal | _Refusal:
+    """Spend the live token for a child."""
+    successor = new_refresh_token()
     child = RefreshToken(
         token_hash=hash_refresh_token(successor),
         session_id=session.id,
@@ -118,10 +107,16 @@ def _rotate(
         issued_at=now,
         expires_at=refresh_expiry(session, now),
     )
+    # Signed before anything is spent: if the key is away, the client still has a token that works when it is back.
+    pair = issue_token_pair(user, session, refresh_token=successor, refresh_expires_at=child.expires_at, now=now)
+    sealed = seal_successor(successor, under=token)
+    if not store.spend_refresh_token(connection, token_hash=record.token_hash, now=now, sealed_successor=sealed):
+        # Somebody else spent it between our two statements: look again.
+        return _exchange(connection, token, now)
     if not advance_session(connection, session_id=session.id, generation=child.generation, now=now):
         return _Refusal("session_revoked", user, session)
     store.insert_refresh_token(connection, child)
-    return _Renewal(user, session, successor, child.expires_at)
+    return _Renewal(user, session, pair)
 
 
 def _forgive_or_revoke(
@@ -132,7 +127,9 @@ def _forgive_or_revoke(
     is_parent_of_live = record.generation + 1 == session.generation
     if is_parent_of_live and record.spent_at and record.successor and now - record.spent_at <= GRACE:
         successor = open_successor(record.successor, under=token)
-        return _Renewal(user, session, successor, refresh_expiry(session, record.spent_at))
+        expires_at = refresh_expiry(session, record.spent_at)
+        pair = issue_token_pair(user, session, refresh_token=successor, refresh_expires_at=expires_at, now=now)
+        return _Renewal(user, session, pair)
     revoke_sessions(connection, user_id=user.id, now=now, only=session.id)
     return _Refusal("spent_token_reused", user, session, theft=True)
 
