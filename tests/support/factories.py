@@ -54,7 +54,20 @@ def sign_up(email: str = EMAIL) -> Account:
 
 
 def get_user(user_id: str, *, token: str) -> Answer:
-    """Fetch a user as the gateway does: through the authorizer, whose context the function gets."""
-    context = authorize(token)["context"]
-    event = proxy_event("GET", f"/users/{user_id}", path_parameters={"id": user_id}, authorizer=context)
-    return call("get_user", event)
+    """Fetch a user."""
+    return call_as(token, "get_user", "GET", f"/users/{user_id}", path_parameters={"id": user_id})
+
+
+def refresh(token: str) -> Answer:
+    """Exchange a refresh token."""
+    return call("refresh", json_event("POST", "/token/refresh", {"refresh_token": token}))
+
+
+def log_out(token: str) -> Answer:
+    """End the session of an access token."""
+    return call_as(token, "sessions", "POST", "/logout")
+
+
+def call_as(token: str, function: str, method: str, path: str, **options: Any) -> Answer:
+    """Call a protected function as the gateway does: through the authorizer, whose context the function gets."""
+    return call(function, proxy_event(method, path, authorizer=authorize(token)["context"], **options))

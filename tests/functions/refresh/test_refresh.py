@@ -1,0 +1,394 @@
+"""POST /token/refresh: each token once, and what happens when one comes back."""
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta, tzinfo
+
+import pytest
+from sqlalchemy import select, update
+
+from auth_common.db.tables import refresh_tokens, sessions, users
+from tests.support.databases import start_fresh_environment
+from tests.support.events import json_event
+from tests.support.factories import EMAIL, get_user, log_in, refresh, sign_up
+from tests.support.functions import authorize, call
+
+DAY = 24 * 3600
+GRACE = 10
+
+
+class Clock:
+    """The clock that the exchange reads. It stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.time = datetime.now(UTC).replace(microsecond=0)
+
+    def now(self, zone: tzinfo) -> datetime:
+        return self.time.astimezone(zone)
+
+    def advance(self, **duration: float) -> None:
+        self.time += timedelta(**duration)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("auth_common.services.refresh.datetime", clock)
+    return clock
+
+
+@pytest.fixture
+def person(database):
+    return sign_up()
+
+
+def claims_of(access_token):
+    return json.loads(base64.urlsafe_b64decode(access_token.split(".")[1] + "=="))
+
+
+def renewed(token):
+    """Exchange ``token``, which must succeed, and return its successor."""
+    answer = refresh(token)
+    assert answer.status == 200, answer.text
+    return answer.json["refresh_token"]
+
+
+def refused(token):
+    answer = refresh(token)
+    return (answer.status, answer.code) == (401, "invalid_refresh_token")
+
+
+def session_of(database):
+    (session,) = database.execute(select(sessions))
+    return session
+
+
+def reasons(log_lines, name):
+    return [event["reason"] for event in log_lines.security_events if event["name"] == name]
+
+
+# --- Rotation -----------------------------------------------------------------------------------------------------
+
+
+def test_answers_a_new_pair_of_the_same_session(person):
+    answer = refresh(person.refresh_token)
+    assert answer.status == 200
+    assert answer.headers["cache-control"] == "no-store"
+    pair = answer.json
+    before, after = claims_of(person.access_token), claims_of(pair.pop("access_token"))
+    assert before.pop("jti") != after.pop("jti")
+    for claims in (before, after):
+        claims["lifetime"] = claims.pop("exp") - claims.pop("iat")
+        del claims["nbf"]
+    assert before == after
+    successor = pair.pop("refresh_token")
+    assert successor.startswith("rt_")
+    assert successor != person.refresh_token
+    assert pair == {"token_type": "Bearer", "expires_in": 900, "refresh_expires_in": 7 * DAY}
+
+
+def test_both_access_tokens_work_until_they_expire(person):
+    """A rotation is no logout: what the client has under way may end."""
+    new = refresh(person.refresh_token).json["access_token"]
+    assert {get_user(person.id, token=token).status for token in (person.access_token, new)} == {200}
+
+
+def test_a_family_goes_on_and_its_generations_are_counted(database, clock, person):
+    before = session_of(database)
+    token = person.refresh_token
+    for _ in range(4):
+        clock.advance(hours=1)
+        token = renewed(token)
+    after = session_of(database)
+    assert (after.generation, after.last_used_at) == (4, clock.time)
+    unchanged = ("id", "amr", "auth_time", "source_ip", "user_agent", "expires_at", "revoked_at")
+    assert [getattr(before, name) for name in unchanged] == [getattr(after, name) for name in unchanged]
+    rows = database.execute(select(refresh_tokens).order_by(refresh_tokens.c.generation))
+    assert [(row.generation, row.spent_at is None) for row in rows] == [
+        (0, False),
+        (1, False),
+        (2, False),
+        (3, False),
+        (4, True),
+    ]
+
+
+def test_no_token_is_stored(database, person):
+    tokens = [person.refresh_token]
+    tokens += [renewed(tokens[0])]
+    stored = b"".join(part for row in database.execute(select(refresh_tokens)) for part in row if type(part) is bytes)
+    assert len(stored) > 2 * 32
+    for token in tokens:
+        assert token.encode() not in stored
+        assert base64.urlsafe_b64decode(token.removeprefix("rt_") + "=") not in stored
+
+
+def test_a_refresh_is_recorded(person, log_lines):
+    sid = claims_of(person.access_token)["sid"]
+    refresh(person.refresh_token)
+    event = log_lines.security_events[-1]
+    assert (event["name"], event["user_id"], event["session_id"]) == ("authn_token_created", person.id, sid)
+
+
+# --- A spent token comes back -------------------------------------------------------------------------------------
+
+
+def test_a_grandparent_ends_the_family_newest_token_included(database, person, log_lines):
+    """RFC 9700 section 4.14.2. The revocation is committed although the request fails."""
+    newest = refresh(renewed(person.refresh_token)).json
+    assert refused(person.refresh_token)
+    assert session_of(database).revoked_at is not None
+    assert refused(newest["refresh_token"])
+    assert get_user(person.id, token=newest["access_token"]).code == "invalid_token"
+    assert reasons(log_lines, "authn_token_reuse") == ["spent_token_reused"]
+    theft = next(event for event in log_lines.security_events if event["name"] == "authn_token_reuse")
+    assert (theft["user_id"], theft["outcome"]) == (person.id, "failure")
+    assert theft["session_id"] == claims_of(person.access_token)["sid"]
+
+
+def test_a_parent_after_the_grace_ends_the_family(database, clock, person):
+    newest = refresh(person.refresh_token).json
+    clock.advance(seconds=GRACE, microseconds=1)
+    assert refused(person.refresh_token)
+    assert session_of(database).revoked_at == clock.time
+    assert refused(newest["refresh_token"])
+    assert get_user(person.id, token=newest["access_token"]).status == 401
+
+
+def test_the_other_sessions_of_the_user_stay(person):
+    other = log_in().json
+    renewed(renewed(person.refresh_token))
+    assert refused(person.refresh_token)
+    assert get_user(person.id, token=other["access_token"]).status == 200
+    renewed(other["refresh_token"])
+
+
+def test_each_further_use_of_a_dead_family_is_refused_and_is_no_second_theft(clock, person, log_lines):
+    tokens = [person.refresh_token]
+    tokens += [renewed(tokens[-1])]
+    tokens += [renewed(tokens[-1])]
+    assert all(refused(token) for token in (*tokens, *tokens))
+    assert len(reasons(log_lines, "authn_token_reuse")) == 1
+    assert reasons(log_lines, "authn_token_rejected") == ["session_revoked"] * 5
+
+
+# --- The grace ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [0, 3, GRACE])
+def test_the_parent_gets_the_same_successor_within_the_grace(clock, person, seconds):
+    """Its holder lost the answer, or two tabs refreshed at once."""
+    first = refresh(person.refresh_token).json
+    clock.advance(seconds=seconds)
+    again = refresh(person.refresh_token)
+    assert again.status == 200
+    assert again.json["refresh_token"] == first["refresh_token"]
+    assert again.json["refresh_expires_in"] == first["refresh_expires_in"] - seconds
+    assert get_user(person.id, token=again.json["access_token"]).status == 200
+    renewed(first["refresh_token"])
+
+
+def test_the_grace_counts_from_the_first_use(clock, person):
+    """Else a thief could keep it open for ever."""
+    newest = renewed(person.refresh_token)
+    clock.advance(seconds=GRACE)
+    assert renewed(person.refresh_token) == newest
+    clock.advance(seconds=1)
+    assert refused(person.refresh_token)
+    assert refused(newest)
+
+
+def test_of_two_who_hold_one_token_the_one_who_falls_behind_is_found_out(clock, person, log_lines):
+    """The losing branch of a fork, presented later, is theft; it does not matter which of them is the thief."""
+    ours, theirs = renewed(person.refresh_token), renewed(person.refresh_token)
+    ours = renewed(ours)
+    clock.advance(seconds=GRACE + 1)
+    assert refused(theirs)
+    assert refused(ours)
+    assert reasons(log_lines, "authn_token_reuse") == ["spent_token_reused"]
+
+
+def test_a_clock_that_is_behind_changes_no_order(database, clock, person):
+    """Two environments' clocks differ: the counter, not the time, says who is whose parent."""
+    first = person.refresh_token
+    second = renewed(first)
+    clock.advance(seconds=-20)
+    assert renewed(first) == second
+    third = renewed(second)
+    rows = database.execute(select(refresh_tokens.c.issued_at).order_by(refresh_tokens.c.generation))
+    assert rows[2] < rows[1]
+    assert renewed(second) == third
+    assert refused(first)
+    assert refused(third)
+
+
+def test_an_expired_token_fails_even_within_the_grace_and_is_no_theft(database, clock, person, log_lines):
+    ((expires_at,),) = database.execute(select(refresh_tokens.c.expires_at))
+    clock.time = expires_at - timedelta(seconds=5)
+    newest = renewed(person.refresh_token)
+    clock.advance(seconds=5)
+    assert refused(person.refresh_token)
+    assert reasons(log_lines, "authn_token_rejected") == ["token_expired"]
+    renewed(newest)
+
+
+def test_without_the_signing_key_no_token_is_spent(database, clock, person, monkeypatch):
+    """Else an hour without KMS would turn every client's next try into theft, and log everybody out."""
+    with monkeypatch.context() as outage:
+        outage.setenv("SIGNING_KEY_ARN", "arn:aws:kms:eu-central-1:123456789012:key/away")
+        outage.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
+        outage.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        outage.setenv("AWS_ACCESS_KEY_ID", "testing")
+        outage.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        start_fresh_environment()
+        assert refresh(person.refresh_token).code == "service_unavailable"
+    start_fresh_environment()
+    clock.advance(hours=1)
+    renewed(person.refresh_token)
+
+
+# --- The end of a session -----------------------------------------------------------------------------------------
+
+
+def test_a_token_expires_after_seven_days_without_use(database, clock, person):
+    ((clock.time,),) = database.execute(select(refresh_tokens.c.expires_at))
+    assert refused(person.refresh_token)
+    clock.advance(microseconds=-1)
+    renewed(person.refresh_token)
+
+
+def test_a_session_ends_after_thirty_days_however_busy_it_is(database, clock, person, log_lines):
+    token, end = person.refresh_token, session_of(database).expires_at
+    clock.time = end - timedelta(days=30)
+    lifetimes = []
+    for _ in range(5):
+        clock.advance(days=5)
+        answer = refresh(token).json
+        token = answer["refresh_token"]
+        lifetimes.append(answer["refresh_expires_in"])
+    assert lifetimes == [7 * DAY, 7 * DAY, 7 * DAY, 7 * DAY, 5 * DAY]
+    clock.time = end - timedelta(seconds=1)
+    answer = refresh(token).json
+    assert answer["refresh_expires_in"] == 1
+    clock.advance(seconds=1)
+    assert refused(answer["refresh_token"])
+    assert reasons(log_lines, "authn_token_rejected") == ["session_expired"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (update(sessions).values(revoked_at=datetime(2026, 1, 1, tzinfo=UTC)), "session_revoked"),
+        (update(sessions).values(expires_at=datetime(2026, 1, 1, tzinfo=UTC)), "session_expired"),
+        (update(refresh_tokens).values(expires_at=datetime(2026, 1, 1, tzinfo=UTC)), "token_expired"),
+        (update(users).values(status="disabled"), "user_not_active"),
+        (update(users).values(token_version=1), "token_version_changed"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("spent", [False, True], ids=["live", "parent within the grace"])
+def test_an_ended_session_gives_no_tokens(database, person, log_lines, *, change, reason, spent):
+    if spent:
+        renewed(person.refresh_token)
+    database.execute(change)
+    before = database.execute(select(refresh_tokens))
+    assert refused(person.refresh_token)
+    assert database.execute(select(refresh_tokens)) == before
+    assert reasons(log_lines, "authn_token_rejected") == [reason]
+    assert reasons(log_lines, "authn_token_reuse") == []
+
+
+def test_a_user_who_was_disabled_and_enabled_again_logs_in_anew(database, person):
+    """``accounts disable`` raises the token version too: what was stolen before stays worthless."""
+    database.execute(update(users).values(status="disabled", token_version=1))
+    assert refused(person.refresh_token)
+    database.execute(update(users).values(status="active"))
+    assert refused(person.refresh_token)
+    renewed(log_in().json["refresh_token"])
+
+
+def test_the_new_access_token_has_the_role_of_this_moment(database, person):
+    database.execute(update(users).where(users.c.email == EMAIL).values(role="security"))
+    assert claims_of(refresh(person.refresh_token).json["access_token"])["role"] == "security"
+
+
+# --- What is no refresh token -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", "x", "rt_", "rt_" + "A" * 43, "\x00", "é" * 40, "' OR 1=1 --", "r" * 64, "r" * 65, "r" * 1_024, "null"],
+    ids=lambda token: f"{token[:8]!a} {len(token)}",
+)
+@pytest.mark.usefixtures("person")
+def test_garbage_is_refused_like_a_spent_token(token, log_lines):
+    answer = refresh(token)
+    assert (answer.status, answer.code) == (401, "invalid_refresh_token")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert reasons(log_lines, "authn_token_rejected") == ["unknown_token"]
+
+
+def test_an_access_token_is_not_a_refresh_token(person):
+    assert refused(person.access_token)
+
+
+def test_a_refresh_token_is_not_an_access_token(person):
+    (statement,) = authorize(person.refresh_token)["policyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+
+
+def test_the_token_is_taken_to_the_letter(person):
+    token = person.refresh_token
+    for other in (f" {token}", f"{token}\n", f"{token}=", token.upper(), token.removeprefix("rt_"), token[:-1]):
+        assert refused(other)
+    renewed(token)
+
+
+def test_what_is_stored_opens_nothing(database, person):
+    """Whoever reads the database cannot refresh with it."""
+    renewed(person.refresh_token)
+    for row in database.execute(select(refresh_tokens)):
+        for stored in (row.token_hash, row.successor or b""):
+            assert refused(stored.hex()[:64])
+            assert refused("rt_" + base64.urlsafe_b64encode(stored).decode().rstrip("=")[:43])
+    assert session_of(database).revoked_at is None
+
+
+def test_all_refusals_are_alike(clock, person):
+    """A thief learns from the answer neither whether a token has existed nor that the theft is known."""
+    newest = renewed(renewed(person.refresh_token))
+    answers = [refresh(token).json for token in (person.refresh_token, newest, "rt_" + "A" * 43)]
+    assert len({answer.pop("request_id") for answer in answers}) == 3
+    assert answers[0] == answers[1] == answers[2]
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, {"refresh_token"}),
+        ({"refresh_token": None}, {"refresh_token"}),
+        ({"refresh_token": 7}, {"refresh_token"}),
+        ({"refresh_token": ["rt_x"]}, {"refresh_token"}),
+        ({"refresh_token": "r" * 1_025}, {"refresh_token"}),
+        ({"refresh_token": "rt_x", "role": "admin"}, {"role"}),
+        ([], {"body"}),
+        ("rt_x", {"body"}),
+    ],
+)
+@pytest.mark.usefixtures("environment")
+def test_bad_input_answers_422(body, fields):
+    answer = call("refresh", json_event("POST", "/token/refresh", body))
+    assert (answer.status, answer.code, answer.fields) == (422, "validation_failed", fields)
+
+
+@pytest.mark.usefixtures("person")
+def test_a_lone_surrogate_is_bad_input():
+    answer = call("refresh", json_event("POST", "/token/refresh", {"refresh_token": "\ud800"}))
+    assert (answer.status, answer.code) == (422, "validation_failed")
+
+
+@pytest.mark.usefixtures("environment")
+def test_without_shared_storage_it_says_what_to_run(monkeypatch):
+    monkeypatch.setenv("DATA_DIR", "/nowhere")
+    answer = refresh("rt_" + "A" * 43)
+    assert (answer.status, answer.code) == (503, "storage_not_mounted")
