@@ -26,6 +26,7 @@ def published_jwks() -> dict[str, list[JWK]]:
     """Return the JWK Set for the world: public keys that are in force.
 
     Raises:
+        Misconfigured: a deployed stage has no keys, or the set is not one of public keys.
         StorageNotMounted: the ``local`` stage has no storage.
 
     """
@@ -45,6 +46,8 @@ def _in_force(jwk: JWK) -> bool:
 def _keys() -> _Keys:
     if settings().jwks is not None:
         return _parse(settings().jwks or "")
+    if settings().stage != "local":
+        raise Misconfigured("JWKS: a deployed stage has its public keys in the environment")
     path = settings().storage() / JWKS_FILE
     try:
         status = path.stat()

@@ -11,6 +11,7 @@ def public_key_set() -> dict[str, list[dict[str, Any]]]:
     """Return the JWK Set (RFC 7517 section 5): public keys only.
 
     Raises:
+        Misconfigured: a deployed stage has no keys.
         StorageNotMounted: the ``local`` stage has no storage.
 
     """
