@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from auth_common.monitoring.invocation import LambdaHandler
 from tests.support import leaks
 from tests.support.events import authorizer_event, lambda_context
 
@@ -39,8 +40,13 @@ class Answer:
 
 def call(function: str, event: dict[str, Any]) -> Answer:
     """Call ``functions/<function>`` with a proxy event."""
+    return call_handler(importlib.import_module(f"functions.{function}.app").handler, event, function=function)
+
+
+def call_handler(handler: LambdaHandler, event: dict[str, Any], *, function: str = "under-test") -> Answer:
+    """Call a handler, one that ``create_handler`` made of a test's own application for example."""
     leaks.remember(*_secrets_of(event))
-    response = importlib.import_module(f"functions.{function}.app").handler(event, lambda_context(function))
+    response = handler(event, lambda_context(function))
     answer = Answer(response["statusCode"], response["headers"], response["body"])
     if answer.text:
         leaks.remember(*leaks.secrets_in(answer.json))

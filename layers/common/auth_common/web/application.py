@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from mangum import Mangum
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from auth_common.monitoring import request_context
 from auth_common.monitoring.invocation import LambdaHandler, observed
 from auth_common.web.json_body import StrictJSONRoute
-from auth_common.web.problems import EXCEPTION_HANDLERS
+from auth_common.web.problems import EXCEPTION_HANDLERS, on_unexpected
 
 #: On every answer (ASVS 5.0 V3.4, V14.2). ``Cache-Control`` is a default: a cacheable endpoint sets its own.
 SECURITY_HEADERS: Final = {
@@ -89,7 +89,9 @@ class _SecurityHeaders:
 
         try:
             await self._app(scope, receive, send_with_headers)
-        except Exception:
-            # Starlette raises what its handler for Exception has already logged and answered.
+        except Exception as error:  # noqa: BLE001 - nobody after us would answer in the right shape
+            # Starlette raises what its handler for Exception has already logged and answered; what fails around that
+            # handler (a middleware that cannot be made) is answered here.
             if not answered:
-                raise
+                response = await on_unexpected(Request(scope), error)
+                await response(scope, receive, send_with_headers)

@@ -1,0 +1,115 @@
+"""What every application has around its endpoints: headers, problem responses, and an event loop for each request."""
+
+import asyncio
+import base64
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fastapi import Response
+from starlette.types import ASGIApp
+
+from auth_common.web.application import create_app, create_handler
+from tests.support.events import lambda_context, proxy_event
+from tests.support.functions import call_handler
+
+BUG = "SELECT * FROM users; the text of a bug"
+
+app = create_app()
+
+
+@app.get("/bug")
+async def bug() -> None:
+    raise LookupError(BUG)
+
+
+@app.get("/cacheable")
+async def cacheable(response: Response) -> str:
+    response.headers["Cache-Control"] = "public, max-age=300"
+    return "x"
+
+
+@app.get("/binary")
+async def binary() -> Response:
+    return Response(b"\xff\x00", media_type="application/octet-stream")
+
+
+@app.get("/things/{id}")
+async def thing() -> str:
+    return "x"
+
+
+handler = create_handler(app)
+
+
+def get(path, *, method="GET"):
+    return call_handler(handler, proxy_event(method, path))
+
+
+def check_answer_to_a_bug(answer, log_lines):
+    assert (answer.status, answer.code, answer.json["title"]) == (500, "internal_error", "Internal Server Error")
+    assert "request id" in answer.json["detail"]
+    assert BUG not in answer.text
+    (record,) = [record for record in log_lines.records if record["level"] == "ERROR"]
+    assert record["message"] == "unhandled_exception"
+    assert record["request_id"] == answer.json["request_id"]
+    assert record["exception_name"] == "LookupError"
+    assert BUG in record["exception"]
+
+
+def test_a_bug_is_a_problem_for_the_client_and_a_traceback_for_us(log_lines):
+    check_answer_to_a_bug(get("/bug"), log_lines)
+
+
+def test_a_bug_before_any_endpoint_is_answered_like_every_other(log_lines):
+    def middleware(_app: ASGIApp) -> ASGIApp:
+        raise LookupError(BUG)
+
+    broken = create_app()
+    broken.add_middleware(middleware)
+    check_answer_to_a_bug(call_handler(create_handler(broken), proxy_event("GET", "/x")), log_lines)
+
+
+def test_a_bug_in_one_request_leaves_the_next_one_alone():
+    assert get("/bug").status == 500
+    assert get("/things/1").status == 200
+
+
+def test_no_answer_may_be_stored_unless_the_endpoint_says_so():
+    assert get("/things/1").headers["cache-control"] == "no-store"
+    assert get("/cacheable").headers["cache-control"] == "public, max-age=300"
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect", "/nothing", "/"])
+def test_there_is_no_documentation_to_find_and_nothing_else_either(path):
+    answer = get(path)
+    assert (answer.status, answer.code) == (404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/bug/", "/things/1/", "//things/1", "/things//1"])
+def test_a_path_has_one_spelling(path):
+    """A redirect would be answered where the gateway's route is not looked at."""
+    assert get(path).status == 404
+
+
+def test_another_method_is_refused_with_the_ones_that_there_are():
+    answer = get("/things/1", method="DELETE")
+    assert (answer.status, answer.code) == (405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET"
+
+
+def test_bytes_travel_as_base64_and_json_as_text():
+    binary = handler(proxy_event("GET", "/binary"), lambda_context("under-test"))
+    assert (binary["isBase64Encoded"], base64.b64decode(binary["body"])) == (True, b"\xff\x00")
+    for path in ("/things/1", "/nothing"):
+        assert handler(proxy_event("GET", path), lambda_context("under-test"))["isBase64Encoded"] is False
+
+
+def test_it_answers_on_any_thread_and_leaves_no_event_loop_behind():
+    def answer_twice(_number):
+        statuses = [get("/things/1").status, get("/bug").status]
+        with pytest.raises(RuntimeError, match="no current event loop"):
+            asyncio.get_event_loop()
+        return statuses
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(answer_twice, range(8))) == [[200, 500]] * 8
