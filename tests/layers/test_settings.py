@@ -1,0 +1,163 @@
+"""Settings: a wrong one stops the service with its name, and never shows its value."""
+
+import pytest
+
+from auth_common.errors import Misconfigured, StorageNotMounted
+from auth_common.settings import settings
+from tests.support.events import proxy_event
+from tests.support.functions import call
+
+POSTGRES = "postgresql+psycopg://service:hunter2@db.example/auth"
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+@pytest.fixture
+def deployed(environment, monkeypatch):
+    """A deployed stage with the settings that it must have."""
+    monkeypatch.setenv("STAGE", "prod")
+    monkeypatch.setenv("DATABASE_URL", POSTGRES)
+    monkeypatch.setenv("BCRYPT_COST", "12")
+
+
+def get_health():
+    return call("health", proxy_event("GET", "/health"))
+
+
+def test_the_defaults_are_those_of_the_design(monkeypatch):
+    monkeypatch.delenv("BCRYPT_COST")
+    assert settings().model_dump(exclude={"data_dir"}) == {
+        "stage": "local",
+        "database_url": None,
+        "signing_key_arn": None,
+        "jwks": None,
+        "token_issuer": "secure-backend",
+        "token_audience": "secure-backend-users",
+        "access_token_lifetime": 15 * 60,
+        "clock_leeway": 30,
+        "token_profile_claims": False,
+        "refresh_idle_lifetime": 7 * 24 * 3600,
+        "refresh_absolute_lifetime": 30 * 24 * 3600,
+        "bcrypt_cost": 12,
+    }
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_a_deployed_stage_runs_on_postgresql(monkeypatch, stage):
+    monkeypatch.setenv("STAGE", stage)
+    assert settings().resolve_database_url() == POSTGRES
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+@pytest.mark.parametrize("url", [None, "", "sqlite+pysqlite:////tmp/data.sqlite3", "sqlite://"])
+def test_a_deployed_stage_refuses_sqlite(monkeypatch, stage, url):
+    """A Lambda's /tmp is thrown away with its environment."""
+    monkeypatch.setenv("STAGE", stage)
+    if url is None:
+        monkeypatch.delenv("DATABASE_URL")
+    else:
+        monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(Misconfigured, match="DATABASE_URL"):
+        settings()
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize(("cost", "accepted"), [("4", False), ("9", False), ("10", True), ("15", True)])
+def test_a_deployed_stage_refuses_cheap_password_hashes(monkeypatch, cost, accepted):
+    monkeypatch.setenv("BCRYPT_COST", cost)
+    if accepted:
+        assert settings().bcrypt_cost == int(cost)
+    else:
+        with pytest.raises(Misconfigured, match="BCRYPT_COST must be at least 10"):
+            settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STAGE", "production"),
+        ("ACCESS_TOKEN_LIFETIME", "59"),
+        ("ACCESS_TOKEN_LIFETIME", "3601"),
+        ("ACCESS_TOKEN_LIFETIME", "15 minutes"),
+        ("CLOCK_LEEWAY", "-1"),
+        ("CLOCK_LEEWAY", "121"),
+        ("REFRESH_IDLE_LIFETIME", "59"),
+        ("REFRESH_ABSOLUTE_LIFETIME", "0"),
+        ("BCRYPT_COST", "3"),
+        ("BCRYPT_COST", "16"),
+        ("TOKEN_PROFILE_CLAIMS", "perhaps"),
+    ],
+)
+def test_a_setting_out_of_bounds_stops_the_service_and_the_log_names_it(monkeypatch, log_lines, name, value):
+    monkeypatch.setenv(name, value)
+    answer = get_health()
+    assert (answer.status, answer.code) == (503, "service_unavailable")
+    assert name not in answer.text
+    (record,) = log_lines.records
+    assert (record["level"], record["message"]) == ("CRITICAL", "misconfigured")
+    assert record["error"].startswith(f"{name}: ")
+
+
+def test_all_wrong_settings_are_named_at_once(monkeypatch):
+    monkeypatch.setenv("CLOCK_LEEWAY", "121")
+    monkeypatch.setenv("BCRYPT_COST", "16")
+    with pytest.raises(Misconfigured, match=r"CLOCK_LEEWAY: .*; BCRYPT_COST: "):
+        settings()
+
+
+@pytest.mark.usefixtures("deployed")
+def test_no_error_shows_a_settings_value(monkeypatch, log_lines):
+    """Not even in the chain of causes that a traceback prints."""
+    monkeypatch.setenv("BCRYPT_COST", "4")
+    monkeypatch.setenv("CLOCK_LEEWAY", "hunter3")
+    with pytest.raises(Misconfigured) as caught:
+        settings()
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert get_health().status == 503
+    assert "hunter" not in str(caught.value) + log_lines.text
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_database_url_does_not_show_itself():
+    assert "hunter2" not in f"{settings()!r} {settings()} {settings().model_dump()}"
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch):
+    """CloudFormation can pass an empty string, but not leave a variable out."""
+    for name in ("DATABASE_URL", "SIGNING_KEY_ARN", "JWKS", "ACCESS_TOKEN_LIFETIME"):
+        monkeypatch.setenv(name, "")
+    found = settings()
+    assert (found.database_url, found.signing_key_arn, found.jwks) == (None, None, None)
+    assert found.access_token_lifetime == 15 * 60
+
+
+def test_the_local_stage_keeps_its_database_in_its_storage(environment):
+    assert settings().resolve_database_url() == f"sqlite+pysqlite:///{environment}/secure-backend.sqlite3"
+
+
+def test_the_local_stage_may_use_another_database(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", POSTGRES)
+    assert settings().resolve_database_url() == POSTGRES
+
+
+@pytest.mark.parametrize("there_is", ["nothing", "a file"])
+def test_storage_is_never_made_by_a_function(monkeypatch, environment, there_is):
+    """Each container would make its own."""
+    folder = environment / "elsewhere"
+    if there_is == "a file":
+        folder.touch()
+    monkeypatch.setenv("DATA_DIR", str(folder))
+    with pytest.raises(StorageNotMounted):
+        settings().resolve_database_url()
+    assert not folder.is_dir()
+
+
+def test_settings_do_not_change_while_an_environment_lives(monkeypatch):
+    before = settings()
+    monkeypatch.setenv("BCRYPT_COST", "5")
+    assert settings() is before
+    with pytest.raises(ValueError, match="frozen"):
+        before.bcrypt_cost = 5  # type: ignore[misc]
