@@ -1,0 +1,310 @@
+"""The rules of the layout: who may import what, what the template and the code must agree on, how long a file may be.
+
+The directions inside the layer are import-linter's (`make lint`); what it cannot see is here.
+"""
+
+import ast
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.dependencies.models import Dependant
+
+from auth_common.services.authorization import PROTECTED_ROUTES
+from auth_common.settings import Settings
+from auth_common.web.dependencies import Caller
+from local_runtime.cloudformation import read_template
+from local_runtime.template import Route, load_template
+from tests.support.requirements import require
+
+PROJECT = Path(__file__).parents[1]
+FUNCTIONS = sorted(path.name for path in (PROJECT / "functions").iterdir())
+LAYER = PROJECT / "layers" / "common" / "auth_common"
+
+#: What a function may use of the layer: the ends of its stack.
+FOR_FUNCTIONS = ("auth_common.web", "auth_common.services", "auth_common.monitoring")
+#: Lambda's runtime brings them along.
+IN_LAMBDA = {"boto3", "botocore"}
+#: Each takes longer to import than most requests take to answer (docs/decisions): only who uses it, when it does.
+LOADED_WHEN_USED = {"alembic", "aws_xray_sdk", "boto3", "psycopg", "webauthn"}
+#: Packages of the project that are not in the layer.
+NOT_IN_LAMBDA = {"functions", "local_runtime", "tests", "tools"}
+#: A caller's first request waits for the authorizer and for the function: it must be the small one.
+NOT_IN_THE_AUTHORIZER = {"fastapi", "mangum", "sqlalchemy", "starlette"}
+
+#: What anybody on the internet may call. A new entry is a decision.
+OPEN_ROUTES = {
+    ("POST", "/users"),
+    ("POST", "/login"),
+    ("POST", "/token/refresh"),
+    ("GET", "/.well-known/jwks.json"),
+    ("GET", "/health"),
+}
+
+
+def modules(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (PROJECT / folder).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PROJECT).as_posix()
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), path)
+
+
+def names_imported_by(node: ast.AST) -> list[str]:
+    """Return the full names of the modules that an import statement may load; a relative one starts with a dot."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [f"{'.' * node.level}{node.module or ''}"]
+    return []
+
+
+def imports(path: Path) -> list[str]:
+    return [name for node in ast.walk(tree(path)) for name in names_imported_by(node)]
+
+
+def libraries(path: Path) -> set[str]:
+    """Return the top-level names that a module imports, at its top or anywhere else."""
+    return {name.partition(".")[0] for name in imports(path)}
+
+
+def run_at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield everything below ``node`` that runs when the module is imported: all but the bodies of functions."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from run_at_import(child)
+
+
+@cache
+def in_the_layer() -> set[str]:
+    """Return the top-level names that the layer's requirements.txt installs."""
+    requirements = (LAYER.parent / "requirements.txt").read_text()
+    distributions = {normalise(name) for name in re.findall(r"^([\w.-]+)==", requirements, re.MULTILINE)}
+    return {name for name, owners in packages_distributions().items() if distributions & {*map(normalise, owners)}}
+
+
+def normalise(distribution: str) -> str:
+    """Return the one spelling of a distribution's name (PyPA specification "Name normalization")."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+# --- Functions ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_functions_folder_holds_a_short_app_py_and_nothing_else(function):
+    folder = PROJECT / "functions" / function
+    assert {path.name for path in folder.iterdir()} - {"__pycache__"} == {"app.py"}
+    assert len((folder / "app.py").read_text().splitlines()) <= 60
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_imports_the_ends_of_the_layer_libraries_and_no_sibling(function):
+    allowed = in_the_layer() | set(sys.stdlib_module_names)
+    for name in imports(PROJECT / "functions" / function / "app.py"):
+        if name.partition(".")[0] == "auth_common":
+            assert name.startswith(FOR_FUNCTIONS), name
+        else:
+            assert name.partition(".")[0] in allowed, name
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_starts_as_in_lambda_and_loads_nothing_expensive_that_it_does_not_use(function, tmp_path):
+    """Lambda imports the file as ``app``, from its own folder, next to the layer."""
+    environment = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    start = "import sys, app; assert callable(app.handler); print(*{name.partition('.')[0] for name in sys.modules})"
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, sys.argv[1])\n{start}", f"functions/{function}"],
+        cwd=PROJECT,
+        env={**environment, "DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    forbidden = LOADED_WHEN_USED | NOT_IN_LAMBDA | (NOT_IN_THE_AUTHORIZER if function == "authorizer" else set())
+    loaded = set(run.stdout.split())
+    assert loaded & forbidden == set()
+    assert "aws_lambda_powertools" in loaded
+
+
+# --- The template ------------------------------------------------------------------------------------------------
+
+
+@cache
+def template() -> dict[str, Any]:
+    return read_template(PROJECT / "template.yaml")
+
+
+@cache
+def routes() -> tuple[Route, ...]:
+    return load_template(PROJECT / "template.yaml").routes
+
+
+def template_functions() -> dict[str, Any]:
+    resources = template()["Resources"]
+    return {
+        name: resource["Properties"]
+        for name, resource in resources.items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+
+
+def endpoints(function: str) -> list[Any]:
+    """Return the FastAPI routes of a function; one that answers no request has no application."""
+    app = getattr(importlib.import_module(f"functions.{function}.app"), "app", None)
+    return list(app.routes) if app else []
+
+
+def test_each_function_of_the_template_has_a_folder_and_each_folder_a_function():
+    assert sorted(properties["CodeUri"] for properties in template_functions().values()) == [
+        f"functions/{function}" for function in FUNCTIONS
+    ]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_gateway_routes_what_the_function_answers(function):
+    answered = [(method, route.path) for route in endpoints(function) for method in route.methods]
+    routed = [(route.method, route.path) for route in routes() if route.function.folder.name == function]
+    assert sorted(answered) == sorted(routed)
+
+
+def test_the_authorizers_policy_names_each_protected_route_and_no_other():
+    protected = [f"{route.method}{re.sub('{.*?}', '*', route.path)}" for route in routes() if route.authorizer]
+    assert sorted(PROTECTED_ROUTES) == sorted(protected)
+
+
+def test_a_wildcard_of_the_policy_stands_at_its_end():
+    """It matches slashes too: ``GET/users/*/x`` would open ``GET/users/1/2/x``, and ``GET/*/x`` all the more."""
+    assert [route for route in PROTECTED_ROUTES if "*" in route.removesuffix("/*")] == []
+
+
+def test_no_route_is_open_but_those_that_must_be():
+    assert {(route.method, route.path) for route in routes() if not route.authorizer} == OPEN_ROUTES
+
+
+def asks_for_its_caller(dependant: Dependant) -> bool:
+    principal = Caller.__metadata__[0].dependency  # type: ignore[attr-defined]
+    return dependant.call is principal or any(asks_for_its_caller(inner) for inner in dependant.dependencies)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_an_endpoint_knows_its_caller_exactly_where_the_gateway_asks_the_authorizer(function):
+    protected = {(route.method, route.path) for route in routes() if route.authorizer}
+    for route in endpoints(function):
+        (method,) = route.methods
+        assert asks_for_its_caller(route.dependant) == ((method, route.path) in protected), route.path
+
+
+def test_each_environment_variable_of_the_template_is_a_setting():
+    """A misspelt one would be ignored, and the default would hold."""
+    sections = [template()["Globals"]["Function"], *template_functions().values()]
+    names = {name for section in sections for name in section.get("Environment", {}).get("Variables", {})}
+    assert {name for name in names if not name.startswith("POWERTOOLS_")} <= {
+        name.upper() for name in Settings.model_fields
+    }
+
+
+# --- The layer ---------------------------------------------------------------------------------------------------
+
+
+def reads_the_environment(path: Path) -> bool:
+    nodes = list(ast.walk(tree(path)))
+    of_os = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    from_os = {
+        alias.name for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "os" for alias in node.names
+    }
+    by_name = (of_os | from_os) & {"environ", "environb", "getenv", "getenvb"}
+    return bool(by_name) or "pydantic_settings" in libraries(path)
+
+
+def test_only_settings_reads_the_environment():
+    readers = [name_of(path) for path in modules("functions", "layers") if reads_the_environment(path)]
+    assert readers == ["layers/common/auth_common/settings.py"]
+
+
+def test_the_layer_imports_only_what_it_brings_along_or_lambda_has():
+    allowed = {"auth_common", *in_the_layer(), *IN_LAMBDA, *sys.stdlib_module_names}
+    assert {name_of(path): libraries(path) - allowed for path in modules("layers") if libraries(path) - allowed} == {}
+
+
+@pytest.mark.parametrize("library", ["bcrypt", "jwt", "webauthn"])
+def test_one_security_module_hides_each_security_library(library):
+    users = [path for path in modules("functions", "layers") if library in libraries(path)]
+    assert [name_of(path) for path in users if path.parent != LAYER / "security"] == []
+    assert len(users) <= 1
+
+
+@pytest.mark.parametrize("library", ["fastapi", "mangum", "starlette"])
+def test_only_the_web_package_of_the_layer_knows_http(library):
+    users = [path for path in modules("layers") if library in libraries(path)]
+    assert [name_of(path) for path in users if path.parent != LAYER / "web"] == []
+
+
+def test_no_module_imports_boto3_before_it_uses_it():
+    early = {
+        name_of(path)
+        for path in modules("functions", "layers", "tools")
+        for node in run_at_import(tree(path))
+        if any(name.partition(".")[0] in IN_LAMBDA for name in names_imported_by(node))
+    }
+    assert early == set()
+
+
+def test_the_layers_requirements_are_those_of_the_lock():
+    """`make requirements` writes them. The comment at the top names the command, which differs here."""
+    uv = os.environ.get("UV") or shutil.which("uv")
+    require(uv, "needs uv on PATH")
+    assert uv is not None
+    run = subprocess.run(
+        [uv, "export", "--quiet", "--offline", "--locked", "--package", "auth-common", "--no-dev", "--no-emit-project"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+
+    def pins(text: str) -> list[str]:
+        return [line for line in text.splitlines() if not line.startswith("#")]
+
+    assert pins((LAYER.parent / "requirements.txt").read_text()) == pins(run.stdout)
+
+
+# --- House style -------------------------------------------------------------------------------------------------
+
+OURS = modules("functions", "layers", "local_runtime", "tools")
+
+
+def test_no_module_is_longer_than_300_lines():
+    lengths = {name_of(path): len(path.read_text().splitlines()) for path in OURS}
+    assert {path: length for path, length in lengths.items() if length > 300} == {}
+
+
+def test_no_module_leaves_something_to_do():
+    assert [name_of(path) for path in OURS if re.search("TODO|FIXME|XXX", path.read_text())] == []
+
+
+def test_no_module_is_named_like_a_library_that_it_uses():
+    """Where its folder is on the path, it would hide the library."""
+    assert [name_of(path) for path in OURS if path.stem in libraries(path)] == []
+
+
+def test_no_module_is_named_after_nothing():
+    without_subject = {"common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
+    assert [name_of(path) for path in OURS if path.stem in without_subject] == []
