@@ -1,0 +1,369 @@
+"""The documentation, held to the code: what it lists, quotes and links to must be there, and must be all there is."""
+
+import base64
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+from uuid import uuid4
+
+import jwt
+import pytest
+from annotated_types import Ge, Le
+
+from auth_common.db.tables import metadata
+from auth_common.errors import ServiceError
+from auth_common.security.access_tokens import issue_access_token
+from auth_common.security.jwk import public_jwk, public_key
+from auth_common.security.password_policy import LONGEST, SHORTEST
+from auth_common.services.refresh import GRACE
+from auth_common.services.sessions import PAGE_SIZE
+from auth_common.settings import Settings
+from auth_common.web.json_body import LARGEST
+from local_runtime.cloudformation import read_template
+from local_runtime.template import load_template
+
+PROJECT = Path(__file__).parents[1]
+README = PROJECT / "README.md"
+ARCHITECTURE = PROJECT / "docs" / "architecture.md"
+WALKTHROUGH = PROJECT / "docs" / "walkthrough.md"
+DECISIONS = PROJECT / "docs" / "decisions"
+COMMON_PASSWORDS = PROJECT / "layers/common/auth_common/security/common_passwords.txt"
+
+#: The folders that hold pages and what pages speak of; not .venv, node_modules and whatever else lies around.
+FOLDERS = ("docs", "examples", "functions", "layers", "local_runtime", "tests", "tools")
+PAGES = sorted([*PROJECT.glob("*.md"), *(page for folder in FOLDERS for page in (PROJECT / folder).rglob("*.md"))])
+
+FENCE = re.compile(r"^```(?P<language>\w*) ?(?P<of>\S*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+SPAN = re.compile(r"`([^`\n]+)`")
+PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./-]*")
+
+
+def each_page(test):
+    return pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(PROJECT).as_posix() for page in PAGES])(test)
+
+
+def prose(page: Path) -> str:
+    """Return a page without its code blocks."""
+    return FENCE.sub("", page.read_text())
+
+
+def commands(page: Path) -> list[str]:
+    """Return what a page says to type, and everything else that it writes as code in a line."""
+    blocks = [match["text"] for match in FENCE.finditer(page.read_text()) if match["language"] == "sh"]
+    return [*SPAN.findall(prose(page)), *blocks]
+
+
+@cache
+def section(page: Path, title: str) -> str:
+    """Return a section of a page, from its heading to the next one of the same level or a higher one."""
+    text = page.read_text()
+    heading = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
+    assert heading, f"{page.name} has no section called {title}"
+    rest = text[heading.end() :]
+    following = re.search(rf"^#{{1,{len(heading[1])}}} ", rest, re.MULTILINE)
+    return rest[: following.start()] if following else rest
+
+
+def table(page: Path, title: str, *columns: str) -> list[list[str]]:
+    """Return the rows of the table with these columns in a section."""
+    header = f"| {' | '.join(columns)} |\n"
+    _, found, rest = section(page, title).partition(header)
+    assert found, f"{page.name}, {title}: no table with the columns {columns}"
+    lines = rest.split("\n\n")[0].splitlines()[1:]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+
+
+def code(cell: str) -> str:
+    """Return what a cell shows as code; "" for an empty cell."""
+    return "".join(SPAN.findall(cell))
+
+
+# --- Links and names -------------------------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_page
+def test_each_link_leads_somewhere(page):
+    broken = []
+    for match in LINK.finditer(prose(page)):
+        target = match["target"]
+        if target.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or not file.is_relative_to(PROJECT) or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+@each_page
+def test_each_path_that_a_page_names_exists(page):
+    assert [path for path in PATH.findall(LINK.sub("", page.read_text())) if not (PROJECT / path).exists()] == []
+
+
+@each_page
+def test_each_make_target_exists(page):
+    targets = set(re.findall(r"^([a-z][\w-]*):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    named = {name for text in commands(page) for name in re.findall(r"\bmake ([a-z][\w-]*)", text)}
+    assert named - targets == set()
+
+
+@each_page
+def test_each_tool_that_uv_shall_run_exists(page):
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    installed = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    tools = {*project["project"]["scripts"], *(re.split(r"[\[><=]", name)[0] for name in installed)}
+    named = {name for text in commands(page) for name in re.findall(r"\buv run (?:--\S+ )*([a-z][\w-]*)", text)}
+    assert named - tools == set()
+
+
+def test_each_operators_tool_is_in_the_readme():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    shown = section(README, "For operators")
+    assert [name for name in project["project"]["scripts"] if f"uv run {name} " not in shown] == []
+
+
+# --- What the README lists -------------------------------------------------------------------------------------------
+
+
+def test_the_readme_lists_the_routes_of_the_template():
+    rows = table(README, "Endpoints", "Request", "Access", "Success", "Other answers")
+    routes = load_template(PROJECT / "template.yaml").routes
+    expected = {(f"{route.method} {route.path}", "bearer" if route.authorizer else "open") for route in routes}
+    assert {(code(request), access) for request, access, *_ in rows} == expected
+    assert len(rows) == len(expected)
+
+
+def problem_rows() -> set[tuple[int, str]]:
+    rows = table(README, "When something does not work", "Status", "`code`", "What it means and what to do")
+    return {(int(status), code(name)) for status, name, _ in rows}
+
+
+def kinds_of(error: type[ServiceError]) -> Iterator[type[ServiceError]]:
+    yield error
+    for kind in error.__subclasses__():
+        yield from kinds_of(kind)
+
+
+def test_the_readme_lists_every_problem_that_the_service_and_the_gateway_answer():
+    (api,) = (r for r in read_template(PROJECT / "template.yaml")["Resources"].values() if "Api" in r["Type"])
+    bodies = [
+        json.loads(response["ResponseTemplates"]["application/json"])
+        for response in api["Properties"]["GatewayResponses"].values()
+    ]
+    of_the_gateway = {(body["status"], body["code"]) for body in bodies}
+    of_the_service = {(error.status, error.code) for error in kinds_of(ServiceError) if is_ours(error)}
+    assert problem_rows() == of_the_service | of_the_gateway
+
+
+def is_ours(error: type[ServiceError]) -> bool:
+    """Tests define errors of their own."""
+    return error.__module__ == "auth_common.errors"
+
+
+def test_the_endpoints_name_problems_with_their_status():
+    cells = [row[3] for row in table(README, "Endpoints", "Request", "Access", "Success", "Other answers")]
+    named = {(int(status), name) for cell in cells for status, name in re.findall(r"(\d{3}) `(\w+)`", cell)}
+    assert named
+    assert named <= problem_rows()
+
+
+def shown_default(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def shown_bounds(name: str) -> str:
+    field = Settings.model_fields[name]
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(field.annotation))
+    lowest = next((bound.ge for bound in field.metadata if isinstance(bound, Ge)), None)
+    highest = next((bound.le for bound in field.metadata if isinstance(bound, Le)), None)
+    if lowest is None:
+        return ""
+    return f"{lowest} or more" if highest is None else f"{lowest} to {highest}"
+
+
+def test_the_readme_lists_the_settings_with_their_defaults_and_bounds():
+    rows = table(README, "Settings", "Variable", "Default", "Bounds", "Meaning")
+    expected = [
+        (name.upper(), shown_default(field.default), shown_bounds(name))
+        for name, field in Settings.model_fields.items()
+    ]
+    assert [(code(name), code(default), bounds) for name, default, bounds, _ in rows] == expected
+
+
+def test_the_readme_has_a_reason_for_every_control_that_is_missing():
+    rows = table(README, "Not implemented", "Control", "ASVS", "Why not", "What stands in")
+    assert [row for row in rows if len(row) != 4 or not (row[0] and row[2] and row[3])] == []
+
+
+@pytest.mark.parametrize("title", ["Implemented", "Not implemented"])
+def test_asvs_ids_look_like_ids(title):
+    columns = (
+        ("Where", "Control", "ASVS") if title == "Implemented" else ("Control", "ASVS", "Why not", "What stands in")
+    )
+    ids = [name for row in table(README, title, *columns) for name in row[columns.index("ASVS")].split(", ") if name]
+    assert [name for name in ids if not re.fullmatch(r"(?:[1-9]|1[0-7])\.[1-9]\.(?:[1-9]|1[0-9])", name)] == []
+    assert ids
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        (README, f"{SHORTEST} to {LONGEST} characters"),
+        (README, f"{len(COMMON_PASSWORDS.read_text().splitlines()):,} commonest".replace(",", " ")),
+        (README, f"bodies have at most {LARGEST // 1024} KiB"),
+        (README, f"one's own sessions, {PAGE_SIZE} a page"),
+        (WALKTHROUGH, f"comes back within {GRACE.seconds} s"),
+        (DECISIONS / "0008-refresh-grace-returns-the-same-successor.md", f"For {GRACE.seconds} seconds"),
+    ],
+    ids=["password length", "common passwords", "body", "page", "grace", "grace, decided"],
+)
+def test_numbers_in_the_text_are_those_of_the_code(page, text):
+    assert text in page.read_text()
+
+
+# --- The example token -----------------------------------------------------------------------------------------------
+
+TOKEN_SECTION = "An access token, claim by claim"
+
+
+def example() -> tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return the README's token, and the header, payload and JWK that it shows."""
+    blocks = [(match["language"], match["text"]) for match in FENCE.finditer(section(README, TOKEN_SECTION))]
+    assert [language for language, _ in blocks] == ["text", "json", "json", "json"]
+    token, *documents = (text for _, text in blocks)
+    header, payload, jwk = map(json.loads, documents)
+    return token.strip(), header, payload, jwk
+
+
+def test_the_example_token_verifies_with_the_key_beside_it():
+    token, _, payload, jwk = example()
+    verified = jwt.decode(
+        token,
+        jwt.PyJWK(jwk),
+        algorithms=["ES256"],
+        issuer=Settings.model_fields["token_issuer"].default,
+        audience=Settings.model_fields["token_audience"].default,
+        options={"verify_exp": False},
+    )
+    assert verified == payload
+
+
+def test_the_example_token_does_not_verify_when_a_claim_is_changed():
+    token, _, payload, jwk = example()
+    header, _, signature = token.split(".")
+    forged = base64.urlsafe_b64encode(json.dumps({**payload, "role": "admin"}).encode()).rstrip(b"=").decode()
+    with pytest.raises(jwt.InvalidSignatureError):
+        jwt.decode(
+            f"{header}.{forged}.{signature}", jwt.PyJWK(jwk), algorithms=["ES256"], options={"verify_aud": False}
+        )
+
+
+def test_the_parts_that_the_readme_shows_are_those_of_the_token():
+    token, header, payload, jwk = example()
+    decoded = [json.loads(base64.urlsafe_b64decode(part + "==")) for part in token.split(".")[:2]]
+    assert decoded == [header, payload]
+    assert public_jwk(public_key(jwk)) == jwk
+    assert header["kid"] == jwk["kid"]
+
+
+def test_the_example_token_looks_like_those_that_the_service_issues(environment):
+    issued = issue_access_token(
+        user_id=uuid4(), role="user", session_id=uuid4(), token_version=0, amr=("pwd",), auth_time=0, now=0
+    )
+    _, header, payload, _ = example()
+    claims = jwt.decode(issued, options={"verify_signature": False})
+    assert payload.keys() == claims.keys()
+    assert {name: type(value) for name, value in payload.items()} == {n: type(v) for n, v in claims.items()}
+    assert (payload["exp"] - payload["iat"], payload["iss"], payload["aud"]) == (
+        claims["exp"] - claims["iat"],
+        claims["iss"],
+        claims["aud"],
+    )
+    kid = {"kid": header["kid"]}
+    assert {**jwt.get_unverified_header(issued), **kid} == header
+
+
+def test_each_claim_is_explained():
+    _, _, payload, _ = example()
+    assert [code(claim) for claim, _ in table(README, TOKEN_SECTION, "Claim", "What it says")] == list(payload)
+
+
+# --- Architecture and walkthrough ------------------------------------------------------------------------------------
+
+
+def test_the_data_model_has_the_tables_and_columns_of_the_code():
+    entities = re.findall(r"^    (\w+) \{\n(.*?)^    \}", section(ARCHITECTURE, "Data"), re.MULTILINE | re.DOTALL)
+    drawn = {name: [line.split()[1] for line in columns.splitlines()] for name, columns in entities}
+    assert drawn == {table.name: [column.name for column in table.columns] for table in metadata.tables.values()}
+
+
+def snippets() -> list[tuple[str, str]]:
+    return [
+        (match["of"], match["text"])
+        for page in PAGES
+        for match in FENCE.finditer(page.read_text())
+        if match["language"] == "python" and match["of"]
+    ]
+
+
+@pytest.mark.parametrize(("of", "text"), snippets(), ids=[of.rpartition("auth_common/")[2] for of, _ in snippets()])
+def test_a_snippet_is_the_code_as_it_is(of, text):
+    """``...`` on a line of its own stands for what is left out."""
+    source = (PROJECT / of).read_text()
+    place = 0
+    for part in re.split(r"^ *\.\.\.\n", text, flags=re.MULTILINE):
+        found = source.find(part, place)
+        assert found >= 0, f"not, or not in this order, in {of}:\n{part}"
+        place = found + len(part)
+
+
+def test_the_walkthrough_quotes_code():
+    assert len({of for of, _ in snippets()}) > 5
+
+
+# --- Decisions -------------------------------------------------------------------------------------------------------
+
+
+def decisions() -> list[Path]:
+    return sorted(page for page in DECISIONS.glob("*.md") if page.name != "README.md")
+
+
+def title_of(page: Path) -> str:
+    return page.read_text().splitlines()[0].removeprefix("# ")
+
+
+def test_decisions_are_numbered_without_a_gap():
+    numbers = [page.name[:4] for page in decisions()]
+    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+    assert [title_of(page).partition(": ")[0] for page in decisions()] == numbers
+
+
+def test_a_decision_has_a_context_a_decision_and_consequences():
+    parts = {page.name: re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE) for page in decisions()}
+    assert {name: found for name, found in parts.items() if found != ["Context", "Decision", "Consequences"]} == {}
+
+
+def test_the_list_of_decisions_is_complete():
+    listed = re.findall(r"^\| \[(\d{4})\]\((\S+)\) \| (.*) \|$", (DECISIONS / "README.md").read_text(), re.MULTILINE)
+    assert listed == [(page.name[:4], page.name, title_of(page).partition(": ")[2]) for page in decisions()]
+
+
+def test_each_decision_that_the_code_cites_exists():
+    sources = [path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py")]
+    cited = {number for path in sources for number in re.findall(r"docs/decisions/(\d{4})", path.read_text())}
+    assert cited
+    assert cited <= {page.name[:4] for page in decisions()}
