@@ -1,0 +1,191 @@
+"""POST /token/refresh, many at once: a family has one live token, and who revokes it wins."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from threading import Barrier
+
+import pytest
+from sqlalchemy import Connection, create_engine, func, select, text, update
+from sqlalchemy.pool import NullPool
+
+from auth_common.db.tables import refresh_tokens, sessions
+from auth_common.services.accounts import disable_user
+from tests.support.databases import start_fresh_environment
+from tests.support.factories import EMAIL, get_user, log_in, log_out, refresh, sign_up
+from tests.support.functions import Answer
+from tests.support.processes import wait_until
+
+POSTGRESQL = [("postgresql", "read committed"), ("postgresql", "repeatable read"), ("postgresql", "serializable")]
+#: What a transaction may meet: SQLite's one writer, PostgreSQL's waits, and SQLSTATE 40001 as on Aurora DSQL.
+everywhere = pytest.mark.parametrize(
+    ("database", "isolation"), [("sqlite", None), *POSTGRESQL], indirect=True, ids=lambda name: name or "one writer"
+)
+on_postgresql = pytest.mark.parametrize(("database", "isolation"), POSTGRESQL, indirect=True, ids=str)
+
+
+@pytest.fixture
+def isolation(request, database, monkeypatch):
+    if request.param:
+        level = request.param.replace(" ", "%5C%20")
+        monkeypatch.setenv("DATABASE_URL", f"{database.url}&options=-c%20default_transaction_isolation%3D{level}")
+        start_fresh_environment()
+
+
+@pytest.fixture
+def person(database, isolation):
+    return sign_up()
+
+
+def together(*requests: Callable[[], Answer]) -> list[Answer]:
+    """Return the answers to ``requests``, each from a thread and a connection of its own, sent at one moment."""
+    start = Barrier(len(requests))
+
+    def wait_and_send(request: Callable[[], Answer]) -> Answer:
+        start.wait()
+        return request()
+
+    with ThreadPoolExecutor(len(requests)) as threads:
+        return list(threads.map(wait_and_send, requests))
+
+
+def generations(database):
+    """Return each token's generation and whether it is live."""
+    rows = database.execute(select(refresh_tokens).order_by(refresh_tokens.c.generation))
+    return [(row.generation, row.spent_at is None) for row in rows]
+
+
+def is_dead(person, pair):
+    return (
+        refresh(pair["refresh_token"]).code == "invalid_refresh_token"
+        and get_user(person.id, token=pair["access_token"]).code == "invalid_token"
+    )
+
+
+# --- Rotate and rotate --------------------------------------------------------------------------------------------
+
+
+@everywhere
+def test_fifty_at_once_get_one_and_the_same_successor_and_it_works(database, person):
+    answers = together(*[lambda: refresh(person.refresh_token)] * 50)
+    assert {answer.status for answer in answers} == {200}
+    (successor,) = {answer.json["refresh_token"] for answer in answers}
+    assert generations(database) == [(0, False), (1, True)]
+    assert refresh(successor).status == 200
+
+
+@everywhere
+def test_parents_and_children_at_once_never_make_two_branches(database, person):
+    """Tabs that are one step apart: whatever the order, one line of generations, or the family's end."""
+    child = refresh(person.refresh_token).json["refresh_token"]
+    answers = together(*[lambda: refresh(person.refresh_token), lambda: refresh(child)] * 6)
+    assert generations(database) == [(0, False), (1, False), (2, True)]
+    ((revoked_at,),) = database.execute(select(sessions.c.revoked_at))
+    newest = [answer.json for answer in answers[1::2] if answer.status == 200]
+    assert len({pair["refresh_token"] for pair in newest}) == 1
+    if revoked_at is None:
+        assert refresh(newest[0]["refresh_token"]).status == 200
+    else:
+        assert is_dead(person, newest[0])
+
+
+# --- Revoke and rotate --------------------------------------------------------------------------------------------
+
+
+@everywhere
+@pytest.mark.parametrize(
+    "revoke",
+    [
+        lambda pair, _: log_out(pair["access_token"]),
+        lambda *_: disable_user(EMAIL),
+        lambda _, spent: refresh(spent),
+    ],
+    ids=["logout", "disabling", "theft"],
+)
+def test_a_revocation_at_the_same_moment_leaves_no_live_token(person, revoke):
+    spent = person.refresh_token
+    pair = refresh(refresh(spent).json["refresh_token"]).json
+    refreshes = [lambda: refresh(pair["refresh_token"])] * 4
+    *answers, _ = together(*refreshes, lambda: revoke(pair, spent))
+    assert {answer.status for answer in answers} <= {200, 401}
+    for born in (pair, *(answer.json for answer in answers if answer.status == 200)):
+        assert is_dead(person, born)
+
+
+# --- The same, in an order that is forced -------------------------------------------------------------------------
+
+
+class Stage:
+    """Holds the session's row so that requests stop between two of their statements, and lets them go."""
+
+    def __init__(self, connection: Connection, threads: ThreadPoolExecutor) -> None:
+        self._connection = connection
+        self._threads = threads
+        self._waiting = 0
+
+    def start(self, request: Callable[[], Answer]) -> Future[Answer]:
+        """Start ``request`` and return when it waits for a row."""
+        future = self._threads.submit(request)
+        self._waiting += 1
+        wait_until(lambda: self._blocked() == self._waiting, seconds=20)
+        return future
+
+    def revoke_and_commit(self) -> None:
+        self._connection.execute(update(sessions).values(revoked_at=datetime.now(UTC)))
+        self._connection.commit()
+
+    def let_go(self) -> None:
+        self._connection.rollback()
+
+    def _blocked(self) -> int:
+        # Not pg_stat_activity, which stays the same within a transaction.
+        blocked: int = self._connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+        return blocked
+
+
+@pytest.fixture
+def stage(database, person) -> Iterator[Stage]:
+    refresh("rt_unknown")  # one engine for all threads
+    with ThreadPoolExecutor(4) as threads, create_engine(database.url, poolclass=NullPool).connect() as connection:
+        connection.execute(select(sessions.c.id).with_for_update())
+        yield Stage(connection, threads)
+
+
+@on_postgresql
+def test_a_rotation_that_is_half_done_when_a_second_one_comes(database, person, stage):
+    first = stage.start(lambda: refresh(person.refresh_token))
+    second = stage.start(lambda: refresh(person.refresh_token))
+    stage.let_go()
+    answers = [future.result() for future in (first, second)]
+    assert [answer.status for answer in answers] == [200, 200]
+    assert len({answer.json["refresh_token"] for answer in answers}) == 1
+    assert generations(database) == [(0, False), (1, True)]
+
+
+@on_postgresql
+def test_a_rotation_that_is_half_done_when_the_session_is_revoked(database, person, stage, log_lines):
+    answers = [stage.start(lambda: refresh(person.refresh_token)) for _ in range(2)]
+    stage.revoke_and_commit()
+    assert [future.result().code for future in answers] == ["invalid_refresh_token"] * 2
+    assert [row.generation for row in database.execute(select(refresh_tokens))] == [0]
+    rejected = [event for event in log_lines.security_events if event["name"] == "authn_token_rejected"]
+    assert [event["reason"] for event in rejected[-2:]] == ["session_revoked"] * 2
+    assert get_user(person.id, token=person.access_token).status == 401
+
+
+@on_postgresql
+def test_a_logout_that_waits_for_a_rotation_ends_what_it_made(person, stage):
+    rotation = stage.start(lambda: refresh(person.refresh_token))
+    logout = stage.start(lambda: log_out(person.access_token))
+    stage.let_go()
+    assert (rotation.result().status, logout.result().status) == (200, 204)
+    assert is_dead(person, rotation.result().json)
+
+
+@everywhere
+def test_sessions_of_one_user_do_not_hinder_each_other(database, person):
+    pairs = [log_in().json for _ in range(8)]
+    answers = together(*[lambda pair=pair: refresh(pair["refresh_token"]) for pair in pairs])
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.json["refresh_token"] for answer in answers}) == 8
+    assert database.execute(select(func.count()).where(refresh_tokens.c.spent_at.is_(None))) == [(9,)]
