@@ -1,0 +1,335 @@
+"""POST /logout, GET and DELETE /sessions, DELETE /sessions/{id}: a person's own sessions, seen and ended."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from auth_common.db.tables import sessions, users
+from tests.support.events import SOURCE_IP, proxy_event
+from tests.support.factories import EMAIL, call_as, get_user, log_in, log_out, refresh, sign_up
+from tests.support.functions import authorize, call
+
+ROUTES = [("POST", "/logout"), ("GET", "/sessions"), ("DELETE", "/sessions"), ("DELETE", f"/sessions/{uuid4()}")]
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def person(database):
+    return sign_up()
+
+
+@pytest.fixture
+def other(database):
+    return sign_up("other@example.com")
+
+
+def list_sessions(token, **query):
+    return call_as(token, "sessions", "GET", "/sessions", query=query)
+
+
+def end(token, path="/sessions", **query):
+    return call_as(token, "sessions", "DELETE", path, query=query)
+
+
+def session_id(token):
+    return authorize(token)["context"]["session_id"]
+
+
+def is_alive(user_id, pair):
+    """Tell whether a session's access token and its refresh token work: both or neither."""
+    works = get_user(user_id, token=pair["access_token"]).status == 200
+    assert (refresh(pair["refresh_token"]).status == 200) is works
+    return works
+
+
+def add_sessions(database, number):
+    """Copy the only session ``number`` times: older ones, of which some begin in one second."""
+    (session,) = database.execute(select(sessions).limit(1))
+    database.execute(
+        insert(sessions).values(
+            [
+                session._asdict() | {"id": uuid4(), "auth_time": session.auth_time - timedelta(seconds=i // 7 + 1)}
+                for i in range(number)
+            ]
+        )
+    )
+
+
+def walk(token):
+    """Return the pages of the list."""
+    pages: list[list[str]] = []
+    query: dict[str, str] = {}
+    while True:
+        answer = list_sessions(token, **query)
+        assert answer.status == 200, answer.text
+        pages.append([item["id"] for item in answer.json["items"]])
+        if answer.json["next_cursor"] is None:
+            return pages
+        query = {"cursor": answer.json["next_cursor"]}
+
+
+# --- POST /logout -------------------------------------------------------------------------------------------------
+
+
+def test_a_logout_ends_this_session_and_no_other(person, log_lines):
+    this, that = (log_in().json for _ in range(2))
+    answer = log_out(this["access_token"])
+    assert (answer.status, answer.text) == (204, "")
+    assert answer.headers["cache-control"] == "no-store"
+    assert not is_alive(person.id, this)
+    assert is_alive(person.id, that)
+    event = next(event for event in log_lines.security_events if event["name"] == "authn_token_revoked")
+    assert (event["user_id"], event["reason"], event["sessions_ended"]) == (person.id, "by_owner", 1)
+
+
+def test_after_a_logout_the_token_is_refused_although_the_gateway_would_let_it_pass(person):
+    context = authorize(person.access_token)["context"]
+    log_out(person.access_token)
+    for method, path in ROUTES:
+        answer = call("sessions", proxy_event(method, path, authorizer=context))
+        assert (answer.status, answer.code) == (401, "invalid_token")
+
+
+# --- GET /sessions ------------------------------------------------------------------------------------------------
+
+
+def test_lists_what_a_person_recognises_a_session_by(person):
+    phone = log_in(
+        sourceIp="2001:db8::7",
+        userAgent="Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) "
+        "AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
+    ).json
+    answer = list_sessions(phone["access_token"])
+    assert answer.status == 200
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json["next_cursor"] is None
+    items = {item.pop("id"): item for item in answer.json["items"]}
+    now = datetime.now(UTC)
+    for item in items.values():
+        created, used, expires = (
+            datetime.fromisoformat(item.pop(f"{name}_at")) for name in ("created", "last_used", "expires")
+        )
+        assert now - timedelta(minutes=1) < created == used <= now
+        assert expires - created == timedelta(days=30)
+    assert items == {
+        session_id(phone["access_token"]): {"device": "Mobile Safari on iOS", "ip": "2001:db8::7", "current": True},
+        session_id(person.access_token): {"device": "Chrome on Linux", "ip": SOURCE_IP, "current": False},
+    }
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "device"),
+    [("", "Unknown device"), ("curl/8.14.1", "curl"), ("<script>alert(1)</script>", "Unknown device")],
+)
+@pytest.mark.usefixtures("person")
+def test_a_client_that_says_little_is_listed_too(user_agent, device):
+    token = log_in(userAgent=user_agent).json["access_token"]
+    (item,) = [item for item in list_sessions(token).json["items"] if item["current"]]
+    assert item["device"] == device
+
+
+def test_a_refresh_is_a_use(database, person):
+    yesterday = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+    database.execute(update(sessions).values(last_used_at=yesterday))
+    (before,) = list_sessions(person.access_token).json["items"]
+    assert datetime.fromisoformat(before["last_used_at"]) == yesterday
+    refresh(person.refresh_token)
+    (after,) = list_sessions(person.access_token).json["items"]
+    assert datetime.fromisoformat(after["last_used_at"]) > yesterday
+    assert {**after, "last_used_at": before["last_used_at"]} == before
+
+
+def test_only_live_sessions_of_ones_own_are_listed(database, person, other):
+    log_out(log_in().json["access_token"])
+    expired = session_id(log_in().json["access_token"])
+    database.execute(update(sessions).where(sessions.c.id == UUID(expired)).values(expires_at=LONG_AGO))
+    for account in (person, other):
+        (item,) = list_sessions(account.access_token).json["items"]
+        assert (item["id"], item["current"]) == (session_id(account.access_token), True)
+
+
+@pytest.mark.parametrize("number", [49, 50, 120])
+def test_pages_are_complete_and_newest_first(database, person, number):
+    add_sessions(database, number)
+    pages = walk(person.access_token)
+    assert [len(page) for page in pages] == {49: [50], 50: [50, 1], 120: [50, 50, 21]}[number]
+    listed = [UUID(item) for page in pages for item in page]
+    rows = database.execute(select(sessions.c.auth_time, sessions.c.id))
+    assert set(listed) == {row.id for row in rows}
+    assert len(listed) == number + 1
+    began = {row.id: row.auth_time for row in rows}
+    assert [began[item] for item in listed] == sorted(began.values(), reverse=True)
+
+
+def test_pages_neither_repeat_nor_skip_while_sessions_come_and_go(database, person):
+    add_sessions(database, 60)
+    first = list_sessions(person.access_token).json
+    log_in()
+    end(person.access_token, f"/sessions/{first['items'][10]['id']}")
+    second = list_sessions(person.access_token, cursor=first["next_cursor"]).json
+    assert len(second["items"]) == 11
+    assert not {item["id"] for item in first["items"]} & {item["id"] for item in second["items"]}
+
+
+def test_a_cursor_that_a_caller_made_up_shows_nothing_of_others(person, other):
+    cursor = encoded(f"2999-01-01T00:00:00+00:00 {UUID(int=0)}")
+    (item,) = list_sessions(other.access_token, cursor=cursor).json["items"]
+    assert item["id"] == session_id(other.access_token)
+
+
+def encoded(text):
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "x",
+        "é",
+        "%00",
+        "====",
+        "A" * 201,
+        encoded("2026-01-01T00:00:00+00:00"),
+        encoded(f"yesterday {UUID(int=1)}"),
+        encoded("2026-01-01T00:00:00+00:00 1"),
+        encoded(f"2026-01-01T00:00:00+00:00 {UUID(int=1)} x"),
+        encoded(f"9999-12-31T23:59:59-23:59 {UUID(int=1)}"),
+        encoded(f"0001-01-01T00:00:00+23:59 {UUID(int=1)}"),
+        encoded("2026-01-01T00:00:00+00:00 ' OR 1=1 --"),
+        encoded("é"),
+    ],
+)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_bad_cursor_answers_422(person, cursor):
+    answer = list_sessions(person.access_token, cursor=cursor)
+    assert (answer.status, answer.code, answer.fields) == (422, "validation_failed", {"cursor"})
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59.999999+00:00", "2026-01-01"])
+def test_a_cursor_at_the_end_of_time_is_a_place_like_others(person, time):
+    assert list_sessions(person.access_token, cursor=encoded(f"{time} {UUID(int=1)}")).status == 200
+
+
+# --- DELETE /sessions/{id} ----------------------------------------------------------------------------------------
+
+
+def test_a_person_ends_another_session_of_theirs(person):
+    lost_phone = log_in().json
+    answer = end(person.access_token, f"/sessions/{session_id(lost_phone['access_token'])}")
+    assert (answer.status, answer.text) == (204, "")
+    assert not is_alive(person.id, lost_phone)
+    assert get_user(person.id, token=person.access_token).status == 200
+
+
+def test_a_person_may_end_the_session_that_asks(person):
+    assert end(person.access_token, f"/sessions/{session_id(person.access_token)}").status == 204
+    assert get_user(person.id, token=person.access_token).status == 401
+
+
+def test_somebody_elses_session_is_not_found_and_stays(person, other):
+    """OWASP API1:2023 (BOLA); the answer is that for an id which does not exist."""
+    target = session_id(other.access_token)
+    answers = [end(person.access_token, f"/sessions/{target_id}") for target_id in (target, uuid4())]
+    assert [(answer.status, answer.code) for answer in answers] == [(404, "not_found")] * 2
+    assert len({answer.json["detail"] for answer in answers}) == 1
+    assert get_user(other.id, token=other.access_token).status == 200
+
+
+def test_an_admin_ends_no_sessions_of_others_either(database, person, other):
+    database.execute(update(users).where(users.c.email == EMAIL).values(role="admin"))
+    assert end(person.access_token, f"/sessions/{session_id(other.access_token)}").status == 404
+
+
+@pytest.mark.parametrize("spelling", ["x", "1", "%00", "'--", "null", "current", "*", "x" * 2_000])
+def test_an_id_that_is_none_is_not_found(person, spelling):
+    assert end(person.access_token, f"/sessions/{spelling}").code == "not_found"
+
+
+def test_an_id_has_one_spelling(person):
+    target = session_id(person.access_token)
+    for spelling in (target.upper(), f"{{{target}}}", target.replace("-", ""), f"urn:uuid:{target}"):
+        assert end(person.access_token, f"/sessions/{spelling}").code == "not_found"
+
+
+def test_an_ended_session_is_not_found(person):
+    target = session_id(log_in().json["access_token"])
+    statuses = [end(person.access_token, f"/sessions/{target}").status for _ in range(2)]
+    assert statuses == [204, 404]
+
+
+# --- DELETE /sessions ---------------------------------------------------------------------------------------------
+
+
+def test_all_sessions_of_ones_own_end_at_once(person, other, log_lines):
+    second = log_in().json
+    answer = end(person.access_token)
+    assert (answer.status, answer.text) == (204, "")
+    assert log_lines.security_events[-1]["sessions_ended"] == 2
+    assert not is_alive(person.id, second)
+    assert get_user(person.id, token=person.access_token).status == 401
+    assert get_user(other.id, token=other.access_token).status == 200
+
+
+def test_all_other_sessions_end_and_this_one_stays(person):
+    second = log_in().json
+    assert end(person.access_token, keep_current="true").status == 204
+    assert not is_alive(person.id, second)
+    assert is_alive(person.id, {"access_token": person.access_token, "refresh_token": person.refresh_token})
+
+
+def test_with_no_other_session_there_is_nothing_to_end_and_to_record(person, log_lines):
+    assert end(person.access_token, keep_current="true").status == 204
+    assert "authn_token_revoked" not in [event["name"] for event in log_lines.security_events]
+
+
+@pytest.mark.parametrize("value", ["", "maybe", "2"])
+def test_a_bad_flag_answers_422_and_ends_nothing(person, value):
+    answer = end(person.access_token, keep_current=value)
+    assert (answer.status, answer.fields) == (422, {"keep_current"})
+    assert get_user(person.id, token=person.access_token).status == 200
+
+
+# --- Who may call -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize(
+    "change",
+    [
+        update(sessions).values(revoked_at=LONG_AGO),
+        update(sessions).values(expires_at=LONG_AGO),
+        update(users).values(status="disabled"),
+        update(users).values(token_version=1),
+    ],
+    ids=["session revoked", "session expired", "user disabled", "token version raised"],
+)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_an_ended_caller_is_refused_on_each_route(database, person, change, method, path):
+    database.execute(change)
+    before = database.execute(select(sessions))
+    answer = call_as(person.access_token, "sessions", method, path)
+    assert (answer.status, answer.code) == (401, "invalid_token")
+    assert database.execute(select(sessions)) == before
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize("context", [None, {}, {"user_id": "x"}])
+@pytest.mark.usefixtures("environment")
+def test_a_route_that_lost_its_authorizer_stays_closed(method, path, context):
+    answer = call("sessions", proxy_event(method, path, authorizer=context))
+    assert (answer.status, answer.code) == (401, "invalid_token")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("GET", "/logout", "POST"), ("POST", "/sessions", "GET"), ("PUT", f"/sessions/{uuid4()}", "DELETE")],
+)
+@pytest.mark.usefixtures("environment")
+def test_a_wrong_method_answers_405(method, path, allowed):
+    answer = call("sessions", proxy_event(method, path))
+    assert answer.status == 405
+    assert allowed in answer.headers["allow"]
