@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from auth_common.errors import ServiceError
+from auth_common.errors import NotFound, ServiceError
 from auth_common.services import accounts
 from auth_common.services.email_address import normalise_email
 
@@ -39,8 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             user = accounts.enable_user(email)
         else:
             user = accounts.end_sessions_of(email)
-    except (ServiceError, ValueError) as error:
-        sys.stderr.write(f"accounts: {error.detail if isinstance(error, ServiceError) else error}\n")
-        return 1
+    except NotFound:
+        return _fail(f"no user has the address {options.email!r}")
+    except ServiceError as error:
+        return _fail(str(error) or error.detail)
+    except ValueError as error:
+        return _fail(f"{options.email!r} {error}")
     sys.stdout.write(f"{user.id}: role {user.role}, {user.status}; all of their sessions have ended\n")
     return 0
+
+
+def _fail(reason: str) -> int:
+    sys.stderr.write(f"accounts: {reason}\n")
+    return 1

@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         kid = rotate_signing_key()
     except ServiceError as error:
-        sys.stderr.write(f"keys: {error.detail}\n")
+        sys.stderr.write(f"keys: {str(error) or error.detail}\n")
         return 1
     sys.stdout.write(f"signing with {kid} from now on; the old key stays in the JWKS until its last token expires\n")
     return 0
