@@ -1,0 +1,154 @@
+"""``uv run accounts``: what an operator does to an account takes effect at its next request."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from auth_common.db.tables import sessions, users
+from auth_common.services.accounts import change_role
+from tests.support.factories import EMAIL, get_user, log_in, refresh, sign_up
+from tools.accounts import main
+
+PROJECT = Path(__file__).parents[2]
+COMMANDS = [["role", EMAIL, "admin"], ["disable", EMAIL], ["enable", EMAIL], ["end-sessions", EMAIL]]
+
+
+@pytest.fixture
+def person(database):
+    return sign_up()
+
+
+def is_logged_in(account):
+    works = get_user(account.id, token=account.access_token).status == 200
+    assert (refresh(account.refresh_token).status == 200) is works
+    return works
+
+
+def last_line(capsys):
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("role", ["user", "security", "admin"])
+def test_role_gives_a_role(database, person, role, capsys):
+    assert main(["role", EMAIL, role]) == 0
+    assert last_line(capsys) == f"{person.id}: role {role}, active; all of their sessions have ended"
+    assert database.execute(select(users.c.role, users.c.status)) == [(role, "active")]
+
+
+def test_the_first_admin_sees_others(person):
+    other = sign_up("other@example.com")
+    main(["role", EMAIL, "admin"])
+    token = log_in().json["access_token"]
+    assert get_user(other.id, token=token).status == 200
+    main(["role", EMAIL, "user"])
+    token = log_in().json["access_token"]
+    assert get_user(other.id, token=token).status == 403
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_each_change_ends_the_users_sessions_and_nobody_elses(person, command):
+    other = sign_up("other@example.com")
+    assert main(command) == 0
+    assert not is_logged_in(person)
+    assert is_logged_in(other)
+
+
+@pytest.mark.parametrize("command", [["role", EMAIL, "admin"], ["enable", EMAIL], ["end-sessions", EMAIL]])
+@pytest.mark.usefixtures("person")
+def test_the_user_may_log_in_again(command):
+    main(command)
+    pair = log_in().json
+    assert refresh(pair["refresh_token"]).status == 200
+
+
+def test_a_disabled_user_cannot_log_in_until_they_are_enabled(person, capsys):
+    main(["disable", EMAIL])
+    assert last_line(capsys) == f"{person.id}: role user, disabled; all of their sessions have ended"
+    assert log_in().code == "invalid_credentials"
+    main(["enable", EMAIL])
+    assert log_in().status == 200
+    assert not is_logged_in(person)
+
+
+@pytest.mark.usefixtures("person")
+def test_the_address_may_be_written_in_any_case(capsys):
+    assert main(["disable", "PERSON@Example.COM"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "event", "detail"),
+    [
+        (COMMANDS[0], "authz_change", {"role": "admin"}),
+        (COMMANDS[1], "user_disabled", {"status": "disabled"}),
+        (COMMANDS[2], "user_enabled", {"status": "active"}),
+        (COMMANDS[3], "authn_token_revoked", {}),
+    ],
+)
+def test_each_change_is_recorded(person, capsys, command, event, detail):
+    main(command)
+    recorded = capsys.readouterr().out
+    for name, value in {"name": event, "user_id": person.id, "reason": "by_operator", **detail}.items():
+        assert f'"{name}":"{value}"' in recorded
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_an_unknown_user_is_said_to_be_unknown(database, command, capsys):
+    assert main(command) == 1
+    assert capsys.readouterr() == ("", f"accounts: no user has the address '{EMAIL}'\n")
+
+
+@pytest.mark.usefixtures("environment")
+def test_what_is_no_address_is_said_to_be_none(capsys):
+    assert main(["disable", "person"]) == 1
+    assert capsys.readouterr() == ("", "accounts: 'person' is not a valid e-mail address\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["promote", EMAIL], ["disable"], ["role", EMAIL], ["role", EMAIL, "root"], ["disable", EMAIL, "now"]],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_changes_nothing_and_shows_the_usage(database, person, arguments, capsys):
+    before = database.execute(select(users))
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "usage: accounts" in capsys.readouterr().err
+    assert database.execute(select(users)) == before
+
+
+def test_the_service_itself_knows_no_other_roles(database, person):
+    with pytest.raises(ValueError, match="the roles are: user, security, admin"):
+        change_role(EMAIL, "root")
+    assert database.execute(select(users.c.role, users.c.token_version)) == [("user", 0)]
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_wrong_setting_is_named(monkeypatch, capsys):
+    monkeypatch.setenv("BCRYPT_COST", "99")
+    assert main(["disable", EMAIL]) == 1
+    assert capsys.readouterr().err.startswith("accounts: BCRYPT_COST: ")
+
+
+@pytest.mark.usefixtures("environment")
+def test_without_the_data_folder_it_makes_no_database(monkeypatch, tmp_path, capsys):
+    """Else a mistyped DATA_DIR would look like a user who is not there."""
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "mistyped"))
+    assert main(["disable", EMAIL]) == 1
+    assert "storage" in capsys.readouterr().err
+    assert not (tmp_path / "mistyped").exists()
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_the_installed_command_works(database, person):
+    command = Path(sys.executable).with_name("accounts")
+    done = subprocess.run(
+        [command, "end-sessions", EMAIL], cwd=PROJECT, env=os.environ, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(f"{person.id}: role user, active; all of their sessions have ended\n")
+    assert not is_logged_in(person)
+    assert database.count(sessions) == 1

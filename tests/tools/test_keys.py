@@ -1,0 +1,118 @@
+"""``uv run keys rotate``: new tokens get a new key, and nobody who holds an old one notices."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from auth_common.security import verification_keys
+from tests.support.events import proxy_event
+from tests.support.factories import get_user, log_in, refresh, sign_up
+from tests.support.functions import authorize, call
+from tools.keys import main
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def person(database):
+    return sign_up()
+
+
+def kid_of(token):
+    return json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))["kid"]
+
+
+def published():
+    return {jwk["kid"]: jwk for jwk in call("jwks", proxy_event("GET", "/.well-known/jwks.json")).json["keys"]}
+
+
+def rotate(capsys):
+    """Rotate and return the key id that the command prints."""
+    assert main(["rotate"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.endswith(" from now on; the old key stays in the JWKS until its last token expires")
+    return last.split()[2]
+
+
+def test_from_a_rotation_on_tokens_have_the_new_key(person, capsys):
+    old = kid_of(person.access_token)
+    kid = rotate(capsys)
+    assert kid != old
+    assert kid_of(log_in().json["access_token"]) == kid
+    assert kid_of(refresh(person.refresh_token).json["access_token"]) == kid
+    assert list(published()) == [kid, old]
+
+
+def test_tokens_of_the_old_key_still_work(person, capsys):
+    rotate(capsys)
+    assert get_user(person.id, token=person.access_token).status == 200
+    rotate(capsys)
+    assert get_user(person.id, token=person.access_token).status == 200
+
+
+def test_the_old_key_leaves_the_jwk_set_when_its_last_token_has_expired(person, capsys, monkeypatch):
+    old = kid_of(person.access_token)
+    new = rotate(capsys)
+    retired = published()[old]["exp"]
+    expires = authorize(person.access_token)["context"]["expires_at"]
+    assert retired >= int(expires) + 30
+    monkeypatch.setattr(time, "time", lambda: retired - 1)
+    assert list(published()) == [new, old]
+    monkeypatch.setattr(time, "time", lambda: retired)
+    assert list(published()) == [new]
+    assert verification_keys.verification_key(old) is None
+    assert verification_keys.verification_key(new) is not None
+
+
+@pytest.mark.usefixtures("environment")
+def test_nothing_private_is_printed_or_published(capsys):
+    main(["rotate"])
+    output = capsys.readouterr().out
+    assert "PRIVATE" not in output
+    for jwk in published().values():
+        assert jwk.keys() <= {"kty", "crv", "x", "y", "use", "alg", "kid", "exp"}
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_rotation_is_recorded(log_lines):
+    """What the command says to its operator is no log line: the record stands before it."""
+    assert main(["rotate"]) == 0
+    record = json.loads(log_lines.text.splitlines()[0])["security_event"]
+    assert (record["name"], record["outcome"]) == ("sys_crypto_key_rotated", "success")
+    assert record["kid"] in published()
+
+
+@pytest.mark.parametrize("arguments", [[], ["delete"], ["rotate", "now"]], ids=" ".join)
+def test_a_wrong_command_line_rotates_nothing_and_shows_the_usage(environment, arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "usage: keys" in capsys.readouterr().err
+    assert not (environment / "keys").exists()
+
+
+@pytest.mark.usefixtures("environment")
+def test_without_the_data_folder_it_makes_no_key(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "mistyped"))
+    assert main(["rotate"]) == 1
+    assert capsys.readouterr().err.startswith("keys: ")
+    assert not (tmp_path / "mistyped").exists()
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_wrong_setting_is_named(monkeypatch, capsys):
+    monkeypatch.setenv("ACCESS_TOKEN_LIFETIME", "1")
+    assert main(["rotate"]) == 1
+    assert capsys.readouterr().err.startswith("keys: ACCESS_TOKEN_LIFETIME: ")
+
+
+def test_the_installed_command_works(environment):
+    command = Path(sys.executable).with_name("keys")
+    done = subprocess.run([command, "rotate"], cwd=PROJECT, env=os.environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert next(iter(published())) in done.stdout.splitlines()[-1]
