@@ -16,6 +16,7 @@ from annotated_types import Ge, Le
 
 from auth_common.db.tables import metadata
 from auth_common.errors import ServiceError
+from auth_common.monitoring.security_events import SecurityEvent
 from auth_common.security.access_tokens import issue_access_token
 from auth_common.security.jwk import public_jwk, public_key
 from auth_common.security.password_policy import LONGEST, SHORTEST
@@ -29,6 +30,7 @@ from local_runtime.template import load_template
 PROJECT = Path(__file__).parents[1]
 README = PROJECT / "README.md"
 ARCHITECTURE = PROJECT / "docs" / "architecture.md"
+INVENTORIES = PROJECT / "docs" / "security-inventories.md"
 WALKTHROUGH = PROJECT / "docs" / "walkthrough.md"
 DECISIONS = PROJECT / "docs" / "decisions"
 COMMON_PASSWORDS = PROJECT / "layers/common/auth_common/security/common_passwords.txt"
@@ -302,13 +304,18 @@ def test_each_claim_is_explained():
     assert [code(claim) for claim, _ in table(README, TOKEN_SECTION, "Claim", "What it says")] == list(payload)
 
 
-# --- Architecture and walkthrough ------------------------------------------------------------------------------------
+# --- Architecture, inventories and walkthrough -----------------------------------------------------------------------
 
 
 def test_the_data_model_has_the_tables_and_columns_of_the_code():
     entities = re.findall(r"^    (\w+) \{\n(.*?)^    \}", section(ARCHITECTURE, "Data"), re.MULTILINE | re.DOTALL)
     drawn = {name: [line.split()[1] for line in columns.splitlines()] for name, columns in entities}
     assert drawn == {table.name: [column.name for column in table.columns] for table in metadata.tables.values()}
+
+
+def test_the_inventory_has_every_security_event():
+    listed = [code(event) for event, _ in table(INVENTORIES, "What is logged", "Event", "Recorded when")]
+    assert listed == list(SecurityEvent)
 
 
 def snippets() -> list[tuple[str, str]]:
