@@ -41,6 +41,8 @@ def main() -> int:
     except (TemplateError, PortInUse, OSError, ValueError) as error:
         _log.error("%s", error)
         return 1
+    # Passkeys are bound to the origin of the page that uses them, and only now is the port known.
+    os.environ.setdefault("WEBAUTHN_ORIGINS", f"http://localhost:{sockets[0].getsockname()[1]}")
     with worker_factory(data_dir) as factory:
         asyncio.run(_serve(path, template, factory, sockets))
     return 0

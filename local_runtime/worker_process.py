@@ -44,6 +44,7 @@ _LIBRARIES: Final = (
     "pydantic_settings",
     "sqlalchemy",
     "sqlalchemy.dialects.sqlite",
+    "webauthn",
     "zxcvbn_rs_py",
 )
 

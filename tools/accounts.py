@@ -1,4 +1,4 @@
-"""``uv run accounts``: roles, disabling, and the end of all sessions of a user.
+"""``uv run accounts``: roles, disabling, lost passkeys, and the end of all sessions of a user.
 
 Works on the database that DATABASE_URL or DATA_DIR names, also while the service runs. The first admin is made here:
 no endpoint can make one.
@@ -7,10 +7,18 @@ no endpoint can make one.
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from auth_common.errors import NotFound, ServiceError
 from auth_common.services import accounts
 from auth_common.services.email_address import normalise_email
+
+_CHANGES: Final = {
+    "disable": ("let a user in no more", accounts.disable_user),
+    "enable": ("let a disabled user log in again", accounts.enable_user),
+    "end-sessions": ("end all sessions of a user", accounts.end_sessions_of),
+    "remove-passkeys": ("delete all passkeys of a user who has lost them", accounts.remove_passkeys),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,23 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     role = commands.add_parser("role", help="give a user a role")
     role.add_argument("email")
     role.add_argument("role", choices=accounts.ROLES)
-    for name, purpose in (
-        ("disable", "let a user in no more"),
-        ("enable", "let a disabled user log in again"),
-        ("end-sessions", "end all sessions of a user"),
-    ):
+    for name, (purpose, _) in _CHANGES.items():
         commands.add_parser(name, help=purpose).add_argument("email")
     options = parser.parse_args(arguments)
     try:
         email = normalise_email(options.email)
         if options.command == "role":
             user = accounts.change_role(email, options.role)
-        elif options.command == "disable":
-            user = accounts.disable_user(email)
-        elif options.command == "enable":
-            user = accounts.enable_user(email)
         else:
-            user = accounts.end_sessions_of(email)
+            user = _CHANGES[options.command][1](email)
     except NotFound:
         return _fail(f"no user has the address {options.email!r}")
     except ServiceError as error:

@@ -93,6 +93,62 @@ class InvalidRefreshToken(ServiceError):
     headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
+class InvalidMFAToken(ServiceError):
+    """The mfa_token is not one of ours or has expired: the login starts again with the password."""
+
+    status = 401
+    code = "invalid_mfa_token"
+    detail = "The mfa_token is not valid. Log in again."
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class PasskeyLoginFailed(ServiceError):
+    """The passkey is unknown or proves nothing: one answer for all, so that none can be told apart."""
+
+    status = 401
+    code = "passkey_login_failed"
+    detail = "The login with this passkey failed."
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class InvalidChallenge(ServiceError):
+    """The challenge is unknown, spent or expired, or belongs to another ceremony or user."""
+
+    status = 400
+    code = "invalid_challenge"
+    detail = "The challenge is not valid any more. Begin again."
+
+
+class PasskeyRejected(ServiceError):
+    """What the authenticator answered to a registration breaks a rule of WebAuthn, or is registered already."""
+
+    status = 400
+    code = "passkey_rejected"
+    detail = "The passkey could not be registered."
+
+
+class TooManyPasskeys(ServiceError):
+    """The user has as many passkeys as they may have."""
+
+    status = 409
+    code = "too_many_passkeys"
+    detail = "You have as many passkeys as you can have. Delete one first."
+
+
+class StepUpRequired(ServiceError):
+    """The login is too old, or lacks the second factor that the user has (RFC 9470)."""
+
+    status = 403
+    code = "step_up_required"
+    detail = "Log in again, with your passkey if you have one, and repeat the request."
+
+    #: Seconds since the login that still count as fresh.
+    max_age: ClassVar[int] = 10 * 60
+    headers: ClassVar[Mapping[str, str]] = {
+        "WWW-Authenticate": f'Bearer error="insufficient_user_authentication", max_age="{max_age}"'
+    }
+
+
 class Forbidden(ServiceError):
     """The caller is known and may not do this."""
 

@@ -4,17 +4,22 @@ A wrong setting stops a function at its first request with a message that says w
 V13.4), instead of running on with an insecure default.
 """
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from auth_common.errors import Misconfigured, StorageNotMounted
 
 #: OWASP asks for a bcrypt work factor of 10 at the least; a deployed stage refuses less.
 LOWEST_DEPLOYED_BCRYPT_COST = 10
+
+#: A domain name whose last label is not a number (that would be an IPv4 address), and an origin on one.
+_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z](?:[a-z0-9-]*[a-z0-9])?")
+_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+)(?::[1-9][0-9]{0,4})?")
 
 
 class Settings(BaseSettings):
@@ -46,8 +51,40 @@ class Settings(BaseSettings):
     refresh_idle_lifetime: Annotated[int, Field(ge=60)] = 7 * 24 * 3600
     refresh_absolute_lifetime: Annotated[int, Field(ge=60)] = 30 * 24 * 3600
 
+    #: The relying party of WebAuthn: a domain, without scheme and port. Passkeys are bound to it for ever.
+    webauthn_rp_id: str = "localhost"
+    webauthn_rp_name: str = "Secure Backend"
+    #: Where pages may use those passkeys: origins on that domain or below it, separated by commas.
+    webauthn_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:8000", "http://localhost:3000")
+
     #: log2 of bcrypt's rounds. 12 is about 280 ms on a slow core.
     bcrypt_cost: Annotated[int, Field(ge=4, le=15)] = 12
+
+    @field_validator("webauthn_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origin.strip() for origin in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("webauthn_rp_id")
+    @classmethod
+    def _require_domain(cls, rp_id: str) -> str:
+        # An IP address is not a valid domain, so no browser ever lets it be a relying party (WebAuthn section 5.1.3).
+        if not _DOMAIN.fullmatch(rp_id):
+            message = "must be a domain in lower case; an IP address such as 127.0.0.1 never works, use localhost"
+            raise ValueError(message)
+        return rp_id
+
+    @model_validator(mode="after")
+    def _require_origins_of_rp(self) -> Self:
+        for origin in self.webauthn_origins:
+            match = _ORIGIN.fullmatch(origin)
+            if not match or not f".{match['host']}".endswith(f".{self.webauthn_rp_id}"):
+                message = f"WEBAUTHN_ORIGINS: {origin!r} is not an origin of {self.webauthn_rp_id}"
+                raise ValueError(message)
+            if match["scheme"] == "http" and match["host"] != "localhost":
+                message = f"WEBAUTHN_ORIGINS: {origin!r} needs https; only localhost does without"
+                raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _refuse_local_shortcuts_when_deployed(self) -> Self:
@@ -59,6 +96,9 @@ class Settings(BaseSettings):
             raise ValueError(message)
         if self.bcrypt_cost < LOWEST_DEPLOYED_BCRYPT_COST:
             message = f"BCRYPT_COST must be at least {LOWEST_DEPLOYED_BCRYPT_COST} in a deployed stage"
+            raise ValueError(message)
+        if self.webauthn_rp_id == "localhost":
+            message = "a deployed stage needs WEBAUTHN_RP_ID and WEBAUTHN_ORIGINS"
             raise ValueError(message)
         return self
 

@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from auth_common.errors import InvalidToken
-from auth_common.security.access_tokens import LONGEST, AccessClaims, issue_access_token, verify_access_token
+from auth_common.security.access_tokens import AccessClaims, issue_access_token, verify_access_token
 from auth_common.security.jwk import public_jwk
+from auth_common.security.signed_tokens import LONGEST
 from tests.support.databases import start_fresh_environment
 from tests.support.forged_tokens import (
     ABSENT,

@@ -40,6 +40,9 @@ class Standing:
     token_version: int
     session_expires_at: datetime
     session_revoked_at: datetime | None
+    #: How (RFC 8176, space-separated) and when the person logged in.
+    amr: str
+    auth_time: datetime
 
 
 #: The columns of ``Session``, in its order.
@@ -49,7 +52,15 @@ _caller: Final = users.alias("caller")
 _target: Final = users.alias("target")
 
 _standing: Final = (
-    select(_caller.c.role, _caller.c.status, _caller.c.token_version, sessions.c.expires_at, sessions.c.revoked_at)
+    select(
+        _caller.c.role,
+        _caller.c.status,
+        _caller.c.token_version,
+        sessions.c.expires_at,
+        sessions.c.revoked_at,
+        sessions.c.amr,
+        sessions.c.auth_time,
+    )
     .select_from(sessions.join(_caller, _caller.c.id == sessions.c.user_id))
     .where(sessions.c.id == bindparam("session_id"), sessions.c.user_id == bindparam("user_id"))
 )

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    BigInteger,
+    Boolean,
     Column,
     Date,
     DateTime,
@@ -107,3 +109,44 @@ refresh_tokens = Table(
 )
 Index("ix_refresh_tokens_session_id", refresh_tokens.c.session_id)
 Index("ix_refresh_tokens_expires_at", refresh_tokens.c.expires_at)
+
+#: The challenges of WebAuthn ceremonies under way. A row is deleted by the first who answers it.
+challenges = Table(
+    "challenges",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    #: ``registration`` or ``authentication``.
+    Column("ceremony", String(20), nullable=False),
+    #: Whose; none where somebody logs in with a passkey alone: who they are is what the ceremony finds out.
+    Column("user_id", Uuid, ForeignKey("users.id")),
+    #: The user's token version at the beginning: what ends their sessions ends their ceremonies.
+    Column("token_version", Integer),
+    Column("challenge", LargeBinary(32), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+Index("ix_challenges_expires_at", challenges.c.expires_at)
+
+#: WebAuthn credentials (credential records, section 4 of the specification).
+passkeys = Table(
+    "passkeys",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("users.id"), nullable=False),
+    #: At most 1023 bytes (WebAuthn section 4, Credential ID).
+    Column("credential_id", LargeBinary(1023), nullable=False, unique=True),
+    #: As a COSE_Key.
+    Column("public_key", LargeBinary(2048), nullable=False),
+    #: An unsigned number of 32 bits, hence not an Integer.
+    Column("sign_count", BigInteger, nullable=False),
+    #: Space-separated; what the client says, a hint for its next login.
+    Column("transports", String(100), nullable=False),
+    #: The authenticator's model, unattested.
+    Column("aaguid", Uuid, nullable=False),
+    #: Whether it may leave the device that made it, and whether it has.
+    Column("backup_eligible", Boolean, nullable=False),
+    Column("backed_up", Boolean, nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("last_used_at", UtcDateTime),
+)
+Index("ix_passkeys_user_id", passkeys.c.user_id)

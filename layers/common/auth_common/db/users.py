@@ -5,10 +5,10 @@ from datetime import date, datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
-from auth_common.db.tables import users
+from auth_common.db.tables import passkeys, users
 from auth_common.errors import EmailTaken
 
 
@@ -29,10 +29,22 @@ class User:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a user logs in with."""
+
+    user: User
+    password_hash: str
+    has_passkey: bool
+
+
 #: The columns of ``User``, in its order.
 USER_COLUMNS: Final = tuple(users.c[name] for name in User.__dataclass_fields__)
 
-_SELECT_FOR_LOGIN: Final = select(*USER_COLUMNS, users.c.password_hash).where(users.c.email == bindparam("email"))
+_SELECT_CREDENTIALS: Final = select(
+    *USER_COLUMNS, users.c.password_hash, exists().where(passkeys.c.user_id == users.c.id)
+).where(users.c.email == bindparam("email"))
+_SELECT_USER: Final = select(*USER_COLUMNS).where(users.c.id == bindparam("user_id"))
 
 
 def insert_user(connection: Connection, user: User, *, password_hash: str) -> None:
@@ -51,10 +63,27 @@ def insert_user(connection: Connection, user: User, *, password_hash: str) -> No
         raise EmailTaken from error
 
 
-def select_user_for_login(connection: Connection, *, email: str) -> tuple[User, str] | None:
-    """Return the user with this normalised address and their password hash, or ``None``."""
-    row = connection.execute(_SELECT_FOR_LOGIN, {"email": email}).one_or_none()
-    return (User(**dict(zip(User.__dataclass_fields__, row[:-1], strict=True))), row.password_hash) if row else None
+def select_credentials(connection: Connection, *, email: str) -> Credentials | None:
+    """Return what the user with this normalised address logs in with, or ``None``."""
+    row = connection.execute(_SELECT_CREDENTIALS, {"email": email}).one_or_none()
+    if row is None:
+        return None
+    *columns, password_hash, has_passkey = row
+    return Credentials(User(**dict(zip(User.__dataclass_fields__, columns, strict=True))), password_hash, has_passkey)
+
+
+def select_user(connection: Connection, *, user_id: UUID) -> User | None:
+    """Return a user, or ``None``."""
+    row = connection.execute(_SELECT_USER, {"user_id": user_id}).mappings().one_or_none()
+    return User(**row) if row else None
+
+
+def lock_user(connection: Connection, *, user_id: UUID) -> User:
+    """Return a user who exists, and let others who call this wait for the end of this transaction.
+
+    SQLite has no row locks and needs none: its transactions run one after the other.
+    """
+    return User(**connection.execute(_SELECT_USER.with_for_update(), {"user_id": user_id}).mappings().one())
 
 
 def update_password_hash(connection: Connection, *, user_id: UUID, expected: str, new: str) -> None:

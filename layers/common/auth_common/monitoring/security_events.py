@@ -16,6 +16,12 @@ class SecurityEvent(StrEnum):
 
     AUTHN_LOGIN_SUCCESS = "authn_login_success"
     AUTHN_LOGIN_FAIL = "authn_login_fail"
+    #: The password was right; the passkey is still to come. Many of these without a login: a password is known.
+    AUTHN_LOGIN_FIRST_FACTOR = "authn_login_first_factor"
+    AUTHN_PASSKEY_ADDED = "authn_passkey_added"
+    AUTHN_PASSKEY_REMOVED = "authn_passkey_removed"
+    AUTHN_PASSKEY_REJECTED = "authn_passkey_rejected"
+    AUTHN_STEP_UP_REQUIRED = "authn_step_up_required"
     AUTHN_TOKEN_CREATED = "authn_token_created"
     AUTHN_TOKEN_REJECTED = "authn_token_rejected"
     AUTHN_TOKEN_REVOKED = "authn_token_revoked"
@@ -35,6 +41,9 @@ class SecurityEvent(StrEnum):
 _SUCCESSES = frozenset(
     {
         SecurityEvent.AUTHN_LOGIN_SUCCESS,
+        SecurityEvent.AUTHN_LOGIN_FIRST_FACTOR,
+        SecurityEvent.AUTHN_PASSKEY_ADDED,
+        SecurityEvent.AUTHN_PASSKEY_REMOVED,
         SecurityEvent.AUTHN_TOKEN_CREATED,
         SecurityEvent.AUTHN_TOKEN_REVOKED,
         SecurityEvent.AUTHZ_CHANGE,

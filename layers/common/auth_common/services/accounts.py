@@ -4,9 +4,13 @@ Each change raises the user's token version. Every session carries the version o
 the two: the change takes effect at the next request, whatever tokens are out and whatever a gateway has cached.
 """
 
+from collections.abc import Callable
 from typing import Final
 
+from sqlalchemy import Connection
+
 from auth_common.db.engine import transaction
+from auth_common.db.passkeys import delete_passkeys
 from auth_common.db.users import User, update_account
 from auth_common.errors import NotFound
 from auth_common.monitoring.security_events import SecurityEvent, security_event
@@ -57,8 +61,26 @@ def end_sessions_of(email: str) -> User:
     return _change(email, SecurityEvent.AUTHN_TOKEN_REVOKED)
 
 
-def _change(email: str, event: SecurityEvent, **values: str) -> User:
-    user = transaction(lambda connection: update_account(connection, email=email, **values))
+def remove_passkeys(email: str) -> User:
+    """Delete all passkeys of a user who has lost them, and end their sessions: the password alone lets them in again.
+
+    Raises:
+        NotFound: no such user.
+
+    """
+    return _change(email, SecurityEvent.AUTHN_PASSKEY_REMOVED, also=lambda c, user: delete_passkeys(c, user_id=user.id))
+
+
+def _change(
+    email: str, event: SecurityEvent, *, also: Callable[[Connection, User], object] | None = None, **values: str
+) -> User:
+    def change(connection: Connection) -> User | None:
+        user = update_account(connection, email=email, **values)
+        if user is not None and also is not None:
+            also(connection, user)
+        return user
+
+    user = transaction(change)
     if user is None:
         raise NotFound
     security_event(event, user_id=user.id, reason="by_operator", **values)

@@ -23,6 +23,10 @@ PROTECTED_ROUTES: Final = (
     "GET/sessions",
     "DELETE/sessions",
     "DELETE/sessions/*",
+    "POST/webauthn/register/*",
+    "GET/webauthn/credentials",
+    "PATCH/webauthn/credentials/*",
+    "DELETE/webauthn/credentials/*",
 )
 
 

@@ -1,4 +1,4 @@
-"""Clean-up: refresh tokens and sessions that have expired."""
+"""Clean-up: refresh tokens, sessions and challenges that have expired."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from auth_common.db.challenges import delete_expired_challenges
 from auth_common.db.engine import transaction
 from auth_common.db.refresh_tokens import delete_expired_refresh_tokens
 from auth_common.db.sessions import delete_expired_sessions
@@ -25,6 +26,7 @@ def delete_expired() -> dict[str, int]:
     deleted = {
         "refresh_tokens": _in_batches(lambda c: delete_expired_refresh_tokens(c, expired_before, limit=BATCH)),
         "sessions": _in_batches(lambda c: delete_expired_sessions(c, expired_before, limit=BATCH)),
+        "challenges": _in_batches(lambda c: delete_expired_challenges(c, expired_before, limit=BATCH)),
     }
     logger.info("expired rows deleted", extra={"deleted": deleted})
     return deleted

@@ -1,16 +1,28 @@
-"""Login with a password: the first factor."""
+"""Login with a password: the first factor, and the only one for who has no passkey."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from auth_common.db.engine import read, transaction
-from auth_common.db.users import User, select_user_for_login, update_password_hash
+from auth_common.db.users import User, select_credentials, update_password_hash
 from auth_common.errors import DatabaseUnavailable, InvalidCredentials
 from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.security.mfa_tokens import LIFETIME, issue_mfa_token
 from auth_common.security.passwords import hash_password, needs_rehash, verify_password
 from auth_common.services.sessions import open_session
 from auth_common.services.token_pairs import TokenPair
 
 
-def log_in(*, email: str, password: str) -> TokenPair:
-    """Check a password and open a session.
+@dataclass(frozen=True, slots=True)
+class MFARequired:
+    """The password was right; now the passkey. ``expires_in`` in seconds."""
+
+    mfa_token: str
+    expires_in: int = LIFETIME
+
+
+def log_in(*, email: str, password: str) -> TokenPair | MFARequired:
+    """Check a password, and open a session unless the user has a passkey to show as well.
 
     Unknown address, wrong password and disabled account do the same work and get the same answer; only the security
     event tells them apart (ASVS 5.0 6.3.8).
@@ -23,18 +35,21 @@ def log_in(*, email: str, password: str) -> TokenPair:
         InvalidCredentials: for each of the three.
 
     """
-    found = read(lambda connection: select_user_for_login(connection, email=email))
-    user, stored_hash = found or (None, None)
+    found = read(lambda connection: select_credentials(connection, email=email))
     # Always one hash, before anything is decided.
-    matches = verify_password(password, stored_hash)
-    if user is None or stored_hash is None:
+    matches = verify_password(password, found.password_hash if found else None)
+    if found is None:
         raise _refused(None, "unknown_user")
+    user = found.user
     if not matches:
         raise _refused(user, "wrong_password")
     if user.status != "active":
         raise _refused(user, "user_not_active")
-    if needs_rehash(stored_hash):
-        _upgrade_hash(user, password, stored_hash)
+    if needs_rehash(found.password_hash):
+        _upgrade_hash(user, password, found.password_hash)
+    if found.has_passkey:
+        security_event(SecurityEvent.AUTHN_LOGIN_FIRST_FACTOR, user_id=user.id)
+        return MFARequired(issue_mfa_token(user_id=user.id, token_version=user.token_version, now=datetime.now(UTC)))
     pair = open_session(user, amr=("pwd",))
     security_event(SecurityEvent.AUTHN_LOGIN_SUCCESS, user_id=user.id, amr=["pwd"])
     return pair

@@ -18,7 +18,7 @@ from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.refresh_tokens import hash_refresh_token, new_refresh_token
 from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
-from auth_common.services.standing import require_standing
+from auth_common.services.standing import check_standing
 from auth_common.services.token_pairs import TokenPair, issue_token_pair
 from auth_common.settings import settings
 
@@ -85,7 +85,7 @@ def list_sessions(principal: Principal, *, before: Place | None) -> SessionPage:
     """
 
     def select(connection: Connection) -> list[Session]:
-        _require_live(connection, principal)
+        check_standing(connection, principal)
         return store.select_live_sessions(
             connection, user_id=principal.user_id, now=datetime.now(UTC), before=before, limit=PAGE_SIZE + 1
         )
@@ -124,7 +124,7 @@ def end_all_sessions(principal: Principal, *, keep_current: bool) -> None:
 
 def _end(principal: Principal, *, only: UUID | None = None, keep: UUID | None = None) -> int:
     def revoke(connection: Connection) -> int:
-        _require_live(connection, principal)
+        check_standing(connection, principal)
         return store.revoke_sessions(connection, user_id=principal.user_id, now=datetime.now(UTC), only=only, keep=keep)
 
     ended = transaction(revoke)
@@ -133,10 +133,3 @@ def _end(principal: Principal, *, only: UUID | None = None, keep: UUID | None = 
             SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason="by_owner", sessions_ended=ended
         )
     return ended
-
-
-def _require_live(connection: Connection, principal: Principal) -> None:
-    require_standing(
-        principal,
-        store.select_standing(connection, session_id=principal.session_id, user_id=principal.user_id),
-    )

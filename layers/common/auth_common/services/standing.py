@@ -1,12 +1,25 @@
 """A caller's standing: whether the session behind an access token still counts."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from auth_common.db.sessions import Standing
-from auth_common.errors import InvalidToken
+from sqlalchemy import Connection
+
+from auth_common.db.sessions import Standing, select_standing
+from auth_common.errors import InvalidToken, StepUpRequired
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.services.principal import Principal
 from auth_common.settings import settings
+
+
+def check_standing(connection: Connection, principal: Principal) -> Standing:
+    """Return the caller's standing if their session still counts.
+
+    Raises:
+        InvalidToken: it does not.
+
+    """
+    standing = select_standing(connection, session_id=principal.session_id, user_id=principal.user_id)
+    return require_standing(principal, standing)
 
 
 def require_standing(principal: Principal, standing: Standing | None) -> Standing:
@@ -25,6 +38,22 @@ def require_standing(principal: Principal, standing: Standing | None) -> Standin
         security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, user_id=principal.user_id, reason=reason)
         raise InvalidToken
     return standing
+
+
+def require_step_up(principal: Principal, standing: Standing, *, has_passkey: bool) -> None:
+    """Let pass who has logged in freshly, and with a passkey if they have one (RFC 9470, ASVS 5.0 7.5.1).
+
+    A stolen access token is thus not enough to take an account over for good.
+
+    Raises:
+        StepUpRequired: the person must log in again.
+
+    """
+    is_fresh = datetime.now(UTC) - standing.auth_time <= timedelta(seconds=StepUpRequired.max_age)
+    if not is_fresh or (has_passkey and "mfa" not in standing.amr.split()):
+        reason = "login_without_passkey" if is_fresh else "login_too_old"
+        security_event(SecurityEvent.AUTHN_STEP_UP_REQUIRED, user_id=principal.user_id, reason=reason)
+        raise StepUpRequired
 
 
 def _why_ended(principal: Principal, standing: Standing | None) -> str | None:

@@ -100,6 +100,35 @@ class RefreshRequest(_Request):
     refresh_token: Annotated[str, Field(max_length=_LONGEST_PASSWORD_INPUT)]
 
 
+class BeginRegistrationRequest(_Request):
+    """POST /webauthn/register/begin: an empty object."""
+
+
+class CompleteLoginRequest(_Request):
+    """POST /webauthn/login/complete. The credential is an AuthenticationResponseJSON (WebAuthn section 5.1)."""
+
+    challenge_id: Annotated[str, Field(max_length=64)]
+    credential: dict[str, Any]
+
+
+class CompleteRegistrationRequest(CompleteLoginRequest):
+    """POST /webauthn/register/complete. The credential is a RegistrationResponseJSON."""
+
+    name: Text | None = None
+
+
+class BeginLoginRequest(_Request):
+    """POST /webauthn/login/begin: with the mfa_token of a login, or without for a login with the passkey alone."""
+
+    mfa_token: Annotated[str, Field(max_length=8192)] | None = None
+
+
+class RenameRequest(_Request):
+    """PATCH /webauthn/credentials/{id}."""
+
+    name: Text
+
+
 class UserResponse(BaseModel):
     """A user, as they themselves and admins see them."""
 
@@ -124,6 +153,51 @@ class TokenPairResponse(BaseModel):
     expires_in: int
     refresh_token: str
     refresh_expires_in: int
+
+
+class MFARequiredResponse(BaseModel):
+    """POST /login of a user who has a passkey: the password was right, the second factor is to come."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    mfa_required: Literal[True] = True
+    mfa_token: str
+    #: Seconds.
+    expires_in: int
+    methods: list[Literal["webauthn"]] = ["webauthn"]
+
+
+class CeremonyResponse(BaseModel):
+    """A WebAuthn ceremony that has begun; ``options`` as browsers parse them from JSON (WebAuthn section 5.1)."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    challenge_id: UUID
+    options: dict[str, Any]
+
+
+class PasskeyResponse(BaseModel):
+    """A passkey as its owner sees it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    name: str
+    created_at: Timestamp
+    last_used_at: Timestamp | None
+    #: Hints of the browser: "internal", "usb", "hybrid", ...
+    transports: Annotated[list[str], BeforeValidator(str.split)]
+    #: The authenticator's model, unattested.
+    aaguid: UUID
+    #: Whether it is synchronised, so that losing the device does not lose it.
+    backed_up: bool
+
+
+class PasskeyListResponse(BaseModel):
+    """GET /webauthn/credentials: all of them on one page, since there are at most ten."""
+
+    items: list[PasskeyResponse]
+    next_cursor: None = None
 
 
 class SessionResponse(BaseModel):

@@ -1,0 +1,49 @@
+"""The table of challenges."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, select
+
+from auth_common.db.tables import challenges
+
+
+class Ceremony(StrEnum):
+    """What a challenge is for; it is good for nothing else."""
+
+    REGISTRATION = "registration"
+    AUTHENTICATION = "authentication"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """A ceremony under way."""
+
+    id: UUID
+    ceremony: Ceremony
+    #: Whose; ``None`` where somebody logs in with a passkey alone.
+    user_id: UUID | None
+    token_version: int | None
+    #: 32 random bytes.
+    challenge: bytes
+    expires_at: datetime
+
+
+def insert_challenge(connection: Connection, challenge: Challenge) -> None:
+    """Store a challenge."""
+    connection.execute(challenges.insert().values(**asdict(challenge)))
+
+
+def take_challenge(connection: Connection, *, challenge_id: UUID, ceremony: Ceremony) -> Challenge | None:
+    """Delete a challenge and return it: of all who try, one gets it. ``None``: no such challenge for ``ceremony``."""
+    taken = delete(challenges).where(challenges.c.id == challenge_id, challenges.c.ceremony == ceremony)
+    row = connection.execute(taken.returning(*challenges.c)).mappings().one_or_none()
+    return Challenge(**{**row, "ceremony": Ceremony(row["ceremony"])}) if row else None
+
+
+def delete_expired_challenges(connection: Connection, expired_before: datetime, *, limit: int) -> int:
+    """Delete up to ``limit`` challenges that expired before then; return how many."""
+    expired = select(challenges.c.id).where(challenges.c.expires_at < expired_before).limit(limit)
+    return connection.execute(delete(challenges).where(challenges.c.id.in_(expired))).rowcount

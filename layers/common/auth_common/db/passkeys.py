@@ -1,0 +1,96 @@
+"""The table of passkeys."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from auth_common.db.tables import passkeys, users
+from auth_common.db.users import USER_COLUMNS, User
+from auth_common.errors import PasskeyRejected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passkey:
+    """A WebAuthn credential record."""
+
+    id: UUID
+    user_id: UUID
+    credential_id: bytes
+    #: COSE_Key.
+    public_key: bytes
+    sign_count: int
+    #: Space-separated; the client's word.
+    transports: str
+    aaguid: UUID
+    backup_eligible: bool
+    backed_up: bool
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None = None
+
+
+_FIELDS: Final = tuple(Passkey.__dataclass_fields__)
+_COLUMNS: Final = tuple(passkeys.c[name] for name in _FIELDS)
+_SELECT_OWNED: Final = select(*_COLUMNS, *USER_COLUMNS).select_from(passkeys.join(users))
+_SELECT_ALL_OF: Final = (
+    select(*_COLUMNS)
+    .where(passkeys.c.user_id == bindparam("user_id"))
+    .order_by(passkeys.c.created_at.desc(), passkeys.c.id)
+)
+
+
+def insert_passkey(connection: Connection, passkey: Passkey) -> None:
+    """Store a passkey.
+
+    Raises:
+        PasskeyRejected: somebody, whoever it is, has registered this credential already.
+
+    """
+    try:
+        connection.execute(passkeys.insert().values(**asdict(passkey)))
+    except IntegrityError as error:
+        raise PasskeyRejected from error
+
+
+def select_passkeys_of(connection: Connection, *, user_id: UUID) -> list[Passkey]:
+    """Return a user's passkeys, newest first."""
+    return [Passkey(**row) for row in connection.execute(_SELECT_ALL_OF, {"user_id": user_id}).mappings()]
+
+
+def select_passkey_and_owner(connection: Connection, *, credential_id: bytes) -> tuple[Passkey, User] | None:
+    """Return the passkey with this credential id and its owner, or ``None``."""
+    statement = _SELECT_OWNED.where(passkeys.c.credential_id == credential_id)
+    row = connection.execute(statement).one_or_none()
+    if row is None:
+        return None
+    passkey = Passkey(**dict(zip(_FIELDS, row, strict=False)))
+    return passkey, User(**dict(zip(User.__dataclass_fields__, row[len(_FIELDS) :], strict=True)))
+
+
+def record_use(connection: Connection, *, passkey_id: UUID, sign_count: int, backed_up: bool, now: datetime) -> bool:
+    """Record a login and the authenticator's counter; ``False`` where the counter has not advanced.
+
+    The comparison is in the write itself: of two answers with one counter, the later one loses, and a stored counter
+    is never lowered. 0 stays 0: such an authenticator does not count (WebAuthn section 6.1.1).
+    """
+    advances = or_(
+        passkeys.c.sign_count < sign_count, and_(passkeys.c.sign_count == 0, passkeys.c.sign_count == sign_count)
+    )
+    used = update(passkeys).where(passkeys.c.id == passkey_id, advances)
+    return connection.execute(used.values(sign_count=sign_count, backed_up=backed_up, last_used_at=now)).rowcount == 1
+
+
+def rename_passkey(connection: Connection, *, passkey_id: UUID, user_id: UUID, name: str) -> bool:
+    """Name a user's passkey; ``False``: no such passkey of theirs."""
+    renamed = update(passkeys).where(passkeys.c.id == passkey_id, passkeys.c.user_id == user_id).values(name=name)
+    return connection.execute(renamed).rowcount == 1
+
+
+def delete_passkeys(connection: Connection, *, user_id: UUID, only: UUID | None = None) -> int:
+    """Delete a user's passkeys, or the one called ``only``; return how many."""
+    statement = delete(passkeys).where(passkeys.c.user_id == user_id)
+    return connection.execute(statement if only is None else statement.where(passkeys.c.id == only)).rowcount

@@ -1,0 +1,58 @@
+"""Challenges: what makes an authenticator's answer fresh (WebAuthn section 13.4.3)."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from auth_common.db import challenges as store
+from auth_common.db.challenges import Ceremony, Challenge
+from auth_common.db.engine import transaction
+from auth_common.db.users import User
+from auth_common.errors import InvalidChallenge
+from auth_common.services.identifiers import parse_id
+
+#: How long one may be answered.
+LIFETIME: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A ceremony that has begun: what the browser gets."""
+
+    challenge_id: UUID
+    #: PublicKeyCredentialCreationOptionsJSON or PublicKeyCredentialRequestOptionsJSON (WebAuthn section 5.1).
+    options: dict[str, Any]
+
+
+def issue_challenge(ceremony: Ceremony, user: User | None) -> Challenge:
+    """Store and return a new challenge: for ``user``, or for whoever a passkey turns out to belong to."""
+    challenge = Challenge(
+        id=uuid4(),
+        ceremony=ceremony,
+        user_id=user.id if user else None,
+        token_version=user.token_version if user else None,
+        challenge=secrets.token_bytes(32),
+        expires_at=datetime.now(UTC) + LIFETIME,
+    )
+    transaction(lambda connection: store.insert_challenge(connection, challenge))
+    return challenge
+
+
+def spend_challenge(challenge_id: str, ceremony: Ceremony) -> Challenge:
+    """Return the challenge for its first answer, whatever comes of it: a second answer finds nothing.
+
+    Args:
+        challenge_id: as the client sent it; anything.
+        ceremony: the one that is being completed.
+
+    Raises:
+        InvalidChallenge: unknown, answered before, expired, or for the other ceremony.
+
+    """
+    key = parse_id(challenge_id)
+    challenge = key and transaction(lambda c: store.take_challenge(c, challenge_id=key, ceremony=ceremony))
+    if not challenge or challenge.expires_at <= datetime.now(UTC):
+        raise InvalidChallenge
+    return challenge

@@ -1,0 +1,126 @@
+"""Login with a passkey: as second factor after a password, or alone (WebAuthn's authentication ceremony)."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from auth_common.db.challenges import Ceremony, Challenge
+from auth_common.db.engine import read, transaction
+from auth_common.db.passkeys import Passkey, record_use, select_passkey_and_owner, select_passkeys_of
+from auth_common.db.users import User, select_user
+from auth_common.errors import InvalidMFAToken, PasskeyLoginFailed
+from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.security.mfa_tokens import verify_mfa_token
+from auth_common.security.passkeys import (
+    InvalidPasskeyResponse,
+    PasskeyAssertion,
+    authentication_options,
+    identify,
+    verify_authentication,
+)
+from auth_common.services.challenges import Begun, issue_challenge, spend_challenge
+from auth_common.services.sessions import open_session
+from auth_common.services.token_pairs import TokenPair
+
+
+def begin_login(mfa_token: str | None) -> Begun:
+    """Begin a login.
+
+    Args:
+        mfa_token: from a login with the right password; without it the passkey alone must say and prove who it is,
+            which takes user verification (PIN or biometry).
+
+    Raises:
+        InvalidMFAToken: not one of ours, expired, or overtaken by a change of the account.
+
+    """
+    user = _user_of(mfa_token) if mfa_token is not None else None
+    passkeys = read(lambda c: select_passkeys_of(c, user_id=user.id)) if user else []
+    challenge = issue_challenge(Ceremony.AUTHENTICATION, user)
+    options = authentication_options(
+        challenge=challenge.challenge,
+        allowed=[(passkey.credential_id, passkey.transports) for passkey in passkeys],
+        require_user_verification=user is None,
+    )
+    return Begun(challenge.id, options)
+
+
+def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> TokenPair:
+    """Verify the authenticator's answer and open a session.
+
+    Args:
+        challenge_id: from ``begin_login``.
+        credential: AuthenticationResponseJSON; anything.
+
+    Raises:
+        InvalidChallenge: unknown, answered, expired, or not for a login.
+        PasskeyLoginFailed: for everything else that can be wrong.
+
+    """
+    challenge = spend_challenge(challenge_id, Ceremony.AUTHENTICATION)
+    try:
+        credential_id, user_handle = identify(credential)
+        found = read(lambda connection: select_passkey_and_owner(connection, credential_id=credential_id))
+        if found is None:
+            raise _refused(None, "unknown_passkey")
+        passkey, user = found
+        _require_owner(challenge, user, user_handle)
+        assertion = verify_authentication(
+            credential,
+            expected_challenge=challenge.challenge,
+            public_key=passkey.public_key,
+            sign_count=passkey.sign_count,
+            backup_eligible=passkey.backup_eligible,
+            # Alone, a passkey must be two factors by itself: possession, and PIN or biometry.
+            require_user_verification=challenge.user_id is None,
+        )
+    except InvalidPasskeyResponse as error:
+        raise _refused(None, "not_valid", fault=str(error)[:200]) from error
+    if user.status != "active":
+        raise _refused(user, "user_not_active")
+    _record_use(passkey, user, assertion)
+    amr = (*(("pwd",) if challenge.user_id else ()), "swk" if passkey.backup_eligible else "hwk", "user", "mfa")
+    pair = open_session(user, amr=amr)
+    security_event(SecurityEvent.AUTHN_LOGIN_SUCCESS, user_id=user.id, amr=list(amr), passkey_id=str(passkey.id))
+    return pair
+
+
+def _user_of(mfa_token: str) -> User:
+    claims = verify_mfa_token(mfa_token)
+    user = read(lambda connection: select_user(connection, user_id=claims.user_id))
+    if user is None or user.token_version != claims.token_version:
+        raise InvalidMFAToken
+    return user
+
+
+def _require_owner(challenge: Challenge, user: User, user_handle: bytes | None) -> None:
+    """Let only the passkey of the right person count (WebAuthn section 7.2, steps 5 and 6)."""
+    if challenge.user_id is None:
+        is_owner = user_handle == user.id.bytes
+    else:
+        is_owner = challenge.user_id == user.id and user_handle in {None, user.id.bytes}
+        # What ended all of the user's tokens since the password was given has ended this login too.
+        if is_owner and challenge.token_version != user.token_version:
+            raise _refused(user, "token_version_changed")
+    if not is_owner:
+        raise _refused(user, "passkey_of_another_user")
+
+
+def _record_use(passkey: Passkey, user: User, assertion: PasskeyAssertion) -> None:
+    recorded = transaction(
+        lambda connection: record_use(
+            connection,
+            passkey_id=passkey.id,
+            sign_count=assertion.sign_count,
+            backed_up=assertion.backed_up,
+            now=datetime.now(UTC),
+        )
+    )
+    if not recorded:
+        # Two answers at once with one counter: one of the two authenticators is a copy (WebAuthn section 6.1.1).
+        raise _refused(user, "sign_count_not_advanced")
+
+
+def _refused(user: User | None, reason: str, **detail: str) -> PasskeyLoginFailed:
+    security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user.id if user else None, reason=reason, **detail)
+    return PasskeyLoginFailed()

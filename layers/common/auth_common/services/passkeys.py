@@ -1,0 +1,170 @@
+"""Passkeys of a user: added, listed, renamed and deleted by their owner (WebAuthn's registration ceremony)."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from auth_common.db import passkeys as store
+from auth_common.db.challenges import Ceremony
+from auth_common.db.engine import read, transaction
+from auth_common.db.passkeys import Passkey
+from auth_common.db.users import User, lock_user
+from auth_common.errors import InvalidChallenge, NotFound, PasskeyRejected, TooManyPasskeys
+from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.security.passkeys import InvalidPasskeyResponse, registration_options, verify_registration
+from auth_common.services.challenges import Begun, issue_challenge, spend_challenge
+from auth_common.services.identifiers import parse_id
+from auth_common.services.principal import Principal
+from auth_common.services.standing import check_standing, require_step_up
+
+#: A user may have so many: enough for every device of theirs, and few enough to send in one list.
+MOST: Final = 10
+DEFAULT_NAME: Final = "Passkey"
+
+
+def begin_registration(principal: Principal) -> Begun:
+    """Begin to add a passkey.
+
+    Raises:
+        InvalidToken: the caller's session has ended.
+        StepUpRequired: the caller has not just logged in with all that they have.
+        TooManyPasskeys: one more would be too many.
+
+    """
+    user, registered = transaction(lambda connection: _admit(connection, principal))
+    challenge = issue_challenge(Ceremony.REGISTRATION, user)
+    options = registration_options(
+        challenge=challenge.challenge,
+        user_handle=user.id.bytes,
+        email=user.email,
+        name=user.name,
+        registered=[(passkey.credential_id, passkey.transports) for passkey in registered],
+    )
+    return Begun(challenge.id, options)
+
+
+def complete_registration(
+    principal: Principal, *, challenge_id: str, credential: Mapping[str, Any], name: str | None
+) -> Passkey:
+    """Verify what the authenticator made and store it.
+
+    Args:
+        principal: the caller.
+        challenge_id: from ``begin_registration``.
+        credential: RegistrationResponseJSON; anything.
+        name: how the person calls it.
+
+    Raises:
+        InvalidChallenge: not the caller's, or not for a registration, or answered or expired.
+        PasskeyRejected: the answer breaks a rule of WebAuthn, or somebody has registered this credential.
+        InvalidToken: as for ``begin_registration``, since things may have changed meanwhile.
+        StepUpRequired: the same.
+        TooManyPasskeys: the same.
+
+    """
+    challenge = spend_challenge(challenge_id, Ceremony.REGISTRATION)
+    if challenge.user_id != principal.user_id:
+        raise InvalidChallenge
+    try:
+        verified = verify_registration(credential, expected_challenge=challenge.challenge)
+    except InvalidPasskeyResponse as error:
+        security_event(
+            SecurityEvent.AUTHN_PASSKEY_REJECTED, user_id=principal.user_id, reason="not_valid", fault=str(error)[:200]
+        )
+        raise PasskeyRejected from error
+    passkey = Passkey(
+        id=uuid4(),
+        user_id=principal.user_id,
+        credential_id=verified.credential_id,
+        public_key=verified.public_key,
+        sign_count=verified.sign_count,
+        transports=" ".join(verified.transports),
+        aaguid=verified.aaguid,
+        backup_eligible=verified.backup_eligible,
+        backed_up=verified.backed_up,
+        name=name or DEFAULT_NAME,
+        created_at=datetime.now(UTC),
+    )
+
+    def store_if_admitted(connection: Connection) -> None:
+        _admit(connection, principal)
+        store.insert_passkey(connection, passkey)
+
+    transaction(store_if_admitted)
+    security_event(SecurityEvent.AUTHN_PASSKEY_ADDED, user_id=principal.user_id, passkey_id=str(passkey.id))
+    return passkey
+
+
+def list_passkeys(principal: Principal) -> list[Passkey]:
+    """Return the caller's passkeys, newest first.
+
+    Raises:
+        InvalidToken: the caller's session has ended.
+
+    """
+
+    def select(connection: Connection) -> list[Passkey]:
+        check_standing(connection, principal)
+        return store.select_passkeys_of(connection, user_id=principal.user_id)
+
+    return read(select)
+
+
+def rename_passkey(principal: Principal, passkey_id: str, *, name: str) -> None:
+    """Give one of the caller's passkeys a name.
+
+    Raises:
+        InvalidToken: the caller's session has ended.
+        NotFound: the caller has no such passkey.
+
+    """
+    key = parse_id(passkey_id)
+
+    def rename(connection: Connection) -> bool:
+        check_standing(connection, principal)
+        return key is not None and store.rename_passkey(
+            connection, passkey_id=key, user_id=principal.user_id, name=name
+        )
+
+    if not transaction(rename):
+        raise NotFound
+
+
+def delete_passkey(principal: Principal, passkey_id: str) -> None:
+    """Delete one of the caller's passkeys.
+
+    Raises:
+        InvalidToken: the caller's session has ended.
+        StepUpRequired: the caller has not just logged in with a passkey.
+        NotFound: the caller has no such passkey.
+
+    """
+    key = parse_id(passkey_id)
+
+    def delete(connection: Connection) -> int:
+        _step_up(connection, principal)
+        return store.delete_passkeys(connection, user_id=principal.user_id, only=key) if key else 0
+
+    if not transaction(delete):
+        raise NotFound
+    security_event(SecurityEvent.AUTHN_PASSKEY_REMOVED, user_id=principal.user_id, passkey_id=passkey_id)
+
+
+def _admit(connection: Connection, principal: Principal) -> tuple[User, list[Passkey]]:
+    """Return the caller and their passkeys if one more may be added now."""
+    # The lock: two registrations at once must not both be the last one that is allowed.
+    user = lock_user(connection, user_id=principal.user_id)
+    registered = _step_up(connection, principal)
+    if len(registered) >= MOST:
+        raise TooManyPasskeys
+    return user, registered
+
+
+def _step_up(connection: Connection, principal: Principal) -> list[Passkey]:
+    standing = check_standing(connection, principal)
+    registered = store.select_passkeys_of(connection, user_id=principal.user_id)
+    require_step_up(principal, standing, has_passkey=bool(registered))
+    return registered
