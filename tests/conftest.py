@@ -47,6 +47,20 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pat
     leaks.remember(*(line for path in tmp_path.glob("keys/*.pem") for line in path.read_text().splitlines()[1:-1]))
 
 
+@pytest.fixture
+def deployed(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turn ``environment`` into that of a deployed stage, with the settings that each must have."""
+    for name, value in {
+        "STAGE": "prod",
+        "DATABASE_URL": "postgresql+psycopg://service:hunter2@db.example/auth",
+        "BCRYPT_COST": "12",
+        "WEBAUTHN_RP_ID": "example.com",
+        "WEBAUTHN_ORIGINS": "https://login.example.com",
+        "DATA_DIR": "/nowhere",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A real PostgreSQL, started at the first test that wants it."""

@@ -152,16 +152,15 @@ class SoftwareAuthenticator:
             data["topOrigin"] = self.top_origin
         return json.dumps(data, separators=(",", ":")).encode()
 
-    def authenticator_data(self, credential: Credential, flags: Flags = Flags(0)) -> bytes:
+    def authenticator_data(self, credential: Credential, *more: Flags) -> bytes:
         """Return the authenticator data without attested credential data (section 6.1)."""
-        for has, flag in (
-            (self.user_present, Flags.USER_PRESENT),
-            (self.user_verified, Flags.USER_VERIFIED),
-            (self.backup_eligible, Flags.BACKUP_ELIGIBLE),
-            (self.backed_up, Flags.BACKED_UP),
-        ):
-            if has:
-                flags |= flag
+        flags = (
+            self.user_present * Flags.USER_PRESENT
+            | self.user_verified * Flags.USER_VERIFIED
+            | self.backup_eligible * Flags.BACKUP_ELIGIBLE
+            | self.backed_up * Flags.BACKED_UP
+            | sum(more)
+        )
         rp_id_hash = hashlib.sha256(credential.rp_id.encode()).digest()
         return rp_id_hash + bytes([flags]) + credential.sign_count.to_bytes(4)
 

@@ -7,17 +7,7 @@ from auth_common.settings import settings
 from tests.support.events import proxy_event
 from tests.support.functions import call
 
-POSTGRES = "postgresql+psycopg://service:hunter2@db.example/auth"
-
 pytestmark = pytest.mark.usefixtures("environment")
-
-
-@pytest.fixture
-def deployed(environment, monkeypatch):
-    """A deployed stage with the settings that it must have."""
-    monkeypatch.setenv("STAGE", "prod")
-    monkeypatch.setenv("DATABASE_URL", POSTGRES)
-    monkeypatch.setenv("BCRYPT_COST", "12")
 
 
 def get_health():
@@ -38,6 +28,9 @@ def test_the_defaults_are_those_of_the_design(monkeypatch):
         "token_profile_claims": False,
         "refresh_idle_lifetime": 7 * 24 * 3600,
         "refresh_absolute_lifetime": 30 * 24 * 3600,
+        "webauthn_rp_id": "localhost",
+        "webauthn_rp_name": "Secure Backend",
+        "webauthn_origins": ("http://localhost:8000", "http://localhost:3000"),
         "bcrypt_cost": 12,
     }
 
@@ -46,7 +39,7 @@ def test_the_defaults_are_those_of_the_design(monkeypatch):
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_a_deployed_stage_runs_on_postgresql(monkeypatch, stage):
     monkeypatch.setenv("STAGE", stage)
-    assert settings().resolve_database_url() == POSTGRES
+    assert settings().resolve_database_url() == "postgresql+psycopg://service:hunter2@db.example/auth"
 
 
 @pytest.mark.usefixtures("deployed")
@@ -139,8 +132,8 @@ def test_the_local_stage_keeps_its_database_in_its_storage(environment):
 
 
 def test_the_local_stage_may_use_another_database(monkeypatch):
-    monkeypatch.setenv("DATABASE_URL", POSTGRES)
-    assert settings().resolve_database_url() == POSTGRES
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://db.example/auth")
+    assert settings().resolve_database_url() == "postgresql+psycopg://db.example/auth"
 
 
 @pytest.mark.parametrize("there_is", ["nothing", "a file"])
@@ -161,3 +154,48 @@ def test_settings_do_not_change_while_an_environment_lives(monkeypatch):
     assert settings() is before
     with pytest.raises(ValueError, match="frozen"):
         before.bcrypt_cost = 5  # type: ignore[misc]
+
+
+# --- The relying party ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rp_id", ["127.0.0.1", "::1", "[::1]", "https://example.com", "example.com:443", "Example.com", "a..b", " "]
+)
+def test_a_relying_party_id_that_no_browser_takes_stops_the_service(monkeypatch, rp_id):
+    monkeypatch.setenv("WEBAUTHN_RP_ID", rp_id)
+    with pytest.raises(Misconfigured, match=r"WEBAUTHN_RP_ID: .*must be a domain.*use localhost"):
+        settings()
+
+
+@pytest.mark.parametrize(
+    ("origins", "fault"),
+    [
+        ("https://example.org", "origins on WEBAUTHN_RP_ID"),
+        ("https://badexample.com", "origins on WEBAUTHN_RP_ID"),
+        ("https://example.com/login", "origins on WEBAUTHN_RP_ID"),
+        ("https://example.com,", "origins on WEBAUTHN_RP_ID"),
+        ("https://example.com@evil.org", "origins on WEBAUTHN_RP_ID"),
+        ("null", "origins on WEBAUTHN_RP_ID"),
+        ("https://example.com, http://www.example.com", "must be https"),
+    ],
+)
+def test_an_origin_that_cannot_use_the_passkeys_stops_the_service(monkeypatch, origins, fault):
+    monkeypatch.setenv("WEBAUTHN_RP_ID", "example.com")
+    monkeypatch.setenv("WEBAUTHN_ORIGINS", origins)
+    with pytest.raises(Misconfigured, match=fault):
+        settings()
+
+
+def test_origins_are_separated_by_commas(monkeypatch):
+    monkeypatch.setenv("WEBAUTHN_RP_ID", "example.com")
+    monkeypatch.setenv("WEBAUTHN_ORIGINS", "https://example.com, https://login.example.com:8443")
+    assert settings().webauthn_origins == ("https://example.com", "https://login.example.com:8443")
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_deployed_stage_refuses_localhost_as_relying_party(monkeypatch):
+    monkeypatch.setenv("WEBAUTHN_RP_ID", "")
+    monkeypatch.setenv("WEBAUTHN_ORIGINS", "")
+    with pytest.raises(Misconfigured, match="WEBAUTHN_RP_ID"):
+        settings()

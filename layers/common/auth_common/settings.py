@@ -79,10 +79,10 @@ class Settings(BaseSettings):
         for origin in self.webauthn_origins:
             match = _ORIGIN.fullmatch(origin)
             if not match or not f".{match['host']}".endswith(f".{self.webauthn_rp_id}"):
-                message = f"WEBAUTHN_ORIGINS: {origin!r} is not an origin of {self.webauthn_rp_id}"
+                message = "WEBAUTHN_ORIGINS must be origins on WEBAUTHN_RP_ID, such as https://login.example.com"
                 raise ValueError(message)
             if match["scheme"] == "http" and match["host"] != "localhost":
-                message = f"WEBAUTHN_ORIGINS: {origin!r} needs https; only localhost does without"
+                message = "WEBAUTHN_ORIGINS must be https; only localhost does without"
                 raise ValueError(message)
         return self
 

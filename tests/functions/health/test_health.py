@@ -23,11 +23,9 @@ def test_a_fresh_installation_is_healthy():
     assert get_health().status == 200
 
 
-@pytest.mark.usefixtures("environment")
+@pytest.mark.usefixtures("deployed")
 def test_a_deployed_database_without_our_schema_is_not_healthy(monkeypatch, postgres):
     with postgres.new_database(migrated=False) as url:
-        monkeypatch.setenv("STAGE", "dev")
-        monkeypatch.setenv("BCRYPT_COST", "10")
         monkeypatch.setenv("DATABASE_URL", url)
         answer = get_health()
     assert (answer.status, answer.code) == (503, "service_unavailable")

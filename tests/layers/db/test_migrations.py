@@ -145,10 +145,9 @@ def test_processes_that_start_together_migrate_once(empty_database, environment)
     assert differences(empty_database) == []
 
 
-def test_a_deployed_stage_never_migrates(environment, monkeypatch, postgres):
+@pytest.mark.usefixtures("deployed")
+def test_a_deployed_stage_never_migrates(monkeypatch, postgres):
     with postgres.new_database(migrated=False) as url:
-        monkeypatch.setenv("STAGE", "prod")
-        monkeypatch.setenv("BCRYPT_COST", "12")
         monkeypatch.setenv("DATABASE_URL", url)
         assert read(current_revision) is None
         start_fresh_environment()

@@ -98,9 +98,7 @@ def test_a_kms_that_is_away_is_a_service_unavailable(monkeypatch, key_arn):
         issue()
 
 
-def test_a_deployed_stage_without_a_key_is_misconfigured(monkeypatch):
-    monkeypatch.setenv("STAGE", "prod")
-    monkeypatch.setenv("BCRYPT_COST", "12")
-    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://database.example/service")
+@pytest.mark.usefixtures("deployed")
+def test_a_deployed_stage_without_a_key_is_misconfigured():
     with pytest.raises(Misconfigured, match=r"^SIGNING_KEY_ARN: "):
         issue()

@@ -16,14 +16,10 @@ def new_jwk(**members):
 
 
 @pytest.fixture
-def deploy(environment, monkeypatch):
+def deploy(deployed, monkeypatch):
     """Make the environment that of a deployed stage with these keys: no storage, no access to KMS."""
 
     def set_jwks(*keys):
-        monkeypatch.setenv("STAGE", "prod")
-        monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://db.example/auth")
-        monkeypatch.setenv("BCRYPT_COST", "12")
-        monkeypatch.setenv("DATA_DIR", "/nowhere")
         if keys:
             monkeypatch.setenv("JWKS", json.dumps({"keys": keys}))
 

@@ -21,7 +21,6 @@ class SecurityEvent(StrEnum):
     AUTHN_PASSKEY_ADDED = "authn_passkey_added"
     AUTHN_PASSKEY_REMOVED = "authn_passkey_removed"
     AUTHN_PASSKEY_REJECTED = "authn_passkey_rejected"
-    AUTHN_STEP_UP_REQUIRED = "authn_step_up_required"
     AUTHN_TOKEN_CREATED = "authn_token_created"
     AUTHN_TOKEN_REJECTED = "authn_token_rejected"
     AUTHN_TOKEN_REVOKED = "authn_token_revoked"

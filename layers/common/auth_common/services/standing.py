@@ -52,7 +52,7 @@ def require_step_up(principal: Principal, standing: Standing, *, has_passkey: bo
     is_fresh = datetime.now(UTC) - standing.auth_time <= timedelta(seconds=StepUpRequired.max_age)
     if not is_fresh or (has_passkey and "mfa" not in standing.amr.split()):
         reason = "login_without_passkey" if is_fresh else "login_too_old"
-        security_event(SecurityEvent.AUTHN_STEP_UP_REQUIRED, user_id=principal.user_id, reason=reason)
+        security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason=reason)
         raise StepUpRequired
 
 
