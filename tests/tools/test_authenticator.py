@@ -1,0 +1,110 @@
+"""``uv run authenticator``: options in, a credential out, by pipe and over HTTP."""
+
+import io
+import json
+import stat
+import sys
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.authenticator import running_authenticator
+from tools.authenticator import main
+from tools.software_authenticator import from_base64url, to_base64url
+
+CREATION: dict[str, Any] = {
+    "rp": {"id": "localhost", "name": "Secure Backend"},
+    "user": {"id": to_base64url(b"person"), "name": "person@example.com", "displayName": "Person"},
+    "challenge": to_base64url(bytes(32)),
+    "pubKeyCredParams": [{"type": "public-key", "alg": -7}],
+    "excludeCredentials": [],
+}
+REQUEST = {"rpId": "localhost", "challenge": to_base64url(bytes(32)), "allowCredentials": []}
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command with a document on standard input; return its exit status, answer and complaint."""
+
+    def run(*arguments: str, stdin: Any) -> tuple[int, Any, str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin if isinstance(stdin, str) else json.dumps(stdin)))
+        status = main(arguments)
+        captured = capsys.readouterr()
+        return status, json.loads(captured.out or "null"), captured.err
+
+    return run
+
+
+def origin(credential):
+    encoded = credential["response"]["clientDataJSON"]
+    return json.loads(from_base64url(encoded))["origin"]
+
+
+def test_a_key_that_was_made_signs_later_and_counts(run):
+    _, made, _ = run("register", stdin=CREATION)
+    counts = []
+    for _ in range(2):
+        status, signed, _ = run("login", stdin=REQUEST)
+        assert (status, signed["id"]) == (0, made["id"])
+        assert signed["response"]["userHandle"] == CREATION["user"]["id"]
+        counts.append(signed["response"]["authenticatorData"][-6:])
+    assert counts[0] < counts[1]
+
+
+def test_it_acts_for_the_origin_that_it_is_given(run):
+    assert origin(run("register", stdin=CREATION)[1]) == "http://localhost:8000"
+    assert origin(run("--origin", "https://example.com", "login", stdin=REQUEST)[1]) == "https://example.com"
+
+
+def test_the_keys_are_for_their_owner_alone(run, environment):
+    run("register", stdin=CREATION)
+    assert stat.S_IMODE((environment / "authenticator.json").stat().st_mode) == 0o600
+
+
+def test_no_key_is_made_where_one_of_ours_is_excluded(run):
+    _, made, _ = run("register", stdin=CREATION)
+    excluding = {**CREATION, "excludeCredentials": [{"type": "public-key", "id": made["id"]}]}
+    status, answer, complaint = run("register", stdin=excluding)
+    assert (status, answer) == (1, None)
+    assert complaint == "authenticator: this authenticator is registered already\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "stdin", "complaint"),
+    [
+        ("login", REQUEST, "none of the credentials"),
+        ("login", {**REQUEST, "rpId": "example.com"}, "none of the credentials"),
+        ("register", {**CREATION, "pubKeyCredParams": [{"type": "public-key", "alg": -47}]}, "no algorithm in common"),
+        ("register", REQUEST, "no WebAuthn options for register"),
+        ("login", [1], "no WebAuthn options for login"),
+        ("login", "not JSON", "Expecting value"),
+    ],
+)
+def test_options_that_cannot_be_answered_say_why(run, command, stdin, complaint):
+    status, answer, said = run(command, stdin=stdin)
+    assert (status, answer) == (1, None)
+    assert said.startswith("authenticator: ")
+    assert complaint in said
+
+
+def test_it_answers_over_http(environment):
+    def post(path, body, content_type="application/json"):
+        response = client.post(path, content=body, headers={"Content-Type": content_type})
+        return response.status_code, response.json()
+
+    with (
+        running_authenticator(environment, "http://localhost:8000") as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+    ):
+        assert post("/register", json.dumps(REQUEST))[0] == 400
+        status, made = post("/register", json.dumps(CREATION))
+        assert status == 200
+        status, signed = post("/login", json.dumps(REQUEST))
+        assert (status, signed["credential"]["id"]) == (200, made["credential"]["id"])
+        assert post("/login", "{")[0] == 400
+        assert post("/", json.dumps(REQUEST))[0] == 404
+        # What a page of another site could send without asking first.
+        assert post("/login", json.dumps(REQUEST), "text/plain")[0] == 404
