@@ -52,6 +52,7 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
         "a C1 control character": f"{MARK}\x9bPerson",
         "a line separator": f"{MARK}\u2028Person",
         "a right-to-left override": f"{MARK}\u202ePerson",
+        "what a gateway makes of bad UTF-8": f"{MARK}\ufffdPerson",
         "a zero-width space": f"{MARK}\u200bPerson",
         "a tag character": f"{MARK}\U000e0041Person",
         "a private character": f"{MARK}\ue000Person",

@@ -145,8 +145,9 @@ def test_a_refresh_is_a_use(database, person):
 
 def test_only_live_sessions_of_ones_own_are_listed(database, person, other):
     log_out(log_in().json["access_token"])
-    expired = session_id(log_in().json["access_token"])
-    database.execute(update(sessions).where(sessions.c.id == UUID(expired)).values(expires_at=LONG_AGO))
+    for ended in ({"expires_at": LONG_AGO}, {"last_used_at": LONG_AGO}, {"token_version": -1}):
+        key = UUID(session_id(log_in().json["access_token"]))
+        database.execute(update(sessions).where(sessions.c.id == key).values(**ended))
     for account in (person, other):
         (item,) = list_sessions(account.access_token).json["items"]
         assert (item["id"], item["current"]) == (session_id(account.access_token), True)

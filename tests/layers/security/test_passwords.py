@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from auth_common.errors import Misconfigured
 from auth_common.security.passwords import (
     HIGHEST_COST,
     hash_password,
@@ -30,6 +31,15 @@ def test_the_stored_form_is_what_the_design_says(environment):
     assert len(pepper) == 32
     assert len(base64.b64encode(digest)) == 64  # below bcrypt's 72 bytes
     assert len(stored) == 60
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_deployed_stage_makes_no_pepper_of_its_own(monkeypatch, tmp_path):
+    """Each environment would hash with another one, and nobody could log in."""
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    with pytest.raises(Misconfigured, match="pepper"):
+        hash_password("violet anchor seventeen drums")
+    assert not (tmp_path / "pepper").exists()
 
 
 def test_each_hash_has_a_salt_of_its_own():

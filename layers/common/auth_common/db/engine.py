@@ -46,7 +46,7 @@ def transaction(body: Callable[[Connection], _T]) -> _T:
 
 
 def read(body: Callable[[Connection], _T]) -> _T:
-    """Run ``body``, which reads with a single statement: no BEGIN and no COMMIT, hence one round trip.
+    """Run ``body``, which only reads: no BEGIN and no COMMIT, hence one round trip a statement.
 
     Raises:
         DatabaseUnavailable: as for ``transaction``.

@@ -99,13 +99,22 @@ def select_standing_and_user(
 
 
 def select_live_sessions(
-    connection: Connection, *, user_id: UUID, now: datetime, before: tuple[datetime, UUID] | None, limit: int
+    connection: Connection,
+    *,
+    user_id: UUID,
+    token_version: int,
+    used_since: datetime,
+    now: datetime,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
 ) -> list[Session]:
     """Return a user's live sessions, newest first, ``limit`` of them at most.
 
     Args:
         connection: to read with.
         user_id: whose.
+        token_version: the user's; sessions of an older one have ended.
+        used_since: sessions without use since then have expired.
         now: sessions that had expired by then are left out.
         before: ``(auth_time, id)`` of the last one that the reader has seen; a place in the order, not a number of
             rows, so that pages neither skip nor repeat while sessions come and go.
@@ -115,7 +124,13 @@ def select_live_sessions(
     order = (sessions.c.auth_time, sessions.c.id)
     statement = (
         select(*SESSION_COLUMNS)
-        .where(sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None), sessions.c.expires_at > now)
+        .where(
+            sessions.c.user_id == user_id,
+            sessions.c.token_version == token_version,
+            sessions.c.last_used_at > used_since,
+            sessions.c.revoked_at.is_(None),
+            sessions.c.expires_at > now,
+        )
         .order_by(*(column.desc() for column in order))
         .limit(limit)
     )

@@ -20,6 +20,7 @@ from typing import Final
 
 import bcrypt
 
+from auth_common.errors import Misconfigured
 from auth_common.security.local_secrets import read_or_create
 from auth_common.settings import settings
 
@@ -36,6 +37,8 @@ def normalise_password(password: str) -> str:
 
 @lru_cache(maxsize=1)
 def _pepper() -> bytes:
+    if settings().stage != "local":
+        raise Misconfigured("a deployed stage has no pepper yet: its place is Secrets Manager")
     return read_or_create(settings().storage() / "pepper", lambda: secrets.token_bytes(32))
 
 

@@ -85,9 +85,16 @@ def list_sessions(principal: Principal, *, before: Place | None) -> SessionPage:
     """
 
     def select(connection: Connection) -> list[Session]:
-        check_standing(connection, principal)
+        standing = check_standing(connection, principal)
+        now = datetime.now(UTC)
         return store.select_live_sessions(
-            connection, user_id=principal.user_id, now=datetime.now(UTC), before=before, limit=PAGE_SIZE + 1
+            connection,
+            user_id=principal.user_id,
+            token_version=standing.token_version,
+            used_since=now - timedelta(seconds=settings().refresh_idle_lifetime),
+            now=now,
+            before=before,
+            limit=PAGE_SIZE + 1,
         )
 
     found = read(select)

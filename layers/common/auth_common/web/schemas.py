@@ -24,8 +24,9 @@ _LONGEST_PASSWORD_INPUT: Final = 1024
 def _clean_text(text: str) -> str:
     """Return ``text`` in NFC, trimmed.
 
-    Refused are control characters, line separators, unassigned and private code points, and invisible formatting, with
-    which one name can pass for another (Unicode TR 36). The two joiners stay: Persian and Indic names need them.
+    Refused are control characters, line separators, unassigned and private code points, invisible formatting, with
+    which one name can pass for another (Unicode TR 36), and the replacement character, which a gateway leaves where a
+    body was not UTF-8. The two joiners stay: Persian and Indic names need them.
     """
     text = unicodedata.normalize("NFC", text).strip()
     if not any(character.isalpha() for character in text):
@@ -33,7 +34,8 @@ def _clean_text(text: str) -> str:
         raise ValueError(message)
     for character in text:
         category = unicodedata.category(character)
-        if category in {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"} or (category == "Cf" and character not in "\u200c\u200d"):
+        is_hidden = category == "Cf" and character not in "\u200c\u200d"
+        if is_hidden or character == "\ufffd" or category in {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}:
             message = "contains characters that are not allowed"
             raise ValueError(message)
     return text
