@@ -20,6 +20,13 @@ from tests.support.sam import Sam, require_docker, running_sam
 write_logs_as_lambda_does()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share SAM in one process, where ``pytest -n`` runs several."""
+    for item in items:
+        if item.get_closest_marker("sam"):
+            item.add_marker(pytest.mark.xdist_group("sam"))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Fail a test whose output holds a secret that was issued in it."""
