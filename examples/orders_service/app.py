@@ -16,14 +16,17 @@ ISSUER = "secure-backend"
 AUDIENCE = "secure-backend-users"
 
 # Keys are cached for the 5 minutes that the JWK Set allows. A token with a new key id makes the client look again, so
-# a rotation goes unnoticed; a made-up key id does so at most once in each cooldown, so nobody can have us hammer the
-# issuer.
-keys = jwt.PyJWKClient(os.environ["JWKS_URL"], cache_jwk_set=True, lifespan=300, timeout=5)
+# a rotation needs no restart; a made-up key id does so once a second at most (30 by default, for which a new key would
+# be refused), so nobody can have us hammer the issuer.
+keys = jwt.PyJWKClient(os.environ["JWKS_URL"], cache_jwk_set=True, lifespan=300, timeout=5, cooldown_duration=1)
 app = FastAPI()
 
 
 def verify(credentials: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> dict[str, Any]:
-    """Return the claims of a valid access token, else answer 401 (RFC 9068 section 4, RFC 8725)."""
+    """Return the claims of a valid access token, else answer 401 (RFC 9068 section 4, RFC 8725).
+
+    503 where the issuer cannot be asked for its keys: a 401 would make every client log out.
+    """
     token = credentials.credentials
     try:
         # "at+jwt" says that this is an access token. Another JWT of the same issuer (an mfa_token) is none.
@@ -38,6 +41,8 @@ def verify(credentials: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBear
             leeway=30,
             options={"require": ["exp", "iat", "sub", "aud", "iss"]},
         )
+    except jwt.PyJWKClientConnectionError as error:
+        raise HTTPException(503, headers={"Retry-After": "5"}) from error
     except jwt.PyJWTError as error:
         raise HTTPException(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}) from error
     return claims

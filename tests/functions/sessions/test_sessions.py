@@ -12,8 +12,7 @@ from tests.support.events import SOURCE_IP, proxy_event
 from tests.support.factories import EMAIL, call_as, get_user, log_in, log_out, refresh, sign_up
 from tests.support.functions import authorize, call
 
-SOME_SESSION = "/sessions/0b9c6a43-5a3f-4f0e-8f47-2f6f4a0f9d11"
-ROUTES = [("POST", "/logout"), ("GET", "/sessions"), ("DELETE", "/sessions"), ("DELETE", SOME_SESSION)]
+ROUTES = [("POST", "/logout"), ("GET", "/sessions"), ("DELETE", "/sessions"), ("DELETE", f"/sessions/{UUID(int=1)}")]
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -328,7 +327,7 @@ def test_a_route_that_lost_its_authorizer_stays_closed(method, path, context):
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("GET", "/logout", "POST"), ("POST", "/sessions", "GET"), ("PUT", SOME_SESSION, "DELETE")],
+    [("GET", "/logout", "POST"), ("POST", "/sessions", "GET"), ("PUT", f"/sessions/{UUID(int=1)}", "DELETE")],
 )
 @pytest.mark.usefixtures("environment")
 def test_a_wrong_method_answers_405(method, path, allowed):
