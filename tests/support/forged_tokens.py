@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +18,14 @@ from auth_common.security.signing_keys import signing_key
 USER_ID = UUID("2a9d7f3e-6b1c-4c58-9d3a-0e4f5a6b7c8d")
 SESSION_ID = UUID("7c1e5b2a-3d4f-4a6b-8c9d-1e2f3a4b5c6d")
 TOKEN_ID = UUID("5f0c9b8a-7d6e-4f5a-8b4c-3d2e1f0a9b8c")
-#: As the value of a header parameter or claim: leave it out.
-ABSENT = object()
+
+
+class _Absent(Enum):
+    ABSENT = "absent"
+
+
+#: As the value of a header parameter or claim: leave it out. Its text, which names tests, is the same in each process.
+ABSENT = _Absent.ABSENT
 
 Part = Mapping[str, Any] | bytes
 
