@@ -28,6 +28,15 @@ _log = logging.getLogger(__name__)
 _BODY_LIMIT: Final = 10 * 1024 * 1024
 #: What the gateway says of the connection, and not the client.
 _OWN_HEADERS: Final = frozenset({"x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"})
+#: What a file of the public folder is served with. Its own Content-Security-Policy stands in the page, so that it holds
+#: under SAM and on a CDN too; only a header can forbid frames, in which another site could have a login clicked.
+_FILE_HEADERS: Final = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class Service:
@@ -138,7 +147,9 @@ class Gateway:
         if match is None:
             # Outside the API, as SAM does it; raises where there is no such file.
             with contextlib.suppress(HTTPException):
-                return await self._files.get_response(self._files.get_path(scope), scope)
+                response = await self._files.get_response(self._files.get_path(scope), scope)
+                response.headers.update(_FILE_HEADERS)
+                return response
         return await service.answer(request, match)
 
 

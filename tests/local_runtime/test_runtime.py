@@ -138,6 +138,18 @@ def test_files_of_the_public_folder_are_served_beside_the_api(probe, method):
     assert response.text == ("a public file\n" if method == "GET" else "")
 
 
+def test_files_are_served_with_headers_that_protect_a_page(probe):
+    first = probe.get("/hello.txt")
+    again = probe.get("/hello.txt", headers={"If-None-Match": first.headers["etag"]})
+    assert (first.status_code, again.status_code) == (200, 304)
+    for response in (first, again):
+        assert response.headers["cache-control"] == "no-cache"
+        assert response.headers["content-security-policy"] == "frame-ancestors 'none'"
+        assert response.headers["cross-origin-opener-policy"] == "same-origin"
+        assert response.headers["referrer-policy"] == "no-referrer"
+        assert response.headers["x-content-type-options"] == "nosniff"
+
+
 @pytest.mark.parametrize("path", ["/../template.yaml", "/%2e%2e/template.yaml", "/..%2ftemplate.yaml"])
 def test_no_other_file_is_served(probe, path):
     # A raw request: the client would tidy up the path.
