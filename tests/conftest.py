@@ -20,6 +20,7 @@ from tests.support.sam import Sam, require_docker, running_sam
 write_logs_as_lambda_does()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that share SAM in one process, where ``pytest -n`` runs several."""
     for item in items:

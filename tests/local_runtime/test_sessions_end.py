@@ -23,6 +23,14 @@ from tests.support.factories import PASSWORD, registration
 from tests.support.runtime import PROJECT, Runtime, running_runtime
 
 
+#: What the routes want that want something; none of it has been prepared.
+BODIES: dict[str, dict[str, object]] = {
+    "/webauthn/register/begin": {},
+    "/webauthn/register/complete": {"challenge_id": "none", "credential": {}},
+    "/webauthn/credentials/*": {"name": "A key"},
+}
+
+
 @dataclass(frozen=True)
 class Person:
     """A client of one user, logged in."""
@@ -33,7 +41,8 @@ class Person:
     pair: dict[str, str]
 
     def request(self, method: str, path: str) -> httpx.Response:
-        return self.client.request(method, path, headers={"Authorization": f"Bearer {self.pair['access_token']}"})
+        headers = {"Authorization": f"Bearer {self.pair['access_token']}"}
+        return self.client.request(method, path, headers=headers, json=BODIES.get(path.replace(self.id, "*")))
 
     def refresh(self) -> httpx.Response:
         return self.client.post("/token/refresh", json={"refresh_token": self.pair["refresh_token"]})

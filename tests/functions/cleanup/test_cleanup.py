@@ -6,12 +6,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import insert, select, update
 
-from auth_common.db.tables import refresh_tokens, sessions
+from auth_common.db.tables import challenges, refresh_tokens, sessions
 from auth_common.errors import DatabaseUnavailable
 from auth_common.services import cleanup
 from functions.cleanup.app import handler
-from tests.support.events import lambda_context
+from tests.support.events import json_event, lambda_context
 from tests.support.factories import get_user, log_out, refresh, sign_up
+from tests.support.functions import call
 
 SCHEDULED = {"version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}}
 
@@ -48,22 +49,31 @@ def rows(database):
 
 def test_what_expired_is_deleted_and_what_lives_stays(database, person):
     add_sessions(database, 3, expires_at=ago(days=1, minutes=1))
-    assert clean_up() == {"refresh_tokens": 3, "sessions": 3}
+    assert clean_up() == {"refresh_tokens": 3, "sessions": 3, "challenges": 0}
     assert rows(database) == (1, 1)
     assert get_user(person.id, token=person.access_token).status == 200
     assert refresh(person.refresh_token).status == 200
 
 
+def test_challenges_that_nobody_answered_are_deleted_too(database):
+    for _ in range(3):
+        call("webauthn", json_event("POST", "/webauthn/login/begin", {}))
+    database.execute(update(challenges).values(expires_at=ago(days=1, minutes=1)))
+    call("webauthn", json_event("POST", "/webauthn/login/begin", {}))
+    assert clean_up() == {"refresh_tokens": 0, "sessions": 0, "challenges": 3}
+    assert database.count(challenges) == 1
+
+
 def test_there_may_be_nothing_to_do(database, person):
     for _ in range(2):
-        assert clean_up() == {"refresh_tokens": 0, "sessions": 0}
+        assert clean_up() == {"refresh_tokens": 0, "sessions": 0, "challenges": 0}
     assert rows(database) == (1, 1)
 
 
 def test_expired_rows_stay_for_a_day(database, person):
     """Clocks differ, and an investigation may want to see them."""
     add_sessions(database, 1, expires_at=ago(hours=23))
-    assert clean_up() == {"refresh_tokens": 0, "sessions": 0}
+    assert clean_up() == {"refresh_tokens": 0, "sessions": 0, "challenges": 0}
     assert rows(database) == (2, 2)
 
 
@@ -72,29 +82,29 @@ def test_a_live_session_keeps_its_live_token_and_loses_the_old_ones(database, pe
     database.execute(
         update(refresh_tokens).where(refresh_tokens.c.spent_at.is_not(None)).values(expires_at=ago(days=2))
     )
-    assert clean_up() == {"refresh_tokens": 1, "sessions": 0}
+    assert clean_up() == {"refresh_tokens": 1, "sessions": 0, "challenges": 0}
     assert refresh(person.refresh_token).status == 401
     assert refresh(newest).status == 200
 
 
 def test_a_session_that_still_has_a_token_waits_for_it(database, person):
     database.execute(update(sessions).values(expires_at=ago(days=2)))
-    assert clean_up() == {"refresh_tokens": 0, "sessions": 0}
+    assert clean_up() == {"refresh_tokens": 0, "sessions": 0, "challenges": 0}
     database.execute(update(refresh_tokens).values(expires_at=ago(days=2)))
-    assert clean_up() == {"refresh_tokens": 1, "sessions": 1}
+    assert clean_up() == {"refresh_tokens": 1, "sessions": 1, "challenges": 0}
 
 
 def test_the_reuse_of_a_token_of_a_revoked_session_is_still_known(database, person):
     """A revocation is no reason to forget: rows stay until they would have expired anyway."""
     log_out(person.access_token)
-    assert clean_up() == {"refresh_tokens": 0, "sessions": 0}
+    assert clean_up() == {"refresh_tokens": 0, "sessions": 0, "challenges": 0}
     assert rows(database) == (1, 1)
 
 
 def test_a_run_goes_on_in_batches_until_all_is_deleted(database, person, monkeypatch):
     monkeypatch.setattr(cleanup, "BATCH", 3)
     add_sessions(database, 7, expires_at=ago(days=2))
-    assert clean_up() == {"refresh_tokens": 7, "sessions": 7}
+    assert clean_up() == {"refresh_tokens": 7, "sessions": 7, "challenges": 0}
 
 
 def test_a_run_is_bounded_and_the_next_one_goes_on(database, person, monkeypatch):
@@ -102,10 +112,10 @@ def test_a_run_is_bounded_and_the_next_one_goes_on(database, person, monkeypatch
     monkeypatch.setattr(cleanup, "MOST_BATCHES", 2)
     add_sessions(database, 14, expires_at=ago(days=2))
     assert [clean_up() for _ in range(4)] == [
-        {"refresh_tokens": 6, "sessions": 6},
-        {"refresh_tokens": 6, "sessions": 6},
-        {"refresh_tokens": 2, "sessions": 2},
-        {"refresh_tokens": 0, "sessions": 0},
+        {"refresh_tokens": 6, "sessions": 6, "challenges": 0},
+        {"refresh_tokens": 6, "sessions": 6, "challenges": 0},
+        {"refresh_tokens": 2, "sessions": 2, "challenges": 0},
+        {"refresh_tokens": 0, "sessions": 0, "challenges": 0},
     ]
     assert rows(database) == (1, 1)
 
@@ -118,7 +128,7 @@ def test_what_was_deleted_is_logged(database, person, log_lines):
     add_sessions(database, 2, expires_at=ago(days=2))
     clean_up()
     (record,) = [record for record in log_lines.records if record["message"] == "expired rows deleted"]
-    assert record["deleted"] == {"refresh_tokens": 2, "sessions": 2}
+    assert record["deleted"] == {"refresh_tokens": 2, "sessions": 2, "challenges": 0}
 
 
 @pytest.mark.usefixtures("environment")

@@ -65,6 +65,7 @@ def complete_registration(
         TooManyPasskeys: the same.
 
     """
+    read(lambda connection: check_standing(connection, principal))
     challenge = spend_challenge(challenge_id, Ceremony.REGISTRATION)
     if challenge.user_id != principal.user_id:
         raise InvalidChallenge
