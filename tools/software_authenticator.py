@@ -191,13 +191,11 @@ class SoftwareAuthenticator:
 
 def new_key(algorithm: Algorithm) -> PrivateKey:
     """Make a private key."""
-    match algorithm:
-        case Algorithm.ES256:
-            return ec.generate_private_key(ec.SECP256R1())
-        case Algorithm.EDDSA:
-            return ed25519.Ed25519PrivateKey.generate()
-        case Algorithm.RS256:
-            return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    if algorithm is Algorithm.ES256:
+        return ec.generate_private_key(ec.SECP256R1())
+    if algorithm is Algorithm.EDDSA:
+        return ed25519.Ed25519PrivateKey.generate()
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def algorithm_of(key: PrivateKey) -> Algorithm:

@@ -89,9 +89,9 @@ def test_a_live_session_keeps_its_live_token_and_loses_the_old_ones(database, pe
 
 def test_a_session_that_has_lost_its_last_token_stays_until_it_expires(database, person):
     database.execute(update(refresh_tokens).values(expires_at=ago(days=2)))
-    assert clean_up() == {"refresh_tokens": 1, "sessions": 0}
+    assert clean_up() == {"refresh_tokens": 1, "sessions": 0, "challenges": 0}
     database.execute(update(sessions).values(expires_at=ago(days=2)))
-    assert clean_up() == {"refresh_tokens": 0, "sessions": 1}
+    assert clean_up() == {"refresh_tokens": 0, "sessions": 1, "challenges": 0}
 
 
 def test_a_session_that_still_has_a_token_waits_for_it(database, person):

@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import webauthn
-from webauthn.helpers import base64url_to_bytes, options_to_json_dict
+from webauthn.helpers import base64url_to_bytes, options_to_json_dict, parse_attestation_object
 from webauthn.helpers.cose import COSEAlgorithmIdentifier
 from webauthn.helpers.structs import (
     AttestationFormat,
@@ -147,6 +147,10 @@ def verify_registration(credential: Mapping[str, Any], *, expected_challenge: by
         InvalidPasskeyResponse: for every fault.
 
     """
+    attestation = parse_attestation_object(base64url_to_bytes(credential["response"]["attestationObject"]))
+    if attestation.fmt not in _FORMATS:
+        # Before the library reads certificates and TPM structures that we have not asked for.
+        raise InvalidPasskeyResponse("attestation format")
     found = webauthn.verify_registration_response(
         credential=dict(credential),
         expected_challenge=expected_challenge,
@@ -154,8 +158,6 @@ def verify_registration(credential: Mapping[str, Any], *, expected_challenge: by
         expected_origin=list(settings().webauthn_origins),
         supported_pub_key_algs=ALGORITHMS,
     )
-    if found.fmt not in _FORMATS:
-        raise InvalidPasskeyResponse("attestation format")
     if len(found.credential_id) > _LONGEST_CREDENTIAL_ID:
         raise InvalidPasskeyResponse("credential id too long")
     if found.credential_id != base64url_to_bytes(credential["id"]):

@@ -1,0 +1,244 @@
+"""Passkeys as their owner uses them: added, shown, renamed, deleted, and logged in with."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import update
+
+from auth_common.db.tables import passkeys, sessions, users
+from auth_common.errors import NotFound
+from auth_common.security.access_tokens import verify_access_token
+from auth_common.services import accounts
+from auth_common.services.challenges import LIFETIME
+from tests.support.factories import PASSWORD, get_user, log_in, refresh, sign_up
+from tests.support.functions import authorize
+from tests.support.passkeys import (
+    ORIGIN,
+    anonymously,
+    as_bearer,
+    begin_login,
+    begin_registration,
+    complete_login,
+    complete_registration,
+    enrol,
+)
+from tools.software_authenticator import AAGUID, Algorithm, NoCredential, SoftwareAuthenticator, to_base64url
+
+STEP_UP = 'Bearer error="insufficient_user_authentication", max_age="600"'
+
+
+@pytest.fixture
+def holder(database):
+    return enrol()
+
+
+def passkeys_of(token):
+    return as_bearer(token, "GET", "/webauthn/credentials").json
+
+
+def change(token, method, passkey_id, body=None):
+    path = f"/webauthn/credentials/{passkey_id}"
+    return as_bearer(token, method, path, body, path_parameters={"id": passkey_id})
+
+
+# --- Adding one -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("attestation", ["none", "packed"])
+@pytest.mark.parametrize("algorithm", Algorithm)
+def test_keys_of_each_algorithm_register_and_log_in(database, algorithm, attestation):
+    holder = enrol(algorithms=(algorithm,), attestation=attestation)
+    assert holder.log_in().status == 200
+    assert holder.log_in_alone().status == 200
+
+
+def test_the_owner_sees_what_they_recognise_a_passkey_by(holder):
+    token = holder.log_in().json["access_token"]
+    shown = passkeys_of(token)
+    (passkey,) = shown["items"]
+    assert shown["next_cursor"] is None
+    assert passkey.pop("created_at") <= passkey.pop("last_used_at")
+    assert passkey == {
+        "id": holder.passkey_id,
+        "name": "Passkey",
+        "transports": ["internal"],
+        "aaguid": str(AAGUID),
+        "backed_up": False,
+    }
+
+
+def test_a_passkey_has_the_name_that_its_owner_gives_it(database):
+    account = sign_up()
+    ceremony = begin_registration(account.access_token)
+    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    added = complete_registration(account.access_token, ceremony, credential, name="Laptop")
+    assert added.json["name"] == "Laptop"
+    token = account.access_token
+    assert change(token, "PATCH", added.json["id"], {"name": " Old laptop "}).status == 204
+    assert [item["name"] for item in passkeys_of(token)["items"]] == ["Old laptop"]
+    assert change(token, "PATCH", added.json["id"], {"name": "\x00"}).fields == {"name"}
+
+
+def test_an_authenticator_is_not_registered_twice(holder):
+    token = holder.log_in().json["access_token"]
+    with pytest.raises(NoCredential, match="registered already"):
+        holder.authenticator.register(begin_registration(token)["options"])
+
+
+def test_the_options_hold_nothing_personal_but_what_the_person_is_shown(database):
+    account = sign_up()
+    options = begin_registration(account.access_token)["options"]
+    assert options["user"].keys() == {"id", "name", "displayName"}
+    assert (options["user"]["name"], options["user"]["displayName"]) == (account.email, "Test Person")
+    assert options["attestation"] == "none"
+    assert options["authenticatorSelection"]["residentKey"] == "preferred"
+    assert options["timeout"] == LIFETIME.total_seconds() * 1000
+
+
+def test_ten_passkeys_are_enough_at_the_beginning_and_at_the_end(database, holder):
+    token = holder.log_in().json["access_token"]
+    waiting = begin_registration(token)
+    (row,) = database.execute(passkeys.select())
+    for _ in range(9):
+        copy = {**row._asdict(), "id": uuid4(), "credential_id": uuid4().bytes}
+        database.execute(passkeys.insert().values(**copy))
+    answer = as_bearer(token, "POST", "/webauthn/register/begin", {})
+    assert (answer.status, answer.code) == (409, "too_many_passkeys")
+    credential = SoftwareAuthenticator(origin=ORIGIN).register(waiting["options"])
+    assert complete_registration(token, waiting, credential).code == "too_many_passkeys"
+    assert database.count(passkeys) == 10
+
+
+# --- Logging in -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("backup_eligible", "key"), [(False, "hwk"), (True, "swk")])
+def test_amr_says_how_the_person_logged_in(database, backup_eligible, key):
+    holder = enrol(backup_eligible=backup_eligible, backed_up=backup_eligible)
+    assert verify_access_token(holder.account.access_token).amr == ("pwd",)
+    assert verify_access_token(holder.log_in().json["access_token"]).amr == ("pwd", key, "user", "mfa")
+    assert verify_access_token(holder.log_in_alone().json["access_token"]).amr == (key, "user", "mfa")
+
+
+def test_a_refresh_keeps_how_and_when_the_person_logged_in(holder):
+    pair = holder.log_in().json
+    before = verify_access_token(pair["access_token"])
+    after = verify_access_token(refresh(pair["refresh_token"]).json["access_token"])
+    assert (after.amr, after.auth_time) == (before.amr, before.auth_time)
+
+
+def test_the_password_alone_is_not_enough_any_more(holder, log_lines):
+    answer = log_in(holder.account.email)
+    assert answer.status == 200
+    assert answer.json.keys() == {"mfa_required", "mfa_token", "expires_in", "methods"}
+    assert (answer.json["mfa_required"], answer.json["expires_in"], answer.json["methods"]) == (True, 300, ["webauthn"])
+    assert log_lines.security_events[-1]["name"] == "authn_login_first_factor"
+
+
+def test_a_wrong_password_never_tells_that_there_is_a_passkey(holder):
+    assert log_in(holder.account.email, PASSWORD + "!").json.keys() == log_in("nobody@example.com").json.keys()
+
+
+def test_a_second_factor_is_asked_of_the_users_own_passkeys(holder):
+    allowed = begin_login(holder.give_password())["options"]
+    (key,) = holder.authenticator.credentials
+    assert [descriptor["id"] for descriptor in allowed["allowCredentials"]] == [to_base64url(key.id)]
+    assert allowed["userVerification"] == "preferred"
+    alone = begin_login()["options"]
+    assert (alone["allowCredentials"], alone["userVerification"]) == ([], "required")
+
+
+# --- The mfa_token ----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_in_the_answer_of_the_first_step_authenticates(holder):
+    token = holder.give_password()
+    assert authorize(token)["policyDocument"]["Statement"][0]["Effect"] == "Deny"
+    assert refresh(token).status == 401
+    assert anonymously("/webauthn/login/complete", {"challenge_id": token[:64], "credential": {}}).status == 400
+
+
+def test_an_access_token_is_no_mfa_token(holder):
+    answer = anonymously("/webauthn/login/begin", {"mfa_token": holder.account.access_token})
+    assert (answer.status, answer.code) == (401, "invalid_mfa_token")
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c"])
+def test_what_is_no_token_is_no_mfa_token(environment, token):
+    assert anonymously("/webauthn/login/begin", {"mfa_token": token}).code == "invalid_mfa_token"
+
+
+def test_what_ends_the_users_tokens_ends_a_login_that_has_begun(holder):
+    token = holder.give_password()
+    begun = begin_login(token)
+    accounts.end_sessions_of(holder.account.email)
+    assert anonymously("/webauthn/login/begin", {"mfa_token": token}).code == "invalid_mfa_token"
+    answer = complete_login(begun, holder.authenticator.authenticate(begun["options"]))
+    assert (answer.status, answer.code) == (401, "passkey_login_failed")
+
+
+def test_a_disabled_user_does_not_get_in(holder):
+    accounts.disable_user(holder.account.email)
+    assert holder.log_in_alone().code == "passkey_login_failed"
+
+
+# --- Step-up (RFC 9470, ASVS 5.0 7.5.1) -------------------------------------------------------------------------------
+
+
+def test_an_old_login_adds_no_passkey(database):
+    account = sign_up()
+    waiting = begin_registration(account.access_token)
+    database.execute(update(sessions).values(auth_time=datetime.now(UTC) - timedelta(minutes=11)))
+    for answer in (
+        as_bearer(account.access_token, "POST", "/webauthn/register/begin", {}),
+        complete_registration(
+            account.access_token, waiting, SoftwareAuthenticator(origin=ORIGIN).register(waiting["options"])
+        ),
+    ):
+        assert (answer.status, answer.code) == (403, "step_up_required")
+        assert answer.headers["www-authenticate"] == STEP_UP
+    assert database.count(passkeys) == 0
+
+
+def test_who_has_a_passkey_must_use_it_to_add_or_delete_one(database, log_lines):
+    account = sign_up()
+    waiting = begin_registration(account.access_token)
+    holder = enrol(account)
+    for answer in (
+        as_bearer(account.access_token, "POST", "/webauthn/register/begin", {}),
+        complete_registration(
+            account.access_token, waiting, SoftwareAuthenticator(origin=ORIGIN).register(waiting["options"])
+        ),
+        change(account.access_token, "DELETE", holder.passkey_id),
+    ):
+        assert (answer.status, answer.code) == (403, "step_up_required")
+    assert [event["reason"] for event in log_lines.security_events if event["name"] == "authz_fail"] == [
+        "login_without_passkey"
+    ] * 3
+    assert change(holder.log_in().json["access_token"], "DELETE", holder.passkey_id).status == 204
+    assert log_in(account.email).json.keys() >= {"access_token"}
+
+
+def test_somebody_elses_passkey_is_not_found_and_stays(database, holder):
+    other = enrol(sign_up("other@example.com"))
+    token = other.log_in().json["access_token"]
+    for passkey_id in (holder.passkey_id, str(uuid4()), "x"):
+        assert change(token, "DELETE", passkey_id).code == "not_found"
+        assert change(token, "PATCH", passkey_id, {"name": "Mine"}).code == "not_found"
+    assert database.count(passkeys) == 2
+    assert [item["name"] for item in passkeys_of(holder.log_in().json["access_token"])["items"]] == ["Passkey"]
+
+
+def test_an_operator_removes_lost_passkeys(database, holder):
+    other = enrol(sign_up("other@example.com"))
+    accounts.remove_passkeys(holder.account.email)
+    assert get_user(holder.account.id, token=holder.account.access_token).status == 401
+    assert log_in(holder.account.email).json.keys() >= {"access_token"}
+    assert other.log_in().status == 200
+
+
+def test_there_must_be_a_user_to_remove_passkeys_of(database):
+    with pytest.raises(NotFound):
+        accounts.remove_passkeys("nobody@example.com")
+    assert database.count(users) == 0

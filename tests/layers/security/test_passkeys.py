@@ -1,0 +1,115 @@
+"""Our verifier and the test vectors of W3C Web Authentication Level 3, section 16."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auth_common.errors import ServiceError
+from auth_common.security import passkeys
+from auth_common.security.passkeys import (
+    InvalidPasskeyResponse,
+    identify,
+    verify_authentication,
+    verify_registration,
+)
+from tools.software_authenticator import to_base64url
+
+DOCUMENT: dict[str, Any] = json.loads(
+    (Path(__file__).parents[2] / "data" / "webauthn-l3-test-vectors.json").read_text()
+)
+VECTORS = {vector["name"]: vector for vector in DOCUMENT["vectors"]}
+
+ACCEPTED = {
+    "none-es256",
+    "packed-self-es256",
+    "none-es256-long-credential-id",
+    "packed-es256",
+    "packed-es512",
+    "packed-rs256",
+    "packed-eddsa",
+}
+#: Good ceremonies in another site's frame: we have no such use.
+IN_A_FRAME = {"none-es256-crossOrigin", "none-es256-topOrigin"}
+#: Formats and algorithms that we ask nobody for.
+UNASKED = {"packed-es384", "packed-ed448", "tpm-es256", "android-key-es256", "apple-es256", "fido-u2f-es256"}
+
+
+@pytest.fixture(autouse=True)
+def relying_party(environment, monkeypatch):
+    monkeypatch.setenv("WEBAUTHN_RP_ID", DOCUMENT["rp_id"])
+    monkeypatch.setenv("WEBAUTHN_ORIGINS", DOCUMENT["origin"])
+
+
+def credential(vector, ceremony, *members):
+    identifier = to_base64url(bytes.fromhex(vector["registration"]["credential_id"]))
+    response = {member: to_base64url(bytes.fromhex(vector[ceremony][member])) for member in members}
+    return {"id": identifier, "rawId": identifier, "type": "public-key", "response": response}
+
+
+def register(vector):
+    return verify_registration(
+        credential(vector, "registration", "clientDataJSON", "attestationObject"),
+        expected_challenge=bytes.fromhex(vector["registration"]["challenge"]),
+    )
+
+
+def authenticate(vector, registered, **changes):
+    answer = credential(vector, "authentication", "clientDataJSON", "authenticatorData", "signature")
+    expected: dict[str, Any] = {
+        "expected_challenge": bytes.fromhex(vector["authentication"]["challenge"]),
+        "public_key": registered.public_key,
+        "sign_count": registered.sign_count,
+        "backup_eligible": registered.backup_eligible,
+        "require_user_verification": False,
+    }
+    return verify_authentication(answer, **(expected | changes))
+
+
+def test_each_vector_is_one_that_we_know():
+    assert VECTORS.keys() == ACCEPTED | IN_A_FRAME | UNASKED
+
+
+@pytest.mark.parametrize("name", sorted(ACCEPTED))
+def test_a_vector_of_the_specification_registers_and_logs_in(name):
+    registered = register(VECTORS[name])
+    assert registered.credential_id.hex() == VECTORS[name]["registration"]["credential_id"]
+    assert registered.aaguid.hex == VECTORS[name]["registration"]["aaguid"]
+    assert authenticate(VECTORS[name], registered).sign_count == 0
+
+
+@pytest.mark.parametrize("name", sorted(ACCEPTED))
+def test_a_vector_of_the_specification_with_another_challenge_is_refused(name):
+    registered = register(VECTORS[name])
+    with pytest.raises(InvalidPasskeyResponse, match="challenge"):
+        authenticate(VECTORS[name], registered, expected_challenge=bytes(32))
+
+
+@pytest.mark.parametrize("name", sorted(IN_A_FRAME))
+def test_a_vector_in_a_frame_is_refused_for_that_reason_alone(name, monkeypatch):
+    with pytest.raises(InvalidPasskeyResponse, match="frame of another origin"):
+        register(VECTORS[name])
+    with monkeypatch.context() as without_our_check:
+        without_our_check.setattr(passkeys, "_refuse_frames", lambda _: None)
+        registered = register(VECTORS[name])
+    with pytest.raises(InvalidPasskeyResponse, match="frame of another origin"):
+        authenticate(VECTORS[name], registered)
+
+
+@pytest.mark.parametrize("name", sorted(UNASKED))
+def test_a_vector_that_we_did_not_ask_for_is_refused(name):
+    with pytest.raises(InvalidPasskeyResponse):
+        register(VECTORS[name])
+
+
+@pytest.mark.parametrize("bad", [{}, {"id": 7, "response": {}}, {"id": "AA"}, {"id": "AA", "response": []}])
+def test_what_names_no_credential_is_refused(bad):
+    with pytest.raises(InvalidPasskeyResponse):
+        identify(bad)
+
+
+def test_a_wrong_setting_is_our_fault_and_not_the_passkeys(monkeypatch):
+    monkeypatch.setenv("WEBAUTHN_RP_ID", "127.0.0.1")
+    with pytest.raises(ServiceError):
+        register(VECTORS["none-es256"])

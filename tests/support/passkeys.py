@@ -1,0 +1,88 @@
+"""WebAuthn ceremonies, begun and completed through the functions."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support import leaks
+from tests.support.events import json_event
+from tests.support.factories import Account, call_as, log_in, sign_up
+from tests.support.functions import Answer, call
+from tools.software_authenticator import SoftwareAuthenticator
+
+ORIGIN = "http://localhost:8000"
+Ceremony = dict[str, Any]
+
+
+def as_bearer(token: str, method: str, path: str, body: Any = None, **options: Any) -> Answer:
+    """Call the webauthn function through the authorizer."""
+    content = {} if body is None else {"body": json.dumps(body).encode()}
+    return call_as(token, "webauthn", method, path, **content, **options)
+
+
+def anonymously(path: str, body: Any) -> Answer:
+    """Call an open route of the webauthn function."""
+    return call("webauthn", json_event("POST", path, body))
+
+
+def begin_registration(token: str) -> Ceremony:
+    """Begin to add a passkey."""
+    return _begun(as_bearer(token, "POST", "/webauthn/register/begin", {}))
+
+
+def complete_registration(token: str, ceremony: Ceremony, credential: Mapping[str, Any], **more: Any) -> Answer:
+    """Complete it with ``credential``."""
+    body = {"challenge_id": ceremony["challenge_id"], "credential": credential, **more}
+    return as_bearer(token, "POST", "/webauthn/register/complete", body)
+
+
+def begin_login(mfa_token: str | None = None) -> Ceremony:
+    """Begin a login: the second step of one, or one with the passkey alone."""
+    return _begun(anonymously("/webauthn/login/begin", {} if mfa_token is None else {"mfa_token": mfa_token}))
+
+
+def complete_login(ceremony: Ceremony, credential: Mapping[str, Any]) -> Answer:
+    """Complete it with ``credential``."""
+    return anonymously("/webauthn/login/complete", {"challenge_id": ceremony["challenge_id"], "credential": credential})
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A user who has a passkey."""
+
+    account: Account
+    passkey_id: str
+    authenticator: SoftwareAuthenticator = field(repr=False)
+
+    def give_password(self) -> str:
+        """Return the mfa_token that the right password gives."""
+        token: str = log_in(self.account.email).json["mfa_token"]
+        return token
+
+    def log_in(self) -> Answer:
+        """Log in with password and passkey."""
+        ceremony = begin_login(self.give_password())
+        return complete_login(ceremony, self.authenticator.authenticate(ceremony["options"]))
+
+    def log_in_alone(self) -> Answer:
+        """Log in with the passkey alone."""
+        ceremony = begin_login()
+        return complete_login(ceremony, self.authenticator.authenticate(ceremony["options"]))
+
+
+def enrol(account: Account | None = None, **authenticator: Any) -> Holder:
+    """Give ``account``, or a new one, a passkey of an authenticator with these traits."""
+    account = account or sign_up()
+    device = SoftwareAuthenticator(**{"origin": ORIGIN, **authenticator})
+    ceremony = begin_registration(account.access_token)
+    answer = complete_registration(account.access_token, ceremony, device.register(ceremony["options"]))
+    assert answer.status == 201, answer.text
+    return Holder(account, answer.json["id"], device)
+
+
+def _begun(answer: Answer) -> Ceremony:
+    assert answer.status == 200, answer.text
+    ceremony: Ceremony = answer.json
+    leaks.remember(ceremony["options"]["challenge"])
+    return ceremony
