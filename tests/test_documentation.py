@@ -183,6 +183,8 @@ def test_the_endpoints_name_problems_with_their_status():
 def shown_default(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, tuple):
+        return ",".join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
