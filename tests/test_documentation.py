@@ -1,6 +1,7 @@
 """The documentation, held to the code: what it lists, quotes and links to must be there, and must be all there is."""
 
 import base64
+import importlib
 import json
 import re
 import tomllib
@@ -15,11 +16,13 @@ import pytest
 from annotated_types import Ge, Le
 
 from auth_common.db.tables import metadata
-from auth_common.errors import ServiceError
+from auth_common.errors import ServiceError, StepUpRequired
 from auth_common.monitoring.security_events import SecurityEvent
+from auth_common.security import mfa_tokens
 from auth_common.security.access_tokens import issue_access_token
 from auth_common.security.jwk import public_jwk, public_key
 from auth_common.security.password_policy import LONGEST, SHORTEST
+from auth_common.services import challenges, passkeys
 from auth_common.services.refresh import GRACE
 from auth_common.services.sessions import PAGE_SIZE
 from auth_common.settings import Settings
@@ -32,6 +35,8 @@ README = PROJECT / "README.md"
 ARCHITECTURE = PROJECT / "docs" / "architecture.md"
 INVENTORIES = PROJECT / "docs" / "security-inventories.md"
 WALKTHROUGH = PROJECT / "docs" / "walkthrough.md"
+RUNBOOKS = PROJECT / "docs" / "runbooks"
+SERVICES = PROJECT / "layers/common/auth_common/services"
 DECISIONS = PROJECT / "docs" / "decisions"
 COMMON_PASSWORDS = PROJECT / "layers/common/auth_common/security/common_passwords.txt"
 
@@ -135,6 +140,37 @@ def test_each_operators_tool_is_in_the_readme():
     assert [name for name in project["project"]["scripts"] if f"uv run {name} " not in shown] == []
 
 
+def commands_of(tool: str) -> set[str]:
+    """Return the subcommands that the pages tell somebody to run."""
+    named = re.compile(rf"\buv run {tool} (?:--\S+ \S+ )?([a-z][\w-]*)")
+    return {name for page in PAGES for text in commands(page) for name in named.findall(text)}
+
+
+@pytest.mark.parametrize("tool", ["accounts", "authenticator", "keys"])
+def test_each_command_of_a_tool_exists(tool, capsys):
+    named = commands_of(tool)
+    assert named
+    main = importlib.import_module(f"tools.{tool}").main
+    for name in named:
+        with pytest.raises(SystemExit) as ended:
+            main([name, "--help"])
+        assert ended.value.code == 0, f"uv run {tool} {name}"
+
+
+def test_the_readme_shows_each_command_for_accounts(capsys):
+    with pytest.raises(SystemExit):
+        importlib.import_module("tools.accounts").main(["--help"])
+    offered = re.search(r"\{([\w,-]+)\}", capsys.readouterr().out)
+    assert offered
+    shown = set(re.findall(r"^uv run accounts ([\w-]+)", section(README, "For operators"), re.MULTILINE))
+    assert shown == set(offered[1].split(","))
+
+
+def test_each_runbook_is_in_the_readme():
+    shown = section(README, "For operators")
+    assert [page.name for page in RUNBOOKS.glob("*.md") if f"(docs/runbooks/{page.name})" not in shown] == []
+
+
 # --- What the README lists -------------------------------------------------------------------------------------------
 
 
@@ -208,6 +244,11 @@ def test_the_readme_lists_the_settings_with_their_defaults_and_bounds():
     assert [(code(name), code(default), bounds) for name, default, bounds, _ in rows] == expected
 
 
+def minutes(seconds: int) -> str:
+    assert seconds % 60 == 0
+    return f"{seconds // 60} minutes"
+
+
 def test_the_readme_has_a_reason_for_every_control_that_is_missing():
     rows = table(README, "Not implemented", "Control", "ASVS", "Why not", "What stands in")
     assert [row for row in rows if len(row) != 4 or not (row[0] and row[2] and row[3])] == []
@@ -230,10 +271,29 @@ def test_asvs_ids_look_like_ids(title):
         (README, f"{len(COMMON_PASSWORDS.read_text().splitlines()):,} commonest".replace(",", " ")),
         (README, f"bodies have at most {LARGEST // 1024} KiB"),
         (README, f"one's own sessions, {PAGE_SIZE} a page"),
+        (README, f"A person has {passkeys.MOST} at most"),
+        (README, f"is {minutes(StepUpRequired.max_age)} old at most"),
+        (README, f"once and within {minutes(challenges.LIFETIME.seconds)}"),
+        (README, f"expired after {minutes(mfa_tokens.LIFETIME)}"),
+        (INVENTORIES, f"An `mfa_token` lives for {minutes(mfa_tokens.LIFETIME)}"),
+        (WALKTHROUGH, f"{StepUpRequired.headers['WWW-Authenticate']}`"),
         (WALKTHROUGH, f"comes back within {GRACE.seconds} s"),
         (DECISIONS / "0008-refresh-grace-returns-the-same-successor.md", f"For {GRACE.seconds} seconds"),
     ],
-    ids=["password length", "common passwords", "body", "page", "grace", "grace, decided"],
+    ids=[
+        "password length",
+        "common passwords",
+        "body",
+        "page",
+        "passkeys",
+        "fresh login",
+        "challenge",
+        "mfa_token",
+        "mfa_token, inventory",
+        "step-up header",
+        "grace",
+        "grace, decided",
+    ],
 )
 def test_numbers_in_the_text_are_those_of_the_code(page, text):
     assert text in page.read_text()
@@ -318,6 +378,21 @@ def test_the_data_model_has_the_tables_and_columns_of_the_code():
 def test_the_inventory_has_every_security_event():
     listed = [code(event) for event, _ in table(INVENTORIES, "What is logged", "Event", "Recorded when")]
     assert listed == list(SecurityEvent)
+
+
+@pytest.mark.parametrize(
+    ("event", "modules", "raised_by"),
+    [
+        ("authn_login_fail", ("login", "passkey_login"), r'_refused\(\w+, "(\w+)"'),
+        ("authz_fail", ("profiles", "standing"), r'"(not_self|login_\w+)"'),
+    ],
+)
+def test_the_inventory_has_every_reason_for_a_refusal(event, modules, raised_by):
+    (meaning,) = (
+        text for name, text in table(INVENTORIES, "What is logged", "Event", "Recorded when") if code(name) == event
+    )
+    reasons = {reason for name in modules for reason in re.findall(raised_by, (SERVICES / f"{name}.py").read_text())}
+    assert {name for name in SPAN.findall(meaning) if name != "fault"} == reasons
 
 
 def snippets() -> list[tuple[str, str]]:
