@@ -383,7 +383,11 @@ def test_the_inventory_has_every_security_event():
 @pytest.mark.parametrize(
     ("event", "modules", "raised_by"),
     [
-        ("authn_login_fail", ("login", "passkey_login"), r'_refused\(\w+, "(\w+)"'),
+        (
+            "authn_login_fail",
+            ("login", "passkey_login", "challenges"),
+            r'(?:_refused\(\w+, |_id, reason=)"(\w+)"',
+        ),
         ("authz_fail", ("profiles", "standing"), r'"(not_self|login_\w+)"'),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Query
 
 from auth_common.services.devices import name_device
-from auth_common.services.sessions import end_all_sessions, end_session, list_sessions
+from auth_common.services.sessions import end_all_sessions, end_current_session, end_session, list_sessions
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.cursors import Cursor, encode_cursor
 from auth_common.web.dependencies import Caller, PathId
@@ -21,7 +21,7 @@ app = create_app()
 @app.post("/logout", status_code=204)
 async def log_out(caller: Caller) -> None:
     """End the session that asks."""
-    end_session(caller, str(caller.session_id))
+    end_current_session(caller)
 
 
 @app.get("/sessions")

@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from auth_common.db.tables import challenges, passkeys, sessions
+from auth_common.db.tables import challenges, passkeys, refresh_tokens, sessions, users
 from tests.support.factories import sign_up
 from tests.support.passkeys import (
     ORIGIN,
+    anonymously,
+    as_bearer,
     begin_login,
     begin_registration,
     complete_login,
@@ -169,6 +171,24 @@ def test_a_login_elsewhere_or_without_a_person_is_refused(database, holder, trai
 def test_a_passkey_alone_takes_user_verification(holder):
     assert log_in_with(holder, alone=True, user_verified=False).code == "passkey_login_failed"
     assert log_in_with(holder, user_verified=False).status == 200
+
+
+def test_a_stolen_key_without_a_pin_does_not_get_one_and_log_in_alone(database):
+    """WebAuthn section 4, uvInitialized: only a login with the password vouches for a PIN that is seen first."""
+    holder = enrol(user_verified=False)
+    assert log_in_with(holder, alone=True, user_verified=True).code == "passkey_login_failed"
+    assert log_in_with(holder, user_verified=False).status == 200
+    assert log_in_with(holder, alone=True, user_verified=True).code == "passkey_login_failed"
+    assert log_in_with(holder, user_verified=True).status == 200
+    assert log_in_with(holder, alone=True).status == 200
+
+
+def test_a_token_of_a_user_who_is_gone_begins_nothing(database, account):
+    """An old key file and a new database, for example."""
+    for table in (refresh_tokens, sessions, users):
+        database.execute(table.delete())
+    answer = as_bearer(account.access_token, "POST", "/webauthn/register/begin", {})
+    assert (answer.status, answer.code) == (401, "invalid_token")
 
 
 def test_a_passkey_for_another_relying_party_is_refused(holder):
@@ -399,3 +419,25 @@ def test_a_body_of_more_than_64_kib_is_refused(account):
     credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
     credential["response"]["attestationObject"] = "A" * 70_000
     assert complete_registration(account.access_token, ceremony, credential).status == 413
+
+
+# --- What the Security team sees --------------------------------------------------------------------------------------
+
+
+def test_each_refusal_is_a_security_event(database, holder, log_lines):
+    token = holder.log_in().json["access_token"]
+    ceremony = begin_registration(token)
+    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    complete_registration(token, ceremony, credential)
+    complete_registration(token, ceremony, credential)
+    again = begin_login()
+    complete_login(again, mutated(holder.authenticator.authenticate(again["options"]), "signature", flipped))
+    complete_login(again, {})
+    anonymously("/webauthn/login/begin", {"mfa_token": "x"})
+    refused = [event for event in log_lines.security_events if event["outcome"] == "failure"]
+    assert [(event["name"], event["reason"], event.get("user_id")) for event in refused] == [
+        ("authn_passkey_rejected", "invalid_challenge", holder.account.id),
+        ("authn_login_fail", "not_valid", holder.account.id),
+        ("authn_login_fail", "invalid_challenge", None),
+        ("authn_token_rejected", "invalid_mfa_token", None),
+    ]

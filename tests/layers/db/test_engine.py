@@ -151,7 +151,7 @@ def test_a_deadlock_runs_the_loser_again(two_users, monkeypatch):
             threads.submit(lock_both, SECOND, FIRST, second_locked, first_locked),
         ]
     assert [future.result() for future in both] == [None, None]
-    assert len(attempts) == 3
+    assert len(attempts) > 2  # on a busy machine the one that runs again can lose again
 
 
 # --- Lost connections ---------------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ class Passkey:
     #: Space-separated; the client's word.
     transports: str
     aaguid: UUID
+    #: Whether it may log in alone (WebAuthn section 4, uvInitialized).
+    uv_initialized: bool
     backup_eligible: bool
     backed_up: bool
     name: str
@@ -71,7 +73,9 @@ def select_passkey_and_owner(connection: Connection, *, credential_id: bytes) ->
     return passkey, User(**dict(zip(User.__dataclass_fields__, row[len(_FIELDS) :], strict=True)))
 
 
-def record_use(connection: Connection, *, passkey_id: UUID, sign_count: int, backed_up: bool, now: datetime) -> bool:
+def record_use(
+    connection: Connection, *, passkey_id: UUID, sign_count: int, uv_initialized: bool, backed_up: bool, now: datetime
+) -> bool:
     """Record a login and the authenticator's counter; ``False`` where the counter has not advanced.
 
     The comparison is in the write itself: of two answers with one counter, the later one loses, and a stored counter
@@ -81,7 +85,8 @@ def record_use(connection: Connection, *, passkey_id: UUID, sign_count: int, bac
         passkeys.c.sign_count < sign_count, and_(passkeys.c.sign_count == 0, passkeys.c.sign_count == sign_count)
     )
     used = update(passkeys).where(passkeys.c.id == passkey_id, advances)
-    return connection.execute(used.values(sign_count=sign_count, backed_up=backed_up, last_used_at=now)).rowcount == 1
+    values = {"sign_count": sign_count, "uv_initialized": uv_initialized, "backed_up": backed_up, "last_used_at": now}
+    return connection.execute(used.values(**values)).rowcount == 1
 
 
 def rename_passkey(connection: Connection, *, passkey_id: UUID, user_id: UUID, name: str) -> bool:

@@ -142,6 +142,9 @@ passkeys = Table(
     Column("transports", String(100), nullable=False),
     #: The authenticator's model, unattested.
     Column("aaguid", Uuid, nullable=False),
+    #: Whether its holder has proved to be the user by PIN or biometry at a moment that vouches for it: then it may log
+    #: in alone. Whoever steals a key without a PIN can give it one.
+    Column("uv_initialized", Boolean, nullable=False),
     #: Whether it may leave the device that made it, and whether it has.
     Column("backup_eligible", Boolean, nullable=False),
     Column("backed_up", Boolean, nullable=False),

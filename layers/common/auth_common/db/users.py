@@ -78,12 +78,13 @@ def select_user(connection: Connection, *, user_id: UUID) -> User | None:
     return User(**row) if row else None
 
 
-def lock_user(connection: Connection, *, user_id: UUID) -> User:
-    """Return a user who exists, and let others who call this wait for the end of this transaction.
+def lock_user(connection: Connection, *, user_id: UUID) -> User | None:
+    """Return a user, or ``None``, and let others who call this wait for the end of this transaction.
 
     SQLite has no row locks and needs none: its transactions run one after the other.
     """
-    return User(**connection.execute(_SELECT_USER.with_for_update(), {"user_id": user_id}).mappings().one())
+    row = connection.execute(_SELECT_USER.with_for_update(), {"user_id": user_id}).mappings().one_or_none()
+    return User(**row) if row else None
 
 
 def update_password_hash(connection: Connection, *, user_id: UUID, expected: str, new: str) -> None:

@@ -67,6 +67,7 @@ class RegisteredPasskey:
     public_key: bytes
     sign_count: int
     aaguid: UUID
+    user_verified: bool
     backup_eligible: bool
     backed_up: bool
     transports: tuple[str, ...]
@@ -169,6 +170,7 @@ def verify_registration(credential: Mapping[str, Any], *, expected_challenge: by
         public_key=found.credential_public_key,
         sign_count=found.sign_count,
         aaguid=UUID(found.aaguid),
+        user_verified=found.user_verified,
         backup_eligible=found.credential_device_type == CredentialDeviceType.MULTI_DEVICE,
         backed_up=found.credential_backed_up,
         transports=tuple(sorted(_TRANSPORTS.intersection(transports or ()))),

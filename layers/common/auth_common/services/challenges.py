@@ -11,10 +11,16 @@ from auth_common.db.challenges import Ceremony, Challenge
 from auth_common.db.engine import transaction
 from auth_common.db.users import User
 from auth_common.errors import InvalidChallenge
+from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.services.identifiers import parse_id
 
 #: How long one may be answered.
 LIFETIME: Final = timedelta(minutes=5)
+
+_REFUSED: Final = {
+    Ceremony.REGISTRATION: SecurityEvent.AUTHN_PASSKEY_REJECTED,
+    Ceremony.AUTHENTICATION: SecurityEvent.AUTHN_LOGIN_FAIL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +46,21 @@ def issue_challenge(ceremony: Ceremony, user: User | None) -> Challenge:
     return challenge
 
 
-def spend_challenge(challenge_id: str, ceremony: Ceremony) -> Challenge:
+def spend_challenge(challenge_id: str, ceremony: Ceremony, *, user_id: UUID | None = None) -> Challenge:
     """Return the challenge for its first answer, whatever comes of it: a second answer finds nothing.
 
     Args:
         challenge_id: as the client sent it; anything.
         ceremony: the one that is being completed.
+        user_id: whose it must be, where the caller is known.
 
     Raises:
-        InvalidChallenge: unknown, answered before, expired, or for the other ceremony.
+        InvalidChallenge: unknown, answered before, expired, for the other ceremony, or another user's.
 
     """
     key = parse_id(challenge_id)
     challenge = key and transaction(lambda c: store.take_challenge(c, challenge_id=key, ceremony=ceremony))
-    if not challenge or challenge.expires_at <= datetime.now(UTC):
+    if not challenge or challenge.expires_at <= datetime.now(UTC) or user_id not in {None, challenge.user_id}:
+        security_event(_REFUSED[ceremony], user_id=user_id, reason="invalid_challenge")
         raise InvalidChallenge
     return challenge

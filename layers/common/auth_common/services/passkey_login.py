@@ -58,6 +58,7 @@ def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> Token
 
     """
     challenge = spend_challenge(challenge_id, Ceremony.AUTHENTICATION)
+    user: User | None = None
     try:
         credential_id, user_handle = identify(credential)
         found = read(lambda connection: select_passkey_and_owner(connection, credential_id=credential_id))
@@ -75,10 +76,13 @@ def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> Token
             require_user_verification=challenge.user_id is None,
         )
     except InvalidPasskeyResponse as error:
-        raise _refused(None, "not_valid", fault=str(error)[:200]) from error
+        raise _refused(user, "not_valid", fault=str(error)[:200]) from error
     if user.status != "active":
         raise _refused(user, "user_not_active")
-    _record_use(passkey, user, assertion)
+    if challenge.user_id is None and not passkey.uv_initialized:
+        # Registered without PIN or biometry: whoever found the key may have set this PIN (section 4, uvInitialized).
+        raise _refused(user, "user_verification_not_initialized")
+    _record_use(challenge, passkey, user, assertion)
     amr = (*(("pwd",) if challenge.user_id else ()), "swk" if passkey.backup_eligible else "hwk", "user", "mfa")
     pair = open_session(user, amr=amr)
     security_event(SecurityEvent.AUTHN_LOGIN_SUCCESS, user_id=user.id, amr=list(amr), passkey_id=str(passkey.id))
@@ -86,9 +90,14 @@ def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> Token
 
 
 def _user_of(mfa_token: str) -> User:
-    claims = verify_mfa_token(mfa_token)
+    try:
+        claims = verify_mfa_token(mfa_token)
+    except InvalidMFAToken as error:
+        security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, reason=error.code)
+        raise
     user = read(lambda connection: select_user(connection, user_id=claims.user_id))
     if user is None or user.token_version != claims.token_version:
+        security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, user_id=claims.user_id, reason="token_version_changed")
         raise InvalidMFAToken
     return user
 
@@ -106,12 +115,15 @@ def _require_owner(challenge: Challenge, user: User, user_handle: bytes | None) 
         raise _refused(user, "passkey_of_another_user")
 
 
-def _record_use(passkey: Passkey, user: User, assertion: PasskeyAssertion) -> None:
+def _record_use(challenge: Challenge, passkey: Passkey, user: User, assertion: PasskeyAssertion) -> None:
+    # The password vouches for a user verification that is seen for the first time; the key alone cannot.
+    vouched_for = challenge.user_id is not None and assertion.user_verified
     recorded = transaction(
         lambda connection: record_use(
             connection,
             passkey_id=passkey.id,
             sign_count=assertion.sign_count,
+            uv_initialized=passkey.uv_initialized or vouched_for,
             backed_up=assertion.backed_up,
             now=datetime.now(UTC),
         )

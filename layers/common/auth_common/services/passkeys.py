@@ -12,7 +12,7 @@ from auth_common.db.challenges import Ceremony
 from auth_common.db.engine import read, transaction
 from auth_common.db.passkeys import Passkey
 from auth_common.db.users import User, lock_user
-from auth_common.errors import InvalidChallenge, NotFound, PasskeyRejected, TooManyPasskeys
+from auth_common.errors import InvalidToken, NotFound, PasskeyRejected, TooManyPasskeys
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.passkeys import InvalidPasskeyResponse, registration_options, verify_registration
 from auth_common.services.challenges import Begun, issue_challenge, spend_challenge
@@ -66,9 +66,7 @@ def complete_registration(
 
     """
     read(lambda connection: check_standing(connection, principal))
-    challenge = spend_challenge(challenge_id, Ceremony.REGISTRATION)
-    if challenge.user_id != principal.user_id:
-        raise InvalidChallenge
+    challenge = spend_challenge(challenge_id, Ceremony.REGISTRATION, user_id=principal.user_id)
     try:
         verified = verify_registration(credential, expected_challenge=challenge.challenge)
     except InvalidPasskeyResponse as error:
@@ -84,6 +82,7 @@ def complete_registration(
         sign_count=verified.sign_count,
         transports=" ".join(verified.transports),
         aaguid=verified.aaguid,
+        uv_initialized=verified.user_verified,
         backup_eligible=verified.backup_eligible,
         backed_up=verified.backed_up,
         name=name or DEFAULT_NAME,
@@ -94,7 +93,12 @@ def complete_registration(
         _admit(connection, principal)
         store.insert_passkey(connection, passkey)
 
-    transaction(store_if_admitted)
+    try:
+        transaction(store_if_admitted)
+    except (PasskeyRejected, TooManyPasskeys) as error:
+        reason = "registered_already" if isinstance(error, PasskeyRejected) else "too_many_passkeys"
+        security_event(SecurityEvent.AUTHN_PASSKEY_REJECTED, user_id=principal.user_id, reason=reason)
+        raise
     security_event(SecurityEvent.AUTHN_PASSKEY_ADDED, user_id=principal.user_id, passkey_id=str(passkey.id))
     return passkey
 
@@ -158,6 +162,8 @@ def _admit(connection: Connection, principal: Principal) -> tuple[User, list[Pas
     """Return the caller and their passkeys if one more may be added now."""
     # The lock: two registrations at once must not both be the last one that is allowed.
     user = lock_user(connection, user_id=principal.user_id)
+    if user is None:
+        raise InvalidToken
     registered = _step_up(connection, principal)
     if len(registered) >= MOST:
         raise TooManyPasskeys

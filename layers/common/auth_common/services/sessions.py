@@ -102,6 +102,16 @@ def list_sessions(principal: Principal, *, before: Place | None) -> SessionPage:
     return SessionPage(items, (items[-1].auth_time, items[-1].id) if len(found) > PAGE_SIZE else None)
 
 
+def end_current_session(principal: Principal) -> None:
+    """End the caller's own session; of two who do it at once, both have done it.
+
+    Raises:
+        InvalidToken: it has ended before.
+
+    """
+    _end(principal, only=principal.session_id)
+
+
 def end_session(principal: Principal, session_id: str) -> None:
     """End one session of the caller's.
 

@@ -35,6 +35,7 @@ def upgrade() -> None:
         sa.Column("sign_count", sa.BigInteger, nullable=False),
         sa.Column("transports", sa.String(100), nullable=False),
         sa.Column("aaguid", sa.Uuid, nullable=False),
+        sa.Column("uv_initialized", sa.Boolean, nullable=False),
         sa.Column("backup_eligible", sa.Boolean, nullable=False),
         sa.Column("backed_up", sa.Boolean, nullable=False),
         sa.Column("name", sa.String(100), nullable=False),
