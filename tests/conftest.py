@@ -22,10 +22,11 @@ write_logs_as_lambda_does()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share SAM in one process, where ``pytest -n`` runs several."""
+    """Keep the tests that share SAM, or a browser, in one process, where ``pytest -n`` runs several."""
     for item in items:
-        if item.get_closest_marker("sam"):
-            item.add_marker(pytest.mark.xdist_group("sam"))
+        for shared in ("sam", "browser"):
+            if item.get_closest_marker(shared):
+                item.add_marker(pytest.mark.xdist_group(shared))
 
 
 @pytest.hookimpl(wrapper=True)

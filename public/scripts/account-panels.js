@@ -1,0 +1,77 @@
+// What belongs to the account that is logged in: the person's data, and the sessions.
+
+import { find, make, makeButton, makeFacts, makeTime, say } from "./elements.js";
+import { onPress, showProblem } from "./forms.js";
+import { session } from "./session.js";
+
+/** Set up both panels, once. */
+export function setUpAccount() {
+  onPress(find("log-out"), find("me-problem"), async () => {
+    await session.call("POST", "/logout");
+    session.end("You are logged out.");
+  });
+  onPress(find("end-others"), find("sessions-problem"), async () => {
+    await session.call("DELETE", "/sessions?keep_current=true");
+    say("All other sessions have ended.");
+    await loadSessions();
+  });
+}
+
+/** Show the person's own data. */
+export async function loadMe() {
+  try {
+    const { body: me } = await session.call("GET", `/users/${session.claims.sub}`);
+    find("who").textContent = me.name;
+    find("me").replaceChildren(
+      ...makeFacts([
+        ["Name", me.name],
+        ["E-mail", me.email],
+        ["Born", me.date_of_birth],
+        ["Job title", me.job_title],
+        ["Role", me.role],
+        ["Since", makeTime(me.created_at)],
+        ["Id", make("code", {}, me.id)],
+      ]),
+    );
+  } catch (error) {
+    showProblem(find("me-problem"), error);
+  }
+}
+
+/** Show the first page of the sessions. */
+export async function loadSessions() {
+  find("sessions").replaceChildren();
+  await loadMore("/sessions");
+}
+
+async function loadMore(path) {
+  try {
+    const { body: page } = await session.call("GET", path);
+    find("sessions").append(...page.items.map(entry));
+    const more = find("more-sessions");
+    more.hidden = page.next_cursor === null;
+    more.onclick = () => loadMore(`/sessions?cursor=${encodeURIComponent(page.next_cursor)}`);
+  } catch (error) {
+    showProblem(find("sessions-problem"), error);
+  }
+}
+
+function entry({ id, device, ip, created_at, last_used_at, current }) {
+  const item = make(
+    "li",
+    { "data-session": id },
+    make("p", { class: "entry-name" }, device, ...(current ? [" ", make("span", { class: "tag" }, "this one")] : [])),
+    make("p", { class: "entry-facts" }, ip, " · since ", makeTime(created_at), " · last used ", makeTime(last_used_at)),
+  );
+  if (!current) {
+    const button = makeButton("End", { label: `End the session ${device} from ${ip}` });
+    onPress(button, find("sessions-problem"), async () => {
+      await session.call("DELETE", `/sessions/${id}`);
+      say("The session has ended.");
+      await loadSessions();
+      find("sessions-heading").focus();
+    });
+    item.append(make("div", { class: "entry-actions" }, button));
+  }
+  return item;
+}

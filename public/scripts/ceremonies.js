@@ -1,0 +1,171 @@
+// The two ceremonies of WebAuthn, as a page runs them. Each step is one of flows.js, and shows there what it sends.
+//
+// The parts that matter are few: ask the server for options, give them to navigator.credentials, send back what that
+// answers. Everything else here takes the messages apart so that they can be seen.
+
+import { call } from "./api.js";
+import { decode } from "./base64url.js";
+import { authenticationChecks, registrationChecks } from "./checks.js";
+import { say } from "./elements.js";
+import { session } from "./session.js";
+import {
+  decodeAttestationObject, decodeAuthenticatorData, decodeClientData, FLAGS_IN_WORDS, sha256,
+} from "./webauthn-data.js";
+
+/** Whether this browser has what the ceremonies use (WebAuthn Level 3, sections 5.1.8 and 5.1.9). */
+export const isSupported = Boolean(globalThis.PublicKeyCredential?.parseCreationOptionsFromJSON);
+
+const UNSEEN = "No page can watch this message. It is put together here from what goes in and what comes out.";
+
+// --- Registration (WebAuthn section 7.1) ---------------------------------------------------------------------------
+
+/** Add a passkey to the account that is logged in. `name` may be empty. */
+export function registerPasskey(run, name) {
+  return run.during(async () => {
+    // Who asks is in the access token; the server lets in only who has just logged in.
+    await run.reach("begin", [request("/webauthn/register/begin", {}, "with the access token")]);
+    const begun = await session.call("POST", "/webauthn/register/begin", {});
+
+    // 5.4: the options. They are JSON here, and hold base64url where the browser's API wants bytes: 5.1.8 converts.
+    const { challenge_id, options } = begun.body;
+    run.marked = options.challenge;
+    await run.reach("options", [response(begun)]);
+    const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
+
+    // 6.3.2: from here on the browser and the authenticator talk, until the person has agreed.
+    const command = {
+      hash: "SHA-256 of the client data, once the browser has written it",
+      rpEntity: options.rp,
+      userEntity: options.user,
+      credTypesAndPubKeyAlgs: options.pubKeyCredParams,
+      excludeCredentialDescriptorList: options.excludeCredentials ?? [],
+      authenticatorSelection: options.authenticatorSelection,
+    };
+    await run.reach("make", [unseen("authenticatorMakeCredential", command)]);
+    const credential = await askThePerson(run, () => navigator.credentials.create({ publicKey, signal: run.signal }));
+
+    // 5.1: the answer as JSON, RegistrationResponseJSON.
+    const json = credential.toJSON();
+    const clientData = decodeClientData(json.response.clientDataJSON);
+    const attestation = decodeAttestationObject(json.response.attestationObject);
+    const hash = await sha256(decode(json.response.clientDataJSON));
+    run.show("make", [unseen("authenticatorMakeCredential", { ...command, hash })]);
+    run.show("consent", [flags(attestation.authData)]);
+    await run.reach("attested", [decoded("Attestation object", attestation)]);
+    await run.reach("credential", [decoded("Client data", clientData), { title: "credential.toJSON()", json }]);
+
+    // 7.1: the relying party's turn.
+    const body = { challenge_id, credential: json, ...(name && { name }) };
+    await run.reach("complete", [request("/webauthn/register/complete", body, "with the access token")]);
+    const completed = await session.call("POST", "/webauthn/register/complete", body);
+    const seen = { options, credential: json, clientData, authenticatorData: attestation.authData };
+    await run.reach("checks", [{ title: "Comparisons", checks: await registrationChecks(seen) }]);
+    await run.reach("stored", [response(completed)]);
+    run.finish();
+    return completed.body;
+  });
+}
+
+// --- Authentication (WebAuthn section 7.2) -------------------------------------------------------------------------
+
+/** Show that a password was right and not enough. `answer` is the login's, with the mfa_token. */
+export function showPasswordStep(run, email, answer) {
+  return run.during(async () => {
+    await run.reach("password", [request("/login", { email, password: "(not shown)" })]);
+    await run.reach("mfa", [response(answer)]);
+  });
+}
+
+/** Log in with a passkey: as second factor with the `mfa_token` of a login, or alone without. Return the token pair. */
+export function logInWithPasskey(run, mfa_token) {
+  return run.during(async () => {
+    const beginning = mfa_token ? { mfa_token } : {};
+    await run.reach("begin", [request("/webauthn/login/begin", beginning)]);
+    const begun = await call("POST", "/webauthn/login/begin", { body: beginning });
+
+    // 5.5: the options, converted by 5.1.9.
+    const { challenge_id, options } = begun.body;
+    run.marked = options.challenge;
+    await run.reach("options", [response(begun)]);
+    const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(options);
+
+    // 6.3.3: the authenticator finds a key of this site, the person agrees, the key signs.
+    const command = {
+      rpId: options.rpId,
+      hash: "SHA-256 of the client data, once the browser has written it",
+      allowCredentialDescriptorList: options.allowCredentials ?? [],
+      userVerification: options.userVerification,
+    };
+    await run.reach("get", [unseen("authenticatorGetAssertion", command)]);
+    const credential = await askThePerson(run, () => navigator.credentials.get({ publicKey, signal: run.signal }));
+
+    // 5.1: the answer as JSON, AuthenticationResponseJSON.
+    const json = credential.toJSON();
+    const clientData = decodeClientData(json.response.clientDataJSON);
+    const authenticatorData = decodeAuthenticatorData(json.response.authenticatorData);
+    const hash = await sha256(decode(json.response.clientDataJSON));
+    run.show("get", [unseen("authenticatorGetAssertion", { ...command, hash })]);
+    run.show("consent", [flags(authenticatorData)]);
+    const { signature, userHandle } = json.response;
+    await run.reach("assertion", [decoded("Assertion", { authenticatorData, signature, userHandle })]);
+    await run.reach("credential", [decoded("Client data", clientData), { title: "credential.toJSON()", json }]);
+
+    // 7.2: the relying party's turn.
+    const body = { challenge_id, credential: json };
+    await run.reach("complete", [request("/webauthn/login/complete", body)]);
+    const completed = await call("POST", "/webauthn/login/complete", { body });
+    const seen = { options, credential: json, clientData, authenticatorData };
+    await run.reach("checks", [{ title: "Comparisons", checks: await authenticationChecks(seen) }]);
+    await run.reach("tokens", [response(completed)]);
+    run.finish();
+    return completed.body;
+  });
+}
+
+// --- What both share -----------------------------------------------------------------------------------------------
+
+/** Wait while the browser asks the person. What it says when nothing comes of it is put into words here. */
+async function askThePerson(run, ask) {
+  const answer = ask();
+  answer.catch(() => {}); // `reach` may throw first; this one's failure is then no news
+  say("Your browser is asking you for a passkey.");
+  await run.reach("consent");
+  try {
+    const credential = await answer;
+    say("");
+    return credential;
+  } catch (error) {
+    say("");
+    if (error.name === "AbortError") throw error;
+    throw new Error(REASONS[error.name] ?? `The browser says: ${error.message}`, { cause: error });
+  }
+}
+
+const REASONS = {
+  // One name for many reasons, so that a page cannot find out who has a passkey (section 14.5.1 and 14.5.2).
+  NotAllowedError:
+    "Nothing came of it: the person said no, the time was up, or there is no passkey that fits. The browser does not " +
+    "tell which, to keep it private.",
+  InvalidStateError: "This authenticator has a passkey of this account already (excludeCredentials).",
+  SecurityError: "This page's address does not fit the relying party's id.",
+};
+
+function request(path, json, note) {
+  return { title: "Request", line: `POST ${path}`, note, json };
+}
+
+function response({ status, body }) {
+  return { title: "Response", line: `HTTP ${status}`, json: body };
+}
+
+function unseen(title, json) {
+  return { title, note: UNSEEN, json };
+}
+
+function flags(authenticatorData) {
+  return { title: "What the device will say about it: the flags, decoded", note: FLAGS_IN_WORDS, json: authenticatorData.flags };
+}
+
+function decoded(title, json) {
+  return { title: `${title}, decoded`, json };
+}

@@ -1,0 +1,40 @@
+// Making elements. Text goes in as text and never as markup, so nothing that a server or a person wrote can become code.
+
+/** Return the element with this id, which is in index.html. */
+export function find(id) {
+  return document.getElementById(id);
+}
+
+/** Make an element with attributes (a value of null or false leaves one out) and children: nodes or texts. */
+export function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** Make a button that does something when it is pressed. `label` is what screen readers say where the text is short. */
+export function makeButton(text, { label = null, quiet = true }, onPress) {
+  const button = make("button", { type: "button", class: quiet ? "quiet small" : "small", "aria-label": label }, text);
+  button.addEventListener("click", onPress);
+  return button;
+}
+
+/** Make a time that people and programs can read. `when` is RFC 3339, or seconds since 1970. */
+export function makeTime(when) {
+  const date = new Date(typeof when === "number" ? when * 1000 : when);
+  const text = date.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+  return make("time", { datetime: date.toISOString() }, text);
+}
+
+/** Make the rows of a list of facts: [name, value] pairs, of which a value is a text or a node. */
+export function makeFacts(facts) {
+  return facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
+}
+
+/** Say something in the page's status line, which screen readers read out. */
+export function say(text) {
+  find("status").textContent = text;
+}

@@ -1,0 +1,96 @@
+// The access token: its three parts, each claim with its meaning, the time that is left, and its signature checked.
+
+import { call } from "./api.js";
+import { decode, decodeJson } from "./base64url.js";
+import { CLAIMS, METHODS, TIMES } from "./claims.js";
+import { find, make, makeTime, say } from "./elements.js";
+import { onPress } from "./forms.js";
+import { jsonView } from "./json-view.js";
+import { session } from "./session.js";
+
+/** Set up the panel, once. */
+export function setUpToken() {
+  onPress(find("renew"), find("token-problem"), async () => {
+    await session.renew();
+    say("The refresh token was exchanged for a new pair.");
+  });
+  session.addEventListener("change", show);
+  setInterval(tick, 1000);
+}
+
+function show() {
+  if (!session.tokens) {
+    find("token-parts").replaceChildren(); // no token outlives its session in the page
+    return;
+  }
+  const [header, payload, signature] = session.tokens.access_token.split(".");
+  find("token-parts").replaceChildren(
+    part("Header", header, jsonView(decodeJson(header)), make("p", { class: "note" }, "kid names the key that signed it, typ says that it is an access token (RFC 9068).")),
+    part("Payload: the claims", payload, make("dl", { class: "claims" }, ...Object.entries(decodeJson(payload)).map(claim))),
+    part("Signature", signature, ...signatureCheck()),
+    refreshToken(),
+  );
+  tick();
+}
+
+function part(title, raw, ...content) {
+  return make("section", { class: "part" }, make("h3", {}, title), make("p", { class: "raw" }, make("code", {}, raw)), ...content);
+}
+
+function claim([name, value]) {
+  return make(
+    "div",
+    { "data-claim": name },
+    make("dt", {}, make("code", {}, name)),
+    make("dd", { class: "value" }, make("code", {}, JSON.stringify(value)), ...inWords(name, value)),
+    make("dd", { class: "meaning" }, CLAIMS[name] ?? "A claim that this page does not know."),
+  );
+}
+
+function inWords(name, value) {
+  if (TIMES.has(name)) return [" ", makeTime(value)];
+  if (name !== "amr") return [];
+  return [make("span", { class: "methods" }, value.map((method) => METHODS[method] ?? method).join(", "))];
+}
+
+/** The signature over the first two parts, checked with the public key as any other service would (RFC 7515). */
+function signatureCheck() {
+  const verdict = make("p", { class: "note", role: "status" });
+  const problem = make("p", { class: "problem", role: "alert" });
+  const button = make("button", { type: "button", class: "quiet small" }, "Check it with the public key");
+  onPress(button, problem, async () => {
+    const [header, payload, signature] = session.tokens.access_token.split(".");
+    const { kid } = decodeJson(header);
+    const { body } = await call("GET", "/.well-known/jwks.json");
+    const jwk = body.keys.find((key) => key.kid === kid);
+    // One algorithm, and not the one that the token names: a token must not choose how it is checked (RFC 8725).
+    const key = jwk && (await crypto.subtle.importKey("jwk", jwk, { name: "ECDSA", namedCurve: "P-256" }, false, ["verify"]));
+    const signed = new TextEncoder().encode(`${header}.${payload}`);
+    const isValid = key && (await crypto.subtle.verify({ name: "ECDSA", hash: "SHA-256" }, key, decode(signature), signed));
+    verdict.textContent = isValid ? `It is good: signed with the key ${kid}.` : "It is not good.";
+  });
+  return [make("p", { class: "note" }, "ECDSA on P-256 with SHA-256, over the first two parts."), button, verdict, problem];
+}
+
+function refreshToken() {
+  const { refresh_token, refresh_expires_in } = session.tokens;
+  const days = Math.round(refresh_expires_in / 86_400);
+  return make(
+    "section",
+    { class: "part" },
+    make("h3", {}, "The refresh token"),
+    make("p", { class: "note" }, `256 random bits without any meaning. It works once, within ${days} days, and brings the next pair. If it ever comes back a second time, somebody has a copy, and the session ends.`),
+    make("details", {}, make("summary", {}, "Show it"), make("p", { class: "raw" }, make("code", {}, refresh_token))),
+  );
+}
+
+/** Show the time that is left. */
+function tick() {
+  if (!session.tokens) return;
+  const { iat, exp } = session.claims;
+  const left = Math.max(0, Math.ceil(exp - Date.now() / 1000));
+  const seconds = String(left % 60).padStart(2, "0");
+  find("countdown").textContent = left ? `${Math.floor(left / 60)}:${seconds}` : "0:00, expired";
+  find("countdown-bar").max = exp - iat;
+  find("countdown-bar").value = left;
+}

@@ -1,0 +1,51 @@
+"""One browser and one service for all tests of the page; a window of its own for each visitor."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.support.browser import Visitor, find_chromium, running_chromium
+from tests.support.requirements import require
+from tests.support.runtime import running_service
+
+
+# "package" and not "session": asyncio.run() works nowhere while Playwright's event loop runs.
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    path = find_chromium()
+    require(path, "needs Chromium (apt-get install chromium)")
+    assert path is not None
+    with running_chromium(path) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="package")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_service(tmp_path_factory.mktemp("browser") / "data") as url:
+        yield url
+
+
+@pytest.fixture
+def visit(chromium: Browser, url: str) -> Iterator[Callable[..., Visitor]]:
+    """Opens the page in a new window; afterwards the window must not have complained, nor called anybody else.
+
+    The requests that the service refused (``refusals``) are the test's own concern.
+    """
+    visitors: list[Visitor] = []
+
+    def open_window(**context: object) -> Visitor:
+        visitors.append(Visitor(chromium, url, **context))
+        return visitors[-1]
+
+    yield open_window
+    for visitor in visitors:
+        visitor.close()
+    assert [complaint for visitor in visitors for complaint in visitor.complaints] == []
+    requests = [request for visitor in visitors for request in visitor.requests]
+    assert [request for request in requests if not request.startswith(f"{url}/")] == []
+
+
+@pytest.fixture
+def visitor(visit: Callable[..., Visitor]) -> Visitor:
+    return visit()

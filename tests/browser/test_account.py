@@ -1,0 +1,279 @@
+"""What a person does at the page: register, log in each way, manage passkeys and sessions."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.support.browser import PASSWORD
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_person_registers_and_logs_in_in_each_way(visitor):
+    visitor.register()
+    visitor.press("Log in")
+    visitor.expect_to_be_in()
+    expect(visitor.claim("amr")).to_contain_text('["pwd"]')
+    expect(visitor.page.locator("#who")).to_have_text("Ann Example")
+
+    visitor.add_passkey()
+    visitor.log_out()
+    expect(visitor.page.locator("#who")).to_have_text("Nobody is logged in")
+
+    visitor.give_password()
+    expect(visitor.page.get_by_role("heading", name="One more step")).to_be_focused()
+    visitor.press("Use your passkey")
+    visitor.expect_to_be_in()
+    expect(visitor.claim("amr")).to_contain_text('["pwd","hwk","user","mfa"]')
+    visitor.log_out()
+
+    visitor.press("Log in with a passkey alone")
+    visitor.expect_to_be_in()
+    expect(visitor.claim("amr")).to_contain_text('["hwk","user","mfa"]')
+    assert visitor.refusals == []
+
+
+# --- What goes wrong --------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_password_is_said_where_it_was_typed(visitor):
+    visitor.register()
+    visitor.give_password("a wrong password of length")
+    alert = visitor.page.locator("#login-form .problem")
+    expect(alert).to_have_role("alert")
+    expect(alert).to_have_text("The e-mail address or the password is wrong. 401 invalid_credentials")
+    visitor.give_password()
+    visitor.expect_to_be_in()
+    expect(alert).to_be_empty()
+    assert visitor.refusals == [401]
+
+
+def test_each_fault_stands_beside_its_field_and_is_read_with_it(visitor):
+    form = visitor.page.locator("#register-form")
+    form.get_by_label("Job title").fill("Baker")
+    visitor.press("Register")
+    for label, message in {
+        "Name": "Name must contain a letter.",
+        "E-mail": "E-mail is not a valid e-mail address.",
+        "Date of birth": "Date of birth must be a date such as 1980-04-14.",
+    }.items():
+        field = form.get_by_label(label)
+        expect(field).to_have_attribute("aria-invalid", "true")
+        expect(field).to_have_accessible_description(message)
+    expect(form.get_by_label("Job title")).not_to_have_attribute("aria-invalid", "true")
+    expect(form.get_by_label("Name")).to_be_focused()
+
+    visitor.register()
+    expect(form.get_by_label("Name")).to_have_accessible_description("")
+    assert visitor.refusals == [422]
+
+
+def test_a_bad_password_is_explained(visitor):
+    form = visitor.page.locator("#register-form")
+    for label, text in {"Name": "Ann", "E-mail": visitor.email, "Job title": "Baker", "Password": "too short"}.items():
+        form.get_by_label(label, exact=True).fill(text)
+    form.get_by_label("Date of birth").fill("1980-04-14")
+    visitor.press("Register")
+    expect(form.get_by_label("Password", exact=True)).to_have_accessible_description(re.compile("15 .*Password .*15"))
+    assert visitor.refusals == [422]
+
+
+def test_a_passkey_that_does_not_know_the_person_logs_nobody_in(visitor):
+    visitor.enter()
+    visitor.add_passkey()
+    visitor.log_out()
+    visitor.set_authenticator(verifies=False)
+    visitor.press("Log in with a passkey alone")
+    alert = visitor.page.locator("#passkey-login-form").get_by_role("alert")
+    expect(alert).to_contain_text("Nothing came of it")
+    failed = visitor.step("passkey-alone", "consent")
+    expect(failed).to_have_attribute("data-state", "failed")
+    expect(failed).to_contain_text("Nothing came of it")
+
+    visitor.set_authenticator()
+    visitor.press("Log in with a passkey alone")
+    visitor.expect_to_be_in()
+
+
+def test_a_second_factor_can_be_tried_again_and_given_up(visitor):
+    visitor.enter()
+    visitor.add_passkey()
+    visitor.log_out()
+    visitor.set_authenticator(answers=False)
+    # One ceremony waits for a touch, and another one takes its place.
+    visitor.press("Log in with a passkey alone")
+    expect(visitor.status).to_have_text("Your browser is asking you for a passkey.")
+    visitor.give_password()
+    expect(visitor.step("second-factor", "mfa")).to_have_attribute("data-state", "active")
+    expect(visitor.page.locator("#passkey-login-form .problem")).to_be_empty()
+
+    visitor.press("Start again")
+    expect(visitor.page.get_by_role("heading", name="Log in", exact=True)).to_be_focused()
+    visitor.give_password()
+    expect(visitor.step("second-factor", "mfa")).to_have_attribute("data-state", "active")
+    visitor.set_authenticator(answers=True)
+    visitor.press("Use your passkey")
+    visitor.expect_to_be_in()
+    assert visitor.refusals == []
+
+
+def test_the_passkey_of_another_account_does_not_count_in_this_ones_list(visit):
+    """A device registers once for each account (excludeCredentials), and says so."""
+    visitor = visit()
+    visitor.enter()
+    visitor.add_passkey()
+    visitor.log_out()
+    visitor.press("Log in with a passkey alone")
+    visitor.expect_to_be_in()
+    visitor.press("Add a passkey")
+    alert = visitor.page.locator("#passkey-form").get_by_role("alert")
+    expect(alert).to_contain_text("has a passkey of this account already")
+
+
+# --- Passkeys ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_passkey_is_renamed_and_deleted_after_a_step_up(visitor):
+    visitor.enter()
+    visitor.add_passkey()
+
+    visitor.press("Rename Laptop")
+    new_name = visitor.page.get_by_label("New name")
+    expect(new_name).to_be_focused()
+    new_name.fill("\N{ZERO WIDTH SPACE}")
+    visitor.press("Save")
+    expect(new_name).to_have_accessible_description("New name must contain a letter.")
+    new_name.fill("<b>Desk</b>")
+    visitor.press("Save")
+    expect(visitor.passkeys.get_by_text("<b>Desk</b>")).to_be_visible()
+
+    # Now that there is a passkey, a login with the password alone does not suffice any more (RFC 9470).
+    visitor.press("Delete <b>Desk</b>")
+    expect(visitor.page.locator("#passkeys-problem")).to_contain_text("403 step_up_required")
+    visitor.press("Confirm with a passkey")
+    expect(visitor.status).to_have_text("Confirmed. You can go on.")
+    expect(visitor.claim("amr")).to_contain_text('["hwk","user","mfa"]')
+    visitor.press("Delete <b>Desk</b>")
+    expect(visitor.passkeys).to_have_text("There is none yet.")
+    expect(visitor.page.get_by_role("heading", name="Passkeys", exact=True)).to_be_focused()
+    assert visitor.refusals == [422, 403]
+
+
+def test_a_step_up_leaves_one_session(visitor):
+    visitor.enter()
+    visitor.add_passkey()
+    visitor.press("Delete Laptop")
+    visitor.press("Confirm with a passkey")
+    expect(visitor.status).to_have_text("Confirmed. You can go on.")
+    visitor.log_out()
+    visitor.press("Log in with a passkey alone")
+    visitor.expect_to_be_in()
+    expect(visitor.sessions.locator("li")).to_have_count(1)
+
+
+# --- Sessions and tokens ----------------------------------------------------------------------------------------------
+
+
+def test_a_person_ends_their_other_sessions(visit):
+    here, there, elsewhere = visit(), visit(), visit()
+    here.enter()
+    for other in (there, elsewhere):
+        other.email = here.email
+        other.give_password()
+        other.expect_to_be_in()
+    here.page.reload()
+    here.give_password()
+    here.expect_to_be_in()
+    expect(here.sessions.locator("li")).to_have_count(4)
+    expect(here.sessions.get_by_text("this one")).to_have_count(1)
+
+    here.sessions.get_by_role("button").first.click()
+    expect(here.status).to_have_text("The session has ended.")
+    expect(here.sessions.locator("li")).to_have_count(3)
+    here.press("End all others")
+    expect(here.sessions.locator("li")).to_have_count(1)
+
+    there.press("Log out")
+    expect(there.status).to_have_text("This session has ended.")
+    expect(there.page.get_by_role("heading", name="Log in", exact=True)).to_be_focused()
+    assert there.refusals == [401]
+
+
+def test_the_token_is_taken_apart_counted_down_checked_and_renewed(visitor):
+    visitor.page.clock.install()
+    visitor.enter()
+    claims = ("iss", "aud", "sub", "role", "iat", "nbf", "exp", "jti", "sid", "tv", "amr", "auth_time")
+    for claim in claims:
+        expect(visitor.page.locator(f'[data-claim="{claim}"] .meaning')).not_to_have_text(re.compile("does not know"))
+    countdown = visitor.page.get_by_role("timer")
+    expect(countdown).to_have_text(re.compile(r"^1[45]:\d\d$"))
+    visitor.page.clock.fast_forward("05:00")
+    expect(countdown).to_have_text(re.compile(r"^(9:\d\d|10:00)$"))
+
+    visitor.press("Check it with the public key")
+    expect(visitor.page.get_by_text("It is good: signed with the key")).to_be_visible()
+
+    before = visitor.claim("jti").text_content()
+    visitor.press("Renew with the refresh token")
+    expect(visitor.status).to_have_text("The refresh token was exchanged for a new pair.")
+    expect(visitor.claim("jti")).not_to_have_text(before)
+
+    # An expired token is renewed before the next request, and once for two that need it.
+    visitor.page.clock.fast_forward("20:00")
+    expect(countdown).to_have_text("0:00, expired")
+    with visitor.page.expect_request("**/token/refresh"), visitor.page.expect_response("**/sessions*"):
+        visitor.press("End all others")
+    expect(visitor.status).to_have_text("All other sessions have ended.")
+    assert visitor.refusals == []
+
+
+def test_a_reload_forgets_everything(visitor):
+    visitor.enter()
+    visitor.page.reload()
+    expect(visitor.page.get_by_role("heading", name="Log in", exact=True)).to_be_visible()
+    stored = visitor.page.evaluate("() => [localStorage.length, sessionStorage.length, document.cookie]")
+    assert stored == [0, 0, ""]
+    assert visitor.page.context.cookies() == []
+
+
+def test_after_logging_out_the_token_is_not_in_its_place_any_more(visitor):
+    visitor.enter()
+    visitor.log_out()
+    expect(visitor.page.locator("#token-parts")).to_be_empty()
+    expect(visitor.page.locator("#me")).to_be_empty()
+    assert visitor.page.locator("#login-password").input_value() == ""
+
+
+def test_an_example_person_can_register(visitor):
+    visitor.press("Fill in an example")
+    visitor.page.get_by_label("Show the password").check()
+    expect(visitor.page.locator("#register-password")).to_have_attribute("type", "text")
+    visitor.email = visitor.page.locator("#register-email").input_value()
+    visitor.press("Register")
+    expect(visitor.page.get_by_role("button", name="Log in", exact=True)).to_be_focused()
+    visitor.press("Log in")
+    visitor.expect_to_be_in()
+
+
+def test_a_number_for_an_address_is_explained(visitor, url):
+    visitor.page.goto(url.replace("localhost", "127.0.0.1"))
+    expect(visitor.page.get_by_text("Passkeys need a name, not a number.")).to_be_visible()
+    expect(visitor.page.get_by_role("button", name="Log in with a passkey alone")).to_be_disabled()
+    visitor.page.get_by_role("link", name="localhost").click()
+    visitor.page.wait_for_url(f"{url}/")
+    expect(visitor.page.get_by_text("Passkeys need a name, not a number.")).to_be_hidden()
+    expect(visitor.page.get_by_role("button", name="Log in with a passkey alone")).to_be_enabled()
+    visitor.requests.clear()
+
+
+def test_the_password_is_nowhere_in_the_page_once_it_was_used(visitor):
+    visitor.enter()
+    visitor.add_passkey()
+    visitor.log_out()
+    visitor.give_password()
+    visitor.press("Use your passkey")
+    visitor.expect_to_be_in()
+    assert PASSWORD not in visitor.page.content()
+    fields = visitor.page.locator("input[type=password]")
+    assert fields.evaluate_all("fields => fields.map(field => field.value)") == ["", ""]

@@ -1,0 +1,200 @@
+"""The diagram: that it shows what really went over the wire, in the order in which it did."""
+
+import base64
+import hashlib
+import json
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+
+REGISTRATION = ["begin", "options", "make", "consent", "attested", "credential", "complete", "checks", "stored"]
+AUTHENTICATION = ["begin", "options", "get", "consent", "assertion", "credential", "complete", "checks", "tokens"]
+
+
+def messages(visitor, flow, step):
+    """Return the JSON documents that a step shows."""
+    return [json.loads(text) for text in visitor.step(flow, step).locator("pre").all_text_contents()]
+
+
+def decode(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+class Wire:
+    """What the page and the service have said to each other."""
+
+    def __init__(self, page):
+        self.sent, self.answers = {}, {}
+        page.on("response", self._on_response)
+
+    def _on_response(self, response):
+        path = "/" + response.url.split("/", 3)[3]
+        if response.request.resource_type == "fetch":
+            self.sent[path] = response.request.post_data_json if response.request.post_data else None
+            self.answers[path] = response
+
+    def answer(self, path):
+        return self.answers[path].json()
+
+
+def expect_all_done(visitor, flow, steps):
+    for step in steps:
+        expect(visitor.step(flow, step)).to_have_attribute("data-state", "done")
+    shown = visitor.page.locator(f"#flow-{flow} .step")
+    assert shown.evaluate_all("steps => steps.map(step => step.dataset.step)") == steps
+    assert shown.locator(".number").all_text_contents() == [str(place) for place in range(1, len(steps) + 1)]
+
+
+def expect_the_challenge_to_be_marked(visitor, flow, challenge):
+    marks = visitor.page.locator(f"#flow-{flow} mark").all_text_contents()
+    assert len(marks) >= 3
+    assert set(marks) == {challenge}
+
+
+def expect_the_checks_to_hold(visitor, flow, *, servers_own):
+    checks = visitor.step(flow, "checks").locator(".checks li")
+    verdicts = checks.evaluate_all("items => items.map(item => item.dataset.holds)")
+    assert set(verdicts) == {"true", "null"}
+    assert verdicts.count("null") == servers_own
+
+
+def test_a_registration_is_shown_as_it_was(visitor, url):
+    visitor.enter()
+    wire = Wire(visitor.page)
+    visitor.add_passkey()
+
+    expect_all_done(visitor, "registration", REGISTRATION)
+    begun = wire.answer("/webauthn/register/begin")
+    sent = wire.sent["/webauthn/register/complete"]
+    assert messages(visitor, "registration", "begin") == [wire.sent["/webauthn/register/begin"]] == [{}]
+    assert messages(visitor, "registration", "options") == [begun]
+    assert messages(visitor, "registration", "complete") == [sent]
+    assert messages(visitor, "registration", "stored") == [wire.answer("/webauthn/register/complete")]
+
+    client_data, credential = messages(visitor, "registration", "credential")
+    assert credential == sent["credential"]
+    assert client_data == json.loads(decode(credential["response"]["clientDataJSON"]))
+    assert client_data["challenge"] == begun["options"]["challenge"]
+    assert client_data["origin"] == url
+    expect_the_challenge_to_be_marked(visitor, "registration", begun["options"]["challenge"])
+
+    (command,) = messages(visitor, "registration", "make")
+    assert decode(command["hash"]) == hashlib.sha256(decode(credential["response"]["clientDataJSON"])).digest()
+    (attestation,) = messages(visitor, "registration", "attested")
+    bytes_of_it = decode(credential["response"]["authenticatorData"])
+    shown = attestation["authData"]
+    assert (attestation["fmt"], attestation["attStmt"]) == ("none", {})
+    assert decode(shown["rpIdHash"]) == bytes_of_it[:32] == hashlib.sha256(b"localhost").digest()
+    assert shown["signCount"] == int.from_bytes(bytes_of_it[33:37])
+    assert shown["flags"] == {"UP": True, "UV": True, "BE": False, "BS": False, "AT": True, "ED": False}
+    assert messages(visitor, "registration", "consent") == [shown["flags"]]
+    assert shown["attestedCredentialData"]["credentialId"] == credential["id"]
+    assert shown["attestedCredentialData"]["credentialPublicKey"]["alg"] == credential["response"]["publicKeyAlgorithm"]
+    expect_the_checks_to_hold(visitor, "registration", servers_own=1)
+
+
+@pytest.mark.parametrize("flow", ["second-factor", "passkey-alone"])
+def test_a_login_is_shown_as_it_was(visitor, flow):
+    visitor.enter()
+    visitor.add_passkey()
+    visitor.log_out()
+    wire = Wire(visitor.page)
+    if flow == "second-factor":
+        visitor.give_password()
+        visitor.press("Use your passkey")
+    else:
+        visitor.press("Log in with a passkey alone")
+    visitor.expect_to_be_in()
+
+    expect_all_done(visitor, flow, (["password", "mfa"] if flow == "second-factor" else []) + AUTHENTICATION)
+    begun = wire.answer("/webauthn/login/begin")
+    sent = wire.sent["/webauthn/login/complete"]
+    assert messages(visitor, flow, "begin") == [wire.sent["/webauthn/login/begin"]]
+    assert messages(visitor, flow, "options") == [begun]
+    assert messages(visitor, flow, "complete") == [sent]
+    assert messages(visitor, flow, "tokens") == [wire.answer("/webauthn/login/complete")]
+
+    client_data, credential = messages(visitor, flow, "credential")
+    assert credential == sent["credential"]
+    assert client_data == json.loads(decode(credential["response"]["clientDataJSON"]))
+    assert client_data["challenge"] == begun["options"]["challenge"]
+    expect_the_challenge_to_be_marked(visitor, flow, begun["options"]["challenge"])
+    (assertion,) = messages(visitor, flow, "assertion")
+    assert assertion["signature"] == credential["response"]["signature"]
+    assert assertion["authenticatorData"]["signCount"] == int.from_bytes(
+        decode(credential["response"]["authenticatorData"])[33:37]
+    )
+    expect_the_checks_to_hold(visitor, flow, servers_own=2)
+
+    if flow == "second-factor":
+        assert messages(visitor, flow, "mfa") == [wire.answer("/login")]
+        (password,) = messages(visitor, flow, "password")
+        assert password == {"email": visitor.email, "password": "(not shown)"}
+        assert messages(visitor, flow, "begin") == [{"mfa_token": wire.answer("/login")["mfa_token"]}]
+
+
+def test_a_teacher_can_stop_after_each_message(visitor):
+    visitor.enter()
+    wire = Wire(visitor.page)
+    visitor.page.get_by_label("Stop after each message").check()
+    visitor.press("Add a passkey")
+    for step in REGISTRATION:
+        current = visitor.step("registration", step)
+        expect(current).to_have_attribute("aria-current", "step")
+        if step == "complete":
+            assert "/webauthn/register/complete" not in wire.sent
+        if step != "consent":
+            expect(current.locator(".message").first).to_be_visible()
+        visitor.press("Next message")
+    expect(visitor.status).to_have_text("The passkey “Passkey” is registered.")
+    expect(visitor.page.get_by_role("button", name="Next message")).to_be_hidden()
+    assert "/webauthn/register/complete" in wire.sent
+
+
+def test_whoever_no_longer_wants_to_stop_goes_on(visitor):
+    visitor.enter()
+    visitor.page.get_by_label("Stop after each message").check()
+    visitor.press("Add a passkey")
+    expect(visitor.step("registration", "begin")).to_have_attribute("aria-current", "step")
+    visitor.page.get_by_label("Stop after each message").uncheck()
+    expect(visitor.status).to_have_text("The passkey “Passkey” is registered.")
+
+
+def test_a_refusal_is_shown_at_its_step(visitor):
+    visitor.enter()
+    incomplete = '{"challenge_id": "1"}'
+    visitor.page.route("**/webauthn/register/complete", lambda route: route.continue_(post_data=incomplete))
+    visitor.press("Add a passkey")
+    failed = visitor.step("registration", "complete")
+    expect(failed).to_have_attribute("data-state", "failed")
+    (problem,) = messages(visitor, "registration", "complete")
+    assert (problem["status"], problem["code"]) == (422, "validation_failed")
+    expect(visitor.step("registration", "checks")).to_have_attribute("data-state", "waiting")
+    assert visitor.refusals == [422]
+
+
+def test_the_flows_can_be_read_before_they_run(visitor):
+    for name, flow in {"Login, both factors": "second-factor", "Login, passkey alone": "passkey-alone"}.items():
+        visitor.page.get_by_label(name).check()
+        expect(visitor.step(flow, "checks")).to_be_visible()
+        expect(visitor.step("registration", "begin")).to_be_hidden()
+
+
+def test_each_step_names_its_section_of_a_standard(visitor):
+    links = visitor.page.locator(".spec a")
+    targets = links.evaluate_all("links => links.map(link => link.href)")
+    assert len(targets) == visitor.page.locator(".step").count() == 29
+    assert all(target.startswith("https://") for target in targets)
+
+
+def test_all_messages_open_and_close_at_once(visitor):
+    visitor.enter()
+    visitor.add_passkey()
+    message = visitor.step("registration", "options").locator(".message")
+    expect(message).to_be_hidden()
+    visitor.press("Open all messages")
+    expect(message).to_be_visible()
+    visitor.press("Open all messages")
+    expect(message).to_be_hidden()

@@ -1,0 +1,151 @@
+"""The pages' Content-Security-Policy: as strict as it can be, in the page and in the browser."""
+
+import re
+from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+PUBLIC = Path(__file__).parents[2] / "public"
+PAGES = sorted(PUBLIC.glob("*.html"))
+SCRIPTS = sorted(PUBLIC.rglob("*.js"))
+FILES = sorted(path for path in PUBLIC.rglob("*") if path.is_file())
+
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "connect-src": "'self'",
+    "img-src": "'self'",
+    "form-action": "'none'",
+    "base-uri": "'none'",
+    "require-trusted-types-for": "'script'",
+    "trusted-types": "'none'",
+}
+
+#: What makes markup or code of a text; and what keeps things where every script finds them.
+SINKS = (
+    *("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"),
+    *("localStorage.", "sessionStorage.", "document.cookie"),
+)
+
+
+def name(path):
+    return path.relative_to(PUBLIC).as_posix()
+
+
+class Elements(HTMLParser):
+    """The elements of a page, with their attributes."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page.read_text())
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_a_page_allows_its_own_files_and_nothing_else(page):
+    metas = [attrs for tag, attrs in Elements(page).found if tag == "meta" and "http-equiv" in attrs]
+    (policy,) = [meta["content"] for meta in metas if meta["http-equiv"] == "Content-Security-Policy"]
+    directives = dict(directive.strip().split(" ", 1) for directive in policy.split(";"))
+    assert directives == POLICY
+    # A policy in a meta element holds for what comes after it.
+    text = page.read_text()
+    assert text.index("Content-Security-Policy") < min(text.index("<link"), text.index("<script"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_a_page_has_no_code_in_its_markup_and_nothing_of_another_origin(page):
+    for tag, attrs in Elements(page).found:
+        assert tag != "style"
+        assert "style" not in attrs
+        assert [attribute for attribute in attrs if attribute.startswith("on")] == []
+        assert tag != "script" or attrs.keys() == {"type", "src"}
+        loaded = attrs.get("src") if tag != "link" else attrs["href"]
+        assert not loaded or (PUBLIC / loaded).is_file(), loaded
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=name)
+def test_a_script_says_what_it_is_for_and_makes_no_markup_and_no_code_of_texts(script):
+    text = script.read_text()
+    assert text.startswith("// ")
+    assert len(text.splitlines()) <= 300
+    assert [sink for sink in SINKS if sink in text] == []
+    imports = re.findall(r'from "(.*?)"', text)
+    assert [module for module in imports if not (script.parent / module).is_file()] == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+@pytest.mark.browser
+def test_each_file_is_served_with_its_type_and_protection(url, file):
+    response = httpx.get(f"{url}/{name(file)}", timeout=60)
+    types = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+    assert response.status_code == 200
+    assert response.headers["content-type"].partition(";")[0] == types[file.suffix]
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["content-security-policy"] == "frame-ancestors 'none'"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "document.body.append(Object.assign(document.createElement('img'), {src: 'https://attacker.example/'}))",
+        "document.body.setAttribute('onclick', 'alert(1)')",
+        "document.body.innerHTML = '<b>x</b>'",
+        "setTimeout('alert(1)')",
+        "fetch('https://attacker.example/').catch(() => {})",
+        "document.body.setAttribute('style', 'color: red')",
+    ],
+)
+def test_the_browser_keeps_to_the_policy(visit, attack):
+    visitor = visit()
+    expect(visitor.status).to_be_attached()
+    visitor.page.evaluate(
+        """attack => new Promise((resolve, reject) => {
+          setTimeout(() => reject(new Error("nothing was refused")), 5000);
+          document.addEventListener("securitypolicyviolation", () => resolve());
+          try { attack() } catch {}
+        })""".replace("attack()", attack)
+    )
+    visitor.complaints.clear()
+    visitor.requests.clear()
+
+
+@pytest.fixture
+def other_site(url):
+    """A page of another origin, with a frame for our page and one for the public keys, which may be framed."""
+    page = f'<iframe src="{url}/"></iframe><iframe src="{url}/.well-known/jwks.json"></iframe>'.encode()
+
+    class OtherSite(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), OtherSite) as server:
+        Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.mark.browser
+def test_no_other_site_can_frame_the_page(visit, other_site):
+    visitor = visit()
+    visitor.page.goto(other_site)
+    page, keys = visitor.page.frames[1:]
+    expect(keys.locator("body")).to_contain_text("ES256")
+    page.wait_for_url("chrome-error://chromewebdata/")
+    visitor.complaints.clear()
+    visitor.requests.clear()
