@@ -20,15 +20,6 @@ from tests.support.sam import Sam, require_docker, running_sam
 write_logs_as_lambda_does()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share SAM, or a browser, in one process, where ``pytest -n`` runs several."""
-    for item in items:
-        for shared in ("sam", "browser"):
-            if item.get_closest_marker(shared):
-                item.add_marker(pytest.mark.xdist_group(shared))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Fail a test whose output holds a secret that was issued in it."""

@@ -62,6 +62,7 @@ def test_the_local_runtime_answers_each_request_as_its_title_says(tmp_path, send
 
 
 @pytest.mark.sam
+@pytest.mark.xdist_group("sam")
 def test_sam_answers_each_request_as_its_title_says_but_where_its_gateway_answers(sam, send_all):
     answered = send_all(sam.url, origin="http://localhost:3000")
     assert dict(zip(answered, TITLES, strict=True)) == {SAMS_OWN.get(title, title): title for title in TITLES}

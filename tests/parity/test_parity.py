@@ -25,6 +25,7 @@ DIFFERENCES: Final = {
 
 
 @pytest.mark.sam
+@pytest.mark.xdist_group("sam")
 def test_both_ways_of_serving_give_the_same_answers(tmp_path, sam):
     with running_service(tmp_path / "local") as url:
         local = converse(url)

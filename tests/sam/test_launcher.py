@@ -7,7 +7,7 @@ import pytest
 from tests.support.runtime import PROJECT
 from tests.support.sam import SAM_CLI
 
-pytestmark = pytest.mark.sam
+pytestmark = [pytest.mark.sam, pytest.mark.xdist_group("sam")]
 
 
 def test_the_pinned_sam_cli_has_the_places_that_the_launcher_changes():

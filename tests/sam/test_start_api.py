@@ -9,7 +9,7 @@ import pytest
 from tests.support.factories import registration
 from tests.support.sam import containers_with, count_users, require_docker, running_plain_sam
 
-pytestmark = pytest.mark.sam
+pytestmark = [pytest.mark.sam, pytest.mark.xdist_group("sam")]
 
 
 @pytest.fixture
