@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.support.factories import registration
+from tests.support.runtime import PROJECT
 from tests.support.sam import containers_with, count_users, require_docker, running_plain_sam
 
 pytestmark = [pytest.mark.sam, pytest.mark.xdist_group("sam")]
@@ -31,6 +32,11 @@ def test_three_containers_share_one_database(sam, client):
     assert fetched.status_code == 200
     assert fetched.json() == user.json()
     assert len(containers_with(sam.volume)) >= 3
+
+
+@pytest.mark.parametrize("file", ["index.html", "scripts/main.js", "styles/page.css"])
+def test_the_page_is_served_from_the_same_folder(client, file):
+    assert client.get(f"/{file}").raise_for_status().content == (PROJECT / "public" / file).read_bytes()
 
 
 def test_a_hundred_parallel_registrations_and_logins_over_the_containers_lose_nothing(sam, client):
