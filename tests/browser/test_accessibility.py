@@ -15,10 +15,18 @@ axe = Axe()
 
 
 def faults(page):
-    """Return what axe-core finds, and whether the page is wider than its window."""
+    """Return what axe-core finds, and what the window is too narrow for."""
     results = axe.run(page)
-    width = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
-    return [results.generate_report()] * bool(results.violations_count) + [f"{width} px too wide"] * (width > 0)
+    return [results.generate_report()] * bool(results.violations_count) + parts_too_wide(page)
+
+
+def parts_too_wide(page):
+    """Return what reaches beyond the right edge of the window."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll("body *")]
+          .filter((element) => element.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5)
+          .map((element) => element.outerHTML.slice(0, 200))"""
+    )
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
@@ -58,6 +66,8 @@ def test_no_state_of_the_page_has_a_fault(visit, scheme, viewport):
     visitor.expect_to_be_in()
     visitor.press("Open all messages")
     visitor.press("Open all messages")
+    visitor.press("Check it with the public key")
+    expect(page.get_by_text("It is good: signed with the key")).to_be_visible()
     assert faults(page) == []
 
 
@@ -68,7 +78,9 @@ def test_no_window_is_too_narrow(visit, width):
     visitor.enter()
     visitor.add_passkey("A passkey with quite a long name, which has to go somewhere")
     visitor.press("Open all messages")
-    assert visitor.page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
+    visitor.press("Check it with the public key")
+    expect(visitor.page.get_by_text("It is good: signed with the key")).to_be_visible()
+    assert parts_too_wide(visitor.page) == []
 
 
 @pytest.mark.parametrize(("scheme", "is_dark"), [("light", False), ("dark", True)])
@@ -135,10 +147,9 @@ def test_a_keyboard_is_enough(visitor):
 
     keyboard.go_to(page.get_by_label("Stop after each message"))
     page.keyboard.press("Space")
-    page.keyboard.press("Shift+Tab")
-    page.locator("#account").get_by_role("button", name="Log out").focus()
     keyboard.press("Add a passkey")
-    for _ in range(9):
+    for step in visitor.page.locator("#flow-registration .step").all():
+        expect(step).to_have_attribute("aria-current", "step")
         keyboard.press("Next message", "Space")
     expect(visitor.status).to_have_text("The passkey “Passkey” is registered.")
     keyboard.go_to(visitor.step("registration", "options").locator("summary"))
