@@ -10,6 +10,7 @@ from typing import Any
 
 import cbor2
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
@@ -357,6 +358,37 @@ def test_the_credentials_id_is_the_attested_one(database, account):
     ceremony = begin_registration(account.access_token)
     credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
     credential["id"] = credential["rawId"] = to_base64url(b"another one")
+    assert complete_registration(account.access_token, ceremony, credential).code == "passkey_rejected"
+
+
+def test_a_public_key_that_is_no_point_of_its_curve_is_refused(database, account):
+    ceremony = begin_registration(account.access_token)
+    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    forged = mutated(credential, "attestationObject", flipped)
+    assert complete_registration(account.access_token, ceremony, forged).code == "passkey_rejected"
+    assert database.count(passkeys) == 0
+
+
+def test_a_short_rsa_key_is_refused(database, account):
+    ceremony = begin_registration(account.access_token)
+    device = SoftwareAuthenticator(origin=ORIGIN)
+    weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    key = Credential(id=bytes(16), rp_id="localhost", user_handle=b"x", key=weak)
+    client_data = device.client_data("webauthn.create", ceremony["options"]["challenge"])
+    answer = complete_registration(account.access_token, ceremony, attested(device, key, client_data))
+    assert (answer.status, answer.code) == (400, "passkey_rejected")
+
+
+def test_shared_values_in_cbor_cannot_keep_the_service_busy(database, account):
+    """Tags 28 and 29: each level names the one before it twice, so a few hundred bytes stand for 2^60 items."""
+    bomb = b"\xd8\x1c\x80"
+    for level in range(60):
+        bomb = b"\xd8\x1c\x82" + bomb + b"\xd8\x1d" + cbor2.dumps(60 - level)
+    ceremony = begin_registration(account.access_token)
+    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    document = cbor2.loads(from_base64url(credential["response"]["attestationObject"]))
+    head = cbor2.dumps({"fmt": "none", "authData": document["authData"]})
+    credential["response"]["attestationObject"] = to_base64url(b"\xa3" + head[1:] + cbor2.dumps("attStmt") + bomb)
     assert complete_registration(account.access_token, ceremony, credential).code == "passkey_rejected"
 
 

@@ -1,7 +1,8 @@
 """Passkeys: the relying party's side of WebAuthn Level 3; the one module that uses ``webauthn`` (py_webauthn).
 
 The library parses and verifies. Added here are what it leaves to its user: ceremonies inside another site's frame
-(``crossOrigin``, ``topOrigin``) are refused, and so is a passkey whose backup eligibility has changed.
+(``crossOrigin``, ``topOrigin``) are refused, and so are a passkey whose backup eligibility has changed and CBOR that no
+authenticator sends.
 """
 
 import json
@@ -12,7 +13,14 @@ from typing import Any, Final
 from uuid import UUID
 
 import webauthn
-from webauthn.helpers import base64url_to_bytes, options_to_json_dict, parse_attestation_object
+from cryptography.hazmat.primitives.asymmetric import rsa
+from webauthn.helpers import (
+    base64url_to_bytes,
+    decode_credential_public_key,
+    decoded_public_key_to_cryptography,
+    options_to_json_dict,
+    parse_cbor,
+)
 from webauthn.helpers.cose import COSEAlgorithmIdentifier
 from webauthn.helpers.structs import (
     AttestationFormat,
@@ -25,6 +33,7 @@ from webauthn.helpers.structs import (
 )
 
 from auth_common.errors import ServiceError
+from auth_common.security.plain_cbor import is_plain_cbor
 from auth_common.settings import settings
 
 #: In the order of preference.
@@ -40,6 +49,12 @@ _FORMATS: Final = frozenset({AttestationFormat.NONE, AttestationFormat.PACKED})
 TIMEOUT: Final = 5 * 60
 #: Bytes (WebAuthn section 4, Credential ID).
 _LONGEST_CREDENTIAL_ID: Final = 1023
+#: Authenticator data (section 6.1): bytes before its CBOR, the byte with the flags, and one of these.
+_FIXED_PART: Final = 37
+_FLAGS: Final = 32
+_ATTESTED_CREDENTIAL_DATA: Final = 0x40
+#: NIST SP 800-57: at least 112 bits of strength; and no more than the table has room for.
+_RSA_BITS: Final = range(2048, 4097)
 _TRANSPORTS: Final = {transport.value for transport in AuthenticatorTransport}
 
 
@@ -148,8 +163,11 @@ def verify_registration(credential: Mapping[str, Any], *, expected_challenge: by
         InvalidPasskeyResponse: for every fault.
 
     """
-    attestation = parse_attestation_object(base64url_to_bytes(credential["response"]["attestationObject"]))
-    if attestation.fmt not in _FORMATS:
+    attestation_object = base64url_to_bytes(credential["response"]["attestationObject"])
+    _require_plain_cbor(attestation_object)
+    attestation = parse_cbor(attestation_object)
+    _require_plain_authenticator_data(attestation["authData"])
+    if attestation["fmt"] not in _FORMATS:
         # Before the library reads certificates and TPM structures that we have not asked for.
         raise InvalidPasskeyResponse("attestation format")
     found = webauthn.verify_registration_response(
@@ -159,6 +177,7 @@ def verify_registration(credential: Mapping[str, Any], *, expected_challenge: by
         expected_origin=list(settings().webauthn_origins),
         supported_pub_key_algs=ALGORITHMS,
     )
+    _require_usable_key(found.credential_public_key)
     if len(found.credential_id) > _LONGEST_CREDENTIAL_ID:
         raise InvalidPasskeyResponse("credential id too long")
     if found.credential_id != base64url_to_bytes(credential["id"]):
@@ -213,6 +232,7 @@ def verify_authentication(
         InvalidPasskeyResponse: for every fault.
 
     """
+    _require_plain_authenticator_data(base64url_to_bytes(credential["response"]["authenticatorData"]))
     found = webauthn.verify_authentication_response(
         credential=dict(credential),
         expected_challenge=expected_challenge,
@@ -235,6 +255,27 @@ def _refuse_frames(credential: Mapping[str, Any]) -> None:
     client_data = json.loads(base64url_to_bytes(credential["response"]["clientDataJSON"]))
     if client_data.get("crossOrigin") or "topOrigin" in client_data:
         raise InvalidPasskeyResponse("ceremony in a frame of another origin")
+
+
+def _require_usable_key(public_key: bytes) -> None:
+    """Load the key once: without an attestation nobody has, and its owner could never log in with one that is none."""
+    key = decoded_public_key_to_cryptography(decode_credential_public_key(public_key))
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size not in _RSA_BITS:
+        raise InvalidPasskeyResponse("RSA key too short or too long")
+
+
+def _require_plain_authenticator_data(octets: bytes) -> None:
+    """Look at the CBOR in authenticator data (section 6.1): public key and extensions, where it has them."""
+    end = _FIXED_PART
+    if octets[_FLAGS] & _ATTESTED_CREDENTIAL_DATA:
+        # AAGUID, length of the credential id, credential id (section 6.5.1).
+        end += 18 + int.from_bytes(octets[end + 16 : end + 18])
+    _require_plain_cbor(octets[end:])
+
+
+def _require_plain_cbor(octets: bytes) -> None:
+    if not is_plain_cbor(octets):
+        raise InvalidPasskeyResponse("not CBOR as authenticators send it")
 
 
 def _descriptor(credential_id: bytes, transports: str) -> PublicKeyCredentialDescriptor:

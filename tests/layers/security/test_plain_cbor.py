@@ -1,0 +1,64 @@
+"""The CBOR that authenticators may send, and what only attackers would."""
+
+from typing import Any
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auth_common.security.plain_cbor import DEEPEST, is_plain_cbor
+
+LEAVES = st.none() | st.booleans() | st.integers(-(2**64), 2**64 - 1) | st.floats() | st.text() | st.binary()
+#: What nests no deeper than ``DEEPEST``.
+TREES: st.SearchStrategy[Any] = LEAVES
+for _ in range(DEEPEST):
+    TREES = LEAVES | st.lists(TREES, max_size=4) | st.dictionaries(st.text() | st.integers(-9, 9), TREES, max_size=4)
+
+
+@given(tree=TREES)
+def test_what_needs_no_tag_is_plain(tree):
+    assert is_plain_cbor(cbor2.dumps(tree))
+
+
+@given(trees=st.lists(TREES, max_size=3))
+def test_so_are_several_items_one_after_another(trees):
+    """Authenticator data ends with a public key and extensions (WebAuthn section 6.1)."""
+    assert is_plain_cbor(b"".join(map(cbor2.dumps, trees)))
+
+
+@given(tree=TREES, tag=st.integers(0, 2**64 - 1), within=st.integers(0, DEEPEST - 1))
+def test_a_tag_is_refused_at_any_depth(tree, tag, within):
+    tagged = cbor2.dumps(tag)
+    tagged = bytes([tagged[0] | 0xC0]) + tagged[1:] + cbor2.dumps(tree)
+    assert not is_plain_cbor(b"\x81" * within + tagged)
+    assert not is_plain_cbor(b"\xa1\x00" * within + tagged)
+
+
+@pytest.mark.parametrize("opening", [b"\x81", b"\xa1\x00"], ids=["arrays", "maps"])
+def test_four_levels_are_enough(opening):
+    assert is_plain_cbor(opening * DEEPEST + b"\x00")
+    assert not is_plain_cbor(opening * (DEEPEST + 1) + b"\x00")
+    assert not is_plain_cbor(opening * 30_000 + b"\x00")
+
+
+@pytest.mark.parametrize("start", [0x5F, 0x7F, 0x9F, 0xBF])
+def test_an_indefinite_length_is_refused(start):
+    assert not is_plain_cbor(bytes([start, 0xFF]))
+
+
+@pytest.mark.parametrize("start", [major << 5 | reserved for major in range(8) for reserved in (28, 29, 30)])
+def test_a_reserved_initial_byte_is_refused(start):
+    """RFC 8949 section 3: not well-formed."""
+    assert not is_plain_cbor(bytes([start]) + bytes(9))
+
+
+@pytest.mark.parametrize("start", [b"\x5b", b"\x7b", b"\x9b", b"\xbb"])
+@pytest.mark.parametrize("length", [1, 2**16, 2**40, 2**64 - 1])
+def test_a_length_beyond_the_input_is_refused(start, length):
+    assert not is_plain_cbor(start + length.to_bytes(8))
+
+
+@given(tree=st.binary(min_size=1) | st.text(min_size=1) | st.lists(LEAVES, min_size=1))
+def test_what_is_cut_short_is_refused(tree):
+    assert not is_plain_cbor(cbor2.dumps(tree)[:-1])
