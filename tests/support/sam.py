@@ -58,6 +58,8 @@ def running_sam(log_file: Path) -> Iterator[Sam]:
         with _start(["make", "serve-sam"], log_file, {"SAM_LOCAL_VOLUME": volume}) as url:
             yield Sam(url, volume)
     finally:
+        if left := containers_with(volume):
+            _docker("rm", "--force", *left)
         _docker("volume", "rm", "--force", volume)
 
 
@@ -117,7 +119,10 @@ def _start(command: list[str], log_file: Path, env: dict[str, str]) -> Iterator[
             yield url
         finally:
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:  # SAM waits for a container now and then that has ended long ago
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _answers(url: str) -> bool:
