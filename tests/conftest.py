@@ -1,5 +1,6 @@
 """Fixtures that the whole suite shares: a fresh environment, real databases, the watch for leaked secrets."""
 
+import os
 import shutil
 import sys
 from collections.abc import Generator, Iterator
@@ -12,12 +13,14 @@ from sqlalchemy import select
 from auth_common.db.tables import refresh_tokens, users
 from auth_common.settings import Settings
 from tests.support import leaks
+from tests.support import log_lines as logs
 from tests.support.databases import Database, PostgresServer, migrate, running_postgres, start_fresh_environment
-from tests.support.log_lines import LogLines, write_logs_as_lambda_does
 from tests.support.requirements import require
 from tests.support.sam import Sam, require_docker, running_sam
 
-write_logs_as_lambda_does()
+logs.write_logs_as_lambda_does()
+# Without the fixture "environment" there is no storage: no test writes to the developer's own.
+os.environ["DATA_DIR"] = "/nonexistent"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -104,9 +107,9 @@ def _remember_stored_hashes(database: Database) -> None:
 
 
 @pytest.fixture
-def log_lines(capsys: pytest.CaptureFixture[str]) -> Iterator[LogLines]:
+def log_lines(capsys: pytest.CaptureFixture[str]) -> Iterator[logs.LogLines]:
     """What the functions write to stdout during this test."""
-    lines = LogLines(capsys)
+    lines = logs.LogLines(capsys)
     yield lines
     # What a test has read, pytest does not have any more: the leak watch needs it.
     sys.stdout.write(lines.text)

@@ -11,7 +11,7 @@ from fastapi import Query
 from auth_common.services.devices import name_device
 from auth_common.services.sessions import end_all_sessions, end_current_session, end_session, list_sessions
 from auth_common.web.application import create_app, create_handler
-from auth_common.web.cursors import Cursor, encode_cursor
+from auth_common.web.cursors import SessionCursor, encode_cursor
 from auth_common.web.dependencies import Caller, PathId
 from auth_common.web.schemas import SessionListResponse, SessionResponse
 
@@ -25,7 +25,7 @@ async def log_out(caller: Caller) -> None:
 
 
 @app.get("/sessions")
-async def get_sessions(caller: Caller, cursor: Cursor) -> SessionListResponse:
+async def get_sessions(caller: Caller, cursor: SessionCursor) -> SessionListResponse:
     """Answer the caller's live sessions, newest first, a page at a time."""
     page = list_sessions(caller, before=cursor)
     return SessionListResponse(

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from auth_common.monitoring.vocabulary import SecurityEvent
+
 
 class CurrentStdout(io.TextIOBase):
     """Whatever ``sys.stdout`` is at the moment. pytest exchanges it between tests; in Lambda it stays the same."""
@@ -41,18 +43,40 @@ class LogLines:
 
     @property
     def security_events(self) -> list[dict[str, Any]]:
-        """The security events among the log records."""
-        return [record["security_event"] for record in self.records if "security_event" in record]
+        """The security events in short, without those that begin a chain of the audit log."""
+        events = [in_short(record["security_event"]) for record in self.records if "security_event" in record]
+        return [event for event in events if event["name"] != SecurityEvent.SYS_STARTUP]
 
     def _documents(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.text.splitlines()]
 
 
+def in_short(ocsf: dict[str, Any]) -> dict[str, Any]:
+    """Return what an OCSF event says, without the framework around it."""
+    user = ocsf.get("user") or ocsf.get("actor", {}).get("user") or {}
+    http = ocsf.get("http_request", {})
+    short = {
+        "name": ocsf["metadata"]["event_code"],
+        "outcome": ocsf["status"].lower(),
+        "user_id": user.get("uid"),
+        "reason": ocsf.get("status_detail"),
+        "source_ip": ocsf.get("src_endpoint", {}).get("ip"),
+        "user_agent": http.get("user_agent"),
+        "method": http.get("http_method"),
+        "path": http.get("url", {}).get("path"),
+        **ocsf.get("unmapped", {}),
+    }
+    return {name: value for name, value in short.items() if value is not None}
+
+
 def write_logs_as_lambda_does() -> None:
-    """Send all log records to stdout: Lambda's runtime has a handler at the root before any code of ours is loaded."""
-    logging.getLogger().addHandler(logging.StreamHandler(CurrentStdout()))
-    from auth_common.monitoring.logger import logger  # noqa: PLC0415 - only now, as in Lambda
+    """Send all log records to stdout."""
+    from auth_common.monitoring.logger import logger  # noqa: PLC0415 - after this module's last statement
 
     handler = logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
     handler.setStream(CurrentStdout())
+
+
+# Lambda's runtime has a handler at the root before any code of ours is loaded: tests/conftest.py imports this first.
+logging.getLogger().addHandler(logging.StreamHandler(CurrentStdout()))

@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -13,6 +14,8 @@ from auth_common.monitoring.request_context import RequestContext
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from tests.support.events import SOURCE_IP, USER_AGENT, authorizer_event, lambda_context, proxy_event
 from tests.support.factories import log_in, register
+
+SOMEONE = UUID(int=1)
 
 
 @observed
@@ -138,7 +141,7 @@ def test_functions_that_share_a_process_do_not_share_metrics(log_lines):
 
 def test_outside_a_request_nobody_counts(log_lines):
     """The operators' tools: their events are logged, there is no metric to write."""
-    security_event(SecurityEvent.USER_DISABLED, user_id="x")
+    security_event(SecurityEvent.USER_DISABLED, user_id=uuid4())
     assert log_lines.metrics == []
     assert log_lines.security_events[0]["name"] == "user_disabled"
 
@@ -146,7 +149,7 @@ def test_outside_a_request_nobody_counts(log_lines):
 def test_a_security_event_says_what_happened_to_whom_and_from_where(log_lines):
     @observed
     def refuse(_event, _context):
-        security_event(SecurityEvent.AUTHZ_FAIL, user_id="someone", reason="not_self", target="another")
+        security_event(SecurityEvent.AUTHZ_FAIL, user_id=SOMEONE, reason="not_self", target="another")
         return {}
 
     refuse(proxy_event("GET", "/users/another"), lambda_context("get_user"))
@@ -156,7 +159,7 @@ def test_a_security_event_says_what_happened_to_whom_and_from_where(log_lines):
     assert record["security_event"] == {
         "name": "authz_fail",
         "outcome": "failure",
-        "user_id": "someone",
+        "user_id": str(SOMEONE),
         "reason": "not_self",
         "source_ip": SOURCE_IP,
         "user_agent": USER_AGENT,

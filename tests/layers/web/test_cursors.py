@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auth_common.web.application import create_app, create_handler
-from auth_common.web.cursors import Cursor, encode_cursor
+from auth_common.web.cursors import encode_cursor
 from tests.support.events import proxy_event
 from tests.support.functions import call_handler
 
@@ -19,7 +19,7 @@ app = create_app()
 
 
 @app.get("/list")
-async def get_list(cursor: Cursor) -> tuple[str, str] | None:
+async def get_list(cursor: SessionCursor) -> tuple[str, str] | None:
     return (cursor[0].isoformat(), str(cursor[1])) if cursor else None
 
 

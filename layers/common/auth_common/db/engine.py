@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from auth_common.db.audit_log import install, run_audited
 from auth_common.db.migrations import migrate_local_database
 from auth_common.errors import DatabaseUnavailable
 from auth_common.settings import settings
@@ -35,14 +36,14 @@ def transaction(body: Callable[[Connection], _T]) -> _T:
     """Run ``body`` in one transaction, commit, and return what it returned.
 
     ``body`` runs again when the database reports a conflict, so it must change nothing but the database. An exception
-    of its own rolls back and passes through.
+    of its own rolls back and passes through. Security events in it are recorded by this transaction (``audit_log``).
 
     Raises:
         DatabaseUnavailable: the database is away, locked or full, or every try met a conflict.
         sqlalchemy.exc.IntegrityError: a constraint refused the change; ``body``'s store knows which one is expected.
 
     """
-    return _run(body, _engine)
+    return run_audited(body, run=_run_writing, handler=_audit_log)
 
 
 def read(body: Callable[[Connection], _T]) -> _T:
@@ -52,6 +53,14 @@ def read(body: Callable[[Connection], _T]) -> _T:
         DatabaseUnavailable: as for ``transaction``.
 
     """
+    return run_audited(body, run=_run_reading, handler=_audit_log, read_only=True)
+
+
+def _run_writing(body: Callable[[Connection], _T]) -> _T:
+    return _run(body, _engine)
+
+
+def _run_reading(body: Callable[[Connection], _T]) -> _T:
     return _run(body, _reading_engine)
 
 
@@ -124,3 +133,7 @@ def _begin_immediate(connection: Connection) -> None:
     # error: a transaction that has read cannot be given the lock later (SQLITE_BUSY_SNAPSHOT).
     if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+#: From here on, every security event of a function that has a database is a row in it as well.
+_audit_log: Final = install(run=_run_writing)

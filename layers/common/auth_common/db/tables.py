@@ -16,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     TypeDecorator,
     Uuid,
 )
@@ -153,3 +154,39 @@ passkeys = Table(
     Column("last_used_at", UtcDateTime),
 )
 Index("ix_passkeys_user_id", passkeys.c.user_id)
+
+#: The audit log: one row a security event, in chains that show tampering (security.audit_protection).
+audit_events = Table(
+    "audit_events",
+    metadata,
+    #: One chain a running environment, so that no two write to one place.
+    Column("chain_id", Uuid, primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    #: Milliseconds since the epoch (OCSF's ``timestamp_t``): can be counted by the hour on every database.
+    Column("time", BigInteger, nullable=False),
+    Column("name", String(40), nullable=False),
+    #: ``success`` or ``failure``.
+    Column("outcome", String(7), nullable=False),
+    Column("severity", Integer, nullable=False),
+    #: Not a foreign key: the record of an account outlives it.
+    Column("user_id", Uuid),
+    #: A keyed hash of the address that the request came from.
+    Column("source", LargeBinary(16)),
+    Column("reason", String(60)),
+    #: The whole event as JSON: what the MAC covers.
+    Column("record", Text, nullable=False),
+    Column("mac", LargeBinary(32), nullable=False),
+)
+Index("ix_audit_events_time", audit_events.c.time)
+Index("ix_audit_events_name_time", audit_events.c.name, audit_events.c.time)
+Index("ix_audit_events_user_id_time", audit_events.c.user_id, audit_events.c.time)
+Index("ix_audit_events_source_time", audit_events.c.source, audit_events.c.time)
+
+#: What the personal fields of a user's audit records are encrypted under, next to the audit key. Without it, nobody
+#: reads them any more.
+audit_salts = Table(
+    "audit_salts",
+    metadata,
+    Column("user_id", Uuid, primary_key=True),
+    Column("salt", LargeBinary(32), nullable=False),
+)

@@ -10,7 +10,10 @@ from typing import Any, Final
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from auth_common.monitoring.logger import redact
+
 _LONGEST_USER_AGENT: Final = 256
+_LONGEST_PATH: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,9 @@ def describe_request(event: dict[str, Any], context: LambdaContext) -> RequestCo
         request_id=gateway.get("requestId") or context.aws_request_id,
         function=context.function_name,
         method=event.get("httpMethod") or "",
-        path=event.get("path") or "",
+        # Somebody may put a token into it.
+        path=redact((event.get("path") or "")[:_LONGEST_PATH]),
         source_ip=identity.get("sourceIp") or "",
         # Stored and shown: no control characters, and no more of it than anybody reads.
-        user_agent="".join(c for c in user_agent[:_LONGEST_USER_AGENT] if c.isprintable()),
+        user_agent=redact("".join(c for c in user_agent[:_LONGEST_USER_AGENT] if c.isprintable())),
     )

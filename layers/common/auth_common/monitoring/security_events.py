@@ -1,94 +1,90 @@
 """Security events: one call at each decision that the Security team wants to know about.
 
-``security_event`` writes a structured log line and counts a metric of the same name. Names are those of OWASP's Logging
-Vocabulary, so that a SIEM's rules read like its documentation.
+``security_event`` goes through ``logging``, to three places: a line in the log (an OCSF event), a metric of the same
+name, and, where the function has a database, a row of the audit log (``db.audit_log`` puts its handler in between).
+Names are those of OWASP's Logging Vocabulary, so that a SIEM's rules read like its documentation; what each of them
+means is in ``event_catalogue``.
 """
 
-from enum import StrEnum
+import logging
+import time
+from typing import Final
 from uuid import UUID
 
-from auth_common.monitoring import metrics, request_context
-from auth_common.monitoring.logger import logger
+from auth_common.monitoring import metrics
+from auth_common.monitoring.logger import logger, redact
+from auth_common.monitoring.occurrence import Occurrence
+from auth_common.monitoring.ocsf import to_ocsf
+from auth_common.monitoring.vocabulary import SecurityEvent
+
+__all__ = ["SecurityEvent", "security_event"]
 
 
-class SecurityEvent(StrEnum):
-    """What happened (OWASP Logging Vocabulary Cheat Sheet)."""
+class PublishingHandler(logging.Handler):
+    """The last stage: counts the metric and writes the line, which carries what the handlers before it have added."""
 
-    AUTHN_LOGIN_SUCCESS = "authn_login_success"
-    AUTHN_LOGIN_FAIL = "authn_login_fail"
-    #: The password was right; the passkey is still to come. Many of these without a login: a password is known.
-    AUTHN_LOGIN_FIRST_FACTOR = "authn_login_first_factor"
-    AUTHN_PASSKEY_ADDED = "authn_passkey_added"
-    AUTHN_PASSKEY_REMOVED = "authn_passkey_removed"
-    AUTHN_PASSKEY_REJECTED = "authn_passkey_rejected"
-    AUTHN_TOKEN_CREATED = "authn_token_created"
-    AUTHN_TOKEN_REJECTED = "authn_token_rejected"
-    AUTHN_TOKEN_REVOKED = "authn_token_revoked"
-    AUTHN_TOKEN_REUSE = "authn_token_reuse"
-    AUTHZ_CHANGE = "authz_change"
-    AUTHZ_FAIL = "authz_fail"
-    INPUT_VALIDATION_FAIL = "input_validation_fail"
-    PASSWORD_REHASH_FAIL = "password_rehash_fail"
-    SENSITIVE_READ = "sensitive_read"
-    SYS_CRYPTO_KEY_ROTATED = "sys_crypto_key_rotated"
-    USER_CREATED = "user_created"
-    USER_CREATION_FAIL = "user_creation_fail"
-    USER_DISABLED = "user_disabled"
-    USER_ENABLED = "user_enabled"
+    def createLock(self) -> None:  # noqa: N802 - the base class's name
+        """Have no lock: the handler that writes the line has one."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Publish the event."""
+        metrics.count(str(record.msg))
+        logger.registered_handler.handle(record)
 
 
-_SUCCESSES = frozenset(
-    {
-        SecurityEvent.AUTHN_LOGIN_SUCCESS,
-        SecurityEvent.AUTHN_LOGIN_FIRST_FACTOR,
-        SecurityEvent.AUTHN_PASSKEY_ADDED,
-        SecurityEvent.AUTHN_PASSKEY_REMOVED,
-        SecurityEvent.AUTHN_TOKEN_CREATED,
-        SecurityEvent.AUTHN_TOKEN_REVOKED,
-        SecurityEvent.AUTHZ_CHANGE,
-        SecurityEvent.SENSITIVE_READ,
-        SecurityEvent.SYS_CRYPTO_KEY_ROTATED,
-        SecurityEvent.USER_CREATED,
-        SecurityEvent.USER_DISABLED,
-        SecurityEvent.USER_ENABLED,
-    }
-)
+#: Where security events go. A logger of its own: a log level must not silence them.
+security_log: Final = logging.getLogger("auth_common.security_events")
+security_log.setLevel(logging.INFO)
+security_log.propagate = False
+security_log.handlers = [PublishingHandler()]
+
+
+#: From ``as_log_record`` to whoever calls ``security_event``: the line's ``location`` is where the decision was made.
+_FRAMES: Final = 3
 
 
 def security_event(
     event: SecurityEvent,
     *,
-    user_id: UUID | str | None = None,
+    user_id: UUID | None = None,
     reason: str | None = None,
-    **detail: str | int | list[str],
+    **detail: str | int | list[str] | None,
 ) -> None:
-    """Record ``event``: a log line (INFO for a success, WARNING for a failure) and a metric.
+    """Record ``event``: in the log (INFO for a success, WARNING for a failure), as a metric, in the audit log.
+
+    Inside a ``transaction()`` the event belongs to it: the record commits together with the change, and a change that
+    is rolled back takes the record of its success along. The record of a failure stays.
 
     Args:
         event: what happened.
         user_id: the account that it happened to, where one is known.
         reason: why it failed, as a stable word for rules and charts. It never reaches the client.
-        detail: further fields. Never a password, token, hash or challenge; the logger would mask them, but a value
-            that is not passed cannot leak.
+        detail: further fields, those that ``CATALOGUE`` names; ``None`` is left out. Never a password, token, hash or
+            challenge; they would be masked, but a value that is not passed cannot leak.
+
+    Raises:
+        DatabaseUnavailable: a success could not be recorded, outside a transaction. A refusal stands without its
+            record; a success does not.
 
     """
-    succeeded = event in _SUCCESSES
-    request = request_context.get()
-    metrics.count(event)
-    write = logger.info if succeeded else logger.warning
-    write(
-        event.value,
-        extra={
-            "security_event": {
-                "name": event.value,
-                "outcome": "success" if succeeded else "failure",
-                **({"user_id": str(user_id)} if user_id else {}),
-                **({"reason": reason} if reason else {}),
-                "source_ip": request.source_ip,
-                "user_agent": request.user_agent[:256],
-                "method": request.method,
-                "path": request.path,
-                **detail,
-            }
-        },
+    occurrence = Occurrence(
+        event=event,
+        time=time.time_ns() // 1_000_000,
+        user_id=user_id,
+        reason=reason,
+        detail=redact({name: value for name, value in detail.items() if value is not None}),
     )
+    security_log.handle(as_log_record(occurrence))
+
+
+def as_log_record(occurrence: Occurrence) -> logging.LogRecord:
+    """Return ``occurrence`` as ``logging`` carries it.
+
+    The message is the object itself (Python's Logging HOWTO, "Using arbitrary objects as messages"), so that each
+    handler makes of it what it needs.
+    """
+    level = logging.INFO if occurrence.succeeded else logging.WARNING
+    file, line, function, _ = security_log.findCaller(stacklevel=_FRAMES)
+    extra = {"security_event": to_ocsf(occurrence)}
+    return security_log.makeRecord(security_log.name, level, file, line, occurrence, (), None, function, extra)

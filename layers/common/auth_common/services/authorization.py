@@ -28,6 +28,8 @@ PROTECTED_ROUTES: Final = (
     "GET/webauthn/credentials",
     "PATCH/webauthn/credentials/*",
     "DELETE/webauthn/credentials/*",
+    "GET/audit/events",
+    "GET/audit/summary",
 )
 
 

@@ -1,5 +1,6 @@
 """Key rotation on the ``local`` stage. On AWS the key is KMS's and its rotation a deployment (docs/runbooks)."""
 
+from auth_common.db.engine import transaction
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.local_keys import rotate_local_key
 
@@ -9,8 +10,9 @@ def rotate_signing_key() -> str:
 
     Raises:
         StorageNotMounted: there is no storage.
+        DatabaseUnavailable: the key is new, and the audit log does not know.
 
     """
     kid = rotate_local_key()
-    security_event(SecurityEvent.SYS_CRYPTO_KEY_ROTATED, kid=kid)
+    transaction(lambda _connection: security_event(SecurityEvent.SYS_CRYPTO_KEY_ROTATED, kid=kid))
     return kid

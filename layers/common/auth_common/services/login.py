@@ -7,6 +7,7 @@ from auth_common.db.engine import read, transaction
 from auth_common.db.users import User, select_credentials, update_password_hash
 from auth_common.errors import DatabaseUnavailable, InvalidCredentials
 from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.security.audit_protection import account_pseudonym
 from auth_common.security.mfa_tokens import LIFETIME, issue_mfa_token
 from auth_common.security.passwords import hash_password, needs_rehash, verify_password
 from auth_common.services.sessions import open_session
@@ -39,7 +40,8 @@ def log_in(*, email: str, password: str) -> TokenPair | MFARequired:
     # Always one hash, before anything is decided.
     matches = verify_password(password, found.password_hash if found else None)
     if found is None:
-        raise _refused(None, "unknown_user")
+        security_event(SecurityEvent.AUTHN_LOGIN_FAIL, reason="unknown_user", account=account_pseudonym(email))
+        raise InvalidCredentials
     user = found.user
     if not matches:
         raise _refused(user, "wrong_password")
@@ -50,13 +52,11 @@ def log_in(*, email: str, password: str) -> TokenPair | MFARequired:
     if found.has_passkey:
         security_event(SecurityEvent.AUTHN_LOGIN_FIRST_FACTOR, user_id=user.id)
         return MFARequired(issue_mfa_token(user_id=user.id, token_version=user.token_version, now=datetime.now(UTC)))
-    pair = open_session(user, amr=("pwd",))
-    security_event(SecurityEvent.AUTHN_LOGIN_SUCCESS, user_id=user.id, amr=["pwd"])
-    return pair
+    return open_session(user, amr=("pwd",))
 
 
-def _refused(user: User | None, reason: str) -> InvalidCredentials:
-    security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user.id if user else None, reason=reason)
+def _refused(user: User, reason: str) -> InvalidCredentials:
+    security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user.id, reason=reason)
     return InvalidCredentials()
 
 

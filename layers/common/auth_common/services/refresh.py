@@ -28,7 +28,7 @@ from auth_common.security.refresh_tokens import (
     open_successor,
     seal_successor,
 )
-from auth_common.services.sessions import refresh_expiry
+from auth_common.services.sessions import record_tokens_created, refresh_expiry
 from auth_common.services.token_pairs import TokenPair, issue_token_pair
 
 #: How long the parent of the live token is forgiven.
@@ -63,15 +63,23 @@ def refresh(token: str) -> TokenPair:
 
     """
     now = datetime.now(UTC)
-    outcome = transaction(lambda connection: _exchange(connection, token, now)) if len(token) <= LONGEST else None
-    if not isinstance(outcome, _Renewal):
-        raise _refused(outcome or _Refusal("unknown_token"))
-    security_event(SecurityEvent.AUTHN_TOKEN_CREATED, user_id=outcome.user.id, session_id=str(outcome.session.id))
+
+    def exchange(connection: Connection) -> _Renewal | _Refusal:
+        """Decide, and record the decision, in one transaction that commits whatever it is."""
+        outcome = _exchange(connection, token, now) if len(token) <= LONGEST else _Refusal("unknown_token")
+        if isinstance(outcome, _Renewal):
+            record_tokens_created(outcome.user, outcome.session)
+        else:
+            _record_refusal(outcome)
+        return outcome
+
+    outcome = transaction(exchange)
+    if isinstance(outcome, _Refusal):
+        raise InvalidRefreshToken
     return outcome.pair
 
 
 def _exchange(connection: Connection, token: str, now: datetime) -> _Renewal | _Refusal:
-    """Decide, in one transaction that commits whatever the decision is."""
     family = store.select_family(connection, token_hash=hash_refresh_token(token))
     if family is None:
         return _Refusal("unknown_token")
@@ -134,11 +142,10 @@ def _forgive_or_revoke(
     return _Refusal("spent_token_reused", user, session, theft=True)
 
 
-def _refused(refusal: _Refusal) -> InvalidRefreshToken:
+def _record_refusal(refusal: _Refusal) -> None:
     security_event(
         SecurityEvent.AUTHN_TOKEN_REUSE if refusal.theft else SecurityEvent.AUTHN_TOKEN_REJECTED,
         user_id=refusal.user.id if refusal.user else None,
         reason=refusal.reason,
-        **({"session_id": str(refusal.session.id)} if refusal.session else {}),
+        session_id=str(refusal.session.id) if refusal.session else None,
     )
-    return InvalidRefreshToken()

@@ -4,10 +4,13 @@ from datetime import UTC, date, datetime
 from typing import Final
 from uuid import uuid4
 
+from sqlalchemy import Connection
+
 from auth_common.db.engine import transaction
 from auth_common.db.users import User, insert_user
 from auth_common.errors import EmailTaken, FieldError, ValidationFailed
 from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.security.audit_protection import account_pseudonym
 from auth_common.security.password_policy import password_faults
 from auth_common.security.passwords import hash_password
 
@@ -47,10 +50,14 @@ def register_user(*, name: str, email: str, date_of_birth: date, job_title: str,
         token_version=0,
         created_at=datetime.now(UTC),
     )
+
+    def create(connection: Connection) -> None:
+        insert_user(connection, user, password_hash=password_hash)
+        security_event(SecurityEvent.USER_CREATED, user_id=user.id)
+
     try:
-        transaction(lambda connection: insert_user(connection, user, password_hash=password_hash))
+        transaction(create)
     except EmailTaken:
-        security_event(SecurityEvent.USER_CREATION_FAIL, reason="email_taken")
+        security_event(SecurityEvent.USER_CREATION_FAIL, reason="email_taken", account=account_pseudonym(email))
         raise
-    security_event(SecurityEvent.USER_CREATED, user_id=user.id)
     return user

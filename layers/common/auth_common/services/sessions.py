@@ -36,8 +36,11 @@ class SessionPage:
     next_place: Place | None
 
 
-def open_session(user: User, *, amr: tuple[str, ...]) -> TokenPair:
-    """Open a session for ``user``, who has just proved who they are by ``amr`` (RFC 8176), and return its tokens."""
+def open_session(user: User, *, amr: tuple[str, ...], passkey_id: UUID | None = None) -> TokenPair:
+    """Open a session for ``user``, who has just proved who they are by ``amr`` (RFC 8176), and return its tokens.
+
+    The record of the login commits together with the session: nobody logs in unseen.
+    """
     now = datetime.now(UTC).replace(microsecond=0)
     request = request_context.get()
     session = Session(
@@ -65,10 +68,22 @@ def open_session(user: User, *, amr: tuple[str, ...]) -> TokenPair:
     def store_both(connection: Connection) -> None:
         store.insert_session(connection, session)
         insert_refresh_token(connection, record)
+        security_event(
+            SecurityEvent.AUTHN_LOGIN_SUCCESS,
+            user_id=user.id,
+            amr=list(amr),
+            session_id=str(session.id),
+            passkey_id=str(passkey_id) if passkey_id else None,
+        )
+        record_tokens_created(user, session)
 
     transaction(store_both)
-    security_event(SecurityEvent.AUTHN_TOKEN_CREATED, user_id=user.id, session_id=str(session.id))
     return pair
+
+
+def record_tokens_created(user: User, session: Session) -> None:
+    """Record that tokens of ``session`` were issued."""
+    security_event(SecurityEvent.AUTHN_TOKEN_CREATED, user_id=user.id, session_id=str(session.id), role=user.role)
 
 
 def refresh_expiry(session: Session, now: datetime) -> datetime:
@@ -142,11 +157,13 @@ def end_all_sessions(principal: Principal, *, keep_current: bool) -> None:
 def _end(principal: Principal, *, only: UUID | None = None, keep: UUID | None = None) -> int:
     def revoke(connection: Connection) -> int:
         check_standing(connection, principal)
-        return store.revoke_sessions(connection, user_id=principal.user_id, now=datetime.now(UTC), only=only, keep=keep)
-
-    ended = transaction(revoke)
-    if ended:
-        security_event(
-            SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason="by_owner", sessions_ended=ended
+        ended = store.revoke_sessions(
+            connection, user_id=principal.user_id, now=datetime.now(UTC), only=only, keep=keep
         )
-    return ended
+        if ended:
+            security_event(
+                SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason="by_owner", sessions_ended=ended
+            )
+        return ended
+
+    return transaction(revoke)

@@ -56,6 +56,18 @@ def require_step_up(principal: Principal, standing: Standing, *, has_passkey: bo
         raise StepUpRequired
 
 
+def require_mfa(principal: Principal, standing: Standing) -> None:
+    """Let pass who has logged in with a passkey.
+
+    Raises:
+        StepUpRequired: the person must log in again, with one.
+
+    """
+    if "mfa" not in standing.amr.split():
+        security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="login_without_passkey")
+        raise StepUpRequired
+
+
 def _why_ended(principal: Principal, standing: Standing | None) -> str | None:
     if standing is None:
         return "session_unknown"

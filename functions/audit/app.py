@@ -1,0 +1,43 @@
+"""The audit log: GET /audit/events · GET /audit/summary.
+
+Behind the authorizer, and for the roles ``security`` and ``admin`` alone, logged in with a passkey. Reading is an event
+of the log itself.
+"""
+
+from typing import Annotated
+
+from fastapi import Query
+
+from auth_common.services.audit import list_audit_records, summarise_audit_log
+from auth_common.web.application import create_app, create_handler
+from auth_common.web.audit_schemas import (
+    AuditEventsQuery,
+    AuditEventsResponse,
+    AuditRecordResponse,
+    AuditSummaryQuery,
+    AuditSummaryResponse,
+)
+from auth_common.web.cursors import AuditCursor, encode_cursor
+from auth_common.web.dependencies import Caller
+
+app = create_app()
+
+
+@app.get("/audit/events")
+async def get_events(
+    caller: Caller, query: Annotated[AuditEventsQuery, Query()], cursor: AuditCursor
+) -> AuditEventsResponse:
+    """Answer events, newest first, a page at a time; 403 without the role or without a passkey."""
+    page = list_audit_records(caller, query.as_query(), before=cursor)
+    return AuditEventsResponse(
+        items=[AuditRecordResponse.of(record) for record in page.items], next_cursor=encode_cursor(page.next_place)
+    )
+
+
+@app.get("/audit/summary")
+async def get_summary(caller: Caller, query: Annotated[AuditSummaryQuery, Query()]) -> AuditSummaryResponse:
+    """Answer how many events of each kind there were over time, and what the failures have in common."""
+    return AuditSummaryResponse.model_validate(summarise_audit_log(caller, since=query.since, until=query.until))
+
+
+handler = create_handler(app)

@@ -1,0 +1,53 @@
+"""The words for security events: OWASP's names, OCSF's severities and classes."""
+
+from enum import IntEnum, StrEnum
+
+
+class SecurityEvent(StrEnum):
+    """What happened: the names of OWASP's Logging Vocabulary Cheat Sheet, and some more in its manner."""
+
+    AUTHN_LOGIN_SUCCESS = "authn_login_success"
+    AUTHN_LOGIN_FAIL = "authn_login_fail"
+    AUTHN_LOGIN_FIRST_FACTOR = "authn_login_first_factor"
+    AUTHN_PASSKEY_ADDED = "authn_passkey_added"
+    AUTHN_PASSKEY_REMOVED = "authn_passkey_removed"
+    AUTHN_PASSKEY_REJECTED = "authn_passkey_rejected"
+    AUTHN_TOKEN_CREATED = "authn_token_created"
+    AUTHN_TOKEN_REJECTED = "authn_token_rejected"
+    AUTHN_TOKEN_REVOKED = "authn_token_revoked"
+    AUTHN_TOKEN_REUSE = "authn_token_reuse"
+    AUTHZ_CHANGE = "authz_change"
+    AUTHZ_FAIL = "authz_fail"
+    INPUT_VALIDATION_FAIL = "input_validation_fail"
+    PASSWORD_REHASH_FAIL = "password_rehash_fail"
+    SENSITIVE_READ = "sensitive_read"
+    SYS_CRYPTO_KEY_ROTATED = "sys_crypto_key_rotated"
+    SYS_STARTUP = "sys_startup"
+    USER_CREATED = "user_created"
+    USER_CREATION_FAIL = "user_creation_fail"
+    USER_DELETED = "user_deleted"
+    USER_DISABLED = "user_disabled"
+    USER_ENABLED = "user_enabled"
+    USER_UPDATED = "user_updated"
+
+
+class Severity(IntEnum):
+    """OCSF's ``severity_id``."""
+
+    INFORMATIONAL = 1
+    LOW = 2
+    MEDIUM = 3
+    HIGH = 4
+    CRITICAL = 5
+
+
+class OCSFClass(IntEnum):
+    """OCSF's ``class_uid``."""
+
+    ACCOUNT_CHANGE = 3001
+    AUTHENTICATION = 3002
+    AUTHORIZE_SESSION = 3003
+    ENTITY_MANAGEMENT = 3004
+    USER_ACCESS_MANAGEMENT = 3005
+    APPLICATION_LIFECYCLE = 6002
+    API_ACTIVITY = 6003

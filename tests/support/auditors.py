@@ -1,0 +1,41 @@
+"""Members of the Security team."""
+
+from typing import Any
+
+from auth_common.services.accounts import change_role
+from tests.support.factories import call_as, sign_up
+from tests.support.functions import Answer
+from tests.support.passkeys import enrol
+
+EMAIL = "auditor@example.com"
+
+
+def auditor_token(role: str = "security", email: str = EMAIL) -> str:
+    """Return the access token of somebody with ``role`` who has logged in with a passkey."""
+    holder = enrol(sign_up(email))
+    change_role(email, role)
+    token: str = holder.log_in().json["access_token"]
+    return token
+
+
+def read_events(token: str, **query: str) -> Answer:
+    """Read a page of the audit log."""
+    return call_as(token, "audit", "GET", "/audit/events", query=query)
+
+
+def read_summary(token: str, **query: str) -> Answer:
+    """Read the audit log in numbers."""
+    return call_as(token, "audit", "GET", "/audit/summary", query=query)
+
+
+def all_events(token: str, **query: str) -> list[dict[str, Any]]:
+    """Read all pages, newest first."""
+    events: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        page = read_events(token, **query, **({"cursor": cursor} if cursor else {}))
+        assert page.status == 200, page.text
+        events.extend(page.json["items"])
+        cursor = page.json["next_cursor"]
+        if cursor is None:
+            return events
