@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from auth_common.db.tables import refresh_tokens, users
 from auth_common.settings import Settings
-from tests.support import leaks
+from tests.support import event_schema, leaks
 from tests.support import log_lines as logs
 from tests.support.databases import Database, PostgresServer, migrate, running_postgres, start_fresh_environment
 from tests.support.requirements import require
@@ -25,14 +25,18 @@ os.environ["DATA_DIR"] = "/nonexistent"
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a test whose output holds a secret that was issued in it."""
+    """Fail a test whose output holds a secret that was issued in it, or a security event that breaks its schema."""
     report = yield
     if report.when == "teardown":
-        found = leaks.leaks(report.capstdout + report.capstderr)
+        output = report.capstdout + report.capstderr
+        found = leaks.leaks(output)
         leaks.forget()
         if found:
             report.outcome = "failed"
             report.longrepr = "\n".join([f"{item.nodeid} has written a secret:", *found])
+        elif faults := event_schema.faults_in(output):
+            report.outcome = "failed"
+            report.longrepr = "\n".join([f"{item.nodeid} has written events that are not as documented:", *faults])
     return report
 
 

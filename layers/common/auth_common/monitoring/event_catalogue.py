@@ -25,10 +25,13 @@ class Entry:
     #: What the Security team does about it.
     respond: str
     #: ``reason``, where there is one, and what it means.
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
     #: Further fields (``unmapped`` in OCSF).
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: dict[str, str] = field(default_factory=dict)
 
+
+#: What any event may have.
+COMMON_FIELDS: Final = {"operator": "who ran the command that it comes from"}
 
 _ENDED_SESSION: Final = {
     "session_unknown": "no such session",
@@ -42,6 +45,7 @@ _ACCOUNT: Final = {
     "account": "a keyed pseudonym of the address that was tried, where it has no account: counts addresses, names none"
 }
 _OPERATOR: Final = {"by_operator": "by `uv run accounts`"}
+_OPERATOR_READING: Final = {"by_operator": "by `uv run audit`"}
 
 CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = MappingProxyType(
     {
@@ -212,7 +216,11 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = MappingProxyType(
             activity=2,
             when="an admin reads another person's data, or somebody reads the audit log",
             respond="There must be an occasion for it.",
-            fields={"target": "whose data, or which part of the audit log", "filters": "what was asked for"},
+            reasons=_OPERATOR_READING,
+            fields={
+                "target": "whose data, or which part of the audit log",
+                "filters": "what was asked for, but for an address",
+            },
         ),
         SecurityEvent.SYS_CRYPTO_KEY_ROTATED: Entry(
             succeeded=True,
