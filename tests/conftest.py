@@ -18,7 +18,6 @@ from tests.support.databases import Database, PostgresServer, migrate, running_p
 from tests.support.requirements import require
 from tests.support.sam import Sam, require_docker, running_sam
 
-logs.write_logs_as_lambda_does()
 # Without the fixture "environment" there is no storage: no test writes to the developer's own.
 os.environ["DATA_DIR"] = "/nonexistent"
 

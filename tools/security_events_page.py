@@ -20,8 +20,8 @@ of its name. All but those of the authorizer, which has no database, are also re
 
 In a line, `message` is the name, and below `security_event` are `metadata.event_code` (the name), `time` (milliseconds
 since the epoch), `status`, `status_detail` (the reason), `severity`, `user.uid` (or `actor.user.uid`), `http_request`,
-`src_endpoint.ip`, `metadata.correlation_uid` (the request id) and `unmapped` (the fields below). `audit` holds the place
-and the MAC of the record. Each event can have:
+`src_endpoint.ip`, `metadata.correlation_uid` (the request id) and `unmapped` (the fields). `audit` has the place of
+the record and its MAC. Each event can have:
 
 | Field | Meaning |
 |---|---|

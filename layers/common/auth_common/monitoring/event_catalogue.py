@@ -254,6 +254,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = MappingProxyType(
             when="a registration is refused",
             respond="Many from one source are somebody finding out who has an account.",
             reasons={"email_taken": "the address has an account"},
+            fields={"account": "a keyed pseudonym of the address: counts addresses, names none"},
         ),
         SecurityEvent.USER_DELETED: Entry(
             succeeded=True,
