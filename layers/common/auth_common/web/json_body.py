@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from auth_common.errors import RequestTooLarge, UnsupportedMediaType
+from auth_common.strict_json import unique_names
 from auth_common.web.problems import validation_failure
 
 #: Bytes. The largest body of ours is a WebAuthn attestation of a few KiB.
@@ -32,7 +33,7 @@ class StrictJSONRequest(Request):
         body = await self.body()
         try:
             text = body.decode()
-            value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+            value = json.loads(text, object_pairs_hook=unique_names, parse_constant=_refuse)
             # A lone surrogate, written as an escape, is the one thing that cannot be encoded again.
             json.dumps(value, ensure_ascii=False).encode()
         except json.JSONDecodeError:
@@ -67,14 +68,6 @@ class StrictJSONRoute(APIRoute):
 
 def _is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == "application/json"
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        message = "repeated name"
-        raise ValueError(message)
-    return members
 
 
 def _refuse(_constant: str) -> NoReturn:
