@@ -13,16 +13,11 @@ from auth_common.services import cleanup
 from functions.cleanup.app import handler
 from local_runtime.cloudformation import read_template
 from tests.support.events import json_event, lambda_context
-from tests.support.factories import get_user, log_out, refresh, sign_up
+from tests.support.factories import get_user, log_out, refresh
 from tests.support.functions import call
 
 PROJECT = Path(__file__).parents[3]
 SCHEDULED = {"version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}}
-
-
-@pytest.fixture
-def person(database):
-    return sign_up()
 
 
 def clean_up():
