@@ -16,7 +16,7 @@ from auth_common.security.kms_key import KMSKey
 from auth_common.security.signing_keys import signing_key
 from auth_common.security.verification_keys import verification_key
 from auth_common.settings import settings
-from auth_common.strict_json import unique_names
+from auth_common.strict_json import parse_strict_json
 
 ALGORITHM: Final = "ES256"
 
@@ -113,8 +113,8 @@ class _Refused(ValueError):
 
 
 def _strict_object(encoded: str) -> dict[str, Any]:
-    """Parse one part of the token; a repeated name is an attack on whoever reads the other value."""
-    value = json.loads(jwt.utils.base64url_decode(encoded).decode(), object_pairs_hook=unique_names)
+    """Parse one part of the token; a repeated name is an attack on whoever reads the other value (RFC 7515 4)."""
+    value = parse_strict_json(jwt.utils.base64url_decode(encoded))
     if not isinstance(value, dict):
         raise _Refused
     return value
