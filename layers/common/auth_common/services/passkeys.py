@@ -11,6 +11,7 @@ from auth_common.db import passkeys as store
 from auth_common.db.challenges import Ceremony
 from auth_common.db.engine import read, transaction
 from auth_common.db.passkeys import Passkey
+from auth_common.db.sessions import revoke_sessions
 from auth_common.db.users import User, lock_user
 from auth_common.errors import InvalidToken, NotFound, PasskeyRejected, TooManyPasskeys
 from auth_common.monitoring.security_events import SecurityEvent, security_event
@@ -65,6 +66,7 @@ def complete_registration(
         TooManyPasskeys: the same.
 
     """
+    # Before the challenge is spent: a session that has ended answers 401 and uses nothing up.
     read(lambda connection: check_standing(connection, principal))
     challenge = spend_challenge(challenge_id, Ceremony.REGISTRATION, user_id=principal.user_id)
     try:
@@ -89,17 +91,20 @@ def complete_registration(
         created_at=datetime.now(UTC),
     )
 
-    def store_if_admitted(connection: Connection) -> None:
-        _admit(connection, principal)
+    def store_if_admitted(connection: Connection) -> int:
+        _, registered = _admit(connection, principal)
         store.insert_passkey(connection, passkey)
+        # From the first one on, a login takes both factors: no session that a password alone has opened outlives that.
+        return 0 if registered else _end_other_sessions(connection, principal)
 
     try:
-        transaction(store_if_admitted)
+        ended = transaction(store_if_admitted)
     except (PasskeyRejected, TooManyPasskeys) as error:
         reason = "registered_already" if isinstance(error, PasskeyRejected) else "too_many_passkeys"
         security_event(SecurityEvent.AUTHN_PASSKEY_REJECTED, user_id=principal.user_id, reason=reason)
         raise
     security_event(SecurityEvent.AUTHN_PASSKEY_ADDED, user_id=principal.user_id, passkey_id=str(passkey.id))
+    _record_end_of_sessions(principal, ended, reason="passkey_added")
     return passkey
 
 
@@ -139,7 +144,7 @@ def rename_passkey(principal: Principal, passkey_id: str, *, name: str) -> None:
 
 
 def delete_passkey(principal: Principal, passkey_id: str) -> None:
-    """Delete one of the caller's passkeys.
+    """Delete one of the caller's passkeys, and end their other sessions: whoever else has it may have opened them.
 
     Raises:
         InvalidToken: the caller's session has ended.
@@ -151,11 +156,13 @@ def delete_passkey(principal: Principal, passkey_id: str) -> None:
 
     def delete(connection: Connection) -> int:
         _step_up(connection, principal)
-        return store.delete_passkeys(connection, user_id=principal.user_id, only=key) if key else 0
+        if key is None or not store.delete_passkeys(connection, user_id=principal.user_id, only=key):
+            raise NotFound
+        return _end_other_sessions(connection, principal)
 
-    if not transaction(delete):
-        raise NotFound
+    ended = transaction(delete)
     security_event(SecurityEvent.AUTHN_PASSKEY_REMOVED, user_id=principal.user_id, passkey_id=passkey_id)
+    _record_end_of_sessions(principal, ended, reason="passkey_removed")
 
 
 def _admit(connection: Connection, principal: Principal) -> tuple[User, list[Passkey]]:
@@ -168,6 +175,18 @@ def _admit(connection: Connection, principal: Principal) -> tuple[User, list[Pas
     if len(registered) >= MOST:
         raise TooManyPasskeys
     return user, registered
+
+
+def _end_other_sessions(connection: Connection, principal: Principal) -> int:
+    """End all sessions of the caller's but this one (ASVS 5.0 7.4.3), and return how many."""
+    return revoke_sessions(connection, user_id=principal.user_id, now=datetime.now(UTC), keep=principal.session_id)
+
+
+def _record_end_of_sessions(principal: Principal, ended: int, *, reason: str) -> None:
+    if ended:
+        security_event(
+            SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason=reason, sessions_ended=ended
+        )
 
 
 def _step_up(connection: Connection, principal: Principal) -> list[Passkey]:

@@ -1,5 +1,6 @@
 """Sessions: opened by a login, seen and ended by their owner."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -36,8 +37,12 @@ class SessionPage:
     next_place: Place | None
 
 
-def open_session(user: User, *, amr: tuple[str, ...]) -> TokenPair:
-    """Open a session for ``user``, who has just proved who they are by ``amr`` (RFC 8176), and return its tokens."""
+def open_session(user: User, *, amr: tuple[str, ...], confirm: Callable[[Connection], bool]) -> TokenPair | None:
+    """Open a session for ``user``, who has just proved who they are by ``amr`` (RFC 8176), and return its tokens.
+
+    ``confirm`` runs in the same transaction and says whether the proof still counts. Where it does not, nothing is
+    stored and ``None`` returned: a session must not appear behind the back of a change that ends sessions.
+    """
     now = datetime.now(UTC).replace(microsecond=0)
     request = request_context.get()
     session = Session(
@@ -62,11 +67,15 @@ def open_session(user: User, *, amr: tuple[str, ...]) -> TokenPair:
     # Signed before it is stored: if the key is away, no session without tokens remains.
     pair = issue_token_pair(user, session, refresh_token=refresh_token, refresh_expires_at=record.expires_at, now=now)
 
-    def store_both(connection: Connection) -> None:
+    def store_both(connection: Connection) -> bool:
+        if not confirm(connection):
+            return False
         store.insert_session(connection, session)
         insert_refresh_token(connection, record)
+        return True
 
-    transaction(store_both)
+    if not transaction(store_both):
+        return None
     security_event(SecurityEvent.AUTHN_TOKEN_CREATED, user_id=user.id, session_id=str(session.id))
     return pair
 
