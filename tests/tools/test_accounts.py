@@ -1,8 +1,10 @@
 """``uv run accounts``: what an operator does to an account takes effect at its next request."""
 
+import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from sqlalchemy import select
 from auth_common.db.tables import sessions, users
 from auth_common.services.accounts import change_role
 from tests.support.factories import EMAIL, get_user, log_in, refresh, sign_up
+from tests.support.passkeys import enrol
 from tools.accounts import main
 
 PROJECT = Path(__file__).parents[2]
@@ -26,6 +29,11 @@ def is_logged_in(account):
     works = get_user(account.id, token=account.access_token).status == 200
     assert (refresh(account.refresh_token).status == 200) is works
     return works
+
+
+def sign_in(account):
+    pair = log_in(account.email).json
+    return replace(account, access_token=pair["access_token"], refresh_token=pair["refresh_token"])
 
 
 def last_line(capsys):
@@ -74,6 +82,35 @@ def test_a_disabled_user_cannot_log_in_until_they_are_enabled(person, capsys):
     assert not is_logged_in(person)
 
 
+def test_lost_passkeys_are_removed_and_counted(database, capsys):
+    holder, other = enrol(), enrol(sign_up("other@example.com"))
+    token = holder.log_in().json["access_token"]
+    enrol(replace(holder.account, access_token=token))
+    capsys.readouterr()
+    assert main(["remove-passkeys", EMAIL]) == 0
+    event, report = capsys.readouterr().out.splitlines()
+    user_id = holder.account.id
+    assert report == f"{user_id}: role user, active; passkeys removed: 2; all of their sessions have ended"
+    recorded = json.loads(event)["security_event"]
+    assert (recorded["name"], recorded["user_id"]) == ("authn_passkey_removed", user_id)
+    assert (recorded["reason"], recorded["passkeys_removed"]) == ("by_operator", 2)
+    assert get_user(user_id, token=token).status == 401
+    assert is_logged_in(sign_in(holder.account))
+    assert other.log_in().status == 200
+
+
+def test_who_has_no_passkey_is_said_to_have_none_and_nothing_changes(database, person, capsys):
+    before = database.execute(select(users))
+    capsys.readouterr()
+    assert main(["remove-passkeys", EMAIL]) == 1
+    assert capsys.readouterr() == (
+        "",
+        f"accounts: '{EMAIL}' has no passkey; nothing has changed, and no session has ended\n",
+    )
+    assert database.execute(select(users)) == before
+    assert is_logged_in(person)
+
+
 @pytest.mark.usefixtures("person")
 def test_the_address_may_be_written_in_any_case(capsys):
     assert main(["disable", "PERSON@Example.COM"]) == 0
@@ -95,7 +132,7 @@ def test_each_change_is_recorded(person, capsys, command, event, detail):
         assert f'"{name}":"{value}"' in recorded
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+@pytest.mark.parametrize("command", [*COMMANDS, ["remove-passkeys", EMAIL]], ids=lambda command: command[0])
 def test_an_unknown_user_is_said_to_be_unknown(database, command, capsys):
     assert main(command) == 1
     assert capsys.readouterr() == ("", f"accounts: no user has the address '{EMAIL}'\n")

@@ -75,7 +75,8 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = MappingProxyType(
                 "unknown_passkey": "nobody has registered this credential",
                 "passkey_of_another_user": "somebody else's passkey as second factor, or a false user handle",
                 "not_valid": "a rule of WebAuthn is broken; `fault` says which",
-                "sign_count_not_advanced": "of two answers with one counter, the later: perhaps a copied authenticator",
+                "sign_count_not_advanced": "of two answers with one counter, the later (perhaps a copied "
+                "authenticator); or the passkey was deleted at that moment",
                 "token_version_changed": "the account was changed between password and passkey",
                 "user_verification_not_initialized": "alone, a key that was registered without PIN or biometry",
                 "invalid_challenge": "unknown, expired, or answered before",
@@ -155,7 +156,12 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = MappingProxyType(
             activity=2,
             when="sessions are ended by their owner, by a change of their passkeys, or by an operator",
             respond="Nothing by itself.",
-            reasons={"by_owner": "a logout, or the end of other sessions", **_OPERATOR},
+            reasons={
+                "by_owner": "a logout, or the end of other sessions",
+                "passkey_added": "with the first passkey, all other sessions end",
+                "passkey_removed": "with the deletion of a passkey, all other sessions end",
+                **_OPERATOR,
+            },
             fields={"sessions_ended": "how many"},
         ),
         SecurityEvent.AUTHN_TOKEN_REUSE: Entry(
