@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from auth_common.db.tables import refresh_tokens, users
+from auth_common.db.tables import audit_salts, refresh_tokens, users
 from auth_common.settings import Settings
 from tests.support import event_schema, leaks
 from tests.support import log_lines as logs
@@ -49,7 +49,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pat
     start_fresh_environment()
     yield tmp_path
     start_fresh_environment()
-    leaks.remember(*(path.read_bytes() for path in tmp_path.glob("pepper")))
+    leaks.remember(*(path.read_bytes() for path in [*tmp_path.glob("pepper"), *tmp_path.glob("audit-key")]))
     leaks.remember(*(line for path in tmp_path.glob("keys/*.pem") for line in path.read_text().splitlines()[1:-1]))
 
 
@@ -105,7 +105,7 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, en
 
 
 def _remember_stored_hashes(database: Database) -> None:
-    for column in (users.c.password_hash, refresh_tokens.c.token_hash):
+    for column in (users.c.password_hash, refresh_tokens.c.token_hash, audit_salts.c.salt):
         leaks.remember(*(row[0] for row in database.execute(select(column))))
 
 

@@ -6,12 +6,12 @@ Works on the database that DATABASE_URL or DATA_DIR names, also while the servic
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from time import sleep
 from typing import Any, Final
 from uuid import UUID
 
@@ -122,7 +122,7 @@ def _tail(options: argparse.Namespace) -> int:
         _write(_line(record))
     shown = {_key(record) for record in _recent(query)}
     while options.follow:
-        time.sleep(_POLL_SECONDS)
+        sleep(_POLL_SECONDS)
         recent = list(_recent(query))
         for record in recent:
             if _key(record) not in shown:

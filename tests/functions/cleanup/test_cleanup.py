@@ -5,23 +5,30 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
-from auth_common.db.tables import challenges, refresh_tokens, sessions
+from auth_common.db.tables import audit_events, challenges, refresh_tokens, sessions
 from auth_common.errors import DatabaseUnavailable
 from auth_common.services import cleanup
+from auth_common.services.audit_verification import verify_audit_log
 from functions.cleanup.app import handler
 from local_runtime.cloudformation import read_template
+from tests.support.databases import start_fresh_environment
 from tests.support.events import json_event, lambda_context
-from tests.support.factories import get_user, log_out, refresh
+from tests.support.factories import get_user, log_in, log_out, refresh
 from tests.support.functions import call
 
 PROJECT = Path(__file__).parents[3]
 SCHEDULED = {"version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}}
 
 
-def clean_up():
+def run():
     return handler(SCHEDULED, lambda_context("cleanup"))["deleted"]
+
+
+def clean_up():
+    """Run, and return what went, but for the audit log: see the end of this file."""
+    return {table: count for table, count in run().items() if table != "audit_events"}
 
 
 def ago(**duration: float):
@@ -127,7 +134,7 @@ def test_a_run_is_bounded_in_time_and_the_next_one_goes_on(database, person, mon
 
 def test_a_run_ends_before_the_functions_timeout():
     function = read_template(PROJECT / "template.yaml")["Resources"]["CleanupFunction"]["Properties"]
-    assert function["Timeout"] * 0.8 >= 3 * cleanup.BUDGET
+    assert function["Timeout"] * 0.8 >= 4 * cleanup.BUDGET
 
 
 def test_an_hour_of_challenges_is_deleted_at_once(database):
@@ -147,7 +154,7 @@ def test_what_was_deleted_is_logged(database, person, log_lines):
     add_sessions(database, 2, expires_at=ago(days=2))
     clean_up()
     (record,) = [record for record in log_lines.records if record["message"] == "expired rows deleted"]
-    assert record["deleted"] == {"refresh_tokens": 2, "sessions": 2, "challenges": 0}
+    assert record["deleted"] == {"refresh_tokens": 2, "sessions": 2, "challenges": 0, "audit_events": 0}
 
 
 @pytest.mark.usefixtures("environment")
@@ -156,3 +163,55 @@ def test_without_a_database_it_fails_loudly(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://127.0.0.1:9/service")
     with pytest.raises(DatabaseUnavailable):
         clean_up()
+
+
+# --- The audit log ----------------------------------------------------------------------------------------------------
+
+
+def age_audit_log(database, days):
+    aged = int(ago(days=days).timestamp() * 1000)
+    database.execute(update(audit_events).values(time=aged))
+
+
+def test_chains_past_their_retention_are_deleted_and_the_rest_holds(database, person):
+    age_audit_log(database, 401)
+    start_fresh_environment()
+    refresh(person.refresh_token)
+    assert run()["audit_events"] == 4
+    assert database.count(audit_events) == 2
+    assert verify_audit_log().findings == []
+
+
+def test_a_chain_that_goes_on_stays_whole(database, person):
+    """Its first records are what its last ones are verified from."""
+    age_audit_log(database, 401)
+    refresh(person.refresh_token)
+    assert run()["audit_events"] == 0
+
+
+def test_the_retention_is_a_setting(database, person, monkeypatch):
+    age_audit_log(database, 3)
+    monkeypatch.setenv("AUDIT_RETENTION_DAYS", "2")
+    start_fresh_environment()
+    assert run()["audit_events"] == 4
+    assert database.count(audit_events) == 0
+
+
+def test_many_chains_go_in_one_run_from_their_ends(database, person, monkeypatch):
+    """A run that is cut off leaves chains that were cut, and no gaps."""
+    for _ in range(5):
+        start_fresh_environment()
+        log_in()
+    age_audit_log(database, 401)
+    monkeypatch.setattr(cleanup, "BATCH", 3)
+    monkeypatch.setattr(cleanup, "BUDGET", 0.0)
+    assert run()["audit_events"] == 3
+    left = database.execute(
+        select(audit_events.c.chain_id, func.count(), func.max(audit_events.c.sequence)).group_by(
+            audit_events.c.chain_id
+        )
+    )
+    assert all(count == highest + 1 for _, count, highest in left)
+    monkeypatch.setattr(cleanup, "BUDGET", 12.0)
+    assert run()["audit_events"] == 4 + 5 * 3 - 3
+    assert database.count(audit_events) == 0

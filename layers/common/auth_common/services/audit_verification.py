@@ -108,6 +108,9 @@ class _Chain:
     def check(self, row: AuditRow) -> None:
         """Look at the next record."""
         self.records += 1
+        if row.sequence < 0:
+            self._suspects.append((row, None))
+            return
         if row.sequence > self._next:
             self._gaps.append(range(self._next, row.sequence))
             self._previous = None
