@@ -17,6 +17,7 @@ from uuid import UUID
 
 from auth_common.db.engine import transaction
 from auth_common.errors import ServiceError
+from auth_common.monitoring.event_catalogue import CATALOGUE
 from auth_common.monitoring.ocsf import to_ocsf
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.monitoring.vocabulary import Severity
@@ -27,6 +28,7 @@ from tools.operation import operation
 #: A record that was committed late has an earlier time than one that we have shown already: so far we look back.
 _LATEST_COMMIT: Final = timedelta(seconds=60)
 _POLL_SECONDS: Final = 1.0
+_TAMPERED: Final = 3
 
 _COLOURS: Final = {
     Severity.INFORMATIONAL: "",
@@ -41,7 +43,7 @@ _RESET: Final = "\x1b[0m"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
-    0: done, and nothing was found; 1: the reason is on stderr; 2: the log has been tampered with.
+    0: done, and nothing was found; 1: the reason is on stderr; 2: wrong usage; 3: the log has been tampered with.
     """
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.run
@@ -95,7 +97,7 @@ def _verify(options: argparse.Namespace) -> int:
         f"{verification.records} records in {verification.chains} chains and {verification.anchors} lines checked: "
         f"{f'{len(verification.findings)} faults' if verification.findings else 'intact'}\n"
     )
-    return 2 if verification.findings else 0
+    return _TAMPERED if verification.findings else 0
 
 
 def _anchors(path: Path) -> Iterator[Anchor]:
@@ -137,10 +139,16 @@ def _recent(query: AuditQuery) -> Iterator[AuditRecord]:
 
 def _export(options: argparse.Namespace) -> int:
     _record_reading("export")
+    left_out = 0
     for record in _all(_query(options)):
+        if options.ocsf and record.event not in CATALOGUE:
+            left_out += 1
+            continue
         document = to_ocsf(record.as_occurrence()) if options.ocsf else _as_json(record)
         _write(json.dumps(document, default=str))
-    return 0
+    if left_out:
+        sys.stderr.write(f"audit: left out {left_out} records with names that this version does not know\n")
+    return 1 if left_out else 0
 
 
 def _all(query: AuditQuery) -> Iterator[AuditRecord]:
@@ -189,7 +197,7 @@ def _line(record: AuditRecord) -> str:
 
 
 def _coloured(text: str, record: AuditRecord) -> str:
-    colour = _COLOURS[Severity(record.severity)] if record.intact else _COLOURS[Severity.CRITICAL]
+    colour = _COLOURS[record.severity] if record.intact else _COLOURS[Severity.CRITICAL]
     return f"{colour}{text}{_RESET}" if colour and sys.stdout.isatty() else text
 
 

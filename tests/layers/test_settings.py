@@ -32,6 +32,7 @@ def test_the_defaults_are_those_of_the_design(monkeypatch):
         "webauthn_rp_name": "Secure Backend",
         "webauthn_origins": ("http://localhost:8000", "http://localhost:3000"),
         "bcrypt_cost": 12,
+        "audit_retention_days": 400,
     }
 
 

@@ -26,9 +26,12 @@ def proxy_event(
     **identity: str,
 ) -> dict[str, Any]:
     """Return the proxy event of a request. A body that is not UTF-8 comes as base64, as from a binary media type."""
+    resource = path
+    for name, value in (path_parameters or {}).items():
+        resource = resource.replace(value, f"{{{name}}}")
     headers = {"Content-Type": "application/json", **(headers or {})} if body is not None else dict(headers or {})
     return {
-        "resource": path,
+        "resource": resource,
         "path": path,
         "httpMethod": method,
         "headers": headers,

@@ -14,7 +14,7 @@ from auth_common.services.audit import PAGE_SIZE
 from auth_common.services.erasure import erase_user
 from tests.support.auditors import EMAIL, all_events, auditor_token, read_events, read_summary
 from tests.support.events import SOURCE_IP, USER_AGENT
-from tests.support.factories import log_in, sign_up
+from tests.support.factories import get_user, log_in, sign_up
 
 ELSEWHERE = "2001:db8::7"
 
@@ -269,6 +269,22 @@ def test_what_is_erased_is_said_to_be_erased_and_the_chain_holds(auditor):
     assert person.id not in [event["user_id"] for event in all_events(auditor, ip=SOURCE_IP)]
 
 
+def test_who_was_erased_stays_erased_while_a_token_of_theirs_lives(auditor):
+    person = sign_up()
+    erase_user(person.email)
+    assert get_user(person.id, token=person.access_token).status == 401
+    newest = all_events(auditor, user_id=person.id)[0]
+    assert (newest["event"], newest["reason"]) == ("authn_token_rejected", "session_unknown")
+    assert (newest["source_ip"], newest["user_agent"], newest["chain"]["intact"]) == (None, None, True)
+
+
+def test_what_somebody_types_into_a_path_is_not_kept(auditor):
+    person = sign_up()
+    get_user("somebody@example.com", token=person.access_token)
+    (event,) = all_events(auditor, event="authz_fail")
+    assert (event["path"], event["detail"]) == ("/users/{id}", {"target": "not an id"})
+
+
 # --- Numbers ----------------------------------------------------------------------------------------------------------
 
 
@@ -307,11 +323,19 @@ def test_a_chart_has_bars_that_people_count_in(auditor, hours, interval):
     assert read_summary(auditor, **query).json["interval"] == interval
 
 
+def test_the_summary_is_of_the_last_day_if_nobody_says_otherwise(auditor):
+    summary = read_summary(auditor).json
+    until = datetime.fromisoformat(summary["to"])
+    assert until - datetime.fromisoformat(summary["from"]) == timedelta(days=1)
+    assert datetime.now(UTC) - until < timedelta(minutes=1)
+    assert summary["series"] != []
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ({}, "from"),
-        ({"from": "2026-01-01T00:00:00Z"}, "to"),
+        ({"from": "yesterday"}, "from"),
+        ({"to": "2026-01-01"}, "to"),
         ({"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "query"),
         ({"from": "2020-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "query"),
         ({"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "x": "1"}, "x"),

@@ -84,9 +84,10 @@ _SELECT: Final = select(*_COLUMNS, _previous.c.mac.label("previous_mac")).outerj
     ),
 )
 _SELECT_SALT: Final = select(audit_salts.c.salt).where(audit_salts.c.user_id == bindparam("user_id"))
-#: Whoever is first makes the salt. Both our databases, and SQLAlchemy for neither of them, have one statement for it.
+#: Whoever is first makes the salt, and only for somebody who has an account: nothing of a person is kept after their
+#: erasure. Our databases agree on this statement, which SQLAlchemy has for each of them separately.
 _INSERT_SALT: Final = text(
-    "INSERT INTO audit_salts (user_id, salt) VALUES (:user_id, :salt) ON CONFLICT DO NOTHING"
+    "INSERT INTO audit_salts (user_id, salt) SELECT id, :salt FROM users WHERE id = :user_id ON CONFLICT DO NOTHING"
 ).bindparams(bindparam("user_id", type_=audit_salts.c.user_id.type), bindparam("salt", type_=audit_salts.c.salt.type))
 
 
@@ -95,12 +96,12 @@ def insert_rows(connection: Connection, rows: Iterable[AuditRow]) -> None:
     connection.execute(audit_events.insert(), [asdict(row) for row in rows])
 
 
-def make_salt(connection: Connection, *, user_id: UUID) -> bytes:
-    """Return the salt of a user, made now if there is none."""
+def make_salt(connection: Connection, *, user_id: UUID) -> bytes | None:
+    """Return the salt of a user, made now if there is none; ``None``: there is no such user (any more)."""
     salt: bytes | None = connection.execute(_SELECT_SALT, {"user_id": user_id}).scalar_one_or_none()
     if salt is None:
         connection.execute(_INSERT_SALT, {"user_id": user_id, "salt": secrets.token_bytes(32)})
-        salt = connection.execute(_SELECT_SALT, {"user_id": user_id}).scalar_one()
+        salt = connection.execute(_SELECT_SALT, {"user_id": user_id}).scalar_one_or_none()
     return salt
 
 

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from auth_common.db.audit_events import AuditRow, insert_rows, make_salt
 from auth_common.errors import DatabaseUnavailable, ServiceError
@@ -137,6 +137,8 @@ def run_audited(
         result = run(attempt)
     except BaseException:
         entry.abandon()
+        if entry.is_refused:
+            metrics.count(WRITE_FAILURE_METRIC)
         handler.store([record for record in held if not _occurrence(record).succeeded])
         raise
     if read_only:
@@ -151,7 +153,10 @@ class _Entry:
 
     def __init__(self, records: Sequence[logging.LogRecord]) -> None:
         self._records = list(records)
+        self._lines: list[logging.LogRecord] = []
         self._written: _Tip | None = None
+        #: Whether the database would not take the rows.
+        self.is_refused = False
 
     def write(self, connection: Connection) -> None:
         """Insert the rows; may run again after a conflict."""
@@ -166,8 +171,13 @@ class _Entry:
             rows.append(row)
             tip = _Tip(tip.chain_id, tip.length + 1, row.mac)
             record.audit = {"chain": str(row.chain_id), "sequence": row.sequence, "mac": row.mac.hex()}
-        self._written, self._lines = tip, records
-        insert_rows(connection, rows)
+        self._written, self._lines, self.is_refused = tip, records, True
+        try:
+            insert_rows(connection, rows)
+        except IntegrityError as error:
+            # Somebody has put a record where ours belongs.
+            raise DatabaseUnavailable from error
+        self.is_refused = False
 
     def commit(self) -> list[logging.LogRecord]:
         """Make the written rows the end of the chain, and return the lines to publish."""
@@ -203,8 +213,12 @@ def _startup(first: logging.LogRecord) -> Occurrence:
 
 
 def _row(connection: Connection, tip: _Tip, occurrence: Occurrence) -> AuditRow:
-    record = _record(connection, occurrence)
-    source_ip = occurrence.request.source_ip
+    user_id, source_ip = occurrence.user_id, occurrence.request.source_ip
+    salt = make_salt(connection, user_id=user_id) if user_id else None
+    if user_id and not salt:
+        # Whoever was erased stays erased, although a token of theirs may live for some minutes.
+        source_ip = ""
+    record = _record(occurrence, salt)
     return AuditRow(
         chain_id=tip.chain_id,
         sequence=tip.length,
@@ -220,7 +234,7 @@ def _row(connection: Connection, tip: _Tip, occurrence: Occurrence) -> AuditRow:
     )
 
 
-def _record(connection: Connection, occurrence: Occurrence) -> str:
+def _record(occurrence: Occurrence, salt: bytes | None) -> str:
     """Return the event as JSON, one spelling for one event."""
     request = occurrence.request
     document: dict[str, Any] = {
@@ -237,10 +251,9 @@ def _record(connection: Connection, occurrence: Occurrence) -> str:
         "detail": dict(occurrence.detail),
     }
     personal = {name: value for name in ("source_ip", "user_agent") if (value := getattr(request, name))}
-    if occurrence.user_id and personal:
-        salt = make_salt(connection, user_id=occurrence.user_id)
-        document["sealed"] = seal_personal(personal, user_id=occurrence.user_id, salt=salt)
-    else:
+    if occurrence.user_id is None:
         # Nobody is known whom it could be erased for; it goes when the record does.
         document["personal"] = personal
+    elif salt and personal:
+        document["sealed"] = seal_personal(personal, user_id=occurrence.user_id, salt=salt)
     return json.dumps(document, sort_keys=True, separators=(",", ":"))

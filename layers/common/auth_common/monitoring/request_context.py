@@ -50,8 +50,8 @@ def describe_request(event: dict[str, Any], context: LambdaContext) -> RequestCo
         request_id=gateway.get("requestId") or context.aws_request_id,
         function=context.function_name,
         method=event.get("httpMethod") or "",
-        # Somebody may put a token into it.
-        path=redact((event.get("path") or "")[:_LONGEST_PATH]),
+        # The route, such as /users/{id}: what somebody types into a path may be personal, or a token.
+        path=redact((event.get("resource") or event.get("path") or "")[:_LONGEST_PATH]),
         source_ip=identity.get("sourceIp") or "",
         # Stored and shown: no control characters, and no more of it than anybody reads.
         user_agent=redact("".join(c for c in user_agent[:_LONGEST_USER_AGENT] if c.isprintable())),

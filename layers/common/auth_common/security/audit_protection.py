@@ -2,8 +2,8 @@
 
 One key, the audit key, which is not in the database; from it one key a purpose. Whoever can write to the database can
 thus neither forge a record nor close the gap where one was. Personal fields are encrypted under a key that also needs
-a salt of their user's: deleting that salt erases them everywhere, backups of the audit log included, and leaves the
-chain as it is (crypto-shredding; NIST SP 800-88 calls it cryptographic erase).
+a salt of their user's: deleting that salt erases them in every copy of the log that comes without the salts, and leaves
+the chain as it is (NIST SP 800-88 calls it cryptographic erase).
 """
 
 import base64
@@ -62,8 +62,8 @@ def seal_personal(personal: Mapping[str, str], *, user_id: UUID, salt: bytes) ->
 
 def open_personal(sealed: str, *, user_id: UUID, salt: bytes) -> dict[str, str] | None:
     """Return what was sealed; ``None`` where it was sealed under another salt, or changed."""
-    data = base64.b64decode(sealed)
     try:
+        data = base64.b64decode(sealed)
         opened = AESGCM(_personal_key(salt)).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], user_id.bytes)
     except (InvalidTag, ValueError):
         return None

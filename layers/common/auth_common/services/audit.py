@@ -15,6 +15,7 @@ from auth_common.errors import Forbidden
 from auth_common.monitoring.occurrence import Occurrence
 from auth_common.monitoring.request_context import RequestContext
 from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.monitoring.vocabulary import Severity
 from auth_common.security.audit_protection import FIRST_PREVIOUS_MAC, chain_mac, open_personal, source_index
 from auth_common.services.principal import Principal
 from auth_common.services.standing import check_standing, require_mfa
@@ -35,7 +36,7 @@ class AuditRecord:
     time: datetime
     event: str
     outcome: str
-    severity: int
+    severity: Severity
     user_id: UUID | None
     reason: str | None
     source_ip: str | None
@@ -185,44 +186,57 @@ def columns_agree(row: AuditRow) -> bool:
 
 def _open(row: AuditRow, previous_mac: bytes | None, salts: dict[UUID, bytes]) -> AuditRecord:
     intact = is_intact(row, previous_mac)
-    try:
-        document = json.loads(row.record)
-    except ValueError:  # changed by somebody who did not care
-        document = {}
+    # What was tampered with must be shown, whatever it is now; it must not break the reading of the rest.
+    document = _members(row.record)
     personal, erased = _personal(row, document, salts)
-    source_ip = personal.get("source_ip")
-    if row.source is not None and source_ip is not None and source_index(source_ip) != row.source:
+    source_ip = _text(personal, "source_ip")
+    if row.source is not None and source_ip and source_index(source_ip) != row.source:
         intact = False
+    detail = document.get("detail")
     return AuditRecord(
         chain_id=row.chain_id,
         sequence=row.sequence,
         time=datetime.fromtimestamp(row.time / 1000, UTC),
         event=row.name,
         outcome=row.outcome,
-        severity=row.severity,
+        severity=Severity(min(max(row.severity, Severity.INFORMATIONAL), Severity.CRITICAL)),
         user_id=row.user_id,
         reason=row.reason,
-        source_ip=source_ip,
-        user_agent=personal.get("user_agent"),
-        function=document.get("function", ""),
-        method=document.get("method", ""),
-        path=document.get("path", ""),
-        request_id=document.get("request_id", ""),
-        detail=document.get("detail", {}),
+        source_ip=source_ip or None,
+        user_agent=_text(personal, "user_agent") or None,
+        function=_text(document, "function"),
+        method=_text(document, "method"),
+        path=_text(document, "path"),
+        request_id=_text(document, "request_id"),
+        detail=detail if isinstance(detail, dict) else {},
         erased=erased,
         intact=intact,
         mac=row.mac,
     )
 
 
-def _personal(row: AuditRow, document: dict[str, Any], salts: dict[UUID, bytes]) -> tuple[dict[str, str], bool]:
+def _members(record: str) -> dict[str, Any]:
+    try:
+        document = json.loads(record)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _text(document: dict[str, Any], name: str) -> str:
+    value = document.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _personal(row: AuditRow, document: dict[str, Any], salts: dict[UUID, bytes]) -> tuple[dict[str, Any], bool]:
     """Return the personal fields, and whether they have been erased."""
-    sealed = document.get("sealed")
-    if sealed is None:
-        return document.get("personal", {}), False
-    salt = salts.get(row.user_id) if row.user_id else None
-    opened = open_personal(sealed, user_id=row.user_id, salt=salt) if salt and row.user_id else None
-    return opened or {}, opened is None
+    if row.user_id is None:
+        personal = document.get("personal")
+        return personal if isinstance(personal, dict) else {}, False
+    sealed = _text(document, "sealed")
+    salt = salts.get(row.user_id)
+    opened = open_personal(sealed, user_id=row.user_id, salt=salt) if sealed and salt else None
+    return opened or {}, opened is None and bool(sealed)
 
 
 def _milliseconds(time: datetime) -> int:

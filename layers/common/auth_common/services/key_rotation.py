@@ -1,8 +1,8 @@
 """Key rotation on the ``local`` stage. On AWS the key is KMS's and its rotation a deployment (docs/runbooks)."""
 
-from auth_common.db.engine import transaction
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.local_keys import rotate_local_key
+from auth_common.services.health import check_health
 
 
 def rotate_signing_key() -> str:
@@ -10,9 +10,11 @@ def rotate_signing_key() -> str:
 
     Raises:
         StorageNotMounted: there is no storage.
-        DatabaseUnavailable: the key is new, and the audit log does not know.
+        ServiceUnavailable: the audit log is away.
 
     """
+    # A rotation that cannot be recorded does not begin.
+    check_health()
     kid = rotate_local_key()
-    transaction(lambda _connection: security_event(SecurityEvent.SYS_CRYPTO_KEY_ROTATED, kid=kid))
+    security_event(SecurityEvent.SYS_CRYPTO_KEY_ROTATED, kid=kid)
     return kid

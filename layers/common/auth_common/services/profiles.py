@@ -31,7 +31,8 @@ def get_profile(principal: Principal, user_id: str) -> User:
     )
     standing = require_standing(principal, standing)
     if target_id != principal.user_id and standing.role != "admin":
-        security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="not_self", target=user_id[:64])
+        target = str(target_id) if target_id else "not an id"
+        security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="not_self", target=target)
         raise Forbidden
     if user is None:
         raise NotFound

@@ -60,10 +60,10 @@ class AuditEventsQuery(_Query):
 
 
 class AuditSummaryQuery(_Query):
-    """GET /audit/summary?from=&to=."""
+    """GET /audit/summary?from=&to=; the last 24 hours, if they say nothing."""
 
-    since: Annotated[AwareDatetime, Field(alias="from")]
-    until: Annotated[AwareDatetime, Field(alias="to")]
+    until: Annotated[AwareDatetime, Field(alias="to", default_factory=lambda: datetime.now(UTC))]
+    since: Annotated[AwareDatetime, Field(alias="from", default_factory=lambda data: data["until"] - timedelta(days=1))]
 
     @model_validator(mode="after")
     def _require_a_span(self) -> Self:
