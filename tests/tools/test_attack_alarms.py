@@ -2,12 +2,13 @@
 
 import json
 from copy import deepcopy
+from typing import Any
 
 import pytest
 
 from local_runtime.cloudformation import TemplateError
 from tools.attacks.alarms import load_alarms
-from tools.attacks.log_lines import datapoints, read_lines, security_events
+from tools.attacks.log_lines import Line, datapoints, read_lines, security_events
 
 METRIC = {"Namespace": "Ours", "MetricName": "fails", "Dimensions": [{"Name": "service", "Value": "s"}]}
 ALARM = {
@@ -23,7 +24,7 @@ ALARM = {
     "AlarmActions": ["topic"],
 }
 WITHOUT_A_SERIES = {name: value for name, value in ALARM.items() if name not in {*METRIC, "Statistic", "Period"}}
-RULE = {
+RULE: dict[str, Any] = {
     "Schema": {"Name": "CloudWatchLogRule", "Version": 1},
     "LogGroupNames": ["${Logs}"],
     "LogFormat": "JSON",
@@ -247,7 +248,7 @@ def test_lines_that_are_no_json_documents_are_left_out():
 
 
 def test_events_are_counted_by_name_and_reason():
-    lines = [
+    lines: list[Line] = [
         {"message": "fail", "security_event": {"status_detail": "why"}},
         {"message": "done", "security_event": {}},
         {"message": "done"},
