@@ -27,6 +27,10 @@ run: $(UV) ## Serve everything on http://localhost:8000, without Docker (PORT=80
 test: $(UV) ## Run every test that needs no extra software
 	@$(RUN) pytest
 
+.PHONY: attack
+attack: $(UV) ## Attack a local service of its own, and show which events and alarms each attack raises
+	@$(RUN) python -m tools.attacks
+
 # SAM CLI in an environment of its own, next to the Python that Lambda runs: SAM and the layer's Makefile call python3.13.
 PYTHON_313 = $$($(UV) run --no-project --python 3.13 python -c 'import sys; print(sys.base_prefix)')
 SAM = PATH="$(PYTHON_313)/bin:$$PATH" UV="$$(command -v $(UV))" AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} \

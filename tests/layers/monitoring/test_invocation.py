@@ -89,14 +89,26 @@ def test_an_event_that_is_not_the_gateways_has_lambdas_request_id(event):
     assert described == RequestContext(request_id=context.aws_request_id, function="cleanup")
 
 
-def test_metrics_are_written_in_emf_under_the_functions_name(log_lines):
+def test_metrics_are_written_in_emf_one_series_for_all_functions(log_lines):
+    """The function is a property and no dimension: an alarm watches one series."""
     handler({"count": ["logins", "logins", "failures"]}, lambda_context("login"))
     (line,) = log_lines.metrics
     (definition,) = line["_aws"]["CloudWatchMetrics"]
     assert definition["Namespace"] == "SecureBackend"
-    assert definition["Dimensions"][0][0] == "function"
+    assert (definition["Dimensions"], line["service"]) == ([["service"]], "secure-backend")
     assert definition["Metrics"] == [{"Name": "logins", "Unit": "Count"}, {"Name": "failures", "Unit": "Count"}]
     assert (line["function"], line["logins"], line["failures"]) == ("login", [1, 1], [1])
+
+
+def test_a_stage_has_a_namespace_and_a_service_name_of_its_own(log_lines, monkeypatch):
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "SecureBackend-prod")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "another-service")
+    handler({"count": ["logins"]}, lambda_context("login"))
+    (line,) = log_lines.metrics
+    assert (line["_aws"]["CloudWatchMetrics"][0]["Namespace"], line["service"]) == (
+        "SecureBackend-prod",
+        "another-service",
+    )
 
 
 def test_nothing_counted_is_nothing_written(log_lines):

@@ -11,7 +11,9 @@ from typing import Final
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+#: Where POWERTOOLS_METRICS_NAMESPACE and POWERTOOLS_SERVICE_NAME, which Powertools reads, say nothing else.
 NAMESPACE: Final = "SecureBackend"
+SERVICE: Final = "secure-backend"
 
 _current: ContextVar[EphemeralMetrics | None] = ContextVar("metrics", default=None)
 
@@ -25,13 +27,19 @@ def count(name: str) -> None:
 
 @contextmanager
 def written_for(function: str) -> Iterator[None]:
-    """Write what the block counted when it is over, with ``function`` as a dimension. Nothing counted: no line."""
-    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    """Write what the block counted when it is over. Nothing counted: no line.
+
+    The service is the only dimension, so that an alarm watches one series a stage, whichever function counted.
+    ``function`` is a property: CloudWatch Logs Insights sees it, and it makes no series of its own.
+    """
+    metrics = EphemeralMetrics()
+    metrics.namespace = metrics.namespace or NAMESPACE
+    metrics.service = metrics.service or SERVICE
+    metrics.add_metadata(key="function", value=function)
     entered = _current.set(metrics)
     try:
         yield
     finally:
         _current.reset(entered)
         if metrics.metric_set:
-            metrics.add_dimension(name="function", value=function)
             metrics.flush_metrics()

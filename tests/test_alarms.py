@@ -1,0 +1,329 @@
+"""What the template watches with, held to the code and to the runbooks: alarms, dashboard, saved queries, the log.
+
+What an alarm sees of an attack is tests/tools/test_attack.py's; here is what CloudFormation would not notice.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from auth_common.db.audit_log import WRITE_FAILURE_METRIC
+from auth_common.monitoring.event_catalogue import CATALOGUE
+from auth_common.monitoring.occurrence import Occurrence
+from auth_common.monitoring.ocsf import to_ocsf
+from auth_common.monitoring.request_context import RequestContext
+from auth_common.monitoring.security_events import SecurityEvent
+from local_runtime.cloudformation import Intrinsics, read_template
+from tools.attacks.alarms import load_alarms
+
+PROJECT = Path(__file__).parents[1]
+TEMPLATE = PROJECT / "template.yaml"
+RUNBOOKS = PROJECT / "docs" / "runbooks"
+INDEX = RUNBOOKS / "README.md"
+
+OUR_METRICS = {*SecurityEvent, WRITE_FAILURE_METRIC}
+NAMED_BY_AWS = re.compile(r"AWS/\w+")
+
+
+@cache
+def intrinsics() -> Intrinsics:
+    return Intrinsics(read_template(TEMPLATE))
+
+
+@cache
+def resources(kind: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: intrinsics().resolve(resource.get("Properties") or {})
+        for name, resource in intrinsics().resources.items()
+        if resource["Type"] == kind
+    }
+
+
+@cache
+def function_defaults() -> dict[str, Any]:
+    resolved: dict[str, Any] = intrinsics().resolve(read_template(TEMPLATE)["Globals"]["Function"])
+    return resolved
+
+
+ALARMS = resources("AWS::CloudWatch::Alarm")
+RULES = resources("AWS::Events::Rule")
+QUERIES = resources("AWS::Logs::QueryDefinition")
+each_alarm = pytest.mark.parametrize("alarm", ALARMS.values(), ids=ALARMS)
+#: A runbook's name, from the description of what sends people there.
+PAGE = re.compile(r"What to do is in docs/runbooks/([a-z-]+)\.md\.")
+
+
+def page_of(description: str) -> str:
+    match = PAGE.search(description)
+    assert match, description
+    return match[1]
+
+
+def pages() -> list[str]:
+    """Return the runbook of each alarm, and of each rule that tells the topic directly."""
+    descriptions = [
+        *(alarm["AlarmDescription"] for alarm in ALARMS.values()),
+        *(rule["Description"] for rule in RULES.values()),
+    ]
+    return [page_of(description) for description in descriptions]
+
+
+# --- Alarms and runbooks ---------------------------------------------------------------------------------------------
+
+
+def listed() -> dict[str, str]:
+    """Return the alarms of the list of runbooks, each with the number from which it goes off."""
+    rows = re.findall(r"^\| \[([a-z-]+)\]\(\1\.md\) \| [^|]+ \| (\d+) \|$", INDEX.read_text(), re.MULTILINE)
+    return dict(rows)
+
+
+def test_each_alarm_has_a_runbook_of_its_own_and_the_list_has_them_all():
+    assert sorted(pages()) == sorted(set(pages())) == sorted(listed())
+    assert [page for page in pages() if not (RUNBOOKS / f"{page}.md").exists()] == []
+
+
+@each_alarm
+def test_an_alarm_is_named_like_its_runbook(alarm):
+    assert alarm["AlarmName"] == f"local-{page_of(alarm['AlarmDescription'])}"
+
+
+@each_alarm
+def test_the_list_says_from_when_an_alarm_goes_off(alarm):
+    assert listed()[page_of(alarm["AlarmDescription"])] == str(alarm["Threshold"])
+
+
+@pytest.mark.parametrize("page", sorted(pages()))
+def test_a_runbook_of_an_alarm_says_what_it_means_how_to_look_what_to_do_and_when_it_is_false(page):
+    text = (RUNBOOKS / f"{page}.md").read_text()
+    assert text.startswith("# Alarm: ")
+    parts = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert parts == ["What it means", "How to look", "What to do", "False alarms"]
+
+
+def test_the_list_has_every_other_runbook_too():
+    linked = set(re.findall(r"\]\(([a-z-]+\.md)\)", INDEX.read_text()))
+    assert linked == {page.name for page in RUNBOOKS.glob("*.md")} - {INDEX.name}
+
+
+def test_the_runbook_of_key_access_names_the_calls_that_are_watched():
+    (rule,) = RULES.values()
+    shown = (RUNBOOKS / f"{page_of(rule['Description'])}.md").read_text()
+    assert [call for call in rule["EventPattern"]["detail"]["eventName"] if f"`{call}`" not in shown] == []
+
+
+# --- What alarms act on and look at ----------------------------------------------------------------------------------
+
+
+@each_alarm
+def test_an_alarm_tells_the_topic_and_is_quiet_without_data(alarm):
+    assert alarm["AlarmActions"] == ["AlarmTopic"]
+    assert alarm["TreatMissingData"] == "notBreaching"
+    assert alarm.get("ActionsEnabled", True) is True
+
+
+def test_each_rule_tells_the_topic():
+    assert [target["Arn"] for rule in RULES.values() for target in rule["Targets"]] == ["AlarmTopic"]
+
+
+def test_each_alarm_on_our_metrics_can_be_evaluated_and_the_rest_are_awss():
+    alarms = load_alarms(TEMPLATE)
+    assert len(alarms.evaluated) + len(alarms.left_to_aws) == len(ALARMS)
+    assert set(alarms.left_to_aws) == {"server-errors", "function-errors", "function-throttles", "cleanup-failed"}
+
+
+def metrics_of(alarm: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "MetricName" in alarm:
+        yield alarm
+    for query in alarm.get("Metrics", ()):
+        if "MetricStat" in query:
+            yield query["MetricStat"]["Metric"]
+
+
+def dashboards() -> list[dict[str, Any]]:
+    return [json.loads(board["DashboardBody"]) for board in resources("AWS::CloudWatch::Dashboard").values()]
+
+
+def widgets(kind: str) -> list[dict[str, Any]]:
+    return [widget["properties"] for board in dashboards() for widget in board["widgets"] if widget["type"] == kind]
+
+
+def named_metrics() -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Yield namespace, name and dimensions of each metric that an alarm or a dashboard names."""
+    for alarm in ALARMS.values():
+        for metric in metrics_of(alarm):
+            dimensions = {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
+            yield metric["Namespace"], metric["MetricName"], dimensions
+    for widget in widgets("metric"):
+        for namespace, name, *rest in (row for row in widget["metrics"] if isinstance(row[0], str)):
+            texts = [part for part in rest if isinstance(part, str)]
+            yield namespace, name, dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def test_each_metric_that_is_named_is_one_that_we_or_aws_count():
+    variables = function_defaults()["Environment"]["Variables"]
+    ours = variables["POWERTOOLS_METRICS_NAMESPACE"], {"service": variables["POWERTOOLS_SERVICE_NAME"]}
+    named = list(named_metrics())
+    assert named
+    for namespace, name, dimensions in named:
+        if not NAMED_BY_AWS.fullmatch(namespace):
+            assert ((namespace, dimensions), name in OUR_METRICS) == (ours, True), name
+
+
+def test_each_function_is_watched_for_errors_and_for_being_turned_away():
+    watched = {
+        (name, dimensions["FunctionName"]) for _, name, dimensions in named_metrics() if "FunctionName" in dimensions
+    }
+    functions = resources("AWS::Serverless::Function")
+    assert watched == {(metric, function) for metric in ("Errors", "Throttles") for function in functions}
+
+
+def test_no_alarm_has_more_metrics_than_cloudwatch_takes():
+    assert {name: count for name, alarm in ALARMS.items() if (count := len(list(metrics_of(alarm)))) > 10} == {}
+
+
+def test_the_gateways_metrics_are_those_of_this_api_and_stage():
+    (api,) = resources("AWS::Serverless::Api").values()
+    found = [dimensions for namespace, _, dimensions in named_metrics() if namespace == "AWS/ApiGateway"]
+    assert found
+    assert all(dimensions == {"ApiName": api["Name"], "Stage": api["StageName"]} for dimensions in found)
+
+
+def test_the_dashboard_shows_each_alarm():
+    (widget,) = widgets("alarm")
+    assert sorted(widget["alarms"]) == sorted(f"{name}.Arn" for name in ALARMS)
+
+
+def test_the_dashboard_fits_together():
+    """CloudWatch moves what overlaps, and refuses what is wider than its 24 columns."""
+    cells = [
+        (x, y)
+        for board in dashboards()
+        for widget in board["widgets"]
+        for x in range(widget["x"], widget["x"] + widget["width"])
+        for y in range(widget["y"], widget["y"] + widget["height"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert {x for x, _ in cells} == set(range(24))
+
+
+# --- The log ---------------------------------------------------------------------------------------------------------
+
+
+def test_all_functions_write_one_log_that_is_kept_and_encrypted():
+    assert function_defaults()["LoggingConfig"] == {"LogGroup": "FunctionLogs", "LogFormat": "Text"}
+    overridden = [name for name, p in resources("AWS::Serverless::Function").items() if "LoggingConfig" in p]
+    assert overridden == []
+    for name, group in resources("AWS::Logs::LogGroup").items():
+        assert int(group["RetentionInDays"]) >= 365, name
+        assert group["KmsKeyId"] == "LogsKey.Arn", name
+        assert intrinsics().resources[name]["DeletionPolicy"] == "Retain", name
+    assert intrinsics().resources["LogsKey"]["DeletionPolicy"] == "Retain"
+
+
+def statements(key: str) -> dict[str, dict[str, Any]]:
+    return {
+        s["Principal"].get("Service", "account"): s for s in resources("AWS::KMS::Key")[key]["KeyPolicy"]["Statement"]
+    }
+
+
+def test_keys_rotate_and_serve_those_who_need_them():
+    assert all(key["EnableKeyRotation"] is True for key in resources("AWS::KMS::Key").values())
+    logs = statements("LogsKey")
+    assert logs.keys() == {"account", "logs.us-east-1.amazonaws.com"}
+    assert logs["logs.us-east-1.amazonaws.com"]["Condition"] == {
+        "ArnLike": {"kms:EncryptionContext:aws:logs:arn": "arn:aws:logs:us-east-1:123456789012:log-group:local-*"}
+    }
+    assert statements("AlarmsKey").keys() == {"account", "cloudwatch.amazonaws.com", "events.amazonaws.com"}
+
+
+def test_the_topic_is_encrypted_and_open_to_alarms_alone():
+    (topic,) = resources("AWS::SNS::Topic").values()
+    assert topic["KmsMasterKeyId"] == "AlarmsKey"
+    (policy,) = resources("AWS::SNS::TopicPolicy").values()
+    allowed = [s["Principal"] for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
+    assert allowed == [{"Service": "cloudwatch.amazonaws.com"}, {"Service": "events.amazonaws.com"}]
+
+
+def test_an_address_for_alarms_is_optional():
+    assert resources("AWS::SNS::Subscription") == {}
+    document = read_template(TEMPLATE)
+    document["Parameters"]["AlarmEmail"]["Default"] = "security@example.com"
+    subscription = Intrinsics(document).resources["AlarmEmailSubscription"]
+    assert Intrinsics(document).resolve(subscription["Properties"])["Endpoint"] == "security@example.com"
+
+
+# --- Queries ---------------------------------------------------------------------------------------------------------
+
+
+def query_name(query: dict[str, Any]) -> str:
+    stack, _, name = query["Name"].partition("/")
+    assert stack == "local"
+    return str(name)
+
+
+def test_the_list_of_runbooks_has_each_saved_query():
+    rows = re.findall(r"^\| `([a-z-]+)` \| [^|]+ \|$", INDEX.read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(query_name(query) for query in QUERIES.values())
+
+
+def test_each_query_and_rule_that_a_runbook_names_exists():
+    text = "\n".join(page.read_text() for page in RUNBOOKS.glob("*.md"))
+    named = set(re.findall(r"(?:query|queries|insight rule) `([\w-]+)`", text))
+    rules = {rule["RuleName"].removeprefix("local-") for rule in resources("AWS::CloudWatch::InsightRule").values()}
+    assert named
+    assert named <= rules | {query_name(query) for query in QUERIES.values()}
+
+
+def paths(document: dict[str, Any], prefix: str) -> Iterator[str]:
+    for name, value in document.items():
+        yield f"{prefix}.{name}"
+        if isinstance(value, dict):
+            yield from paths(value, f"{prefix}.{name}")
+
+
+@cache
+def paths_of_security_events() -> frozenset[str]:
+    """Return every field that some security event can have."""
+    request = RequestContext("id", "function", "GET", "/path", "192.0.2.1", "agent")
+    occurrences = [
+        Occurrence(
+            event=event,
+            time=0,
+            user_id=user_id,
+            reason="reason",
+            request=request,
+            detail=dict.fromkeys(entry.fields, "value"),
+        )
+        for event, entry in CATALOGUE.items()
+        for user_id in (None, UUID(int=1))
+    ]
+    return frozenset(path for occurrence in occurrences for path in paths(to_ocsf(occurrence), "security_event"))
+
+
+def fields_in(text: str) -> set[str]:
+    return set(re.findall(r"security_event(?:\.\w+)+", text))
+
+
+def test_queries_rules_and_dashboard_ask_for_fields_that_security_events_have():
+    texts = [
+        *(query["QueryString"] for query in QUERIES.values()),
+        *(rule["RuleBody"] for rule in resources("AWS::CloudWatch::InsightRule").values()),
+        *(widget["query"] for widget in widgets("log")),
+    ]
+    asked = set().union(*map(fields_in, texts))
+    assert asked
+    assert asked - paths_of_security_events() == set()
+
+
+def test_queries_name_events_that_there_are_and_search_the_functions_log():
+    for query in QUERIES.values():
+        text = query["QueryString"]
+        assert query["LogGroupNames"] == ["FunctionLogs"]
+        named = re.findall(r'message (?:=|in) \[?((?:"\w+"(?:, )?)+)', text)
+        assert set(re.findall(r"\w+", " ".join(named))) <= set(SecurityEvent), text

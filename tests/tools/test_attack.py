@@ -1,0 +1,277 @@
+"""``make attack``: each attack fails, is seen and raises its alarm; a quiet hour raises none."""
+
+import runpy
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from local_runtime.cloudformation import TemplateError
+from tools.attacks import campaign, people
+from tools.attacks.alarms import Alarm, Alarms, load_alarms
+from tools.attacks.attack import Outcome, carry_out
+from tools.attacks.campaign import ATTACKS, QUIET_HOUR, carry_out_all, describe, main
+from tools.attacks.forgery import forge_access_tokens
+from tools.attacks.guessing import spray_a_password
+from tools.attacks.people import SetUpFailed, operate
+from tools.attacks.probing import scan_for_others_data
+from tools.attacks.quiet_hour import live_through_a_quiet_hour
+from tools.attacks.replay import replay_a_refresh_token
+from tools.attacks.spam import spam_registrations
+from tools.attacks.target import TEMPLATE, Answer, NotLoopback, NotStarted, Target, runtime_environment
+
+#: One service for all of them, and so one process of the test run.
+pytestmark = pytest.mark.xdist_group("attack")
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    return {outcome.attack.name: outcome for outcome in carry_out_all()}
+
+
+# --- What the real service does --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=[attack.name for attack in ATTACKS])
+def test_an_attack_fails_is_seen_and_raises_its_alarm(outcomes, attack):
+    outcome = outcomes[attack.name]
+    assert outcome.faults == []
+    assert attack.alarms <= {alarm.name for alarm in outcome.alarms}
+    assert attack.alarms
+    assert outcome.statuses.total() > 0
+
+
+def test_a_quiet_hour_raises_nothing(outcomes):
+    outcome = outcomes[QUIET_HOUR.name]
+    assert outcome.faults == []
+    assert outcome.alarms == ()
+    seen = {name for name, _ in outcome.events}
+    assert {"user_created", "authn_login_fail", "authn_token_revoked", "sensitive_read"} <= seen
+
+
+def test_each_alarm_on_our_own_metrics_is_raised_by_some_attack(outcomes):
+    """But for two that no request can raise: a broken database, and a rotation of the key."""
+    raised = {alarm.name for outcome in outcomes.values() for alarm in outcome.alarms}
+    every = {alarm.name for alarm in load_alarms(TEMPLATE).evaluated}
+    assert every - raised == {"audit-write-failures", "key-rotated"}
+
+
+def test_each_attack_is_described_in_a_few_lines(outcomes):
+    text = describe(outcomes["credential stuffing"])
+    assert "45 authn_login_fail unknown_user" in text
+    assert "credential-stuffing (45 of 20; docs/runbooks/credential-stuffing.md)" in text
+    assert "withstood, and seen" in text
+    assert "no false alarm" in describe(outcomes[QUIET_HOUR.name])
+
+
+# --- A service that gives way ----------------------------------------------------------------------------------------
+
+
+class Pushover:
+    """A service that answers whatever the attacker would like to hear."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.status = 200
+
+    def send(self, method, path, *_body, **_token):
+        document = {"id": "x", "access_token": TOKEN, "refresh_token": "r", "keys": [JWK], "code": None}
+        status = 201 if (method, path) == ("POST", "/users") else self.status
+        return Answer(status, document)
+
+
+# The README's example: expired, and its key was thrown away.
+JWK = {
+    "x": "z7U-MGuMADR8ntLxqDDa0a7G_JH0aEJYGaKXoWDwiwQ",
+    "y": "cEP6x8SwGbXvXM8N2ckkdpnZWERepZZGT2o5zde7ZqY",
+}
+TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiAieCJ9.AAAA"
+
+
+@pytest.fixture
+def pushover(environment, monkeypatch):
+    from auth_common.security.local_keys import local_signing_key  # noqa: PLC0415 - makes the key that is "stolen"
+
+    local_signing_key()
+    monkeypatch.setattr("tools.attacks.quiet_hour.operate", lambda *_: None)
+    return Pushover(environment)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "breaches"),
+    [
+        (spray_a_password, ["answered 200 None"]),
+        (scan_for_others_data, ["answered 200 None"]),
+        (
+            replay_a_refresh_token,
+            ["a spent token was exchanged", "the live token outlived the theft", "the session outlived the theft"],
+        ),
+        (
+            forge_access_tokens,
+            [
+                f"{kind}: answered 200"
+                for kind in (
+                    "HS256 with the public key",
+                    "another key",
+                    "expired",
+                    "its own key in the header",
+                    "no algorithm",
+                    "tampered",
+                )
+            ],
+        ),
+        (spam_registrations, ["a second account for one mailbox", "somebody chose their own role"]),
+    ],
+)
+def test_a_breach_is_noticed(pushover, prepare, breaches):
+    assert prepare(pushover)() == breaches
+
+
+def test_a_quiet_hour_notices_what_is_refused_and_what_is_not(pushover):
+    assert set(live_through_a_quiet_hour(pushover)()) == {"not refused: 200", "not refused: 201"}
+
+
+def test_a_quiet_hour_notices_that_people_are_turned_away(pushover, monkeypatch):
+    run = live_through_a_quiet_hour(pushover)
+    for name in ("log_in", "refresh"):
+        monkeypatch.setattr(f"tools.attacks.quiet_hour.{name}", lambda *_: people.Tokens("a", "r"))
+    pushover.status = 403
+    assert any(breach.startswith("refused: 403") for breach in run())
+
+
+def test_an_attack_that_cannot_be_prepared_proves_nothing(pushover):
+    pushover.status = 503
+    with pytest.raises(SetUpFailed, match="503 instead of 200"):
+        replay_a_refresh_token(pushover)
+
+
+def test_an_operator_who_fails_is_heard(environment):
+    target = Target("http://localhost:1", environment, environment / "log")
+    with pytest.raises(SetUpFailed, match="no user has the address"):
+        operate(target, ["role", "nobody@example.com", "admin"])
+
+
+# --- What counts as a fault ------------------------------------------------------------------------------------------
+
+
+def alarm(name):
+    return Alarm(name=name, threshold=1, peak=lambda _: 1)
+
+
+def outcome(**changes):
+    good = Outcome(
+        attack=ATTACKS[1],
+        statuses=Counter({401: 3}),
+        events=Counter({("authn_login_fail", "wrong_password"): 3}),
+        alarms=(alarm("password-spraying"),),
+        peaks={"password-spraying": 3},
+        breaches=[],
+    )
+    return replace(good, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "faults"),
+    [
+        ({}, []),
+        ({"breaches": ["got in"]}, ["got in"]),
+        ({"statuses": Counter({401: 1, 500: 2})}, ["answered 500"]),
+        ({"events": Counter()}, ["no event authn_login_fail"]),
+        ({"alarms": ()}, ["no alarm password-spraying"]),
+        ({"alarms": (alarm("password-spraying"), alarm("failed-logins"))}, []),
+        ({"attack": replace(ATTACKS[1], alarms=frozenset())}, ["false alarm password-spraying"]),
+    ],
+    ids=["none", "breach", "server error", "no event", "no alarm", "a further alarm", "false alarm"],
+)
+def test_what_is_wrong_is_said(changes, faults):
+    assert outcome(**changes).faults == faults
+
+
+@pytest.mark.parametrize(
+    ("results", "status"), [([{}], 0), ([{}, {"alarms": ()}], 1), ([{"breaches": ["got in"]}, {}], 1)]
+)
+def test_the_exit_status_says_whether_all_is_well(monkeypatch, capsys, results, status):
+    monkeypatch.setattr(campaign, "carry_out_all", lambda: (outcome(**changes) for changes in results))
+    assert main() == status
+    printed = capsys.readouterr().out
+    assert printed.count("password spraying") == len(results)
+    assert ("FAILED: " in printed) == bool(status)
+
+
+@pytest.mark.parametrize("error", [NotStarted, SetUpFailed, TemplateError])
+def test_what_keeps_the_attacks_from_running_is_said(monkeypatch, capsys, error):
+    def fail():
+        raise error("the reason")
+
+    monkeypatch.setattr(campaign, "carry_out_all", fail)
+    assert main() == 1
+    assert capsys.readouterr().err == "attack: the reason\n"
+
+
+def test_python_m_runs_the_campaign(monkeypatch):
+    monkeypatch.setattr(campaign, "main", lambda: 7)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("tools.attacks", run_name="__main__")
+    assert ended.value.code == 7
+
+
+# --- The target ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://192.0.2.1:8000", "http://0.0.0.0:8000", "http://[2001:db8::1]:80", "https://no-such-host.invalid", "x"],
+)
+def test_what_is_not_on_the_loopback_interface_is_not_attacked(url, tmp_path):
+    with pytest.raises(NotLoopback):
+        Target(url, tmp_path, tmp_path / "log")
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8000", "http://127.0.0.1:1", "http://127.9.9.9:1", "http://[::1]:1"])
+def test_the_loopback_interface_may_be_attacked(url, tmp_path):
+    assert Target(url, tmp_path, tmp_path / "log").url == url
+
+
+def test_the_shell_cannot_lead_the_attacks_to_a_real_database(tmp_path):
+    shell = {
+        "PATH": "/bin",
+        "DATABASE_URL": "postgresql://real",
+        "STAGE": "prod",
+        "PORT": "8000",
+        "POWERTOOLS_METRICS_NAMESPACE": "Elsewhere",
+        "BCRYPT_COST": "12",
+    }
+    assert runtime_environment(shell, data_dir=tmp_path) == {
+        "PATH": "/bin",
+        "PORT": "0",
+        "DATA_DIR": str(tmp_path),
+        "BCRYPT_COST": "4",
+    }
+
+
+def test_a_runtime_that_does_not_start_says_why(monkeypatch):
+    monkeypatch.setattr("tools.attacks.target.runtime_environment", lambda *_, **__: {"PORT": "no port", "PATH": ""})
+    with pytest.raises(NotStarted, match="PORT is a number"):
+        next(carry_out_all())
+
+
+def test_what_was_written_before_the_attack_does_not_count(tmp_path):
+    log = tmp_path / "log"
+    log.write_text('{"message": "old", "security_event": {}}\n')
+    target = Target("http://localhost:1", tmp_path, log)
+
+    def prepare(target):
+        target.statuses[201] += 1
+
+        def run():
+            with log.open("a") as file:
+                file.write('{"message": "new", "security_event": {}}\n')
+            target.statuses[401] += 1
+            return []
+
+        return run
+
+    quiet = replace(QUIET_HOUR, prepare=prepare, events=frozenset())
+    result = carry_out(quiet, target, Alarms(evaluated=(), left_to_aws=()))
+    assert (result.statuses, result.events) == ({401: 1}, {("new", ""): 1})

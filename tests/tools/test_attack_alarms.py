@@ -1,0 +1,260 @@
+"""The evaluator of the template's alarms: what it knows it measures, and what it does not know it refuses."""
+
+import json
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from local_runtime.cloudformation import TemplateError
+from tools.attacks.alarms import load_alarms
+from tools.attacks.log_lines import Line, datapoints, read_lines, security_events
+
+METRIC = {"Namespace": "Ours", "MetricName": "fails", "Dimensions": [{"Name": "service", "Value": "s"}]}
+ALARM = {
+    "AlarmName": "x",
+    "AlarmDescription": "See docs/runbooks/many-fails.md.",
+    **METRIC,
+    "Statistic": "Sum",
+    "Period": 60,
+    "EvaluationPeriods": 1,
+    "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+    "Threshold": 3,
+    "TreatMissingData": "notBreaching",
+    "AlarmActions": ["topic"],
+}
+WITHOUT_A_SERIES = {name: value for name, value in ALARM.items() if name not in {*METRIC, "Statistic", "Period"}}
+RULE: dict[str, Any] = {
+    "Schema": {"Name": "CloudWatchLogRule", "Version": 1},
+    "LogGroupNames": ["${Logs}"],
+    "LogFormat": "JSON",
+    "Contribution": {
+        "Keys": ["$.security_event.user.uid"],
+        "Filters": [
+            {"Match": "$.message", "In": ["fail", "worse"]},
+            {"Match": "$.security_event.user.uid", "IsPresent": True},
+        ],
+    },
+    "AggregateOn": "Count",
+}
+
+
+def series(metric, name=METRIC["MetricName"], period=60, stat="Sum"):
+    return {
+        "Id": name,
+        "ReturnData": False,
+        "MetricStat": {"Stat": stat, "Period": period, "Metric": {**metric, "MetricName": name}},
+    }
+
+
+def total(*queries):
+    return {**WITHOUT_A_SERIES, "Metrics": [{"Id": "total", "Expression": "SUM(FILL(METRICS(), 0))"}, *queries]}
+
+
+def contributors(rule="Rule", statistic="UniqueContributors"):
+    expression = {"Fn::Sub": f'INSIGHT_RULE_METRIC("${{{rule}.RuleName}}", "{statistic}")'}
+    return {**WITHOUT_A_SERIES, "Metrics": [{"Id": "accounts", "Expression": expression, "Period": 60}]}
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(alarm, *, rule=RULE, state="ENABLED"):
+        document = {
+            "Globals": {"Function": {"LoggingConfig": {"LogGroup": {"Ref": "Logs"}}}},
+            "Resources": {
+                "Logs": {"Type": "AWS::Logs::LogGroup"},
+                "Rule": {
+                    "Type": "AWS::CloudWatch::InsightRule",
+                    "Properties": {"RuleName": "r", "RuleState": state, "RuleBody": {"Fn::Sub": json.dumps(rule)}},
+                },
+                "TheAlarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": alarm},
+            },
+        }
+        file = tmp_path / "template.yaml"
+        file.write_text(json.dumps(document))
+        return load_alarms(file)
+
+    return load
+
+
+def counted(*seconds, name="fails", value=1, **changes):
+    """Return a line of EMF for each moment."""
+    definition = {"Namespace": "Ours", "Dimensions": [["service"]], "Metrics": [{"Name": name}]}
+    return [
+        {
+            "_aws": {"Timestamp": 1000 * second, "CloudWatchMetrics": [{**definition, **changes}]},
+            "service": "s",
+            "region": "r",
+            name: value,
+        }
+        for second in seconds
+    ]
+
+
+def failed(*people, second=0, message="fail"):
+    return [{"message": message, "security_event": {"time": 1000 * second, "user": {"uid": uid}}} for uid in people]
+
+
+def names(raised):
+    return [alarm.name for alarm in raised]
+
+
+# --- What is measured ------------------------------------------------------------------------------------------------
+
+
+def test_an_alarm_is_quiet_below_its_threshold_and_goes_off_at_it(load):
+    alarms = load(ALARM)
+    assert names(alarms.raised_by(counted(0, 1))) == []
+    assert names(alarms.raised_by(counted(0, 1, 2))) == ["many-fails"]
+    assert names(alarms.raised_by([])) == []
+
+
+def test_what_does_not_fall_into_one_period_is_not_added_up(load):
+    alarms = load(ALARM)
+    assert names(alarms.raised_by(counted(0, 30, 60))) == []
+    assert names(alarms.raised_by(counted(1, 30, 60))) == ["many-fails"]
+
+
+def test_several_values_in_one_line_count_each(load):
+    (alarm,) = load(ALARM).evaluated
+    assert alarm.peak(counted(0, value=[1, 1, 5])) == 7
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        counted(0, 1, 2, name="others"),
+        counted(0, 1, 2, Namespace="Theirs"),
+        counted(0, 1, 2, Dimensions=[[]]),
+        counted(0, 1, 2, Dimensions=[["service", "region"]]),
+        failed("a", "b", "c"),
+    ],
+    ids=["another name", "another namespace", "no dimension", "a dimension more", "no metric"],
+)
+def test_another_series_does_not_count(load, lines):
+    assert names(load(ALARM).raised_by(lines)) == []
+
+
+def test_a_sum_of_metrics_fills_what_is_missing(load):
+    (alarm,) = load(total(series(METRIC, "fails"), series(METRIC, "done"))).evaluated
+    assert alarm.peak(counted(0, 1)) == 2
+    assert alarm.peak([*counted(0, 1), *counted(2, 3, name="done")]) == 4
+
+
+def test_contributors_are_counted_once_each(load):
+    (alarm,) = load(contributors()).evaluated
+    assert alarm.peak(failed("a", "a", "b")) == 2
+    assert alarm.peak([*failed("a", "b"), *failed("c", second=59), *failed("d", second=61)]) == 3
+    assert alarm.is_raised_by([*failed("a", "b"), *failed("c", message="worse")])
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        failed("a", message="success"),
+        [{"message": "fail", "security_event": {"time": 0, "user": {"account": {"uid": "x"}}}}],
+        [{"message": "fail", "security_event": {"time": 0, "user": "a"}}],
+        [{"message": "fail"}],
+        counted(0),
+    ],
+    ids=["another event", "no key", "no object on the way", "no security event", "a metric"],
+)
+def test_what_the_rule_does_not_match_contributes_nothing(load, lines):
+    (alarm,) = load(contributors()).evaluated
+    assert alarm.peak(lines) == 0
+
+
+@pytest.mark.parametrize(
+    "alarm", [{**ALARM, "Namespace": "AWS/Lambda"}, total(series({**METRIC, "Namespace": "AWS/X"}))]
+)
+def test_what_aws_counts_is_left_to_aws_by_name(load, alarm):
+    alarms = load(alarm)
+    assert (alarms.evaluated, alarms.left_to_aws) == ((), ("many-fails",))
+
+
+# --- What is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("alarm", "reason"),
+    [
+        ({**ALARM, "EvaluationPeriods": 2}, "EvaluationPeriods is 2"),
+        ({**ALARM, "DatapointsToAlarm": 1}, "DatapointsToAlarm"),
+        ({**ALARM, "ExtendedStatistic": "p99"}, "ExtendedStatistic"),
+        ({**ALARM, "ComparisonOperator": "LessThanThreshold"}, "ComparisonOperator is LessThanThreshold"),
+        ({**ALARM, "TreatMissingData": "breaching"}, "TreatMissingData is breaching"),
+        ({**ALARM, "Statistic": "Average"}, "Statistic Average"),
+        ({**ALARM, "AlarmDescription": "Nobody knows."}, "names no runbook"),
+        (total(series(METRIC), series(METRIC, "done", period=300)), "different periods"),
+        (total(series(METRIC, stat="p99")), "Stat p99"),
+        (total(), "different periods"),
+        (total(series(METRIC), series({**METRIC, "Namespace": "AWS/X"})), "adds our metrics to those of AWS"),
+        (total({**series(METRIC), "Label": "x"}), "Label"),
+        ({**WITHOUT_A_SERIES, "Metrics": [series(METRIC)]}, "does not return one series"),
+        ({**WITHOUT_A_SERIES, "Metrics": [{"Id": "x", "Expression": "m1 / m2"}]}, "expression m1 / m2"),
+        ({**WITHOUT_A_SERIES, "Metrics": [{"Id": "x"}]}, "expression None"),
+        (contributors(statistic="MaxContributorValue"), "MaxContributorValue"),
+        (contributors(rule="Logs"), "Logs.RuleName"),
+    ],
+)
+def test_what_is_not_known_is_an_error(load, alarm, reason):
+    with pytest.raises(TemplateError, match=f"TheAlarm cannot be evaluated here: .*{reason}"):
+        load(alarm)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"AggregateOn": "Sum"}, "AggregateOn"),
+        ({"LogFormat": "CLF"}, "its schema"),
+        ({"Schema": {"Name": "CloudWatchLogRule", "Version": 2}}, "its schema"),
+        ({"LogGroupNames": ["/somewhere/else"]}, "its log groups"),
+        ({"Fields": {"1": "x"}}, "its parts"),
+        ({"Contribution": {**RULE["Contribution"], "ValueOf": "$.bytes"}}, "its contribution"),
+        ({"Contribution": {"Keys": ["$.a"]}}, "a key that may be missing"),
+    ],
+)
+def test_a_rule_with_something_unknown_is_an_error(load, change, reason):
+    with pytest.raises(TemplateError, match=f"insight rule Rule cannot be evaluated here: {reason}"):
+        load(contributors(), rule={**RULE, **change})
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"Match": "$.message", "StartsWith": ["f"]},
+        {"Match": "$.message", "In": ["fail"], "IsPresent": True},
+        {"Match": "$.messages[0]", "In": ["fail"]},
+        {"Match": "message", "In": ["fail"]},
+    ],
+)
+def test_a_filter_of_another_kind_is_an_error(load, condition):
+    rule = deepcopy(RULE)
+    rule["Contribution"]["Filters"].append(condition)
+    with pytest.raises(TemplateError, match="its filters"):
+        load(contributors(), rule=rule)
+
+
+def test_a_rule_that_is_off_is_an_error(load):
+    with pytest.raises(TemplateError, match="it is not enabled"):
+        load(ALARM, state="DISABLED")
+
+
+# --- Lines -----------------------------------------------------------------------------------------------------------
+
+
+def test_lines_that_are_no_json_documents_are_left_out():
+    assert read_lines('Serving on 8000\n{"a": 1}\n[1]\n"text"\n{broken\n\n') == [{"a": 1}]
+
+
+def test_events_are_counted_by_name_and_reason():
+    lines: list[Line] = [
+        {"message": "fail", "security_event": {"status_detail": "why"}},
+        {"message": "done", "security_event": {}},
+        {"message": "done"},
+    ]
+    assert security_events(lines) == {("fail", "why"): 1, ("done", ""): 1}
+
+
+def test_a_line_without_metrics_has_no_datapoints():
+    assert list(datapoints([{"message": "x"}])) == []

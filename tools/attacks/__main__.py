@@ -1,0 +1,7 @@
+"""``python -m tools.attacks``. ``make attack`` calls this."""
+
+import sys
+
+from tools.attacks.campaign import main
+
+sys.exit(main())

@@ -1,0 +1,123 @@
+"""All attacks, one after the other, and what they came to."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Final
+
+from auth_common.monitoring.vocabulary import SecurityEvent
+from local_runtime.cloudformation import TemplateError
+from tools.attacks.alarms import load_alarms
+from tools.attacks.attack import Attack, Outcome, carry_out
+from tools.attacks.forgery import forge_access_tokens
+from tools.attacks.guessing import spray_a_password, stuff_credentials
+from tools.attacks.people import SetUpFailed
+from tools.attacks.probing import scan_for_others_data
+from tools.attacks.quiet_hour import live_through_a_quiet_hour
+from tools.attacks.replay import replay_a_refresh_token
+from tools.attacks.spam import spam_registrations
+from tools.attacks.target import TEMPLATE, NotStarted, running_target
+
+ATTACKS: Final = (
+    Attack(
+        name="credential stuffing",
+        prepare=stuff_credentials,
+        events=frozenset({SecurityEvent.AUTHN_LOGIN_FAIL}),
+        alarms=frozenset({"failed-logins", "credential-stuffing"}),
+    ),
+    Attack(
+        name="password spraying",
+        prepare=spray_a_password,
+        events=frozenset({SecurityEvent.AUTHN_LOGIN_FAIL}),
+        alarms=frozenset({"password-spraying"}),
+    ),
+    Attack(
+        name="refresh-token replay",
+        prepare=replay_a_refresh_token,
+        events=frozenset({SecurityEvent.AUTHN_TOKEN_REUSE, SecurityEvent.AUTHN_TOKEN_REJECTED}),
+        alarms=frozenset({"token-reuse"}),
+    ),
+    Attack(
+        name="forged access tokens",
+        prepare=forge_access_tokens,
+        events=frozenset({SecurityEvent.AUTHN_TOKEN_REJECTED}),
+        alarms=frozenset({"rejected-tokens"}),
+    ),
+    Attack(
+        name="IDOR scan",
+        prepare=scan_for_others_data,
+        events=frozenset({SecurityEvent.AUTHZ_FAIL}),
+        alarms=frozenset({"authorization-failures"}),
+    ),
+    Attack(
+        name="registration spam",
+        prepare=spam_registrations,
+        events=frozenset(
+            {SecurityEvent.USER_CREATED, SecurityEvent.USER_CREATION_FAIL, SecurityEvent.INPUT_VALIDATION_FAIL}
+        ),
+        alarms=frozenset({"registration-spam"}),
+    ),
+)
+QUIET_HOUR: Final = Attack(
+    name="a quiet hour",
+    prepare=live_through_a_quiet_hour,
+    events=frozenset({SecurityEvent.AUTHN_LOGIN_SUCCESS, SecurityEvent.SENSITIVE_READ}),
+    alarms=frozenset(),
+)
+
+
+def carry_out_all() -> Iterator[Outcome]:
+    """Carry out every attack, and the quiet hour, on one local service.
+
+    Raises:
+        NotStarted: the service did not come up.
+        SetUpFailed: what an attack needs beforehand did not work.
+        TemplateError: the template has an alarm that cannot be evaluated here.
+
+    """
+    alarms = load_alarms(TEMPLATE)
+    with running_target() as target:
+        for attack in (*ATTACKS, QUIET_HOUR):
+            yield carry_out(attack, target, alarms)
+
+
+def main() -> int:
+    """Print what came of each attack. Return the exit status: 1 when one succeeded, or was not seen as it should be."""
+    status = 0
+    try:
+        for outcome in carry_out_all():
+            sys.stdout.write(f"{describe(outcome)}\n\n")
+            sys.stdout.flush()
+            status = 1 if outcome.faults else status
+    except (NotStarted, SetUpFailed, TemplateError) as error:
+        sys.stderr.write(f"attack: {error}\n")
+        return 1
+    return status
+
+
+def describe(outcome: Outcome) -> str:
+    """Return ``outcome`` as a short table."""
+    rows = [
+        ("requests", [f"{outcome.statuses.total():>4}"]),
+        ("answers", _counted({f"{code} {HTTPStatus(code).phrase}": n for code, n in outcome.statuses.items()})),
+        ("events", _counted({f"{name} {reason}".rstrip(): n for (name, reason), n in outcome.events.items()})),
+        ("alarms", [_alarm(outcome, alarm.name, alarm.threshold) for alarm in outcome.alarms] or ["none"]),
+        ("verdict", [f"FAILED: {fault}" for fault in outcome.faults] or [_verdict(outcome.attack)]),
+    ]
+    lines = [outcome.attack.name]
+    for title, cells in rows:
+        lines += [f"  {label:<10}{cell}" for label, cell in zip([title, *[""] * len(cells)], cells, strict=False)]
+    return "\n".join(lines)
+
+
+def _counted(counts: dict[str, int]) -> list[str]:
+    return [f"{number:>4} {what}" for what, number in Counter(counts).most_common()]
+
+
+def _alarm(outcome: Outcome, name: str, threshold: float) -> str:
+    return f"{name} ({outcome.peaks[name]:g} of {threshold:g}; docs/runbooks/{name}.md)"
+
+
+def _verdict(attack: Attack) -> str:
+    return "withstood, and seen" if attack.alarms else "no false alarm"
