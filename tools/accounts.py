@@ -1,4 +1,4 @@
-"""``uv run accounts``: roles, disabling, lost passkeys, the end of all sessions of a user, and erasure.
+"""``uv run accounts``: roles, disabling, locks, lost passkeys, the end of all sessions of a user, and erasure.
 
 Works on the database that DATABASE_URL or DATA_DIR names, also while the service runs. The first admin is made here:
 no endpoint can make one.
@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     role.add_argument("role", choices=accounts.ROLES)
     for name, (purpose, _) in _CHANGES.items():
         commands.add_parser(name, help=purpose).add_argument("email")
+    unlock = commands.add_parser("unlock", help="forget the failed logins of a user; no session ends")
+    unlock.add_argument("email")
     remove = commands.add_parser("remove-passkeys", help="delete all passkeys of a user who has lost them")
     remove.add_argument("email")
     erase = commands.add_parser("erase", help="delete a user and their data for ever; the audit log stays whole")
@@ -58,6 +60,9 @@ def _run(options: argparse.Namespace) -> str:
     email = normalise_email(options.email)
     if options.command == "erase":
         return f"{erase_user(email)}: erased"
+    if options.command == "unlock":
+        user, forgotten = accounts.unlock_user(email)
+        return f"{user.id}: role {user.role}, {user.status}; counters of failed logins forgotten: {forgotten}"
     done = ""
     if options.command == "role":
         user = accounts.change_role(email, options.role)

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from auth_common.monitoring.event_catalogue import CATALOGUE, COMMON_FIELDS, Entry
+from auth_common.monitoring.catalogue_entry import Entry
+from auth_common.monitoring.event_catalogue import CATALOGUE, COMMON_FIELDS
 from auth_common.monitoring.ocsf import VERSION
 from auth_common.monitoring.vocabulary import SecurityEvent
 

@@ -24,7 +24,7 @@ class ServiceError(Exception):
     #: Stable, snake_case; clients compare this and not the text.
     code: ClassVar[str] = "internal_error"
     detail: str = "Something went wrong on our side. The request id finds it in our logs."
-    headers: ClassVar[Mapping[str, str]] = {}
+    headers: Mapping[str, str] = {}
     errors: Sequence[FieldError] = ()
 
 
@@ -72,7 +72,7 @@ class InvalidCredentials(ServiceError):
     code = "invalid_credentials"
     detail = "The e-mail address or the password is wrong."
     # RFC 9110 section 11.6.1 wants a challenge with every 401. The scheme is the one that the login leads to.
-    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
 class InvalidToken(ServiceError):
@@ -81,7 +81,7 @@ class InvalidToken(ServiceError):
     status = 401
     code = "invalid_token"
     detail = "The access token is missing, not valid, or its session has ended."
-    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    headers: Mapping[str, str] = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 
 
 class InvalidRefreshToken(ServiceError):
@@ -90,7 +90,7 @@ class InvalidRefreshToken(ServiceError):
     status = 401
     code = "invalid_refresh_token"
     detail = "The refresh token is not valid. Log in again."
-    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
 class InvalidMFAToken(ServiceError):
@@ -99,7 +99,7 @@ class InvalidMFAToken(ServiceError):
     status = 401
     code = "invalid_mfa_token"
     detail = "The mfa_token is not valid. Log in again."
-    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
 class PasskeyLoginFailed(ServiceError):
@@ -108,7 +108,7 @@ class PasskeyLoginFailed(ServiceError):
     status = 401
     code = "passkey_login_failed"
     detail = "The login with this passkey failed."
-    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
 class InvalidChallenge(ServiceError):
@@ -144,7 +144,7 @@ class StepUpRequired(ServiceError):
 
     #: Seconds since the login that still count as fresh.
     max_age: ClassVar[int] = 10 * 60
-    headers: ClassVar[Mapping[str, str]] = {
+    headers: Mapping[str, str] = {
         "WWW-Authenticate": f'Bearer error="insufficient_user_authentication", max_age="{max_age}"'
     }
 
@@ -171,13 +171,41 @@ class NoPasskey(NotFound):
     detail = "This user has no passkey."
 
 
+class TooManyAttempts(ServiceError):
+    """Too many attempts have failed; nothing is tried before the lock is over.
+
+    An unknown e-mail is counted as a known one is, so the answer does not tell which it was.
+    """
+
+    status = 429
+    code = "too_many_attempts"
+    detail = "There were too many attempts. Try again later."
+
+    def __init__(self, *, limit: str, quota: int, window: int, retry_after: int) -> None:
+        """Name the limit in header fields of RFC 9110 (10.2.3) and of draft-ietf-httpapi-ratelimit-headers.
+
+        Args:
+            limit: its name, ASCII without quotes.
+            quota: attempts that may fail in ``window``.
+            window: seconds.
+            retry_after: seconds until the next attempt.
+
+        """
+        super().__init__(self.detail)
+        self.headers = {
+            "Retry-After": str(retry_after),
+            "RateLimit-Policy": f'"{limit}";q={quota};w={window}',
+            "RateLimit": f'"{limit}";r=0;t={retry_after}',
+        }
+
+
 class ServiceUnavailable(ServiceError):
     """Something that this request needs does not answer; the same request can work later."""
 
     status = 503
     code = "service_unavailable"
     detail = "The service is not available at the moment. Try again in a few seconds."
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "5"}
+    headers: Mapping[str, str] = {"Retry-After": "5"}
 
 
 class DatabaseUnavailable(ServiceUnavailable):

@@ -60,6 +60,25 @@ class Settings(BaseSettings):
     #: log2 of bcrypt's rounds. 12 is about 280 ms on a slow core.
     bcrypt_cost: Annotated[int, Field(ge=4, le=15)] = 12
 
+    #: Proxies whose word is taken: the client's address is so many from the right in ``X-Forwarded-For``. 0: nobody's;
+    #: the gateway says who has called it.
+    trusted_proxy_hops: Annotated[int, Field(ge=0, le=10)] = 0
+
+    #: Failures until a lock begins (services.throttle_limits). An account's, in a row: NIST SP 800-63B-4 allows 100.
+    throttle_login_per_account_and_source: Annotated[int, Field(ge=1, le=50)] = 10
+    throttle_login_per_account: Annotated[int, Field(ge=1, le=50)] = 20
+    throttle_second_factor_per_account: Annotated[int, Field(ge=1, le=50)] = 10
+    #: Failures of an address, /64 network in IPv6, in a window. Many people can be behind one.
+    throttle_login_per_source: Annotated[int, Field(ge=1, le=100_000)] = 100
+    throttle_passkey_per_source: Annotated[int, Field(ge=1, le=100_000)] = 100
+    throttle_refresh_per_source: Annotated[int, Field(ge=1, le=100_000)] = 100
+    #: Registrations, whatever becomes of them.
+    throttle_registration_per_source: Annotated[int, Field(ge=1, le=100_000)] = 100
+    #: Seconds: that window; the first lock, and the longest: each lasts twice as long as the one before.
+    throttle_window: Annotated[int, Field(ge=60, le=86_400)] = 3_600
+    throttle_first_lock: Annotated[int, Field(ge=1, le=3_600)] = 30
+    throttle_longest_lock: Annotated[int, Field(ge=60, le=86_400)] = 3_600
+
     #: Days that the audit log keeps its records.
     audit_retention_days: Annotated[int, Field(ge=1)] = 400
 

@@ -178,8 +178,8 @@ def test_pages_neither_skip_nor_repeat_while_rows_arrive(auditor):
 
 
 def test_a_page_that_is_just_full_is_the_last(database, auditor):
-    for _ in range(PAGE_SIZE):
-        log_in("nobody@example.com")
+    for number in range(PAGE_SIZE):
+        log_in(f"nobody{number}@example.com")
     page = read_events(auditor, reason="unknown_user").json
     assert (len(page["items"]), page["next_cursor"]) == (PAGE_SIZE, None)
 

@@ -240,7 +240,7 @@ def test_a_stolen_key_without_a_pin_does_not_get_one_and_log_in_alone(database):
 
 def test_a_token_of_a_user_who_is_gone_begins_nothing(database, account):
     """An old key file and a new database, for example."""
-    for table in (refresh_tokens, sessions, users):
+    for table in (refresh_tokens, sessions, audit_salts, users):
         database.execute(table.delete())
     answer = as_bearer(account.access_token, "POST", "/webauthn/register/begin", {})
     assert (answer.status, answer.code) == (401, "invalid_token")
@@ -688,6 +688,7 @@ def test_no_mutation_of_a_registration_response_makes_a_server_error(database, a
 @responses
 @given(data=st.data())
 def test_no_mutation_of_a_login_response_logs_in_or_makes_a_server_error(database, holder, alone, data):
+    database.execute(throttles.delete())
     ceremony = begin_login(None if alone else holder.give_password())
     good = holder.authenticator.authenticate(ceremony["options"])
     bad = copy.deepcopy(good)

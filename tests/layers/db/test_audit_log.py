@@ -225,7 +225,9 @@ def test_the_line_in_the_log_carries_the_place_and_the_mac_of_the_record(databas
     assert sorted(lines, key=lambda line: line["sequence"]) == sorted(stored, key=lambda row: row["sequence"])
 
 
-def test_forty_at_once_write_forty_chains_that_hold(database):
+def test_forty_at_once_write_forty_chains_that_hold(database, monkeypatch):
+    for name in ("THROTTLE_LOGIN_PER_ACCOUNT", "THROTTLE_LOGIN_PER_ACCOUNT_AND_SOURCE"):
+        monkeypatch.setenv(name, "50")
     register()
     with ThreadPoolExecutor(40) as threads:
         answers = list(threads.map(lambda _: log_in(), range(40)))

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, delete, exists, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, delete, exists, func, select, tuple_, update
 
 from auth_common.db.tables import refresh_tokens, sessions, users
 from auth_common.db.users import USER_COLUMNS, User
@@ -137,6 +137,31 @@ def select_live_sessions(
     if before is not None:
         statement = statement.where(tuple_(*order) < tuple_(*before))
     return [Session(**row) for row in connection.execute(statement).mappings()]
+
+
+def select_known_sources(
+    connection: Connection, *, email: str, since: datetime, limit: int
+) -> tuple[UUID | None, list[str]]:
+    """Return the id of the user with this normalised address, and where they have logged in from since then.
+
+    ``(None, [])`` where there is no such user. Sessions from before all of the user's were ended do not count, nor more
+    than ``limit`` addresses, the newest first.
+    """
+    counts = and_(
+        sessions.c.user_id == users.c.id,
+        sessions.c.token_version == users.c.token_version,
+        sessions.c.auth_time > since,
+    )
+    statement = (
+        select(users.c.id, sessions.c.source_ip)
+        .select_from(users.outerjoin(sessions, counts))
+        .where(users.c.email == email)
+        .group_by(users.c.id, sessions.c.source_ip)
+        .order_by(func.max(sessions.c.auth_time).desc())
+        .limit(limit)
+    )
+    rows = connection.execute(statement).all()
+    return rows[0].id if rows else None, [row.source_ip for row in rows if row.source_ip]
 
 
 def advance_session(connection: Connection, *, session_id: UUID, generation: int, now: datetime) -> bool:

@@ -190,3 +190,22 @@ audit_salts = Table(
     Column("user_id", Uuid, ForeignKey("users.id"), primary_key=True),
     Column("salt", LargeBinary(32), nullable=False),
 )
+
+#: How often something was tried in vain, by whom or at whose cost: one row a counter (services.throttling).
+throttles = Table(
+    "throttles",
+    metadata,
+    #: A keyed hash of what is counted: neither addresses nor accounts can be read from it.
+    Column("key", LargeBinary(16), primary_key=True),
+    #: Attempts that have failed, or are under way.
+    Column("failures", Integer, nullable=False),
+    #: When the count began: what is given back goes to the count that it was taken from.
+    Column("started_at", UtcDateTime, nullable=False),
+    #: Until then nothing is tried.
+    Column("locked_until", UtcDateTime),
+    #: Whether the audit log has a refusal during this lock; it keeps one only.
+    Column("refusal_recorded", Boolean, nullable=False),
+    #: When the count begins anew; never before a lock is over.
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+Index("ix_throttles_expires_at", throttles.c.expires_at)

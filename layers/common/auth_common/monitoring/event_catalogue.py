@@ -5,172 +5,17 @@ classes and activities are those of OCSF 1.3.0, the newest that Amazon Security 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
+from auth_common.monitoring.authentication_events import AUTHENTICATION_EVENTS
+from auth_common.monitoring.catalogue_entry import ACCOUNT, BY_OPERATOR, Entry
 from auth_common.monitoring.vocabulary import OCSFClass, SecurityEvent, Severity
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One event in the catalogue."""
-
-    succeeded: bool
-    severity: Severity = Severity.INFORMATIONAL
-    ocsf_class: OCSFClass
-    #: OCSF's ``activity_id`` in that class; none for API activity, where the HTTP method says it.
-    activity: int | None
-    when: str
-    #: What the Security team does about it.
-    respond: str
-    #: ``reason``, where there is one, and what it means.
-    reasons: dict[str, str] = field(default_factory=dict)
-    #: Further fields (``unmapped`` in OCSF).
-    fields: dict[str, str] = field(default_factory=dict)
-
 
 #: What any event may have.
 COMMON_FIELDS: Final = {"operator": "who ran the command that it comes from"}
 
-_ENDED_SESSION: Final = {
-    "session_unknown": "no such session",
-    "session_revoked": "the session was ended",
-    "session_expired": "the session has reached its absolute age",
-    "token_expired": "past its lifetime",
-    "token_version_changed": "an operator has ended all sessions or changed the account",
-    "user_not_active": "the account is disabled",
-}
-_ACCOUNT: Final = {
-    "account": "a keyed pseudonym of the address that was tried, where it has no account: counts addresses, names none"
-}
-_OPERATOR: Final = {"by_operator": "by an operator's command"}
-
 CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
-    SecurityEvent.AUTHN_LOGIN_SUCCESS: Entry(
-        succeeded=True,
-        ocsf_class=OCSFClass.AUTHENTICATION,
-        activity=1,
-        when="a login succeeds, by password or by passkey; recorded in the transaction that opens the session",
-        respond="Nothing by itself. After many failures for one account or from one address: see the runbook.",
-        fields={
-            "amr": "how (RFC 8176)",
-            "session_id": "the session that it opened",
-            "passkey_id": "what was used",
-        },
-    ),
-    SecurityEvent.AUTHN_LOGIN_FAIL: Entry(
-        succeeded=False,
-        severity=Severity.LOW,
-        ocsf_class=OCSFClass.AUTHENTICATION,
-        activity=1,
-        when="a login fails",
-        respond="One is a typing error. Watch the rate, and the number of accounts.",
-        reasons={
-            "unknown_user": "no account has the address",
-            "wrong_password": "the account is there, the password is another",
-            "user_not_active": "right, but the account is disabled",
-            "unknown_passkey": "nobody has registered this credential",
-            "passkey_of_another_user": "somebody else's passkey as second factor, or a false user handle",
-            "not_valid": "a rule of WebAuthn is broken; `fault` says which",
-            "sign_count_not_advanced": "of two answers with one counter, the later (perhaps a copied "
-            "authenticator); or the passkey was deleted at that moment",
-            "token_version_changed": "the account was changed between password and passkey",
-            "user_verification_not_initialized": "alone, a key that was registered without PIN or biometry",
-            "invalid_challenge": "unknown, expired, or answered before",
-        },
-        fields={**_ACCOUNT, "fault": "the rule of WebAuthn"},
-    ),
-    SecurityEvent.AUTHN_LOGIN_FIRST_FACTOR: Entry(
-        succeeded=True,
-        ocsf_class=OCSFClass.AUTHENTICATION,
-        activity=6,
-        when="the password was right, and the passkey is still to come",
-        respond="Several without a login that follows: somebody knows the password. Tell its owner to change it.",
-    ),
-    SecurityEvent.AUTHN_PASSKEY_ADDED: Entry(
-        succeeded=True,
-        severity=Severity.LOW,
-        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
-        activity=10,
-        when="somebody adds a passkey",
-        respond="From an address that is new for the account: ask its owner.",
-        fields={"passkey_id": "which"},
-    ),
-    SecurityEvent.AUTHN_PASSKEY_REMOVED: Entry(
-        succeeded=True,
-        severity=Severity.LOW,
-        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
-        activity=11,
-        when="the owner deletes a passkey, or an operator deletes all of a person's",
-        respond="By an operator: there must be a request for it (docs/runbooks/lost-passkey.md).",
-        reasons=_OPERATOR,
-        fields={"passkey_id": "which", "passkeys_removed": "how many, by an operator"},
-    ),
-    SecurityEvent.AUTHN_PASSKEY_REJECTED: Entry(
-        succeeded=False,
-        severity=Severity.LOW,
-        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
-        activity=10,
-        when="a passkey could not be registered",
-        respond="Repeated `not_valid`: an attack on the ceremony, or an authenticator that should be looked at.",
-        reasons={
-            "not_valid": "a rule of WebAuthn is broken; `fault` says which",
-            "invalid_challenge": "unknown, expired, answered before, or another's",
-            "registered_already": "somebody has registered this credential",
-            "too_many_passkeys": "the account has as many as it may have",
-        },
-        fields={"fault": "the rule of WebAuthn"},
-    ),
-    SecurityEvent.AUTHN_TOKEN_CREATED: Entry(
-        succeeded=True,
-        ocsf_class=OCSFClass.AUTHORIZE_SESSION,
-        activity=1,
-        when="a login or a refresh returns tokens; recorded in the transaction that stores the refresh token",
-        respond="Nothing by itself.",
-        fields={"session_id": "whose tokens", "role": "the role that the access token carries"},
-    ),
-    SecurityEvent.AUTHN_TOKEN_REJECTED: Entry(
-        succeeded=False,
-        severity=Severity.LOW,
-        ocsf_class=OCSFClass.AUTHENTICATION,
-        activity=99,
-        when="a token is refused: by the authorizer (once while the gateway keeps the refusal), by a function that "
-        "meets an ended session, or a refresh token or `mfa_token`",
-        respond="Clients with old tokens cause some. A spike of `invalid_token` is somebody trying forgeries.",
-        reasons={
-            **_ENDED_SESSION,
-            "invalid_token": "the authorizer found the signature or a claim not valid",
-            "invalid_mfa_token": "not one of ours, or expired",
-            "unknown_token": "a refresh token that was never issued, or is long gone",
-            "storage_not_mounted": "the keys could not be read",
-            "service_unavailable": "the keys could not be read",
-        },
-        fields={"session_id": "of the refresh token"},
-    ),
-    SecurityEvent.AUTHN_TOKEN_REVOKED: Entry(
-        succeeded=True,
-        ocsf_class=OCSFClass.AUTHENTICATION,
-        activity=2,
-        when="sessions are ended by their owner, by a change of their passkeys, or by an operator",
-        respond="Nothing by itself.",
-        reasons={
-            "by_owner": "a logout, or the end of other sessions",
-            "passkey_added": "with the first passkey, all other sessions end",
-            "passkey_removed": "with the deletion of a passkey, all other sessions end",
-            **_OPERATOR,
-        },
-        fields={"sessions_ended": "how many"},
-    ),
-    SecurityEvent.AUTHN_TOKEN_REUSE: Entry(
-        succeeded=False,
-        severity=Severity.HIGH,
-        ocsf_class=OCSFClass.AUTHENTICATION,
-        activity=5,
-        when="a spent refresh token came back; its session was ended (RFC 9700 section 4.14)",
-        respond="Somebody else has held the token: ask the owner what happened on that device.",
-        reasons={"spent_token_reused": "outside the grace period, or not the parent of the live token"},
-        fields={"session_id": "the session that was ended"},
-    ),
+    **AUTHENTICATION_EVENTS,
     SecurityEvent.AUTHZ_CHANGE: Entry(
         succeeded=True,
         severity=Severity.MEDIUM,
@@ -178,7 +23,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         activity=1,
         when="an operator gives a role",
         respond="There must be a request for it, above all for `admin` and `security`.",
-        reasons=_OPERATOR,
+        reasons=BY_OPERATOR,
         fields={"role": "the new role"},
     ),
     SecurityEvent.AUTHZ_FAIL: Entry(
@@ -195,6 +40,20 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
             "login_without_passkey": "what needs a login with a passkey",
         },
         fields={"target": "whose data"},
+    ),
+    SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED: Entry(
+        succeeded=False,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.API_ACTIVITY,
+        activity=None,
+        when="an attempt is refused because of a lock; recorded once a lock, counted by the metric each time",
+        respond="One is a person in a hurry. The metric tells how many there were: see the runbook on failed logins.",
+        reasons={
+            **AUTHENTICATION_EVENTS[SecurityEvent.AUTHN_LOGIN_LOCK].reasons,
+            "refresh_source": "with refresh tokens that are not valid, from one source",
+            "registration_source": "registrations from one source",
+        },
+        fields=ACCOUNT,
     ),
     SecurityEvent.INPUT_VALIDATION_FAIL: Entry(
         succeeded=False,
@@ -219,7 +78,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         activity=2,
         when="an admin reads another person's data, or somebody reads the audit log",
         respond="There must be an occasion for it.",
-        reasons=_OPERATOR,
+        reasons=BY_OPERATOR,
         fields={
             "target": "whose data, or which part of the audit log",
             "filters": "what was asked for, but for an address",
@@ -266,7 +125,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         activity=6,
         when="an operator erases a person's account and data",
         respond="There must be a request for it.",
-        reasons=_OPERATOR,
+        reasons=BY_OPERATOR,
     ),
     SecurityEvent.USER_DISABLED: Entry(
         succeeded=True,
@@ -275,7 +134,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         activity=5,
         when="an operator disables an account",
         respond="There must be a request for it.",
-        reasons=_OPERATOR,
+        reasons=BY_OPERATOR,
     ),
     SecurityEvent.USER_ENABLED: Entry(
         succeeded=True,
@@ -284,15 +143,18 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         activity=2,
         when="an operator enables an account",
         respond="There must be a request for it.",
-        reasons=_OPERATOR,
+        reasons=BY_OPERATOR,
     ),
     SecurityEvent.USER_UPDATED: Entry(
         succeeded=True,
         ocsf_class=OCSFClass.ACCOUNT_CHANGE,
         activity=99,
-        when="somebody renames a passkey",
+        when="somebody renames a passkey, or an operator ends the locks on an account",
         respond="Nothing by itself.",
-        reasons={"passkey_renamed": "the name of a passkey"},
+        reasons={
+            "passkey_renamed": "the name of a passkey",
+            "unlocked_by_operator": "failed logins were forgotten, by an operator's command",
+        },
         fields={"passkey_id": "which"},
     ),
 }

@@ -53,6 +53,15 @@ def account_pseudonym(email: str) -> str:
     return _hmac(b"account", email.encode()).hex()[:16]
 
 
+def throttle_key(limit: str, *subjects: str) -> bytes:
+    """Return 16 bytes that name the counter of ``limit`` for ``subjects``: an account, an address, or both.
+
+    Whoever reads the database learns from them neither who is tried nor from where; and whether an account exists makes
+    no difference to them.
+    """
+    return _hmac(b"throttle", "\0".join((limit, *subjects)).encode())[:16]
+
+
 def seal_personal(personal: Mapping[str, str], *, user_id: UUID, salt: bytes) -> str:
     """Return ``personal`` encrypted with AES-256-GCM for the audit log of ``user_id``, as base64."""
     nonce = secrets.token_bytes(_NONCE_BYTES)

@@ -10,9 +10,10 @@ from sqlalchemy import Connection
 
 from auth_common.db.engine import transaction
 from auth_common.db.passkeys import delete_passkeys
-from auth_common.db.users import User, update_account
+from auth_common.db.users import User, select_credentials, update_account
 from auth_common.errors import NoPasskey, NotFound
 from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.services.throttling import unlock
 
 ROLES: Final = ("user", "security", "admin")
 
@@ -58,6 +59,27 @@ def end_sessions_of(email: str) -> User:
 
     """
     return _change(email, SecurityEvent.AUTHN_TOKEN_REVOKED)
+
+
+def unlock_user(email: str) -> tuple[User, int]:
+    """Forget the failures that keep a user from logging in, and return the user and how many counters there were.
+
+    Nothing else changes: no session ends.
+
+    Raises:
+        NotFound: no such user.
+
+    """
+
+    def forget(connection: Connection) -> tuple[User, int]:
+        found = select_credentials(connection, email=email)
+        if found is None:
+            raise NotFound
+        forgotten = unlock(connection, email=email, user_id=found.user.id)
+        security_event(SecurityEvent.USER_UPDATED, user_id=found.user.id, reason="unlocked_by_operator")
+        return found.user, forgotten
+
+    return transaction(forget)
 
 
 def remove_passkeys(email: str) -> tuple[User, int]:

@@ -14,6 +14,7 @@ from auth_common.db.engine import read, transaction
 from auth_common.db.users import delete_some_refresh_tokens, delete_user, select_credentials
 from auth_common.errors import NotFound
 from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.services.throttling import unlock
 
 #: Rows a transaction; Aurora DSQL takes 3 000.
 BATCH: Final = 1_000
@@ -41,6 +42,7 @@ def erase_user(email: str) -> UUID:
     def erase(connection: Connection) -> None:
         delete_some_refresh_tokens(connection, user_id=user_id, limit=BATCH)
         forget_sources(connection, user_id=user_id, limit=BATCH)
+        unlock(connection, email=email, user_id=user_id)
         delete_salt(connection, user_id=user_id)
         delete_user(connection, user_id=user_id)
         security_event(SecurityEvent.USER_DELETED, user_id=user_id, reason="by_operator")

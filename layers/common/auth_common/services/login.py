@@ -13,7 +13,9 @@ from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.audit_protection import account_pseudonym
 from auth_common.security.mfa_tokens import LIFETIME, issue_mfa_token
 from auth_common.security.passwords import hash_password, needs_rehash, verify_password
+from auth_common.services.attempts import Attempt
 from auth_common.services.sessions import open_session
+from auth_common.services.throttling import login_attempt
 from auth_common.services.token_pairs import TokenPair
 
 
@@ -37,8 +39,14 @@ def log_in(*, email: str, password: str) -> TokenPair | MFARequired:
 
     Raises:
         InvalidCredentials: for each of the three.
+        TooManyAttempts: too many of those; nothing was checked.
 
     """
+    with login_attempt(email) as attempt:
+        return _log_in(attempt, email, password)
+
+
+def _log_in(attempt: Attempt, email: str, password: str) -> TokenPair | MFARequired:
     found = read(lambda connection: select_credentials(connection, email=email))
     # Always one hash, before anything is decided.
     matches = verify_password(password, found.password_hash if found else None)
@@ -52,8 +60,13 @@ def log_in(*, email: str, password: str) -> TokenPair | MFARequired:
         raise _refused(user, "user_not_active")
     if needs_rehash(found.password_hash):
         _upgrade_hash(user, password, found.password_hash)
-    pair = None if found.has_passkey else open_session(user, amr=("pwd",), confirm=lambda c: _has_no_passkey(c, user))
+
+    def confirm(connection: Connection) -> bool:
+        return _has_no_passkey(connection, user) and attempt.succeed(connection)
+
+    pair = None if found.has_passkey else open_session(user, amr=("pwd",), confirm=confirm)
     if pair is None:
+        transaction(attempt.succeed)
         security_event(SecurityEvent.AUTHN_LOGIN_FIRST_FACTOR, user_id=user.id)
         return MFARequired(issue_mfa_token(user_id=user.id, token_version=user.token_version, now=datetime.now(UTC)))
     return pair

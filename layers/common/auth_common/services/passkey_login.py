@@ -20,8 +20,14 @@ from auth_common.security.passkeys import (
     identify,
     verify_authentication,
 )
+from auth_common.services.attempts import Attempt
 from auth_common.services.challenges import Begun, issue_challenge, spend_challenge
 from auth_common.services.sessions import open_session
+from auth_common.services.throttling import (
+    count_rejected_mfa_token,
+    passkey_attempt,
+    require_second_factor_unlocked,
+)
 from auth_common.services.token_pairs import TokenPair
 
 
@@ -34,6 +40,7 @@ def begin_login(mfa_token: str | None) -> Begun:
 
     Raises:
         InvalidMFAToken: not one of ours, expired, or overtaken by a change of the account.
+        TooManyAttempts: too many of those from one source, or too many failures with this user's second factors.
 
     """
     user = _user_of(mfa_token) if mfa_token is not None else None
@@ -57,9 +64,17 @@ def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> Token
     Raises:
         InvalidChallenge: unknown, answered, expired, or not for a login.
         PasskeyLoginFailed: for everything else that can be wrong.
+        TooManyAttempts: too many failures from one source, or with this user's second factors.
 
     """
+    with passkey_attempt() as attempt:
+        return _complete_login(attempt, challenge_id, credential)
+
+
+def _complete_login(attempt: Attempt, challenge_id: str, credential: Mapping[str, Any]) -> TokenPair:
     challenge = spend_challenge(challenge_id, Ceremony.AUTHENTICATION)
+    if challenge.user_id is not None:
+        attempt.count_second_factor(challenge.user_id)
     passkey, user, user_handle = _identify(credential)
     _require_owner(challenge, user, user_handle)
     assertion = _verify(challenge, passkey, user, credential)
@@ -71,7 +86,10 @@ def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> Token
     amr = (*(("pwd",) if challenge.user_id else ()), "swk" if passkey.backup_eligible else "hwk", "user", "mfa")
     # In one transaction with the session: who deletes this passkey ends the sessions that it has opened, this one too.
     pair = open_session(
-        user, amr=amr, passkey_id=passkey.id, confirm=lambda c: _record_use(c, challenge, passkey, assertion)
+        user,
+        amr=amr,
+        passkey_id=passkey.id,
+        confirm=lambda c: _record_use(c, challenge, passkey, assertion) and attempt.succeed(c),
     )
     if pair is None:
         # Two answers at once with one counter: one of the two authenticators is a copy (WebAuthn section 6.1.1). Or the
@@ -84,10 +102,13 @@ def _user_of(mfa_token: str) -> User:
     try:
         claims = verify_mfa_token(mfa_token)
     except InvalidMFAToken as error:
+        count_rejected_mfa_token(None)
         security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, reason=error.code)
         raise
+    require_second_factor_unlocked(claims.user_id)
     user = read(lambda connection: select_user(connection, user_id=claims.user_id))
     if user is None or user.token_version != claims.token_version:
+        count_rejected_mfa_token(claims.user_id)
         security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, user_id=claims.user_id, reason="token_version_changed")
         raise InvalidMFAToken
     return user

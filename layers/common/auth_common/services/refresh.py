@@ -29,6 +29,7 @@ from auth_common.security.refresh_tokens import (
     seal_successor,
 )
 from auth_common.services.sessions import record_tokens_created, refresh_expiry
+from auth_common.services.throttling import count_rejected_refresh_token
 from auth_common.services.token_pairs import TokenPair, issue_token_pair
 
 #: How long the parent of the live token is forgiven.
@@ -60,21 +61,26 @@ def refresh(token: str) -> TokenPair:
     Raises:
         InvalidRefreshToken: unknown, expired or spent; its session or its user is not active. Where a spent token came
             back, the family has been revoked, and that stays so although this raises.
+        TooManyAttempts: the same, after too many of them from one source. A valid token is exchanged all the same.
 
     """
     now = datetime.now(UTC)
 
     def exchange(connection: Connection) -> _Renewal | _Refusal:
-        """Decide, and record the decision, in one transaction that commits whatever it is."""
+        """Decide, and record what changes something, in one transaction that commits whatever it is."""
         outcome = _exchange(connection, token, now) if len(token) <= LONGEST else _Refusal("unknown_token")
         if isinstance(outcome, _Renewal):
             record_tokens_created(outcome.user, outcome.session)
-        else:
+        elif outcome.theft:
             _record_refusal(outcome)
         return outcome
 
     outcome = transaction(exchange)
     if isinstance(outcome, _Refusal):
+        # Also a theft: its replays must not fill the audit log either.
+        count_rejected_refresh_token()
+        if not outcome.theft:
+            _record_refusal(outcome)
         raise InvalidRefreshToken
     return outcome.pair
 

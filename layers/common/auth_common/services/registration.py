@@ -13,6 +13,7 @@ from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.audit_protection import account_pseudonym
 from auth_common.security.password_policy import password_faults
 from auth_common.security.passwords import hash_password
+from auth_common.services.throttling import registration_attempt
 
 #: Nobody chooses their own role or status: these are constants, and the schema refuses fields of such names.
 _NEW_ROLE: Final = "user"
@@ -33,12 +34,12 @@ def register_user(*, name: str, email: str, date_of_birth: date, job_title: str,
         ValidationFailed: the password is too weak (NIST SP 800-63B-4).
         EmailTaken: the address has an account. The password has been hashed all the same, so that the time of the
             answer says nothing.
+        TooManyAttempts: too many registrations from one source.
 
     """
     faults = list(password_faults(password, personal=(name, email, job_title)))
     if faults:
         raise ValidationFailed(*(FieldError("password", fault) for fault in faults))
-    password_hash = hash_password(password)
     user = User(
         id=uuid4(),
         email=email,
@@ -51,6 +52,12 @@ def register_user(*, name: str, email: str, date_of_birth: date, job_title: str,
         created_at=datetime.now(UTC),
     )
 
+    with registration_attempt():
+        _store(user, password_hash=hash_password(password))
+    return user
+
+
+def _store(user: User, *, password_hash: str) -> None:
     def create(connection: Connection) -> None:
         insert_user(connection, user, password_hash=password_hash)
         security_event(SecurityEvent.USER_CREATED, user_id=user.id)
@@ -58,6 +65,5 @@ def register_user(*, name: str, email: str, date_of_birth: date, job_title: str,
     try:
         transaction(create)
     except EmailTaken:
-        security_event(SecurityEvent.USER_CREATION_FAIL, reason="email_taken", account=account_pseudonym(email))
+        security_event(SecurityEvent.USER_CREATION_FAIL, reason="email_taken", account=account_pseudonym(user.email))
         raise
-    return user

@@ -1,0 +1,127 @@
+"""The table of throttles: counters that a burst of parallel attempts cannot outrun.
+
+An attempt is counted by one statement that also looks at the lock, so that of two attempts at once the second sees what
+the first has made of the counter: SQLite has one writer, PostgreSQL lets the second wait for the row, and Aurora DSQL
+lets one of the two run again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Boolean, Connection, Integer, LargeBinary, bindparam, case, delete, select, text, update
+
+from auth_common.db.tables import UtcDateTime, throttles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throttle:
+    """A counter."""
+
+    key: bytes
+    failures: int
+    started_at: datetime
+    locked_until: datetime | None
+    refusal_recorded: bool
+    expires_at: datetime
+
+
+#: As text, because SQLAlchemy's INSERT ... ON CONFLICT is another one for each database, and this is the same for all.
+#: ``exempt`` attempts pass a lock, but not the ceiling.
+_COUNT: Final = (
+    text(
+        """
+        INSERT INTO throttles (key, failures, started_at, locked_until, refusal_recorded, expires_at)
+        VALUES (:key, 1, :now, NULL, :false, :expires_at)
+        ON CONFLICT (key) DO UPDATE SET
+            failures = CASE WHEN throttles.expires_at <= :now THEN 1 ELSE throttles.failures + 1 END,
+            started_at = CASE WHEN throttles.expires_at <= :now THEN :now ELSE throttles.started_at END,
+            expires_at = CASE WHEN throttles.expires_at <= :now OR :slides
+                              THEN :expires_at ELSE throttles.expires_at END
+        WHERE throttles.expires_at <= :now
+           OR (:exempt AND throttles.failures < :ceiling)
+           OR (NOT :exempt AND (throttles.locked_until IS NULL OR throttles.locked_until <= :now))
+        RETURNING key, failures, started_at, locked_until, refusal_recorded, expires_at
+        """
+    )
+    .bindparams(
+        bindparam("key", type_=LargeBinary()),
+        bindparam("now", type_=UtcDateTime()),
+        bindparam("expires_at", type_=UtcDateTime()),
+        bindparam("slides", type_=Boolean()),
+        bindparam("exempt", type_=Boolean()),
+        bindparam("false", value=False, type_=Boolean()),
+        bindparam("ceiling", type_=Integer()),
+    )
+    .columns(*throttles.c)
+)
+
+
+def select_throttles(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, Throttle]:
+    """Return those counters that there are."""
+    rows = connection.execute(select(throttles).where(throttles.c.key.in_(keys))).mappings()
+    return {row["key"]: Throttle(**row) for row in rows}
+
+
+def count_attempt(
+    connection: Connection,
+    key: bytes,
+    *,
+    now: datetime,
+    expires_at: datetime,
+    slides: bool,
+    exempt: bool,
+    ceiling: int,
+) -> Throttle | None:
+    """Count an attempt and return the counter; ``None``: it is locked, and nothing was counted.
+
+    Args:
+        connection: to write with; the counter stays locked for others until its transaction ends.
+        key: which counter.
+        now: the time.
+        expires_at: when the count begins anew.
+        slides: whether that holds for a counter that runs already, too.
+        exempt: whether a lock does not matter.
+        ceiling: the number of failures that matters all the same.
+
+    """
+    parameters = {"key": key, "now": now, "expires_at": expires_at, "slides": slides}
+    row = connection.execute(_COUNT, parameters | {"exempt": exempt, "ceiling": ceiling}).mappings().one_or_none()
+    return Throttle(**row) if row else None
+
+
+def lock(connection: Connection, throttle: Throttle, *, until: datetime) -> None:
+    """Let nobody try before ``until``."""
+    connection.execute(
+        update(throttles)
+        .where(throttles.c.key == throttle.key)
+        .values(locked_until=until, refusal_recorded=False, expires_at=max(until, throttle.expires_at))
+    )
+
+
+def give_back(connection: Connection, key: bytes, *, started_at: datetime, locked_until: datetime | None) -> None:
+    """Take back an attempt that was counted since ``started_at``, and the lock that it began."""
+    values = {"failures": throttles.c.failures - 1}
+    if locked_until is not None:
+        values["locked_until"] = case((throttles.c.locked_until == locked_until, None), else_=throttles.c.locked_until)
+    connection.execute(
+        update(throttles).where(throttles.c.key == key, throttles.c.started_at == started_at).values(values)
+    )
+
+
+def mark_refusal(connection: Connection, key: bytes) -> bool:
+    """Mark that a refusal of this lock has been recorded; ``False`` where one was before. Of many at once, one wins."""
+    unmarked = update(throttles).where(throttles.c.key == key, throttles.c.refusal_recorded.is_(False))
+    return connection.execute(unmarked.values(refusal_recorded=True)).rowcount == 1
+
+
+def delete_throttle(connection: Connection, key: bytes) -> int:
+    """Begin a count anew; return whether there was one, as 0 or 1."""
+    return connection.execute(delete(throttles).where(throttles.c.key == key)).rowcount
+
+
+def delete_expired_throttles(connection: Connection, expired_before: datetime, *, limit: int) -> int:
+    """Delete up to ``limit`` counters that expired before then; return how many."""
+    expired = select(throttles.c.key).where(throttles.c.expires_at < expired_before).limit(limit)
+    return connection.execute(delete(throttles).where(throttles.c.key.in_(expired))).rowcount

@@ -1,0 +1,119 @@
+"""Throttling: who fails too often has to wait, and each time twice as long.
+
+The counters are in the service's own database, so all environments share them. What an attacker must not be able to do
+with them: learn whether an account exists (an unknown address is counted like any other), lock its owner out (their own
+devices and their passkey still work), or fill the audit log (it gets one refusal a lock).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from auth_common.db.engine import read
+from auth_common.db.sessions import select_known_sources
+from auth_common.db.throttles import delete_throttle
+from auth_common.errors import EmailTaken, InvalidChallenge, InvalidCredentials, PasskeyLoginFailed
+from auth_common.monitoring import request_context
+from auth_common.security.audit_protection import account_pseudonym
+from auth_common.services import throttle_limits as limits
+from auth_common.services.attempts import Attempt, Subject, counted_attempt, refuse_if_locked
+from auth_common.services.throttle_limits import Limit
+
+#: How long a login makes its source known for the account: as long as a session may last.
+KNOWN_FOR: Final = timedelta(days=30)
+#: The newest sources of an account that are looked at.
+_SOURCES: Final = 200
+
+
+@contextmanager
+def login_attempt(email: str) -> Iterator[Attempt]:
+    """Count a login with a password, to the account with this normalised address, whether there is one or not.
+
+    Raises:
+        TooManyAttempts: the account, the source, or the one at the other is locked.
+
+    """
+    since = datetime.now(UTC) - KNOWN_FOR
+    user_id, known = read(lambda c: select_known_sources(c, email=email, since=since, limit=_SOURCES))
+    source = _source()
+    is_known = source in {limits.source_of(address) for address in known}
+    subject = Subject(user_id, None if user_id else account_pseudonym(email))
+    counters = limits.of_login(email=email, source=source, is_known=is_known)
+    with counted_attempt(subject, counters, failures=(InvalidCredentials,)) as attempt:
+        yield attempt
+
+
+@contextmanager
+def passkey_attempt() -> Iterator[Attempt]:
+    """Count the answer of a passkey. Once it is known whose second factor it is, ``count_second_factor``.
+
+    Raises:
+        TooManyAttempts: the source is locked.
+
+    """
+    failures = (PasskeyLoginFailed, InvalidChallenge)
+    with counted_attempt(Subject(), [limits.of_passkeys(_source())], failures=failures) as attempt:
+        yield attempt
+
+
+@contextmanager
+def registration_attempt() -> Iterator[Attempt]:
+    """Count a registration: one that succeeds as well, so nothing has to be taken back.
+
+    Raises:
+        TooManyAttempts: the source is locked.
+
+    """
+    with counted_attempt(Subject(), [limits.of_registrations(_source())], failures=(EmailTaken,)) as attempt:
+        yield attempt
+
+
+def require_second_factor_unlocked(user_id: UUID) -> None:
+    """Look, without counting.
+
+    Raises:
+        TooManyAttempts: the user's second factors are locked.
+
+    """
+    refuse_if_locked([limits.of_second_factor(user_id)], Subject(user_id))
+
+
+def count_rejected_mfa_token(user_id: UUID | None) -> None:
+    """Count an ``mfa_token`` that is not valid, of a user where the signature vouches for one.
+
+    Raises:
+        TooManyAttempts: a counter is locked.
+
+    """
+    further = [limits.of_second_factor(user_id)] if user_id else []
+    _count_failure(Subject(user_id), [limits.of_passkeys(_source()), *further])
+
+
+def count_rejected_refresh_token() -> None:
+    """Count a refresh token that is not valid. Afterwards is early enough: nobody guesses 256 bits.
+
+    Raises:
+        TooManyAttempts: the source is locked.
+
+    """
+    _count_failure(Subject(), [limits.of_refreshes(_source())])
+
+
+def unlock(connection: Connection, *, email: str, user_id: UUID) -> int:
+    """Forget the failures of an account, but for those that belong to one source; return how many counters went."""
+    keys = (limits.account_key(email), limits.second_factor_key(user_id))
+    return sum(delete_throttle(connection, key) for key in keys)
+
+
+def _count_failure(subject: Subject, counters: Sequence[Limit]) -> None:
+    attempt = Attempt(subject)
+    attempt.count(*counters)
+    attempt.fail()
+
+
+def _source() -> str:
+    return limits.source_of(request_context.get().source_ip)
