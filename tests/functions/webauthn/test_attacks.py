@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from auth_common.db.tables import challenges, passkeys, refresh_tokens, sessions, users
+from auth_common.db.tables import audit_salts, challenges, passkeys, refresh_tokens, sessions, throttles, users
 from auth_common.services.passkeys import MOST
 from tests.support.factories import log_out, sign_up
 from tests.support.passkeys import (

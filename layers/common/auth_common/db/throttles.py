@@ -40,8 +40,8 @@ _COUNT: Final = (
             expires_at = CASE WHEN throttles.expires_at <= :now OR :slides
                               THEN :expires_at ELSE throttles.expires_at END
         WHERE throttles.expires_at <= :now
-           OR (:exempt AND throttles.failures < :ceiling)
-           OR (NOT :exempt AND (throttles.locked_until IS NULL OR throttles.locked_until <= :now))
+           OR (throttles.failures < :ceiling
+               AND (:exempt OR throttles.locked_until IS NULL OR throttles.locked_until <= :now))
         RETURNING key, failures, started_at, locked_until, refusal_recorded, expires_at
         """
     )
@@ -83,7 +83,7 @@ def count_attempt(
         expires_at: when the count begins anew.
         slides: whether that holds for a counter that runs already, too.
         exempt: whether a lock does not matter.
-        ceiling: the number of failures that matters all the same.
+        ceiling: the number of failures that always matters.
 
     """
     parameters = {"key": key, "now": now, "expires_at": expires_at, "slides": slides}

@@ -166,7 +166,7 @@ def _count_one(connection: Connection, limit: Limit) -> _Counted:
         expires_at=now + limit.window,
         slides=limit.in_a_row,
         exempt=limit.exempt,
-        ceiling=limit.ceiling or 0,
+        ceiling=limit.ceiling,
     )
     if throttle is None:
         raise _Locked(limit, store.select_throttles(connection, [limit.key])[limit.key])
@@ -182,9 +182,9 @@ def _give_back(connection: Connection, counted: _Counted) -> None:
 
 
 def _locked_until(limit: Limit, throttle: Throttle) -> datetime:
-    if limit.exempt:
-        return throttle.expires_at if throttle.failures >= (limit.ceiling or 0) else throttle.started_at
-    return throttle.locked_until or throttle.started_at
+    if throttle.failures >= limit.ceiling:
+        return throttle.expires_at
+    return (None if limit.exempt else throttle.locked_until) or throttle.started_at
 
 
 def _refuse(limit: Limit, throttle: Throttle, subject: Subject) -> None:

@@ -17,6 +17,8 @@ from auth_common.settings import settings
 MOST_IN_A_ROW: Final = 100
 #: How many of them those may use up whose source is not known for the account. The rest is kept for its owner.
 MOST_OF_STRANGERS: Final = 50
+#: More than a counter holds.
+_NO_CEILING: Final = 2**31 - 1
 #: How long failures of one source at one account count.
 _PAIR_WINDOW: Final = timedelta(days=1)
 #: A provider hands out at least a /64 of IPv6 to each customer (RFC 6177): one person has all of its addresses.
@@ -37,7 +39,7 @@ class Limit:
     #: Whether a success ends the count.
     in_a_row: bool = False
     #: The number of failures from which on nothing helps but the end of the count.
-    ceiling: int | None = None
+    ceiling: int = _NO_CEILING
     #: Whether attempts count but no lock keeps them off; the ceiling does.
     exempt: bool = False
     #: Whether it keeps somebody from logging in.
@@ -45,10 +47,10 @@ class Limit:
 
     def lock_after(self, failures: int) -> timedelta | None:
         """Return how long nothing is tried after so many failures; ``None``: the next attempt may come at once."""
+        if failures >= self.ceiling:
+            return self.window
         if self.exempt or failures < self.budget:
             return None
-        if self.ceiling is not None and failures >= self.ceiling:
-            return self.window
         # Capped before the power is taken: 2 ** 100000 is a long number.
         doublings = min(failures - self.budget, 32)
         return timedelta(seconds=min(settings().throttle_first_lock * 2**doublings, settings().throttle_longest_lock))
