@@ -17,6 +17,8 @@ from annotated_types import Ge, Le
 
 from auth_common.db.tables import metadata
 from auth_common.errors import ServiceError, StepUpRequired
+from auth_common.monitoring.event_catalogue import CATALOGUE
+from auth_common.monitoring.vocabulary import SecurityEvent
 from auth_common.security import mfa_tokens
 from auth_common.security.access_tokens import issue_access_token
 from auth_common.security.jwk import public_jwk, public_key
@@ -39,6 +41,9 @@ RUNBOOKS = PROJECT / "docs" / "runbooks"
 DECISIONS = PROJECT / "docs" / "decisions"
 COMMON_PASSWORDS = PROJECT / "layers/common/auth_common/security/common_passwords.txt"
 RETENTION = Settings.model_fields["audit_retention_days"].default
+
+#: Of the table of counters in decision 0012, behind the first.
+COUNTER_COLUMNS = ("Failures until a lock", "Ends")
 
 #: The folders that hold pages and what pages speak of; not .venv, node_modules and whatever else lies around.
 FOLDERS = ("docs", "examples", "functions", "layers", "local_runtime", "tests", "tools")
@@ -382,6 +387,20 @@ def test_the_data_model_has_the_tables_and_columns_of_the_code():
     entities = re.findall(r"^    (\w+) \{\n(.*?)^    \}", section(ARCHITECTURE, "Data"), re.MULTILINE | re.DOTALL)
     drawn = {name: [line.split()[1] for line in columns.splitlines()] for name, columns in entities}
     assert drawn == {table.name: [column.name for column in table.columns] for table in metadata.tables.values()}
+
+
+@pytest.mark.parametrize("page", [INVENTORIES, DECISIONS / "0012-throttling-in-the-database.md"], ids=lambda p: p.stem)
+def test_each_counter_is_listed_with_its_budget(page):
+    """In the inventory under the name of its setting, too."""
+    if page == INVENTORIES:
+        rows = table(page, "What slows guessing down", "Counter", "Of", "Failures until a lock", "Setting")
+        defaults = [Settings.model_fields[code(row[3]).lower()].default for row in rows]
+        assert [int(row[2].split()[0]) for row in rows] == defaults
+        names = [code(row[0]) for row in rows]
+    else:
+        names = re.findall(r"`(\w+)`", "".join(row[0] for row in table(page, "Decision", "Counter", *COUNTER_COLUMNS)))
+        names.remove("mfa_token")
+    assert sorted(names) == sorted(CATALOGUE[SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED].reasons)
 
 
 def test_the_page_of_security_events_is_written_from_the_code():

@@ -102,6 +102,26 @@ def test_a_disabled_user_cannot_log_in_until_they_are_enabled(person, capsys):
     assert not is_logged_in(person)
 
 
+def test_an_account_is_unlocked_and_no_session_ends(person, capsys):
+    for number in range(20):
+        log_in(password="another password entirely", sourceIp=f"192.0.2.{number}")
+    assert log_in(sourceIp="192.0.2.99").status == 429
+    capsys.readouterr()
+    assert main(["unlock", EMAIL]) == 0
+    report, lines = capsys.readouterr()
+    assert report == f"{person.id}: role user, active; counters of failed logins forgotten: 1\n"
+    recorded = event_in(lines)
+    assert (recorded["name"], recorded["reason"]) == ("user_updated", "unlocked_by_operator")
+    assert recorded["user_id"] == person.id
+    assert log_in(sourceIp="192.0.2.99").status == 200
+    assert is_logged_in(person)
+
+
+def test_nobody_is_unlocked_where_there_is_nobody(database, capsys):
+    assert main(["unlock", EMAIL]) == 1
+    assert capsys.readouterr().err == f"accounts: no user has the address {EMAIL!r}\n"
+
+
 def test_lost_passkeys_are_removed_and_counted(database, capsys):
     holder, other = enrol(), enrol(sign_up("other@example.com"))
     token = holder.log_in().json["access_token"]

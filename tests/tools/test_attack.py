@@ -13,7 +13,7 @@ from tools.attacks.alarms import Alarm, Alarms, load_alarms
 from tools.attacks.attack import Outcome, carry_out
 from tools.attacks.campaign import ATTACKS, QUIET_HOUR, carry_out_all, describe, main
 from tools.attacks.forgery import forge_access_tokens
-from tools.attacks.guessing import spray_a_password
+from tools.attacks.guessing import guess_one_password, spray_a_password
 from tools.attacks.people import SetUpFailed, operate
 from tools.attacks.probing import scan_for_others_data
 from tools.attacks.quiet_hour import live_through_a_quiet_hour
@@ -75,6 +75,9 @@ class Pushover:
         self.data_dir = data_dir
         self.status = 200
 
+    def as_from(self, _source):
+        return self
+
     def send(self, method, path, *_body, **_token):
         document = {"id": "x", "access_token": TOKEN, "refresh_token": "r", "keys": [JWK], "code": None}
         status = 201 if (method, path) == ("POST", "/users") else self.status
@@ -102,6 +105,7 @@ def pushover(environment, monkeypatch):
     ("prepare", "breaches"),
     [
         (spray_a_password, ["answered 200 None"]),
+        (guess_one_password, ["answered 200 None", "nothing stopped the guessing"]),
         (scan_for_others_data, ["answered 200 None"]),
         (
             replay_a_refresh_token,
@@ -126,6 +130,12 @@ def pushover(environment, monkeypatch):
 )
 def test_a_breach_is_noticed(pushover, prepare, breaches):
     assert prepare(pushover)() == breaches
+
+
+def test_an_owner_who_is_locked_out_is_noticed(pushover):
+    run = guess_one_password(pushover)
+    pushover.status = 429
+    assert run() == ["answered 429 None", "the owner was locked out on their own device"]
 
 
 def test_a_quiet_hour_notices_what_is_refused_and_what_is_not(pushover):
@@ -155,13 +165,16 @@ def test_an_operator_who_fails_is_heard(environment):
 # --- What counts as a fault ------------------------------------------------------------------------------------------
 
 
+SPRAYING = next(attack for attack in ATTACKS if attack.name == "password spraying")
+
+
 def alarm(name):
     return Alarm(name=name, threshold=1, peak=lambda _: 1)
 
 
 def outcome(**changes):
     good = Outcome(
-        attack=ATTACKS[1],
+        attack=SPRAYING,
         statuses=Counter({401: 3}),
         events=Counter({("authn_login_fail", "wrong_password"): 3}),
         alarms=(alarm("password-spraying"),),
@@ -180,7 +193,7 @@ def outcome(**changes):
         ({"events": Counter()}, ["no event authn_login_fail"]),
         ({"alarms": ()}, ["no alarm password-spraying"]),
         ({"alarms": (alarm("password-spraying"), alarm("failed-logins"))}, []),
-        ({"attack": replace(ATTACKS[1], alarms=frozenset())}, ["false alarm password-spraying"]),
+        ({"attack": replace(SPRAYING, alarms=frozenset())}, ["false alarm password-spraying"]),
     ],
     ids=["none", "breach", "server error", "no event", "no alarm", "a further alarm", "false alarm"],
 )
@@ -247,6 +260,7 @@ def test_the_shell_cannot_lead_the_attacks_to_a_real_database(tmp_path):
         "PORT": "0",
         "DATA_DIR": str(tmp_path),
         "BCRYPT_COST": "4",
+        "TRUSTED_PROXY_HOPS": "2",
     }
 
 

@@ -11,7 +11,7 @@ from local_runtime.cloudformation import TemplateError
 from tools.attacks.alarms import load_alarms
 from tools.attacks.attack import Attack, Outcome, carry_out
 from tools.attacks.forgery import forge_access_tokens
-from tools.attacks.guessing import spray_a_password, stuff_credentials
+from tools.attacks.guessing import guess_one_password, spray_a_password, stuff_credentials
 from tools.attacks.people import SetUpFailed
 from tools.attacks.probing import scan_for_others_data
 from tools.attacks.quiet_hour import live_through_a_quiet_hour
@@ -20,6 +20,18 @@ from tools.attacks.spam import spam_registrations
 from tools.attacks.target import TEMPLATE, NotStarted, running_target
 
 ATTACKS: Final = (
+    Attack(
+        name="brute force",
+        prepare=guess_one_password,
+        events=frozenset(
+            {
+                SecurityEvent.AUTHN_LOGIN_FAIL,
+                SecurityEvent.AUTHN_LOGIN_LOCK,
+                SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED,
+            }
+        ),
+        alarms=frozenset({"failed-logins"}),
+    ),
     Attack(
         name="credential stuffing",
         prepare=stuff_credentials,
@@ -78,8 +90,8 @@ def carry_out_all() -> Iterator[Outcome]:
     """
     alarms = load_alarms(TEMPLATE)
     with running_target() as target:
-        for attack in (*ATTACKS, QUIET_HOUR):
-            yield carry_out(attack, target, alarms)
+        for number, attack in enumerate((*ATTACKS, QUIET_HOUR), start=1):
+            yield carry_out(attack, target.as_from(f"198.51.100.{number}"), alarms)
 
 
 def main() -> int:

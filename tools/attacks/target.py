@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection
 from ipaddress import ip_address
 from pathlib import Path
@@ -62,6 +62,8 @@ class Target:
     data_dir: Path
     #: What the runtime and its functions print.
     log_file: Path
+    #: The address that requests seem to come from, as a proxy of ours would say it; empty: the loopback interface.
+    source: str = ""
     #: How often each status was answered since it was cleared.
     statuses: Counter[int] = field(default_factory=Counter)
 
@@ -80,6 +82,8 @@ class Target:
         parts = urlsplit(self.url)
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=_PATIENCE)
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        if self.source:
+            headers["X-Forwarded-For"] = self.source
         content = None if body is None else json.dumps(body).encode()
         if content is not None:
             headers["Content-Type"] = "application/json"
@@ -91,6 +95,10 @@ class Target:
             connection.close()
         self.statuses[response.status] += 1
         return Answer(response.status, json.loads(text) if text else None)
+
+    def as_from(self, source: str) -> "Target":
+        """Return the same service, for somebody at another address."""
+        return replace(self, source=source)
 
     def mark(self) -> int:
         """Return a place in the log, and forget the statuses so far: what comes next begins here."""
@@ -134,8 +142,9 @@ def runtime_environment(shell: Mapping[str, str], *, data_dir: Path) -> dict[str
         for name, value in shell.items()
         if name.lower() not in Settings.model_fields and not name.startswith("POWERTOOLS_")
     }
-    # Cheap hashes: what is attacked is not bcrypt.
-    return {**inherited, "PORT": "0", "DATA_DIR": str(data_dir), "BCRYPT_COST": "4"}
+    # Cheap hashes: what is attacked is not bcrypt. Two hops: the gateway names its caller, this one, who is trusted to
+    # name the attacker's address; else all attacks would share one, and be one to the throttling.
+    return {**inherited, "PORT": "0", "DATA_DIR": str(data_dir), "BCRYPT_COST": "4", "TRUSTED_PROXY_HOPS": "2"}
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], log_file: Path) -> str:
