@@ -12,6 +12,7 @@ from auth_common.db.tables import audit_events, sessions, throttles, users
 from auth_common.errors import DatabaseUnavailable, ServiceUnavailable
 from auth_common.security.audit_protection import throttle_key
 from auth_common.services import accounts, attempts
+from auth_common.services import login as login_service
 from auth_common.services import sessions as session_service
 from auth_common.services.attempts import Attempt, Subject
 from auth_common.services.throttle_limits import MOST_IN_A_ROW, MOST_OF_STRANGERS, account_key, of_login
@@ -218,6 +219,21 @@ def test_a_server_error_spends_no_attempt(database, monkeypatch, error, status):
         assert [log_in().status for _ in range(5)] == [status] * 5
     assert [row.failures for row in rows(database)] == before
     assert log_in().status == 200
+
+
+def test_a_server_error_behind_the_right_password_spends_no_attempt_either(database, monkeypatch):
+    holder = enrol()
+    guesses(2)
+    before = [row.failures for row in rows(database)]
+
+    def fail(*_, **__):
+        raise ServiceUnavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(login_service, "issue_mfa_token", fail)
+        assert [log_in().status for _ in range(5)] == [503] * 5
+    assert [row.failures for row in rows(database)] == before
+    assert holder.log_in().status == 200
 
 
 @pytest.mark.usefixtures("registered")

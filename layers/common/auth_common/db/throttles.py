@@ -105,9 +105,8 @@ def give_back(connection: Connection, key: bytes, *, started_at: datetime, locke
     values = {"failures": throttles.c.failures - 1}
     if locked_until is not None:
         values["locked_until"] = case((throttles.c.locked_until == locked_until, None), else_=throttles.c.locked_until)
-    connection.execute(
-        update(throttles).where(throttles.c.key == key, throttles.c.started_at == started_at).values(values)
-    )
+    same_count = (throttles.c.key == key, throttles.c.started_at == started_at, throttles.c.failures > 0)
+    connection.execute(update(throttles).where(*same_count).values(values))
 
 
 def mark_refusal(connection: Connection, key: bytes) -> bool:

@@ -66,10 +66,20 @@ def _log_in(attempt: Attempt, email: str, password: str) -> TokenPair | MFARequi
 
     pair = None if found.has_passkey else open_session(user, amr=("pwd",), confirm=confirm)
     if pair is None:
-        transaction(attempt.succeed)
-        security_event(SecurityEvent.AUTHN_LOGIN_FIRST_FACTOR, user_id=user.id)
-        return MFARequired(issue_mfa_token(user_id=user.id, token_version=user.token_version, now=datetime.now(UTC)))
+        return _ask_for_passkey(attempt, user)
     return pair
+
+
+def _ask_for_passkey(attempt: Attempt, user: User) -> MFARequired:
+    # Signed first: what fails after the attempt was settled could not be given back any more.
+    token = issue_mfa_token(user_id=user.id, token_version=user.token_version, now=datetime.now(UTC))
+
+    def settle(connection: Connection) -> None:
+        attempt.succeed(connection)
+        security_event(SecurityEvent.AUTHN_LOGIN_FIRST_FACTOR, user_id=user.id)
+
+    transaction(settle)
+    return MFARequired(token)
 
 
 def _has_no_passkey(connection: Connection, user: User) -> bool:
