@@ -62,8 +62,8 @@ class Target:
     data_dir: Path
     #: What the runtime and its functions print.
     log_file: Path
-    #: The address that requests seem to come from, as a proxy of ours would say it; empty: the loopback interface.
-    source: str = ""
+    #: The address that requests seem to come from, as a proxy of ours would say it.
+    source: str = "198.51.100.254"
     #: How often each status was answered since it was cleared.
     statuses: Counter[int] = field(default_factory=Counter)
 
@@ -81,9 +81,9 @@ class Target:
         """Send a request, with ``body`` as JSON and ``token`` as bearer token."""
         parts = urlsplit(self.url)
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=_PATIENCE)
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        if self.source:
-            headers["X-Forwarded-For"] = self.source
+        headers = {"X-Forwarded-For": self.source}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
         content = None if body is None else json.dumps(body).encode()
         if content is not None:
             headers["Content-Type"] = "application/json"
