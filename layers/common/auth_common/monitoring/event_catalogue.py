@@ -212,6 +212,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = MappingProxyType(
             activity=2,
             when="an admin reads another person's data, or somebody reads the audit log",
             respond="There must be an occasion for it.",
+            reasons={"audit_log": "a reading of the audit log"},
             fields={"target": "whose data, or which part of the audit log", "filters": "what was asked for"},
         ),
         SecurityEvent.SYS_CRYPTO_KEY_ROTATED: Entry(

@@ -73,6 +73,7 @@ class AuditQuery:
     user_id: UUID | None = None
     source_ip: str | None = None
     reason: str | None = None
+    except_reason: str | None = None
 
     def as_filters(self) -> Filters:
         """Return the query in the database's terms."""
@@ -85,6 +86,7 @@ class AuditQuery:
             user_id=self.user_id,
             source=source_index(self.source_ip) if self.source_ip else None,
             reason=self.reason,
+            except_reason=self.except_reason,
         )
 
     def __str__(self) -> str:
@@ -143,7 +145,7 @@ def list_audit_records(principal: Principal, query: AuditQuery, *, before: Place
         return AuditPage(open_rows(connection, rows[:PAGE_SIZE]), more)
 
     page = read(select)
-    security_event(SecurityEvent.SENSITIVE_READ, user_id=principal.user_id, target="audit_events", filters=str(query))
+    _record_reading(principal, "audit_events", query)
     return page
 
 
@@ -172,8 +174,14 @@ def summarise_audit_log(principal: Principal, *, since: datetime, until: datetim
         )
 
     summary = read(select)
-    security_event(SecurityEvent.SENSITIVE_READ, user_id=principal.user_id, target="audit_summary", filters=str(query))
+    _record_reading(principal, "audit_summary", query)
     return summary
+
+
+def _record_reading(principal: Principal, target: str, query: AuditQuery) -> None:
+    security_event(
+        SecurityEvent.SENSITIVE_READ, user_id=principal.user_id, reason="audit_log", target=target, filters=str(query)
+    )
 
 
 def require_reader(connection: Connection, principal: Principal) -> None:
