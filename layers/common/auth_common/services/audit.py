@@ -145,7 +145,13 @@ def list_audit_records(principal: Principal, query: AuditQuery, *, before: Place
         return AuditPage(open_rows(connection, rows[:PAGE_SIZE]), more)
 
     page = read(select)
-    _record_reading(principal, "audit_events", query)
+    security_event(
+        SecurityEvent.SENSITIVE_READ,
+        user_id=principal.user_id,
+        reason="audit_log",
+        target="audit_events",
+        filters=str(query),
+    )
     return page
 
 
@@ -174,14 +180,14 @@ def summarise_audit_log(principal: Principal, *, since: datetime, until: datetim
         )
 
     summary = read(select)
-    _record_reading(principal, "audit_summary", query)
-    return summary
-
-
-def _record_reading(principal: Principal, target: str, query: AuditQuery) -> None:
     security_event(
-        SecurityEvent.SENSITIVE_READ, user_id=principal.user_id, reason="audit_log", target=target, filters=str(query)
+        SecurityEvent.SENSITIVE_READ,
+        user_id=principal.user_id,
+        reason="audit_log",
+        target="audit_summary",
+        filters=str(query),
     )
+    return summary
 
 
 def require_reader(connection: Connection, principal: Principal) -> None:
