@@ -94,7 +94,7 @@ def test_a_vendored_file_is_the_one_that_its_note_names():
         found = {file.name: sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
         found.pop("README.md")
         assert found == listed
-        assert "LICENSE" in found
+        assert "LICENSE.txt" in found
         assert re.search(r"^- Source: https://", note, re.MULTILINE)
 
 
@@ -125,7 +125,7 @@ def test_each_file_is_served_with_its_type_and_protection(url, file):
         ".js": "text/javascript",
         ".svg": "image/svg+xml",
         ".md": "text/markdown",
-        "": "text/plain",
+        ".txt": "text/plain",
     }
     assert response.status_code == 200
     assert response.headers["content-type"].partition(";")[0] == types[file.suffix]

@@ -450,6 +450,7 @@ def test_an_event_that_the_page_does_not_know_is_shown_all_the_same(auditor):
 
     auditor.page.route("**/audit/events?*", rename)
     auditor.visitor.press("Filter")
+    expect(auditor.rows.first).to_contain_text("tomorrow")
     dialog = auditor.open(auditor.rows.first)
     expect(dialog).to_have_accessible_name("authn_login_lock_of_tomorrow")
     expect(dialog).to_contain_text("An event that this page does not know.")

@@ -145,13 +145,7 @@ def list_audit_records(principal: Principal, query: AuditQuery, *, before: Place
         return AuditPage(open_rows(connection, rows[:PAGE_SIZE]), more)
 
     page = read(select)
-    security_event(
-        SecurityEvent.SENSITIVE_READ,
-        user_id=principal.user_id,
-        reason="audit_log",
-        target="audit_events",
-        filters=str(query),
-    )
+    _record_reading(principal.user_id, "audit_events", str(query))
     return page
 
 
@@ -180,14 +174,12 @@ def summarise_audit_log(principal: Principal, *, since: datetime, until: datetim
         )
 
     summary = read(select)
-    security_event(
-        SecurityEvent.SENSITIVE_READ,
-        user_id=principal.user_id,
-        reason="audit_log",
-        target="audit_summary",
-        filters=str(query),
-    )
+    _record_reading(principal.user_id, "audit_summary", str(query))
     return summary
+
+
+def _record_reading(user_id: UUID, target: str, filters: str) -> None:
+    security_event(SecurityEvent.SENSITIVE_READ, user_id=user_id, reason="audit_log", target=target, filters=filters)
 
 
 def require_reader(connection: Connection, principal: Principal) -> None:
