@@ -44,7 +44,7 @@ class AuditEventsQuery(_Query):
     user_id: UUID | None = None
     ip: IPvAnyAddress | None = None
     reason: _Reason | None = None
-    #: Everything but this: ``audit_log`` leaves out the readings of the log itself, of which a page that polls makes many.
+    #: Everything but this. A page that polls leaves its own readings out: ``audit_log``.
     except_reason: _Reason | None = None
     #: Read by ``AuditCursor``.
     cursor: Annotated[str | None, Field(max_length=200)] = None
