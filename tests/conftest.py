@@ -10,29 +10,32 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from auth_common.db.tables import refresh_tokens, users
+from auth_common.db.tables import audit_salts, refresh_tokens, users
 from auth_common.settings import Settings
-from tests.support import leaks
+from tests.support import event_schema, leaks
 from tests.support import log_lines as logs
 from tests.support.databases import Database, PostgresServer, migrate, running_postgres, start_fresh_environment
 from tests.support.requirements import require
 from tests.support.sam import Sam, require_docker, running_sam
 
-logs.write_logs_as_lambda_does()
 # Without the fixture "environment" there is no storage: no test writes to the developer's own.
 os.environ["DATA_DIR"] = "/nonexistent"
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a test whose output holds a secret that was issued in it."""
+    """Fail a test whose output holds a secret that was issued in it, or a security event that breaks its schema."""
     report = yield
     if report.when == "teardown":
-        found = leaks.leaks(report.capstdout + report.capstderr)
+        output = report.capstdout + report.capstderr
+        found = leaks.leaks(output)
         leaks.forget()
         if found:
             report.outcome = "failed"
             report.longrepr = "\n".join([f"{item.nodeid} has written a secret:", *found])
+        elif faults := event_schema.faults_in(output):
+            report.outcome = "failed"
+            report.longrepr = "\n".join([f"{item.nodeid} has written events that are not as documented:", *faults])
     return report
 
 
@@ -46,7 +49,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pat
     start_fresh_environment()
     yield tmp_path
     start_fresh_environment()
-    leaks.remember(*(path.read_bytes() for path in tmp_path.glob("pepper")))
+    leaks.remember(*(path.read_bytes() for path in [*tmp_path.glob("pepper"), *tmp_path.glob("audit-key")]))
     leaks.remember(*(line for path in tmp_path.glob("keys/*.pem") for line in path.read_text().splitlines()[1:-1]))
 
 
@@ -102,7 +105,7 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, en
 
 
 def _remember_stored_hashes(database: Database) -> None:
-    for column in (users.c.password_hash, refresh_tokens.c.token_hash):
+    for column in (users.c.password_hash, refresh_tokens.c.token_hash, audit_salts.c.salt):
         leaks.remember(*(row[0] for row in database.execute(select(column))))
 
 

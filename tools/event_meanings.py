@@ -1,9 +1,4 @@
-"""``python -m tools.event_meanings``: print what the security page says about each event, from the catalogue.
-
-The page is static and a browser reads no Python: hence a script with the catalogue's words. To renew it:
-
-    uv run python -m tools.event_meanings > public/scripts/security/event-meanings.js
-"""
+"""``make security-events``: a script with the catalogue's words, for public/security.html. A browser reads no Python."""
 
 import json
 import sys
@@ -13,7 +8,7 @@ from auth_common.monitoring.event_catalogue import CATALOGUE
 
 _HEAD: Final = """\
 // What each security event means and what to do about it: the catalogue of events, in the page's language. Made by
-// `uv run python -m tools.event_meanings` from layers/common/auth_common/monitoring/event_catalogue.py.
+// `make security-events` from layers/common/auth_common/monitoring/event_catalogue.py.
 """
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from auth_common.errors import ServiceError
 from auth_common.services.key_rotation import rotate_signing_key
+from tools.operation import operation
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -14,7 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=["rotate"])
     parser.parse_args(arguments)
     try:
-        kid = rotate_signing_key()
+        with operation("keys"):
+            kid = rotate_signing_key()
     except ServiceError as error:
         sys.stderr.write(f"keys: {str(error) or error.detail}\n")
         return 1

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from fastapi import Query
 
-from auth_common.services.audit import list_audit_records, summarise_audit_log
+from auth_common.services.audit import list_audit_records
+from auth_common.services.audit_summary import summarise_audit_log
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.audit_schemas import (
     AuditEventsQuery,

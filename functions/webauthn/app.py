@@ -19,7 +19,7 @@ async def begin_registration(caller: Caller, _body: schemas.BeginRegistrationReq
 
 @app.post("/webauthn/register/complete", status_code=201)
 async def complete_registration(caller: Caller, body: schemas.CompleteRegistrationRequest) -> schemas.PasskeyResponse:
-    """Answer the new passkey; 400 for a challenge or credential that is not valid."""
+    """Answer the new passkey, the first of which ends other sessions; 400 for what is not valid."""
     return schemas.PasskeyResponse.model_validate(passkeys.complete_registration(caller, **dict(body)))
 
 
@@ -49,7 +49,7 @@ async def rename_passkey(caller: Caller, passkey_id: PathId, body: schemas.Renam
 
 @app.delete("/webauthn/credentials/{id}", status_code=204)
 async def delete_passkey(caller: Caller, passkey_id: PathId) -> None:
-    """Delete one; 403 unless the caller has just logged in with a passkey, 404 for any other id."""
+    """Delete one, and end other sessions; 403 unless freshly logged in with a passkey, 404 for any other id."""
     passkeys.delete_passkey(caller, passkey_id)
 
 

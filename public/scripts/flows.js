@@ -111,7 +111,9 @@ const REGISTRATION = {
       from: "server",
       to: "browser",
       title: "Registered",
-      text: "The server has stored the credential's id, its public key and its counter. None of them opens anything.",
+      text:
+        "The server has stored the credential's id, its public key and its counter. None of them opens anything. With " +
+        "the first passkey it has also ended all other sessions, which took no passkey to open.",
       spec: webauthn("4 Terminology: credential record", "credential-record"),
     },
   ],

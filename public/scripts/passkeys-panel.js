@@ -1,5 +1,6 @@
 // The passkeys of the account that is logged in: list, add, rename, delete; and the step-up that the last ones can need.
 
+import { loadSessions } from "./account-panels.js";
 import { call } from "./api.js";
 import { decodeJson } from "./base64url.js";
 import { logInWithPasskey, registerPasskey } from "./ceremonies.js";
@@ -14,7 +15,7 @@ export function setUpPasskeys(diagram) {
       const passkey = await registerPasskey(diagram.start("registration"), name.trim());
       find("passkey-name").value = "";
       say(`The passkey “${passkey.name}” is registered.`);
-      await loadPasskeys();
+      await loadBoth();
     } catch (error) {
       offerStepUp(error);
       throw error;
@@ -26,6 +27,11 @@ export function setUpPasskeys(diagram) {
     say("Confirmed. You can go on.");
     find("passkeys-heading").focus();
   });
+}
+
+/** Show the passkeys, and the sessions too: the first passkey and each deletion end the other ones. */
+async function loadBoth() {
+  await Promise.all([loadPasskeys(), loadSessions()]);
 }
 
 /** Show the passkeys. */
@@ -57,7 +63,7 @@ function entry(passkey) {
     try {
       await session.call("DELETE", `/webauthn/credentials/${id}`);
       say(`The passkey “${name}” is deleted. Your device may still offer it: delete it there too.`);
-      await loadPasskeys();
+      await loadBoth();
       find("passkeys-heading").focus();
     } catch (error) {
       offerStepUp(error);

@@ -200,6 +200,30 @@ def test_a_person_ends_their_other_sessions(visit):
     assert there.refusals == [401]
 
 
+def test_the_first_passkey_and_the_deletion_of_one_end_the_other_sessions(visit):
+    here, there = visit(), visit()
+    here.enter()
+    there.email = here.email
+    there.give_password()
+    there.expect_to_be_in()
+    here.add_passkey()
+    expect(here.sessions.locator("li")).to_have_count(1)
+    expect(here.sessions.get_by_text("this one")).to_be_visible()
+    there.press("Log out")
+    expect(there.status).to_have_text("This session has ended.")
+
+    here.log_out()
+    for _ in range(2):
+        here.page.reload()
+        here.press("Log in with a passkey alone")
+        here.expect_to_be_in()
+    expect(here.sessions.locator("li")).to_have_count(2)
+    here.press("Delete Laptop")
+    expect(here.passkeys).to_have_text("There is none yet.")
+    expect(here.sessions.locator("li")).to_have_count(1)
+    assert (here.refusals, there.refusals) == ([], [401])
+
+
 def test_the_token_is_taken_apart_counted_down_checked_and_renewed(visitor):
     visitor.page.clock.install()
     visitor.enter()

@@ -5,6 +5,21 @@ from collections.abc import Callable
 import bcrypt
 import pytest
 
+from tests.support.databases import Database
+from tests.support.factories import Account, sign_up
+
+
+@pytest.fixture
+def person(database: Database) -> Account:
+    """A user who has logged in with a password."""
+    return sign_up()
+
+
+@pytest.fixture
+def other(database: Database) -> Account:
+    """Another one."""
+    return sign_up("other@example.com")
+
 
 @pytest.fixture
 def hash_costs(monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -70,13 +70,10 @@ def in_short(ocsf: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_logs_as_lambda_does() -> None:
-    """Send all log records to stdout."""
-    from auth_common.monitoring.logger import logger  # noqa: PLC0415 - after this module's last statement
+    """Send all log records to stdout: Lambda's runtime has a handler at the root before any code of ours is loaded."""
+    logging.getLogger().addHandler(logging.StreamHandler(CurrentStdout()))
+    from auth_common.monitoring.logger import logger  # noqa: PLC0415 - only now, as in Lambda
 
     handler = logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
     handler.setStream(CurrentStdout())
-
-
-# Lambda's runtime has a handler at the root before any code of ours is loaded: tests/conftest.py imports this first.
-logging.getLogger().addHandler(logging.StreamHandler(CurrentStdout()))

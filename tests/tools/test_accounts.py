@@ -1,20 +1,36 @@
 """``uv run accounts``: what an operator does to an account takes effect at its next request."""
 
+import getpass
+import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 
-from auth_common.db.tables import sessions, users
+from auth_common.db.tables import (
+    audit_events,
+    audit_salts,
+    challenges,
+    passkeys,
+    refresh_tokens,
+    sessions,
+    users,
+)
+from auth_common.services import erasure
 from auth_common.services.accounts import change_role
+from auth_common.services.audit_verification import verify_audit_log
 from tests.support.factories import EMAIL, get_user, log_in, refresh, sign_up
+from tests.support.log_lines import in_short
+from tests.support.passkeys import begin_login, enrol
 from tools.accounts import main
 
 PROJECT = Path(__file__).parents[2]
-COMMANDS = [["role", EMAIL, "admin"], ["disable", EMAIL], ["enable", EMAIL], ["end-sessions", EMAIL]]
+COMMANDS = [["role", EMAIL, "admin"], ["disable", EMAIL], ["enable", EMAIL], ["end-sessions", EMAIL], ["erase", EMAIL]]
 
 
 @pytest.fixture
@@ -26,6 +42,18 @@ def is_logged_in(account):
     works = get_user(account.id, token=account.access_token).status == 200
     assert (refresh(account.refresh_token).status == 200) is works
     return works
+
+
+def sign_in(account):
+    pair = log_in(account.email).json
+    return replace(account, access_token=pair["access_token"], refresh_token=pair["refresh_token"])
+
+
+def event_in(lines):
+    """Return the security event among log lines that is not the beginning of a chain."""
+    documents = [json.loads(line) for line in lines.splitlines()]
+    (event,) = (document["security_event"] for document in documents if document["message"] != "sys_startup")
+    return in_short(event)
 
 
 def last_line(capsys):
@@ -74,28 +102,99 @@ def test_a_disabled_user_cannot_log_in_until_they_are_enabled(person, capsys):
     assert not is_logged_in(person)
 
 
+def test_lost_passkeys_are_removed_and_counted(database, capsys):
+    holder, other = enrol(), enrol(sign_up("other@example.com"))
+    token = holder.log_in().json["access_token"]
+    enrol(replace(holder.account, access_token=token))
+    capsys.readouterr()
+    assert main(["remove-passkeys", EMAIL]) == 0
+    report, lines = capsys.readouterr()
+    user_id = holder.account.id
+    assert report == f"{user_id}: role user, active; passkeys removed: 2; all of their sessions have ended\n"
+    recorded = event_in(lines)
+    assert (recorded["name"], recorded["user_id"]) == ("authn_passkey_removed", user_id)
+    assert (recorded["reason"], recorded["passkeys_removed"]) == ("by_operator", 2)
+    assert get_user(user_id, token=token).status == 401
+    assert is_logged_in(sign_in(holder.account))
+    assert other.log_in().status == 200
+
+
+def test_who_has_no_passkey_is_said_to_have_none_and_nothing_changes(database, person, capsys):
+    before = database.execute(select(users))
+    capsys.readouterr()
+    assert main(["remove-passkeys", EMAIL]) == 1
+    assert capsys.readouterr() == (
+        "",
+        f"accounts: '{EMAIL}' has no passkey; nothing has changed, and no session has ended\n",
+    )
+    assert database.execute(select(users)) == before
+    assert is_logged_in(person)
+
+
 @pytest.mark.usefixtures("person")
 def test_the_address_may_be_written_in_any_case(capsys):
     assert main(["disable", "PERSON@Example.COM"]) == 0
 
 
 @pytest.mark.parametrize(
-    ("command", "event", "detail"),
+    ("command", "event"),
     [
-        (COMMANDS[0], "authz_change", {"role": "admin"}),
-        (COMMANDS[1], "user_disabled", {"status": "disabled"}),
-        (COMMANDS[2], "user_enabled", {"status": "active"}),
-        (COMMANDS[3], "authn_token_revoked", {}),
+        (COMMANDS[0], {"name": "authz_change", "role": "admin"}),
+        (COMMANDS[1], {"name": "user_disabled"}),
+        (COMMANDS[2], {"name": "user_enabled"}),
+        (COMMANDS[3], {"name": "authn_token_revoked"}),
+        (COMMANDS[4], {"name": "user_deleted"}),
     ],
 )
-def test_each_change_is_recorded(person, capsys, command, event, detail):
+def test_each_change_is_recorded_with_who_made_it(database, person, capsys, command, event):
+    """On stderr: standard output is the command's answer."""
+    capsys.readouterr()
     main(command)
-    recorded = capsys.readouterr().out
-    for name, value in {"name": event, "user_id": person.id, "reason": "by_operator", **detail}.items():
-        assert f'"{name}":"{value}"' in recorded
+    answer, lines = capsys.readouterr()
+    recorded = event_in(lines)
+    operator = getpass.getuser()
+    expected = {"user_id": person.id, "reason": "by_operator", "operator": operator, **event}
+    assert expected.items() <= recorded.items()
+    assert len(answer.splitlines()) == 1
+    stored = database.execute(select(audit_events.c.record).where(audit_events.c.name == event["name"]))[-1].record
+    assert (json.loads(stored)["function"], json.loads(stored)["detail"]["operator"]) == ("accounts", operator)
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_erasure_deletes_the_person_and_nobody_else(database, capsys):
+    holder, other = enrol(), enrol(sign_up("other@example.com"))
+    token = holder.log_in().json["refresh_token"]
+    refresh(token)
+    begin_login(holder.give_password())
+    assert main(["erase", EMAIL]) == 0
+    assert last_line(capsys) == f"{holder.account.id}: erased"
+    for table in (users, sessions, passkeys, challenges, audit_salts):
+        owner = table.c.id if table is users else table.c.user_id
+        assert {str(row[0]) for row in database.execute(select(owner))} <= {other.account.id}
+    owned = {row.id for row in database.execute(select(sessions.c.id))}
+    assert {row.session_id for row in database.execute(select(refresh_tokens.c.session_id))} <= owned
+    assert get_user(holder.account.id, token=holder.account.access_token).status == 401
+    assert log_in().code == "invalid_credentials"
+    assert other.log_in().status == 200
+    assert verify_audit_log().findings == []
+
+
+def test_erasure_goes_in_batches(database, monkeypatch):
+    monkeypatch.setattr(erasure, "BATCH", 2)
+    account = sign_up()
+    for _ in range(5):
+        log_in()
+    assert main(["erase", EMAIL]) == 0
+    theirs = audit_events.c.user_id == UUID(account.id)
+    assert database.execute(select(audit_events.c.source).where(theirs, audit_events.c.source.is_not(None))) == []
+    assert database.count(refresh_tokens) == database.count(users) == 0
+
+
+def test_the_address_is_free_after_an_erasure(person):
+    main(["erase", EMAIL])
+    assert sign_up().id != person.id
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, ["remove-passkeys", EMAIL]], ids=lambda command: command[0])
 def test_an_unknown_user_is_said_to_be_unknown(database, command, capsys):
     assert main(command) == 1
     assert capsys.readouterr() == ("", f"accounts: no user has the address '{EMAIL}'\n")
@@ -148,7 +247,7 @@ def test_the_installed_command_works(database, person):
     done = subprocess.run(
         [command, "end-sessions", EMAIL], cwd=PROJECT, env=os.environ, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith(f"{person.id}: role user, active; all of their sessions have ended\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{person.id}: role user, active; all of their sessions have ended\n"
     assert not is_logged_in(person)
     assert database.count(sessions) == 1

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from auth_common.security import verification_keys
+from auth_common.services.audit import AuditQuery, read_audit_records
 from tests.support.events import proxy_event
 from tests.support.factories import get_user, log_in, refresh, sign_up
 from tests.support.functions import authorize, call
+from tests.support.log_lines import in_short
 from tools.keys import main
 
 PROJECT = Path(__file__).parents[2]
@@ -80,12 +82,15 @@ def test_nothing_private_is_printed_or_published(capsys):
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_rotation_is_recorded(log_lines):
-    """What the command says to its operator is no log line: the record stands before it."""
+def test_a_rotation_is_recorded(capsys):
+    """On stderr, and in the audit log: what the command says to its operator is no log line."""
     assert main(["rotate"]) == 0
-    record = json.loads(log_lines.text.splitlines()[0])["security_event"]
+    _, line = capsys.readouterr().err.splitlines()
+    record = in_short(json.loads(line)["security_event"])
     assert (record["name"], record["outcome"]) == ("sys_crypto_key_rotated", "success")
     assert record["kid"] in published()
+    (stored,) = read_audit_records(AuditQuery(event="sys_crypto_key_rotated"))
+    assert (stored.detail["kid"], stored.intact) == (record["kid"], True)
 
 
 @pytest.mark.parametrize("arguments", [[], ["delete"], ["rotate", "now"]], ids=" ".join)
@@ -114,5 +119,6 @@ def test_a_wrong_setting_is_named(monkeypatch, capsys):
 def test_the_installed_command_works(environment):
     command = Path(sys.executable).with_name("keys")
     done = subprocess.run([command, "rotate"], cwd=PROJECT, env=os.environ, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert next(iter(published())) in done.stdout.splitlines()[-1]
+    assert done.returncode == 0, done.stderr
+    assert [next(iter(published())) in line for line in done.stdout.splitlines()] == [True]
+    assert "sys_crypto_key_rotated" in done.stderr

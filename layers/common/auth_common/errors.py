@@ -165,6 +165,12 @@ class NotFound(ServiceError):
     detail = "There is nothing here."
 
 
+class NoPasskey(NotFound):
+    """The user has no passkey that could be removed."""
+
+    detail = "This user has no passkey."
+
+
 class ServiceUnavailable(ServiceError):
     """Something that this request needs does not answer; the same request can work later."""
 

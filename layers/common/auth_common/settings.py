@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     #: log2 of bcrypt's rounds. 12 is about 280 ms on a slow core.
     bcrypt_cost: Annotated[int, Field(ge=4, le=15)] = 12
 
+    #: Days that the audit log keeps its records.
+    audit_retention_days: Annotated[int, Field(ge=1)] = 400
+
     @field_validator("webauthn_origins", mode="before")
     @classmethod
     def _split_origins(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:

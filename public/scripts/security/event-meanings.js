@@ -1,5 +1,5 @@
 // What each security event means and what to do about it: the catalogue of events, in the page's language. Made by
-// `uv run python -m tools.event_meanings` from layers/common/auth_common/monitoring/event_catalogue.py.
+// `make security-events` from layers/common/auth_common/monitoring/event_catalogue.py.
 
 export const EVENT_MEANINGS = {
   "authn_login_fail": {
@@ -12,7 +12,7 @@ export const EVENT_MEANINGS = {
       "unknown_passkey": "nobody has registered this credential",
       "passkey_of_another_user": "somebody else's passkey as second factor, or a false user handle",
       "not_valid": "a rule of WebAuthn is broken; `fault` says which",
-      "sign_count_not_advanced": "of two answers with one counter, the later: perhaps a copied authenticator",
+      "sign_count_not_advanced": "of two answers with one counter, the later (perhaps a copied authenticator); or the passkey was deleted at that moment",
       "token_version_changed": "the account was changed between password and passkey",
       "user_verification_not_initialized": "alone, a key that was registered without PIN or biometry",
       "invalid_challenge": "unknown, expired, or answered before"
@@ -84,6 +84,8 @@ export const EVENT_MEANINGS = {
     "respond": "Nothing by itself.",
     "reasons": {
       "by_owner": "a logout, or the end of other sessions",
+      "passkey_added": "with the first passkey, all other sessions end",
+      "passkey_removed": "with the deletion of a passkey, all other sessions end",
       "by_operator": "by `uv run accounts`"
     }
   },
@@ -118,7 +120,8 @@ export const EVENT_MEANINGS = {
     "when": "an admin reads another person's data, or somebody reads the audit log",
     "respond": "There must be an occasion for it.",
     "reasons": {
-      "audit_log": "a reading of the audit log"
+      "by_operator": "by `uv run audit`",
+      "audit_log": "a reading of the audit log through the API"
     }
   },
   "sys_crypto_key_rotated": {

@@ -1,20 +1,20 @@
 """The Lambda authorizer: a token in, a policy out that API Gateway may cache."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from local_runtime.template import load_template
 from tests.support.databases import start_fresh_environment
-from tests.support.events import STAGE_ARN, authorizer_event
-from tests.support.factories import sign_up
-from tests.support.functions import authorize, call_authorizer
+from tests.support.events import STAGE_ARN, authorizer_event, json_event
+from tests.support.functions import authorize, call, call_authorizer
+from tests.support.passkeys import enrol
 
-
-@pytest.fixture
-def person(database):
-    return sign_up()
+PROJECT = Path(__file__).parents[3]
+PROTECTED = [route for route in load_template(PROJECT / "template.yaml").routes if route.authorizer]
 
 
 def is_denied(answer):
@@ -65,7 +65,12 @@ def test_the_policy_for_one_route_is_the_policy_for_all(person, method, path):
 
 def test_the_policy_opens_nothing_that_is_not_behind_the_authorizer(person):
     answer = authorize(person.access_token)
-    for method, path in [("POST", "/users/x"), ("DELETE", "/users/x"), ("GET", "/audit/events"), ("PUT", "/sessions")]:
+    for method, path in [
+        ("POST", "/users/x"),
+        ("DELETE", "/users/x"),
+        ("DELETE", "/audit/events"),
+        ("PUT", "/sessions"),
+    ]:
         assert not allows(answer, method, path)
 
 
@@ -152,10 +157,11 @@ def test_without_shared_storage_it_denies_and_says_why_in_the_log(person, monkey
     monkeypatch.setenv("DATA_DIR", "/nowhere")
     start_fresh_environment()
     assert is_denied(authorize(person.access_token))
-    misconfigured, rejected = log_lines.records[-2:]
+    misconfigured = log_lines.records[-2]
+    rejected = log_lines.security_events[-1]
     assert (misconfigured["level"], misconfigured["message"]) == ("CRITICAL", "misconfigured")
     assert "share no storage" in misconfigured["error"]
-    assert rejected["security_event"]["reason"] == "storage_not_mounted"
+    assert rejected["reason"] == "storage_not_mounted"
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -164,3 +170,21 @@ def test_without_shared_storage_it_denies_and_says_why_in_the_log(person, monkey
 def test_whatever_comes_it_denies_and_never_raises(authorization):
     """API Gateway makes a 500 of an exception, and asks again at the next request."""
     assert is_denied(call_authorizer(authorizer_event(authorization)))
+
+
+# --- The token between the two factors --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("route", PROTECTED, ids=[f"{route.method} {route.path}" for route in PROTECTED])
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_an_mfa_token_opens_no_protected_route(database, route):
+    holder = enrol()
+    path = route.path.replace("{id}", holder.account.id)
+    answer = authorize(holder.give_password(), method=route.method, path=path)
+    assert is_denied(answer)
+    # Nor does a function take somebody for a caller whom the authorizer has not named.
+    event = json_event(
+        route.method, path, {}, path_parameters={"id": holder.account.id}, authorizer=answer.get("context")
+    )
+    refused = call(route.function.folder.name, event)
+    assert (refused.status, refused.code) == (401, "invalid_token")

@@ -1,29 +1,34 @@
 """The clean-up on a schedule: what nobody can use any more goes, a little at a time."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
-from auth_common.db.tables import challenges, refresh_tokens, sessions
+from auth_common.db.tables import audit_events, challenges, refresh_tokens, sessions
 from auth_common.errors import DatabaseUnavailable
 from auth_common.services import cleanup
+from auth_common.services.audit_verification import verify_audit_log
 from functions.cleanup.app import handler
+from local_runtime.cloudformation import read_template
+from tests.support.databases import start_fresh_environment
 from tests.support.events import json_event, lambda_context
-from tests.support.factories import get_user, log_out, refresh, sign_up
+from tests.support.factories import get_user, log_in, log_out, refresh
 from tests.support.functions import call
 
+PROJECT = Path(__file__).parents[3]
 SCHEDULED = {"version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}}
 
 
-@pytest.fixture
-def person(database):
-    return sign_up()
+def run():
+    return handler(SCHEDULED, lambda_context("cleanup"))["deleted"]
 
 
 def clean_up():
-    return handler(SCHEDULED, lambda_context("cleanup"))["deleted"]
+    """Run, and return what went, but for the audit log: see the end of this file."""
+    return {table: count for table, count in run().items() if table != "audit_events"}
 
 
 def ago(**duration: float):
@@ -58,7 +63,7 @@ def test_what_expired_is_deleted_and_what_lives_stays(database, person):
 def test_challenges_that_nobody_answered_are_deleted_too(database):
     for _ in range(3):
         call("webauthn", json_event("POST", "/webauthn/login/begin", {}))
-    database.execute(update(challenges).values(expires_at=ago(days=1, minutes=1)))
+    database.execute(update(challenges).values(expires_at=ago(minutes=2)))
     call("webauthn", json_event("POST", "/webauthn/login/begin", {}))
     assert clean_up() == {"refresh_tokens": 0, "sessions": 0, "challenges": 3}
     assert database.count(challenges) == 1
@@ -70,7 +75,7 @@ def test_there_may_be_nothing_to_do(database, person):
     assert rows(database) == (1, 1)
 
 
-def test_expired_rows_stay_for_a_day(database, person):
+def test_expired_sessions_stay_for_a_day(database, person):
     """Clocks differ, and an investigation may want to see them."""
     add_sessions(database, 1, expires_at=ago(hours=23))
     assert clean_up() == {"refresh_tokens": 0, "sessions": 0, "challenges": 0}
@@ -114,17 +119,31 @@ def test_a_run_goes_on_in_batches_until_all_is_deleted(database, person, monkeyp
     assert clean_up() == {"refresh_tokens": 7, "sessions": 7, "challenges": 0}
 
 
-def test_a_run_is_bounded_and_the_next_one_goes_on(database, person, monkeypatch):
+def test_a_run_is_bounded_in_time_and_the_next_one_goes_on(database, person, monkeypatch):
     monkeypatch.setattr(cleanup, "BATCH", 3)
-    monkeypatch.setattr(cleanup, "MOST_BATCHES", 2)
-    add_sessions(database, 14, expires_at=ago(days=2))
+    monkeypatch.setattr(cleanup, "BUDGET", 0.0)
+    add_sessions(database, 7, expires_at=ago(days=2))
     assert [clean_up() for _ in range(4)] == [
-        {"refresh_tokens": 6, "sessions": 6, "challenges": 0},
-        {"refresh_tokens": 6, "sessions": 6, "challenges": 0},
-        {"refresh_tokens": 2, "sessions": 2, "challenges": 0},
+        {"refresh_tokens": 3, "sessions": 3, "challenges": 0},
+        {"refresh_tokens": 3, "sessions": 3, "challenges": 0},
+        {"refresh_tokens": 1, "sessions": 1, "challenges": 0},
         {"refresh_tokens": 0, "sessions": 0, "challenges": 0},
     ]
     assert rows(database) == (1, 1)
+
+
+def test_a_run_ends_before_the_functions_timeout():
+    function = read_template(PROJECT / "template.yaml")["Resources"]["CleanupFunction"]["Properties"]
+    assert function["Timeout"] * 0.8 >= 4 * cleanup.BUDGET
+
+
+def test_an_hour_of_challenges_is_deleted_at_once(database):
+    """Anybody can begin a login. What eight requests a second leave behind in an hour must not pile up."""
+    template = {"ceremony": "authentication", "challenge": bytes(32), "expires_at": ago(minutes=2)}
+    for _ in range(10):
+        database.execute(insert(challenges).values([template | {"id": uuid4()} for _ in range(3_000)]))
+    assert clean_up()["challenges"] == 30_000
+    assert database.count(challenges) == 0
 
 
 def test_a_batch_is_far_below_what_aurora_dsql_takes_in_one_transaction():
@@ -135,7 +154,7 @@ def test_what_was_deleted_is_logged(database, person, log_lines):
     add_sessions(database, 2, expires_at=ago(days=2))
     clean_up()
     (record,) = [record for record in log_lines.records if record["message"] == "expired rows deleted"]
-    assert record["deleted"] == {"refresh_tokens": 2, "sessions": 2, "challenges": 0}
+    assert record["deleted"] == {"refresh_tokens": 2, "sessions": 2, "challenges": 0, "audit_events": 0}
 
 
 @pytest.mark.usefixtures("environment")
@@ -144,3 +163,55 @@ def test_without_a_database_it_fails_loudly(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://127.0.0.1:9/service")
     with pytest.raises(DatabaseUnavailable):
         clean_up()
+
+
+# --- The audit log ----------------------------------------------------------------------------------------------------
+
+
+def age_audit_log(database, days):
+    aged = int(ago(days=days).timestamp() * 1000)
+    database.execute(update(audit_events).values(time=aged))
+
+
+def test_chains_past_their_retention_are_deleted_and_the_rest_holds(database, person):
+    age_audit_log(database, 401)
+    start_fresh_environment()
+    refresh(person.refresh_token)
+    assert run()["audit_events"] == 4
+    assert database.count(audit_events) == 2
+    assert verify_audit_log().findings == []
+
+
+def test_a_chain_that_goes_on_stays_whole(database, person):
+    """Its first records are what its last ones are verified from."""
+    age_audit_log(database, 401)
+    refresh(person.refresh_token)
+    assert run()["audit_events"] == 0
+
+
+def test_the_retention_is_a_setting(database, person, monkeypatch):
+    age_audit_log(database, 3)
+    monkeypatch.setenv("AUDIT_RETENTION_DAYS", "2")
+    start_fresh_environment()
+    assert run()["audit_events"] == 4
+    assert database.count(audit_events) == 0
+
+
+def test_many_chains_go_in_one_run_from_their_ends(database, person, monkeypatch):
+    """A run that is cut off leaves chains that were cut, and no gaps."""
+    for _ in range(5):
+        start_fresh_environment()
+        log_in()
+    age_audit_log(database, 401)
+    monkeypatch.setattr(cleanup, "BATCH", 3)
+    monkeypatch.setattr(cleanup, "BUDGET", 0.0)
+    assert run()["audit_events"] == 3
+    left = database.execute(
+        select(audit_events.c.chain_id, func.count(), func.max(audit_events.c.sequence)).group_by(
+            audit_events.c.chain_id
+        )
+    )
+    assert all(count == highest + 1 for _, count, highest in left)
+    monkeypatch.setattr(cleanup, "BUDGET", 12.0)
+    assert run()["audit_events"] == 4 + 5 * 3 - 3
+    assert database.count(audit_events) == 0

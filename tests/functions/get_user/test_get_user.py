@@ -9,18 +9,8 @@ from sqlalchemy import update
 
 from auth_common.db.tables import sessions, users
 from tests.support.events import proxy_event
-from tests.support.factories import EMAIL, get_user, sign_up
+from tests.support.factories import EMAIL, get_user
 from tests.support.functions import authorize, call
-
-
-@pytest.fixture
-def person(database):
-    return sign_up()
-
-
-@pytest.fixture
-def other(database):
-    return sign_up("other@example.com")
 
 
 def make_admin(database, account):

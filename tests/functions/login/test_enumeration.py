@@ -8,6 +8,7 @@ from sqlalchemy import update
 
 from auth_common.db.tables import refresh_tokens, sessions, users
 from auth_common.security.password_policy import LONGEST
+from tests.support.databases import start_fresh_environment
 from tests.support.factories import EMAIL, PASSWORD, log_in, register
 
 DISABLED = "disabled@example.com"
@@ -59,6 +60,18 @@ def test_every_failed_login_gets_one_answer_and_costs_one_hash(registered, hash_
     }
     assert hash_costs == [4]
     assert registered.count(sessions) == registered.count(refresh_tokens) == 0
+
+
+@pytest.mark.parametrize("attempt", FAILURES.values(), ids=FAILURES.keys())
+@pytest.mark.parametrize("cost", [5, 8])
+@pytest.mark.usefixtures("registered")
+def test_every_failed_login_costs_the_same_work_after_the_cost_was_raised(hash_costs, monkeypatch, cost, attempt):
+    """A hash of cost c takes 2^c rounds; those that are stored are still the old ones, of cost 4."""
+    monkeypatch.setenv("BCRYPT_COST", str(cost))
+    start_fresh_environment()
+    hash_costs.clear()
+    assert log_in(*attempt).code == "invalid_credentials"
+    assert sum(2**each for each in hash_costs) == 2**cost
 
 
 @pytest.mark.usefixtures("registered")

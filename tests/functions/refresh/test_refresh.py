@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from auth_common.db.tables import refresh_tokens, sessions, users
 from tests.support.databases import start_fresh_environment
 from tests.support.events import json_event
-from tests.support.factories import EMAIL, get_user, log_in, refresh, sign_up
+from tests.support.factories import EMAIL, get_user, log_in, refresh
 from tests.support.functions import authorize, call
 
 DAY = 24 * 3600
@@ -35,11 +35,6 @@ def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("auth_common.services.refresh.datetime", clock)
     return clock
-
-
-@pytest.fixture
-def person(database):
-    return sign_up()
 
 
 def claims_of(access_token):

@@ -9,21 +9,11 @@ from sqlalchemy import insert, select, update
 
 from auth_common.db.tables import sessions, users
 from tests.support.events import SOURCE_IP, proxy_event
-from tests.support.factories import EMAIL, call_as, get_user, log_in, log_out, refresh, sign_up
+from tests.support.factories import EMAIL, call_as, get_user, log_in, log_out, refresh
 from tests.support.functions import authorize, call
 
 ROUTES = [("POST", "/logout"), ("GET", "/sessions"), ("DELETE", "/sessions"), ("DELETE", f"/sessions/{UUID(int=1)}")]
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def person(database):
-    return sign_up()
-
-
-@pytest.fixture
-def other(database):
-    return sign_up("other@example.com")
 
 
 def list_sessions(token, **query):

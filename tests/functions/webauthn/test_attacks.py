@@ -2,21 +2,26 @@
 
 import copy
 import json
+import time
+from base64 import urlsafe_b64decode
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Barrier
 from typing import Any
+from uuid import UUID, uuid4
 
 import cbor2
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
 from auth_common.db.tables import challenges, passkeys, refresh_tokens, sessions, users
-from tests.support.factories import sign_up
+from auth_common.services.passkeys import MOST
+from tests.support.factories import log_out, sign_up
 from tests.support.passkeys import (
     ORIGIN,
     anonymously,
@@ -28,6 +33,7 @@ from tests.support.passkeys import (
     enrol,
 )
 from tools.software_authenticator import (
+    Algorithm,
     Credential,
     Flags,
     SoftwareAuthenticator,
@@ -37,11 +43,6 @@ from tools.software_authenticator import (
     sign,
     to_base64url,
 )
-
-
-@pytest.fixture
-def holder(database):
-    return enrol()
 
 
 @pytest.fixture
@@ -104,6 +105,24 @@ def test_an_expired_challenge_counts_no_more(database, holder):
     assert (answer.status, answer.code) == (400, "invalid_challenge")
 
 
+def test_an_expired_registration_challenge_counts_no_more(database, account):
+    ceremony = begin_registration(account.access_token)
+    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    database.execute(update(challenges).values(expires_at=datetime.now(UTC)))
+    answer = complete_registration(account.access_token, ceremony, credential)
+    assert (answer.status, answer.code) == (400, "invalid_challenge")
+    assert database.count(passkeys) == 0
+
+
+def test_a_session_that_has_ended_spends_no_challenge(database, account):
+    ceremony = begin_registration(account.access_token)
+    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    log_out(account.access_token)
+    answer = complete_registration(account.access_token, ceremony, credential)
+    assert (answer.status, answer.code) == (401, "invalid_token")
+    assert database.count(challenges) == 1
+
+
 def test_a_challenge_of_one_ceremony_is_none_of_the_other(database, account):
     registration = begin_registration(account.access_token)
     login = begin_login()
@@ -138,6 +157,41 @@ def test_of_forty_parallel_completions_of_one_challenge_one_wins(database, holde
     with ThreadPoolExecutor(40) as threads:
         assert Counter(threads.map(complete, range(40))) == {200: 1, 400: 39}
     assert database.count(sessions) == before + 1
+
+
+def test_of_forty_parallel_completions_of_one_registration_one_wins(database, account):
+    ceremony = begin_registration(account.access_token)
+    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    start = Barrier(40)
+
+    def complete(_number: int) -> int:
+        start.wait()
+        return complete_registration(account.access_token, ceremony, credential).status
+
+    with ThreadPoolExecutor(40) as threads:
+        assert Counter(threads.map(complete, range(40))) == {201: 1, 400: 39}
+    assert database.count(passkeys) == 1
+
+
+@pytest.mark.parametrize("room", [1, 3])
+def test_parallel_registrations_do_not_exceed_the_most_that_are_allowed(database, holder, room):
+    """Each has a challenge of its own, from before the last places were taken."""
+    token = holder.log_in().json["access_token"]
+    ceremonies = [begin_registration(token) for _ in range(12)]
+    credentials = [SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"]) for ceremony in ceremonies]
+    (row,) = database.execute(passkeys.select())
+    for _ in range(MOST - 1 - room):
+        database.execute(passkeys.insert().values({**row._asdict(), "id": uuid4(), "credential_id": uuid4().bytes}))
+    start = Barrier(len(ceremonies))
+
+    def complete(number: int) -> int:
+        start.wait()
+        return complete_registration(token, ceremonies[number], credentials[number]).status
+
+    with ThreadPoolExecutor(len(ceremonies)) as threads:
+        statuses = Counter(threads.map(complete, range(len(ceremonies))))
+    assert statuses == {201: room, 409: len(ceremonies) - room}
+    assert database.count(passkeys) == MOST
 
 
 # --- What the browser and the authenticator say (sections 7.1 and 7.2) ------------------------------------------------
@@ -258,6 +312,44 @@ def test_of_two_parallel_logins_with_one_counter_one_wins(database, holder):
         assert Counter(threads.map(complete, range(len(ceremonies)))) == {200: 1, 401: 7}
 
 
+#: Sign counts are unsigned numbers of 32 bits; these do not fit, or hardly fit, into a signed one.
+HIGH = [2**31 - 2, 2**31 - 1, 2**31, 2**32 - 2]
+
+
+@pytest.mark.parametrize("count", HIGH)
+def test_a_counter_counts_up_to_32_bits(database, holder, count):
+    (key,) = holder.authenticator.credentials
+    key.sign_count = count
+    assert holder.log_in().status == 200
+    assert [row.sign_count for row in database.execute(passkeys.select())] == [count + 1]
+    for not_advanced in (count, count - 1, 0):
+        key.sign_count = not_advanced
+        assert holder.log_in().code == "passkey_login_failed"
+    assert [row.sign_count for row in database.execute(passkeys.select())] == [count + 1]
+
+
+def test_the_highest_counter_is_followed_by_none(database, holder):
+    """Neither by itself nor by 0 or 1, as if it had wrapped around."""
+    (key,) = holder.authenticator.credentials
+    key.sign_count = 2**32 - 2
+    assert holder.log_in().status == 200
+    for successor in (2**32 - 1, 0, 1):
+        key.sign_count = successor - 1 if successor else 0
+        holder.authenticator.counts = bool(successor)
+        assert holder.log_in().code == "passkey_login_failed"
+    assert [row.sign_count for row in database.execute(passkeys.select())] == [2**32 - 1]
+
+
+@pytest.mark.parametrize("count", [2**31, 2**32 - 1])
+def test_a_passkey_may_come_with_a_high_counter(database, account, count):
+    ceremony = begin_registration(account.access_token)
+    device = SoftwareAuthenticator(origin=ORIGIN)
+    key = own_key(sign_count=count)
+    client_data = device.client_data("webauthn.create", ceremony["options"]["challenge"])
+    assert complete_registration(account.access_token, ceremony, attested(device, key, client_data)).status == 201
+    assert [row.sign_count for row in database.execute(passkeys.select())] == [count]
+
+
 # --- Other people's passkeys ------------------------------------------------------------------------------------------
 
 
@@ -272,6 +364,28 @@ def test_another_users_passkey_is_no_second_factor(database, holder):
     credential = thief.authenticator.authenticate({**ceremony["options"], "allowCredentials": []})
     del credential["response"]["userHandle"]
     assert complete_login(ceremony, credential).code == "passkey_login_failed"
+
+
+def test_ones_own_passkey_with_the_name_of_another_is_no_second_factor(database, holder, log_lines):
+    other = sign_up("other@example.com")
+    before = database.count(sessions)
+    for handle in (
+        UUID(other.id).bytes,
+        b"somebody else",
+        holder.account.id.encode(),
+        UUID(holder.account.id).bytes[:-1],
+    ):
+        ceremony = begin_login(holder.give_password())
+        credential = holder.authenticator.authenticate(ceremony["options"])
+        credential["response"]["userHandle"] = to_base64url(handle)
+        answer = complete_login(ceremony, credential)
+        assert (answer.status, answer.code) == (401, "passkey_login_failed")
+        assert log_lines.security_events[-1]["reason"] == "passkey_of_another_user"
+    assert database.count(sessions) == before
+    ceremony = begin_login(holder.give_password())
+    credential = holder.authenticator.authenticate(ceremony["options"])
+    credential["response"]["userHandle"] = to_base64url(UUID(holder.account.id).bytes)
+    assert complete_login(ceremony, credential).status == 200
 
 
 @pytest.mark.parametrize("handle", [None, to_base64url(b"somebody else"), ""])
@@ -302,10 +416,22 @@ def test_a_credential_is_registered_once(database, holder, owner):
     assert database.count(passkeys) == 1
 
 
-def attested(device, key, client_data, **changes):
+def own_key(**traits):
+    return Credential(
+        **{
+            "id": bytes(16),
+            "rp_id": "localhost",
+            "user_handle": b"x",
+            "key": new_key(Algorithm.ES256),
+            **traits,
+        }
+    )
+
+
+def attested(device, key, client_data, *, public_key=None, **changes):
     """Return the RegistrationResponseJSON for ``key`` by hand, with ``changes`` to the attestation object."""
     data = device.authenticator_data(key, Flags.ATTESTED_CREDENTIAL_DATA)
-    data += bytes(16) + len(key.id).to_bytes(2) + key.id + cose_key(key.key)
+    data += bytes(16) + len(key.id).to_bytes(2) + key.id + (public_key or cose_key(key.key))
     document = cbor2.loads(device.attestation_object(key, data, client_data)) | changes
     return {
         "id": to_base64url(key.id),
@@ -379,6 +505,70 @@ def test_a_short_rsa_key_is_refused(database, account):
     assert (answer.status, answer.code) == (400, "passkey_rejected")
 
 
+def ec2(curve, algorithm, identifier):
+    """Return a COSE_Key on ``curve`` that calls itself ``algorithm``."""
+    point = ec.generate_private_key(curve).public_key().public_numbers()
+    size = (curve.key_size + 7) // 8
+    return cbor2.dumps({1: 2, 3: algorithm, -1: identifier, -2: point.x.to_bytes(size), -3: point.y.to_bytes(size)})
+
+
+def rsa_key(algorithm):
+    numbers = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key().public_numbers()
+    return cbor2.dumps({1: 3, 3: algorithm, -1: numbers.n.to_bytes(256), -2: numbers.e.to_bytes(3)})
+
+
+def okp(algorithm, identifier, octets):
+    return cbor2.dumps({1: 1, 3: algorithm, -1: identifier, -2: octets})
+
+
+ED25519 = ed25519.Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+ED448 = ed448.Ed448PrivateKey.generate().public_key().public_bytes_raw()
+ES256, EDDSA, ES384, ES512, RS256, ML_DSA_44 = -7, -8, -35, -36, -257, -48
+
+UNASKED: dict[str, bytes] = {
+    "ES384": ec2(ec.SECP384R1(), ES384, 2),
+    "ES384 on P-256": ec2(ec.SECP256R1(), ES384, 1),
+    "ES256K": ec2(ec.SECP256K1(), -47, 8),
+    "PS256": rsa_key(-37),
+    "RS1": rsa_key(-65535),
+    "Ed448": okp(EDDSA, 7, ED448),
+    "Ed448 by its own name": okp(-53, 7, ED448),
+    "ML-DSA-44": cbor2.dumps({1: 7, 3: ML_DSA_44, -1: bytes(1312)}),
+    "HMAC": cbor2.dumps({1: 4, 3: 5, -1: bytes(32)}),
+    "no algorithm": cbor2.dumps({1: 2, -1: 1, -2: bytes(32), -3: bytes(32)}),
+    "P-384 as ES256": ec2(ec.SECP384R1(), ES256, 2),
+    "P-521 as ES256": ec2(ec.SECP521R1(), ES256, 3),
+    "P-256 as ES512": ec2(ec.SECP256R1(), ES512, 1),
+    "P-384 as ES512": ec2(ec.SECP384R1(), ES512, 2),
+    "P-256 as RS256": ec2(ec.SECP256R1(), RS256, 1),
+    "P-256 as EdDSA": ec2(ec.SECP256R1(), EDDSA, 1),
+    "RSA as ES256": rsa_key(ES256),
+    "RSA as EdDSA": rsa_key(EDDSA),
+    "Ed25519 as ES256": okp(ES256, 6, ED25519),
+    "Ed25519 as RS256": okp(RS256, 6, ED25519),
+    "Ed25519 on the curve of X25519": okp(EDDSA, 4, ED25519),
+    "a point of P-256 on P-384": ec2(ec.SECP256R1(), ES256, 2),
+    "ML-DSA-44 as ES256": cbor2.dumps({1: 7, 3: ES256, -1: bytes(1312)}),
+}
+
+
+@pytest.mark.parametrize("public_key", UNASKED.values(), ids=UNASKED.keys())
+def test_a_key_of_an_algorithm_that_was_not_offered_is_refused(database, account, public_key):
+    """Nor one whose kind or curve is not its algorithm's: nobody could log in with it, or with less than it says."""
+    ceremony = begin_registration(account.access_token)
+    device = SoftwareAuthenticator(origin=ORIGIN)
+    client_data = device.client_data("webauthn.create", ceremony["options"]["challenge"])
+    credential = attested(device, own_key(), client_data, public_key=public_key)
+    answer = complete_registration(account.access_token, ceremony, credential)
+    assert (answer.status, answer.code) == (400, "passkey_rejected")
+    assert database.count(passkeys) == 0
+
+
+def test_an_authenticator_that_knows_only_other_algorithms_is_told_so_by_the_options(account):
+    offered = begin_registration(account.access_token)["options"]["pubKeyCredParams"]
+    assert [parameters["alg"] for parameters in offered] == [EDDSA, ES256, ES512, RS256]
+
+
 def test_shared_values_in_cbor_cannot_keep_the_service_busy(database, account):
     """Tags 28 and 29: each level names the one before it twice, so a few hundred bytes stand for 2^60 items."""
     bomb = b"\xd8\x1c\x80"
@@ -439,11 +629,197 @@ def test_no_mutation_of_an_attestation_object_makes_a_server_error(database, acc
     database.execute(passkeys.delete())
 
 
-def test_deeply_nested_cbor_is_refused(account):
+#: Whatever JSON can say, short.
+ANYTHING: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8")),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+MEMBERS = [
+    *("id", "rawId", "type", "response", "authenticatorAttachment", "clientExtensionResults"),
+    *("clientDataJSON", "attestationObject", "transports", "authenticatorData", "signature", "userHandle", "new"),
+]
+
+
+def change(octets: bytes, start: int, cut: int, inserted: bytes | int) -> bytes:
+    """Cut out some bytes and insert others, given or copied. The numbers are of no length: signatures differ in it."""
+    if isinstance(inserted, int):
+        place = inserted % len(octets)
+        inserted = octets[place : place + 20]
+    start %= len(octets) + 1
+    return octets[:start] + inserted + octets[start + cut :]
+
+
+def mutate(data, credential):
+    """Change one member or several: their type, their size, their bytes, or whether they are there."""
+    numbers = st.integers(0, 500)
+    for member in data.draw(st.lists(st.sampled_from(MEMBERS), min_size=1, max_size=3, unique=True)):
+        response = credential.get("response")
+        document = response if isinstance(response, dict) and member in response else credential
+        how = data.draw(st.sampled_from(["bytes", "anything", "text", "absent"]))
+        before = document.get(member)
+        if how == "absent":
+            document.pop(member, None)
+        elif how == "bytes" and isinstance(before, str) and len(before) > len("cross-platform"):
+            start, cut, inserted = data.draw(st.tuples(numbers, st.integers(0, 40), numbers | st.binary(max_size=40)))
+            document[member] = to_base64url(change(from_base64url(before), start, cut, inserted))
+        else:
+            document[member] = data.draw(st.text("A-_=+/ \n", max_size=2_000) if how == "text" else ANYTHING)
+
+
+responses = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@responses
+@given(data=st.data())
+def test_no_mutation_of_a_registration_response_makes_a_server_error(database, account, data):
     ceremony = begin_registration(account.access_token)
     credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
-    credential["response"]["attestationObject"] = to_base64url(b"\x81" * 40_000)
-    assert complete_registration(account.access_token, ceremony, credential).code == "passkey_rejected"
+    mutate(data, credential)
+    assert complete_registration(account.access_token, ceremony, credential).status in {201, 400, 413, 422}
+    database.execute(passkeys.delete())
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("alone", [False, True])
+@responses
+@given(data=st.data())
+def test_no_mutation_of_a_login_response_logs_in_or_makes_a_server_error(database, holder, alone, data):
+    ceremony = begin_login(None if alone else holder.give_password())
+    good = holder.authenticator.authenticate(ceremony["options"])
+    bad = copy.deepcopy(good)
+    mutate(data, bad)
+    before = database.count(sessions)
+    status = complete_login(ceremony, bad).status
+    assert status in {200, 400, 401, 413, 422}
+    # Only what says the same in another way, and what nobody vouches for (how the authenticator is attached).
+    assert status != 200 or said(bad) == said(good)
+    assert database.count(sessions) == before + (status == 200)
+
+
+def said(credential):
+    """Return what an authenticator says in a login, however it is spelt. A second factor need not say whose it is."""
+    signed = ("clientDataJSON", "authenticatorData", "signature")
+    return (
+        *(credential[name] for name in ("id", "rawId", "type")),
+        *(urlsafe_b64decode(credential["response"][name] + "===") for name in signed),
+    )
+
+
+BOMBS: dict[str, bytes] = {
+    "nested arrays": b"\x81" * 45_000,
+    "nested maps": b"\xa1\x00" * 20_000,
+    "nested tags": b"\xc6" * 45_000,
+    "arrays in a map's key": b"\xa1" + b"\x81" * 40_000,
+    "an array of 2^64 items": b"\x9b" + b"\xff" * 8,
+    "an array of 2^32 items": b"\x9a" + b"\xff" * 4 + b"\x00" * 40_000,
+    "a map of 2^64 pairs": b"\xbb" + b"\xff" * 8,
+    "arrays of 2^64 items in one another": (b"\x9b" + b"\xff" * 8) * 4_000,
+    "a string of 2^64 bytes": b"\x5b" + b"\xff" * 8,
+    "a text of 2^63 bytes": b"\x7b\x7f" + b"\xff" * 7,
+    "an indefinite array": b"\x9f" * 40_000,
+    "an indefinite map": b"\xbf" * 40_000,
+    "an indefinite string": b"\x5f" + b"\x41\x00" * 20_000,
+    "an indefinite text": b"\x7f" + b"\x61a" * 20_000,
+    "a number of 40 000 bytes": b"\xc2\x59\x9c\x40" + b"\xff" * 40_000,
+    "a decimal fraction of 10^(2^63)": b"\xc4\x82\x1b\x7f" + b"\xff" * 7 + b"\x01",
+    "a regular expression": b"\xd8\x23\x6f(a+)+$aaaaaaaaa!",
+}
+
+
+@pytest.mark.parametrize("place", ["attestation object", "attestation statement", "public key", "extensions"])
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_bomb_of_cbor_is_refused_at_once(database, account, bomb, place):
+    ceremony = begin_registration(account.access_token)
+    device = SoftwareAuthenticator(origin=ORIGIN)
+    client_data = device.client_data("webauthn.create", ceremony["options"]["challenge"])
+    if place == "public key":
+        credential = attested(device, own_key(), client_data, public_key=bomb)
+    else:
+        credential = attested(device, own_key(), client_data)
+        document = cbor2.loads(from_base64url(credential["response"]["attestationObject"]))
+        data = document["authData"]
+        octets = {
+            "attestation object": bomb,
+            "attestation statement": b"\xa3"
+            + cbor2.dumps({"fmt": "none", "authData": data})[1:]
+            + cbor2.dumps("attStmt")
+            + bomb,
+            "extensions": cbor2.dumps(
+                {**document, "authData": data[:32] + bytes([data[32] | Flags.EXTENSION_DATA]) + data[33:] + bomb}
+            ),
+        }[place]
+        credential["response"]["attestationObject"] = to_base64url(octets)
+    begin = time.process_time()
+    answer = complete_registration(account.access_token, ceremony, credential)
+    # As long as any other request: 20 ms, and here on a busy machine.
+    assert time.process_time() - begin < 1
+    assert (answer.status, answer.code) == (400, "passkey_rejected")
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_bomb_of_cbor_in_a_login_is_refused_at_once(database, holder, bomb):
+    ceremony = begin_login()
+    credential = holder.authenticator.authenticate(ceremony["options"])
+    data = from_base64url(credential["response"]["authenticatorData"])
+    with_extensions = data[:32] + bytes([data[32] | Flags.EXTENSION_DATA]) + data[33:] + bomb
+    credential["response"]["authenticatorData"] = to_base64url(with_extensions)
+    begin = time.process_time()
+    answer = complete_login(ceremony, credential)
+    assert time.process_time() - begin < 1
+    assert (answer.status, answer.code) == (401, "passkey_login_failed")
+
+
+#: Client data of a good ceremony, as a program would write it that means two readers to read two things.
+ODD_CLIENT_DATA: dict[str, Callable[[str], bytes]] = {
+    "a lone surrogate as another member's value": lambda text: (text[:-1] + ',"x":"\\ud800"}').encode(),
+    "a lone surrogate as another member's name": lambda text: (text[:-1] + ',"\\udfff":1}').encode(),
+    "a lone surrogate in bytes": lambda text: (text[:-1] + ',"x":"\ud800"}').encode(errors="surrogatepass"),
+    "a lone surrogate in the origin": lambda text: text.replace("localhost", "localhost\\ud800").encode(),
+    "a lone surrogate in the challenge": lambda text: text.replace('"challenge":"', '"challenge":"\\udc00').encode(),
+    "a lone surrogate in the type": lambda text: text.replace('"type":"', '"type":"\\ud800').encode(),
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "UTF-32": lambda text: text.encode("utf-32"),
+    "two origins": lambda text: ('{"origin":"https://evil.example",' + text[1:]).encode(),
+    "two types": lambda text: ('{"type":"payment.get",' + text[1:]).encode(),
+    "crossOrigin twice": lambda text: ('{"crossOrigin":true,' + text[1:]).encode(),
+    "NaN": lambda text: (text[:-1] + ',"x":NaN}').encode(),
+    "nested too deep": lambda text: (text[:-1] + ',"x":' + "[" * 20_000 + "]" * 20_000 + "}").encode(),
+    "no object": lambda text: f"[{text}]".encode(),
+    "something behind it": lambda text: f"{text}{text}".encode(),
+}
+
+
+class OddBrowser(SoftwareAuthenticator):
+    """Its authenticator signs whatever client data the browser writes."""
+
+    def __init__(self, write: Callable[[str], bytes], **traits: Any) -> None:
+        super().__init__(origin=ORIGIN, **traits)
+        self.write = write
+
+    def client_data(self, ceremony: str, challenge: str) -> bytes:
+        return self.write(super().client_data(ceremony, challenge).decode())
+
+
+@pytest.mark.parametrize("write", ODD_CLIENT_DATA.values(), ids=ODD_CLIENT_DATA.keys())
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_client_data_that_two_readers_can_read_differently_is_refused(database, holder, write, log_lines):
+    account = sign_up("other@example.com")
+    ceremony = begin_registration(account.access_token)
+    answer = complete_registration(account.access_token, ceremony, OddBrowser(write).register(ceremony["options"]))
+    assert (answer.status, answer.code) == (400, "passkey_rejected")
+    assert log_lines.security_events[-1]["reason"] == "not_valid"
+    browser = OddBrowser(write, credentials=holder.authenticator.credentials)
+    for token in (None, holder.give_password()):
+        ceremony = begin_login(token)
+        answer = complete_login(ceremony, browser.authenticate(ceremony["options"]))
+        assert (answer.status, answer.code) == (401, "passkey_login_failed")
+        assert log_lines.security_events[-1]["reason"] == "not_valid"
 
 
 def test_a_body_of_more_than_64_kib_is_refused(account):

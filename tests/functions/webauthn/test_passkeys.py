@@ -1,18 +1,23 @@
 """Passkeys as their owner uses them: added, shown, renamed, deleted, and logged in with."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from threading import Barrier
+from uuid import UUID, uuid4
 
+import bcrypt
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from auth_common.db.tables import passkeys, sessions, users
 from auth_common.errors import NotFound
+from auth_common.security import mfa_tokens
 from auth_common.security.access_tokens import verify_access_token
 from auth_common.services import accounts
 from auth_common.services.challenges import LIFETIME
 from tests.support.factories import PASSWORD, get_user, log_in, refresh, sign_up
-from tests.support.functions import authorize
+from tests.support.functions import Answer, authorize
 from tests.support.passkeys import (
     ORIGIN,
     anonymously,
@@ -28,16 +33,11 @@ from tools.software_authenticator import AAGUID, Algorithm, NoCredential, Softwa
 STEP_UP = 'Bearer error="insufficient_user_authentication", max_age="600"'
 
 
-@pytest.fixture
-def holder(database):
-    return enrol()
-
-
 def passkeys_of(token):
     return as_bearer(token, "GET", "/webauthn/credentials").json
 
 
-def change(token, method, passkey_id, body=None):
+def change(token, method, passkey_id, body=None) -> Answer:
     path = f"/webauthn/credentials/{passkey_id}"
     return as_bearer(token, method, path, body, path_parameters={"id": passkey_id})
 
@@ -110,6 +110,101 @@ def test_ten_passkeys_are_enough_at_the_beginning_and_at_the_end(database, holde
     assert database.count(passkeys) == 10
 
 
+# --- Other sessions (ASVS 5.0 7.4.3) ----------------------------------------------------------------------------------
+
+
+def is_alive(user_id, pair):
+    """Tell whether a session's access token and its refresh token work: both or neither."""
+    works = get_user(user_id, token=pair["access_token"]).status == 200
+    assert (refresh(pair["refresh_token"]).status == 200) is works
+    return works
+
+
+def revocations(log_lines):
+    return [
+        (event["user_id"], event["reason"], event["sessions_ended"])
+        for event in log_lines.security_events
+        if event["name"] == "authn_token_revoked"
+    ]
+
+
+def test_the_first_passkey_ends_the_other_sessions_which_a_password_alone_has_opened(person, other, log_lines):
+    elsewhere = log_in().json
+    enrol(person)
+    assert not is_alive(person.id, elsewhere)
+    assert is_alive(person.id, {"access_token": person.access_token, "refresh_token": person.refresh_token})
+    assert get_user(other.id, token=other.access_token).status == 200
+    assert revocations(log_lines) == [(person.id, "passkey_added", 1)]
+
+
+def test_another_passkey_ends_no_sessions(holder, log_lines):
+    here, elsewhere = holder.log_in().json, holder.log_in().json
+    enrol(replace(holder.account, access_token=here["access_token"]))
+    assert is_alive(holder.account.id, elsewhere)
+    assert is_alive(holder.account.id, here)
+    assert revocations(log_lines) == []
+
+
+def test_deleting_a_passkey_ends_the_sessions_that_it_may_have_opened(holder, log_lines):
+    here, thiefs = holder.log_in().json, holder.log_in_alone().json
+    assert change(here["access_token"], "DELETE", holder.passkey_id).status == 204
+    assert not is_alive(holder.account.id, thiefs)
+    assert is_alive(holder.account.id, here)
+    # The session of the password that added the passkey is the other one.
+    assert revocations(log_lines) == [(holder.account.id, "passkey_removed", 2)]
+
+
+def test_what_fails_ends_no_sessions(holder, log_lines):
+    here, elsewhere = holder.log_in().json, holder.log_in().json
+    token = here["access_token"]
+    assert change(token, "DELETE", str(uuid4())).code == "not_found"
+    assert change(token, "PATCH", holder.passkey_id, {"name": "Laptop"}).status == 204
+    credential = holder.authenticator.authenticate(begin_login()["options"])
+    assert complete_registration(token, begin_registration(token), credential).code == "passkey_rejected"
+    assert is_alive(holder.account.id, elsewhere)
+    assert revocations(log_lines) == []
+
+
+def test_a_password_that_is_being_checked_while_the_first_passkey_comes_opens_no_session(database, person, monkeypatch):
+    """Else that session, of one factor, would appear just after all of its kind were ended."""
+    check = bcrypt.checkpw
+    before = database.count(sessions)
+
+    def enrol_meanwhile(password: bytes, stored_hash: bytes) -> bool:
+        monkeypatch.setattr(bcrypt, "checkpw", check)
+        with ThreadPoolExecutor(1) as elsewhere:
+            elsewhere.submit(enrol, person).result()
+        return check(password, stored_hash)
+
+    monkeypatch.setattr(bcrypt, "checkpw", enrol_meanwhile)
+    assert log_in().json.keys() >= {"mfa_token"}
+    assert database.count(sessions) == before
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_login_with_a_passkey_that_is_being_deleted_leaves_no_session(database, holder, attempt):
+    here = holder.log_in().json["access_token"]
+    ceremonies = [begin_login() for _ in range(6)]
+    credentials = [holder.authenticator.authenticate(ceremony["options"]) for ceremony in ceremonies]
+    start = Barrier(len(ceremonies) + 1)
+
+    def log_in_with(number: int) -> Answer:
+        start.wait()
+        return complete_login(ceremonies[number], credentials[number])
+
+    def delete() -> Answer:
+        start.wait()
+        return change(here, "DELETE", holder.passkey_id)
+
+    with ThreadPoolExecutor(len(ceremonies) + 1) as threads:
+        logins = [threads.submit(log_in_with, number) for number in range(len(ceremonies))]
+        deletion = threads.submit(delete)
+    assert deletion.result().status == 204
+    assert {login.result().status for login in logins} <= {200, 401}
+    live = select(sessions.c.id).where(sessions.c.revoked_at.is_(None))
+    assert [str(row.id) for row in database.execute(live)] == [authorize(here)["context"]["session_id"]]
+
+
 # --- Logging in -------------------------------------------------------------------------------------------------------
 
 
@@ -164,6 +259,21 @@ def test_an_access_token_is_no_mfa_token(holder):
     assert (answer.status, answer.code) == (401, "invalid_mfa_token")
 
 
+def test_an_expired_mfa_token_opens_nothing(holder):
+    past = datetime.now(UTC) - timedelta(seconds=mfa_tokens.LIFETIME + 31)
+    expired = mfa_tokens.issue_mfa_token(user_id=UUID(holder.account.id), token_version=0, now=past)
+    answer = anonymously("/webauthn/login/begin", {"mfa_token": expired})
+    assert (answer.status, answer.code) == (401, "invalid_mfa_token")
+    assert authorize(expired)["policyDocument"]["Statement"][0]["Effect"] == "Deny"
+    assert refresh(expired).status == 401
+
+
+def test_an_mfa_token_of_a_user_who_is_gone_begins_nothing(database, holder):
+    """An old key file and a new database, for example."""
+    token = mfa_tokens.issue_mfa_token(user_id=uuid4(), token_version=0, now=datetime.now(UTC))
+    assert anonymously("/webauthn/login/begin", {"mfa_token": token}).code == "invalid_mfa_token"
+
+
 @pytest.mark.parametrize("token", ["", "x", "a.b.c"])
 def test_what_is_no_token_is_no_mfa_token(environment, token):
     assert anonymously("/webauthn/login/begin", {"mfa_token": token}).code == "invalid_mfa_token"
@@ -199,6 +309,23 @@ def test_an_old_login_adds_no_passkey(database):
         assert (answer.status, answer.code) == (403, "step_up_required")
         assert answer.headers["www-authenticate"] == STEP_UP
     assert database.count(passkeys) == 0
+
+
+def test_an_old_login_with_a_passkey_adds_and_deletes_none(database, holder):
+    token = holder.log_in().json["access_token"]
+    waiting = begin_registration(token)
+    database.execute(update(sessions).values(auth_time=datetime.now(UTC) - timedelta(minutes=10, seconds=1)))
+    another = SoftwareAuthenticator(origin=ORIGIN).register(waiting["options"])
+    for answer in (
+        change(token, "DELETE", holder.passkey_id),
+        as_bearer(token, "POST", "/webauthn/register/begin", {}),
+        complete_registration(token, waiting, another),
+    ):
+        assert (answer.status, answer.code) == (403, "step_up_required")
+        assert answer.headers["www-authenticate"] == STEP_UP
+    assert database.count(passkeys) == 1
+    assert change(token, "PATCH", holder.passkey_id, {"name": "Laptop"}).status == 204
+    assert change(holder.log_in().json["access_token"], "DELETE", holder.passkey_id).status == 204
 
 
 def test_who_has_a_passkey_must_use_it_to_add_or_delete_one(database, log_lines):

@@ -131,11 +131,14 @@ def test_conflicts_without_end_are_given_up(isolated):
 def test_a_deadlock_runs_the_loser_again(two_users, monkeypatch):
     """SQLSTATE 40P01: PostgreSQL ends one of the two."""
     monkeypatch.setenv("DATABASE_URL", f"{two_users.url}&options=-c%20deadlock_timeout%3D20ms")
-    first_locked, second_locked = Event(), Event()
+    first_locked, second_locked, winner_done = Event(), Event(), Event()
     attempts: list[UUID] = []
 
     def lock_both(first: UUID, second: UUID, mine: Event, theirs: Event) -> None:
         def body(connection: Connection) -> None:
+            if first in attempts:
+                # Else this one, the loser, could meet the winner before its commit, and lose again.
+                assert winner_done.wait(30)
             attempts.append(first)
             rename(connection, first, "locked")
             mine.set()
@@ -143,6 +146,7 @@ def test_a_deadlock_runs_the_loser_again(two_users, monkeypatch):
             rename(connection, second, "locked")
 
         transaction(body)
+        winner_done.set()
 
     transaction(lambda _: None)  # one engine for both threads
     with ThreadPoolExecutor(2) as threads:
@@ -151,7 +155,7 @@ def test_a_deadlock_runs_the_loser_again(two_users, monkeypatch):
             threads.submit(lock_both, SECOND, FIRST, second_locked, first_locked),
         ]
     assert [future.result() for future in both] == [None, None]
-    assert len(attempts) > 2  # on a busy machine the one that runs again can lose again
+    assert len(attempts) == 3
 
 
 # --- Lost connections ---------------------------------------------------------------------------------------------

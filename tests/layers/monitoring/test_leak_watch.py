@@ -71,7 +71,9 @@ def test_nothing(database):
 """
 
 
-def test_every_test_that_writes_a_secret_fails_and_no_other(tmp_path):
+def test_every_test_that_writes_a_secret_fails_and_no_other(tmp_path, monkeypatch):
+    # Options of the run around this one, such as "-x", are none of the inner run's.
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     file = tmp_path / "test_suite.py"
     file.write_text(SUITE)
     pytest_here = [sys.executable, "-m", "pytest", "-c", str(PROJECT / "pyproject.toml"), "-p", "tests.conftest"]

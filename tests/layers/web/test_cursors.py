@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auth_common.web.application import create_app, create_handler
-from auth_common.web.cursors import encode_cursor
+from auth_common.web.cursors import SessionCursor, encode_cursor
 from tests.support.events import proxy_event
 from tests.support.functions import call_handler
 

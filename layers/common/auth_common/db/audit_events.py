@@ -13,6 +13,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    exists,
     func,
     or_,
     select,
@@ -113,14 +114,16 @@ def select_salts(connection: Connection, *, user_ids: Collection[UUID]) -> dict[
     return {row.user_id: row.salt for row in rows}
 
 
-def forget_user(connection: Connection, *, user_id: UUID) -> None:
+def delete_salt(connection: Connection, *, user_id: UUID) -> None:
     """Make the personal fields of a user's records unreadable for ever. The chains stay as they are."""
     connection.execute(delete(audit_salts).where(audit_salts.c.user_id == user_id))
-    connection.execute(
-        update(audit_events)
-        .where(audit_events.c.user_id == user_id, audit_events.c.source.is_not(None))
-        .values(source=None)
-    )
+
+
+def forget_sources(connection: Connection, *, user_id: UUID, limit: int) -> int:
+    """Let up to ``limit`` records of a user be found by their address no more; return how many."""
+    key = (audit_events.c.chain_id, audit_events.c.sequence)
+    known = select(*key).where(audit_events.c.user_id == user_id, audit_events.c.source.is_not(None)).limit(limit)
+    return connection.execute(update(audit_events).where(tuple_(*key).in_(known)).values(source=None)).rowcount
 
 
 def select_page(
@@ -194,25 +197,17 @@ def delete_old_rows(connection: Connection, older_than: int, *, limit: int) -> i
 
     Only whole chains go, so that what stays can still be verified from its first record on.
     """
-    ended = (
-        select(audit_events.c.chain_id)
-        .group_by(audit_events.c.chain_id)
-        .having(func.max(audit_events.c.time) < older_than)
-        .limit(1)
-    )
-    chain_id = connection.execute(ended).scalar_one_or_none()
-    if chain_id is None:
-        return 0
-    # From the end: what an interruption leaves is a chain that was cut, and its time says that it may be.
-    rows = (
-        select(audit_events.c.sequence)
-        .where(audit_events.c.chain_id == chain_id)
-        .order_by(audit_events.c.sequence.desc())
+    later = audit_events.alias("later")
+    goes_on = exists().where(later.c.chain_id == audit_events.c.chain_id, later.c.time >= older_than)
+    key = (audit_events.c.chain_id, audit_events.c.sequence)
+    # From their ends: what an interruption leaves is a chain that was cut, and its time says that it may be.
+    old = (
+        select(*key)
+        .where(audit_events.c.time < older_than, ~goes_on)
+        .order_by(audit_events.c.chain_id, audit_events.c.sequence.desc())
         .limit(limit)
     )
-    return connection.execute(
-        delete(audit_events).where(audit_events.c.chain_id == chain_id, audit_events.c.sequence.in_(rows))
-    ).rowcount
+    return connection.execute(delete(audit_events).where(tuple_(*key).in_(old))).rowcount
 
 
 def _row(fields: dict[str, Any]) -> tuple[AuditRow, bytes | None]:

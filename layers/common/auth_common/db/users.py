@@ -5,10 +5,10 @@ from datetime import date, datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
-from auth_common.db.tables import passkeys, users
+from auth_common.db.tables import challenges, passkeys, refresh_tokens, sessions, users
 from auth_common.errors import EmailTaken
 
 
@@ -104,3 +104,21 @@ def update_account(connection: Connection, *, email: str, **values: str) -> User
     )
     row = connection.execute(changed).mappings().one_or_none()
     return User(**row) if row else None
+
+
+def delete_some_refresh_tokens(connection: Connection, *, user_id: UUID, limit: int) -> int:
+    """Delete up to ``limit`` refresh tokens of a user; return how many."""
+    theirs = (
+        select(refresh_tokens.c.token_hash)
+        .join(sessions, sessions.c.id == refresh_tokens.c.session_id)
+        .where(sessions.c.user_id == user_id)
+        .limit(limit)
+    )
+    return connection.execute(delete(refresh_tokens).where(refresh_tokens.c.token_hash.in_(theirs))).rowcount
+
+
+def delete_user(connection: Connection, *, user_id: UUID) -> None:
+    """Delete a user who has no refresh tokens any more, with all that belongs to them."""
+    for table in (challenges, passkeys, sessions):
+        connection.execute(delete(table).where(table.c.user_id == user_id))
+    connection.execute(delete(users).where(users.c.id == user_id))

@@ -25,10 +25,13 @@ class Entry:
     #: What the Security team does about it.
     respond: str
     #: ``reason``, where there is one, and what it means.
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
     #: Further fields (``unmapped`` in OCSF).
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: dict[str, str] = field(default_factory=dict)
 
+
+#: What any event may have.
+COMMON_FIELDS: Final = {"operator": "who ran the command that it comes from"}
 
 _ENDED_SESSION: Final = {
     "session_unknown": "no such session",
@@ -42,6 +45,7 @@ _ACCOUNT: Final = {
     "account": "a keyed pseudonym of the address that was tried, where it has no account: counts addresses, names none"
 }
 _OPERATOR: Final = {"by_operator": "by `uv run accounts`"}
+_OPERATOR_READING: Final = {"by_operator": "by `uv run audit`"}
 
 CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = MappingProxyType(
     {
@@ -71,7 +75,8 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = MappingProxyType(
                 "unknown_passkey": "nobody has registered this credential",
                 "passkey_of_another_user": "somebody else's passkey as second factor, or a false user handle",
                 "not_valid": "a rule of WebAuthn is broken; `fault` says which",
-                "sign_count_not_advanced": "of two answers with one counter, the later: perhaps a copied authenticator",
+                "sign_count_not_advanced": "of two answers with one counter, the later (perhaps a copied "
+                "authenticator); or the passkey was deleted at that moment",
                 "token_version_changed": "the account was changed between password and passkey",
                 "user_verification_not_initialized": "alone, a key that was registered without PIN or biometry",
                 "invalid_challenge": "unknown, expired, or answered before",
@@ -151,7 +156,12 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = MappingProxyType(
             activity=2,
             when="sessions are ended by their owner, by a change of their passkeys, or by an operator",
             respond="Nothing by itself.",
-            reasons={"by_owner": "a logout, or the end of other sessions", **_OPERATOR},
+            reasons={
+                "by_owner": "a logout, or the end of other sessions",
+                "passkey_added": "with the first passkey, all other sessions end",
+                "passkey_removed": "with the deletion of a passkey, all other sessions end",
+                **_OPERATOR,
+            },
             fields={"sessions_ended": "how many"},
         ),
         SecurityEvent.AUTHN_TOKEN_REUSE: Entry(
@@ -212,8 +222,11 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = MappingProxyType(
             activity=2,
             when="an admin reads another person's data, or somebody reads the audit log",
             respond="There must be an occasion for it.",
-            reasons={"audit_log": "a reading of the audit log"},
-            fields={"target": "whose data, or which part of the audit log", "filters": "what was asked for"},
+            reasons={**_OPERATOR_READING, "audit_log": "a reading of the audit log through the API"},
+            fields={
+                "target": "whose data, or which part of the audit log",
+                "filters": "what was asked for, but for an address",
+            },
         ),
         SecurityEvent.SYS_CRYPTO_KEY_ROTATED: Entry(
             succeeded=True,
@@ -247,6 +260,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = MappingProxyType(
             when="a registration is refused",
             respond="Many from one source are somebody finding out who has an account.",
             reasons={"email_taken": "the address has an account"},
+            fields={"account": "a keyed pseudonym of the address: counts addresses, names none"},
         ),
         SecurityEvent.USER_DELETED: Entry(
             succeeded=True,

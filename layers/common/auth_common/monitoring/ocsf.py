@@ -17,6 +17,8 @@ _SUCCESS, _FAILURE = 1, 2
 _OTHER: Final = 99
 #: ``activity_id`` of API Activity for each HTTP method.
 _API_ACTIVITIES: Final = {"POST": 1, "GET": 2, "PUT": 3, "PATCH": 3, "DELETE": 4}
+#: What ``http_method`` may be in 1.3.0: PATCH may not. ``api.operation`` has it where it matters.
+_HTTP_METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "TRACE"})
 
 
 def to_ocsf(occurrence: Occurrence) -> dict[str, Any]:
@@ -72,7 +74,7 @@ def _http(request: RequestContext) -> dict[str, Any]:
         return {}
     return {
         "http_request": {
-            "http_method": request.method,
+            **({"http_method": request.method} if request.method in _HTTP_METHODS else {}),
             "url": {"path": request.path},
             **({"user_agent": request.user_agent} if request.user_agent else {}),
         }

@@ -29,6 +29,8 @@ class RequestContext:
     path: str = ""
     source_ip: str = ""
     user_agent: str = ""
+    #: Who ran the command, where it was no request.
+    operator: str = ""
 
 
 _NO_REQUEST: Final = RequestContext()

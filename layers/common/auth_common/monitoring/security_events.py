@@ -11,7 +11,7 @@ import time
 from typing import Final
 from uuid import UUID
 
-from auth_common.monitoring import metrics
+from auth_common.monitoring import metrics, request_context
 from auth_common.monitoring.logger import logger, redact
 from auth_common.monitoring.occurrence import Occurrence
 from auth_common.monitoring.ocsf import to_ocsf
@@ -68,6 +68,8 @@ def security_event(
             record; a success does not.
 
     """
+    operator = request_context.get().operator
+    detail |= {"operator": operator} if operator else {}
     occurrence = Occurrence(
         event=event,
         time=time.time_ns() // 1_000_000,

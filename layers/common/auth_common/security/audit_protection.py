@@ -40,7 +40,7 @@ def chain_mac(*, previous: bytes, chain_id: UUID, sequence: int, record: str) ->
         record: as it is stored.
 
     """
-    return _hmac(b"chain", previous + chain_id.bytes + sequence.to_bytes(8, "big") + record.encode())
+    return _hmac(b"chain", previous + chain_id.bytes + sequence.to_bytes(8, "big", signed=True) + record.encode())
 
 
 def source_index(source_ip: str) -> bytes:

@@ -5,7 +5,7 @@ Another ``typ`` and ``aud`` than an access token has, so neither passes for the 
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from auth_common.errors import InvalidMFAToken
@@ -39,7 +39,12 @@ def verify_mfa_token(token: str) -> MFAClaims:
 
     """
     try:
-        claims = verify_token(token, token_type=TYPE, audience=AUDIENCE, required=["sub", "tv", "jti"])
-    except InvalidSignedToken as error:
+        return _claims(verify_token(token, token_type=TYPE, audience=AUDIENCE, required=["sub", "tv", "jti"]))
+    except (InvalidSignedToken, ValueError, TypeError) as error:
         raise InvalidMFAToken from error
-    return MFAClaims(UUID(claims["sub"]), claims["tv"])
+
+
+def _claims(payload: dict[str, Any]) -> MFAClaims:
+    if type(payload["tv"]) is not int:
+        raise TypeError
+    return MFAClaims(UUID(payload["sub"]), payload["tv"])

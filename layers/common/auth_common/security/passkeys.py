@@ -5,7 +5,6 @@ The library parses and verifies. Added here are what it leaves to its user: cere
 authenticator sends.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import webauthn
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from webauthn.helpers import (
     base64url_to_bytes,
     decode_credential_public_key,
@@ -35,6 +34,7 @@ from webauthn.helpers.structs import (
 from auth_common.errors import ServiceError
 from auth_common.security.plain_cbor import is_plain_cbor
 from auth_common.settings import settings
+from auth_common.strict_json import parse_strict_json
 
 #: In the order of preference.
 ALGORITHMS: Final = [
@@ -43,6 +43,13 @@ ALGORITHMS: Final = [
     COSEAlgorithmIdentifier.ECDSA_SHA_512,
     COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
 ]
+#: What each of them signs with: one kind of key, and one curve (WebAuthn section 5.8.5).
+_KEYS: Final[Mapping[COSEAlgorithmIdentifier, type]] = {
+    COSEAlgorithmIdentifier.EDDSA: ed25519.Ed25519PublicKey,
+    COSEAlgorithmIdentifier.ECDSA_SHA_256: ec.SECP256R1,
+    COSEAlgorithmIdentifier.ECDSA_SHA_512: ec.SECP521R1,
+    COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256: rsa.RSAPublicKey,
+}
 #: No attestation is asked for; some authenticators send one by themselves in the common format.
 _FORMATS: Final = frozenset({AttestationFormat.NONE, AttestationFormat.PACKED})
 #: Seconds that a ceremony may take (WebAuthn section 15.1 recommends 5 to 10 minutes).
@@ -252,14 +259,21 @@ def verify_authentication(
 
 def _refuse_frames(credential: Mapping[str, Any]) -> None:
     """Refuse a ceremony in a frame of another site: we have no such use, and clickjacking has."""
-    client_data = json.loads(base64url_to_bytes(credential["response"]["clientDataJSON"]))
+    # Strictly: the library has read the last of a repeated name, and takes UTF-16 and lone surrogates too.
+    client_data = parse_strict_json(base64url_to_bytes(credential["response"]["clientDataJSON"]))
     if client_data.get("crossOrigin") or "topOrigin" in client_data:
         raise InvalidPasskeyResponse("ceremony in a frame of another origin")
 
 
 def _require_usable_key(public_key: bytes) -> None:
-    """Load the key once: without an attestation nobody has, and its owner could never log in with one that is none."""
-    key = decoded_public_key_to_cryptography(decode_credential_public_key(public_key))
+    """Load the key once: without an attestation nobody has, and its owner could never log in with one that is none.
+
+    The library compares the algorithm with those offered, and not with the key: a P-384 key may call itself ES256.
+    """
+    decoded = decode_credential_public_key(public_key)
+    key = decoded_public_key_to_cryptography(decoded)
+    if not isinstance(key.curve if isinstance(key, ec.EllipticCurvePublicKey) else key, _KEYS[decoded.alg]):
+        raise InvalidPasskeyResponse("key of another kind or curve than its algorithm's")
     if isinstance(key, rsa.RSAPublicKey) and key.key_size not in _RSA_BITS:
         raise InvalidPasskeyResponse("RSA key too short or too long")
 

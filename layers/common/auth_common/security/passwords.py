@@ -26,6 +26,8 @@ from auth_common.settings import settings
 
 #: A stored hash of a higher cost is refused unverified: at 31 a single one would keep a CPU busy for days.
 HIGHEST_COST: Final = 15
+#: bcrypt knows no lower one.
+_LOWEST_COST: Final = 4
 
 _BCRYPT_HASH: Final = re.compile(r"\$2[aby]\$(?P<cost>\d\d)\$[./A-Za-z0-9]{53}")
 
@@ -55,30 +57,36 @@ def hash_password(password: str) -> str:
 def verify_password(password: str, stored_hash: str | None) -> bool:
     """Tell whether ``password`` is the one that ``stored_hash`` was made from.
 
-    ``None`` stands for "there is no such account" and costs the same hash as a real one, so that the time of the answer
-    does not tell which e-mail addresses are registered (ASVS 5.0 6.3.8). The same holds for an empty password and for
-    a stored value that is not a hash of ours.
+    ``None`` stands for "there is no such account" and costs the same work as a real one, so that the time of the answer
+    does not tell which e-mail addresses are registered (ASVS 5.0 6.3.8). The same holds for an empty password, for a
+    stored value that is not a hash of ours, and for a hash from before the cost was raised.
     """
     candidate = _bcrypt_input(password)
-    if stored_hash is None or not _is_acceptable(stored_hash):
-        bcrypt.checkpw(candidate, _decoy_hash(settings().bcrypt_cost))
+    today = settings().bcrypt_cost
+    cost = _cost(stored_hash) if stored_hash is not None else None
+    if stored_hash is None or cost is None or not _LOWEST_COST <= cost <= HIGHEST_COST:
+        bcrypt.checkpw(candidate, _decoy_hash(today))
         return False
-    return bcrypt.checkpw(candidate, stored_hash.encode())
+    matches = bcrypt.checkpw(candidate, stored_hash.encode())
+    # A hash of cost c takes 2^c rounds, and 2^c + 2^c + 2^(c+1) + ... + 2^(n-1) = 2^n. Also after a match: a disabled
+    # account, which the right password does not open, must look like one that is not there.
+    for missing in range(cost, today):
+        bcrypt.checkpw(candidate, _decoy_hash(missing))
+    return matches
 
 
 def needs_rehash(stored_hash: str) -> bool:
     """Tell whether ``stored_hash`` was made at a lower cost than today's setting."""
+    cost = _cost(stored_hash)
+    return cost is not None and cost < settings().bcrypt_cost
+
+
+def _cost(stored_hash: str) -> int | None:
     match = _BCRYPT_HASH.fullmatch(stored_hash)
-    return match is not None and int(match["cost"]) < settings().bcrypt_cost
+    return int(match["cost"]) if match else None
 
 
-def _is_acceptable(stored_hash: str) -> bool:
-    match = _BCRYPT_HASH.fullmatch(stored_hash)
-    return match is not None and int(match["cost"]) <= HIGHEST_COST
-
-
-@lru_cache(maxsize=1)
 def _decoy_hash(cost: int) -> bytes:
-    # A well-formed hash of today's cost that nobody knows a password for: checkpw does all of its work before it
-    # compares. Written and not computed, or the first unknown e-mail of each environment would cost two hashes.
+    # A well-formed hash that nobody knows a password for: checkpw does all of its work before it compares. Written and
+    # not computed, or the first unknown e-mail of each environment would cost two hashes.
     return f"$2b${cost:02d}$".encode() + b"." * 53

@@ -16,6 +16,7 @@ from auth_common.security.kms_key import KMSKey
 from auth_common.security.signing_keys import signing_key
 from auth_common.security.verification_keys import verification_key
 from auth_common.settings import settings
+from auth_common.strict_json import parse_strict_json
 
 ALGORITHM: Final = "ES256"
 
@@ -112,15 +113,8 @@ class _Refused(ValueError):
 
 
 def _strict_object(encoded: str) -> dict[str, Any]:
-    """Parse one part of the token; a repeated name is an attack on whoever reads the other value (RFC 8725 3.2)."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members = dict(pairs)
-        if len(members) != len(pairs):
-            raise _Refused
-        return members
-
-    value = json.loads(jwt.utils.base64url_decode(encoded).decode(), object_pairs_hook=unique)
+    """Parse one part of the token; a repeated name is an attack on whoever reads the other value (RFC 7515 4)."""
+    value = parse_strict_json(jwt.utils.base64url_decode(encoded))
     if not isinstance(value, dict):
         raise _Refused
     return value

@@ -4,7 +4,6 @@ Each change raises the user's token version. Every session carries the version o
 the two: the change takes effect at the next request, whatever tokens are out and whatever a gateway has cached.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import Connection
@@ -12,7 +11,7 @@ from sqlalchemy import Connection
 from auth_common.db.engine import transaction
 from auth_common.db.passkeys import delete_passkeys
 from auth_common.db.users import User, update_account
-from auth_common.errors import NotFound
+from auth_common.errors import NoPasskey, NotFound
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 
 ROLES: Final = ("user", "security", "admin")
@@ -61,27 +60,41 @@ def end_sessions_of(email: str) -> User:
     return _change(email, SecurityEvent.AUTHN_TOKEN_REVOKED)
 
 
-def remove_passkeys(email: str) -> User:
+def remove_passkeys(email: str) -> tuple[User, int]:
     """Delete all passkeys of a user who has lost them, and end their sessions: the password alone lets them in again.
+
+    Returns the user, and how many passkeys they had.
 
     Raises:
         NotFound: no such user.
+        NoPasskey: they have none; nothing has changed. Whoever wanted to remove some means another user.
 
     """
-    return _change(email, SecurityEvent.AUTHN_PASSKEY_REMOVED, also=lambda c, user: delete_passkeys(c, user_id=user.id))
+
+    def remove(connection: Connection) -> tuple[User, int]:
+        user = _update(connection, email)
+        removed = delete_passkeys(connection, user_id=user.id)
+        if not removed:
+            raise NoPasskey
+        security_event(
+            SecurityEvent.AUTHN_PASSKEY_REMOVED, user_id=user.id, reason="by_operator", passkeys_removed=removed
+        )
+        return user, removed
+
+    return transaction(remove)
 
 
-def _change(
-    email: str, event: SecurityEvent, *, also: Callable[[Connection, User], object] | None = None, **values: str
-) -> User:
-    def change(connection: Connection) -> User | None:
-        user = update_account(connection, email=email, **values)
-        if user is not None and also is not None:
-            also(connection, user)
+def _change(email: str, event: SecurityEvent, **values: str) -> User:
+    def change(connection: Connection) -> User:
+        user = _update(connection, email, **values)
+        security_event(event, user_id=user.id, reason="by_operator", role=values.get("role"))
         return user
 
-    user = transaction(change)
+    return transaction(change)
+
+
+def _update(connection: Connection, email: str, **values: str) -> User:
+    user = update_account(connection, email=email, **values)
     if user is None:
         raise NotFound
-    security_event(event, user_id=user.id, reason="by_operator", **values)
     return user

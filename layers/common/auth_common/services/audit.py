@@ -1,8 +1,8 @@
-"""The audit log, as the Security team reads it: page by page, counted, and each record checked as it is read."""
+"""The audit log, as the Security team reads it: page by page, each record opened and checked as it is read."""
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,19 +11,19 @@ from sqlalchemy import Connection
 from auth_common.db import audit_events as store
 from auth_common.db.audit_events import AuditRow, Filters, Place
 from auth_common.db.engine import read
-from auth_common.db.tables import audit_events
 from auth_common.errors import Forbidden
+from auth_common.monitoring.occurrence import Occurrence
+from auth_common.monitoring.request_context import RequestContext
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.audit_protection import FIRST_PREVIOUS_MAC, chain_mac, open_personal, source_index
 from auth_common.services.principal import Principal
 from auth_common.services.standing import check_standing, require_mfa
 
 PAGE_SIZE: Final = 50
+#: Records that an operator's command reads at once.
+BATCH: Final = 1000
 #: Who may read.
 READERS: Final = frozenset({"security", "admin"})
-#: Bars of a chart, at most, and the length of each list of the most frequent.
-_MOST_BARS: Final = 400
-_TOP: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,29 @@ class AuditRecord:
     #: Whether the record and its place are as they were written.
     intact: bool
     mac: bytes
+
+    @property
+    def place(self) -> Place:
+        """Where it stands in the log."""
+        return _milliseconds(self.time), self.chain_id, self.sequence
+
+    def as_occurrence(self) -> Occurrence:
+        """Return what happened, as the log line told it."""
+        return Occurrence(
+            event=SecurityEvent(self.event),
+            time=_milliseconds(self.time),
+            user_id=self.user_id,
+            reason=self.reason,
+            request=RequestContext(
+                request_id=self.request_id,
+                function=self.function,
+                method=self.method,
+                path=self.path,
+                source_ip=self.source_ip or "",
+                user_agent=self.user_agent or "",
+            ),
+            detail=self.detail,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,39 +118,6 @@ class AuditQuery:
         return " ".join(f"{name}={value}" for name, value in asked.items() if value is not None) or "everything"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """Events of one kind in one interval."""
-
-    start: datetime
-    event: str
-    outcome: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
-    """How often something occurred; ``None``, where nobody knows what, or it has been erased."""
-
-    value: str | None
-    count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditSummary:
-    """The log in numbers."""
-
-    since: datetime
-    until: datetime
-    #: Seconds that a bar stands for.
-    interval: int
-    series: list[Bar]
-    #: Of failures: the most frequent reasons, source addresses and accounts.
-    reasons: list[Count]
-    sources: list[Count]
-    accounts: list[Count]
-
-
 def list_audit_records(principal: Principal, query: AuditQuery, *, before: Place | None) -> AuditPage:
     """Return a page of the log.
 
@@ -145,41 +135,22 @@ def list_audit_records(principal: Principal, query: AuditQuery, *, before: Place
         return AuditPage(open_rows(connection, rows[:PAGE_SIZE]), more)
 
     page = read(select)
-    _record_reading(principal.user_id, "audit_events", str(query))
+    record_reading(principal, "audit_events", query)
     return page
 
 
-def summarise_audit_log(principal: Principal, *, since: datetime, until: datetime) -> AuditSummary:
-    """Return the log between two times in numbers.
+def read_audit_records(
+    query: AuditQuery, *, after: Place | None = None, newest: int | None = None
+) -> list[AuditRecord]:
+    """Return records for an operator, oldest first: a batch from ``after`` on, or the ``newest`` so many."""
 
-    Raises:
-        InvalidToken: the caller's session has ended.
-        Forbidden: the caller's role is not one of ``READERS``.
-        StepUpRequired: the caller has logged in without a passkey.
+    def select(connection: Connection) -> list[AuditRecord]:
+        if newest is not None:
+            return open_rows(connection, store.select_page(connection, query.as_filters(), limit=newest))[::-1]
+        start = after or (-1, UUID(int=0), 0)
+        return open_rows(connection, store.select_page(connection, query.as_filters(), limit=BATCH, after=start))
 
-    """
-    query = AuditQuery(since=since, until=until)
-    interval = _interval(until - since)
-
-    def select(connection: Connection) -> AuditSummary:
-        require_reader(connection, principal)
-        return AuditSummary(
-            since=since,
-            until=until,
-            interval=interval,
-            series=_series(connection, query.as_filters(), interval),
-            reasons=_most_frequent(connection, query, "reason"),
-            sources=_most_frequent_sources(connection, query),
-            accounts=_most_frequent(connection, query, "user_id"),
-        )
-
-    summary = read(select)
-    _record_reading(principal.user_id, "audit_summary", str(query))
-    return summary
-
-
-def _record_reading(user_id: UUID, target: str, filters: str) -> None:
-    security_event(SecurityEvent.SENSITIVE_READ, user_id=user_id, reason="audit_log", target=target, filters=filters)
+    return read(select)
 
 
 def require_reader(connection: Connection, principal: Principal) -> None:
@@ -189,6 +160,12 @@ def require_reader(connection: Connection, principal: Principal) -> None:
         security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="role_not_sufficient")
         raise Forbidden
     require_mfa(principal, standing)
+
+
+def record_reading(principal: Principal, target: str, query: AuditQuery) -> None:
+    """Record that somebody has read the log. The reason lets a page that polls leave its own readings out."""
+    filters, user_id = str(query), principal.user_id
+    security_event(SecurityEvent.SENSITIVE_READ, user_id=user_id, reason="audit_log", target=target, filters=filters)
 
 
 def open_rows(connection: Connection, rows: list[tuple[AuditRow, bytes | None]]) -> list[AuditRecord]:
@@ -203,8 +180,11 @@ def is_intact(row: AuditRow, previous_mac: bytes | None) -> bool:
     if previous is None:
         return False
     expected = chain_mac(previous=previous, chain_id=row.chain_id, sequence=row.sequence, record=row.record)
-    if expected != row.mac:
-        return False
+    return expected == row.mac and columns_agree(row)
+
+
+def columns_agree(row: AuditRow) -> bool:
+    """Tell whether the columns by which a record is found say what the record says."""
     document = json.loads(row.record)
     user_id = str(row.user_id) if row.user_id else None
     repeated = (row.time, row.name, row.outcome, row.severity, user_id, row.reason)
@@ -253,47 +233,5 @@ def _personal(row: AuditRow, document: dict[str, Any], salts: dict[UUID, bytes])
     return opened or {}, opened is None
 
 
-def _interval(span: timedelta) -> int:
-    """Return the seconds of a bar: one that people count in, and not more bars than a chart shows."""
-    seconds = span.total_seconds()
-    choices = (60, 300, 900, 3600, 6 * 3600, 24 * 3600)
-    return next((choice for choice in choices if seconds / choice <= _MOST_BARS), 7 * 24 * 3600)
-
-
-def _series(connection: Connection, filters: Filters, interval: int) -> list[Bar]:
-    columns = audit_events.c
-    start = (columns.time // (interval * 1000)).label("start")
-    counts = store.count_by(connection, filters, start, columns.name, columns.outcome, most_first=False)
-    return [
-        Bar(
-            start=datetime.fromtimestamp(row["start"] * interval, UTC),
-            event=row["name"],
-            outcome=row["outcome"],
-            count=row["count"],
-        )
-        for row in counts
-    ]
-
-
-def _failures(query: AuditQuery) -> Filters:
-    return Filters(since=query.as_filters().since, until=query.as_filters().until, outcome="failure")
-
-
-def _most_frequent(connection: Connection, query: AuditQuery, column: str) -> list[Count]:
-    counts = store.count_by(connection, _failures(query), audit_events.c[column], limit=_TOP)
-    return [Count(value=str(row[column]) if row[column] else None, count=row["count"]) for row in counts]
-
-
-def _most_frequent_sources(connection: Connection, query: AuditQuery) -> list[Count]:
-    """Return addresses: what is counted are their keyed hashes, and one record of each can be opened for its name."""
-    filters = _failures(query)
-    counts = []
-    for row in store.count_by(connection, filters, audit_events.c.source, limit=_TOP):
-        found = store.select_page(connection, Filters(source=row["source"]), limit=1) if row["source"] else []
-        addresses = [record.source_ip for record in open_rows(connection, found)]
-        counts.append(Count(value=addresses[0] if addresses else None, count=row["count"]))
-    return counts
-
-
 def _milliseconds(time: datetime) -> int:
-    return int(time.timestamp() * 1000)
+    return round(time.timestamp() * 1000)

@@ -12,10 +12,11 @@ from auth_common.db.engine import transaction
 from auth_common.db.users import User
 from auth_common.errors import InvalidChallenge
 from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.security.passkeys import TIMEOUT
 from auth_common.services.identifiers import parse_id
 
-#: How long one may be answered.
-LIFETIME: Final = timedelta(minutes=5)
+#: How long one may be answered: for as long as the browser is told to wait for the person.
+LIFETIME: Final = timedelta(seconds=TIMEOUT)
 
 _REFUSED: Final = {
     Ceremony.REGISTRATION: SecurityEvent.AUTHN_PASSKEY_REJECTED,

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from sqlalchemy import Connection
+
 from auth_common.db.engine import read, transaction
-from auth_common.db.users import User, select_credentials, update_password_hash
+from auth_common.db.passkeys import select_passkeys_of
+from auth_common.db.users import User, lock_user, select_credentials, update_password_hash
 from auth_common.errors import DatabaseUnavailable, InvalidCredentials
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.audit_protection import account_pseudonym
@@ -49,10 +52,18 @@ def log_in(*, email: str, password: str) -> TokenPair | MFARequired:
         raise _refused(user, "user_not_active")
     if needs_rehash(found.password_hash):
         _upgrade_hash(user, password, found.password_hash)
-    if found.has_passkey:
+    pair = None if found.has_passkey else open_session(user, amr=("pwd",), confirm=lambda c: _has_no_passkey(c, user))
+    if pair is None:
         security_event(SecurityEvent.AUTHN_LOGIN_FIRST_FACTOR, user_id=user.id)
         return MFARequired(issue_mfa_token(user_id=user.id, token_version=user.token_version, now=datetime.now(UTC)))
-    return open_session(user, amr=("pwd",))
+    return pair
+
+
+def _has_no_passkey(connection: Connection, user: User) -> bool:
+    """Look again: while the password was hashed, its owner may have added their first passkey."""
+    # The lock: whoever adds one now waits, and then ends the session that this transaction opens.
+    lock_user(connection, user_id=user.id)
+    return not select_passkeys_of(connection, user_id=user.id)
 
 
 def _refused(user: User, reason: str) -> InvalidCredentials:

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import Connection
+
 from auth_common.db.challenges import Ceremony, Challenge
-from auth_common.db.engine import read, transaction
+from auth_common.db.engine import read
 from auth_common.db.passkeys import Passkey, record_use, select_passkey_and_owner, select_passkeys_of
 from auth_common.db.users import User, select_user
 from auth_common.errors import InvalidMFAToken, PasskeyLoginFailed
@@ -58,34 +60,23 @@ def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> Token
 
     """
     challenge = spend_challenge(challenge_id, Ceremony.AUTHENTICATION)
-    user: User | None = None
-    try:
-        credential_id, user_handle = identify(credential)
-        found = read(lambda connection: select_passkey_and_owner(connection, credential_id=credential_id))
-        if found is None:
-            raise _refused(None, "unknown_passkey")
-        passkey, user = found
-        _require_owner(challenge, user, user_handle)
-        assertion = verify_authentication(
-            credential,
-            expected_challenge=challenge.challenge,
-            public_key=passkey.public_key,
-            sign_count=passkey.sign_count,
-            backup_eligible=passkey.backup_eligible,
-            # Alone, a passkey must be two factors by itself: possession, and PIN or biometry.
-            require_user_verification=challenge.user_id is None,
-        )
-    except InvalidPasskeyResponse as error:
-        raise _refused(user, "not_valid", fault=str(error)[:200]) from error
+    passkey, user, user_handle = _identify(credential)
+    _require_owner(challenge, user, user_handle)
+    assertion = _verify(challenge, passkey, user, credential)
     if user.status != "active":
         raise _refused(user, "user_not_active")
     if challenge.user_id is None and not passkey.uv_initialized:
         # Registered without PIN or biometry: whoever found the key may have set this PIN (section 4, uvInitialized).
         raise _refused(user, "user_verification_not_initialized")
-    _record_use(challenge, passkey, user, assertion)
     amr = (*(("pwd",) if challenge.user_id else ()), "swk" if passkey.backup_eligible else "hwk", "user", "mfa")
-    pair = open_session(user, amr=amr)
-    security_event(SecurityEvent.AUTHN_LOGIN_SUCCESS, user_id=user.id, amr=list(amr), passkey_id=str(passkey.id))
+    # In one transaction with the session: who deletes this passkey ends the sessions that it has opened, this one too.
+    pair = open_session(
+        user, amr=amr, passkey_id=passkey.id, confirm=lambda c: _record_use(c, challenge, passkey, assertion)
+    )
+    if pair is None:
+        # Two answers at once with one counter: one of the two authenticators is a copy (WebAuthn section 6.1.1). Or the
+        # passkey has just been deleted.
+        raise _refused(user, "sign_count_not_advanced")
     return pair
 
 
@@ -102,6 +93,18 @@ def _user_of(mfa_token: str) -> User:
     return user
 
 
+def _identify(credential: Mapping[str, Any]) -> tuple[Passkey, User, bytes | None]:
+    """Return the passkey that this answer claims to be of, its owner, and the user handle that the answer gives."""
+    try:
+        credential_id, user_handle = identify(credential)
+    except InvalidPasskeyResponse as error:
+        raise _not_valid(None, error) from error
+    found = read(lambda connection: select_passkey_and_owner(connection, credential_id=credential_id))
+    if found is None:
+        raise _refused(None, "unknown_passkey")
+    return *found, user_handle
+
+
 def _require_owner(challenge: Challenge, user: User, user_handle: bytes | None) -> None:
     """Let only the passkey of the right person count (WebAuthn section 7.2, steps 5 and 6)."""
     if challenge.user_id is None:
@@ -115,22 +118,36 @@ def _require_owner(challenge: Challenge, user: User, user_handle: bytes | None) 
         raise _refused(user, "passkey_of_another_user")
 
 
-def _record_use(challenge: Challenge, passkey: Passkey, user: User, assertion: PasskeyAssertion) -> None:
+def _verify(challenge: Challenge, passkey: Passkey, user: User, credential: Mapping[str, Any]) -> PasskeyAssertion:
+    try:
+        return verify_authentication(
+            credential,
+            expected_challenge=challenge.challenge,
+            public_key=passkey.public_key,
+            sign_count=passkey.sign_count,
+            backup_eligible=passkey.backup_eligible,
+            # Alone, a passkey must be two factors by itself: possession, and PIN or biometry.
+            require_user_verification=challenge.user_id is None,
+        )
+    except InvalidPasskeyResponse as error:
+        raise _not_valid(user, error) from error
+
+
+def _record_use(connection: Connection, challenge: Challenge, passkey: Passkey, assertion: PasskeyAssertion) -> bool:
     # The password vouches for a user verification that is seen for the first time; the key alone cannot.
     vouched_for = challenge.user_id is not None and assertion.user_verified
-    recorded = transaction(
-        lambda connection: record_use(
-            connection,
-            passkey_id=passkey.id,
-            sign_count=assertion.sign_count,
-            uv_initialized=passkey.uv_initialized or vouched_for,
-            backed_up=assertion.backed_up,
-            now=datetime.now(UTC),
-        )
+    return record_use(
+        connection,
+        passkey_id=passkey.id,
+        sign_count=assertion.sign_count,
+        uv_initialized=passkey.uv_initialized or vouched_for,
+        backed_up=assertion.backed_up,
+        now=datetime.now(UTC),
     )
-    if not recorded:
-        # Two answers at once with one counter: one of the two authenticators is a copy (WebAuthn section 6.1.1).
-        raise _refused(user, "sign_count_not_advanced")
+
+
+def _not_valid(user: User | None, error: InvalidPasskeyResponse) -> PasskeyLoginFailed:
+    return _refused(user, "not_valid", fault=str(error)[:200])
 
 
 def _refused(user: User | None, reason: str, **detail: str) -> PasskeyLoginFailed:

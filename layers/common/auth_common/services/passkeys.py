@@ -11,6 +11,7 @@ from auth_common.db import passkeys as store
 from auth_common.db.challenges import Ceremony
 from auth_common.db.engine import read, transaction
 from auth_common.db.passkeys import Passkey
+from auth_common.db.sessions import revoke_sessions
 from auth_common.db.users import User, lock_user
 from auth_common.errors import InvalidToken, NotFound, PasskeyRejected, TooManyPasskeys
 from auth_common.monitoring.security_events import SecurityEvent, security_event
@@ -65,6 +66,7 @@ def complete_registration(
         TooManyPasskeys: the same.
 
     """
+    # Before the challenge is spent: a session that has ended answers 401 and uses nothing up.
     read(lambda connection: check_standing(connection, principal))
     challenge = spend_challenge(challenge_id, Ceremony.REGISTRATION, user_id=principal.user_id)
     try:
@@ -90,8 +92,12 @@ def complete_registration(
     )
 
     def store_if_admitted(connection: Connection) -> None:
-        _admit(connection, principal)
+        _, registered = _admit(connection, principal)
         store.insert_passkey(connection, passkey)
+        security_event(SecurityEvent.AUTHN_PASSKEY_ADDED, user_id=principal.user_id, passkey_id=str(passkey.id))
+        # From the first one on, a login takes both factors: no session that a password alone has opened outlives that.
+        if not registered:
+            _end_other_sessions(connection, principal, reason="passkey_added")
 
     try:
         transaction(store_if_admitted)
@@ -99,7 +105,6 @@ def complete_registration(
         reason = "registered_already" if isinstance(error, PasskeyRejected) else "too_many_passkeys"
         security_event(SecurityEvent.AUTHN_PASSKEY_REJECTED, user_id=principal.user_id, reason=reason)
         raise
-    security_event(SecurityEvent.AUTHN_PASSKEY_ADDED, user_id=principal.user_id, passkey_id=str(passkey.id))
     return passkey
 
 
@@ -128,18 +133,19 @@ def rename_passkey(principal: Principal, passkey_id: str, *, name: str) -> None:
     """
     key = parse_id(passkey_id)
 
-    def rename(connection: Connection) -> bool:
+    def rename(connection: Connection) -> None:
         check_standing(connection, principal)
-        return key is not None and store.rename_passkey(
-            connection, passkey_id=key, user_id=principal.user_id, name=name
+        if key is None or not store.rename_passkey(connection, passkey_id=key, user_id=principal.user_id, name=name):
+            raise NotFound
+        security_event(
+            SecurityEvent.USER_UPDATED, user_id=principal.user_id, reason="passkey_renamed", passkey_id=str(key)
         )
 
-    if not transaction(rename):
-        raise NotFound
+    transaction(rename)
 
 
 def delete_passkey(principal: Principal, passkey_id: str) -> None:
-    """Delete one of the caller's passkeys.
+    """Delete one of the caller's passkeys, and end their other sessions: whoever else has it may have opened them.
 
     Raises:
         InvalidToken: the caller's session has ended.
@@ -149,13 +155,14 @@ def delete_passkey(principal: Principal, passkey_id: str) -> None:
     """
     key = parse_id(passkey_id)
 
-    def delete(connection: Connection) -> int:
+    def delete(connection: Connection) -> None:
         _step_up(connection, principal)
-        return store.delete_passkeys(connection, user_id=principal.user_id, only=key) if key else 0
+        if key is None or not store.delete_passkeys(connection, user_id=principal.user_id, only=key):
+            raise NotFound
+        security_event(SecurityEvent.AUTHN_PASSKEY_REMOVED, user_id=principal.user_id, passkey_id=str(key))
+        _end_other_sessions(connection, principal, reason="passkey_removed")
 
-    if not transaction(delete):
-        raise NotFound
-    security_event(SecurityEvent.AUTHN_PASSKEY_REMOVED, user_id=principal.user_id, passkey_id=passkey_id)
+    transaction(delete)
 
 
 def _admit(connection: Connection, principal: Principal) -> tuple[User, list[Passkey]]:
@@ -168,6 +175,15 @@ def _admit(connection: Connection, principal: Principal) -> tuple[User, list[Pas
     if len(registered) >= MOST:
         raise TooManyPasskeys
     return user, registered
+
+
+def _end_other_sessions(connection: Connection, principal: Principal, *, reason: str) -> None:
+    """End all sessions of the caller's but this one (ASVS 5.0 7.4.3)."""
+    ended = revoke_sessions(connection, user_id=principal.user_id, now=datetime.now(UTC), keep=principal.session_id)
+    if ended:
+        security_event(
+            SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason=reason, sessions_ended=ended
+        )
 
 
 def _step_up(connection: Connection, principal: Principal) -> list[Passkey]:

@@ -1,5 +1,6 @@
 """Sessions: opened by a login, seen and ended by their owner."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -36,10 +37,14 @@ class SessionPage:
     next_place: Place | None
 
 
-def open_session(user: User, *, amr: tuple[str, ...], passkey_id: UUID | None = None) -> TokenPair:
+def open_session(
+    user: User, *, amr: tuple[str, ...], confirm: Callable[[Connection], bool], passkey_id: UUID | None = None
+) -> TokenPair | None:
     """Open a session for ``user``, who has just proved who they are by ``amr`` (RFC 8176), and return its tokens.
 
-    The record of the login commits together with the session: nobody logs in unseen.
+    ``confirm`` runs in the same transaction and says whether the proof still counts. Where it does not, nothing is
+    stored and ``None`` returned: a session must not appear behind the back of a change that ends sessions. The record
+    of the login commits together with the session: nobody logs in unseen.
     """
     now = datetime.now(UTC).replace(microsecond=0)
     request = request_context.get()
@@ -65,7 +70,9 @@ def open_session(user: User, *, amr: tuple[str, ...], passkey_id: UUID | None = 
     # Signed before it is stored: if the key is away, no session without tokens remains.
     pair = issue_token_pair(user, session, refresh_token=refresh_token, refresh_expires_at=record.expires_at, now=now)
 
-    def store_both(connection: Connection) -> None:
+    def store_both(connection: Connection) -> bool:
+        if not confirm(connection):
+            return False
         store.insert_session(connection, session)
         insert_refresh_token(connection, record)
         security_event(
@@ -76,9 +83,9 @@ def open_session(user: User, *, amr: tuple[str, ...], passkey_id: UUID | None = 
             passkey_id=str(passkey_id) if passkey_id else None,
         )
         record_tokens_created(user, session)
+        return True
 
-    transaction(store_both)
-    return pair
+    return pair if transaction(store_both) else None
 
 
 def record_tokens_created(user: User, session: Session) -> None:

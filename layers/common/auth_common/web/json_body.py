@@ -1,18 +1,15 @@
-"""Request bodies: strict JSON (RFC 8259, with the advice of its sections 4 and 8), declared as such.
-
-The standard parser takes NaN, repeated names and lone surrogates. Two parsers that read one document differently are a
-way around a check (ASVS 5.0 1.5.3), and a lone surrogate cannot be written to a database: each is refused here.
-"""
+"""Request bodies: strict JSON, declared as such."""
 
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from auth_common.errors import RequestTooLarge, UnsupportedMediaType
+from auth_common.strict_json import parse_strict_json
 from auth_common.web.problems import validation_failure
 
 #: Bytes. The largest body of ours is a WebAuthn attestation of a few KiB.
@@ -31,16 +28,12 @@ class StrictJSONRequest(Request):
         """
         body = await self.body()
         try:
-            text = body.decode()
-            value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
-            # A lone surrogate, written as an escape, is the one thing that cannot be encoded again.
-            json.dumps(value, ensure_ascii=False).encode()
+            return parse_strict_json(body)
         except json.JSONDecodeError:
             raise
         except (ValueError, RecursionError) as error:
             message = "not strict JSON"
             raise json.JSONDecodeError(message, "", 0) from error
-        return value
 
 
 class StrictJSONRoute(APIRoute):
@@ -67,16 +60,3 @@ class StrictJSONRoute(APIRoute):
 
 def _is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == "application/json"
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        message = "repeated name"
-        raise ValueError(message)
-    return members
-
-
-def _refuse(_constant: str) -> NoReturn:
-    message = "NaN and Infinity are not JSON"
-    raise ValueError(message)

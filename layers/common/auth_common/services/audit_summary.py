@@ -1,0 +1,122 @@
+"""The audit log in numbers: what happened over time, and what the failures have in common."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from auth_common.db import audit_events as store
+from auth_common.db.audit_events import Filters
+from auth_common.db.engine import read
+from auth_common.db.tables import audit_events
+from auth_common.services.audit import AuditQuery, open_rows, record_reading, require_reader
+from auth_common.services.principal import Principal
+
+#: Bars of a chart, at most, and the length of each list of the most frequent.
+_MOST_BARS: Final = 400
+_TOP: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """Events of one kind in one interval."""
+
+    start: datetime
+    event: str
+    outcome: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """How often something occurred; ``None``, where nobody knows what, or it has been erased."""
+
+    value: str | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSummary:
+    """The log in numbers."""
+
+    since: datetime
+    until: datetime
+    #: Seconds that a bar stands for.
+    interval: int
+    series: list[Bar]
+    #: Of failures: the most frequent reasons, source addresses and accounts.
+    reasons: list[Count]
+    sources: list[Count]
+    accounts: list[Count]
+
+
+def summarise_audit_log(principal: Principal, *, since: datetime, until: datetime) -> AuditSummary:
+    """Return the log between two times in numbers.
+
+    Raises:
+        InvalidToken: the caller's session has ended.
+        Forbidden: the caller's role is not one of ``READERS``.
+        StepUpRequired: the caller has logged in without a passkey.
+
+    """
+    query = AuditQuery(since=since, until=until)
+    interval = _interval(until - since)
+
+    def select(connection: Connection) -> AuditSummary:
+        require_reader(connection, principal)
+        return AuditSummary(
+            since=since,
+            until=until,
+            interval=interval,
+            series=_series(connection, query.as_filters(), interval),
+            reasons=_most_frequent(connection, query, "reason"),
+            sources=_most_frequent_sources(connection, query),
+            accounts=_most_frequent(connection, query, "user_id"),
+        )
+
+    summary = read(select)
+    record_reading(principal, "audit_summary", query)
+    return summary
+
+
+def _interval(span: timedelta) -> int:
+    """Return the seconds of a bar: one that people count in, and not more bars than a chart shows."""
+    seconds = span.total_seconds()
+    choices = (60, 300, 900, 3600, 6 * 3600, 24 * 3600)
+    return next((choice for choice in choices if seconds / choice <= _MOST_BARS), 7 * 24 * 3600)
+
+
+def _series(connection: Connection, filters: Filters, interval: int) -> list[Bar]:
+    columns = audit_events.c
+    start = (columns.time // (interval * 1000)).label("start")
+    counts = store.count_by(connection, filters, start, columns.name, columns.outcome, most_first=False)
+    return [
+        Bar(
+            start=datetime.fromtimestamp(row["start"] * interval, UTC),
+            event=row["name"],
+            outcome=row["outcome"],
+            count=row["count"],
+        )
+        for row in counts
+    ]
+
+
+def _failures(query: AuditQuery) -> Filters:
+    return Filters(since=query.as_filters().since, until=query.as_filters().until, outcome="failure")
+
+
+def _most_frequent(connection: Connection, query: AuditQuery, column: str) -> list[Count]:
+    counts = store.count_by(connection, _failures(query), audit_events.c[column], limit=_TOP)
+    return [Count(value=str(row[column]) if row[column] else None, count=row["count"]) for row in counts]
+
+
+def _most_frequent_sources(connection: Connection, query: AuditQuery) -> list[Count]:
+    """Return addresses: what is counted are their keyed hashes, and one record of each can be opened for its name."""
+    filters = _failures(query)
+    counts = []
+    for row in store.count_by(connection, filters, audit_events.c.source, limit=_TOP):
+        found = store.select_page(connection, Filters(source=row["source"]), limit=1) if row["source"] else []
+        addresses = [record.source_ip for record in open_rows(connection, found)]
+        counts.append(Count(value=addresses[0] if addresses else None, count=row["count"]))
+    return counts

@@ -1,0 +1,330 @@
+"""GET /audit/events and GET /audit/summary."""
+
+import base64
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select, text, update
+
+from auth_common.db.tables import audit_events
+from auth_common.services.accounts import change_role
+from auth_common.services.audit import PAGE_SIZE
+from auth_common.services.erasure import erase_user
+from tests.support.auditors import EMAIL, all_events, auditor_token, read_events, read_summary
+from tests.support.events import SOURCE_IP, USER_AGENT
+from tests.support.factories import log_in, sign_up
+
+ELSEWHERE = "2001:db8::7"
+
+
+@pytest.fixture
+def auditor(database):
+    return auditor_token()
+
+
+def names(events):
+    return [event["event"] for event in events]
+
+
+def around_now():
+    now = datetime.now(UTC)
+    return {"from": (now - timedelta(hours=1)).isoformat(), "to": (now + timedelta(hours=1)).isoformat()}
+
+
+def read_this_hour(token):
+    return read_summary(token, **around_now())
+
+
+each_endpoint = pytest.mark.parametrize("read", [read_events, read_this_hour])
+
+# --- Who may read -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "read", [read_events, lambda token: read_summary(token, **around_now())], ids=["events", "sum"]
+)
+@pytest.mark.parametrize("role", ["security", "admin"])
+def test_the_security_team_and_admins_read_with_a_passkey(database, role, read):
+    assert read(auditor_token(role)).status == 200
+
+
+@pytest.mark.parametrize(
+    "read", [read_events, lambda token: read_summary(token, **around_now())], ids=["events", "sum"]
+)
+def test_nobody_else_reads_even_with_a_passkey(database, log_lines, read):
+    answer = read(auditor_token("user"))
+    assert (answer.status, answer.code) == (403, "forbidden")
+    assert log_lines.security_events[-1]["reason"] == "role_not_sufficient"
+
+
+@pytest.mark.parametrize(
+    "read", [read_events, lambda token: read_summary(token, **around_now())], ids=["events", "sum"]
+)
+@pytest.mark.parametrize("role", ["security", "admin"])
+def test_a_password_alone_does_not_read(database, log_lines, role, read):
+    sign_up()
+    change_role("person@example.com", role)
+    answer = read(log_in().json["access_token"])
+    assert (answer.status, answer.code) == (403, "step_up_required")
+    assert "insufficient_user_authentication" in answer.headers["www-authenticate"]
+    assert log_lines.security_events[-1]["reason"] == "login_without_passkey"
+
+
+def test_who_loses_the_role_reads_no_more_at_once(auditor):
+    change_role(EMAIL, "user")
+    assert read_events(auditor).status == 401
+
+
+# --- What they read ---------------------------------------------------------------------------------------------------
+
+
+def test_an_event_is_told_in_full(auditor):
+    log_in("nobody@example.com")
+    event = read_events(auditor).json["items"][0]
+    request_id, chain, time = event.pop("request_id"), event.pop("chain"), event.pop("time")
+    account = event["detail"].pop("account")
+    assert event == {
+        "id": f"{chain['id']}.{chain['sequence']}",
+        "event": "authn_login_fail",
+        "outcome": "failure",
+        "severity": "low",
+        "user_id": None,
+        "reason": "unknown_user",
+        "source_ip": SOURCE_IP,
+        "user_agent": USER_AGENT,
+        "function": "login",
+        "method": "POST",
+        "path": "/login",
+        "detail": {},
+        "erased": False,
+    }
+    assert str(UUID(request_id)) == request_id
+    assert len(account) == 16
+    assert chain["intact"] is True
+    assert timedelta(0) <= datetime.now(UTC) - datetime.fromisoformat(time) < timedelta(minutes=1)
+
+
+def test_events_come_newest_first(auditor):
+    log_in("nobody@example.com")
+    assert names(all_events(auditor))[:3] == ["authn_login_fail", "authn_token_created", "authn_login_success"]
+
+
+def test_reading_is_itself_an_event(auditor):
+    read_events(auditor, event="user_created", ip=SOURCE_IP)
+    read_summary(auditor, **around_now())
+    summary, events = read_events(auditor).json["items"][:2]
+    assert (events["event"], events["detail"]) == (
+        "sensitive_read",
+        {"target": "audit_events", "filters": "event=user_created"},
+    )
+    assert (summary["event"], summary["detail"]["target"]) == ("sensitive_read", "audit_summary")
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"event": "user_created"}, ["user_created", "user_created"]),
+        ({"outcome": "failure"}, ["authn_login_fail", "authn_login_fail"]),
+        ({"reason": "unknown_user"}, ["authn_login_fail"]),
+        ({"severity": "medium"}, ["authz_change"]),
+        ({"ip": ELSEWHERE}, ["authn_login_fail"]),
+        ({"ip": "2001:0DB8:0:0:0:0:0:7"}, ["authn_login_fail"]),
+        ({"ip": "192.0.2.1"}, []),
+        ({"user_id": str(UUID(int=7))}, []),
+        ({"event": "authn_login_fail", "outcome": "success"}, []),
+    ],
+    ids=str,
+)
+def test_each_filter(auditor, query, expected):
+    sign_up()
+    log_in(password="something else entirely", sourceIp=ELSEWHERE)
+    log_in("nobody@example.com")
+    assert names(all_events(auditor, **query)) == expected
+
+
+def test_one_persons_history(auditor):
+    person = sign_up()
+    log_in(password="something else entirely")
+    events = all_events(auditor, user_id=person.id)
+    assert names(events) == ["authn_login_fail", "authn_token_created", "authn_login_success", "user_created"]
+    assert {event["user_id"] for event in events} == {person.id}
+
+
+def test_from_is_inclusive_and_to_is_exclusive(auditor):
+    sign_up()
+    events = all_events(auditor)
+    moment = events[len(events) // 2]["time"]
+    assert {event["time"] >= moment for event in all_events(auditor, **{"from": moment})} == {True}
+    assert moment in [event["time"] for event in all_events(auditor, **{"from": moment})]
+    assert {event["time"] < moment for event in all_events(auditor, to=moment)} == {True}
+
+
+def test_pages_neither_skip_nor_repeat_while_rows_arrive(auditor):
+    for _ in range(PAGE_SIZE + 10):
+        log_in("nobody@example.com")
+    before = [event["id"] for event in all_events(auditor)][::-1]
+    seen, cursor = [], None
+    while True:
+        page = read_events(auditor, **({"cursor": cursor} if cursor else {})).json
+        seen += [event["id"] for event in page["items"]]
+        log_in("nobody@example.com")
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert len(seen) == len(set(seen))
+    assert set(before) <= set(seen)
+
+
+def test_a_page_that_is_just_full_is_the_last(database, auditor):
+    for _ in range(PAGE_SIZE):
+        log_in("nobody@example.com")
+    page = read_events(auditor, reason="unknown_user").json
+    assert (len(page["items"]), page["next_cursor"]) == (PAGE_SIZE, None)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"from": "yesterday"},
+        {"from": "2026-01-01T00:00:00"},
+        {"event": "invented"},
+        {"outcome": "both"},
+        {"severity": "7"},
+        {"user_id": "x"},
+        {"ip": "not-an-address"},
+        {"ip": "203.0.113.0/24"},
+        {"reason": "x' OR 1=1 --"},
+        {"reason": "x" * 61},
+        {"limit": "1000000"},
+        {"cursor": "x"},
+        {"cursor": "é"},
+        {"cursor": base64.urlsafe_b64encode(b"1 2").decode()},
+        {"cursor": base64.urlsafe_b64encode(f"{2**63} {UUID(int=0)} 0".encode()).decode()},
+        {"cursor": base64.urlsafe_b64encode(f"0 {UUID(int=0)} {2**31}".encode()).decode()},
+        {"cursor": base64.urlsafe_b64encode(f"-1 {UUID(int=0)} 0".encode()).decode()},
+        {"cursor": "x" * 201},
+    ],
+    ids=str,
+)
+def test_a_bad_query_is_refused_and_says_where(auditor, query):
+    answer = read_events(auditor, **query)
+    assert (answer.status, answer.code, answer.fields) == (422, "validation_failed", {*query})
+
+
+# --- Trust ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"record": '{"event":"user_created"}'},
+        {"record": "not JSON"},
+        {"mac": b"\x00" * 32},
+        {"reason": "unknown_user"},
+        {"outcome": "success"},
+        {"severity": 1},
+        {"user_id": UUID(int=7)},
+        {"source": b"\x00" * 16},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+def test_a_record_that_was_changed_is_not_intact(database, auditor, values):
+    sign_up()
+    log_in(password="something else entirely")
+    log_in(password="something else entirely")
+    newest = database.execute(
+        select(audit_events.c.chain_id, audit_events.c.sequence).order_by(audit_events.c.sequence.desc()).limit(1)
+    )[0]
+    database.execute(
+        update(audit_events)
+        .where(audit_events.c.chain_id == newest.chain_id, audit_events.c.sequence == newest.sequence)
+        .values(**values)
+    )
+    changed = {event["id"]: event["chain"]["intact"] for event in all_events(auditor)}
+    assert changed.pop(f"{newest.chain_id}.{newest.sequence}") is False
+    # The next one, of the reading itself, was chained to the MAC that the environment remembers.
+    assert list(changed.values()).count(False) <= ("mac" in values)
+
+
+def test_a_record_behind_a_deleted_one_is_not_intact(database, auditor):
+    log_in("nobody@example.com")
+    log_in("nobody@example.com")
+    places = [event["chain"]["sequence"] for event in all_events(auditor, reason="unknown_user")]
+    database.execute(text(f"DELETE FROM audit_events WHERE sequence = {places[1]}"))
+    (left,) = all_events(auditor, reason="unknown_user")
+    assert left["chain"]["intact"] is False
+
+
+def test_what_is_erased_is_said_to_be_erased_and_the_chain_holds(auditor):
+    person = sign_up()
+    log_in(password="something else entirely")
+    erase_user(person.email)
+    events = all_events(auditor, user_id=person.id)
+    assert names(events)[0] == "user_deleted"
+    for event in events[1:]:
+        assert (event["source_ip"], event["user_agent"], event["erased"]) == (None, None, True)
+        assert event["chain"]["intact"] is True
+    assert person.id not in [event["user_id"] for event in all_events(auditor, ip=SOURCE_IP)]
+
+
+# --- Numbers ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_summary_counts_over_time_and_names_what_failures_have_in_common(auditor):
+    person = sign_up()
+    for _ in range(3):
+        log_in(password="something else entirely", sourceIp=ELSEWHERE)
+    log_in("nobody@example.com")
+    summary = read_summary(auditor, **around_now()).json
+    assert summary["interval"] == 60
+    counts = {(bar["event"], bar["outcome"]): 0 for bar in summary["series"]}
+    for bar in summary["series"]:
+        counts[bar["event"], bar["outcome"]] += bar["count"]
+        start = datetime.fromisoformat(bar["start"])
+        assert (start.second, start <= datetime.now(UTC)) == (0, True)
+    assert counts["authn_login_fail", "failure"] == 4
+    assert counts["user_created", "success"] == 2
+    assert summary["reasons"] == [{"value": "wrong_password", "count": 3}, {"value": "unknown_user", "count": 1}]
+    assert summary["sources"] == [{"value": ELSEWHERE, "count": 3}, {"value": SOURCE_IP, "count": 1}]
+    assert summary["accounts"] == [{"value": person.id, "count": 3}, {"value": None, "count": 1}]
+
+
+def test_the_summary_names_no_address_of_who_was_erased(auditor):
+    person = sign_up()
+    log_in(password="something else entirely", sourceIp=ELSEWHERE)
+    erase_user(person.email)
+    assert read_summary(auditor, **around_now()).json["sources"] == [{"value": None, "count": 1}]
+
+
+@pytest.mark.parametrize(
+    ("hours", "interval"), [(1, 60), (24, 300), (7 * 24, 3600), (31 * 24, 6 * 3600), (366 * 24, 86400), (17000, 604800)]
+)
+def test_a_chart_has_bars_that_people_count_in(auditor, hours, interval):
+    until = datetime.now(UTC)
+    query = {"from": (until - timedelta(hours=hours)).isoformat(), "to": until.isoformat()}
+    assert read_summary(auditor, **query).json["interval"] == interval
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({}, "from"),
+        ({"from": "2026-01-01T00:00:00Z"}, "to"),
+        ({"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "query"),
+        ({"from": "2020-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "query"),
+        ({"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "x": "1"}, "x"),
+    ],
+    ids=str,
+)
+def test_a_bad_span_is_refused(auditor, query, field):
+    answer = read_summary(auditor, **query)
+    assert answer.status == 422
+    assert field in answer.fields
+
+
+def test_readers_at_once(auditor):
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: read_events(auditor), range(16)))
+    assert {answer.status for answer in answers} == {200}

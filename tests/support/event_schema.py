@@ -1,0 +1,52 @@
+"""Every security event that a test provokes, held to the official OCSF schema and to our own catalogue."""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
+
+from auth_common.monitoring.event_catalogue import CATALOGUE, COMMON_FIELDS
+from auth_common.monitoring.ocsf import VERSION
+from auth_common.monitoring.vocabulary import SecurityEvent
+
+
+def faults_in(output: str) -> list[str]:
+    """Return what is wrong with the security events in the lines of ``output``."""
+    return [fault for event in _events(output) for fault in faults_of(event)]
+
+
+def faults_of(event: dict[str, Any]) -> list[str]:
+    """Return where an OCSF event breaks its class's schema, or says what the catalogue does not know."""
+    name = event["metadata"]["event_code"]
+    entry = CATALOGUE[SecurityEvent(name)]
+    faults = [
+        f"{name}: {error.json_path}: {error.message}" for error in _validator(event["class_uid"]).iter_errors(event)
+    ]
+    reason = event.get("status_detail")
+    if reason not in {None, *entry.reasons}:
+        faults.append(f"{name}: the catalogue does not know the reason {reason}")
+    unknown = event.get("unmapped", {}).keys() - entry.fields.keys() - COMMON_FIELDS.keys()
+    faults += [f"{name}: the catalogue does not know the field {field}" for field in unknown]
+    return faults
+
+
+def _events(output: str) -> Iterator[dict[str, Any]]:
+    for line in output.splitlines():
+        if '"security_event":{"metadata"' in line:
+            # Threads of a test share one stdout: a metric's line may begin on the same line, or end there.
+            document, _ = json.JSONDecoder().raw_decode(line, line.index('{"level"'))
+            yield document["security_event"]
+
+
+@cache
+def _schemas() -> OcsfJsonSchemaEmbedded:
+    return OcsfJsonSchemaEmbedded(get_ocsf_schema(version=VERSION))
+
+
+@cache
+def _validator(class_uid: int) -> Draft202012Validator:
+    name = _schemas().lookup_class_name_from_uid(class_uid)
+    return Draft202012Validator(_schemas().get_class_schema(class_name=name, profiles=[]))

@@ -1,0 +1,337 @@
+"""``uv run audit``: what tampering it finds, what it shows, what it exports."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete, insert, select, update
+
+from auth_common.db.tables import audit_events
+from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.services.erasure import erase_user
+from tests.support.databases import start_fresh_environment
+from tests.support.event_schema import faults_of
+from tests.support.events import SOURCE_IP
+from tests.support.factories import log_in, sign_up
+from tools.audit import main
+
+PROJECT = Path(__file__).parents[2]
+SEQUENCE = audit_events.c.sequence
+
+
+@pytest.fixture
+def chain(database, log_lines):
+    """One chain: begun, created, logged in, tokens issued, six failures."""
+    sign_up()
+    for _ in range(6):
+        log_in("nobody@example.com")
+    (row,) = database.execute(select(audit_events.c.chain_id).distinct())
+    return row.chain_id
+
+
+@pytest.fixture
+def log_file(chain, log_lines, tmp_path):
+    """What the functions wrote meanwhile, among other things, as CloudWatch or a terminal may show it."""
+    file = tmp_path / "service.log"
+    prefixed = "".join(f"2026-01-01T00:00:00Z {line}\n" for line in log_lines.text.splitlines())
+    file.write_text(f"something else\n[1, 2]\n{{\n{prefixed}")
+    return file
+
+
+@pytest.fixture
+def verify(capsys, database):
+    def run(*arguments):
+        start_fresh_environment()
+        capsys.readouterr()
+        status = main(["verify", *map(str, arguments)])
+        *findings, summary = capsys.readouterr().out.splitlines()
+        return status, findings, summary
+
+    return run
+
+
+def at(database, sequence, **values):
+    """Change a record."""
+    database.execute(update(audit_events).where(sequence == SEQUENCE).values(**values))
+
+
+# --- verify -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_log_that_nobody_has_touched_is_intact(verify, log_file):
+    status, findings, summary = verify(log_file)
+    # The command's own reading is a chain too: its beginning and the reading itself.
+    assert (status, findings) == (0, [])
+    assert summary == "12 records in 2 chains and 10 lines checked: intact"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"record": "{}"},
+        {"record": "not JSON"},
+        {"mac": b"\x01" * 32},
+        {"reason": "wrong_password"},
+        {"name": "user_created"},
+        {"outcome": "success"},
+        {"severity": 5},
+        {"time": 1_800_000_000_000},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+def test_a_changed_record_is_found_and_no_other_is_suspected(database, chain, verify, values):
+    at(database, 6, **values)
+    status, findings, _ = verify()
+    assert (status, findings) == (2, [f"chain {chain}, record 6: is not what was written there"])
+
+
+def test_a_deleted_record_is_found(database, chain, verify):
+    database.execute(delete(audit_events).where(SEQUENCE == 5))
+    status, findings, _ = verify()
+    assert (status, findings) == (2, [f"chain {chain}, record 5: is missing"])
+
+
+def test_several_deleted_records_are_one_finding(database, chain, verify):
+    database.execute(delete(audit_events).where(SEQUENCE.between(5, 7)))
+    assert verify()[1] == [f"chain {chain}, record 5: is missing, and all up to 7"]
+
+
+def test_the_beginning_of_a_chain_cannot_be_deleted(database, chain, verify):
+    database.execute(delete(audit_events).where(SEQUENCE < 2))
+    assert verify()[1] == [f"chain {chain}, record 0: is missing, and all up to 1"]
+
+
+def test_records_in_another_order_are_found_with_where_they_came_from(database, chain, verify):
+    for old, new in ((5, 1000), (7, 5), (1000, 7)):
+        database.execute(update(audit_events).where(old == SEQUENCE).values(sequence=new))
+    assert verify()[1] == [
+        f"chain {chain}, record 5: was moved: it was written as record 7",
+        f"chain {chain}, record 7: was moved: it was written as record 5",
+    ]
+
+
+def test_a_record_that_was_copied_is_found(database, chain, verify):
+    """Copied to the end, where no gap would show."""
+    (row,) = database.execute(select(audit_events).where(SEQUENCE == 5))
+    database.execute(insert(audit_events).values(row._asdict() | {"sequence": 10}))
+    assert verify()[1] == [f"chain {chain}, record 10: is not what was written there"]
+
+
+def test_a_record_before_the_first_is_found(database, chain, verify):
+    (row,) = database.execute(select(audit_events).where(SEQUENCE == 5))
+    database.execute(insert(audit_events).values(row._asdict() | {"sequence": -1}))
+    assert verify()[1] == [f"chain {chain}, record -1: is not what was written there"]
+
+
+def test_a_cut_tail_is_found_by_the_lines_of_the_log(database, chain, verify, log_file):
+    database.execute(delete(audit_events).where(SEQUENCE >= 8))
+    assert verify()[1] == []
+    assert verify(log_file)[1] == [
+        f"chain {chain}, record {sequence}: was cut off the end: a line of the log vouches for it"
+        for sequence in (8, 9)
+    ]
+
+
+def test_a_chain_that_is_gone_is_found_by_the_lines_of_the_log(database, chain, verify, log_file):
+    database.execute(delete(audit_events))
+    status, findings, _ = verify(log_file)
+    assert (status, len(findings)) == (2, 10)
+
+
+def test_a_history_rewritten_with_the_key_is_found_by_the_lines_of_the_log(database, chain, verify, log_file):
+    """Whoever has the audit key and the database can forge a chain that holds; not the log that is elsewhere."""
+    from auth_common.security.audit_protection import FIRST_PREVIOUS_MAC, chain_mac  # noqa: PLC0415
+
+    previous = FIRST_PREVIOUS_MAC
+    for row in database.execute(select(audit_events).order_by(SEQUENCE)):
+        record = row.record.replace("unknown_user", "wrong_password")
+        reason = row.reason and "wrong_password"
+        mac = chain_mac(previous=previous, chain_id=chain, sequence=row.sequence, record=record)
+        at(database, row.sequence, record=record, reason=reason, mac=mac)
+        previous = mac
+    assert verify()[1] == []
+    assert verify(log_file)[1] == [
+        f"chain {chain}, record {sequence}: is not the one that a line of the log vouches for"
+        for sequence in range(4, 10)
+    ]
+
+
+def test_lines_of_records_past_their_retention_vouch_for_nothing(database, chain, verify, log_file, monkeypatch):
+    old = int((datetime.now(UTC) - timedelta(days=401)).timestamp() * 1000)
+    lines = [json.loads(line[line.index("{") :]) for line in log_file.read_text().splitlines() if '"audit"' in line]
+    for line in lines:
+        line["security_event"]["time"] = old
+    log_file.write_text("\n".join(map(json.dumps, lines)))
+    database.execute(delete(audit_events))
+    assert verify(log_file)[1:] == ([], "2 records in 1 chains and 0 lines checked: intact")
+
+
+def test_an_erased_person_breaks_no_chain(chain, verify, log_file):
+    erase_user("person@example.com")
+    assert verify(log_file)[:2] == (0, [])
+
+
+def test_lines_come_from_standard_input_too(verify, log_file, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(log_file.read_text()))
+    assert "10 lines checked" in verify("-")[2]
+
+
+def test_a_log_that_is_not_there_is_said_not_to_be_there(chain, capsys):
+    assert main(["verify", "/nonexistent/service.log"]) == 1
+    assert "audit: " in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("environment")
+def test_without_the_data_folder_it_says_so(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "mistyped"))
+    assert main(["verify"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("audit: The functions share no storage")
+
+
+# --- export -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def export(capsys, chain):
+    def run(*arguments):
+        capsys.readouterr()
+        assert main(["export", *arguments]) == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return run
+
+
+def test_an_export_is_json_lines_and_nothing_else(export):
+    records = export()
+    assert [record["event"] for record in records[:4]] == [
+        "sys_startup",
+        "user_created",
+        "authn_login_success",
+        "authn_token_created",
+    ]
+    assert records[-1]["event"] == "sensitive_read"
+    assert (records[-1]["detail"]["target"], records[-1]["reason"]) == ("audit export", "by_operator")
+    assert all(record["intact"] for record in records)
+
+
+def test_an_export_in_ocsf_is_what_the_log_said(log_file, export):
+    exported = export("--ocsf", "--reason", "unknown_user")
+    assert [fault for event in exported for fault in faults_of(event)] == []
+    lines = [line[line.index("{") :] for line in log_file.read_text().splitlines() if "unknown_user" in line]
+    assert exported == [json.loads(line)["security_event"] for line in lines]
+    assert len(exported) == 6
+
+
+def test_an_export_goes_on_from_batch_to_batch(export, monkeypatch):
+    from auth_common.services import audit as service  # noqa: PLC0415
+
+    monkeypatch.setattr(service, "BATCH", 3)
+    assert len(export("--outcome", "failure")) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        (["--event", "user_created"], 1),
+        (["--severity", "low", "--outcome", "failure"], 6),
+        (["--ip", SOURCE_IP, "--outcome", "failure"], 6),
+        (["--ip", "192.0.2.1"], 0),
+        (["--user-id", "00000000-0000-0000-0000-000000000007"], 0),
+        (["--to", "2020-01-01T00:00:00Z"], 0),
+        (["--from", "2020-01-01T00:00:00Z", "--event", "authn_login_fail"], 6),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_export_takes_filters(export, arguments, count):
+    assert len(export(*arguments)) == count
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["delete"],
+        ["export", "--from", "yesterday"],
+        ["export", "--from", "2026-01-01T00:00:00"],
+        ["tail", "-n", "0"],
+        ["tail", "-n", "1001"],
+        ["tail", "--ip", "x"],
+        ["tail", "--event", "x"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("environment")
+def test_a_wrong_command_line_shows_the_usage(arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "usage: audit" in capsys.readouterr().err
+
+
+# --- tail -------------------------------------------------------------------------------------------------------------
+
+
+def test_tail_shows_the_newest_events_oldest_first(chain, capsys):
+    capsys.readouterr()
+    assert main(["tail", "-n", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["authn_login_fail", "authn_login_fail", "sensitive_read"]
+    assert "reason=unknown_user" in lines[0]
+    assert f"ip={SOURCE_IP}" in lines[0]
+
+
+def test_tail_obeys_no_escape_sequence_that_somebody_has_sent(chain, capsys):
+    security_event(SecurityEvent.SENSITIVE_READ, target='\x1b[2Kx\n\u202e\x7f"quoted" \\')
+    capsys.readouterr()
+    main(["tail", "-n", "2"])
+    hostile = capsys.readouterr().out.splitlines()[0]
+    assert hostile.isprintable()
+    assert hostile.isascii()
+    assert "\\u001b[2Kx" in hostile
+
+
+def test_tail_says_what_was_changed_and_what_was_erased(database, chain, capsys):
+    erase_user("person@example.com")
+    at(database, 9, reason="wrong_password")
+    capsys.readouterr()
+    main(["tail", "-n", "100"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.endswith("NOT AS IT WAS WRITTEN") for line in lines].count(True) == 1
+    assert "ip=erased" in next(line for line in lines if "user_created" in line)
+
+
+def test_tail_is_coloured_on_a_terminal_only(chain, capsys, monkeypatch):
+    capsys.readouterr()
+    main(["tail", "-n", "2"])
+    assert "\x1b" not in capsys.readouterr().out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    main(["tail", "-n", "2"])
+    assert "\x1b[33m" in capsys.readouterr().out
+
+
+def test_tail_follows_and_shows_each_event_once(chain, capsys, monkeypatch):
+    capsys.readouterr()
+    polls = iter(range(3))
+
+    def while_it_waits(_seconds):
+        try:
+            log_in(f"new{next(polls)}@example.com")
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr("tools.audit.sleep", while_it_waits)
+    assert main(["tail", "--follow", "-n", "1"]) == 0
+    out = capsys.readouterr().out
+    lines = [line.split()[1] for line in out.splitlines() if not line.startswith("{")]
+    assert lines == ["sensitive_read", "authn_login_fail", "authn_login_fail", "authn_login_fail"]
+
+
+def test_the_installed_command_works(chain):
+    command = Path(sys.executable).with_name("audit")
+    done = subprocess.run([command, "verify"], cwd=PROJECT, env=os.environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("checked: intact\n")

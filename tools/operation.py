@@ -1,0 +1,29 @@
+"""An operator's command, as the log and the audit log see it."""
+
+import getpass
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from auth_common.monitoring import request_context
+from auth_common.monitoring.logger import logger
+from auth_common.monitoring.request_context import RequestContext
+
+
+@contextmanager
+def operation(command: str) -> Iterator[None]:
+    """Let security events in the block say which command they come from and who ran it; log lines go to stderr.
+
+    Standard output is the command's own: what it exports may be another program's input.
+    """
+    handler = logger.registered_handler
+    entered = request_context.enter(RequestContext(function=command, operator=getpass.getuser()))
+    before = handler.setStream(sys.stderr) if isinstance(handler, logging.StreamHandler) else None
+    try:
+        with logger.append_context_keys(service=command):
+            yield
+    finally:
+        request_context.leave(entered)
+        if isinstance(handler, logging.StreamHandler) and before is not None:
+            handler.setStream(before)
