@@ -1,4 +1,4 @@
-"""``make security-events``: a script with the catalogue's words, for public/security.html. A browser reads no Python."""
+"""``make security-events``: a script with the catalogue's words for public/security.html: browsers read no Python."""
 
 import json
 import sys
