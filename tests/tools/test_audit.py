@@ -108,7 +108,7 @@ def test_the_beginning_of_a_chain_cannot_be_deleted(database, chain, verify):
 
 def test_records_in_another_order_are_found_with_where_they_came_from(database, chain, verify):
     for old, new in ((5, 1000), (7, 5), (1000, 7)):
-        database.execute(update(audit_events).where(old == SEQUENCE).values(sequence=new))
+        database.execute(update(audit_events).where(audit_events.c.sequence == old).values(sequence=new))
     assert verify()[1] == [
         f"chain {chain}, record 5: was moved: it was written as record 7",
         f"chain {chain}, record 7: was moved: it was written as record 5",

@@ -45,7 +45,6 @@ _ACCOUNT: Final = {
     "account": "a keyed pseudonym of the address that was tried, where it has no account: counts addresses, names none"
 }
 _OPERATOR: Final = {"by_operator": "by `uv run accounts`"}
-_OPERATOR_READING: Final = {"by_operator": "by `uv run audit`"}
 
 CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = MappingProxyType(
     {
@@ -222,11 +221,8 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = MappingProxyType(
             activity=2,
             when="an admin reads another person's data, or somebody reads the audit log",
             respond="There must be an occasion for it.",
-            reasons={**_OPERATOR_READING, "audit_log": "a reading of the audit log through the API"},
-            fields={
-                "target": "whose data, or which part of the audit log",
-                "filters": "what was asked for, but for an address",
-            },
+            reasons={"by_operator": "by `uv run audit`", "audit_log": "a reading of the audit log through the API"},
+            fields={"target": "whose data, or which part of the log", "filters": "what was asked for, but no address"},
         ),
         SecurityEvent.SYS_CRYPTO_KEY_ROTATED: Entry(
             succeeded=True,
