@@ -17,18 +17,18 @@ from annotated_types import Ge, Le
 
 from auth_common.db.tables import metadata
 from auth_common.errors import ServiceError, StepUpRequired
-from auth_common.monitoring.security_events import SecurityEvent
 from auth_common.security import mfa_tokens
 from auth_common.security.access_tokens import issue_access_token
 from auth_common.security.jwk import public_jwk, public_key
 from auth_common.security.password_policy import LONGEST, SHORTEST
-from auth_common.services import challenges, passkeys
+from auth_common.services import audit, challenges, passkeys
 from auth_common.services.refresh import GRACE
 from auth_common.services.sessions import PAGE_SIZE
 from auth_common.settings import Settings
 from auth_common.web.json_body import LARGEST
 from local_runtime.cloudformation import read_template
 from local_runtime.template import load_template
+from tools import security_events_page
 
 PROJECT = Path(__file__).parents[1]
 README = PROJECT / "README.md"
@@ -36,9 +36,9 @@ ARCHITECTURE = PROJECT / "docs" / "architecture.md"
 INVENTORIES = PROJECT / "docs" / "security-inventories.md"
 WALKTHROUGH = PROJECT / "docs" / "walkthrough.md"
 RUNBOOKS = PROJECT / "docs" / "runbooks"
-SERVICES = PROJECT / "layers/common/auth_common/services"
 DECISIONS = PROJECT / "docs" / "decisions"
 COMMON_PASSWORDS = PROJECT / "layers/common/auth_common/security/common_passwords.txt"
+RETENTION = Settings.model_fields["audit_retention_days"].default
 
 #: The folders that hold pages and what pages speak of; not .venv, node_modules and whatever else lies around.
 FOLDERS = ("docs", "examples", "functions", "layers", "local_runtime", "tests", "tools")
@@ -146,7 +146,7 @@ def commands_of(tool: str) -> set[str]:
     return {name for page in PAGES for text in commands(page) for name in named.findall(text)}
 
 
-@pytest.mark.parametrize("tool", ["accounts", "authenticator", "keys"])
+@pytest.mark.parametrize("tool", ["accounts", "audit", "authenticator", "keys"])
 def test_each_command_of_a_tool_exists(tool, capsys):
     named = commands_of(tool)
     assert named
@@ -157,12 +157,13 @@ def test_each_command_of_a_tool_exists(tool, capsys):
         assert ended.value.code == 0, f"uv run {tool} {name}"
 
 
-def test_the_readme_shows_each_command_for_accounts(capsys):
+@pytest.mark.parametrize("tool", ["accounts", "audit"])
+def test_the_readme_shows_each_command_of_a_tool(tool, capsys):
     with pytest.raises(SystemExit):
-        importlib.import_module("tools.accounts").main(["--help"])
+        importlib.import_module(f"tools.{tool}").main(["--help"])
     offered = re.search(r"\{([\w,-]+)\}", capsys.readouterr().out)
     assert offered
-    shown = set(re.findall(r"^uv run accounts ([\w-]+)", section(README, "For operators"), re.MULTILINE))
+    shown = set(re.findall(rf"^uv run {tool} ([\w-]+)", section(README, "For operators"), re.MULTILINE))
     assert shown == set(offered[1].split(","))
 
 
@@ -271,6 +272,10 @@ def test_asvs_ids_look_like_ids(title):
         (README, f"{len(COMMON_PASSWORDS.read_text().splitlines()):,} commonest".replace(",", " ")),
         (README, f"bodies have at most {LARGEST // 1024} KiB"),
         (README, f"one's own sessions, {PAGE_SIZE} a page"),
+        (README, f"the audit log, newest first, {audit.PAGE_SIZE} a page"),
+        (README, f"chains of the audit log after {RETENTION} days"),
+        (README, f"records go after {RETENTION} days"),
+        (INVENTORIES, f"`AUDIT_RETENTION_DAYS`, {RETENTION} by default"),
         (README, f"A person has {passkeys.MOST} at most"),
         (README, f"is {minutes(StepUpRequired.max_age)} old at most"),
         (README, f"once and within {minutes(challenges.LIFETIME.seconds)}"),
@@ -285,6 +290,10 @@ def test_asvs_ids_look_like_ids(title):
         "common passwords",
         "body",
         "page",
+        "page, audit log",
+        "retention",
+        "retention, missing limit",
+        "retention, inventory",
         "passkeys",
         "fresh login",
         "challenge",
@@ -375,28 +384,26 @@ def test_the_data_model_has_the_tables_and_columns_of_the_code():
     assert drawn == {table.name: [column.name for column in table.columns] for table in metadata.tables.values()}
 
 
-def test_the_inventory_has_every_security_event():
-    listed = [code(event) for event, _ in table(INVENTORIES, "What is logged", "Event", "Recorded when")]
-    assert listed == list(SecurityEvent)
+def test_the_page_of_security_events_is_written_from_the_code():
+    written = security_events_page.PAGE.read_text()
+    assert written == security_events_page.page(), "run `make security-events`"
 
 
 @pytest.mark.parametrize(
-    ("event", "modules", "raised_by"),
+    ("page", "title", "columns"),
     [
-        (
-            "authn_login_fail",
-            ("login", "passkey_login", "challenges"),
-            r'(?:_refused\(\w+, |_id, reason=)"(\w+)"',
-        ),
-        ("authz_fail", ("profiles", "standing"), r'"(not_self|login_\w+)"'),
+        (RUNBOOKS / "verify-the-audit-log.md", "It has found something", ("Finding", "What it can be")),
+        (WALKTHROUGH, "A chain of MACs", ("Somebody with access to the database", "The finding", "Needs lines")),
     ],
+    ids=["runbook", "walkthrough"],
 )
-def test_the_inventory_has_every_reason_for_a_refusal(event, modules, raised_by):
-    (meaning,) = (
-        text for name, text in table(INVENTORIES, "What is logged", "Event", "Recorded when") if code(name) == event
-    )
-    reasons = {reason for name in modules for reason in re.findall(raised_by, (SERVICES / f"{name}.py").read_text())}
-    assert {name for name in SPAN.findall(meaning) if name != "fault"} == reasons
+def test_findings_are_in_the_words_of_the_verification(page, title, columns):
+    place = next(number for number, name in enumerate(columns) if "inding" in name)
+    findings = [SPAN.search(row[place]) for row in table(page, title, *columns)]
+    words = {found[1].removesuffix(" …") for found in findings if found}
+    source = (PROJECT / "layers/common/auth_common/services/audit_verification.py").read_text()
+    assert len(words) == 5
+    assert [finding for finding in words if finding not in source] == []
 
 
 def snippets() -> list[tuple[str, str]]:
