@@ -104,7 +104,7 @@ def test_each_page_links_to_the_other(visitor):
     visitor.page.get_by_role("link", name="what happened here").click()
     expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Security events")
     visitor.page.get_by_role("link", name="Accounts and ceremonies").click()
-    expect(visitor.page.get_by_role("heading", name="Register")).to_be_visible()
+    expect(visitor.page.get_by_role("heading", name="Register", exact=True)).to_be_visible()
 
 
 # --- The numbers ------------------------------------------------------------------------------------------------------
