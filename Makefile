@@ -69,8 +69,9 @@ requirements: $(UV) ## Write the layer's requirements.txt from uv.lock
 	$(UV) export --quiet --locked --package auth-common --no-dev --no-emit-project --output-file layers/common/requirements.txt
 
 .PHONY: security-events
-security-events: $(UV) ## Write docs/security-events.md from the catalogue of events
+security-events: $(UV) ## Write docs/security-events.md, and what the Security team's page says, from the catalogue
 	$(RUN) python -m tools.security_events_page
+	$(RUN) python -m tools.event_meanings > public/scripts/security/event-meanings.js
 
 .PHONY: clean
 clean: ## Remove what was built; data and keys in .local stay

@@ -15,6 +15,7 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    or_,
     select,
     text,
     tuple_,
@@ -69,6 +70,7 @@ class Filters:
     user_id: UUID | None = None
     source: bytes | None = None
     reason: str | None = None
+    except_reason: str | None = None
 
 
 _COLUMNS: Final = tuple(audit_events.c[name] for name in AuditRow.__dataclass_fields__)
@@ -223,6 +225,9 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
         conditions.append(columns.time < filters.until)
     if filters.severity is not None:
         conditions.append(columns.severity >= filters.severity)
+    if filters.except_reason is not None:
+        # Rows without a reason stay, which != alone would not let pass.
+        conditions.append(or_(columns.reason.is_(None), columns.reason != filters.except_reason))
     for name in ("name", "outcome", "user_id", "source", "reason"):
         value = getattr(filters, name)
         if value is not None:

@@ -219,7 +219,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         activity=2,
         when="an admin reads another person's data, or somebody reads the audit log",
         respond="There must be an occasion for it.",
-        reasons=_OPERATOR,
+        reasons={**_OPERATOR, "audit_log": "a reading of the audit log through the API"},
         fields={
             "target": "whose data, or which part of the audit log",
             "filters": "what was asked for, but for an address",

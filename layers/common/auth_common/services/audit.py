@@ -97,6 +97,7 @@ class AuditQuery:
     user_id: UUID | None = None
     source_ip: str | None = None
     reason: str | None = None
+    except_reason: str | None = None
 
     def as_filters(self) -> Filters:
         """Return the query in the database's terms."""
@@ -109,6 +110,7 @@ class AuditQuery:
             user_id=self.user_id,
             source=source_index(self.source_ip) if self.source_ip else None,
             reason=self.reason,
+            except_reason=self.except_reason,
         )
 
     def __str__(self) -> str:
@@ -134,7 +136,7 @@ def list_audit_records(principal: Principal, query: AuditQuery, *, before: Place
         return AuditPage(open_rows(connection, rows[:PAGE_SIZE]), more)
 
     page = read(select)
-    security_event(SecurityEvent.SENSITIVE_READ, user_id=principal.user_id, target="audit_events", filters=str(query))
+    record_reading(principal, "audit_events", query)
     return page
 
 
@@ -159,6 +161,12 @@ def require_reader(connection: Connection, principal: Principal) -> None:
         security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="role_not_sufficient")
         raise Forbidden
     require_mfa(principal, standing)
+
+
+def record_reading(principal: Principal, target: str, query: AuditQuery) -> None:
+    """Record that somebody has read the log. The reason lets a page that polls leave its own readings out."""
+    filters, user_id = str(query), principal.user_id
+    security_event(SecurityEvent.SENSITIVE_READ, user_id=user_id, reason="audit_log", target=target, filters=filters)
 
 
 def open_rows(connection: Connection, rows: list[tuple[AuditRow, bytes | None]]) -> list[AuditRecord]:

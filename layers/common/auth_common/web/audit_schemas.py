@@ -21,6 +21,8 @@ from auth_common.web.schemas import Timestamp
 
 SeverityName = Literal["informational", "low", "medium", "high", "critical"]
 
+_Reason = Annotated[str, Field(max_length=60, pattern="^[a-z0-9_]+$")]
+
 #: The longest time that a summary counts: two years.
 _LONGEST_SPAN = timedelta(days=732)
 
@@ -30,7 +32,7 @@ class _Query(BaseModel):
 
 
 class AuditEventsQuery(_Query):
-    """GET /audit/events?from=&to=&event=&outcome=&severity=&user_id=&ip=&reason=; all optional."""
+    """GET /audit/events?from=&to=&event=&outcome=&severity=&user_id=&ip=&reason=&except_reason=; all optional."""
 
     #: From (inclusive) and to (exclusive), RFC 3339 with a zone.
     since: Annotated[AwareDatetime | None, Field(alias="from")] = None
@@ -41,7 +43,9 @@ class AuditEventsQuery(_Query):
     severity: SeverityName | None = None
     user_id: UUID | None = None
     ip: IPvAnyAddress | None = None
-    reason: Annotated[str | None, Field(max_length=60, pattern="^[a-z0-9_]+$")] = None
+    reason: _Reason | None = None
+    #: Everything but this. A page that polls leaves its own readings out: ``audit_log``.
+    except_reason: _Reason | None = None
     #: Read by ``AuditCursor``.
     cursor: Annotated[str | None, Field(max_length=200)] = None
 
@@ -56,6 +60,7 @@ class AuditEventsQuery(_Query):
             user_id=self.user_id,
             source_ip=str(self.ip) if self.ip else None,
             reason=self.reason,
+            except_reason=self.except_reason,
         )
 
 

@@ -1,0 +1,84 @@
+// An event's detail: every field, what the event means, and whether its record is as it was written.
+
+import { find, make, makeFacts } from "../elements.js";
+import { chainMark } from "./event-table.js";
+import { EVENT_MEANINGS } from "./event-meanings.js";
+import { makeCode, makeText, withCode } from "./texts.js";
+
+/** Set up the dialog, once. */
+export function setUpEventDialog() {
+  find("close-event").addEventListener("click", () => find("event").close());
+}
+
+/** Show an event. The browser keeps the focus inside and gives it back afterwards. */
+export function openEvent(event) {
+  find("event-heading").replaceChildren(makeText(event.event));
+  find("event-content").replaceChildren(
+    meaning(event),
+    make("h3", {}, "What happened"),
+    make("dl", { class: "facts" }, ...makeFacts(facts(event))),
+    make("h3", {}, "Further fields"),
+    detail(event.detail),
+    make("h3", {}, "Chain check"),
+    verdict(event.chain.intact),
+    make("dl", { class: "facts" }, ...makeFacts([
+      ["Chain", makeCode(event.chain.id)],
+      ["Sequence", makeCode(event.chain.sequence)],
+      ["MAC", makeCode(event.chain.mac)],
+    ])),
+  );
+  find("event").showModal();
+  find("event").scrollTop = 0;
+}
+
+/** Forget the event that was shown. */
+export function closeEvent() {
+  find("event").close();
+  find("event-content").replaceChildren();
+}
+
+function meaning({ event, reason }) {
+  const known = EVENT_MEANINGS[event];
+  if (!known) return make("p", { class: "summary" }, "An event that this page does not know.");
+  const because = known.reasons[reason];
+  return make(
+    "div",
+    { class: "meaning" },
+    make("p", {}, "Recorded when ", ...withCode(known.when), "."),
+    ...(because ? [make("p", {}, "Here: ", ...withCode(because), ".")] : []),
+    make("p", {}, make("strong", {}, "What to do: "), ...withCode(known.respond)),
+  );
+}
+
+function facts(event) {
+  const personal = (value) => (event.erased ? make("em", {}, "erased, with the personal data of this account") : optional(value));
+  return [
+    ["Time", makeCode(event.time)],
+    ["Outcome", makeText(event.outcome)],
+    ["Severity", makeText(event.severity)],
+    ["Reason", optional(event.reason)],
+    ["Account", optional(event.user_id)],
+    ["Source IP", personal(event.source_ip)],
+    ["User agent", personal(event.user_agent)],
+    ["Request", event.path ? makeCode(`${event.method} ${event.path}`) : optional(null)],
+    ["Request id", optional(event.request_id)],
+    ["Function", optional(event.function)],
+  ];
+}
+
+function optional(value) {
+  return value ? makeCode(value) : make("span", { class: "none" }, "none");
+}
+
+function detail(fields) {
+  const entries = Object.entries(fields).map(([name, value]) => [makeText(name), makeCode(typeof value === "string" ? value : JSON.stringify(value))]);
+  return entries.length ? make("dl", { class: "facts" }, ...makeFacts(entries)) : make("p", { class: "none" }, "There are none.");
+}
+
+function verdict(isIntact) {
+  const words = isIntact
+    ? "The record and its place in the chain are as they were written: its MAC fits, and the MAC before it."
+    : "This record, or the one before it, is not as it was written. Find out what else was changed: run `uv run audit " +
+      "verify` on the database, and compare with the log line of the same request, which has the MAC too.";
+  return make("p", { class: "verdict", "data-intact": String(isIntact) }, chainMark(isIntact), make("span", {}, ...withCode(words)));
+}
