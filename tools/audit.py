@@ -5,6 +5,7 @@ Works on the database that DATABASE_URL or DATA_DIR names, also while the servic
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -113,7 +114,7 @@ def _anchors(path: Path) -> Iterator[Anchor]:
                     mac=str(audit["mac"]),
                     time=int(event["time"]),
                 )
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue
 
 
@@ -190,10 +191,15 @@ def _line(record: AuditRecord) -> str:
         "request": f"{record.method} {record.path}".strip() or None,
         **record.detail,
     }
-    told = " ".join(f"{name}={value}" for name, value in facts.items() if value is not None)
+    told = " ".join(f"{name}={_quoted(str(value))}" for name, value in facts.items() if value is not None)
     warning = "" if record.intact else " NOT AS IT WAS WRITTEN"
     text = f"{record.time.isoformat(timespec='milliseconds')} {record.event:<24} {told}{warning}"
     return _coloured(json.dumps(text)[1:-1].replace('\\"', '"').replace("\x7f", "\\u007f"), record)
+
+
+def _quoted(value: str) -> str:
+    """Return a value that cannot pass for several: a client can put what it likes into some of them."""
+    return value if re.fullmatch(r"[\w./:-]*", value) else json.dumps(value)
 
 
 def _coloured(text: str, record: AuditRecord) -> str:

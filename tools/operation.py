@@ -1,7 +1,8 @@
 """An operator's command, as the log and the audit log see it."""
 
-import getpass
 import logging
+import os
+import pwd
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ def operation(command: str) -> Iterator[None]:
     Standard output is the command's own: what it exports may be another program's input.
     """
     handler = logger.registered_handler
-    entered = request_context.enter(RequestContext(function=command, operator=getpass.getuser()))
+    entered = request_context.enter(RequestContext(function=command, operator=_user()))
     before = handler.setStream(sys.stderr) if isinstance(handler, logging.StreamHandler) else None
     try:
         with logger.append_context_keys(service=command):
@@ -27,3 +28,11 @@ def operation(command: str) -> Iterator[None]:
         request_context.leave(entered)
         if isinstance(handler, logging.StreamHandler) and before is not None:
             handler.setStream(before)
+
+
+def _user() -> str:
+    """Return who runs this process, from the system and not from the environment, which says whatever one likes."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

@@ -22,6 +22,7 @@ setUpLogin((flow) => diagram.start(flow), {
   onOut() {
     for (const id of ["me", "passkeys", "sessions"]) find(id).replaceChildren();
     find("step-up").hidden = true;
+    diagram.reset();  // its messages hold tokens
   },
 });
 

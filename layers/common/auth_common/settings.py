@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     bcrypt_cost: Annotated[int, Field(ge=4, le=15)] = 12
 
     #: Days that the audit log keeps its records.
-    audit_retention_days: Annotated[int, Field(ge=1)] = 400
+    audit_retention_days: Annotated[int, Field(ge=30)] = 400
 
     @field_validator("webauthn_origins", mode="before")
     @classmethod

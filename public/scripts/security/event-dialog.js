@@ -38,9 +38,9 @@ export function closeEvent() {
 }
 
 function meaning({ event, reason }) {
-  const known = EVENT_MEANINGS[event];
+  const known = Object.hasOwn(EVENT_MEANINGS, event) && EVENT_MEANINGS[event];
   if (!known) return make("p", { class: "summary" }, "An event that this page does not know.");
-  const because = known.reasons[reason];
+  const because = Object.hasOwn(known.reasons, reason) && known.reasons[reason];
   return make(
     "div",
     { class: "meaning" },

@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from auth_common.db.tables import audit_events, audit_salts
+from auth_common.db.tables import audit_events, audit_salts, users
 
 #: ``(time, chain_id, sequence)``: a place in the order of the log.
 Place = tuple[int, UUID, int]
@@ -118,6 +118,16 @@ def select_salts(connection: Connection, *, user_ids: Collection[UUID]) -> dict[
 def delete_salt(connection: Connection, *, user_id: UUID) -> None:
     """Make the personal fields of a user's records unreadable for ever. The chains stay as they are."""
     connection.execute(delete(audit_salts).where(audit_salts.c.user_id == user_id))
+
+
+def forget_the_gone(connection: Connection, since: int) -> int:
+    """Delete what records written ``since`` (ms), in the very moment of an erasure, have kept; return how much."""
+    is_gone = ~exists().where(users.c.id == audit_salts.c.user_id)
+    forgotten = connection.execute(delete(audit_salts).where(is_gone)).rowcount
+    was_erased = ~exists().where(users.c.id == audit_events.c.user_id)
+    of_somebody = (audit_events.c.user_id.is_not(None), audit_events.c.source.is_not(None))
+    statement = update(audit_events).where(audit_events.c.time >= since, *of_somebody, was_erased).values(source=None)
+    return forgotten + connection.execute(statement).rowcount
 
 
 def forget_sources(connection: Connection, *, user_id: UUID, limit: int) -> int:

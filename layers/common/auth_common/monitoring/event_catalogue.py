@@ -78,7 +78,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
             "user_verification_not_initialized": "alone, a key that was registered without PIN or biometry",
             "invalid_challenge": "unknown, expired, or answered before",
         },
-        fields={**_ACCOUNT, "fault": "the rule of WebAuthn"},
+        fields={**_ACCOUNT, "fault": "the rule of WebAuthn", "target": "whose login it was, with another's passkey"},
     ),
     SecurityEvent.AUTHN_LOGIN_FIRST_FACTOR: Entry(
         succeeded=True,

@@ -23,6 +23,7 @@ from auth_common.services.standing import check_standing, require_mfa
 PAGE_SIZE: Final = 50
 #: Records that an operator's command reads at once.
 BATCH: Final = 1000
+_LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 #: Who may read.
 READERS: Final = frozenset({"security", "admin"})
 
@@ -187,6 +188,10 @@ def is_intact(row: AuditRow, previous_mac: bytes | None) -> bool:
 def columns_agree(row: AuditRow) -> bool:
     """Tell whether the columns by which a record is found say what the record says."""
     document = json.loads(row.record)
+    if "personal" in document:
+        source_ip = document["personal"].get("source_ip")
+        if row.source != (source_index(source_ip) if source_ip else None):
+            return False
     user_id = str(row.user_id) if row.user_id else None
     repeated = (row.time, row.name, row.outcome, row.severity, user_id, row.reason)
     return repeated == tuple(document[name] for name in ("time", "event", "outcome", "severity", "user_id", "reason"))
@@ -204,7 +209,7 @@ def _open(row: AuditRow, previous_mac: bytes | None, salts: dict[UUID, bytes]) -
     return AuditRecord(
         chain_id=row.chain_id,
         sequence=row.sequence,
-        time=datetime.fromtimestamp(row.time / 1000, UTC),
+        time=_LATEST if row.time > _milliseconds(_LATEST) else datetime.fromtimestamp(max(row.time, 0) / 1000, UTC),
         event=row.name,
         outcome=row.outcome,
         severity=Severity(min(max(row.severity, Severity.INFORMATIONAL), Severity.CRITICAL)),
@@ -224,11 +229,18 @@ def _open(row: AuditRow, previous_mac: bytes | None, salts: dict[UUID, bytes]) -
 
 
 def _members(record: str) -> dict[str, Any]:
+    """Return the members of a record; none, where somebody has made of it what cannot be shown."""
     try:
-        document = json.loads(record)
-    except ValueError:
+        # A lone surrogate could be read, and then not be written.
+        document = json.loads(record.encode().decode(), parse_constant=_refuse)
+        json.dumps(document, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
 
 
 def _text(document: dict[str, Any], name: str) -> str:

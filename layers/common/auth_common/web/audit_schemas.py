@@ -27,6 +27,10 @@ _Reason = Annotated[str, Field(max_length=60, pattern="^[a-z0-9_]+$")]
 _LONGEST_SPAN = timedelta(days=732)
 
 
+#: RFC 3339 with a zone; within what every clock and database can say in UTC.
+_Time = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))]
+
+
 class _Query(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,8 +39,8 @@ class AuditEventsQuery(_Query):
     """GET /audit/events?from=&to=&event=&outcome=&severity=&user_id=&ip=&reason=&except_reason=; all optional."""
 
     #: From (inclusive) and to (exclusive), RFC 3339 with a zone.
-    since: Annotated[AwareDatetime | None, Field(alias="from")] = None
-    until: Annotated[AwareDatetime | None, Field(alias="to")] = None
+    since: Annotated[_Time | None, Field(alias="from")] = None
+    until: Annotated[_Time | None, Field(alias="to")] = None
     event: SecurityEvent | None = None
     outcome: Literal["success", "failure"] | None = None
     #: This one and all that are worse.
@@ -67,8 +71,8 @@ class AuditEventsQuery(_Query):
 class AuditSummaryQuery(_Query):
     """GET /audit/summary?from=&to=; the last 24 hours, if they say nothing."""
 
-    until: Annotated[AwareDatetime, Field(alias="to", default_factory=lambda: datetime.now(UTC))]
-    since: Annotated[AwareDatetime, Field(alias="from", default_factory=lambda data: data["until"] - timedelta(days=1))]
+    until: Annotated[_Time, Field(alias="to", default_factory=lambda: datetime.now(UTC))]
+    since: Annotated[_Time, Field(alias="from", default_factory=lambda data: data["until"] - timedelta(days=1))]
 
     @model_validator(mode="after")
     def _require_a_span(self) -> Self:
