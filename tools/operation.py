@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from auth_common.errors import ServiceError, StorageNotMounted
 from auth_common.monitoring import request_context
 from auth_common.monitoring.logger import logger
 from auth_common.monitoring.request_context import RequestContext
+from auth_common.settings import settings
 
 
 @contextmanager
@@ -36,3 +38,10 @@ def _user() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
+
+
+def reason(error: ServiceError) -> str:
+    """Return why a command could not do its work, in words for who ran it."""
+    if isinstance(error, StorageNotMounted):
+        return f"there is no folder {settings().data_dir}: set DATA_DIR to the one that the service has"
+    return str(error) or error.detail

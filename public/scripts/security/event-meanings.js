@@ -4,7 +4,7 @@
 export const EVENT_MEANINGS = {
   "authn_login_fail": {
     "when": "a login fails",
-    "respond": "One is a typing error. Watch the rate, and the number of accounts.",
+    "respond": "One is a typing error. Watch the rate (docs/runbooks/failed-logins.md) and the number of accounts.",
     "reasons": {
       "unknown_user": "no account has the address",
       "wrong_password": "the account is there, the password is another",
@@ -20,12 +20,12 @@ export const EVENT_MEANINGS = {
   },
   "authn_login_first_factor": {
     "when": "the password was right, and the passkey is still to come",
-    "respond": "Several without a login that follows: somebody knows the password. Tell its owner to change it.",
+    "respond": "Several without a login that follows: somebody knows the password (docs/runbooks/failed-logins.md).",
     "reasons": {}
   },
   "authn_login_success": {
     "when": "a login succeeds, by password or by passkey; recorded in the transaction that opens the session",
-    "respond": "Nothing by itself. After many failures for one account or from one address: see the runbook.",
+    "respond": "Nothing by itself. After many failures of one account: docs/runbooks/password-spraying.md.",
     "reasons": {}
   },
   "authn_passkey_added": {
@@ -57,7 +57,7 @@ export const EVENT_MEANINGS = {
   },
   "authn_token_rejected": {
     "when": "a token is refused: by the authorizer (once while the gateway keeps the refusal), by a function that meets an ended session, or a refresh token or `mfa_token`",
-    "respond": "Clients with old tokens cause some. A spike of `invalid_token` is somebody trying forgeries.",
+    "respond": "Clients with old tokens cause some. A spike is somebody trying (docs/runbooks/rejected-tokens.md).",
     "reasons": {
       "session_unknown": "no such session",
       "session_revoked": "the session was ended",
@@ -74,7 +74,7 @@ export const EVENT_MEANINGS = {
   },
   "authn_token_reuse": {
     "when": "a spent refresh token came back; its session was ended (RFC 9700 section 4.14)",
-    "respond": "Somebody else has held the token: ask the owner what happened on that device.",
+    "respond": "Somebody else has held the token: docs/runbooks/token-reuse.md.",
     "reasons": {
       "spent_token_reused": "outside the grace period, or not the parent of the live token"
     }
@@ -98,7 +98,7 @@ export const EVENT_MEANINGS = {
   },
   "authz_fail": {
     "when": "somebody with a valid token asks for what they may not have",
-    "respond": "Several `not_self` of one account are a scan for others' data: end its sessions.",
+    "respond": "Several `not_self` of one account are a scan: docs/runbooks/authorization-failures.md.",
     "reasons": {
       "not_self": "another person's data",
       "role_not_sufficient": "the audit log, without the role for it",
@@ -136,7 +136,7 @@ export const EVENT_MEANINGS = {
   },
   "user_created": {
     "when": "somebody registers; recorded in the transaction that stores the account",
-    "respond": "Watch the rate.",
+    "respond": "Watch the rate (docs/runbooks/registration-spam.md).",
     "reasons": {}
   },
   "user_creation_fail": {

@@ -100,7 +100,7 @@ class AuditLogHandler(logging.Handler):
                 metrics.count(WRITE_FAILURE_METRIC)
             self.publish(records)
             if any(_occurrence(record).succeeded for record in records):
-                raise DatabaseUnavailable from error
+                raise error if isinstance(error, ServiceError) else DatabaseUnavailable() from error
             return
         self.publish(entry.commit())
 

@@ -51,7 +51,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=1,
         when="a login succeeds, by password or by passkey; recorded in the transaction that opens the session",
-        respond="Nothing by itself. After many failures for one account or from one address: see the runbook.",
+        respond="Nothing by itself. After many failures of one account: docs/runbooks/password-spraying.md.",
         fields={
             "amr": "how (RFC 8176)",
             "session_id": "the session that it opened",
@@ -64,7 +64,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=1,
         when="a login fails",
-        respond="One is a typing error. Watch the rate, and the number of accounts.",
+        respond="One is a typing error. Watch the rate (docs/runbooks/failed-logins.md) and the number of accounts.",
         reasons={
             "unknown_user": "no account has the address",
             "wrong_password": "the account is there, the password is another",
@@ -85,7 +85,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=6,
         when="the password was right, and the passkey is still to come",
-        respond="Several without a login that follows: somebody knows the password. Tell its owner to change it.",
+        respond="Several without a login that follows: somebody knows the password (docs/runbooks/failed-logins.md).",
     ),
     SecurityEvent.AUTHN_PASSKEY_ADDED: Entry(
         succeeded=True,
@@ -136,7 +136,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         activity=99,
         when="a token is refused: by the authorizer (once while the gateway keeps the refusal), by a function that "
         "meets an ended session, or a refresh token or `mfa_token`",
-        respond="Clients with old tokens cause some. A spike of `invalid_token` is somebody trying forgeries.",
+        respond="Clients with old tokens cause some. A spike is somebody trying (docs/runbooks/rejected-tokens.md).",
         reasons={
             **_ENDED_SESSION,
             "invalid_token": "the authorizer found the signature or a claim not valid",
@@ -167,7 +167,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=5,
         when="a spent refresh token came back; its session was ended (RFC 9700 section 4.14)",
-        respond="Somebody else has held the token: ask the owner what happened on that device.",
+        respond="Somebody else has held the token: docs/runbooks/token-reuse.md.",
         reasons={"spent_token_reused": "outside the grace period, or not the parent of the live token"},
         fields={"session_id": "the session that was ended"},
     ),
@@ -187,7 +187,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         ocsf_class=OCSFClass.API_ACTIVITY,
         activity=None,
         when="somebody with a valid token asks for what they may not have",
-        respond="Several `not_self` of one account are a scan for others' data: end its sessions.",
+        respond="Several `not_self` of one account are a scan: docs/runbooks/authorization-failures.md.",
         reasons={
             "not_self": "another person's data",
             "role_not_sufficient": "the audit log, without the role for it",
@@ -247,7 +247,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         ocsf_class=OCSFClass.ACCOUNT_CHANGE,
         activity=1,
         when="somebody registers; recorded in the transaction that stores the account",
-        respond="Watch the rate.",
+        respond="Watch the rate (docs/runbooks/registration-spam.md).",
     ),
     SecurityEvent.USER_CREATION_FAIL: Entry(
         succeeded=False,
@@ -257,7 +257,6 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         when="a registration is refused",
         respond="Many from one source are somebody finding out who has an account.",
         reasons={"email_taken": "the address has an account"},
-        fields={"account": "a keyed pseudonym of the address: counts addresses, names none"},
     ),
     SecurityEvent.USER_DELETED: Entry(
         succeeded=True,

@@ -52,11 +52,8 @@ class AuditRecord:
     #: Whether the record and its place are as they were written.
     intact: bool
     mac: bytes
-
-    @property
-    def place(self) -> Place:
-        """Where it stands in the log."""
-        return _milliseconds(self.time), self.chain_id, self.sequence
+    #: Where it stands in the order of the log, even if somebody has changed its time to one that is none.
+    place: Place
 
     def as_occurrence(self) -> Occurrence:
         """Return what happened, as the log line told it."""
@@ -225,6 +222,7 @@ def _open(row: AuditRow, previous_mac: bytes | None, salts: dict[UUID, bytes]) -
         erased=erased,
         intact=intact,
         mac=row.mac,
+        place=row.place,
     )
 
 

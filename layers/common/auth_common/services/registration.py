@@ -6,11 +6,10 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from auth_common.db.engine import transaction
-from auth_common.db.users import User, insert_user
+from auth_common.db.engine import read, transaction
+from auth_common.db.users import User, insert_user, select_credentials
 from auth_common.errors import EmailTaken, FieldError, ValidationFailed
 from auth_common.monitoring.security_events import SecurityEvent, security_event
-from auth_common.security.audit_protection import account_pseudonym
 from auth_common.security.password_policy import password_faults
 from auth_common.security.passwords import hash_password
 
@@ -58,6 +57,7 @@ def register_user(*, name: str, email: str, date_of_birth: date, job_title: str,
     try:
         transaction(create)
     except EmailTaken:
-        security_event(SecurityEvent.USER_CREATION_FAIL, reason="email_taken", account=account_pseudonym(email))
+        owner = read(lambda connection: select_credentials(connection, email=email))
+        security_event(SecurityEvent.USER_CREATION_FAIL, reason="email_taken", user_id=owner.user.id if owner else None)
         raise
     return user
