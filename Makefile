@@ -68,6 +68,10 @@ format: $(UV) ## Rewrite the code in the project's style
 requirements: $(UV) ## Write the layer's requirements.txt from uv.lock
 	$(UV) export --quiet --locked --package auth-common --no-dev --no-emit-project --output-file layers/common/requirements.txt
 
+.PHONY: openapi
+openapi: $(UV) ## Write docs/openapi.json from the functions
+	$(RUN) python -m tools.openapi_document
+
 SBOM ?= sbom.json
 .PHONY: sbom
 sbom: $(UV) ## Write what the layer is made of, as CycloneDX, from the lock (SBOM=elsewhere.json)
