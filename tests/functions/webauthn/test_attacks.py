@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from auth_common.db.tables import challenges, passkeys, refresh_tokens, sessions, users
+from auth_common.db.tables import audit_salts, challenges, passkeys, refresh_tokens, sessions, users
 from auth_common.services.passkeys import MOST
 from tests.support.factories import log_out, sign_up
 from tests.support.passkeys import (
@@ -240,7 +240,7 @@ def test_a_stolen_key_without_a_pin_does_not_get_one_and_log_in_alone(database):
 
 def test_a_token_of_a_user_who_is_gone_begins_nothing(database, account):
     """An old key file and a new database, for example."""
-    for table in (refresh_tokens, sessions, users):
+    for table in (audit_salts, refresh_tokens, sessions, users):
         database.execute(table.delete())
     answer = as_bearer(account.access_token, "POST", "/webauthn/register/begin", {})
     assert (answer.status, answer.code) == (401, "invalid_token")
