@@ -25,7 +25,7 @@ export const EVENT_MEANINGS = {
   },
   "authn_login_success": {
     "when": "a login succeeds, by password or by passkey; recorded in the transaction that opens the session",
-    "respond": "Nothing by itself. After many failures of one account: docs/runbooks/password-spraying.md.",
+    "respond": "Nothing by itself. After many failures of one account (docs/runbooks/password-spraying.md).",
     "reasons": {}
   },
   "authn_passkey_added": {
@@ -74,7 +74,7 @@ export const EVENT_MEANINGS = {
   },
   "authn_token_reuse": {
     "when": "a spent refresh token came back; its session was ended (RFC 9700 section 4.14)",
-    "respond": "Somebody else has held the token: docs/runbooks/token-reuse.md.",
+    "respond": "Somebody else has held the token (docs/runbooks/token-reuse.md).",
     "reasons": {
       "spent_token_reused": "outside the grace period, or not the parent of the live token"
     }
@@ -98,7 +98,7 @@ export const EVENT_MEANINGS = {
   },
   "authz_fail": {
     "when": "somebody with a valid token asks for what they may not have",
-    "respond": "Several `not_self` of one account are a scan: docs/runbooks/authorization-failures.md.",
+    "respond": "Several `not_self` of one account are a scan (docs/runbooks/authorization-failures.md).",
     "reasons": {
       "not_self": "another person's data",
       "role_not_sufficient": "the audit log, without the role for it",

@@ -51,7 +51,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=1,
         when="a login succeeds, by password or by passkey; recorded in the transaction that opens the session",
-        respond="Nothing by itself. After many failures of one account: docs/runbooks/password-spraying.md.",
+        respond="Nothing by itself. After many failures of one account (docs/runbooks/password-spraying.md).",
         fields={
             "amr": "how (RFC 8176)",
             "session_id": "the session that it opened",
@@ -167,7 +167,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=5,
         when="a spent refresh token came back; its session was ended (RFC 9700 section 4.14)",
-        respond="Somebody else has held the token: docs/runbooks/token-reuse.md.",
+        respond="Somebody else has held the token (docs/runbooks/token-reuse.md).",
         reasons={"spent_token_reused": "outside the grace period, or not the parent of the live token"},
         fields={"session_id": "the session that was ended"},
     ),
@@ -187,7 +187,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         ocsf_class=OCSFClass.API_ACTIVITY,
         activity=None,
         when="somebody with a valid token asks for what they may not have",
-        respond="Several `not_self` of one account are a scan: docs/runbooks/authorization-failures.md.",
+        respond="Several `not_self` of one account are a scan (docs/runbooks/authorization-failures.md).",
         reasons={
             "not_self": "another person's data",
             "role_not_sufficient": "the audit log, without the role for it",

@@ -187,10 +187,8 @@ def verify_registration(credential: Mapping[str, Any], *, expected_challenge: by
         supported_pub_key_algs=ALGORITHMS,
     )
     _require_usable_key(found.credential_public_key)
-    if len(found.credential_public_key) > _LONGEST_PUBLIC_KEY:
-        raise InvalidPasskeyResponse("the public key is larger than any of its algorithm")
-    if len(found.credential_id) > _LONGEST_CREDENTIAL_ID:
-        raise InvalidPasskeyResponse("credential id too long")
+    if len(found.credential_public_key) > _LONGEST_PUBLIC_KEY or len(found.credential_id) > _LONGEST_CREDENTIAL_ID:
+        raise InvalidPasskeyResponse("public key or credential id too long")
     if found.credential_id != base64url_to_bytes(credential["id"]):
         raise InvalidPasskeyResponse("credential id differs from the attested one")
     _refuse_frames(credential)
