@@ -32,6 +32,7 @@ class DrawnRun extends Run {
   }
 
   show(id, messages) {
+    if (this.isOver) return; // what a run that was ended still learns is nobody's to see
     this.#steps.get(id).show(messages, this.marked);
   }
 
@@ -46,6 +47,13 @@ class DrawnRun extends Run {
   finish() {
     this.#current.state = "done";
     super.finish();
+  }
+
+  /** End it where it is, and keep no message and no challenge. */
+  forget() {
+    this.abandon();
+    this.marked = null;
+    for (const step of this.#steps.values()) step.reset();
   }
 
   /** Say at the step where it happened what went wrong. */
@@ -109,6 +117,13 @@ export class Diagram {
     this.#run = new DrawnRun(this.#flows.get(id).steps);
     say("");
     return this.#run;
+  }
+
+  /** End what runs, and forget every message: they hold tokens, addresses and user handles. */
+  reset() {
+    this.#run?.forget();
+    this.#run = null;
+    for (const flow of this.#flows.values()) for (const step of flow.steps.values()) step.reset();
   }
 
   #openAll() {

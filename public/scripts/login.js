@@ -22,8 +22,8 @@ export function show(state, heading) {
  * for what the page itself does when somebody has logged in, or out.
  */
 export function setUpLogin(startRun, { onIn, onOut }) {
-  session.addEventListener("change", ({ detail: { reason, isSameSession } }) => {
-    if (isSameSession) return;
+  session.addEventListener("change", ({ detail: { reason, isSamePerson } }) => {
+    if (isSamePerson) return;
     secondFactor = null;
     if (session.tokens) {
       onIn();

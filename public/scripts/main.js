@@ -8,7 +8,7 @@ import { find, say } from "./elements.js";
 import { examplePerson } from "./example-person.js";
 import { onSubmit } from "./forms.js";
 import { setUpLogin, show } from "./login.js";
-import { loadPasskeys, setUpPasskeys } from "./passkeys-panel.js";
+import { clearPasskeys, loadPasskeys, setUpPasskeys } from "./passkeys-panel.js";
 import { setUpToken } from "./token-panel.js";
 
 const diagram = new Diagram();
@@ -20,9 +20,9 @@ setUpLogin((flow) => diagram.start(flow), {
     Promise.all([loadMe(), loadPasskeys(), loadSessions()]);
   },
   onOut() {
-    for (const id of ["me", "passkeys", "sessions"]) find(id).replaceChildren();
-    find("step-up").hidden = true;
-    diagram.reset();  // its messages hold tokens
+    for (const id of ["me", "sessions"]) find(id).replaceChildren();
+    clearPasskeys();
+    diagram.reset(); // its messages hold tokens
   },
 });
 

@@ -30,8 +30,12 @@ def test_no_state_of_the_page_has_a_fault(visit, scheme, viewport):
     expect(visitor.status).to_have_text("The passkey “Passkey” is registered.")
 
     visitor.press("Open all messages")
-    visitor.press("Delete Passkey")
+    visitor.delete_passkey("Passkey")
     expect(page.get_by_role("button", name="Confirm with a passkey")).to_be_visible()
+    visitor.press("Add a passkey")
+    expect(page.get_by_role("button", name="Confirm with a passkey")).to_have_count(2)
+    assert faults(page) == []
+    visitor.press("Keep")
     visitor.press("Rename Passkey")
     assert faults(page) == []
 
@@ -62,6 +66,22 @@ def test_no_window_is_too_narrow(visit, width):
     visitor.press("Check it with the public key")
     expect(visitor.page.get_by_text("It is good: signed with the key")).to_be_visible()
     assert parts_too_wide(visitor.page) == []
+
+
+@pytest.mark.parametrize("width", [1088, 1280, 1360])
+def test_the_names_of_the_lanes_keep_apart(visit, width):
+    page = visit(viewport={"width": width, "height": 700}).page
+    gaps = page.locator(".lanes").evaluate(
+        """list => {
+          const boxes = [...list.children].map((lane) => {
+            const range = document.createRange();
+            range.selectNodeContents(lane);
+            return range.getBoundingClientRect();
+          });
+          return boxes.slice(1).map((box, place) => box.left - boxes[place].right);
+        }"""
+    )
+    assert min(gaps) >= 20
 
 
 @pytest.mark.parametrize(("scheme", "is_dark"), [("light", False), ("dark", True)])
@@ -113,6 +133,17 @@ def test_a_keyboard_is_enough(visitor):
     was_open = visitor.step("registration", "options").locator("details").get_attribute("open")
     page.keyboard.press("Enter")
     assert visitor.step("registration", "options").locator("details").get_attribute("open") != was_open
+    keyboard.press("Delete Passkey")
+    expect(page.get_by_role("button", name="Keep")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Delete Passkey")).to_be_focused()
+    page.keyboard.press("Enter")
+    keyboard.press("Delete for good")
+    keyboard.go_to(page.get_by_label("Stop after each message"))
+    page.keyboard.press("Space")
+    keyboard.press("Confirm with a passkey")
+    expect(visitor.passkeys).to_have_text("There is none yet.")
+    expect(page.get_by_role("heading", name="Passkeys", exact=True)).to_be_focused()
     keyboard.press("Log out")
     expect(page.get_by_role("heading", name="Log in", exact=True)).to_be_focused()
 

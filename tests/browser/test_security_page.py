@@ -101,6 +101,10 @@ def test_a_passkey_that_fails_can_be_tried_again(auditor):
 
 
 def test_each_page_links_to_the_other(visitor):
+    for page in ("index.html", "security.html"):
+        visitor.page.goto(f"{visitor.url}/{page}")
+        expect(visitor.page.get_by_role("contentinfo")).to_contain_text("You log in again there")
+    visitor.page.goto(f"{visitor.url}/index.html")
     visitor.page.get_by_role("link", name="what happened here").click()
     expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Security events")
     visitor.page.get_by_role("link", name="Accounts and ceremonies").click()
@@ -122,15 +126,44 @@ def test_the_numbers_count_what_has_happened(target, auditor, url):
     expect(auditor.headline("authn_token_reuse")).to_have_text(str(before["authn_token_reuse"] + 1))
     assert number("authn_login_fail") == before["authn_login_fail"] + 3
     assert number("authn_login_success") == before["authn_login_success"] + 1
-    expect(auditor.headline("authn_login_lock")).to_be_visible()
 
     # The same numbers for who does not see the chart.
     chart = auditor.page.get_by_role("img", name="Logins and failed logins")
     failures = number("authn_login_fail")
-    expect(chart).to_have_accessible_name(re.compile(rf"intervals of hour: \d+ logins and {failures} that failed"))
+    expect(chart).to_have_accessible_name(re.compile(rf"intervals of 1 hour: \d+ logins and {failures} that failed"))
     auditor.page.get_by_text("The chart as a table").click()
     cells = auditor.page.locator("#chart-rows td:last-child").all_text_contents()
     assert sum(map(int, cells)) == failures
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_number_is_shown_only_of_events_that_the_catalogue_has(auditor, is_known):
+    lock = '"authn_login_lock": { when: "", respond: "", reasons: {} },'
+
+    def change(route):
+        known = r'^  "authn_login_lock": \{.*?^  \},?$'
+        catalogue = re.sub(known, "", route.fetch().text(), flags=re.MULTILINE | re.DOTALL)
+        body = catalogue.replace("EVENT_MEANINGS = {", f"EVENT_MEANINGS = {{ {lock if is_known else ''}")
+        route.fulfill(body=body, content_type="text/javascript")
+
+    auditor.page.route("**/event-meanings.js", change)
+    auditor.page.reload()
+    auditor.log_in()
+    expect(auditor.headline("authn_login_success")).to_be_visible()
+    expect(auditor.headline("authn_login_lock")).to_have_count(int(is_known))
+
+
+def test_the_page_says_that_the_numbers_are_not_verified(auditor):
+    expect(auditor.page.locator("#numbers")).to_contain_text("uv run audit verify checks them")
+
+
+def test_an_interval_has_its_number(auditor):
+    with auditor.page.expect_response("**/audit/summary?*"):
+        auditor.page.get_by_label("hour").check()
+    expect(auditor.page.locator("#chart-summary")).to_contain_text("By intervals of 1 minute:")
+    box = auditor.page.locator("#chart .u-over").bounding_box()
+    auditor.page.mouse.move(box["x"] + box["width"] - 20, box["y"] + box["height"] / 2)
+    expect(auditor.page.locator("#chart-readout")).to_contain_text(re.compile(r"\d\d:\d\d, 1 minute: \d+ logins?,"))
 
 
 def test_the_range_decides_about_numbers_and_events(auditor):
@@ -208,6 +241,19 @@ def test_the_rankings_name_what_failures_have_in_common(auditor, target, url):
     account.get_by_role("button").click()
     expect(auditor.page.locator("#filter-reason")).to_have_value("")
     expect(auditor.rows).to_have_count(12)
+
+
+def test_failures_without_an_account_come_last_in_their_ranking(auditor, target, url):
+    for _ in range(3):
+        fail_to_log_in(url, f"nobody-{target.email}", times=10)
+    fail_to_log_in(url, target.email)
+    with auditor.page.expect_response("**/audit/summary?*"):
+        auditor.page.get_by_label("hour").check()
+    last = auditor.page.locator("#accounts li").last
+    expect(last).to_contain_text("no account")
+    expect(last).to_have_class("none")
+    expect(last.locator(".bar")).to_have_count(0)
+    expect(auditor.page.locator("#accounts li").first.get_by_role("button")).to_be_visible()
 
 
 # --- The list ---------------------------------------------------------------------------------------------------------
@@ -301,6 +347,71 @@ def test_the_readings_of_the_log_are_shown_on_request(auditor):
     auditor.page.get_by_label("Readings of this log, too").check()
     auditor.visitor.press("Filter")
     expect(auditor.rows.filter(has_text="audit_log").first).to_be_visible()
+
+
+def test_the_starts_of_functions_are_shown_on_request_and_with_their_function(auditor):
+    expect(auditor.rows.filter(has_text="sys_startup")).to_have_count(0)
+    document = auditor.filter(starts="yes", reason="")
+    starts = [event for event in document["items"] if event["event"] == "sys_startup"]
+    document = auditor.filter(starts="yes", event="sys_startup") if not starts else document
+    start = next(event for event in document["items"] if event["event"] == "sys_startup")
+    row = auditor.page.locator(f'[data-event="{start["id"]}"]')
+    expect(row.locator('[data-column="Event"]')).to_have_text(f"sys_startup of {start['function']}")
+    auditor.page.get_by_label("Starts of the service's functions, too").uncheck()
+    auditor.visitor.press("Filter")
+    expect(auditor.rows.filter(has_text="sys_startup")).to_have_count(0)
+    # Who asks for them by name gets them.
+    auditor.page.locator("#filter-event").select_option("sys_startup")
+    auditor.visitor.press("Filter")
+    expect(auditor.rows.first).to_contain_text("sys_startup of ")
+
+
+def test_pages_that_have_nothing_but_starts_are_passed_over(auditor):
+    newest = auditor.filter()["items"][0]
+    asked = []
+
+    def quiet(route):
+        answer = route.fetch(url=re.sub("&cursor=.*", "", route.request.url))
+        asked.append(query_of(route.request).get("cursor"))
+        number = len(asked)
+        items = [{**newest, "id": f"{number}.{place}", "event": "sys_startup"} for place in range(50)]
+        if number == 3:
+            items = [{**newest, "id": "it"}]
+        elif number > 3:
+            items = []
+        cursor = f"after-{number}" if number < 3 else None
+        route.fulfill(response=answer, json={"items": items, "next_cursor": cursor})
+
+    auditor.visitor.press("Pause")
+    auditor.page.route("**/audit/events?*", quiet)
+    auditor.visitor.press("Filter")
+    expect(auditor.rows).to_have_count(1)
+    assert auditor.shown() == ["it"]
+    assert asked == [None, "after-1", "after-2"]
+    expect(auditor.page.get_by_role("button", name="Show older ones")).to_be_hidden()
+
+
+def test_a_start_whose_chain_check_fails_is_never_left_out(auditor):
+    newest = auditor.filter()["items"][0]
+
+    def tamper(route):
+        answer = route.fetch()
+        items = [
+            {**newest, "id": str(intact), "event": "sys_startup", "chain": {**newest["chain"], "intact": intact}}
+            for intact in (True, False)
+        ]
+        route.fulfill(response=answer, json={"items": items, "next_cursor": None})
+
+    auditor.page.route("**/audit/events?*", tamper)
+    auditor.visitor.press("Filter")
+    expect(auditor.rows).to_have_count(1)
+    expect(auditor.rows.first).to_contain_text("sys_startup")
+    expect(auditor.page.locator("#chain-alarm")).to_contain_text("1 record")
+
+
+def test_the_account_filter_says_what_it_takes(auditor, target):
+    field = auditor.page.locator("#filter-user-id")
+    expect(field).to_have_attribute("placeholder", "whole id: click one in the table")
 
 
 # --- Live -------------------------------------------------------------------------------------------------------------
@@ -412,15 +523,63 @@ def test_a_changed_record_raises_the_alarm_in_words(auditor, target, url, data_d
         auditor.filter(user_id=target.id, event="authn_login_fail")
         expect(alarm).to_have_role("alert")
         expect(alarm).to_have_text("The chain check fails for 1 record below: somebody has changed the log.")
-        expect(auditor.rows.first.locator('[data-column="Chain"]')).to_have_text("changed")
+        words = "does not fit the record before it, or was changed"
+        expect(auditor.rows.first.locator('[data-column="Chain"]')).to_have_text(words)
         dialog = auditor.open(auditor.rows.first)
-        expect(dialog.locator(".verdict")).to_contain_text("changed")
-        expect(dialog.locator(".verdict")).to_contain_text("is not as it was written")
+        expect(dialog.locator(".verdict")).to_contain_text(words)
+        expect(dialog.locator(".verdict")).to_contain_text("One of the two is not what it was")
         auditor.page.keyboard.press("Escape")
     finally:
         change_record(data_dir, event_id, **old)
     auditor.filter(user_id=target.id, event="authn_login_fail")
     expect(alarm).to_be_empty()
+
+
+def test_a_record_that_was_changed_after_the_list_was_read_shows_when_it_is_opened(auditor, target, url, data_dir):
+    fail_to_log_in(url, target.email)
+    auditor.filter(user_id=target.id, event="authn_login_fail")
+    auditor.visitor.press("Pause")
+    (event_id,) = auditor.shown()
+    verdict = auditor.open(auditor.rows.first).locator(".verdict")
+    expect(verdict).to_contain_text(re.compile(r"intact.*Checked at \d\d:\d\d:\d\d\."))
+    auditor.page.keyboard.press("Escape")
+    alarm = auditor.page.locator("#chain-alarm")
+    expect(alarm).to_be_empty()
+    old = change_record(data_dir, event_id, reason="unknown_user")
+    try:
+        auditor.open(auditor.rows.first)
+        expect(verdict).to_have_attribute("data-intact", "false")
+        expect(verdict).to_contain_text("does not fit the record before it, or was changed")
+        auditor.page.keyboard.press("Escape")
+        expect(alarm).to_contain_text("The chain check fails for 1 record")
+        expect(auditor.rows.first.locator(".chain")).to_have_attribute("data-intact", "false")
+    finally:
+        change_record(data_dir, event_id, **old)
+
+    # Moved to another time, it is not where it was.
+    (time,) = change_record(data_dir, event_id, time=1_000_000_000_000).values()
+    try:
+        auditor.open(auditor.rows.first)
+        expect(verdict).to_contain_text("not found any more")
+        expect(alarm).not_to_be_empty()
+        auditor.page.keyboard.press("Escape")
+    finally:
+        change_record(data_dir, event_id, time=time)
+    auditor.open(auditor.rows.first)
+    expect(verdict).to_have_attribute("data-intact", "true")
+    expect(alarm).to_be_empty()
+
+
+def test_a_check_that_cannot_be_made_again_says_of_when_it_is(auditor, target, url):
+    fail_to_log_in(url, target.email)
+    auditor.filter(user_id=target.id, event="authn_login_fail")
+    auditor.visitor.press("Pause")
+    auditor.page.route("**/audit/events?*", lambda route: route.abort())
+    dialog = auditor.open(auditor.rows.first)
+    expect(dialog.locator(".checked")).to_have_text(
+        re.compile("^Checked when the list was read, and not now: The server does not answer")
+    )
+    auditor.visitor.complaints.clear()
 
 
 def test_erased_fields_are_said_to_be_erased(auditor, target, url, data_dir):

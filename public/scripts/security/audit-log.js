@@ -9,6 +9,8 @@ export const LOCK = "authn_login_lock";
 export const TOKEN_REUSE = "authn_token_reuse";
 export const REFUSED_ACCESS = "authz_fail";
 
+export const STARTUP = "sys_startup";
+
 /** The reason of events that are readings of the log itself. */
 export const READING = "audit_log";
 

@@ -3,15 +3,23 @@
 import { find, make, makeFacts } from "../elements.js";
 import { chainMark } from "./event-table.js";
 import { EVENT_MEANINGS } from "./event-meanings.js";
-import { makeCode, makeText, withCode } from "./texts.js";
+import { clock, makeCode, makeText, withCode } from "./texts.js";
+
+/** The event that is shown: an answer about another one comes too late. */
+let shown = null;
 
 /** Set up the dialog, once. */
 export function setUpEventDialog() {
   find("close-event").addEventListener("click", () => find("event").close());
 }
 
-/** Show an event. The browser keeps the focus inside and gives it back afterwards. */
-export function openEvent(event) {
+/**
+ * Show an event. The browser keeps the focus inside and gives it back afterwards. `readAgain()` returns the event as the
+ * log has it now, or null where it is not found any more.
+ */
+export function openEvent(event, readAgain) {
+  const check = make("div", { role: "status" }, verdict(event.chain.intact, "The check of when the list was read. It is being made again."));
+  shown = event;
   find("event-heading").replaceChildren(makeText(event.event));
   find("event-content").replaceChildren(
     meaning(event),
@@ -20,7 +28,7 @@ export function openEvent(event) {
     make("h3", {}, "Further fields"),
     detail(event.detail),
     make("h3", {}, "Chain check"),
-    verdict(event.chain.intact),
+    check,
     make("dl", { class: "facts" }, ...makeFacts([
       ["Chain", makeCode(event.chain.id)],
       ["Sequence", makeCode(event.chain.sequence)],
@@ -29,10 +37,24 @@ export function openEvent(event) {
   );
   find("event").showModal();
   find("event").scrollTop = 0;
+  checkAgain(event, readAgain, check);
+}
+
+/** Say what the chain check says now. The list's may be old: a record can be changed after it was read. */
+async function checkAgain(event, readAgain, check) {
+  let words;
+  try {
+    const now = await readAgain();
+    words = now ? verdict(now.chain.intact, `Checked at ${clock()}.`) : goneVerdict(`Checked at ${clock()}.`);
+  } catch (error) {
+    words = verdict(event.chain.intact, `Checked when the list was read, and not now: ${error.message}`);
+  }
+  if (shown === event) check.replaceChildren(words);
 }
 
 /** Forget the event that was shown. */
 export function closeEvent() {
+  shown = null;
   find("event").close();
   find("event-content").replaceChildren();
 }
@@ -75,10 +97,29 @@ function detail(fields) {
   return entries.length ? make("dl", { class: "facts" }, ...makeFacts(entries)) : make("p", { class: "none" }, "There are none.");
 }
 
-function verdict(isIntact) {
+function verdict(isIntact, when) {
   const words = isIntact
     ? "The record and its place in the chain are as they were written: its MAC fits, and the MAC before it."
-    : "This record, or the one before it, is not as it was written. Find out what else was changed: run `uv run audit " +
-      "verify` on the database, and compare with the log line of the same request, which has the MAC too.";
-  return make("p", { class: "verdict", "data-intact": String(isIntact) }, chainMark(isIntact), make("span", {}, ...withCode(words)));
+    : "Its MAC covers the record, and the MAC of the record before it. One of the two is not what it was: this record was " +
+      "changed, or the one before it was changed or deleted. " + NEXT;
+  return verdictBox(isIntact, chainMark(isIntact), words, when);
+}
+
+function goneVerdict(when) {
+  const mark = make("span", { class: "chain", "data-intact": "false" }, "not found any more");
+  return verdictBox(false, mark, "The list has this record, and the log has none at its time: it was deleted, or its time was changed. " + NEXT, when);
+}
+
+const NEXT =
+  "Find out what else was changed: run `uv run audit verify` on the database, and compare with the log line of the same " +
+  "request, which has the MAC too.";
+
+function verdictBox(isIntact, mark, words, when) {
+  return make(
+    "div",
+    { class: "verdict", "data-intact": String(isIntact) },
+    mark,
+    make("p", {}, ...withCode(words)),
+    make("p", { class: "checked hint" }, when),
+  );
 }

@@ -1,6 +1,7 @@
 // The table of events: newest first, each event once, whatever order pages and polls bring them in.
 
 import { find, make, makeButton, makeTime } from "../elements.js";
+import { STARTUP } from "./audit-log.js";
 import { makeText, visible } from "./texts.js";
 
 const TIME = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" };
@@ -23,6 +24,14 @@ export class EventTable {
 
   has(event) {
     return this.#ids.has(event.id);
+  }
+
+  /** Show what another reading says of an event's chain. */
+  check({ id, chain }) {
+    const row = this.#rows.find(({ event }) => event.id === id);
+    if (!row || row.event.chain.intact === chain.intact) return;
+    row.event.chain.intact = chain.intact;
+    row.element.querySelector(".chain").replaceWith(chainMark(chain.intact));
   }
 
   clear() {
@@ -57,7 +66,7 @@ export class EventTable {
       "tr",
       { role: "row", "data-event": event.id },
       cell("Time", makeTime(event.time, TIME)),
-      cell("Event", open),
+      cell("Event", open, ...(event.event === STARTUP ? [" ", make("span", { class: "function" }, "of ", makeText(event.function))] : [])),
       cell("Outcome", make("span", { class: `outcome ${event.outcome === "failure" ? "failed" : ""}` }, makeText(event.outcome))),
       cell("Severity", make("span", { class: ["high", "critical"].includes(event.severity) ? "severe" : "" }, makeText(event.severity))),
       cell("Reason", this.#filter("reason", event.reason)),
@@ -78,7 +87,7 @@ export class EventTable {
 
 /** Say whether a record is as it was written: by a sign, a word and a colour. */
 export function chainMark(isIntact) {
-  return make("span", { class: "chain", "data-intact": String(isIntact) }, isIntact ? "intact" : "changed");
+  return make("span", { class: "chain", "data-intact": String(isIntact) }, isIntact ? "intact" : "does not fit the record before it, or was changed");
 }
 
 /** The order of the log: time, chain, place in the chain; each from the last to the first. */
@@ -89,6 +98,6 @@ function isNewer(event, other) {
 }
 
 /** A cell. Where the table is too wide for the window its rows become lists, and each cell shows the column's name. */
-function cell(column, content) {
-  return make("td", { role: "cell", "data-column": column }, content);
+function cell(column, ...content) {
+  return make("td", { role: "cell", "data-column": column }, ...content);
 }

@@ -2,7 +2,7 @@
 
 import { find, make, say } from "../elements.js";
 import { onSubmit, showProblem } from "../forms.js";
-import { READING } from "./audit-log.js";
+import { READING, STARTUP } from "./audit-log.js";
 import { EVENT_MEANINGS } from "./event-meanings.js";
 
 export class Filters {
@@ -20,9 +20,15 @@ export class Filters {
     });
   }
 
+  /** Whether events that begin a chain are to be seen: there is one for each environment that has ever run. */
+  get showsStarts() {
+    const { event, starts } = this.#form.elements;
+    return starts.checked || event.value === STARTUP;
+  }
+
   /** The parameters of GET /audit/events, without those that are empty. */
   get query() {
-    const { from, to, readings, ...texts } = Object.fromEntries(new FormData(this.#form));
+    const { from, to, readings, starts, ...texts } = Object.fromEntries(new FormData(this.#form));
     const query = Object.fromEntries(Object.entries(texts).map(([name, value]) => [name, value.trim()]).filter(([, value]) => value));
     if (from) query.from = new Date(from);
     if (to) query.to = new Date(to);

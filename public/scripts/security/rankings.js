@@ -13,20 +13,24 @@ const RANKINGS = [
 /** Show a summary's rankings. `onChoose(filters)` is called for the entry whose events the person wants to see. */
 export function showRankings(summary, onChoose) {
   for (const { list, filter, unknown } of RANKINGS) {
-    const entries = summary[list];
-    const most = Math.max(...entries.map(({ count }) => count));
+    // What failures do not have in common comes last, however much of it there is, and is compared with nothing.
+    const named = summary[list].filter(({ value }) => value !== null);
+    const entries = [...named, ...summary[list].filter(({ value }) => value === null)];
+    const most = Math.max(...named.map(({ count }) => count));
     const items = entries.map(({ value, count }) => {
       const name =
         value === null
-          ? make("span", { class: "none" }, unknown)
+          ? make("span", {}, unknown)
           : makeButton(visible(value), { label: `${visible(value)}: show these failures` }, () =>
               onChoose({ [filter]: value, outcome: "failure" }),
             );
-      if (value !== null) name.className = "value";
+      const amount = make("span", { class: "count" }, count.toLocaleString("en-GB"));
+      if (value === null) return make("li", { class: "none" }, name, " ", amount);
+      name.className = "value";
       const bar = make("span", { class: "bar", "aria-hidden": "true" });
       // Not an attribute, which the page's policy forbids: a property, which only a script of ours can set.
       bar.style.setProperty("--share", String(count / most));
-      return make("li", {}, name, " ", make("span", { class: "count" }, count.toLocaleString("en-GB")), bar);
+      return make("li", {}, name, " ", amount, bar);
     });
     find(list).replaceChildren(...(items.length ? items : [make("li", { class: "none" }, "There were none.")]));
   }

@@ -26,6 +26,11 @@ export function withCode(text) {
   return text.split("`").map((part, place) => (place % 2 ? make("code", {}, part) : part));
 }
 
+/** Return the time of day. */
+export function clock(date = new Date()) {
+  return date.toLocaleTimeString("en-GB");
+}
+
 /** Return a number with its noun: "1 event", "2 events". */
 export function count(number, noun) {
   return `${number.toLocaleString("en-GB")} ${noun}${number === 1 ? "" : "s"}`;

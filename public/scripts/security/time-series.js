@@ -30,5 +30,5 @@ export function inWords(seconds) {
   ];
   const [unit, name] = units.find(([unit]) => seconds >= unit && seconds % unit === 0) ?? [1, "second"];
   const number = seconds / unit;
-  return number === 1 ? name : `${number} ${name}s`;
+  return `${number} ${name}${number === 1 ? "" : "s"}`;
 }
