@@ -34,10 +34,14 @@ def uv(*arguments, **environment):
     )
 
 
-def scan(*files):
+def finds_secrets(tmp_path, *files):
     """Look for secrets as the pre-commit hook does."""
-    command = [Path(sys.executable).with_name("detect-secrets-hook"), "--baseline", BASELINE, *files]
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    # A copy: the hook brings the line numbers in its baseline up to date, and says so by status 3.
+    baseline = shutil.copy(BASELINE, tmp_path / "baseline.json")
+    command = [Path(sys.executable).with_name("detect-secrets-hook"), "--baseline", baseline, *files]
+    found = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert found.returncode in {0, 1, 3}, found.stderr
+    return found.stdout if found.returncode == 1 else ""
 
 
 def versioned_files():
@@ -46,10 +50,9 @@ def versioned_files():
     return [name for name in listed.stdout.split("\0") if name and (PROJECT / name).is_file()]
 
 
-def test_no_secret_is_in_git():
+def test_no_secret_is_in_git(tmp_path):
     """But for the examples and the bait that .secrets.baseline lists, each of which somebody has looked at."""
-    found = scan(*(name for name in versioned_files() if name != BASELINE.name))
-    assert found.returncode == 0, found.stdout
+    assert finds_secrets(tmp_path, *(name for name in versioned_files() if name != BASELINE.name)) == ""
 
 
 @pytest.mark.parametrize(
@@ -64,7 +67,7 @@ def test_no_secret_is_in_git():
 )
 def test_the_scanner_finds_a_secret(tmp_path, secret):
     (tmp_path / "settings.py").write_text(secret)
-    assert scan(tmp_path / "settings.py").returncode == 1
+    assert "settings.py" in finds_secrets(tmp_path, tmp_path / "settings.py")
 
 
 def test_the_bill_of_materials_names_what_the_layer_installs(tmp_path):
