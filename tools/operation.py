@@ -1,11 +1,11 @@
 """An operator's command, as the log and the audit log see it."""
 
-import logging
 import os
 import pwd
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 from auth_common.errors import ServiceError, StorageNotMounted
 from auth_common.monitoring import request_context
@@ -20,16 +20,16 @@ def operation(command: str) -> Iterator[None]:
 
     Standard output is the command's own: what it exports may be another program's input.
     """
-    handler = logger.registered_handler
+    handler = cast("Any", logger.registered_handler)  # a StreamHandler: Powertools makes no other
     entered = request_context.enter(RequestContext(function=command, operator=_user()))
-    before = handler.setStream(sys.stderr) if isinstance(handler, logging.StreamHandler) else None
+    before = handler.stream
+    handler.setStream(sys.stderr)
     try:
         with logger.append_context_keys(service=command):
             yield
     finally:
         request_context.leave(entered)
-        if isinstance(handler, logging.StreamHandler) and before is not None:
-            handler.setStream(before)
+        handler.setStream(before)
 
 
 def _user() -> str:

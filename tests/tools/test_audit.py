@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pwd
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, insert, select, text, update
 
+from auth_common.db import audit_events as audit_events_store
 from auth_common.db.tables import audit_events
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.services import audit_verification
@@ -78,6 +80,8 @@ def test_a_log_that_nobody_has_touched_is_intact(verify, log_file):
         {"record": "not JSON"},
         {"mac": b"\x01" * 32},
         {"reason": "wrong_password"},
+        {"source": b"\x01" * 16},
+        {"source": None},
         {"name": "user_created"},
         {"outcome": "success"},
         {"severity": 5},
@@ -267,6 +271,11 @@ def test_somebody_else_in_our_place_costs_a_chain_and_no_traceback(database, cha
     assert [log_in().status for _ in range(2)] == [503, 200]
 
 
+def test_a_long_chain_is_read_in_batches(chain, verify, monkeypatch):
+    monkeypatch.setattr(audit_events_store, "_CHAIN_BATCH", 3)
+    assert verify()[2] == "12 records in 2 chains and 0 lines checked: intact"
+
+
 def test_an_erased_person_breaks_no_chain(chain, verify, log_file):
     erase_user("person@example.com")
     assert verify(log_file)[:2] == (0, [])
@@ -445,3 +454,29 @@ def test_the_installed_command_works(chain):
     done = subprocess.run([command, "verify"], cwd=PROJECT, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("checked: intact\n")
+
+
+def test_an_export_into_a_pipe_that_is_closed_ends_quietly(chain):
+    """As into `head`."""
+    command = [str(Path(sys.executable).with_name("audit")), "export"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        command, cwd=PROJECT, env=os.environ, stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert done.returncode == 1
+    assert "ipe" not in done.stderr
+
+
+def test_who_runs_a_command_is_asked_of_the_system(chain, monkeypatch, capsys):
+    """ASVS 16.2.1: USER and LOGNAME say whatever one likes."""
+    monkeypatch.setenv("USER", "somebody-else")
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    main(["tail"])
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
+    capsys.readouterr()
+    main(["tail", "-n", "2"])
+    by_name, by_number = capsys.readouterr().out.splitlines()
+    assert f"operator={pwd.getpwuid(os.geteuid()).pw_name}" in by_name
+    assert "operator=4000000001" in by_number

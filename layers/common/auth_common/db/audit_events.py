@@ -24,6 +24,9 @@ from sqlalchemy import (
 
 from auth_common.db.tables import audit_events, audit_salts, users
 
+#: Records of a chain that are read at once.
+_CHAIN_BATCH: Final = 1000
+
 #: ``(time, chain_id, sequence)``: a place in the order of the log.
 Place = tuple[int, UUID, int]
 
@@ -172,7 +175,7 @@ def select_chain_ids(connection: Connection) -> list[UUID]:
     return list(connection.execute(statement).scalars())
 
 
-def select_chain(connection: Connection, *, chain_id: UUID, batch: int = 1000) -> Iterator[AuditRow]:
+def select_chain(connection: Connection, *, chain_id: UUID) -> Iterator[AuditRow]:
     """Yield the records of a chain in their order."""
     after = -(2**31)
     while True:
@@ -180,11 +183,11 @@ def select_chain(connection: Connection, *, chain_id: UUID, batch: int = 1000) -
             select(*_COLUMNS)
             .where(audit_events.c.chain_id == chain_id, audit_events.c.sequence > after)
             .order_by(audit_events.c.sequence)
-            .limit(batch)
+            .limit(_CHAIN_BATCH)
         )
         rows = [AuditRow(**values) for values in connection.execute(statement).mappings()]
         yield from rows
-        if len(rows) < batch:
+        if len(rows) < _CHAIN_BATCH:
             return
         after = rows[-1].sequence
 

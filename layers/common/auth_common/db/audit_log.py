@@ -64,9 +64,10 @@ class AuditLogHandler(logging.Handler):
         self._run = run
         self._target = target
 
-    def createLock(self) -> None:  # noqa: N802 - the base class's name
-        """Have no lock: a thread that waits for the database must not keep the others from working."""
-        self.lock = None
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Take the event without the base class's lock: who waits for the database must not keep others waiting."""
+        self.emit(record)
+        return True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Store and publish the event now, or when the transaction that it happened in is through.
