@@ -68,9 +68,23 @@ format: $(UV) ## Rewrite the code in the project's style
 requirements: $(UV) ## Write the layer's requirements.txt from uv.lock
 	$(UV) export --quiet --locked --package auth-common --no-dev --no-emit-project --output-file layers/common/requirements.txt
 
+.PHONY: openapi
+openapi: $(UV) ## Write docs/openapi.json from the functions
+	$(RUN) python -m tools.openapi_document
+
+SBOM ?= sbom.json
+.PHONY: sbom
+sbom: $(UV) ## Write what the layer is made of, as CycloneDX, from the lock (SBOM=elsewhere.json)
+	$(UV) export --quiet --locked --preview --format cyclonedx1.5 --package auth-common --no-dev --output-file $(SBOM)
+
+.PHONY: audit
+audit: $(UV) ## Look for known vulnerabilities in what uv.lock pins (asks osv.dev, and fails without it)
+	$(UV) audit --locked
+
 .PHONY: security-events
-security-events: $(UV) ## Write docs/security-events.md from the catalogue of events
+security-events: $(UV) ## Write docs/security-events.md, and what the Security team's page says, from the catalogue
 	$(RUN) python -m tools.security_events_page
+	$(RUN) python -m tools.event_meanings > public/scripts/security/event-meanings.js
 
 .PHONY: clean
 clean: ## Remove what was built; data and keys in .local stay

@@ -421,7 +421,7 @@ def test_findings_are_in_the_words_of_the_verification(page, title, columns):
     findings = [SPAN.search(row[place]) for row in table(page, title, *columns)]
     words = {found[1].removesuffix(" …") for found in findings if found}
     source = (PROJECT / "layers/common/auth_common/services/audit_verification.py").read_text()
-    assert len(words) == 5
+    assert len(words) >= 5
     assert [finding for finding in words if finding not in source] == []
 
 

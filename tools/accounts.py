@@ -13,7 +13,7 @@ from auth_common.errors import NoPasskey, NotFound, ServiceError
 from auth_common.services import accounts
 from auth_common.services.email_address import normalise_email
 from auth_common.services.erasure import erase_user
-from tools.operation import operation
+from tools.operation import operation, reason
 
 _CHANGES: Final = {
     "disable": ("let a user in no more", accounts.disable_user),
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NotFound:
         return _fail(f"no user has the address {options.email!r}")
     except ServiceError as error:
-        return _fail(str(error) or error.detail)
+        return _fail(reason(error))
     except ValueError as error:
         return _fail(f"{options.email!r} {error}")
     sys.stdout.write(f"{done}\n")

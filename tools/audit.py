@@ -5,6 +5,8 @@ Works on the database that DATABASE_URL or DATA_DIR names, also while the servic
 
 import argparse
 import json
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -15,20 +17,20 @@ from time import sleep
 from typing import Any, Final
 from uuid import UUID
 
-from auth_common.db.engine import transaction
 from auth_common.errors import ServiceError
-from auth_common.monitoring.event_catalogue import CATALOGUE
 from auth_common.monitoring.ocsf import to_ocsf
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.monitoring.vocabulary import Severity
 from auth_common.services.audit import BATCH, AuditQuery, AuditRecord, read_audit_records
 from auth_common.services.audit_verification import Anchor, verify_audit_log
-from tools.operation import operation
+from tools.operation import operation, reason
 
 #: A record that was committed late has an earlier time than one that we have shown already: so far we look back.
 _LATEST_COMMIT: Final = timedelta(seconds=60)
 _POLL_SECONDS: Final = 1.0
 _TAMPERED: Final = 3
+#: Where an export in OCSF has the record's MAC, in ``unmapped``.
+_MAC: Final = "audit_mac"
 
 _COLOURS: Final = {
     Severity.INFORMATIONAL: "",
@@ -51,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with operation("audit"):
             return command(options)
     except ServiceError as error:
-        sys.stderr.write(f"audit: {str(error) or error.detail}\n")
+        sys.stderr.write(f"audit: {reason(error)}\n")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to write at the exit either
     except OSError as error:
         sys.stderr.write(f"audit: {error}\n")
     except KeyboardInterrupt:
@@ -74,12 +78,12 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="write events as JSON lines, oldest first")
     export.add_argument("--ocsf", action="store_true", help="in the Open Cybersecurity Schema Framework, for a SIEM")
-    export.add_argument("--from", dest="since", type=_moment, help="from this time on, such as 2026-01-31T00:00:00Z")
-    export.add_argument("--to", dest="until", type=_moment, help="before this time")
     export.set_defaults(run=_export)
 
     for reading in (tail, export):
-        reading.add_argument("--event", choices=list(SecurityEvent), metavar="NAME")
+        reading.add_argument("--from", dest="since", type=_moment, help="from this time on: 2026-01-31T00:00:00Z")
+        reading.add_argument("--to", dest="until", type=_moment, help="before this time")
+        reading.add_argument("--event", choices=[event.value for event in SecurityEvent], metavar="NAME")
         reading.add_argument("--outcome", choices=["success", "failure"])
         reading.add_argument("--severity", choices=[name.lower() for name in Severity.__members__])
         reading.add_argument("--user-id", type=UUID)
@@ -89,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    _record_reading("verify")
+    _record_reading("verify", options)
     verification = verify_audit_log(anchor for path in options.log for anchor in _anchors(path))
     for finding in verification.findings:
         sys.stdout.write(f"{finding}\n")
@@ -106,19 +110,25 @@ def _anchors(path: Path) -> Iterator[Anchor]:
         for line in lines:
             try:
                 document = json.loads(line[line.index("{") :])
-                audit, event = document["audit"], document["security_event"]
-                yield Anchor(
-                    chain_id=UUID(audit["chain"]),
-                    sequence=int(audit["sequence"]),
-                    mac=str(audit["mac"]),
-                    time=int(event["time"]),
-                )
-            except (ValueError, KeyError, TypeError, AttributeError):
+                yield _anchor(document)
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue
 
 
+def _anchor(document: dict[str, Any]) -> Anchor:
+    """Return what a line of the log, or of an export in OCSF, says of its record."""
+    if "audit" in document:
+        place, event = document["audit"], document["security_event"]
+        chain, sequence, mac = place["chain"], place["sequence"], place["mac"]
+    else:
+        event = document
+        chain, _, sequence = event["metadata"]["uid"].partition(".")
+        mac = event["unmapped"][_MAC]
+    return Anchor(chain_id=UUID(chain), sequence=int(sequence), mac=str(mac), time=int(event["time"]))
+
+
 def _tail(options: argparse.Namespace) -> int:
-    _record_reading("tail")
+    _record_reading("tail", options)
     query = _query(options)
     for record in read_audit_records(query, newest=options.lines):
         _write(_line(record))
@@ -138,17 +148,18 @@ def _recent(query: AuditQuery) -> Iterator[AuditRecord]:
 
 
 def _export(options: argparse.Namespace) -> int:
-    _record_reading("export")
-    left_out = 0
+    _record_reading("export", options)
+    tampered = 0
     for record in _all(_query(options)):
-        if options.ocsf and record.event not in CATALOGUE:
-            left_out += 1
-            continue
-        document = to_ocsf(record.as_occurrence()) if options.ocsf else _as_json(record)
-        _write(json.dumps(document, default=str))
-    if left_out:
-        sys.stderr.write(f"audit: left out {left_out} records with names that this version does not know\n")
-    return 1 if left_out else 0
+        tampered += not record.intact
+        if not options.ocsf:
+            _write(json.dumps(_as_json(record), default=str))
+        elif record.intact:  # a SIEM must not take for an event what somebody has made of one
+            _write(json.dumps(_as_ocsf(record)))
+    if tampered:
+        left_out = ", and were left out" if options.ocsf else ""
+        sys.stderr.write(f"audit: {tampered} records are not as they were written{left_out}; run: audit verify\n")
+    return _TAMPERED if tampered else 0
 
 
 def _all(query: AuditQuery) -> Iterator[AuditRecord]:
@@ -158,16 +169,15 @@ def _all(query: AuditQuery) -> Iterator[AuditRecord]:
         after = batch[-1].place
 
 
-def _record_reading(how: str) -> None:
-    transaction(
-        lambda _connection: security_event(SecurityEvent.SENSITIVE_READ, reason="by_operator", target=f"audit {how}")
-    )
+def _record_reading(how: str, options: argparse.Namespace) -> None:
+    filters = str(_query(options)) if how != "verify" else None
+    security_event(SecurityEvent.SENSITIVE_READ, reason="by_operator", target=f"audit {how}", filters=filters)
 
 
 def _query(options: argparse.Namespace) -> AuditQuery:
     return AuditQuery(
-        since=getattr(options, "since", None),
-        until=getattr(options, "until", None),
+        since=options.since,
+        until=options.until,
         event=options.event,
         outcome=options.outcome,
         severity=int(Severity[options.severity.upper()]) if options.severity else None,
@@ -177,8 +187,17 @@ def _query(options: argparse.Namespace) -> AuditQuery:
     )
 
 
+def _as_ocsf(record: AuditRecord) -> dict[str, Any]:
+    """Return the event of the log line, with the place and the MAC of its record: an export is an anchor too."""
+    event = to_ocsf(record.as_occurrence())
+    event["metadata"] |= {"uid": f"{record.chain_id}.{record.sequence}", "sequence": record.sequence}
+    event["unmapped"] = {**event.get("unmapped", {}), _MAC: record.mac.hex()}
+    return event
+
+
 def _as_json(record: AuditRecord) -> dict[str, Any]:
-    return {**asdict(record), "time": record.time.isoformat(), "mac": record.mac.hex()}
+    shown = {name: value for name, value in asdict(record).items() if name != "place"}
+    return shown | {"time": record.time.isoformat(), "mac": record.mac.hex()}
 
 
 def _line(record: AuditRecord) -> str:
@@ -187,13 +206,20 @@ def _line(record: AuditRecord) -> str:
         "user": record.user_id,
         "reason": record.reason,
         "ip": record.source_ip or ("erased" if record.erased else None),
-        "request": f"{record.method} {record.path}".strip() or None,
+        "in": f"{record.method} {record.path}".strip() or record.function or None,
         **record.detail,
     }
-    told = " ".join(f"{name}={value}" for name, value in facts.items() if value is not None)
+    told = " ".join(f"{name}={_quoted(str(value))}" for name, value in facts.items() if value is not None)
     warning = "" if record.intact else " NOT AS IT WAS WRITTEN"
-    text = f"{record.time.isoformat(timespec='milliseconds')} {record.event:<24} {told}{warning}"
-    return _coloured(json.dumps(text)[1:-1].replace('\\"', '"').replace("\x7f", "\\u007f"), record)
+    severity = record.severity.name.lower()
+    time = record.time.isoformat(timespec="milliseconds")
+    return _coloured(f"{time} {severity:<13} {_quoted(record.event):<24} {told}{warning}", record)
+
+
+def _quoted(value: str) -> str:
+    """Return a value that can neither pass for several nor move the cursor: a client puts into some what it likes."""
+    harmless = re.fullmatch(r"[\w./:-]*", value, re.ASCII)
+    return value if harmless else json.dumps(value).replace("\x7f", "\\u007f")
 
 
 def _coloured(text: str, record: AuditRecord) -> str:

@@ -9,6 +9,7 @@ The keys are in DATA_DIR (.local) unencrypted, and nobody is asked for a touch o
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -132,6 +133,8 @@ def _serve(origin: str, port: int) -> int:
     with HTTPServer(("127.0.0.1", port), Handler) as server:
         sys.stdout.write(f"Answering for {origin} on http://localhost:{server.server_port} (Ctrl-C ends it)\n")
         sys.stdout.flush()
+        for ending in (signal.SIGINT, signal.SIGTERM):  # a shell lets what it starts in the background ignore Ctrl-C
+            signal.signal(ending, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             server.serve_forever()
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from auth_common.errors import ServiceError
 from auth_common.services.key_rotation import rotate_signing_key
-from tools.operation import operation
+from tools.operation import operation, reason
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with operation("keys"):
             kid = rotate_signing_key()
     except ServiceError as error:
-        sys.stderr.write(f"keys: {str(error) or error.detail}\n")
+        sys.stderr.write(f"keys: {reason(error)}\n")
         return 1
     sys.stdout.write(f"signing with {kid} from now on; the old key stays in the JWKS until its last token expires\n")
     return 0

@@ -8,14 +8,16 @@ from auth_common.web.application import create_app, create_handler
 app = create_app()
 
 
-@app.get("/.well-known/jwks.json", response_class=JSONResponse)
-async def jwks() -> JSONResponse:
+class JWKSetResponse(JSONResponse):
+    """RFC 7517 section 8.5.2."""
+
+    media_type = "application/jwk-set+json"
+
+
+@app.get("/.well-known/jwks.json", response_class=JWKSetResponse)
+async def jwks() -> JWKSetResponse:
     """Answer the JWK Set. Public and the same for everybody: the one answer of ours that caches may keep."""
-    return JSONResponse(
-        public_key_set(),
-        media_type="application/jwk-set+json",
-        headers={"Cache-Control": "public, max-age=300"},
-    )
+    return JWKSetResponse(public_key_set(), headers={"Cache-Control": "public, max-age=300"})
 
 
 handler = create_handler(app)

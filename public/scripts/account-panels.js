@@ -6,10 +6,6 @@ import { session } from "./session.js";
 
 /** Set up both panels, once. */
 export function setUpAccount() {
-  onPress(find("log-out"), find("me-problem"), async () => {
-    await session.call("POST", "/logout");
-    session.end("You are logged out.");
-  });
   onPress(find("end-others"), find("sessions-problem"), async () => {
     await session.call("DELETE", "/sessions?keep_current=true");
     say("All other sessions have ended.");

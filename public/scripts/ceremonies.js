@@ -6,7 +6,7 @@
 import { call } from "./api.js";
 import { decode } from "./base64url.js";
 import { authenticationChecks, registrationChecks } from "./checks.js";
-import { say } from "./elements.js";
+import { find, say } from "./elements.js";
 import { session } from "./session.js";
 import {
   decodeAttestationObject, decodeAuthenticatorData, decodeClientData, FLAGS_IN_WORDS, sha256,
@@ -128,18 +128,20 @@ export function logInWithPasskey(run, mfa_token) {
 async function askThePerson(run, ask) {
   const answer = ask();
   answer.catch(() => {}); // `reach` may throw first; this one's failure is then no news
-  say("Your browser is asking you for a passkey.");
+  say(ASKING);
   await run.reach("consent");
   try {
-    const credential = await answer;
-    say("");
-    return credential;
+    return await answer;
   } catch (error) {
-    say("");
     if (error.name === "AbortError") throw error;
     throw new Error(REASONS[error.name] ?? `The browser says: ${error.message}`, { cause: error });
+  } finally {
+    // What ended it (a logout, for one) may have said something else.
+    if (find("status").textContent === ASKING) say("");
   }
 }
+
+const ASKING = "Your browser is asking you for a passkey.";
 
 const REASONS = {
   // One name for many reasons, so that a page cannot find out who has a passkey (section 14.5.1 and 14.5.2).

@@ -3,33 +3,23 @@
 import { Problem } from "./api.js";
 import { find, make, say } from "./elements.js";
 import { FLOWS } from "./flows.js";
+import { Run } from "./run.js";
 import { StepView } from "./step-view.js";
 
-/** A ceremony while it runs. It is over when it has finished or failed, or when the next one has begun. */
-class Run {
+/** A ceremony that is drawn while it runs. */
+class DrawnRun extends Run {
   #steps;
   #current = null;
-  #abort = new AbortController();
-  /** The challenge: highlighted wherever it turns up. */
-  marked = null;
 
   constructor(steps) {
+    super();
     this.#steps = steps;
     for (const step of steps.values()) step.reset();
   }
 
-  /** Ends what the browser is doing for this ceremony. */
-  get signal() {
-    return this.#abort.signal;
-  }
-
-  get isOver() {
-    return this.signal.aborted;
-  }
-
   /** Go on to a step and show its messages. Returns when the person wants to go on, if they asked for stops. */
   async reach(id, messages = []) {
-    this.signal.throwIfAborted();
+    await super.reach();
     if (this.#current) this.#current.state = "done";
     this.#current = this.#steps.get(id);
     this.#current.state = "active";
@@ -41,18 +31,14 @@ class Run {
     }
   }
 
-  /** Show the messages of a step, or more of them now that they are known. */
   show(id, messages) {
+    if (this.isOver) return; // what a run that was ended still learns is nobody's to see
     this.#steps.get(id).show(messages, this.marked);
   }
 
-  /** Do a part of the ceremony, and if that fails, say so at the step where it did. */
   async during(part) {
     try {
-      return await part();
-    } catch (error) {
-      if (!this.isOver) this.#fail(error);
-      throw error;
+      return await super.during(part);
     } finally {
       find("next-step").hidden = true;
     }
@@ -60,21 +46,24 @@ class Run {
 
   finish() {
     this.#current.state = "done";
+    super.finish();
+  }
+
+  /** End it where it is, and keep no message and no challenge. */
+  forget() {
     this.abandon();
+    this.marked = null;
+    for (const step of this.#steps.values()) step.reset();
   }
 
-  /** End it where it is. */
-  abandon() {
-    this.#abort.abort();
-  }
-
-  #fail(error) {
+  /** Say at the step where it happened what went wrong. */
+  fail(error) {
     const title = error instanceof Problem ? `Refused: ${error.status}` : "Failed";
     const json = error instanceof Problem ? error.document : undefined;
     this.#current.state = "failed";
     this.#current.show([{ title, note: error.message, json }], this.marked);
     this.#current.isOpen = true;
-    this.abandon();
+    super.fail(error);
   }
 }
 
@@ -125,9 +114,16 @@ export class Diagram {
   start(id) {
     this.#run?.abandon();
     this.choose(id);
-    this.#run = new Run(this.#flows.get(id).steps);
+    this.#run = new DrawnRun(this.#flows.get(id).steps);
     say("");
     return this.#run;
+  }
+
+  /** End what runs, and forget every message: they hold tokens, addresses and user handles. */
+  reset() {
+    this.#run?.forget();
+    this.#run = null;
+    for (const flow of this.#flows.values()) for (const step of flow.steps.values()) step.reset();
   }
 
   #openAll() {

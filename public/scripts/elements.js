@@ -1,6 +1,6 @@
 // Making elements. Text goes in as text and never as markup, so nothing that a server or a person wrote can become code.
 
-/** Return the element with this id, which is in index.html. */
+/** Return the element with this id, which is in the page's markup. */
 export function find(id) {
   return document.getElementById(id);
 }
@@ -22,10 +22,10 @@ export function makeButton(text, { label = null, quiet = true }, onPress) {
   return button;
 }
 
-/** Make a time that people and programs can read. `when` is RFC 3339, or seconds since 1970. */
-export function makeTime(when) {
+/** Make a time that people and programs can read. `when` is RFC 3339, or seconds since 1970; `format` is Intl's. */
+export function makeTime(when, format = { dateStyle: "medium", timeStyle: "short" }) {
   const date = new Date(typeof when === "number" ? when * 1000 : when);
-  const text = date.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+  const text = date.toLocaleString("en-GB", format);
   return make("time", { datetime: date.toISOString() }, text);
 }
 

@@ -31,11 +31,11 @@ const ANSWER = {
   spec: webauthn("5.8.1 Client Data Used in WebAuthn Signatures", "dictionary-client-data"),
 };
 
-// --- Registration --------------------------------------------------------------------------------------------------
+// --- Adding a passkey (in WebAuthn: registration) -----------------------------------------------------------------
 
 const REGISTRATION = {
   id: "registration",
-  name: "Registration",
+  name: "Adding a passkey",
   summary:
     "The authenticator makes a key pair for this site alone and hands out the public half. There is no secret that the " +
     "server could lose.",

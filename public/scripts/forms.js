@@ -1,6 +1,6 @@
 // Forms: sent by script, one request at a time, and the server's word about each field beside that field.
 
-import { make } from "./elements.js";
+import { make, say } from "./elements.js";
 import { Problem } from "./api.js";
 
 /**
@@ -34,6 +34,7 @@ async function attempt(button, problem, action) {
   if (button.getAttribute("aria-disabled") === "true") return;
   button.setAttribute("aria-disabled", "true");
   problem.replaceChildren();
+  say(""); // the words about the last request are not about this one
   try {
     await action();
   } catch (error) {
@@ -55,6 +56,12 @@ export function showProblem(place, error) {
 /** Put the problem's `errors` beside their fields, and the focus into the first of them. */
 function showFieldErrors(form, error) {
   const fields = (error.errors ?? []).filter(({ field }) => form.elements.namedItem(field));
+  // The server judges a password when all else is right. That there is none, the person learns in the same round.
+  if (fields.length) {
+    for (const { name, value } of form.querySelectorAll("[required]")) {
+      if (!value && !fields.some(({ field }) => field === name)) fields.push({ field: name, message: "is missing" });
+    }
+  }
   for (const { field, message } of fields) {
     const input = form.elements.namedItem(field);
     const label = form.querySelector(`label[for="${input.id}"]`).textContent;

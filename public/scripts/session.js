@@ -8,7 +8,7 @@
 import { call } from "./api.js";
 import { decodeJson } from "./base64url.js";
 
-/** Sends "change" when somebody has logged in or out or the tokens were renewed. */
+/** Sends "change" when somebody has logged in or out, or the same person has other tokens. */
 class Session extends EventTarget {
   #tokens = null;
   #renewing = null;
@@ -66,10 +66,10 @@ class Session extends EventTarget {
   }
 
   #set(tokens, reason) {
-    const before = this.claims?.sid;
+    const before = this.claims?.sub;
     this.#tokens = tokens;
-    const isSameSession = before === this.claims?.sid;
-    this.dispatchEvent(new CustomEvent("change", { detail: { reason, isSameSession } }));
+    const isSamePerson = before === this.claims?.sub;
+    this.dispatchEvent(new CustomEvent("change", { detail: { reason, isSamePerson } }));
   }
 }
 

@@ -1,13 +1,15 @@
 """One browser and one service for all tests of the page; a window of its own for each visitor."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.support.browser import Visitor, find_chromium, running_chromium
 from tests.support.requirements import require
 from tests.support.runtime import running_service
+from tests.support.security_team import Auditor
 
 
 # "package" and not "session": asyncio.run() works nowhere while Playwright's event loop runs.
@@ -16,13 +18,21 @@ def chromium() -> Iterator[Browser]:
     path = find_chromium()
     require(path, "needs Chromium (apt-get install chromium)")
     assert path is not None
+    # A function's first request is a cold start, on a machine that runs other tests too.
+    expect.set_options(timeout=20_000)
     with running_chromium(path) as browser:
         yield browser
 
 
 @pytest.fixture(scope="package")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_service(tmp_path_factory.mktemp("browser") / "data") as url:
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The service's storage."""
+    return tmp_path_factory.mktemp("browser") / "data"
+
+
+@pytest.fixture(scope="package")
+def url(data_dir: Path) -> Iterator[str]:
+    with running_service(data_dir) as url:
         yield url
 
 
@@ -49,3 +59,9 @@ def visit(chromium: Browser, url: str) -> Iterator[Callable[..., Visitor]]:
 @pytest.fixture
 def visitor(visit: Callable[..., Visitor]) -> Visitor:
     return visit()
+
+
+@pytest.fixture
+def auditor(visit: Callable[..., Visitor], data_dir: Path) -> Auditor:
+    """A member of the Security team, logged in at the page for it."""
+    return Auditor(visit(), data_dir)

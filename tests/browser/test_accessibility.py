@@ -1,32 +1,13 @@
 """For everybody: axe-core finds nothing, a keyboard is enough, a phone too, and the dark is dark."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from tests.support.accessibility import DESK, PHONE, Keyboard, faults, parts_too_wide
 from tests.support.browser import PASSWORD
+from tests.support.security_team import HOSTILE, Auditor, fail_to_log_in, reuse_a_refresh_token
 
 pytestmark = pytest.mark.browser
-
-PHONE = {"width": 360, "height": 740}
-DESK = {"width": 1360, "height": 900}
-#: Of every category, best practices too.
-axe = Axe()
-
-
-def faults(page):
-    """Return what axe-core finds, and what the window is too narrow for."""
-    results = axe.run(page)
-    return [results.generate_report()] * bool(results.violations_count) + parts_too_wide(page)
-
-
-def parts_too_wide(page):
-    """Return what reaches beyond the right edge of the window."""
-    return page.evaluate(
-        """() => [...document.querySelectorAll("body *")]
-          .filter((element) => element.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5)
-          .map((element) => element.outerHTML.slice(0, 200))"""
-    )
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
@@ -49,8 +30,12 @@ def test_no_state_of_the_page_has_a_fault(visit, scheme, viewport):
     expect(visitor.status).to_have_text("The passkey “Passkey” is registered.")
 
     visitor.press("Open all messages")
-    visitor.press("Delete Passkey")
+    visitor.delete_passkey("Passkey")
     expect(page.get_by_role("button", name="Confirm with a passkey")).to_be_visible()
+    visitor.press("Add a passkey")
+    expect(page.get_by_role("button", name="Confirm with a passkey")).to_have_count(2)
+    assert faults(page) == []
+    visitor.press("Keep")
     visitor.press("Rename Passkey")
     assert faults(page) == []
 
@@ -83,6 +68,22 @@ def test_no_window_is_too_narrow(visit, width):
     assert parts_too_wide(visitor.page) == []
 
 
+@pytest.mark.parametrize("width", [1088, 1280, 1360])
+def test_the_names_of_the_lanes_keep_apart(visit, width):
+    page = visit(viewport={"width": width, "height": 700}).page
+    gaps = page.locator(".lanes").evaluate(
+        """list => {
+          const boxes = [...list.children].map((lane) => {
+            const range = document.createRange();
+            range.selectNodeContents(lane);
+            return range.getBoundingClientRect();
+          });
+          return boxes.slice(1).map((box, place) => box.left - boxes[place].right);
+        }"""
+    )
+    assert min(gaps) >= 20
+
+
 @pytest.mark.parametrize(("scheme", "is_dark"), [("light", False), ("dark", True)])
 def test_the_page_is_as_dark_as_the_person_wants_it(visit, scheme, is_dark):
     page = visit(color_scheme=scheme).page
@@ -99,30 +100,6 @@ def test_nothing_moves_for_whom_it_must_not(visit):
     visitor.press("Add a passkey")
     number = visitor.step("registration", "begin").locator(".number")
     assert number.evaluate("number => getComputedStyle(number).animationName") == "none"
-
-
-class Keyboard:
-    """A person without a mouse."""
-
-    def __init__(self, page):
-        self._page = page
-
-    def go_to(self, target):
-        for _ in range(120):
-            if target.evaluate("element => element === document.activeElement"):
-                outline = target.evaluate("element => getComputedStyle(element).outlineStyle")
-                assert outline == "solid", "the focus cannot be seen"
-                return
-            self._page.keyboard.press("Tab")
-        pytest.fail("Tab does not get there")
-
-    def write(self, target, text):
-        self.go_to(target)
-        self._page.keyboard.type(text)
-
-    def press(self, name, key="Enter"):
-        self.go_to(self._page.get_by_role("button", name=name, exact=True))
-        self._page.keyboard.press(key)
 
 
 def test_a_keyboard_is_enough(visitor):
@@ -156,6 +133,17 @@ def test_a_keyboard_is_enough(visitor):
     was_open = visitor.step("registration", "options").locator("details").get_attribute("open")
     page.keyboard.press("Enter")
     assert visitor.step("registration", "options").locator("details").get_attribute("open") != was_open
+    keyboard.press("Delete Passkey")
+    expect(page.get_by_role("button", name="Keep")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Delete Passkey")).to_be_focused()
+    page.keyboard.press("Enter")
+    keyboard.press("Delete for good")
+    keyboard.go_to(page.get_by_label("Stop after each message"))
+    page.keyboard.press("Space")
+    keyboard.press("Confirm with a passkey")
+    expect(visitor.passkeys).to_have_text("There is none yet.")
+    expect(page.get_by_role("heading", name="Passkeys", exact=True)).to_be_focused()
     keyboard.press("Log out")
     expect(page.get_by_role("heading", name="Log in", exact=True)).to_be_focused()
 
@@ -166,3 +154,99 @@ def test_the_page_has_its_landmarks_and_one_first_heading(visitor):
         expect(page.get_by_role(role)).to_have_count(1)
     expect(page.get_by_role("navigation", name="On this page")).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
+
+
+# --- The Security team's page -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_state_of_the_security_page_has_a_fault(visit, data_dir, scheme, viewport):
+    visitor = visit(color_scheme=scheme, viewport=viewport)
+    page = visitor.page
+    visitor.enter()
+    page.goto(f"{visitor.url}/security.html")
+    assert faults(page) == []
+    visitor.give_password()
+    expect(page.get_by_role("heading", name="This page is not open to you")).to_be_visible()
+    assert faults(page) == []
+
+    auditor = Auditor(visit(color_scheme=scheme, viewport=viewport), data_dir)
+    page = auditor.page
+    fail_to_log_in(visitor.url, auditor.visitor.email, times=2, user_agent=HOSTILE)
+    reuse_a_refresh_token(visitor.url, f"stolen-{visitor.email}")
+    with page.expect_response("**/audit/summary?*"):
+        page.get_by_label("hour").check()
+    expect(auditor.headline("authn_token_reuse")).not_to_have_text("0")
+    page.get_by_text("The chart as a table").click()
+    assert faults(page) == []
+
+    def tamper(route):
+        answer = route.fetch()
+        body = answer.json()
+        for number, event in enumerate(body["items"]):
+            event["chain"]["intact"] = number != 0
+            if number == 1:
+                event.update(erased=True, source_ip=None, user_agent=None)
+        route.fulfill(response=answer, json=body)
+
+    page.route("**/audit/events?*", tamper)
+    auditor.filter(event="authn_login_fail")
+    expect(page.locator("#chain-alarm")).to_contain_text("The chain check fails for 1 record")
+    assert faults(page) == []
+    for row in (0, 1):
+        auditor.open(auditor.rows.nth(row))
+        assert faults(page) == []
+        page.keyboard.press("Escape")
+    page.unroute("**/audit/events?*")
+    auditor.filter(ip="nowhere")
+    assert faults(page) == []
+
+
+@pytest.mark.parametrize("width", [320, 768, 1088, 1920])
+def test_no_window_is_too_narrow_for_the_security_page(visit, data_dir, width):
+    auditor = Auditor(visit(viewport={"width": width, "height": 700}), data_dir)
+    fail_to_log_in(auditor.visitor.url, auditor.visitor.email, user_agent=HOSTILE + "W" * 250)
+    auditor.filter(reason="wrong_password")
+    assert parts_too_wide(auditor.page) == []
+    auditor.open(auditor.rows.first)
+    assert parts_too_wide(auditor.page) == []
+
+
+def test_a_keyboard_is_enough_for_the_security_page(auditor):
+    page, keyboard = auditor.page, Keyboard(auditor.page)
+    fail_to_log_in(auditor.visitor.url, auditor.visitor.email)
+    page.reload()
+    keyboard.press("Log in with a passkey alone")
+    expect(page.get_by_role("heading", name="Numbers")).to_be_focused()
+    auditor.expect_events()
+
+    keyboard.go_to(page.get_by_label("day"))
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_label("hour")).to_be_checked()
+    keyboard.go_to(page.get_by_text("The chart as a table"))
+    page.keyboard.press("Enter")
+    keyboard.go_to(page.locator("#reasons").get_by_role("button", name="wrong_password"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Events", exact=True)).to_be_focused()
+    expect(auditor.rows.filter(has_not_text="wrong_password")).to_have_count(0)
+
+    opener = auditor.rows.first.locator("[aria-haspopup=dialog]")
+    keyboard.go_to(opener)
+    page.keyboard.press("Enter")
+    expect(auditor.dialog.get_by_role("button", name="Close")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(opener).to_be_focused()
+    keyboard.write(page.get_by_label("Reason", exact=True), "x")
+    page.keyboard.press("Enter")
+    expect(auditor.rows).to_have_count(0)
+    keyboard.press("Log out")
+    expect(page.get_by_role("heading", name="Log in", exact=True)).to_be_focused()
+
+
+def test_the_security_page_is_a_table_to_a_screen_reader_also_where_it_looks_like_a_list(visit, data_dir):
+    auditor = Auditor(visit(viewport=PHONE), data_dir)
+    table = auditor.page.get_by_role("table", name="Events")
+    expect(table.get_by_role("columnheader")).to_have_count(8)
+    expect(table.get_by_role("row").nth(1).get_by_role("cell").first).to_be_visible()
+    expect(auditor.page.get_by_role("heading", level=1)).to_have_count(1)

@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.support.accessibility import PHONE
 from tests.support.browser import PASSWORD
 
 pytestmark = pytest.mark.browser
@@ -63,10 +64,22 @@ def test_each_fault_stands_beside_its_field_and_is_read_with_it(visitor):
         expect(field).to_have_accessible_description(message)
     expect(form.get_by_label("Job title")).not_to_have_attribute("aria-invalid", "true")
     expect(form.get_by_label("Name")).to_be_focused()
+    # The server has not looked at it yet.
+    password = form.get_by_label("Password", exact=True)
+    expect(password).to_have_attribute("aria-invalid", "true")
+    expect(password).to_have_accessible_description(re.compile(r"Password is missing\.$"))
 
     visitor.register()
     expect(form.get_by_label("Name")).to_have_accessible_description("")
     assert visitor.refusals == [422]
+
+
+def test_what_was_said_last_goes_with_the_next_request(visitor):
+    visitor.register()
+    visitor.give_password("a wrong password of length")
+    expect(visitor.page.locator("#login-form .problem")).to_contain_text("401 invalid_credentials")
+    expect(visitor.status).to_be_empty()
+    assert visitor.refusals == [401]
 
 
 def test_a_bad_password_is_explained(visitor):
@@ -149,23 +162,95 @@ def test_a_passkey_is_renamed_and_deleted_after_a_step_up(visitor):
     expect(visitor.passkeys.get_by_text("<b>Desk</b>")).to_be_visible()
 
     # Now that there is a passkey, a login with the password alone does not suffice any more (RFC 9470).
-    visitor.press("Delete <b>Desk</b>")
-    expect(visitor.page.locator("#passkeys-problem")).to_contain_text("403 step_up_required")
-    visitor.press("Confirm with a passkey")
-    expect(visitor.status).to_have_text("Confirmed. You can go on.")
-    expect(visitor.claim("amr")).to_contain_text('["hwk","user","mfa"]')
-    visitor.press("Delete <b>Desk</b>")
+    visitor.delete_passkey("<b>Desk</b>")
+    group = visitor.passkeys.get_by_role("group")
+    expect(group.get_by_role("alert")).to_contain_text("Confirm with a passkey")
+    expect(group.get_by_role("alert")).to_contain_text("403 step_up_required")
+    group.get_by_role("button", name="Confirm with a passkey").click()
+    # And it is done, without another word.
     expect(visitor.passkeys).to_have_text("There is none yet.")
+    expect(visitor.claim("amr")).to_contain_text('["hwk","user","mfa"]')
     expect(visitor.page.get_by_role("heading", name="Passkeys", exact=True)).to_be_focused()
+    expect(visitor.status).to_contain_text("The passkey “<b>Desk</b>” is deleted.")
     assert visitor.refusals == [422, 403]
+
+
+def test_a_deletion_takes_a_second_step_which_says_what_it_does(visitor):
+    visitor.enter()
+    visitor.add_passkey()
+    before = len(visitor.requests)
+    visitor.press("Delete Laptop")
+    group = visitor.passkeys.get_by_role("group")
+    expect(group).to_have_accessible_name(re.compile("Delete “Laptop”.*logged out everywhere else"))
+    expect(group.get_by_role("button", name="Keep")).to_be_focused()
+    visitor.press("Keep")
+    expect(group).to_have_count(0)
+    expect(visitor.page.get_by_role("button", name="Delete Laptop")).to_be_focused()
+    assert len(visitor.requests) == before
+
+
+def test_a_step_up_that_fails_is_offered_again(visitor):
+    visitor.enter()
+    visitor.add_passkey()
+    visitor.delete_passkey()
+    visitor.set_authenticator(verifies=False)
+    visitor.press("Confirm with a passkey")
+    group = visitor.passkeys.get_by_role("group")
+    expect(group.get_by_role("alert")).to_contain_text("Nothing came of it")
+    visitor.set_authenticator()
+    visitor.press("Confirm with a passkey")
+    expect(visitor.passkeys).to_have_text("There is none yet.")
+    assert visitor.refusals == [403]
+
+
+def test_a_passkey_is_added_after_a_step_up_without_asking_again(visitor):
+    visitor.enter()
+    visitor.add_passkey()
+    visitor.page.get_by_label("Name of a new passkey").fill("Phone")
+    visitor.press("Add a passkey")
+    form = visitor.page.locator("#passkey-form")
+    expect(form.get_by_role("alert")).to_contain_text("Confirm with a passkey")
+    begun = []
+
+    def become_another_device(route):
+        begun.append(route.request.url)
+        visitor.forget_passkeys()
+        route.continue_()
+
+    visitor.page.route("**/webauthn/register/begin", become_another_device)
+    form.get_by_role("button", name="Confirm with a passkey").click()
+    expect(visitor.status).to_have_text("The passkey “Phone” is registered.")
+    expect(visitor.passkeys.locator("li")).to_have_count(2)
+    expect(form.get_by_role("button", name="Add a passkey")).to_be_focused()
+    expect(visitor.page.get_by_role("button", name="Confirm with a passkey")).to_have_count(0)
+    assert len(begun) == 1
+    assert visitor.refusals == [403]
+
+
+def test_on_a_phone_what_happened_is_said_where_the_person_is(visit):
+    visitor = visit(viewport=PHONE)
+    visitor.enter()
+    visitor.add_passkey()
+    expect(visitor.status).not_to_be_in_viewport()
+    expect(visitor.page.locator("#passkey-form .words")).to_have_text("The passkey “Laptop” is registered.")
+    expect(visitor.page.locator(".words")).to_be_in_viewport()
+    visitor.delete_passkey()
+    visitor.press("Confirm with a passkey")
+    expect(visitor.page.locator(".words")).to_contain_text("delete it there too")
+    expect(visitor.page.locator(".words")).to_be_in_viewport()
+    visitor.log_out()
+    expect(visitor.page.locator(".words")).to_have_count(0)
+    assert visitor.refusals == [403]
 
 
 def test_a_step_up_leaves_one_session(visitor):
     visitor.enter()
     visitor.add_passkey()
-    visitor.press("Delete Laptop")
+    visitor.press("Add a passkey")
     visitor.press("Confirm with a passkey")
-    expect(visitor.status).to_have_text("Confirmed. You can go on.")
+    # The device has a passkey already; the step-up was in order.
+    expect(visitor.page.locator("#passkey-form").get_by_role("alert")).to_contain_text("of this account already")
+    expect(visitor.sessions.locator("li")).to_have_count(1)
     visitor.log_out()
     visitor.press("Log in with a passkey alone")
     visitor.expect_to_be_in()
@@ -218,7 +303,7 @@ def test_the_first_passkey_and_the_deletion_of_one_end_the_other_sessions(visit)
         here.press("Log in with a passkey alone")
         here.expect_to_be_in()
     expect(here.sessions.locator("li")).to_have_count(2)
-    here.press("Delete Laptop")
+    here.delete_passkey()
     expect(here.passkeys).to_have_text("There is none yet.")
     expect(here.sessions.locator("li")).to_have_count(1)
     assert (here.refusals, there.refusals) == ([], [401])

@@ -180,6 +180,46 @@ def test_the_flows_can_be_read_before_they_run(visitor):
         visitor.page.get_by_label(name).check()
         expect(visitor.step(flow, "checks")).to_be_visible()
         expect(visitor.step("registration", "begin")).to_be_hidden()
+    visitor.page.get_by_label("Adding a passkey").check()
+    expect(visitor.step("registration", "begin")).to_be_visible()
+
+
+def test_logging_out_leaves_nothing_of_the_messages(visitor):
+    wire = Wire(visitor.page)
+    visitor.enter()
+    visitor.add_passkey()
+    visitor.log_out()
+    visitor.give_password()
+    visitor.press("Use your passkey")
+    visitor.expect_to_be_in()
+    user_handle = wire.sent["/webauthn/login/complete"]["credential"]["response"]["userHandle"]
+    tokens = wire.answer("/webauthn/login/complete")
+    secrets = [
+        *(tokens["access_token"], tokens["refresh_token"], *tokens["access_token"].split(".")[1:]),
+        *(wire.answer("/login")["mfa_token"], wire.answer("/webauthn/login/begin")["options"]["challenge"]),
+        *(visitor.email, user_handle),
+    ]
+    everything = "() => document.documentElement.outerHTML + [...document.querySelectorAll('input')].map(i => i.value)"
+    shown = visitor.page.evaluate(everything)
+    assert [secret for secret in secrets if secret not in shown] == []
+
+    visitor.log_out()
+    shown = visitor.page.evaluate(everything)
+    assert [secret for secret in secrets if secret in shown] == []
+    expect(visitor.page.locator(".step .message")).to_have_count(0)
+    expect(visitor.page.locator("#steps mark")).to_have_count(0)
+    expect(visitor.page.locator('.step:not([data-state="waiting"])')).to_have_count(0)
+
+
+def test_logging_out_ends_a_ceremony_that_waits(visitor):
+    visitor.enter()
+    visitor.set_authenticator(answers=False)
+    visitor.press("Add a passkey")
+    expect(visitor.step("registration", "consent")).to_have_attribute("aria-current", "step")
+    visitor.log_out()
+    visitor.set_authenticator()
+    expect(visitor.page.locator('.step:not([data-state="waiting"])')).to_have_count(0)
+    expect(visitor.page.locator(".step .message")).to_have_count(0)
 
 
 def test_each_step_names_its_section_of_a_standard(visitor):

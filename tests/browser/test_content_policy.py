@@ -1,6 +1,7 @@
 """The pages' Content-Security-Policy: as strict as it can be, in the page and in the browser."""
 
 import re
+from hashlib import sha256
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,7 +13,8 @@ from playwright.sync_api import expect
 
 PUBLIC = Path(__file__).parents[2] / "public"
 PAGES = sorted(PUBLIC.glob("*.html"))
-SCRIPTS = sorted(PUBLIC.rglob("*.js"))
+VENDOR = PUBLIC / "vendor"
+SCRIPTS = sorted(path for path in PUBLIC.rglob("*.js") if VENDOR not in path.parents)
 FILES = sorted(path for path in PUBLIC.rglob("*") if path.is_file())
 
 POLICY = {
@@ -82,11 +84,49 @@ def test_a_script_says_what_it_is_for_and_makes_no_markup_and_no_code_of_texts(s
     assert [module for module in imports if not (script.parent / module).is_file()] == []
 
 
+def test_a_vendored_file_is_the_one_that_its_note_names():
+    """What is said of source, version and licence is said of exactly these bytes."""
+    folders = list(VENDOR.iterdir())
+    assert folders != []
+    for folder in folders:
+        note = (folder / "README.md").read_text()
+        listed = dict(re.findall(r"^\| `(\S+)` \| `\S+` \| `([0-9a-f]{64})` \|$", note, re.MULTILINE))
+        found = {file.name: sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+        found.pop("README.md")
+        assert found == listed
+        assert "LICENSE.txt" in found
+        assert re.search(r"^- Source: https://", note, re.MULTILINE)
+
+
+@pytest.mark.parametrize("script", sorted(VENDOR.rglob("*.js")), ids=name)
+def test_a_vendored_script_makes_no_markup_and_no_code_of_texts(script):
+    text = script.read_text()
+    assert [sink for sink in SINKS if sink in text] == []
+    assert re.findall(r"^import ", text, re.MULTILINE) == []
+
+
+def test_both_pages_have_the_same_ways_in():
+    """There is no build step that could take them from one place."""
+    pages = [page.read_text() for page in PAGES]
+    for heading in ("login-heading", "second-factor-heading"):
+        section = rf'<section class="card" aria-labelledby="{heading}".*?</section>'
+        found = [[re.sub(r"\s+", " ", text) for text in re.findall(section, page, re.DOTALL)] for page in pages]
+        assert len(found[0]) == 1
+        assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("file", FILES, ids=name)
 @pytest.mark.browser
 def test_each_file_is_served_with_its_type_and_protection(url, file):
     response = httpx.get(f"{url}/{name(file)}", timeout=60)
-    types = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+    types = {
+        ".html": "text/html",
+        ".css": "text/css",
+        ".js": "text/javascript",
+        ".svg": "image/svg+xml",
+        ".md": "text/markdown",
+        ".txt": "text/plain",
+    }
     assert response.status_code == 200
     assert response.headers["content-type"].partition(";")[0] == types[file.suffix]
     assert response.headers["x-content-type-options"] == "nosniff"

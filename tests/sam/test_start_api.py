@@ -34,7 +34,9 @@ def test_three_containers_share_one_database(sam, client):
     assert len(containers_with(sam.volume)) >= 3
 
 
-@pytest.mark.parametrize("file", ["index.html", "scripts/main.js", "styles/page.css"])
+@pytest.mark.parametrize(
+    "file", ["index.html", "scripts/main.js", "styles/page.css", "security.html", "vendor/uplot/uPlot.esm.js"]
+)
 def test_the_page_is_served_from_the_same_folder(client, file):
     assert client.get(f"/{file}").raise_for_status().content == (PROJECT / "public" / file).read_bytes()
 

@@ -109,6 +109,16 @@ class Visitor:
         expect(self.status).to_have_text(f"The passkey “{name}” is registered.")
         expect(self.passkeys.get_by_text(name)).to_be_visible()
 
+    def delete_passkey(self, name: str = "Laptop") -> None:
+        """Delete a passkey, in both steps."""
+        self.press(f"Delete {name}")
+        self.press("Delete for good")
+
+    def forget_passkeys(self) -> None:
+        """Let the device be a new one: it has no passkey."""
+        which = {"authenticatorId": self._authenticator["authenticatorId"]}
+        self._devtools.send("WebAuthn.clearCredentials", which)
+
     def log_out(self) -> None:
         """Log out."""
         self.press("Log out")

@@ -10,6 +10,7 @@ from typing import Any
 from auth_common.monitoring.invocation import LambdaHandler
 from tests.support import leaks
 from tests.support.events import authorizer_event, lambda_context
+from tests.support.openapi import check_answer
 
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 
@@ -77,6 +78,13 @@ def _secrets_of(event: dict[str, Any]) -> list[str]:
 def _check_contract(answer: Answer, event: dict[str, Any]) -> None:
     """Hold ``answer`` to section 3 of the design: four headers on every answer, RFC 9457 for every failure."""
     headers = answer.headers
+    check_answer(
+        method=event["httpMethod"],
+        resource=event["resource"],
+        status=answer.status,
+        headers=headers,
+        text=answer.text,
+    )
     request_id = event["requestContext"]["requestId"]
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"

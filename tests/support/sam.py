@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 
+from auth_common.settings import Settings
 from tests.support.processes import wait_until
 from tests.support.requirements import require
 from tests.support.runtime import PROJECT
@@ -104,7 +105,9 @@ def _start(command: list[str], log_file: Path, env: dict[str, str]) -> Iterator[
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     arguments = f"{_ARGUMENTS} --port {port}"
-    environment = {**os.environ, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1", **env}
+    # SAM lets variables of the shell win over the template's.
+    inherited = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    environment = {**inherited, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1", **env}
     command = [*command, f"SAM_LOCAL_ARGS={arguments}"] if command[0] == "make" else [*command, *arguments.split()]
     with (
         log_file.open("wb") as log,

@@ -257,7 +257,7 @@ def test_without_the_data_folder_it_makes_no_database(monkeypatch, tmp_path, cap
     """Else a mistyped DATA_DIR would look like a user who is not there."""
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "mistyped"))
     assert main(["disable", EMAIL]) == 1
-    assert "storage" in capsys.readouterr().err
+    assert "there is no folder" in capsys.readouterr().err
     assert not (tmp_path / "mistyped").exists()
 
 

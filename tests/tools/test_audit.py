@@ -3,16 +3,19 @@
 import io
 import json
 import os
+import pwd
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, text, update
 
+from auth_common.db import audit_events as audit_events_store
 from auth_common.db.tables import audit_events
 from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.services import audit_verification
 from auth_common.services.erasure import erase_user
 from tests.support.databases import start_fresh_environment
 from tests.support.event_schema import faults_of
@@ -77,6 +80,8 @@ def test_a_log_that_nobody_has_touched_is_intact(verify, log_file):
         {"record": "not JSON"},
         {"mac": b"\x01" * 32},
         {"reason": "wrong_password"},
+        {"source": b"\x01" * 16},
+        {"source": None},
         {"name": "user_created"},
         {"outcome": "success"},
         {"severity": 5},
@@ -93,17 +98,72 @@ def test_a_changed_record_is_found_and_no_other_is_suspected(database, chain, ve
 def test_a_deleted_record_is_found(database, chain, verify):
     database.execute(delete(audit_events).where(SEQUENCE == 5))
     status, findings, _ = verify()
-    assert (status, findings) == (3, [f"chain {chain}, record 5: is missing"])
+    assert (status, findings) == (
+        3,
+        [
+            f"chain {chain}, record 5: is missing",
+            f"chain {chain}, record 6: cannot be checked, for the one before it is missing",
+        ],
+    )
+
+
+def test_a_record_behind_a_deleted_one_is_checked_with_the_line_of_the_deleted_one(database, chain, verify, log_file):
+    database.execute(delete(audit_events).where(SEQUENCE == 5))
+    assert verify(log_file)[1] == [f"chain {chain}, record 5: is missing"]
+    at(database, 6, reason="wrong_password")
+    assert verify(log_file)[1] == [
+        f"chain {chain}, record 5: is missing",
+        f"chain {chain}, record 6: is not what was written there",
+    ]
 
 
 def test_several_deleted_records_are_one_finding(database, chain, verify):
     database.execute(delete(audit_events).where(SEQUENCE.between(5, 7)))
-    assert verify()[1] == [f"chain {chain}, record 5: is missing, and all up to 7"]
+    assert verify()[1] == [
+        f"chain {chain}, record 5: is missing, and all up to 7",
+        f"chain {chain}, record 8: cannot be checked, for the one before it is missing",
+    ]
 
 
 def test_the_beginning_of_a_chain_cannot_be_deleted(database, chain, verify):
     database.execute(delete(audit_events).where(SEQUENCE < 2))
-    assert verify()[1] == [f"chain {chain}, record 0: is missing, and all up to 1"]
+    assert verify()[1] == [
+        f"chain {chain}, record 0: is missing, and all up to 1",
+        f"chain {chain}, record 2: cannot be checked, for the one before it is missing",
+    ]
+
+
+def test_a_chain_of_faults_is_told_and_takes_no_hour(database, chain, verify, monkeypatch):
+    monkeypatch.setattr(audit_verification, "_MOST_MOVED", 3)
+    database.execute(update(audit_events).where(SEQUENCE > 3).values(reason="changed"))
+    assert verify()[1] == [f"chain {chain}, record {n}: is not what was written there" for n in range(4, 10)]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("change", ["mac = 'zz'", "user_id = 'junk'", "record = x'00'", "severity = 'zz'"])
+def test_what_is_of_no_type_of_ours_is_a_finding_too(database, chain, verify, change):
+    """SQLite stores what it is given, whatever the column's type."""
+    database.execute(text(f"UPDATE audit_events SET {change} WHERE sequence = 6"))
+    status, findings, _ = verify()
+    assert (status, len(findings)) == (3, 1)
+
+
+def test_lines_that_contradict_each_other_are_a_finding(chain, verify, log_file):
+    lines = log_file.read_text()
+    last = [line for line in lines.splitlines() if '"audit"' in line][-1]
+    mac = json.loads(last[last.index("{") :])["audit"]["mac"]
+    log_file.write_text(lines + last.replace(mac, "0" * 64) + "\n")
+    assert verify(log_file)[1] == [f"chain {chain}, record 9: has two lines that contradict each other"]
+
+
+def test_an_export_in_ocsf_vouches_too(database, chain, verify, capsys, tmp_path):
+    capsys.readouterr()
+    main(["export", "--ocsf"])
+    (tmp_path / "export.jsonl").write_text(capsys.readouterr().out)
+    database.execute(delete(audit_events).where(SEQUENCE >= 8, audit_events.c.chain_id == chain))
+    findings = verify(tmp_path / "export.jsonl")[1]
+    assert [finding.partition(": ")[2][:11] for finding in findings] == ["was cut off"] * len(findings)
+    assert len(findings) >= 2
 
 
 def test_records_in_another_order_are_found_with_where_they_came_from(database, chain, verify):
@@ -181,8 +241,13 @@ def test_lines_of_records_past_their_retention_vouch_for_nothing(database, chain
         {"name": "invented"},
         {"severity": 9},
         {"severity": -9},
+        {"time": 10**18},
+        {"time": -1},
+        {"record": "[" * 100_000},
+        {"record": '{"detail":{"a":NaN}}'},
+        {"record": '{"path":"\\ud800"}'},
     ],
-    ids=str,
+    ids=lambda values: str(values)[:40],
 )
 @pytest.mark.parametrize("sequence", [2, 6], ids=["a user's", "nobody's"])
 def test_what_was_tampered_with_stops_no_reader(database, chain, capsys, sequence, values):
@@ -190,13 +255,12 @@ def test_what_was_tampered_with_stops_no_reader(database, chain, capsys, sequenc
     capsys.readouterr()
     assert main(["tail", "-n", "100"]) == 0
     assert capsys.readouterr().out.count("NOT AS IT WAS WRITTEN") == 1
-    assert main(["export"]) == 0
-    capsys.readouterr()
-    unknown = "name" in values
-    assert main(["export", "--ocsf"]) == unknown
+    assert main(["export"]) == 3
+    assert capsys.readouterr().out.count('"intact": false') == 1
+    assert main(["export", "--ocsf"]) == 3
     exported, lines = capsys.readouterr()
-    assert len(exported.splitlines()) == database.count(audit_events) - unknown
-    assert ("left out 1 records" in lines) == unknown
+    assert len(exported.splitlines()) == database.count(audit_events) - 1
+    assert "1 records are not as they were written, and were left out" in lines
     assert main(["verify"]) == 3
 
 
@@ -205,6 +269,11 @@ def test_somebody_else_in_our_place_costs_a_chain_and_no_traceback(database, cha
     (row,) = database.execute(select(audit_events).where(SEQUENCE == 9))
     database.execute(insert(audit_events).values(row._asdict() | {"sequence": 10}))
     assert [log_in().status for _ in range(2)] == [503, 200]
+
+
+def test_a_long_chain_is_read_in_batches(chain, verify, monkeypatch):
+    monkeypatch.setattr(audit_events_store, "_CHAIN_BATCH", 3)
+    assert verify()[2] == "12 records in 2 chains and 0 lines checked: intact"
 
 
 def test_an_erased_person_breaks_no_chain(chain, verify, log_file):
@@ -226,7 +295,7 @@ def test_a_log_that_is_not_there_is_said_not_to_be_there(chain, capsys):
 def test_without_the_data_folder_it_says_so(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "mistyped"))
     assert main(["verify"]) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("audit: The functions share no storage")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("audit: there is no folder ")
 
 
 # --- export -----------------------------------------------------------------------------------------------------------
@@ -257,7 +326,10 @@ def test_an_export_is_json_lines_and_nothing_else(export):
 
 def test_an_export_in_ocsf_is_what_the_log_said(log_file, export):
     exported = export("--ocsf", "--reason", "unknown_user")
-    assert [fault for event in exported for fault in faults_of(event)] == []
+    for event in exported:
+        assert len(event["unmapped"].pop("audit_mac")) == 64
+        assert faults_of(event) == []
+        assert event["metadata"].pop("uid").endswith(f".{event['metadata'].pop('sequence')}")
     lines = [line[line.index("{") :] for line in log_file.read_text().splitlines() if "unknown_user" in line]
     assert exported == [json.loads(line)["security_event"] for line in lines]
     assert len(exported) == 6
@@ -315,9 +387,20 @@ def test_tail_shows_the_newest_events_oldest_first(chain, capsys):
     capsys.readouterr()
     assert main(["tail", "-n", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines] == ["authn_login_fail", "authn_login_fail", "sensitive_read"]
+    assert [line.split()[1:3] for line in lines] == [
+        ["low", "authn_login_fail"],
+        ["low", "authn_login_fail"],
+        ["low", "sensitive_read"],
+    ]
     assert "reason=unknown_user" in lines[0]
     assert f"ip={SOURCE_IP}" in lines[0]
+
+
+def test_tail_lets_no_value_pass_for_several(chain, capsys):
+    security_event(SecurityEvent.SENSITIVE_READ, target="x ip=198.51.100.9 NOT AS IT WAS WRITTEN")
+    capsys.readouterr()
+    main(["tail", "-n", "2"])
+    assert 'target="x ip=198.51.100.9 NOT AS IT WAS WRITTEN"' in capsys.readouterr().out
 
 
 def test_tail_obeys_no_escape_sequence_that_somebody_has_sent(chain, capsys):
@@ -362,7 +445,7 @@ def test_tail_follows_and_shows_each_event_once(chain, capsys, monkeypatch):
     monkeypatch.setattr("tools.audit.sleep", while_it_waits)
     assert main(["tail", "--follow", "-n", "1"]) == 0
     out = capsys.readouterr().out
-    lines = [line.split()[1] for line in out.splitlines() if not line.startswith("{")]
+    lines = [line.split()[2] for line in out.splitlines() if not line.startswith("{")]
     assert lines == ["sensitive_read", "authn_login_fail", "authn_login_fail", "authn_login_fail"]
 
 
@@ -371,3 +454,29 @@ def test_the_installed_command_works(chain):
     done = subprocess.run([command, "verify"], cwd=PROJECT, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("checked: intact\n")
+
+
+def test_an_export_into_a_pipe_that_is_closed_ends_quietly(chain):
+    """As into `head`."""
+    command = [str(Path(sys.executable).with_name("audit")), "export"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        command, cwd=PROJECT, env=os.environ, stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert done.returncode == 1
+    assert "ipe" not in done.stderr
+
+
+def test_who_runs_a_command_is_asked_of_the_system(chain, monkeypatch, capsys):
+    """ASVS 16.2.1: USER and LOGNAME say whatever one likes."""
+    monkeypatch.setenv("USER", "somebody-else")
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    main(["tail"])
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
+    capsys.readouterr()
+    main(["tail", "-n", "2"])
+    by_name, by_number = capsys.readouterr().out.splitlines()
+    assert f"operator={pwd.getpwuid(os.geteuid()).pw_name}" in by_name
+    assert "operator=4000000001" in by_number

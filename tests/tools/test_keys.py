@@ -12,6 +12,7 @@ import pytest
 
 from auth_common.security import verification_keys
 from auth_common.services.audit import AuditQuery, read_audit_records
+from tests.support.databases import start_fresh_environment
 from tests.support.events import proxy_event
 from tests.support.factories import get_user, log_in, refresh, sign_up
 from tests.support.functions import authorize, call
@@ -122,3 +123,14 @@ def test_the_installed_command_works(environment):
     assert done.returncode == 0, done.stderr
     assert [next(iter(published())) in line for line in done.stdout.splitlines()] == [True]
     assert "sys_crypto_key_rotated" in done.stderr
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_rotation_that_cannot_be_recorded_does_not_happen(monkeypatch):
+    """The database is away: the old key goes on signing, and no new one is published."""
+    assert main(["rotate"]) == 0
+    before = set(published())
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://service@127.0.0.1:9/auth")
+    start_fresh_environment()
+    assert main(["rotate"]) == 1
+    assert set(published()) == before

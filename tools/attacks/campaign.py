@@ -132,4 +132,4 @@ def _alarm(outcome: Outcome, name: str, threshold: float) -> str:
 
 
 def _verdict(attack: Attack) -> str:
-    return "withstood, and seen" if attack.alarms else "no false alarm"
+    return "no breach, and seen" if attack.alarms else "no false alarm"

@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     throttle_longest_lock: Annotated[int, Field(ge=60, le=86_400)] = 3_600
 
     #: Days that the audit log keeps its records.
-    audit_retention_days: Annotated[int, Field(ge=1)] = 400
+    audit_retention_days: Annotated[int, Field(ge=30)] = 400
 
     @field_validator("webauthn_origins", mode="before")
     @classmethod

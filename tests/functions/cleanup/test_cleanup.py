@@ -2,15 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from auth_common.db.tables import audit_events, challenges, refresh_tokens, sessions, throttles
+from auth_common.db.tables import audit_events, audit_salts, challenges, refresh_tokens, sessions, throttles
 from auth_common.errors import DatabaseUnavailable
 from auth_common.services import cleanup
 from auth_common.services.audit_verification import verify_audit_log
+from auth_common.services.erasure import erase_user
 from functions.cleanup.app import handler
 from local_runtime.cloudformation import read_template
 from tests.support.databases import start_fresh_environment
@@ -28,7 +29,8 @@ def run():
 
 def clean_up():
     """Run, and return what went, but for the audit log: see the end of this file."""
-    return {table: count for table, count in run().items() if table not in {"audit_events", "throttles"}}
+    run_result = run()
+    return {what: run_result[what] for what in ("refresh_tokens", "sessions", "challenges")}
 
 
 def ago(**duration: float):
@@ -164,8 +166,14 @@ def test_what_was_deleted_is_logged(database, person, log_lines):
     add_sessions(database, 2, expires_at=ago(days=2))
     clean_up()
     (record,) = [record for record in log_lines.records if record["message"] == "expired rows deleted"]
-    deleted = {"refresh_tokens": 2, "sessions": 2, "challenges": 0, "throttles": 0, "audit_events": 0}
-    assert record["deleted"] == deleted
+    assert record["deleted"] == {
+        "refresh_tokens": 2,
+        "sessions": 2,
+        "challenges": 0,
+        "throttles": 0,
+        "audit_events": 0,
+        "left_of_the_erased": 0,
+    }
 
 
 @pytest.mark.usefixtures("environment")
@@ -201,8 +209,8 @@ def test_a_chain_that_goes_on_stays_whole(database, person):
 
 
 def test_the_retention_is_a_setting(database, person, monkeypatch):
-    age_audit_log(database, 3)
-    monkeypatch.setenv("AUDIT_RETENTION_DAYS", "2")
+    age_audit_log(database, 32)
+    monkeypatch.setenv("AUDIT_RETENTION_DAYS", "31")
     start_fresh_environment()
     assert run()["audit_events"] == 4
     assert database.count(audit_events) == 0
@@ -226,3 +234,23 @@ def test_many_chains_go_in_one_run_from_their_ends(database, person, monkeypatch
     monkeypatch.setattr(cleanup, "BUDGET", 12.0)
     assert run()["audit_events"] == 4 + 5 * 3 - 3
     assert database.count(audit_events) == 0
+
+
+def test_what_an_erasure_has_missed_is_forgotten_within_the_hour(database, person):
+    """A request was under way while its user was erased: it wrote its record afterwards, with salt and source."""
+    (salt,) = database.execute(select(audit_salts))
+    (record,) = database.execute(select(audit_events).where(audit_events.c.name == "user_created"))
+    erase_user(person.email)
+    database.execute(insert(audit_salts).values(salt._asdict()))
+    database.execute(
+        update(audit_events).where(audit_events.c.sequence == record.sequence).values(source=record.source)
+    )
+    assert run()["left_of_the_erased"] == 2
+    assert database.count(audit_salts) == 0
+    of_person = audit_events.c.user_id == UUID(person.id)
+    assert {row.source for row in database.execute(select(audit_events.c.source).where(of_person))} == {None}
+
+
+def test_what_lives_is_not_forgotten(database, person):
+    assert run()["left_of_the_erased"] == 0
+    assert database.count(audit_salts) == 1

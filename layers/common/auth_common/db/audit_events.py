@@ -15,13 +15,17 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    or_,
     select,
     text,
     tuple_,
     update,
 )
 
-from auth_common.db.tables import audit_events, audit_salts
+from auth_common.db.tables import audit_events, audit_salts, users
+
+#: Records of a chain that are read at once.
+_CHAIN_BATCH: Final = 1000
 
 #: ``(time, chain_id, sequence)``: a place in the order of the log.
 Place = tuple[int, UUID, int]
@@ -69,6 +73,7 @@ class Filters:
     user_id: UUID | None = None
     source: bytes | None = None
     reason: str | None = None
+    except_reason: str | None = None
 
 
 _COLUMNS: Final = tuple(audit_events.c[name] for name in AuditRow.__dataclass_fields__)
@@ -118,6 +123,16 @@ def delete_salt(connection: Connection, *, user_id: UUID) -> None:
     connection.execute(delete(audit_salts).where(audit_salts.c.user_id == user_id))
 
 
+def forget_the_gone(connection: Connection, since: int) -> int:
+    """Delete what records written ``since`` (ms), in the very moment of an erasure, have kept; return how much."""
+    is_gone = ~exists().where(users.c.id == audit_salts.c.user_id)
+    forgotten = connection.execute(delete(audit_salts).where(is_gone)).rowcount
+    was_erased = ~exists().where(users.c.id == audit_events.c.user_id)
+    of_somebody = (audit_events.c.user_id.is_not(None), audit_events.c.source.is_not(None))
+    statement = update(audit_events).where(audit_events.c.time >= since, *of_somebody, was_erased).values(source=None)
+    return forgotten + connection.execute(statement).rowcount
+
+
 def forget_sources(connection: Connection, *, user_id: UUID, limit: int) -> int:
     """Let up to ``limit`` records of a user be found by their address no more; return how many."""
     key = (audit_events.c.chain_id, audit_events.c.sequence)
@@ -160,7 +175,7 @@ def select_chain_ids(connection: Connection) -> list[UUID]:
     return list(connection.execute(statement).scalars())
 
 
-def select_chain(connection: Connection, *, chain_id: UUID, batch: int = 1000) -> Iterator[AuditRow]:
+def select_chain(connection: Connection, *, chain_id: UUID) -> Iterator[AuditRow]:
     """Yield the records of a chain in their order."""
     after = -(2**31)
     while True:
@@ -168,11 +183,11 @@ def select_chain(connection: Connection, *, chain_id: UUID, batch: int = 1000) -
             select(*_COLUMNS)
             .where(audit_events.c.chain_id == chain_id, audit_events.c.sequence > after)
             .order_by(audit_events.c.sequence)
-            .limit(batch)
+            .limit(_CHAIN_BATCH)
         )
         rows = [AuditRow(**values) for values in connection.execute(statement).mappings()]
         yield from rows
-        if len(rows) < batch:
+        if len(rows) < _CHAIN_BATCH:
             return
         after = rows[-1].sequence
 
@@ -223,6 +238,9 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
         conditions.append(columns.time < filters.until)
     if filters.severity is not None:
         conditions.append(columns.severity >= filters.severity)
+    if filters.except_reason is not None:
+        # Rows without a reason stay, which != alone would not let pass.
+        conditions.append(or_(columns.reason.is_(None), columns.reason != filters.except_reason))
     for name in ("name", "outcome", "user_id", "source", "reason"):
         value = getattr(filters, name)
         if value is not None:

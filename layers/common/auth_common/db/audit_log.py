@@ -14,7 +14,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 from uuid import UUID, uuid4
@@ -38,6 +38,9 @@ _Run = Callable[[Callable[[Connection], _T]], _T]
 #: Counted when a record could not be stored.
 WRITE_FAILURE_METRIC: Final = "audit_write_fail"
 
+#: Milliseconds that a chain goes on. Retention deletes whole chains, and never one that may still grow.
+_LONGEST_CHAIN: Final = 24 * 3600 * 1000
+
 _held: ContextVar[list[logging.LogRecord] | None] = ContextVar("held_security_events", default=None)
 
 
@@ -46,6 +49,8 @@ class _Tip:
     """The end of a chain: where the next record goes."""
 
     chain_id: UUID
+    #: When it began, in milliseconds since the epoch.
+    begun: int
     length: int
     mac: bytes
 
@@ -59,9 +64,10 @@ class AuditLogHandler(logging.Handler):
         self._run = run
         self._target = target
 
-    def createLock(self) -> None:  # noqa: N802 - the base class's name
-        """Have no lock: a thread that waits for the database must not keep the others from working."""
-        self.lock = None
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Take the event without the base class's lock: who waits for the database must not keep others waiting."""
+        self.emit(record)
+        return True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Store and publish the event now, or when the transaction that it happened in is through.
@@ -95,7 +101,7 @@ class AuditLogHandler(logging.Handler):
                 metrics.count(WRITE_FAILURE_METRIC)
             self.publish(records)
             if any(_occurrence(record).succeeded for record in records):
-                raise DatabaseUnavailable from error
+                raise error if isinstance(error, ServiceError) else DatabaseUnavailable() from error
             return
         self.publish(entry.commit())
 
@@ -122,6 +128,7 @@ def run_audited(
 
     def attempt(connection: Connection) -> _T:
         nonlocal entry
+        entry = _Entry([])  # what an earlier try has written was rolled back
         held.clear()
         entered = _held.set(held)
         try:
@@ -162,14 +169,15 @@ class _Entry:
         """Insert the rows; may run again after a conflict."""
         tip = getattr(_tips(), "tip", None)
         records = self._records
-        if tip is None:
-            tip = _Tip(uuid4(), 0, FIRST_PREVIOUS_MAC)
+        now = _occurrence(records[0]).time
+        if tip is None or now - tip.begun > _LONGEST_CHAIN:
+            tip = _Tip(uuid4(), now, 0, FIRST_PREVIOUS_MAC)
             records = [as_log_record(_startup(records[0])), *records]
         rows = []
         for record in records:
             row = _row(connection, tip, _occurrence(record))
             rows.append(row)
-            tip = _Tip(tip.chain_id, tip.length + 1, row.mac)
+            tip = replace(tip, length=tip.length + 1, mac=row.mac)
             record.audit = {"chain": str(row.chain_id), "sequence": row.sequence, "mac": row.mac.hex()}
         self._written, self._lines, self.is_refused = tip, records, True
         try:

@@ -187,7 +187,8 @@ Index("ix_audit_events_source_time", audit_events.c.source, audit_events.c.time)
 audit_salts = Table(
     "audit_salts",
     metadata,
-    Column("user_id", Uuid, ForeignKey("users.id"), primary_key=True),
+    #: Not a foreign key: a record under way while its user is erased must not fail. The clean-up looks after it.
+    Column("user_id", Uuid, primary_key=True),
     Column("salt", LargeBinary(32), nullable=False),
 )
 

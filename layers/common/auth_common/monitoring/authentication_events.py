@@ -20,7 +20,7 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, Entry]] = {
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=1,
         when="a login succeeds, by password or by passkey; recorded in the transaction that opens the session",
-        respond="Nothing by itself. After many failures for one account or from one address: see the runbook.",
+        respond="Nothing by itself. After many failures of one account (docs/runbooks/password-spraying.md).",
         fields={
             "amr": "how (RFC 8176)",
             "session_id": "the session that it opened",
@@ -33,7 +33,7 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, Entry]] = {
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=1,
         when="a login fails",
-        respond="One is a typing error. Watch the rate, and the number of accounts.",
+        respond="One is a typing error. Watch the rate (docs/runbooks/failed-logins.md) and the number of accounts.",
         reasons={
             "unknown_user": "no account has the address",
             "wrong_password": "the account is there, the password is another",
@@ -47,14 +47,14 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, Entry]] = {
             "user_verification_not_initialized": "alone, a key that was registered without PIN or biometry",
             "invalid_challenge": "unknown, expired, or answered before",
         },
-        fields={**ACCOUNT, "fault": "the rule of WebAuthn"},
+        fields={**ACCOUNT, "fault": "the rule of WebAuthn", "target": "whose login it was, with another's passkey"},
     ),
     SecurityEvent.AUTHN_LOGIN_FIRST_FACTOR: Entry(
         succeeded=True,
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=6,
         when="the password was right, and the passkey is still to come",
-        respond="Several without a login that follows: somebody knows the password. Tell its owner to change it.",
+        respond="Several without a login that follows: somebody knows the password (docs/runbooks/failed-logins.md).",
     ),
     SecurityEvent.AUTHN_LOGIN_LOCK: Entry(
         succeeded=False,
@@ -121,7 +121,7 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, Entry]] = {
         activity=99,
         when="a token is refused: by the authorizer (once while the gateway keeps the refusal), by a function that "
         "meets an ended session, or a refresh token or `mfa_token`",
-        respond="Clients with old tokens cause some. A spike of `invalid_token` is somebody trying forgeries.",
+        respond="Clients with old tokens cause some. A spike is somebody trying (docs/runbooks/rejected-tokens.md).",
         reasons={
             **_ENDED_SESSION,
             "invalid_token": "the authorizer found the signature or a claim not valid",
@@ -152,7 +152,7 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, Entry]] = {
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=5,
         when="a spent refresh token came back; its session was ended (RFC 9700 section 4.14)",
-        respond="Somebody else has held the token: ask the owner what happened on that device.",
+        respond="Somebody else has held the token (docs/runbooks/token-reuse.md).",
         reasons={"spent_token_reused": "outside the grace period, or not the parent of the live token"},
         fields={"session_id": "the session that was ended"},
     ),

@@ -32,7 +32,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         ocsf_class=OCSFClass.API_ACTIVITY,
         activity=None,
         when="somebody with a valid token asks for what they may not have",
-        respond="Several `not_self` of one account are a scan for others' data: end its sessions.",
+        respond="Several `not_self` of one account are a scan (docs/runbooks/authorization-failures.md).",
         reasons={
             "not_self": "another person's data",
             "role_not_sufficient": "the audit log, without the role for it",
@@ -78,7 +78,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         activity=2,
         when="an admin reads another person's data, or somebody reads the audit log",
         respond="There must be an occasion for it.",
-        reasons=BY_OPERATOR,
+        reasons={**BY_OPERATOR, "audit_log": "a reading of the audit log through the API"},
         fields={
             "target": "whose data, or which part of the audit log",
             "filters": "what was asked for, but for an address",
@@ -106,7 +106,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         ocsf_class=OCSFClass.ACCOUNT_CHANGE,
         activity=1,
         when="somebody registers; recorded in the transaction that stores the account",
-        respond="Watch the rate.",
+        respond="Watch the rate (docs/runbooks/registration-spam.md).",
     ),
     SecurityEvent.USER_CREATION_FAIL: Entry(
         succeeded=False,
@@ -116,7 +116,6 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         when="a registration is refused",
         respond="Many from one source are somebody finding out who has an account.",
         reasons={"email_taken": "the address has an account"},
-        fields={"account": "a keyed pseudonym of the address: counts addresses, names none"},
     ),
     SecurityEvent.USER_DELETED: Entry(
         succeeded=True,

@@ -61,7 +61,10 @@ def _user(occurrence: Occurrence) -> dict[str, Any]:
 
 
 def _actor(occurrence: Occurrence) -> dict[str, Any]:
-    return {"user": _user(occurrence)} if occurrence.user_id else {"invoked_by": "anonymous"}
+    if occurrence.user_id:
+        return {"user": _user(occurrence)}
+    operator = occurrence.detail.get("operator")
+    return {"user": {"name": operator, "type_id": 2}} if operator else {"invoked_by": "anonymous"}
 
 
 def _source(request: RequestContext) -> dict[str, Any]:
@@ -138,7 +141,7 @@ def _api_activity(occurrence: Occurrence) -> dict[str, Any]:
     target = occurrence.detail.get("target")
     return {
         "actor": _actor(occurrence),
-        "api": {"operation": f"{request.method} {request.path}".strip() or "none"},
+        "api": {"operation": f"{request.method} {request.path}".strip() or f"uv run {request.function}"},
         "src_endpoint": _source(request),
         **({"resources": [{"uid": target}]} if target else {}),
         **_http(request),

@@ -23,9 +23,10 @@ __all__ = ["SecurityEvent", "security_event"]
 class PublishingHandler(logging.Handler):
     """The last stage: counts the metric and writes the line, which carries what the handlers before it have added."""
 
-    def createLock(self) -> None:  # noqa: N802 - the base class's name
-        """Have no lock: the handler that writes the line has one."""
-        self.lock = None
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Publish the event without the base class's lock: the handler that writes the line has one."""
+        self.emit(record)
+        return True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Publish the event."""

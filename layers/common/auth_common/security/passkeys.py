@@ -56,6 +56,8 @@ _FORMATS: Final = frozenset({AttestationFormat.NONE, AttestationFormat.PACKED})
 TIMEOUT: Final = 5 * 60
 #: Bytes (WebAuthn section 4, Credential ID).
 _LONGEST_CREDENTIAL_ID: Final = 1023
+#: Bytes; an RSA key of 4096 bits has 1 100 with all that belongs to it.
+_LONGEST_PUBLIC_KEY: Final = 2048
 #: Authenticator data (section 6.1): bytes before its CBOR, the byte with the flags, and one of these.
 _FIXED_PART: Final = 37
 _FLAGS: Final = 32
@@ -185,8 +187,8 @@ def verify_registration(credential: Mapping[str, Any], *, expected_challenge: by
         supported_pub_key_algs=ALGORITHMS,
     )
     _require_usable_key(found.credential_public_key)
-    if len(found.credential_id) > _LONGEST_CREDENTIAL_ID:
-        raise InvalidPasskeyResponse("credential id too long")
+    if len(found.credential_public_key) > _LONGEST_PUBLIC_KEY or len(found.credential_id) > _LONGEST_CREDENTIAL_ID:
+        raise InvalidPasskeyResponse("public key or credential id too long")
     if found.credential_id != base64url_to_bytes(credential["id"]):
         raise InvalidPasskeyResponse("credential id differs from the attested one")
     _refuse_frames(credential)

@@ -23,6 +23,7 @@ from auth_common.services.standing import check_standing, require_mfa
 PAGE_SIZE: Final = 50
 #: Records that an operator's command reads at once.
 BATCH: Final = 1000
+_LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 #: Who may read.
 READERS: Final = frozenset({"security", "admin"})
 
@@ -51,11 +52,8 @@ class AuditRecord:
     #: Whether the record and its place are as they were written.
     intact: bool
     mac: bytes
-
-    @property
-    def place(self) -> Place:
-        """Where it stands in the log."""
-        return _milliseconds(self.time), self.chain_id, self.sequence
+    #: Where it stands in the order of the log, even if somebody has changed its time to one that is none.
+    place: Place
 
     def as_occurrence(self) -> Occurrence:
         """Return what happened, as the log line told it."""
@@ -97,6 +95,7 @@ class AuditQuery:
     user_id: UUID | None = None
     source_ip: str | None = None
     reason: str | None = None
+    except_reason: str | None = None
 
     def as_filters(self) -> Filters:
         """Return the query in the database's terms."""
@@ -109,6 +108,7 @@ class AuditQuery:
             user_id=self.user_id,
             source=source_index(self.source_ip) if self.source_ip else None,
             reason=self.reason,
+            except_reason=self.except_reason,
         )
 
     def __str__(self) -> str:
@@ -134,7 +134,7 @@ def list_audit_records(principal: Principal, query: AuditQuery, *, before: Place
         return AuditPage(open_rows(connection, rows[:PAGE_SIZE]), more)
 
     page = read(select)
-    security_event(SecurityEvent.SENSITIVE_READ, user_id=principal.user_id, target="audit_events", filters=str(query))
+    record_reading(principal, "audit_events", query)
     return page
 
 
@@ -161,6 +161,12 @@ def require_reader(connection: Connection, principal: Principal) -> None:
     require_mfa(principal, standing)
 
 
+def record_reading(principal: Principal, target: str, query: AuditQuery) -> None:
+    """Record that somebody has read the log. The reason lets a page that polls leave its own readings out."""
+    filters, user_id = str(query), principal.user_id
+    security_event(SecurityEvent.SENSITIVE_READ, user_id=user_id, reason="audit_log", target=target, filters=filters)
+
+
 def open_rows(connection: Connection, rows: list[tuple[AuditRow, bytes | None]]) -> list[AuditRecord]:
     """Return rows with their personal fields readable, and each compared with its MAC."""
     salts = store.select_salts(connection, user_ids={row.user_id for row, _ in rows if row.user_id})
@@ -179,6 +185,10 @@ def is_intact(row: AuditRow, previous_mac: bytes | None) -> bool:
 def columns_agree(row: AuditRow) -> bool:
     """Tell whether the columns by which a record is found say what the record says."""
     document = json.loads(row.record)
+    if "personal" in document:
+        source_ip = document["personal"].get("source_ip")
+        if row.source != (source_index(source_ip) if source_ip else None):
+            return False
     user_id = str(row.user_id) if row.user_id else None
     repeated = (row.time, row.name, row.outcome, row.severity, user_id, row.reason)
     return repeated == tuple(document[name] for name in ("time", "event", "outcome", "severity", "user_id", "reason"))
@@ -196,7 +206,7 @@ def _open(row: AuditRow, previous_mac: bytes | None, salts: dict[UUID, bytes]) -
     return AuditRecord(
         chain_id=row.chain_id,
         sequence=row.sequence,
-        time=datetime.fromtimestamp(row.time / 1000, UTC),
+        time=_LATEST if row.time > _milliseconds(_LATEST) else datetime.fromtimestamp(max(row.time, 0) / 1000, UTC),
         event=row.name,
         outcome=row.outcome,
         severity=Severity(min(max(row.severity, Severity.INFORMATIONAL), Severity.CRITICAL)),
@@ -212,15 +222,23 @@ def _open(row: AuditRow, previous_mac: bytes | None, salts: dict[UUID, bytes]) -
         erased=erased,
         intact=intact,
         mac=row.mac,
+        place=row.place,
     )
 
 
 def _members(record: str) -> dict[str, Any]:
+    """Return the members of a record; none, where somebody has made of it what cannot be shown."""
     try:
-        document = json.loads(record)
-    except ValueError:
+        # A lone surrogate could be read, and then not be written.
+        document = json.loads(record.encode().decode(), parse_constant=_refuse)
+        json.dumps(document, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
 
 
 def _text(document: dict[str, Any], name: str) -> str:

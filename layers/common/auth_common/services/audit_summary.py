@@ -10,8 +10,7 @@ from auth_common.db import audit_events as store
 from auth_common.db.audit_events import Filters
 from auth_common.db.engine import read
 from auth_common.db.tables import audit_events
-from auth_common.monitoring.security_events import SecurityEvent, security_event
-from auth_common.services.audit import AuditQuery, open_rows, require_reader
+from auth_common.services.audit import AuditQuery, open_rows, record_reading, require_reader
 from auth_common.services.principal import Principal
 
 #: Bars of a chart, at most, and the length of each list of the most frequent.
@@ -77,7 +76,7 @@ def summarise_audit_log(principal: Principal, *, since: datetime, until: datetim
         )
 
     summary = read(select)
-    security_event(SecurityEvent.SENSITIVE_READ, user_id=principal.user_id, target="audit_summary", filters=str(query))
+    record_reading(principal, "audit_summary", query)
     return summary
 
 

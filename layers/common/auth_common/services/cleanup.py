@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from auth_common.db.audit_events import delete_old_rows
+from auth_common.db.audit_events import delete_old_rows, forget_the_gone
 from auth_common.db.challenges import delete_expired_challenges
 from auth_common.db.engine import transaction
 from auth_common.db.refresh_tokens import delete_expired_refresh_tokens
@@ -39,6 +39,8 @@ def delete_expired() -> dict[str, int]:
         "throttles": _in_batches(lambda c: delete_expired_throttles(c, now, limit=BATCH)),
         "audit_events": _in_batches(lambda c: delete_old_rows(c, retained_since, limit=BATCH)),
     }
+    day_ago = int((now - timedelta(days=1)).timestamp() * 1000)
+    deleted["left_of_the_erased"] = transaction(lambda c: forget_the_gone(c, day_ago))
     logger.info("expired rows deleted", extra={"deleted": deleted})
     return deleted
 

@@ -1,8 +1,10 @@
 """Key rotation on the ``local`` stage. On AWS the key is KMS's and its rotation a deployment (docs/runbooks)."""
 
+from sqlalchemy import Connection
+
+from auth_common.db.engine import transaction
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.local_keys import rotate_local_key
-from auth_common.services.health import check_health
 
 
 def rotate_signing_key() -> str:
@@ -10,11 +12,16 @@ def rotate_signing_key() -> str:
 
     Raises:
         StorageNotMounted: there is no storage.
-        ServiceUnavailable: the audit log is away.
+        DatabaseUnavailable: the audit log is away.
 
     """
-    # A rotation that cannot be recorded does not begin.
-    check_health()
-    kid = rotate_local_key()
-    security_event(SecurityEvent.SYS_CRYPTO_KEY_ROTATED, kid=kid)
-    return kid
+    rotated: list[str] = []
+
+    def rotate(_connection: Connection) -> None:
+        # In a transaction, which begins by waiting for its turn to write: what cannot be recorded does not happen.
+        if not rotated:  # the transaction may run again
+            rotated.append(rotate_local_key())
+        security_event(SecurityEvent.SYS_CRYPTO_KEY_ROTATED, kid=rotated[0])
+
+    transaction(rotate)
+    return rotated[0]

@@ -136,7 +136,8 @@ def _require_owner(challenge: Challenge, user: User, user_handle: bytes | None) 
         if is_owner and challenge.token_version != user.token_version:
             raise _refused(user, "token_version_changed")
     if not is_owner:
-        raise _refused(user, "passkey_of_another_user")
+        whose = {"target": str(challenge.user_id)} if challenge.user_id else {}
+        raise _refused(user, "passkey_of_another_user", **whose)
 
 
 def _verify(challenge: Challenge, passkey: Passkey, user: User, credential: Mapping[str, Any]) -> PasskeyAssertion:

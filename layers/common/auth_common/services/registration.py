@@ -6,11 +6,10 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from auth_common.db.engine import transaction
-from auth_common.db.users import User, insert_user
+from auth_common.db.engine import read, transaction
+from auth_common.db.users import User, insert_user, select_credentials
 from auth_common.errors import EmailTaken, FieldError, ValidationFailed
 from auth_common.monitoring.security_events import SecurityEvent, security_event
-from auth_common.security.audit_protection import account_pseudonym
 from auth_common.security.password_policy import password_faults
 from auth_common.security.passwords import hash_password
 from auth_common.services.throttling import registration_attempt
@@ -65,5 +64,6 @@ def _store(user: User, *, password_hash: str) -> None:
     try:
         transaction(create)
     except EmailTaken:
-        security_event(SecurityEvent.USER_CREATION_FAIL, reason="email_taken", account=account_pseudonym(user.email))
+        owner = read(lambda connection: select_credentials(connection, email=user.email))
+        security_event(SecurityEvent.USER_CREATION_FAIL, reason="email_taken", user_id=owner.user.id if owner else None)
         raise

@@ -36,6 +36,5 @@ def upgrade() -> None:
         sa.Column("user_id", sa.Uuid, nullable=False),
         sa.Column("salt", sa.LargeBinary(32), nullable=False),
         sa.PrimaryKeyConstraint("user_id", name="pk_audit_salts"),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_audit_salts_user_id"),
         if_not_exists=True,
     )

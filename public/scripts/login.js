@@ -1,0 +1,87 @@
+// Logging in and out, as both pages have it: with a password and then a passkey, or with the passkey alone.
+
+import { call } from "./api.js";
+import { isSupported, logInWithPasskey, showPasswordStep } from "./ceremonies.js";
+import { find, say } from "./elements.js";
+import { onPress, onSubmit } from "./forms.js";
+import { session } from "./session.js";
+
+/** A login with the right password that waits for the passkey: its e-mail, the server's answer, its run. */
+let secondFactor = null;
+
+/** Show the parts for a state ("out", "second-factor", "in", ...), and put the focus where it goes on. */
+export function show(state, heading) {
+  for (const part of document.querySelectorAll("[data-when]")) part.hidden = !part.dataset.when.split(" ").includes(state);
+  find(heading).focus();
+}
+
+/**
+ * Set up the ways in and out, once.
+ *
+ * `startRun(flow)` begins the ceremony "second-factor" or "passkey-alone" and returns its Run; `onIn()` and `onOut()` are
+ * for what the page itself does when somebody has logged in, or out.
+ */
+export function setUpLogin(startRun, { onIn, onOut }) {
+  session.addEventListener("change", ({ detail: { reason, isSamePerson } }) => {
+    if (isSamePerson) return;
+    secondFactor = null;
+    if (session.tokens) {
+      onIn();
+      return;
+    }
+    find("who").textContent = "Nobody is logged in";
+    for (const form of document.forms) form.reset();
+    onOut();
+    show("out", "login-heading");
+    say(reason);
+  });
+
+  onSubmit(find("login-form"), async ({ email, password }) => {
+    const answer = await call("POST", "/login", { body: { email, password } });
+    find("login-form").reset(); // the password is needed no more
+    if (!answer.body.mfa_required) {
+      session.start(answer.body);
+      return;
+    }
+    const run = startRun("second-factor");
+    secondFactor = { email, answer, run };
+    show("second-factor", "second-factor-heading");
+    await showPasswordStep(run, email, answer);
+  });
+
+  onSubmit(find("second-factor-form"), async () => {
+    const { email, answer } = secondFactor;
+    if (secondFactor.run.isOver) {
+      // The first try failed. The password was right all the same.
+      secondFactor.run = startRun("second-factor");
+      await showPasswordStep(secondFactor.run, email, answer);
+    }
+    session.start(await logInWithPasskey(secondFactor.run, answer.body.mfa_token));
+  });
+
+  find("start-again").addEventListener("click", () => {
+    secondFactor.run.abandon();
+    secondFactor = null;
+    show("out", "login-heading");
+  });
+
+  onSubmit(find("passkey-login-form"), async () => {
+    session.start(await logInWithPasskey(startRun("passkey-alone")));
+  });
+
+  onPress(find("log-out"), find("log-out-problem"), async () => {
+    await session.call("POST", "/logout");
+    session.end("You are logged out.");
+  });
+
+  checkAddress();
+}
+
+/** A passkey is bound to a domain. An address of numbers is none, so no browser makes one for it. */
+function checkAddress() {
+  const isNumber = /^[\d.]+$|^\[/.test(location.hostname);
+  find("localhost-link").href = `http://localhost:${location.port}${location.pathname}`;
+  find("notice-address").hidden = !isNumber;
+  find("notice-support").hidden = isNumber || isSupported;
+  if (isNumber || !isSupported) for (const button of document.querySelectorAll("[data-needs-passkeys]")) button.disabled = true;
+}

@@ -1,0 +1,136 @@
+"""A member of the Security team at public/security.html, and what there is for them to see."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from playwright.sync_api import expect
+
+from tests.support import leaks
+from tests.support.browser import PASSWORD, Visitor
+from tests.support.factories import registration
+from tests.support.runtime import PROJECT
+
+#: Markup, code in an attribute, and nothing that a line break could stop.
+HOSTILE: Final = "<img src=x onerror=alert(1)>\"><script>alert(2)</script>{{7*7}}${7*7}'`"
+
+
+def give_role(data_dir: Path, email: str, role: str) -> None:
+    """Give somebody a role, as an operator does."""
+    subprocess.run(
+        [Path(sys.executable).with_name("accounts"), "role", email, role],
+        cwd=PROJECT,
+        env={**os.environ, "DATA_DIR": str(data_dir)},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+
+
+class Auditor:
+    """Somebody with the role ``security`` and a passkey, at the page."""
+
+    def __init__(self, visitor: Visitor, data_dir: Path) -> None:
+        """Register, add a passkey, get the role, log in."""
+        self.visitor = visitor
+        self.page = visitor.page
+        visitor.enter()
+        visitor.add_passkey()
+        give_role(data_dir, visitor.email, "security")
+        self.page.goto(f"{visitor.url}/security.html")
+        self.log_in()
+
+    def log_in(self) -> None:
+        """Log in with the passkey alone, and wait for the events."""
+        self.visitor.press("Log in with a passkey alone")
+        expect(self.page.get_by_role("heading", name="Numbers")).to_be_focused()
+        self.expect_events()
+
+    def expect_events(self) -> None:
+        """Wait until the list is there."""
+        expect(self.page.locator("#news")).to_contain_text("event")
+
+    def filter(self, **values: str) -> Any:
+        """Filter by ``values``, by the names of the form's fields, and by nothing else; return the API's answer.
+
+        The starts of functions, which the page leaves out, are not in it, unless ``starts`` asks for them.
+        """
+        form = self.page.locator("#filters")
+        form.evaluate("form => form.reset()")
+        starts = values.pop("starts", "")
+        form.locator("[name=starts]").set_checked(bool(starts))
+        for name, value in values.items():
+            field = form.locator(f'[name="{name}"]')
+            if field.evaluate("field => field.tagName") == "SELECT":
+                field.select_option(value)
+            else:
+                field.fill(value)
+        with self.page.expect_response("**/audit/events?*") as answer:
+            self.visitor.press("Filter")
+        document = answer.value.json()
+        if answer.value.ok and not starts:
+            document["items"] = [event for event in document["items"] if event["event"] != "sys_startup"]
+        if answer.value.ok:
+            self.page.wait_for_function(
+                "ids => document.querySelectorAll('#event-rows tr').length === ids.length"
+                " && [...document.querySelectorAll('#event-rows tr')].every((row, i) => row.dataset.event === ids[i])",
+                arg=[event["id"] for event in document["items"]],
+            )
+        return document
+
+    @property
+    def rows(self) -> Any:
+        """The events that are shown."""
+        return self.page.locator("#event-rows tr")
+
+    @property
+    def dialog(self) -> Any:
+        """An event's detail."""
+        return self.page.get_by_role("dialog")
+
+    def open(self, row: Any) -> Any:
+        """Open a row's detail, and wait until its record has been read again."""
+        row.locator("[aria-haspopup=dialog]").click()
+        expect(self.dialog).to_be_visible()
+        expect(self.dialog.locator(".checked")).to_contain_text("Checked ")
+        return self.dialog
+
+    def shown(self) -> list[str]:
+        """Return the ids of the events that are shown, in their order."""
+        ids: list[str] = self.rows.evaluate_all("rows => rows.map(row => row.dataset.event)")
+        return ids
+
+    def headline(self, event: str) -> Any:
+        """Return the headline number of a kind of event."""
+        return self.page.locator(f'[data-headline="{event}"] dd')
+
+
+def fail_to_log_in(url: str, email: str, *, times: int = 1, user_agent: str = "guesser/1.0") -> None:
+    """Guess passwords."""
+    with httpx.Client(base_url=url, headers={"User-Agent": user_agent}, timeout=60) as client:
+        for number in range(times):
+            answer = client.post("/login", json={"email": email, "password": f"not the password, {number}"})
+            assert answer.status_code == 401
+
+
+def reuse_a_refresh_token(url: str, email: str) -> None:
+    """Register somebody, and present a refresh token again whose child has been spent already."""
+    with httpx.Client(base_url=url, timeout=60) as client:
+        body = registration(email=email)
+        leaks.remember(body["password"])
+        client.post("/users", json=body).raise_for_status()
+        tokens = client.post("/login", json={"email": email, "password": body["password"]}).raise_for_status().json()
+        first = tokens["refresh_token"]
+        second = client.post("/token/refresh", json={"refresh_token": first}).raise_for_status().json()["refresh_token"]
+        client.post("/token/refresh", json={"refresh_token": second}).raise_for_status()
+        assert client.post("/token/refresh", json={"refresh_token": first}).status_code == 401
+
+
+def log_in_somewhere(url: str, email: str) -> dict[str, Any]:
+    """Log in with a password alone and return the answer."""
+    tokens: dict[str, Any] = (
+        httpx.post(f"{url}/login", json={"email": email, "password": PASSWORD}, timeout=60).raise_for_status().json()
+    )
+    return tokens

@@ -1,0 +1,80 @@
+"""docs/openapi.json: true, whole, and valid. Each answer of each test is held to it too (tests/support/openapi.py)."""
+
+import json
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from local_runtime.template import load_template
+from tests.support.openapi import DOCUMENT, check_answer
+from tests.test_structure import OPEN_ROUTES, PROJECT
+from tools.openapi_document import document
+
+METHODS = {"get", "post", "patch", "put", "delete"}
+SAVED = json.loads(DOCUMENT.read_text())
+OPERATIONS = [
+    pytest.param(path, method, operation, id=operation["operationId"])
+    for path, item in SAVED["paths"].items()
+    for method, operation in item.items()
+    if method in METHODS
+]
+each_operation = pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
+
+
+def test_the_document_is_the_codes():
+    """`make openapi` writes it."""
+    assert json.loads(json.dumps(document())) == SAVED
+
+
+def test_the_document_has_the_routes_of_the_template_and_no_other():
+    routed = {(route.path, route.method.lower()) for route in load_template(PROJECT / "template.yaml").routes}
+    assert {tuple(operation.values[:2]) for operation in OPERATIONS} == routed
+
+
+@each_operation
+def test_an_operation_says_who_may_call_it(path, method, operation):
+    is_open = (method.upper(), path) in OPEN_ROUTES
+    assert operation["security"] == ([] if is_open else [{"accessToken": []}])
+    assert is_open or "401" in operation["responses"]
+
+
+@each_operation
+def test_an_operation_has_a_name_of_its_own_and_says_what_it_does(path, method, operation):
+    names = [each["operationId"] for item in SAVED["paths"].values() for each in item.values()]
+    assert names.count(operation["operationId"]) == 1
+    assert operation["description"]
+
+
+@each_operation
+def test_each_example_is_valid_for_its_schema(path, method, operation):
+    contents = [*operation.get("requestBody", {}).get("content", {}).values()]
+    for answer in operation["responses"].values():
+        contents += answer.get("content", {}).values()
+    for content in contents:
+        schema: dict[str, Any] = {**content["schema"], "components": SAVED["components"]}
+        assert content["examples"] != {}
+        for example in content["examples"].values():
+            assert list(Draft202012Validator(schema).iter_errors(example["value"])) == []
+
+
+@each_operation
+def test_nothing_of_frameworks_is_in_an_answer(path, method, operation):
+    text = json.dumps(operation)
+    assert "HTTPValidationError" not in text
+    assert {status for status in operation["responses"] if int(status) >= 400} >= {"500", "503"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        ({"status": 418, "text": "{}"}, "does not know the status 418"),
+        ({"status": 200, "text": '{"status":"fine"}'}, r"\$.status"),
+        ({"status": 200, "text": "{}", "headers": {"content-type": "text/html"}}, "text/html"),
+    ],
+    ids=["status", "body", "media type"],
+)
+def test_the_check_finds_what_the_document_does_not_say(answer, fault):
+    said = {"method": "GET", "resource": "/health", "headers": {"content-type": "application/json"}, **answer}
+    with pytest.raises(AssertionError, match=fault):
+        check_answer(**said)

@@ -1,0 +1,107 @@
+"""What the project is made of, and what must not be in it."""
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from auth_common.db import engine
+from tests.support.factories import sign_up
+from tests.support.requirements import require
+from tools.keys import main as keys
+
+PROJECT = Path(__file__).parents[1]
+BASELINE = PROJECT / ".secrets.baseline"
+
+
+def uv(*arguments, **environment):
+    executable = os.environ.get("UV") or shutil.which("uv")
+    require(executable, "needs uv on PATH")
+    assert executable is not None
+    return subprocess.run(
+        [executable, *arguments],
+        cwd=PROJECT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def finds_secrets(tmp_path, *files):
+    """Look for secrets as the pre-commit hook does."""
+    # A copy: the hook brings the line numbers in its baseline up to date, and says so by status 3.
+    baseline = shutil.copy(BASELINE, tmp_path / "baseline.json")
+    command = [Path(sys.executable).with_name("detect-secrets-hook"), "--baseline", baseline, *files]
+    found = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert found.returncode in {0, 1, 3}, found.stderr
+    return found.stdout if found.returncode == 1 else ""
+
+
+def versioned_files():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    require(condition=listed.returncode == 0, reason="needs a git checkout")
+    return [name for name in listed.stdout.split("\0") if name and (PROJECT / name).is_file()]
+
+
+def test_no_secret_is_in_git(tmp_path):
+    """But for the examples and the bait that .secrets.baseline lists, each of which somebody has looked at."""
+    assert finds_secrets(tmp_path, *(name for name in versioned_files() if name != BASELINE.name)) == ""
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        f"-----BEGIN {'EC'} PRIVATE KEY-----\nMHcCAQEEI\n",
+        f"token = '{'eyJhbGciOiJIUzI1NiJ9'}.{'eyJzdWIiOiIxMjM0NTY3ODkwIn0'}.{'dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0'}'",
+        f"url = 'postgresql://service:{'correcthorse'}@db.example/auth'\n",
+        f"key = '{'AKIA'}{'IOSFODNN7ABCDEFG'}'\n",
+    ],
+    ids=["private key", "JWT", "password in a URL", "AWS key"],
+)
+def test_the_scanner_finds_a_secret(tmp_path, secret):
+    (tmp_path / "settings.py").write_text(secret)
+    assert "settings.py" in finds_secrets(tmp_path, tmp_path / "settings.py")
+
+
+def test_the_bill_of_materials_names_what_the_layer_installs(tmp_path):
+    """CycloneDX, from the lock (`make sbom`)."""
+    sbom = tmp_path / "sbom.json"
+    made = subprocess.run(
+        ["make", "--silent", "sbom", f"SBOM={sbom}"], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    document = json.loads(sbom.read_text())
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.5")
+    named = {(component["name"], component["version"], component["purl"]) for component in document["components"]}
+    requirements = (PROJECT / "layers/common/requirements.txt").read_text()
+    pinned = set(re.findall(r"^([\w.-]+)==([^ ;\\]+)", requirements, re.MULTILINE))
+    assert {(name, version) for name, version, _ in named} == pinned
+    assert all(purl == f"pkg:pypi/{name}@{version}" for name, version, purl in named)
+
+
+def test_an_audit_that_cannot_reach_its_data_fails():
+    """A tool that has audited nothing must not look green (`make audit`)."""
+    unreachable = dict.fromkeys(("ALL_PROXY", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
+    audited = uv("audit", "--locked", UV_HTTP_RETRIES="0", NO_PROXY="", no_proxy="", **unreachable)
+    assert audited.returncode != 0
+    assert "vulnerabilit" not in audited.stdout
+
+
+@pytest.mark.usefixtures("environment")
+def test_whatever_the_local_stage_keeps_is_its_owners_alone(environment):
+    sign_up()
+    assert keys(["rotate"]) == 0
+    engine._engine().connect()  # SQLite's own files are there as long as somebody is connected
+    modes = {
+        path.relative_to(environment).as_posix(): stat.S_IMODE(path.stat().st_mode) for path in environment.rglob("*")
+    }
+    assert {"pepper", "audit-key", "keys/signing-key.pem", "secure-backend.sqlite3-wal"} <= modes.keys()
+    open_to_others = {name: oct(mode) for name, mode in modes.items() if mode & 0o077}
+    assert open_to_others == {}

@@ -1,0 +1,191 @@
+"""``make openapi``: docs/openapi.json, one OpenAPI document made of all functions.
+
+FastAPI describes requests and answers from the code that handles them. What it cannot know is added here: which errors
+an endpoint answers, who may call it, and an example of each. The tests hold every answer that they provoke to the
+document (tests/support/openapi.py), so an error that is missing here, or not true, is found there.
+"""
+
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from auth_common import errors
+from auth_common.errors import ServiceError
+from auth_common.services.authorization import PROTECTED_ROUTES
+from auth_common.web.problems import ProblemResponse
+from tools.openapi_examples import EXAMPLES
+
+_PROJECT: Final = Path(__file__).parents[1]
+DOCUMENT: Final = _PROJECT / "docs" / "openapi.json"
+
+_DESCRIPTION: Final = """\
+Registration, login by password and passkey (WebAuthn), tokens, sessions, user data and the audit log.
+
+Every error is a problem document (RFC 9457) with a stable `code`. Every answer has `X-Request-Id`, which finds the \
+request in the logs. See the README and docs/walkthrough.md."""
+
+#: What each endpoint answers besides what all do.
+_ERRORS: Final[dict[tuple[str, str], tuple[type[ServiceError], ...]]] = {
+    ("POST", "/users"): (errors.EmailTaken, errors.TooManyAttempts),
+    ("POST", "/login"): (errors.InvalidCredentials, errors.TooManyAttempts),
+    ("POST", "/token/refresh"): (errors.InvalidRefreshToken, errors.TooManyAttempts),
+    ("GET", "/users/{id}"): (errors.Forbidden, errors.NotFound),
+    ("DELETE", "/sessions/{id}"): (errors.NotFound,),
+    ("POST", "/webauthn/register/begin"): (errors.StepUpRequired, errors.TooManyPasskeys),
+    ("POST", "/webauthn/register/complete"): (
+        errors.InvalidChallenge,
+        errors.PasskeyRejected,
+        errors.StepUpRequired,
+        errors.TooManyPasskeys,
+    ),
+    ("POST", "/webauthn/login/begin"): (errors.InvalidMFAToken, errors.TooManyAttempts),
+    ("POST", "/webauthn/login/complete"): (
+        errors.InvalidChallenge,
+        errors.PasskeyLoginFailed,
+        errors.TooManyAttempts,
+    ),
+    ("PATCH", "/webauthn/credentials/{id}"): (errors.NotFound,),
+    ("DELETE", "/webauthn/credentials/{id}"): (errors.StepUpRequired, errors.NotFound),
+    ("GET", "/audit/events"): (errors.Forbidden, errors.StepUpRequired),
+    ("GET", "/audit/summary"): (errors.Forbidden, errors.StepUpRequired),
+}
+_WITH_BODY: Final = (errors.UnsupportedMediaType, errors.RequestTooLarge, errors.ValidationFailed)
+#: The last one in the local stage only.
+_ALWAYS: Final = (ServiceError, errors.ServiceUnavailable, errors.StorageNotMounted)
+#: Header fields whose values are known at the answer only.
+_HEADERS: Final[dict[type[ServiceError], dict[str, str]]] = {
+    errors.TooManyAttempts: {
+        "Retry-After": "30",
+        "RateLimit": '"login-source";r=0;t=30',
+        "RateLimit-Policy": '"login-source";q=100;w=3600',
+    }
+}
+_JSON: Final = "application/json"
+_PROBLEM: Final = "application/problem+json"
+
+
+def document() -> dict[str, Any]:
+    """Return the document."""
+    routes = [
+        route
+        for folder in sorted((_PROJECT / "functions").iterdir())
+        for route in getattr(importlib.import_module(f"functions.{folder.name}.app"), "app", _NO_APP).routes
+        if isinstance(route, APIRoute)
+    ]
+    made = get_openapi(title="Secure Backend", version="0.1.0", description=_DESCRIPTION, routes=routes)
+    schemas = made["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which we never answer
+        schemas.pop(name, None)
+    schemas["Problem"] = _PROBLEM_SCHEMA
+    made["components"]["securitySchemes"] = {
+        "accessToken": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The `access_token` of a login or a refresh (RFC 9068, ES256), for 15 minutes.",
+        }
+    }
+    made["servers"] = [
+        {"url": "http://localhost:8000", "description": "make run"},
+        {"url": "http://localhost:3000", "description": "make sam"},
+    ]
+    for route in routes:
+        for method in route.methods or ():
+            _complete(made["paths"][route.path_format][method.lower()], route, method)
+    return made
+
+
+class _NoApp:
+    """A function that answers no request."""
+
+    routes: tuple[APIRoute, ...] = ()
+
+
+_NO_APP: Final = _NoApp()
+
+
+def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
+    """Add what FastAPI cannot know of an operation."""
+    operation["operationId"] = route.name
+    operation["tags"] = [route.path_format.split("/")[1].removeprefix(".")]
+    is_protected = f"{method}{re.sub('{.*?}', '*', route.path_format)}" in PROTECTED_ROUTES
+    operation["security"] = [{"accessToken": []}] if is_protected else []
+    answers = operation["responses"]
+    answers.pop("422", None)
+    has_input = "requestBody" in operation or any(p["in"] == "query" for p in operation.get("parameters", []))
+    raised = [
+        *((errors.InvalidToken,) if is_protected else ()),
+        *_ERRORS.get((method, route.path_format), ()),
+        *(_WITH_BODY if "requestBody" in operation else (errors.ValidationFailed,) if has_input else ()),
+        *_ALWAYS,
+    ]
+    for status in sorted({error.status for error in raised}):
+        answers[str(status)] = _problem_response([error for error in raised if error.status == status])
+    example = EXAMPLES.get(operation["operationId"], {})
+    if "request" in example:
+        operation["requestBody"]["content"][_JSON]["examples"] = example["request"]
+    for answer in answers.values():
+        for media_type in answer.get("content", {}):
+            if media_type != _PROBLEM and "response" in example:
+                answer["content"][media_type]["examples"] = example["response"]
+
+
+def _problem_response(raised: list[type[ServiceError]]) -> dict[str, Any]:
+    return {
+        "description": " Or: ".join(str(error.detail) for error in raised),
+        "content": {
+            _PROBLEM: {
+                "schema": {
+                    "allOf": [{"$ref": "#/components/schemas/Problem"}],
+                    "properties": {"code": {"enum": sorted({error.code for error in raised})}},
+                },
+                "examples": {error.code: {"value": _problem_example(error)} for error in raised},
+            }
+        },
+        "headers": {
+            name: {"schema": {"type": "string"}, "example": value}
+            for error in raised
+            for name, value in {**error.headers, **_HEADERS.get(error, {})}.items()
+        },
+    }
+
+
+def _problem_example(error: type[ServiceError]) -> dict[str, Any]:
+    faults = [errors.FieldError("password", "is required")] if error is errors.ValidationFailed else []
+    response = ProblemResponse(status=error.status, code=error.code, detail=str(error.detail), errors=faults)
+    example: dict[str, Any] = json.loads(bytes(response.body))
+    return example | {"request_id": "0f6a2c9e-1b1d-4a3f-9a65-6b1f0f3c2d11"}
+
+
+_PROBLEM_SCHEMA: Final[dict[str, Any]] = {
+    "title": "Problem",
+    "description": "RFC 9457. Compare `code`, not the texts.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string", "const": "about:blank"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string", "pattern": "^[a-z_]+$"},
+        "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "message"],
+                "additionalProperties": False,
+                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+    },
+    "additionalProperties": False,
+}
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(json.dumps(document(), indent=2, ensure_ascii=False) + "\n")
