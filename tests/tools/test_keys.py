@@ -9,7 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
+from auth_common.db import engine
 from auth_common.security import verification_keys
 from auth_common.services.audit import AuditQuery, read_audit_records
 from tests.support.databases import start_fresh_environment
@@ -25,6 +28,10 @@ PROJECT = Path(__file__).parents[2]
 @pytest.fixture
 def person(database):
     return sign_up()
+
+
+class ConflictError(Exception):
+    sqlstate = "40001"
 
 
 def kid_of(token):
@@ -134,3 +141,21 @@ def test_a_rotation_that_cannot_be_recorded_does_not_happen(monkeypatch):
     start_fresh_environment()
     assert main(["rotate"]) == 1
     assert set(published()) == before
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_conflict_in_the_audit_log_rotates_once(monkeypatch):
+    """The transaction runs again; the key that it has made stays the one."""
+    monkeypatch.setattr(engine, "_FIRST_PAUSE", 0.001)
+    assert main(["rotate"]) == 0
+    before = set(published())
+
+    def conflict_once(_connection):
+        event.remove(engine._engine(), "commit", conflict_once)
+        raise OperationalError("COMMIT", None, ConflictError())
+
+    event.listen(engine._engine(), "commit", conflict_once)
+    assert main(["rotate"]) == 0
+    (new,) = set(published()) - before
+    (newest, _) = read_audit_records(AuditQuery(event="sys_crypto_key_rotated"))[::-1]
+    assert newest.detail["kid"] == new
