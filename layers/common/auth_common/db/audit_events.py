@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from auth_common.db.tables import audit_events, audit_salts, users
+from auth_common.security.audit_protection import SALT_BYTES
 
 #: Records of a chain that are read at once.
 _CHAIN_BATCH: Final = 1000
@@ -105,7 +106,7 @@ def make_salt(connection: Connection, *, user_id: UUID) -> bytes | None:
     """Return the salt of a user, made now if there is none; ``None``: there is no such user (any more)."""
     salt: bytes | None = connection.execute(_SELECT_SALT, {"user_id": user_id}).scalar_one_or_none()
     if salt is None:
-        connection.execute(_INSERT_SALT, {"user_id": user_id, "salt": secrets.token_bytes(32)})
+        connection.execute(_INSERT_SALT, {"user_id": user_id, "salt": secrets.token_bytes(SALT_BYTES)})
         salt = connection.execute(_SELECT_SALT, {"user_id": user_id}).scalar_one_or_none()
     return salt
 

@@ -12,7 +12,7 @@ for. The line in the log carries the record's MAC: what was in the database at t
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -174,8 +174,10 @@ class _Entry:
             tip = _Tip(uuid4(), now, 0, FIRST_PREVIOUS_MAC)
             records = [as_log_record(_startup(records[0])), *records]
         rows = []
+        users = {_occurrence(record).user_id for record in records}
+        salts = {user_id: make_salt(connection, user_id=user_id) for user_id in users if user_id}
         for record in records:
-            row = _row(connection, tip, _occurrence(record))
+            row = _row(tip, _occurrence(record), salts)
             rows.append(row)
             tip = replace(tip, length=tip.length + 1, mac=row.mac)
             record.audit = {"chain": str(row.chain_id), "sequence": row.sequence, "mac": row.mac.hex()}
@@ -220,9 +222,9 @@ def _startup(first: logging.LogRecord) -> Occurrence:
     return Occurrence(event=SecurityEvent.SYS_STARTUP, time=occurrence.time, request=request)
 
 
-def _row(connection: Connection, tip: _Tip, occurrence: Occurrence) -> AuditRow:
+def _row(tip: _Tip, occurrence: Occurrence, salts: Mapping[UUID, bytes | None]) -> AuditRow:
     user_id, source_ip = occurrence.user_id, occurrence.request.source_ip
-    salt = make_salt(connection, user_id=user_id) if user_id else None
+    salt = salts[user_id] if user_id else None
     if user_id and not salt:
         # Whoever was erased stays erased, although a token of theirs may live for some minutes.
         source_ip = ""
@@ -232,7 +234,7 @@ def _row(connection: Connection, tip: _Tip, occurrence: Occurrence) -> AuditRow:
         sequence=tip.length,
         time=occurrence.time,
         name=occurrence.event.value,
-        outcome="success" if occurrence.succeeded else "failure",
+        outcome=occurrence.outcome,
         severity=int(occurrence.severity),
         user_id=occurrence.user_id,
         source=source_index(source_ip) if source_ip else None,
@@ -248,7 +250,7 @@ def _record(occurrence: Occurrence, salt: bytes | None) -> str:
     document: dict[str, Any] = {
         "event": occurrence.event.value,
         "time": occurrence.time,
-        "outcome": "success" if occurrence.succeeded else "failure",
+        "outcome": occurrence.outcome,
         "severity": int(occurrence.severity),
         "user_id": str(occurrence.user_id) if occurrence.user_id else None,
         "reason": occurrence.reason,

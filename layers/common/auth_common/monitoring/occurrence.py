@@ -30,6 +30,11 @@ class Occurrence:
         return CATALOGUE[self.event].succeeded
 
     @property
+    def outcome(self) -> str:
+        """``success`` or ``failure``."""
+        return "success" if self.succeeded else "failure"
+
+    @property
     def severity(self) -> Severity:
         """How much it matters, by itself."""
         return CATALOGUE[self.event].severity

@@ -1,6 +1,6 @@
 """The audit log in numbers: what happened over time, and what the failures have in common."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -103,7 +103,7 @@ def _series(connection: Connection, filters: Filters, interval: int) -> list[Bar
 
 
 def _failures(query: AuditQuery) -> Filters:
-    return Filters(since=query.as_filters().since, until=query.as_filters().until, outcome="failure")
+    return replace(query.as_filters(), outcome="failure")
 
 
 def _most_frequent(connection: Connection, query: AuditQuery, column: str) -> list[Count]:

@@ -49,11 +49,11 @@ def require_step_up(principal: Principal, standing: Standing, *, has_passkey: bo
         StepUpRequired: the person must log in again.
 
     """
-    is_fresh = datetime.now(UTC) - standing.auth_time <= timedelta(seconds=StepUpRequired.max_age)
-    if not is_fresh or (has_passkey and "mfa" not in standing.amr.split()):
-        reason = "login_without_passkey" if is_fresh else "login_too_old"
-        security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason=reason)
+    if datetime.now(UTC) - standing.auth_time > timedelta(seconds=StepUpRequired.max_age):
+        security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="login_too_old")
         raise StepUpRequired
+    if has_passkey:
+        require_mfa(principal, standing)
 
 
 def require_mfa(principal: Principal, standing: Standing) -> None:
