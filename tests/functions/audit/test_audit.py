@@ -162,8 +162,8 @@ def test_from_is_inclusive_and_to_is_exclusive(auditor):
 
 
 def test_pages_neither_skip_nor_repeat_while_rows_arrive(auditor):
-    for _ in range(PAGE_SIZE + 10):
-        log_in("nobody@example.com")
+    for number in range(PAGE_SIZE + 10):
+        log_in(f"nobody{number}@example.com")
     before = [event["id"] for event in all_events(auditor)][::-1]
     seen, cursor = [], None
     while True:
