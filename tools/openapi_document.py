@@ -129,10 +129,10 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
     example = EXAMPLES.get(operation["operationId"], {})
     if "request" in example:
         operation["requestBody"]["content"][_JSON]["examples"] = example["request"]
-    for answer in answers.values():
+    for status, answer in answers.items():
         for media_type in answer.get("content", {}):
             if media_type != _PROBLEM and "response" in example:
-                answer["content"][media_type]["examples"] = example["response"]
+                answer["content"][media_type]["examples"] = example.get(status, example["response"])
 
 
 def _problem_response(raised: list[type[ServiceError]]) -> dict[str, Any]:

@@ -54,6 +54,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
                 "created_at": _MOMENT,
             }
         ),
+        "202": _one({"status": "accepted"}),
     },
     "login": {
         "request": _one({"email": "ada@example.com", "password": "violet anchor seventeen drums"}),

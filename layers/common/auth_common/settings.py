@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     #: log2 of bcrypt's rounds. 12 is about 280 ms on a slow core.
     bcrypt_cost: Annotated[int, Field(ge=4, le=15)] = 12
 
+    #: Whether registration answers 202 and no more, for new and for taken addresses alike (ASVS 5.0 6.3.8).
+    neutral_registration: bool = False
+
     #: Proxies whose word is taken: the client's address is so many from the right in ``X-Forwarded-For``. 0: nobody's;
     #: the gateway says who has called it.
     trusted_proxy_hops: Annotated[int, Field(ge=0, le=10)] = 0

@@ -13,14 +13,15 @@ from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.password_policy import password_faults
 from auth_common.security.passwords import hash_password
 from auth_common.services.throttling import registration_attempt
+from auth_common.settings import settings
 
 #: Nobody chooses their own role or status: these are constants, and the schema refuses fields of such names.
 _NEW_ROLE: Final = "user"
 _NEW_STATUS: Final = "active"
 
 
-def register_user(*, name: str, email: str, date_of_birth: date, job_title: str, password: str) -> User:
-    """Create an account and return it.
+def register_user(*, name: str, email: str, date_of_birth: date, job_title: str, password: str) -> User | None:
+    """Create an account and return it; ``None`` where the setting ``neutral_registration`` hides what has happened.
 
     Args:
         name: as the person writes it, 1 to 100 characters.
@@ -31,8 +32,8 @@ def register_user(*, name: str, email: str, date_of_birth: date, job_title: str,
 
     Raises:
         ValidationFailed: the password is too weak (NIST SP 800-63B-4).
-        EmailTaken: the address has an account. The password has been hashed all the same, so that the time of the
-            answer says nothing.
+        EmailTaken: the address has an account, and that is not hidden. The password has been hashed all the same, so
+            that the time of the answer says nothing.
         TooManyAttempts: too many registrations from one source.
 
     """
@@ -51,9 +52,13 @@ def register_user(*, name: str, email: str, date_of_birth: date, job_title: str,
         created_at=datetime.now(UTC),
     )
 
-    with registration_attempt():
-        _store(user, password_hash=hash_password(password))
-    return user
+    try:
+        with registration_attempt():
+            _store(user, password_hash=hash_password(password))
+    except EmailTaken:
+        if not settings().neutral_registration:
+            raise
+    return None if settings().neutral_registration else user
 
 
 def _store(user: User, *, password_hash: str) -> None:

@@ -145,6 +145,12 @@ class UserResponse(BaseModel):
     created_at: Timestamp
 
 
+class RegistrationAcceptedResponse(BaseModel):
+    """What a registration answers that does not say whether the address was free: nothing (RFC 9110 section 15.3.3)."""
+
+    status: Literal["accepted"] = "accepted"
+
+
 class TokenPairResponse(BaseModel):
     """RFC 6749 section 5.1, with the refresh token's lifetime. Seconds."""
 

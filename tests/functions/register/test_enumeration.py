@@ -1,0 +1,64 @@
+"""ASVS 5.0 6.3.8: with NEUTRAL_REGISTRATION a registration does not answer whether an address has an account."""
+
+import pytest
+from sqlalchemy import select
+
+from auth_common.db.tables import users
+from tests.support.databases import start_fresh_environment
+from tests.support.factories import EMAIL, log_in, register
+
+OTHER_PASSWORD = "copper lantern forty rivers"
+
+
+@pytest.fixture(autouse=True)
+def neutral(database, monkeypatch):
+    monkeypatch.setenv("NEUTRAL_REGISTRATION", "true")
+    start_fresh_environment()
+
+
+def visible(answer):
+    """Return what a caller sees, but for the number that each request has of its own."""
+    return answer.status, answer.text, {name: text for name, text in answer.headers.items() if name != "x-request-id"}
+
+
+def test_a_new_and_a_taken_address_answer_the_same():
+    new, taken = register(), register(password=OTHER_PASSWORD)
+    assert visible(new) == visible(taken)
+    assert (new.status, new.json) == (202, {"status": "accepted"})
+    assert "location" not in new.headers
+
+
+def test_a_new_address_has_an_account_afterwards():
+    register()
+    assert log_in().status == 200
+
+
+def test_a_taken_address_keeps_its_account(database):
+    register(name="First Person")
+    register(name="Second Person", password=OTHER_PASSWORD)
+    assert database.execute(select(users.c.name)) == [("First Person",)]
+    assert (log_in().status, log_in(password=OTHER_PASSWORD).status) == (200, 401)
+
+
+def test_both_cost_one_hash(hash_costs):
+    register()
+    register()
+    assert hash_costs == [4, 4]
+
+
+def test_the_security_team_still_sees_which_it_was(log_lines):
+    register()
+    register()
+    created, refused = log_lines.security_events
+    assert (created["name"], refused["name"]) == ("user_created", "user_creation_fail")
+    assert (refused["reason"], refused["user_id"]) == ("email_taken", created["user_id"])
+
+
+def test_bad_input_is_still_refused_by_its_field():
+    assert (register(password="short").status, register(password="short").fields) == (422, {"password"})
+
+
+def test_both_spend_the_budget_of_their_source(monkeypatch):
+    monkeypatch.setenv("THROTTLE_REGISTRATION_PER_SOURCE", "2")
+    start_fresh_environment()
+    assert [register(email=email).status for email in (EMAIL, EMAIL, "other@example.com")] == [202, 202, 429]
