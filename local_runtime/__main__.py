@@ -57,7 +57,7 @@ def _port() -> int:
 
 
 async def _serve(path: Path, template: Template, factory: WorkerFactory, sockets: list[socket.socket]) -> None:
-    gateway = Gateway(path.parent / "public")
+    gateway = Gateway(path.parent)
     service = Service(template, factory)
     gateway.replace_service(service)
     server = uvicorn.Server(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from local_runtime.api_documentation import DOCUMENTATION_PATH, create_api_documentation
 from local_runtime.authorizers import CachingAuthorizer
 from local_runtime.gateway_responses import Failure, GatewayResponses, RequestFailed
 from local_runtime.proxy_events import Request, proxy_event, request_context
@@ -115,10 +117,11 @@ class Service:
 class Gateway:
     """The ASGI application."""
 
-    def __init__(self, public_folder: Path) -> None:
-        """Serve files of ``public_folder`` where no route matches, and 502 until there is a service."""
+    def __init__(self, project: Path) -> None:
+        """Serve the project's files in ``public`` where no route matches, and 502 until there is a service."""
         self._service: Service | None = None
-        self._files = StaticFiles(directory=public_folder, html=True, check_dir=False)
+        self._files = StaticFiles(directory=project / "public", html=True, check_dir=False)
+        self._api_documentation = cache(lambda: create_api_documentation(project / "docs" / "openapi.json"))
 
     def replace_service(self, service: Service | None) -> None:
         """Serve ``service`` from now on (``None``: nothing works). Requests under way end with the old one."""
@@ -128,6 +131,9 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if f"{scope['path']}/".startswith(f"{DOCUMENTATION_PATH}/"):
+            await self._api_documentation()(scope, receive, send)
+            return
         started = time.monotonic()
         try:
             request = await _read(scope, receive)

@@ -1,0 +1,55 @@
+"""/docs of the local runtime: the OpenAPI document in Swagger UI, from this machine alone."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from tests.support.browser import PASSWORD
+
+pytestmark = pytest.mark.browser
+
+DOCUMENT = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
+
+
+def test_it_lists_every_operation_and_calls_nobody_else(visit, url):
+    page = visit().page
+    page.goto(f"{url}/docs")
+    operations = [(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods]
+    expect(page.locator(".opblock")).to_have_count(len(operations))
+    for method, path in operations:
+        shown = page.locator(f".opblock-{method}", has=page.locator(f'[data-path="{path}"]'))
+        expect(shown).to_have_count(1)
+
+
+def test_what_it_tries_out_goes_to_the_service_that_serves_it(visit, url):
+    page = visit().page
+    page.goto(f"{url}/docs")
+    register = page.locator(".opblock-post", has=page.locator('[data-path="/users"]'))
+    register.locator(".opblock-summary-control").click()
+    register.get_by_role("button", name="Try it out").click()
+    person = {
+        "name": "Test Person",
+        "email": "documentation@example.com",
+        "date_of_birth": "1980-04-14",
+        "job_title": "Engineer",
+        "password": PASSWORD,
+    }
+    register.locator("textarea.body-param__text").fill(json.dumps(person))
+    register.get_by_role("button", name="Execute").click()
+    expect(register.locator(".live-responses-table tbody .response-col_status")).to_have_text("201")
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/openapi.json", "/docs/static/swagger-ui.css"])
+def test_no_other_site_can_frame_it(url, path):
+    answer = httpx.get(f"{url}{path}", timeout=60)
+    assert answer.status_code == 200
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/docs/nowhere", "/docs/static/../../openapi.json", "/documents"])
+def test_nothing_else_is_there(url, path):
+    assert httpx.get(f"{url}{path}", timeout=60).status_code == 404
