@@ -62,7 +62,8 @@ def _log_in(attempt: Attempt, email: str, password: str) -> TokenPair | MFARequi
         _upgrade_hash(user, password, found.password_hash)
 
     def confirm(connection: Connection) -> bool:
-        return _has_no_passkey(connection, user) and attempt.succeed(connection)
+        _require_unchanged(connection, user)
+        return not select_passkeys_of(connection, user_id=user.id) and attempt.succeed(connection)
 
     pair = None if found.has_passkey else open_session(user, amr=("pwd",), confirm=confirm)
     if pair is None:
@@ -75,6 +76,7 @@ def _ask_for_passkey(attempt: Attempt, user: User) -> MFARequired:
     token = issue_mfa_token(user_id=user.id, token_version=user.token_version, now=datetime.now(UTC))
 
     def settle(connection: Connection) -> None:
+        _require_unchanged(connection, user)
         attempt.succeed(connection)
         security_event(SecurityEvent.AUTHN_LOGIN_FIRST_FACTOR, user_id=user.id)
 
@@ -82,11 +84,18 @@ def _ask_for_passkey(attempt: Attempt, user: User) -> MFARequired:
     return MFARequired(token)
 
 
-def _has_no_passkey(connection: Connection, user: User) -> bool:
-    """Look again: while the password was hashed, its owner may have added their first passkey."""
-    # The lock: whoever adds one now waits, and then ends the session that this transaction opens.
-    lock_user(connection, user_id=user.id)
-    return not select_passkeys_of(connection, user_id=user.id)
+def _require_unchanged(connection: Connection, user: User) -> None:
+    """Look again: while the password was hashed, it may have been replaced, or the account disabled.
+
+    Raises:
+        InvalidCredentials: what ends all of the user's sessions has ended this login too.
+
+    """
+    # The lock: whoever changes the password or adds a first passkey now waits, and then ends the session that this
+    # transaction opens.
+    current = lock_user(connection, user_id=user.id)
+    if current is None or current.token_version != user.token_version:
+        raise _refused(user, "token_version_changed")
 
 
 def _refused(user: User, reason: str) -> InvalidCredentials:

@@ -161,6 +161,17 @@ def end_all_sessions(principal: Principal, *, keep_current: bool) -> None:
     _end(principal, keep=principal.session_id if keep_current else None)
 
 
+def end_other_sessions(connection: Connection, principal: Principal, *, reason: str) -> None:
+    """End all sessions of the caller's but this one, after a change of what they log in with (ASVS 5.0 7.4.3)."""
+    ended = store.revoke_sessions(
+        connection, user_id=principal.user_id, now=datetime.now(UTC), keep=principal.session_id
+    )
+    if ended:
+        security_event(
+            SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason=reason, sessions_ended=ended
+        )
+
+
 def _end(principal: Principal, *, only: UUID | None = None, keep: UUID | None = None) -> int:
     def revoke(connection: Connection) -> int:
         check_standing(connection, principal)
