@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
 from uuid import uuid4
 
 import bcrypt
@@ -14,13 +13,15 @@ from sqlalchemy import select, update
 
 from auth_common.db.tables import audit_events, sessions, throttles, users
 from auth_common.security.audit_protection import throttle_key
-from auth_common.services import accounts
+from auth_common.security.passkeys import verify_authentication
+from auth_common.services import accounts, passkey_login
 from auth_common.services.erasure import erase_user
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP, json_event
 from tests.support.factories import EMAIL, PASSWORD, call_as, get_user, log_in, refresh
-from tests.support.functions import Answer, authorize, call
+from tests.support.functions import authorize, call
 from tests.support.passkeys import anonymously, begin_login, complete_login, enrol
+from tests.support.races import everywhere, together
 from tests.support.throttles import ELSEWHERE, rows
 
 NEW = "copper lantern eleven rivers"
@@ -318,20 +319,9 @@ def test_the_change_is_in_the_audit_log_with_nothing_secret(database, person):
 # --- At the same moment -----------------------------------------------------------------------------------------------
 
 
-def together(*requests: Callable[[], Answer]) -> list[Answer]:
-    """Return the answers to ``requests``, each from a thread and a connection of its own, sent at one moment."""
-    start = Barrier(len(requests))
-
-    def wait_and_send(request: Callable[[], Answer]) -> Answer:
-        start.wait()
-        return request()
-
-    with ThreadPoolExecutor(len(requests)) as threads:
-        return list(threads.map(wait_and_send, requests))
-
-
+@everywhere
 @pytest.mark.parametrize("tokens", [1, 6], ids=["one session", "six sessions"])
-def test_of_parallel_changes_exactly_one_wins_and_its_password_counts(database, person, tokens):
+def test_of_parallel_changes_exactly_one_wins_and_its_password_counts(database, isolation, person, tokens):
     bearers = [person.access_token, *(log_in().json["access_token"] for _ in range(tokens - 1))] * (6 // tokens)
     news = [f"{NEW} number {number}" for number in range(len(bearers))]
     answers = together(
@@ -346,8 +336,9 @@ def test_of_parallel_changes_exactly_one_wins_and_its_password_counts(database, 
     assert [log_in(password=new).status == 200 for new in news] == [number == winner for number in range(len(news))]
 
 
+@everywhere
 @pytest.mark.parametrize("attempt", range(3))
-def test_logins_with_the_old_password_at_the_same_moment_leave_no_session(database, person, attempt):
+def test_logins_with_the_old_password_at_the_same_moment_leave_no_session(database, isolation, person, attempt):
     *logins, changed = together(*[log_in] * 6, lambda: change_own(person))
     assert changed.status == 204
     assert {login.status for login in logins} <= {200, 401}
@@ -373,6 +364,25 @@ def test_nor_does_it_lead_to_the_second_factor(person, monkeypatch, log_lines):
     token = holder.log_in().json["access_token"]
     while_a_password_is_checked(monkeypatch, lambda: change(person.id, token))
     assert log_in().code == "invalid_credentials"
+    assert named(log_lines, "authn_login_fail") == [("authn_login_fail", "token_version_changed")]
+
+
+def test_nor_does_one_that_has_answered_its_challenge(database, person, monkeypatch, log_lines):
+    holder = enrol(person)
+    token = holder.log_in().json["access_token"]
+    begun = begin_login(holder.give_password())
+    credential = holder.authenticator.authenticate(begun["options"])
+    before = database.count(sessions)
+
+    def verify_after_the_change(*arguments, **options):
+        with ThreadPoolExecutor(1) as elsewhere:
+            elsewhere.submit(change, person.id, token).result()
+        return verify_authentication(*arguments, **options)
+
+    monkeypatch.setattr(passkey_login, "verify_authentication", verify_after_the_change)
+    assert complete_login(begun, credential).code == "passkey_login_failed"
+    assert log_in(password=NEW).status == 200
+    assert database.count(sessions) == before
     assert named(log_lines, "authn_login_fail") == [("authn_login_fail", "token_version_changed")]
 
 

@@ -7,14 +7,14 @@ from sqlalchemy import Connection
 
 from auth_common.db.engine import read, transaction
 from auth_common.db.passkeys import select_passkeys_of
-from auth_common.db.users import User, lock_user, select_credentials, update_password_hash
+from auth_common.db.users import User, select_credentials, update_password_hash
 from auth_common.errors import DatabaseUnavailable, InvalidCredentials
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.audit_protection import account_pseudonym
 from auth_common.security.mfa_tokens import LIFETIME, issue_mfa_token
 from auth_common.security.passwords import hash_password, needs_rehash, verify_password
 from auth_common.services.attempts import Attempt
-from auth_common.services.sessions import open_session
+from auth_common.services.sessions import is_unchanged, open_session
 from auth_common.services.throttling import login_attempt
 from auth_common.services.token_pairs import TokenPair
 
@@ -85,16 +85,8 @@ def _ask_for_passkey(attempt: Attempt, user: User) -> MFARequired:
 
 
 def _require_unchanged(connection: Connection, user: User) -> None:
-    """Look again: while the password was hashed, it may have been replaced, or the account disabled.
-
-    Raises:
-        InvalidCredentials: what ends all of the user's sessions has ended this login too.
-
-    """
-    # The lock: whoever changes the password or adds a first passkey now waits, and then ends the session that this
-    # transaction opens.
-    current = lock_user(connection, user_id=user.id)
-    if current is None or current.token_version != user.token_version:
+    """Refuse a password that was replaced while it was hashed, or whose account was disabled."""
+    if not is_unchanged(connection, user):
         raise _refused(user, "token_version_changed")
 
 

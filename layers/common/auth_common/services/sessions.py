@@ -12,7 +12,7 @@ from auth_common.db import sessions as store
 from auth_common.db.engine import read, transaction
 from auth_common.db.refresh_tokens import RefreshToken, insert_refresh_token
 from auth_common.db.sessions import Session
-from auth_common.db.users import User
+from auth_common.db.users import User, lock_user
 from auth_common.errors import NotFound
 from auth_common.monitoring import request_context
 from auth_common.monitoring.security_events import SecurityEvent, security_event
@@ -86,6 +86,16 @@ def open_session(
         return True
 
     return pair if transaction(store_both) else None
+
+
+def is_unchanged(connection: Connection, user: User) -> bool:
+    """Look again, for ``confirm``: has nothing ended all of the user's sessions since ``user`` was read?
+
+    From here on, whoever changes the password or adds a first passkey waits for the end of this transaction, and then
+    ends the session that it opens.
+    """
+    current = lock_user(connection, user_id=user.id)
+    return current is not None and current.token_version == user.token_version
 
 
 def record_tokens_created(user: User, session: Session) -> None:
