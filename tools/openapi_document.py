@@ -35,6 +35,12 @@ _ERRORS: Final[dict[tuple[str, str], tuple[type[ServiceError], ...]]] = {
     ("POST", "/login"): (errors.InvalidCredentials, errors.TooManyAttempts),
     ("POST", "/token/refresh"): (errors.InvalidRefreshToken, errors.TooManyAttempts),
     ("GET", "/users/{id}"): (errors.Forbidden, errors.NotFound),
+    ("PUT", "/users/{id}/password"): (
+        errors.InvalidCurrentPassword,
+        errors.Forbidden,
+        errors.StepUpRequired,
+        errors.TooManyAttempts,
+    ),
     ("DELETE", "/sessions/{id}"): (errors.NotFound,),
     ("POST", "/webauthn/register/begin"): (errors.StepUpRequired, errors.TooManyPasskeys),
     ("POST", "/webauthn/register/complete"): (

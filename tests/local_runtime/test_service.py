@@ -95,7 +95,7 @@ def test_everybody_may_ask_for_health_and_public_keys(client):
 
 
 def test_the_routes_are_announced(service):
-    assert "GET     /users/{id}                      GetUserFunction      TokenAuthorizer\n" in service.log
+    assert "GET     /users/{id}                      GetUserFunction        TokenAuthorizer\n" in service.log
 
 
 def test_the_data_is_private(service):

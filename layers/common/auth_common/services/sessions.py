@@ -12,7 +12,7 @@ from auth_common.db import sessions as store
 from auth_common.db.engine import read, transaction
 from auth_common.db.refresh_tokens import RefreshToken, insert_refresh_token
 from auth_common.db.sessions import Session
-from auth_common.db.users import User
+from auth_common.db.users import User, lock_user
 from auth_common.errors import NotFound
 from auth_common.monitoring import request_context
 from auth_common.monitoring.security_events import SecurityEvent, security_event
@@ -88,6 +88,16 @@ def open_session(
     return pair if transaction(store_both) else None
 
 
+def is_unchanged(connection: Connection, user: User) -> bool:
+    """Look again, for ``confirm``: has nothing ended all of the user's sessions since ``user`` was read?
+
+    From here on, whoever changes the password or adds a first passkey waits for the end of this transaction, and then
+    ends the session that it opens.
+    """
+    current = lock_user(connection, user_id=user.id)
+    return current is not None and current.token_version == user.token_version
+
+
 def record_tokens_created(user: User, session: Session) -> None:
     """Record that tokens of ``session`` were issued."""
     security_event(SecurityEvent.AUTHN_TOKEN_CREATED, user_id=user.id, session_id=str(session.id), role=user.role)
@@ -159,6 +169,17 @@ def end_all_sessions(principal: Principal, *, keep_current: bool) -> None:
 
     """
     _end(principal, keep=principal.session_id if keep_current else None)
+
+
+def end_other_sessions(connection: Connection, principal: Principal, *, reason: str) -> None:
+    """End all sessions of the caller's but this one, after a change of what they log in with (ASVS 5.0 7.4.3)."""
+    ended = store.revoke_sessions(
+        connection, user_id=principal.user_id, now=datetime.now(UTC), keep=principal.session_id
+    )
+    if ended:
+        security_event(
+            SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason=reason, sessions_ended=ended
+        )
 
 
 def _end(principal: Principal, *, only: UUID | None = None, keep: UUID | None = None) -> int:
