@@ -35,7 +35,8 @@ _ERRORS: Final[dict[tuple[str, str], tuple[type[ServiceError], ...]]] = {
     ("POST", "/login"): (errors.InvalidCredentials, errors.TooManyAttempts),
     ("POST", "/token/refresh"): (errors.InvalidRefreshToken, errors.TooManyAttempts),
     ("GET", "/users/{id}"): (errors.Forbidden, errors.NotFound),
-    ("DELETE", "/sessions/{id}"): (errors.NotFound,),
+    ("DELETE", "/sessions"): (errors.StepUpRequired,),
+    ("DELETE", "/sessions/{id}"): (errors.StepUpRequired, errors.NotFound),
     ("POST", "/webauthn/register/begin"): (errors.StepUpRequired, errors.TooManyPasskeys),
     ("POST", "/webauthn/register/complete"): (
         errors.InvalidChallenge,

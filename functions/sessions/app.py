@@ -47,13 +47,13 @@ async def get_sessions(caller: Caller, cursor: SessionCursor) -> SessionListResp
 
 @app.delete("/sessions", status_code=204)
 async def delete_sessions(caller: Caller, keep_current: Annotated[bool, Query()] = False) -> None:  # noqa: FBT002 - a query parameter
-    """End all of the caller's sessions, or with ``keep_current=true`` all others."""
+    """End all of the caller's sessions, or with ``keep_current=true`` all others, after a fresh login."""
     end_all_sessions(caller, keep_current=keep_current)
 
 
 @app.delete("/sessions/{id}", status_code=204)
 async def delete_session(caller: Caller, session_id: PathId) -> None:
-    """End one of the caller's sessions; 404 for any other id."""
+    """End one of the caller's sessions, after a fresh login where it is another one; 404 for any other id."""
     end_session(caller, session_id)
 
 

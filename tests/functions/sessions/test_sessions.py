@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from auth_common.db.tables import sessions, users
+from auth_common.errors import StepUpRequired
 from tests.support.events import SOURCE_IP, proxy_event
 from tests.support.factories import EMAIL, call_as, get_user, log_in, log_out, refresh
 from tests.support.functions import authorize, call
@@ -282,6 +283,39 @@ def test_a_bad_flag_answers_422_and_ends_nothing(person, value):
     answer = end(person.access_token, keep_current=value)
     assert (answer.status, answer.fields) == (422, {"keep_current"})
     assert get_user(person.id, token=person.access_token).status == 200
+
+
+# --- Step-up (RFC 9470, ASVS 5.0 7.5.2) ---------------------------------------------------------------------------
+
+
+def let_logins_get_old(database):
+    moment = datetime.now(UTC) - timedelta(seconds=StepUpRequired.max_age + 1)
+    database.execute(update(sessions).values(auth_time=moment))
+
+
+def test_an_old_login_ends_no_session_but_its_own(database, person, log_lines):
+    second = log_in().json
+    let_logins_get_old(database)
+    for answer in (
+        end(person.access_token),
+        end(person.access_token, keep_current="true"),
+        end(person.access_token, f"/sessions/{session_id(second['access_token'])}"),
+        end(person.access_token, f"/sessions/{uuid4()}"),
+    ):
+        assert (answer.status, answer.code) == (403, "step_up_required")
+        assert "insufficient_user_authentication" in answer.headers["www-authenticate"]
+    assert [event["reason"] for event in log_lines.security_events if event["name"] == "authz_fail"] == [
+        "login_too_old"
+    ] * 4
+    assert end(person.access_token, f"/sessions/{session_id(person.access_token)}").status == 204
+    assert log_out(second["access_token"]).status == 204
+
+
+def test_a_fresh_login_ends_the_old_ones(database, person):
+    let_logins_get_old(database)
+    fresh = log_in().json
+    assert end(fresh["access_token"], keep_current="true").status == 204
+    assert get_user(person.id, token=person.access_token).status == 401
 
 
 # --- Who may call -------------------------------------------------------------------------------------------------
