@@ -72,6 +72,8 @@ def _requirement(requirement: Requirement, ours: Register) -> str:
     lines += [f"> {requirement.text}\n", f"{_LINK.sub(_seen_from_docs, _said(entry, ours))}\n"]
     if entry.proof:
         lines.append(f"Proof: {', '.join(link(proof) for proof in entry.proof)}\n")
+    if gaps := ours.gaps(requirement.id):
+        lines.append(f"[Not implemented](../README.md#not-implemented): {'; '.join(gaps)}.\n")
     return "\n".join(lines)
 
 

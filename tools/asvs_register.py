@@ -111,6 +111,10 @@ class Register:
         """Return what the register says of a requirement."""
         return self.entries[self.covering(requirement)[0]]
 
+    def gaps(self, number: str) -> list[str]:
+        """Return the controls that a requirement asks for and that are missing although it counts as met."""
+        return [row["control"] for row in self._others if number in row.get("asks", ())]
+
     def missing(self) -> Iterator[Missing]:
         """Yield the controls that are not implemented, in the order of the file; other ones last."""
         for number, entry in self.entries.items():

@@ -191,5 +191,5 @@ def test_a_control_that_several_requirements_ask_for_is_one_item_of_the_readme()
         "\n#### Passwords and accounts\n"
         "\n- **Mail.** There is none. Nothing stands in. (6.2.9, 6.2.10)\n"
         "\n#### Second factors\n"
-        "\n- **Recovery codes.** They are passwords. A second passkey stands in.\n\n"
+        "\n- **Recovery codes.** They are passwords. A second passkey stands in.\n"
     )
