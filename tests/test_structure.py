@@ -215,6 +215,27 @@ def test_an_endpoint_knows_its_caller_exactly_where_the_gateway_asks_the_authori
         assert asks_for_its_caller(route.dependant) == ((method, route.path) in protected), route.path
 
 
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_function_runs_in_debug_mode(function):
+    """ASVS 13.4.2."""
+    app = getattr(importlib.import_module(f"functions.{function}.app"), "app", None)
+    assert app is None or app.debug is False
+    sections = [template()["Globals"]["Function"], *template_functions().values()]
+    variables = {
+        name: value
+        for section in sections
+        for name, value in section.get("Environment", {}).get("Variables", {}).items()
+    }
+    assert variables["POWERTOOLS_LOG_LEVEL"] == "INFO"
+    assert [name for name in variables if "DEV" in name or "DEBUG" in name or name.startswith("PYTHON")] == []
+
+
+def test_the_gateway_keeps_no_answers():
+    """ASVS 14.2.2: a cache there would keep personal data, and give it to who asks next."""
+    assert not template()["Resources"]["Api"]["Properties"].keys() & {"CacheClusterEnabled", "CacheClusterSize"}
+    assert "MethodSettings" not in template()["Resources"]["Api"]["Properties"]
+
+
 def test_each_environment_variable_of_the_template_is_a_setting():
     """A misspelt one would be ignored, and the default would hold."""
     sections = [template()["Globals"]["Function"], *template_functions().values()]
@@ -258,6 +279,25 @@ def test_one_security_module_hides_each_security_library(library):
 def test_only_the_web_package_of_the_layer_knows_http(library):
     users = [path for path in modules("layers") if library in libraries(path)]
     assert [name_of(path) for path in users if path.parent != LAYER / "web"] == []
+
+
+def test_nothing_but_the_database_and_kms_can_be_reached_from_the_layer():
+    """ASVS 13.2.4, 14.2.3: both addresses are settings; no request can name another."""
+    outward = {"aiohttp", "asyncio", "ftplib", "httpx", "imaplib", "poplib", "requests", "smtplib", "socket", "ssl"}
+    outward |= {"http.client", "subprocess", "urllib", "urllib3", "xmlrpc"}
+    found = {
+        (name_of(path), name)
+        for path in modules("functions", "layers")
+        for name in imports(path)
+        if {name, name.partition(".")[0]} & outward
+    }
+    # The event loop that Mangum asks for.
+    assert found == {("layers/common/auth_common/web/application.py", "asyncio")}
+    assert [path for path in modules("functions", "layers") if libraries(path) & IN_LAMBDA] == [
+        LAYER / "security" / "kms_key.py"
+    ]
+    makes_engines = [path for path in modules("functions", "layers") if "create_engine" in path.read_text()]
+    assert makes_engines == [LAYER / "db" / "engine.py"]
 
 
 def test_no_module_imports_boto3_before_it_uses_it():

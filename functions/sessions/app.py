@@ -12,13 +12,13 @@ from auth_common.services.devices import name_device
 from auth_common.services.sessions import end_all_sessions, end_current_session, end_session, list_sessions
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.cursors import SessionCursor, encode_cursor
-from auth_common.web.dependencies import Caller, PathId
+from auth_common.web.dependencies import CLEARS_STORAGE, Caller, PathId
 from auth_common.web.schemas import SessionListResponse, SessionResponse
 
 app = create_app()
 
 
-@app.post("/logout", status_code=204)
+@app.post("/logout", status_code=204, dependencies=[CLEARS_STORAGE])
 async def log_out(caller: Caller) -> None:
     """End the session that asks."""
     end_current_session(caller)

@@ -76,6 +76,11 @@ def test_a_logout_ends_this_session_and_no_other(person, log_lines):
     assert (event["user_id"], event["reason"], event["sessions_ended"]) == (person.id, "by_owner", 1)
 
 
+def test_a_logout_has_the_browser_forget_what_pages_have_stored(person):
+    assert log_out(person.access_token).headers["clear-site-data"] == '"storage"'
+    assert "clear-site-data" not in log_out(person.access_token).headers
+
+
 def test_after_a_logout_the_token_is_refused_although_the_gateway_would_let_it_pass(person):
     context = authorize(person.access_token)["context"]
     log_out(person.access_token)
@@ -276,6 +281,17 @@ def test_all_other_sessions_end_and_this_one_stays(person):
 def test_with_no_other_session_there_is_nothing_to_end_and_to_record(person, log_lines):
     assert end(person.access_token, keep_current="true").status == 204
     assert "authn_token_revoked" not in [event["name"] for event in log_lines.security_events]
+
+
+@pytest.mark.parametrize("values", [["true", "false"], ["false", "true"], ["true", "true"]])
+def test_a_flag_that_is_there_twice_answers_422_and_ends_nothing(person, values):
+    """What stands before the service may have looked at the one, and the service at the other."""
+    event = proxy_event("DELETE", "/sessions", authorizer=authorize(person.access_token)["context"])
+    event["multiValueQueryStringParameters"] = {"keep_current": values}
+    event["queryStringParameters"] = {"keep_current": values[-1]}
+    answer = call("sessions", event)
+    assert (answer.status, answer.code, answer.fields) == (422, "validation_failed", {"query"})
+    assert get_user(person.id, token=person.access_token).status == 200
 
 
 @pytest.mark.parametrize("value", ["", "maybe", "2"])
