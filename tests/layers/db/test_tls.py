@@ -66,7 +66,7 @@ def said_to(monkeypatch, *, certificate, host="localhost", **parameters):
         said: Future[bytes] = threads.submit(serve_once, listener, certificate)
         port = listener.getsockname()[1]
         query = "&".join(f"{name}={value}" for name, value in {"hostaddr": "127.0.0.1", **parameters}.items())
-        monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://service:hunter2@{host}:{port}/auth?{query}")
+        monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://service@{host}:{port}/auth?{query}")
         with pytest.raises(DatabaseUnavailable):
             read(lambda _: None)
         return said.result(timeout=60)
