@@ -133,7 +133,7 @@ class Register:
 
 def register() -> Register:
     """Read our data file."""
-    return Register("\n".join(file.read_text(encoding="utf-8") for file in sorted(FOLDER.glob("register*.toml"))))
+    return Register((FOLDER / "register.toml").read_text(encoding="utf-8"))
 
 
 def _group_of(number: str) -> str:
