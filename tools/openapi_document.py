@@ -41,7 +41,8 @@ _ERRORS: Final[dict[tuple[str, str], tuple[type[ServiceError], ...]]] = {
         errors.StepUpRequired,
         errors.TooManyAttempts,
     ),
-    ("DELETE", "/sessions/{id}"): (errors.NotFound,),
+    ("DELETE", "/sessions"): (errors.StepUpRequired,),
+    ("DELETE", "/sessions/{id}"): (errors.StepUpRequired, errors.NotFound),
     ("POST", "/webauthn/register/begin"): (errors.StepUpRequired, errors.TooManyPasskeys),
     ("POST", "/webauthn/register/complete"): (
         errors.InvalidChallenge,

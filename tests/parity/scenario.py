@@ -17,8 +17,11 @@ from tests.support.factories import registration
 #: Headers that clients and browsers act on.
 HEADERS = (
     "cache-control",
+    "content-security-policy",
     "content-type",
+    "cross-origin-resource-policy",
     "location",
+    "referrer-policy",
     "retry-after",
     "strict-transport-security",
     "www-authenticate",

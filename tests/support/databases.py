@@ -96,7 +96,7 @@ def running_postgres() -> Iterator[PostgresServer]:
 
 def migrate(url: str) -> None:
     """Give the database at ``url`` our schema."""
-    own = make_engine(url)
+    own = make_engine(url, verify_server=False)
     with own.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         upgrade(connection)
     own.dispose()

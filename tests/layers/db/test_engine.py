@@ -3,6 +3,7 @@
 import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from datetime import UTC, date, datetime
 from threading import Event
 from uuid import UUID
@@ -198,6 +199,19 @@ def test_a_connection_that_is_lost_at_the_commit_is_not_run_again(two_users):
         transaction(body)
     assert len(attempts) == 1
     assert names(two_users) == ["Test Person", "Test Person"]
+
+
+@on_sqlite
+@pytest.mark.usefixtures("database")
+def test_where_no_connection_is_free_in_time_the_database_is_unavailable(monkeypatch):
+    """Only the threads of a test can get there: a Lambda environment serves one event at a time."""
+    monkeypatch.setattr(engine._engine().pool, "_timeout", 0)
+    with ExitStack() as stack:
+        for _ in range(64):
+            stack.enter_context(closing(engine._engine().raw_connection()))
+        with pytest.raises(DatabaseUnavailable):
+            transaction(lambda _: None)
+    transaction(lambda _: None)
 
 
 @pytest.mark.usefixtures("environment")

@@ -98,6 +98,22 @@ def test_a_kms_that_is_away_is_a_service_unavailable(monkeypatch, key_arn):
         issue()
 
 
+def test_a_redirect_is_not_followed(key_arn):
+    """ASVS 15.3.2: what is to be signed goes to KMS, and to nobody whom an answer names."""
+    asked = []
+
+    def redirect(request: Any, **_: Any) -> AWSResponse:
+        asked.append(request.url)
+        headers = HTTPHeaders()
+        headers["Location"] = "https://evil.example/"
+        return AWSResponse(request.url, 307, headers, HTTPResponse(io.BytesIO(b"{}"), preload_content=False))
+
+    kms_key._client().meta.events.register_first("before-send.kms.GetPublicKey", redirect)
+    with pytest.raises(ServiceUnavailable):
+        issue()
+    assert set(asked) == {"https://kms.eu-central-1.amazonaws.com/"}
+
+
 @pytest.mark.usefixtures("deployed")
 def test_a_deployed_stage_without_a_key_is_misconfigured():
     with pytest.raises(Misconfigured, match=r"^SIGNING_KEY_ARN: "):

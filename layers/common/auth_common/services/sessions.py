@@ -19,7 +19,7 @@ from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.refresh_tokens import hash_refresh_token, new_refresh_token
 from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
-from auth_common.services.standing import check_standing
+from auth_common.services.standing import check_standing, require_fresh_login
 from auth_common.services.token_pairs import TokenPair, issue_token_pair
 from auth_common.settings import settings
 
@@ -154,6 +154,7 @@ def end_session(principal: Principal, session_id: str) -> None:
     Raises:
         InvalidToken: the caller's own session has ended.
         NotFound: no live session of the caller's has this id.
+        StepUpRequired: it is another one, and the caller has not logged in freshly.
 
     """
     target = parse_id(session_id)
@@ -166,6 +167,7 @@ def end_all_sessions(principal: Principal, *, keep_current: bool) -> None:
 
     Raises:
         InvalidToken: the caller's own session has ended.
+        StepUpRequired: the caller has not logged in freshly.
 
     """
     _end(principal, keep=principal.session_id if keep_current else None)
@@ -184,7 +186,9 @@ def end_other_sessions(connection: Connection, principal: Principal, *, reason: 
 
 def _end(principal: Principal, *, only: UUID | None = None, keep: UUID | None = None) -> int:
     def revoke(connection: Connection) -> int:
-        check_standing(connection, principal)
+        standing = check_standing(connection, principal)
+        if only != principal.session_id:
+            require_fresh_login(principal, standing)
         ended = store.revoke_sessions(
             connection, user_id=principal.user_id, now=datetime.now(UTC), only=only, keep=keep
         )

@@ -50,11 +50,21 @@ def require_step_up(principal: Principal, standing: Standing, *, has_passkey: bo
         StepUpRequired: the person must log in again.
 
     """
+    require_fresh_login(principal, standing)
+    if has_passkey:
+        require_mfa(principal, standing)
+
+
+def require_fresh_login(principal: Principal, standing: Standing) -> None:
+    """Let pass who has logged in within the last minutes, by whatever means (ASVS 5.0 7.5.2).
+
+    Raises:
+        StepUpRequired: the person must log in again.
+
+    """
     if datetime.now(UTC) - standing.auth_time > timedelta(seconds=StepUpRequired.max_age):
         security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="login_too_old")
         raise StepUpRequired
-    if has_passkey:
-        require_mfa(principal, standing)
 
 
 def require_self(principal: Principal, target_id: UUID | None) -> None:
