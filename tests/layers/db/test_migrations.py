@@ -159,7 +159,7 @@ def test_the_local_stage_migrates_at_the_first_use(empty_database):
 
 
 def test_make_engine_itself_migrates_nothing(environment):
-    own = make_engine(f"sqlite+pysqlite:///{environment / 'other.sqlite3'}")
+    own = make_engine(f"sqlite+pysqlite:///{environment / 'other.sqlite3'}", timeout=4)
     with own.connect() as connection:
         assert inspect(connection).get_table_names() == []
     own.dispose()
