@@ -308,7 +308,7 @@ def writer(two_users):
 
 @on_sqlite
 def test_a_locked_sqlite_is_unavailable_when_the_wait_is_over(two_users, writer, monkeypatch):
-    monkeypatch.setenv("DATABASE_TIMEOUT", "0.05")
+    monkeypatch.setenv("DATABASE_TIMEOUT", "0.1")
     start_fresh_environment()
     with pytest.raises(DatabaseUnavailable):
         transaction(lambda connection: rename(connection, FIRST, "ours"))
