@@ -33,13 +33,18 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def kill_all(pid: int) -> None:
-    """Kill a process and everything that it has started, as a machine that loses its power does."""
+def descendants(pid: int) -> list[int]:
+    """Return everything that a process has started, and what that has started."""
     listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
     parents = {int(child): int(parent) for child, parent in map(str.split, listing.splitlines())}
-    doomed = [pid]
-    for parent in doomed:  # grows while it is read
-        doomed += [child for child in parents if parents[child] == parent]
-    for process in doomed:
+    family = [pid]
+    for parent in family:  # grows while it is read
+        family += [child for child in parents if parents[child] == parent]
+    return family[1:]
+
+
+def kill_all(pid: int) -> None:
+    """Kill a process and everything that it has started, as a machine that loses its power does."""
+    for process in (pid, *descendants(pid)):
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)

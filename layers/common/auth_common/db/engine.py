@@ -7,11 +7,11 @@ can be run again, not a ``with`` block.
 
 import math
 import os
-import random
 import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -21,12 +21,15 @@ from auth_common.db.audit_log import install, run_audited
 from auth_common.db.migrations import migrate_local_database
 from auth_common.errors import DatabaseUnavailable
 from auth_common.settings import settings
+from auth_common.snapshots import before_snapshot
 
 _T = TypeVar("_T")
 
 #: Tries in all. With the pauses below, a request that keeps losing gives up after about a second.
 _ATTEMPTS: Final = 6
 _FIRST_PAUSE: Final = 0.02
+#: The operating system's: a generator of our own would be the same in every copy of a snapshot.
+_random: Final = SystemRandom()
 #: serialization_failure and deadlock_detected: PostgreSQL's "run it again" (DSQL knows only the first).
 _RETRY_SQLSTATES: Final = frozenset({"40001", "40P01"})
 #: Seconds after which a connection to PostgreSQL is not used again: the environment may have been frozen, and a NAT
@@ -70,7 +73,7 @@ def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
     begun = time.monotonic()
     for attempt in range(_ATTEMPTS):
         # Full jitter (nobody waits before the first try): those who collided must not collide again.
-        time.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt) if attempt else 0)  # noqa: S311 - not a secret
+        time.sleep(_random.uniform(0, _FIRST_PAUSE * 2**attempt) if attempt else 0)
         committing = False
         try:
             with engine().begin() as connection:
@@ -98,6 +101,13 @@ def _engine() -> Engine:
     if settings().stage == "local":
         migrate_local_database(engine, lock_file=settings().storage() / "migrate.lock")
     return engine
+
+
+@before_snapshot
+def _disconnect() -> None:
+    """Close what connections there are: two environments must not talk over one."""
+    if _engine.cache_info().currsize:
+        _engine().dispose()
 
 
 @lru_cache(maxsize=1)
