@@ -35,7 +35,7 @@ LAYER = PROJECT / "layers" / "common" / "auth_common"
 #: What a function may use of the layer: the ends of its stack.
 FOR_FUNCTIONS = ("auth_common.web", "auth_common.services", "auth_common.monitoring")
 #: Lambda's runtime brings them along.
-IN_LAMBDA = {"boto3", "botocore"}
+IN_LAMBDA = {"boto3", "botocore", "snapshot_restore_py"}
 #: Each takes longer to import than most requests take to answer (docs/decisions): only who uses it, when it does.
 LOADED_WHEN_USED = {"alembic", "aws_xray_sdk", "boto3", "psycopg", "webauthn"}
 #: Packages of the project that are not in the layer.

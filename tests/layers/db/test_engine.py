@@ -299,7 +299,7 @@ def test_sqlite_is_set_up_for_durability_and_integrity(two_users):
         "synchronous": 2,  # FULL
         "foreign_keys": 1,
         "trusted_schema": 0,
-        "busy_timeout": 5_000,
+        "busy_timeout": 4_000,
     }
 
 
@@ -322,7 +322,7 @@ def writer(two_users):
 
 @on_sqlite
 def test_a_locked_sqlite_is_unavailable_when_the_wait_is_over(two_users, writer, monkeypatch):
-    monkeypatch.setattr(engine, "_SQLITE_BUSY_TIMEOUT", 0.05)
+    monkeypatch.setenv("DATABASE_TIMEOUT", "0.1")
     start_fresh_environment()
     with pytest.raises(DatabaseUnavailable):
         transaction(lambda connection: rename(connection, FIRST, "ours"))

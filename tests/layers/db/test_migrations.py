@@ -168,7 +168,7 @@ def test_the_local_stage_migrates_at_the_first_use(empty_database):
 
 
 def test_make_engine_itself_migrates_nothing(environment):
-    own = make_engine(f"sqlite+pysqlite:///{environment / 'other.sqlite3'}", verify_server=False)
+    own = make_engine(f"sqlite+pysqlite:///{environment / 'other.sqlite3'}", timeout=4, verify_server=False)
     with own.connect() as connection:
         assert inspect(connection).get_table_names() == []
     own.dispose()

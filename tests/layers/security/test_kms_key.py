@@ -1,16 +1,9 @@
 """Signing with KMS: boto3's real client before moto's KMS, which really signs."""
 
-import io
 import json
 import time
-from typing import Any
 
-import boto3
 import pytest
-from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
-from moto import mock_aws
-from urllib3 import HTTPResponse
 
 from auth_common.errors import Misconfigured, ServiceUnavailable
 from auth_common.security import kms_key
@@ -19,24 +12,9 @@ from auth_common.security.jwk import public_jwk
 from auth_common.security.signing_keys import signing_key
 from tests.support.databases import start_fresh_environment
 from tests.support.forged_tokens import SESSION_ID, USER_ID
+from tests.support.kms import refusing
 
 pytestmark = pytest.mark.usefixtures("environment")
-
-
-@pytest.fixture
-def kms(monkeypatch):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    with mock_aws():
-        yield boto3.client("kms")
-
-
-@pytest.fixture
-def key_arn(kms, monkeypatch):
-    arn = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
-    monkeypatch.setenv("SIGNING_KEY_ARN", arn)
-    return arn
 
 
 @pytest.fixture
@@ -76,12 +54,7 @@ def test_a_key_of_another_kind_is_refused(other_key_arn):
 
 @pytest.mark.parametrize("operation", ["Sign", "GetPublicKey"])
 def test_a_kms_that_refuses_is_a_service_unavailable(key_arn, operation):
-    def refuse(**_: Any) -> AWSResponse:
-        body = io.BytesIO(b'{"__type": "KMSInvalidStateException"}')
-        return AWSResponse("https://kms.example", 400, HTTPHeaders(), HTTPResponse(body, preload_content=False))
-
-    kms_key._client().meta.events.register_first(f"before-send.kms.{operation}", refuse)
-    with pytest.raises(ServiceUnavailable):
+    with refusing("KMSInvalidStateException", operation=operation), pytest.raises(ServiceUnavailable):
         issue()
 
 
