@@ -1,9 +1,14 @@
 """Signing with KMS: boto3's real client before moto's KMS, which really signs."""
 
+import io
 import json
 import time
+from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from urllib3 import HTTPResponse
 
 from auth_common.errors import Misconfigured, ServiceUnavailable
 from auth_common.security import kms_key
