@@ -35,7 +35,8 @@ LAYER = PROJECT / "layers" / "common" / "auth_common"
 #: What a function may use of the layer: the ends of its stack.
 FOR_FUNCTIONS = ("auth_common.web", "auth_common.services", "auth_common.monitoring")
 #: Lambda's runtime brings them along.
-IN_LAMBDA = {"boto3", "botocore", "snapshot_restore_py"}
+AWS_CLIENTS = {"boto3", "botocore"}
+IN_LAMBDA = {*AWS_CLIENTS, "snapshot_restore_py"}
 #: Each takes longer to import than most requests take to answer (docs/decisions): only who uses it, when it does.
 LOADED_WHEN_USED = {"alembic", "aws_xray_sdk", "boto3", "psycopg", "webauthn"}
 #: Packages of the project that are not in the layer.
@@ -297,7 +298,7 @@ def test_nothing_but_the_database_and_kms_can_be_reached_from_the_layer():
     }
     # The event loop that Mangum asks for.
     assert found == {("layers/common/auth_common/web/application.py", "asyncio")}
-    assert [path for path in modules("functions", "layers") if libraries(path) & IN_LAMBDA] == [
+    assert [path for path in modules("functions", "layers") if libraries(path) & AWS_CLIENTS] == [
         LAYER / "security" / "kms_key.py"
     ]
     makes_engines = [path for path in modules("functions", "layers") if "create_engine" in path.read_text()]
