@@ -176,7 +176,7 @@ class _Entry:
             records = [as_log_record(_startup(records[0])), *records]
         rows = []
         users = {_occurrence(record).user_id for record in records}
-        salts = {user_id: make_salt(connection, user_id=user_id) for user_id in users if user_id}
+        salts = {user_id: make_salt(connection, user_id=user_id) for user_id in users}
         for record in records:
             row = _row(tip, _occurrence(record), salts)
             rows.append(row)
