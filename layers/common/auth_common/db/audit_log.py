@@ -229,7 +229,7 @@ def _startup(first: logging.LogRecord) -> Occurrence:
     return Occurrence(event=SecurityEvent.SYS_STARTUP, time=occurrence.time, request=request)
 
 
-def _row(tip: _Tip, occurrence: Occurrence, salts: Mapping[UUID, bytes | None]) -> AuditRow:
+def _row(tip: _Tip, occurrence: Occurrence, salts: Mapping[UUID | None, bytes | None]) -> AuditRow:
     user_id, source_ip = occurrence.user_id, occurrence.request.source_ip
     salt = salts[user_id] if user_id else None
     if user_id and not salt:
