@@ -11,10 +11,12 @@ from starlette.types import ASGIApp
 
 DOCUMENTATION_PATH: Final = "/docs"
 
+_REDIRECT_PATH: Final = f"{DOCUMENTATION_PATH}/oauth2-redirect"
 _HEADERS: Final = {
     # Swagger UI starts by a script in the page, and draws with styles and images in the page.
     "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -37,8 +39,10 @@ def create_api_documentation(document: Path) -> ASGIApp:
         redoc_url=None,
         openapi_url=f"{DOCUMENTATION_PATH}/openapi.json",
         static_url=f"{DOCUMENTATION_PATH}/static",
-        swagger_ui_oauth2_redirect_url=f"{DOCUMENTATION_PATH}/oauth2-redirect",
+        swagger_ui_oauth2_redirect_url=_REDIRECT_PATH,
     )
+    # FastAPIOffline insists on this page, and there is no OAuth behind it.
+    app.router.routes[:] = [route for route in app.routes if getattr(route, "path", None) != _REDIRECT_PATH]
     app.middleware("http")(with_headers)
     # FastAPI's way to bring one's own document. "Try it out" asks the service that serves the page, whatever its port.
     app.openapi = lambda: json.loads(document.read_text()) | {"servers": [{"url": "/"}]}  # type: ignore[method-assign]

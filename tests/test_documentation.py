@@ -251,6 +251,14 @@ def test_the_readme_lists_the_settings_with_their_defaults_and_bounds():
     assert [(code(name), code(default), bounds) for name, default, bounds, _ in rows] == expected
 
 
+def test_the_readme_names_the_settings_that_the_template_has():
+    """Any other one does nothing in the shell."""
+    (sentence,) = re.findall(r"The template has (.*?)\.\s", section(README, "Settings"), re.DOTALL)
+    variables = read_template(PROJECT / "template.yaml")["Globals"]["Function"]["Environment"]["Variables"]
+    settings = {name.upper() for name in Settings.model_fields}
+    assert set(re.findall("`([A-Z_]+)`", sentence)) == variables.keys() & settings
+
+
 def minutes(seconds: int) -> str:
     assert seconds % 60 == 0
     return f"{seconds // 60} minutes"

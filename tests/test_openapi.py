@@ -55,6 +55,17 @@ def test_no_secret_has_a_place_in_a_url(path, method, operation):
     assert SAVED["components"]["securitySchemes"]["accessToken"]["scheme"] == "bearer"
 
 
+def test_no_request_has_a_field_for_a_hint_or_a_secret_question():
+    """ASVS 5.0 6.4.2. A new field has to be put here, by somebody who looks at it."""
+    schemas = SAVED["components"]["schemas"]
+    fields = {name: set(schema["properties"]) for name, schema in schemas.items() if name.endswith("Request")}
+    of_passkeys = {"mfa_token", "challenge_id", "credential", "name"}
+    assert fields.pop("RegistrationRequest") == {"name", "email", "date_of_birth", "job_title", "password"}
+    assert fields.pop("LoginRequest") == {"email", "password"}
+    assert fields.pop("ChangePasswordRequest") == {"current_password", "new_password"}
+    assert set().union(*fields.values()) == {"refresh_token", *of_passkeys}
+
+
 @each_operation
 def test_each_example_is_valid_for_its_schema(path, method, operation):
     contents = [*operation.get("requestBody", {}).get("content", {}).values()]

@@ -242,6 +242,15 @@ def test_the_gateway_keeps_no_answers():
     assert "MethodSettings" not in template()["Resources"]["Api"]["Properties"]
 
 
+def test_every_answer_of_the_gateways_own_asks_for_https():
+    """ASVS 3.4.1: two years of HSTS, as on the functions' answers."""
+    responses = template()["Resources"]["Api"]["Properties"]["GatewayResponses"]
+    assert responses.keys() >= {"UNAUTHORIZED", "THROTTLED", "DEFAULT_4XX", "DEFAULT_5XX"}
+    for name, response in responses.items():
+        headers = response["ResponseParameters"]["Headers"]
+        assert headers.get("Strict-Transport-Security") == "'max-age=63072000; includeSubDomains'", name
+
+
 def test_each_environment_variable_of_the_template_is_a_setting():
     """A misspelt one would be ignored, and the default would hold."""
     sections = [template()["Globals"]["Function"], *template_functions().values()]

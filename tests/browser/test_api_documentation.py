@@ -43,13 +43,16 @@ def test_what_it_tries_out_goes_to_the_service_that_serves_it(visit, url):
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/openapi.json", "/docs/static/swagger-ui.css"])
-def test_no_other_site_can_frame_it(url, path):
+def test_no_other_site_can_frame_it_or_change_where_it_leads(url, path):
     answer = httpx.get(f"{url}{path}", timeout=60)
     assert answer.status_code == 200
-    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    policy = set(answer.headers["content-security-policy"].split("; "))
+    assert policy >= {"object-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"}
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("path", ["/docs/nowhere", "/docs/static/../../openapi.json", "/documents"])
+@pytest.mark.parametrize(
+    "path", ["/docs/nowhere", "/docs/oauth2-redirect", "/docs/static/../../openapi.json", "/documents"]
+)
 def test_nothing_else_is_there(url, path):
     assert httpx.get(f"{url}{path}", timeout=60).status_code == 404

@@ -1,7 +1,8 @@
 from pathlib import Path
 
 from local_runtime.environment import function_environment
-from local_runtime.template import Function
+from local_runtime.template import Function, load_template
+from tests.support.runtime import PROJECT
 
 FUNCTION = Function(
     name="Hello",
@@ -29,6 +30,13 @@ def test_lambdas_own_variables_are_there():
 def test_the_shell_overrides_the_variables_that_the_template_names():
     assert environment()["LEVEL"] == "INFO"
     assert environment(LEVEL="DEBUG")["LEVEL"] == "DEBUG"
+
+
+def test_this_projects_registration_is_neutral_where_the_shell_says_so():
+    routes = load_template(PROJECT / "template.yaml").routes
+    (register,) = (route.function for route in routes if (route.method, route.path) == ("POST", "/users"))
+    for shell, expected in (({}, "false"), ({"NEUTRAL_REGISTRATION": "true"}, "true")):
+        assert function_environment(register, shell=shell, data_dir=Path("/"))["NEUTRAL_REGISTRATION"] == expected
 
 
 def test_the_data_folder_is_the_runtimes():

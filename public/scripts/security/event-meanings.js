@@ -25,7 +25,7 @@ export const EVENT_MEANINGS = {
   },
   "authn_login_lock": {
     "when": "too many logins, or changes of a password, have failed, and a lock begins; once a lock",
-    "respond": "The owner can still log in from a device of theirs, or with a passkey alone. Look where it came from.",
+    "respond": "At an account's lock the owner can still log in from a known address, or with a passkey alone. Look where it came from.",
     "reasons": {
       "login_account_source": "with the password of one account, from one source",
       "login_account": "with the password of one account, from sources that it is not known to use",

@@ -45,6 +45,14 @@ def test_what_is_sealed_opens_with_its_users_salt_alone():
     assert open_personal(sealed, user_id=user_id, salt=secrets.token_bytes(32)) is None
 
 
+@pytest.mark.usefixtures("environment")
+def test_two_seals_of_one_text_differ():
+    """ASVS 5.0 11.3.4: with one nonce twice under one key, seals can be compared and forged."""
+    user_id, salt = uuid4(), secrets.token_bytes(32)
+    first, second = (seal_personal({"source_ip": "203.0.113.7"}, user_id=user_id, salt=salt) for _ in range(2))
+    assert first != second
+
+
 @pytest.mark.usefixtures("deployed")
 def test_a_deployed_stage_refuses_to_make_a_key_of_its_own():
     with pytest.raises(Misconfigured, match="audit key"):
