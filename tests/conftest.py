@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from moto import mock_aws
 from sqlalchemy import select
 
 from auth_common.db.tables import audit_salts, refresh_tokens, users
@@ -65,6 +66,16 @@ def deployed(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "DATA_DIR": "/nowhere",
     }.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """AWS by moto: boto3 is real, and so are moto's signatures."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with mock_aws():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -47,5 +47,5 @@ def test_what_is_sealed_opens_with_its_users_salt_alone():
 
 @pytest.mark.usefixtures("deployed")
 def test_a_deployed_stage_refuses_to_make_a_key_of_its_own():
-    with pytest.raises(Misconfigured, match="audit key"):
+    with pytest.raises(Misconfigured, match="AUDIT_KEY_SECRET_ARN"):
         account_pseudonym("a@example.com")

@@ -9,12 +9,11 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
-from moto import mock_aws
 from urllib3 import HTTPResponse
 
 from auth_common.errors import Misconfigured, ServiceUnavailable
-from auth_common.security import kms_key
 from auth_common.security.access_tokens import issue_access_token, verify_access_token
+from auth_common.security.aws_calls import aws_client
 from auth_common.security.jwk import public_jwk
 from auth_common.security.signing_keys import signing_key
 from tests.support.databases import start_fresh_environment
@@ -24,12 +23,8 @@ pytestmark = pytest.mark.usefixtures("environment")
 
 
 @pytest.fixture
-def kms(monkeypatch):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    with mock_aws():
-        yield boto3.client("kms")
+def kms(aws):
+    return boto3.client("kms")
 
 
 @pytest.fixture
@@ -63,7 +58,7 @@ def test_a_token_signed_in_kms_verifies_with_its_public_half(key_arn, monkeypatc
 
 def test_kms_is_asked_for_the_public_half_once_an_environment(key_arn, kms):
     asked = []
-    kms_key._client().meta.events.register("before-call.kms.GetPublicKey", lambda **_: asked.append("GetPublicKey"))
+    aws_client("kms").meta.events.register("before-call.kms.GetPublicKey", lambda **_: asked.append("GetPublicKey"))
     issue()
     issue()
     assert asked == ["GetPublicKey"]
@@ -80,7 +75,7 @@ def test_a_kms_that_refuses_is_a_service_unavailable(key_arn, operation):
         body = io.BytesIO(b'{"__type": "KMSInvalidStateException"}')
         return AWSResponse("https://kms.example", 400, HTTPHeaders(), HTTPResponse(body, preload_content=False))
 
-    kms_key._client().meta.events.register_first(f"before-send.kms.{operation}", refuse)
+    aws_client("kms").meta.events.register_first(f"before-send.kms.{operation}", refuse)
     with pytest.raises(ServiceUnavailable):
         issue()
 
