@@ -32,6 +32,7 @@ def test_the_defaults_are_those_of_the_design(monkeypatch):
         "webauthn_rp_name": "Secure Backend",
         "webauthn_origins": ("http://localhost:8000", "http://localhost:3000"),
         "bcrypt_cost": 12,
+        "neutral_registration": False,
         "trusted_proxy_hops": 0,
         "throttle_login_per_account_and_source": 10,
         "throttle_login_per_account": 20,
