@@ -60,7 +60,7 @@ def test_it_is_asked_for_once_an_environment(store, setting, secret):
 
 @each_secret
 def test_without_a_name_for_it_a_deployed_stage_is_misconfigured(setting, secret):
-    with pytest.raises(Misconfigured, match=f"^{setting}: "):
+    with pytest.raises(Misconfigured, match=rf"^{setting}: "):
         secret()
 
 
@@ -68,7 +68,7 @@ def test_without_a_name_for_it_a_deployed_stage_is_misconfigured(setting, secret
 @pytest.mark.parametrize("value", [{"SecretString": "a" * 31}, {"SecretBinary": b"a" * 64}], ids=["short", "binary"])
 def test_one_that_was_not_made_as_the_template_makes_it_is_refused(store, setting, secret, value):
     store(setting, **value)
-    with pytest.raises(Misconfigured, match=f"^{setting}: the secret "):
+    with pytest.raises(Misconfigured, match=rf"^{setting}: the secret "):
         secret()
 
 
@@ -99,5 +99,5 @@ def test_the_database_may_be_named_by_a_secret(store, monkeypatch, postgres):
 
 def test_a_secret_cannot_bring_sqlite_into_a_deployed_stage(store):
     store("DATABASE_URL_SECRET_ARN", SecretString="sqlite://")
-    with pytest.raises(Misconfigured, match="^DATABASE_URL_SECRET_ARN: "):
+    with pytest.raises(Misconfigured, match=r"^DATABASE_URL_SECRET_ARN: "):
         read(lambda connection: connection)

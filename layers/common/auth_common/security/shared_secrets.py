@@ -51,7 +51,8 @@ def secret_text(arn: str, *, setting: str) -> str:
     """
     text = call_aws("secretsmanager", "get_secret_value", SecretId=arn).get("SecretString")
     if not isinstance(text, str):
-        raise Misconfigured(f"{setting}: the secret has no text")
+        message = f"{setting}: the secret has no text"
+        raise Misconfigured(message)
     return text
 
 
@@ -59,8 +60,10 @@ def _shared_secret(arn: str | None, *, setting: str, file: str) -> bytes:
     if arn is not None:
         value = secret_text(arn, setting=setting).encode()
         if len(value) < _LEAST_BYTES:
-            raise Misconfigured(f"{setting}: the secret is shorter than {_LEAST_BYTES} bytes")
+            message = f"{setting}: the secret is shorter than {_LEAST_BYTES} bytes"
+            raise Misconfigured(message)
         return value
     if settings().stage != "local":
-        raise Misconfigured(f"{setting}: a deployed stage has it in Secrets Manager")
+        message = f"{setting}: a deployed stage has it in Secrets Manager"
+        raise Misconfigured(message)
     return read_or_create(settings().storage() / file, lambda: secrets.token_bytes(_LEAST_BYTES))
