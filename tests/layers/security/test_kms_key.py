@@ -2,7 +2,6 @@
 
 import io
 import json
-import time
 from typing import Any
 
 import boto3
@@ -12,12 +11,12 @@ from botocore.compat import HTTPHeaders
 from urllib3 import HTTPResponse
 
 from auth_common.errors import Misconfigured, ServiceUnavailable
-from auth_common.security.access_tokens import issue_access_token, verify_access_token
+from auth_common.security.access_tokens import verify_access_token
 from auth_common.security.aws_calls import aws_client
 from auth_common.security.jwk import public_jwk
 from auth_common.security.signing_keys import signing_key
 from tests.support.databases import start_fresh_environment
-from tests.support.forged_tokens import SESSION_ID, USER_ID
+from tests.support.forged_tokens import USER_ID, issue
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -40,13 +39,6 @@ def other_key_arn(kms, monkeypatch):
     arn = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
     monkeypatch.setenv("SIGNING_KEY_ARN", arn)
     return arn
-
-
-def issue() -> str:
-    now = int(time.time())
-    return issue_access_token(
-        user_id=USER_ID, role="user", session_id=SESSION_ID, token_version=0, amr=("pwd",), auth_time=now, now=now
-    )
 
 
 def test_a_token_signed_in_kms_verifies_with_its_public_half(key_arn, monkeypatch):
