@@ -86,6 +86,11 @@ security-events: $(UV) ## Write docs/security-events.md, and what the Security t
 	$(RUN) python -m tools.security_events_page
 	$(RUN) python -m tools.event_meanings > public/scripts/security/event-meanings.js
 
+.PHONY: asvs
+asvs: $(UV) ## Write docs/asvs.md and the README's list of missing controls, from the register in docs/asvs/
+	$(RUN) python -m tools.asvs_page
+	$(RUN) python -m tools.asvs_readme
+
 .PHONY: clean
 clean: ## Remove what was built; data and keys in .local stay
 	rm -rf .aws-sam .coverage .mypy_cache .pytest_cache .ruff_cache

@@ -106,7 +106,7 @@ def _reload(path: Path, gateway: Gateway, factory: WorkerFactory) -> None:
 
 def _announce(template: Template, sockets: list[socket.socket]) -> None:
     lines = [
-        f"  {route.method:<7} {route.path:<32} {route.function.name:<20} "
+        f"  {route.method:<7} {route.path:<32} {route.function.name:<22} "
         f"{route.authorizer.name if route.authorizer else ''}".rstrip()
         for route in template.routes
     ]

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 from moto import mock_aws
 from sqlalchemy import select
@@ -118,6 +120,20 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, en
 def _remember_stored_hashes(database: Database) -> None:
     for column in (users.c.password_hash, refresh_tokens.c.token_hash, audit_salts.c.salt):
         leaks.remember(*(row[0] for row in database.execute(select(column))))
+
+
+@pytest.fixture
+def kms(environment: Path, aws: None) -> Any:
+    """A client of moto's KMS, which really signs."""
+    return boto3.client("kms")
+
+
+@pytest.fixture
+def key_arn(kms: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The key in KMS that signs access tokens in this test."""
+    arn: str = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
+    monkeypatch.setenv("SIGNING_KEY_ARN", arn)
+    return arn
 
 
 @pytest.fixture

@@ -47,6 +47,15 @@ def test_an_operation_has_a_name_of_its_own_and_says_what_it_does(path, method, 
 
 
 @each_operation
+def test_no_secret_has_a_place_in_a_url(path, method, operation):
+    """ASVS 14.2.1: URLs end up in histories and in logs. Tokens are in a header, and passwords and tokens in bodies."""
+    identifiers = {"id", "user_id", "ip", "cursor"}
+    filters = {"from", "to", "event", "outcome", "severity", "reason", "except_reason", "keep_current"}
+    assert {parameter["name"] for parameter in operation.get("parameters", [])} <= identifiers | filters
+    assert SAVED["components"]["securitySchemes"]["accessToken"]["scheme"] == "bearer"
+
+
+@each_operation
 def test_each_example_is_valid_for_its_schema(path, method, operation):
     contents = [*operation.get("requestBody", {}).get("content", {}).values()]
     for answer in operation["responses"].values():

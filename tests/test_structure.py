@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from re import _parser as sre  # type: ignore[attr-defined]  # it reads a pattern as re itself does
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from auth_common.services.authorization import PROTECTED_ROUTES
 from auth_common.settings import Settings
 from auth_common.web.dependencies import Caller
 from local_runtime.cloudformation import read_template
+from local_runtime.policies import matches
 from local_runtime.template import Route, load_template
 from tests.support.requirements import require
 
@@ -33,7 +35,7 @@ LAYER = PROJECT / "layers" / "common" / "auth_common"
 #: What a function may use of the layer: the ends of its stack.
 FOR_FUNCTIONS = ("auth_common.web", "auth_common.services", "auth_common.monitoring")
 #: Lambda's runtime brings them along.
-IN_LAMBDA = {"boto3", "botocore"}
+IN_LAMBDA = {"boto3", "botocore", "snapshot_restore_py"}
 #: Each takes longer to import than most requests take to answer (docs/decisions): only who uses it, when it does.
 LOADED_WHEN_USED = {"alembic", "aws_xray_sdk", "boto3", "psycopg", "webauthn"}
 #: Packages of the project that are not in the layer.
@@ -192,9 +194,12 @@ def test_the_authorizers_policy_names_each_protected_route_and_no_other():
     assert sorted(PROTECTED_ROUTES) == sorted(protected)
 
 
-def test_a_wildcard_of_the_policy_stands_at_its_end():
-    """It matches slashes too: ``GET/users/*/x`` would open ``GET/users/1/2/x``, and ``GET/*/x`` all the more."""
-    assert [route for route in PROTECTED_ROUTES if "*" in route.removesuffix("/*")] == []
+def test_a_wildcard_of_the_policy_opens_no_route_but_its_own():
+    """It matches slashes too: ``GET/users/*`` would open a ``GET/users/1/x``, and ``GET/*/x`` all the more."""
+    for route in routes():
+        path = f"{route.method}{re.sub('{.*?}', '1', route.path)}"
+        own = f"{route.method}{re.sub('{.*?}', '*', route.path)}"
+        assert [pattern for pattern in PROTECTED_ROUTES if matches(pattern, path)] == [own] * bool(route.authorizer)
 
 
 def test_no_route_is_open_but_those_that_must_be():
@@ -212,6 +217,27 @@ def test_an_endpoint_knows_its_caller_exactly_where_the_gateway_asks_the_authori
     for route in endpoints(function):
         (method,) = route.methods
         assert asks_for_its_caller(route.dependant) == ((method, route.path) in protected), route.path
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_function_runs_in_debug_mode(function):
+    """ASVS 13.4.2."""
+    app = getattr(importlib.import_module(f"functions.{function}.app"), "app", None)
+    assert app is None or app.debug is False
+    sections = [template()["Globals"]["Function"], *template_functions().values()]
+    variables = {
+        name: value
+        for section in sections
+        for name, value in section.get("Environment", {}).get("Variables", {}).items()
+    }
+    assert variables["POWERTOOLS_LOG_LEVEL"] == "INFO"
+    assert [name for name in variables if "DEV" in name or "DEBUG" in name or name.startswith("PYTHON")] == []
+
+
+def test_the_gateway_keeps_no_answers():
+    """ASVS 14.2.2: a cache there would keep personal data, and give it to who asks next."""
+    assert not template()["Resources"]["Api"]["Properties"].keys() & {"CacheClusterEnabled", "CacheClusterSize"}
+    assert "MethodSettings" not in template()["Resources"]["Api"]["Properties"]
 
 
 def test_each_environment_variable_of_the_template_is_a_setting():
@@ -259,6 +285,27 @@ def test_only_the_web_package_of_the_layer_knows_http(library):
     assert [name_of(path) for path in users if path.parent != LAYER / "web"] == []
 
 
+def test_nothing_but_the_database_and_kms_can_be_reached_from_the_layer():
+    """ASVS 13.2.4, 14.2.3: both addresses are settings; no request can name another."""
+    outward = {"aiohttp", "asyncio", "ftplib", "httpx", "imaplib", "poplib", "requests", "smtplib", "socket", "ssl"}
+    outward |= {"http.client", "subprocess", "urllib", "urllib3", "xmlrpc"}
+    found = {
+        (name_of(path), name)
+        for path in modules("functions", "layers")
+        for name in imports(path)
+        if {name, name.partition(".")[0]} & outward
+    }
+    assert found == {
+        ("layers/common/auth_common/web/application.py", "asyncio"),  # the event loop that Mangum asks for
+        ("layers/common/auth_common/web/custom_resources.py", "urllib.request"),  # word for CloudFormation
+    }
+    assert [path for path in modules("functions", "layers") if libraries(path) & IN_LAMBDA] == [
+        LAYER / "security" / "aws_calls.py"
+    ]
+    makes_engines = [path for path in modules("functions", "layers") if "create_engine" in path.read_text()]
+    assert makes_engines == [LAYER / "db" / "engine.py"]
+
+
 def test_no_module_imports_boto3_before_it_uses_it():
     early = {
         name_of(path)
@@ -287,6 +334,103 @@ def test_the_layers_requirements_are_those_of_the_lock():
         return [line for line in text.splitlines() if not line.startswith("#")]
 
     assert pins((LAYER.parent / "requirements.txt").read_text()) == pins(run.stdout)
+
+
+# --- No input becomes code (ASVS 5.0 V1.2, V1.3, V1.5) --------------------------------------------------------------
+
+#: They run commands or code, make objects of bytes, read XML, or call other machines.
+DANGEROUS_MODULES = {
+    *("subprocess", "pty", "ctypes", "code", "codeop", "runpy"),
+    *("pickle", "marshal", "shelve", "yaml", "xml", "lxml", "jsonpickle", "dill"),
+    *("http", "urllib", "ftplib", "smtplib", "socket", "ssl", "httpx", "requests", "aiohttp"),
+}
+DANGEROUS_NAMES = {"eval", "exec", "compile", "__import__", "system", "popen", "format_map", "execv", "spawnv"}
+
+
+def called(node: ast.AST) -> str:
+    """Return the last part of the name that a call calls; "" where it has none."""
+    if not isinstance(node, ast.Call):
+        return ""
+    target = node.func
+    return target.attr if isinstance(target, ast.Attribute) else target.id if isinstance(target, ast.Name) else ""
+
+
+def test_no_function_can_run_commands_unpickle_or_call_other_machines():
+    """KMS is the exception, in boto3, with what the settings say and nothing of a request."""
+    found = {
+        name_of(path): names_imported_by(node)
+        for path in modules("functions", "layers")
+        for node in ast.walk(tree(path))
+        if any(name.partition(".")[0] in DANGEROUS_MODULES for name in names_imported_by(node))
+        and ast.unparse(node) != "from http import HTTPStatus"
+    }
+    assert found == {}
+
+
+def test_no_function_runs_text_as_code_or_formats_with_a_text_from_elsewhere():
+    """``re.compile`` compiles a pattern, which the next test looks at."""
+    found = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in modules("functions", "layers")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+        and (called(node) in DANGEROUS_NAMES or (called(node) == "format" and isinstance(node.func, ast.Attribute)))
+        and not (isinstance(node.func, ast.Attribute) and ast.unparse(node.func) == "re.compile")
+    ]
+    assert found == []
+
+
+def test_sql_is_written_out_and_its_values_are_bound():
+    """What is not made by SQLAlchemy's expressions is one literal: nothing is put into it."""
+    statements = {
+        f"{name_of(path)}:{node.lineno}": node.args[0]
+        for path in modules("functions", "layers")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and called(node) in {"text", "exec_driver_sql", "literal_column", "DDL"}
+    }
+    assert len(statements) >= 4
+    assert [place for place, argument in statements.items() if not isinstance(argument, ast.Constant)] == []
+
+
+def patterns() -> dict[str, str]:
+    """Return the regular expressions that the layer compiles when it is imported; settings' meet no request."""
+    found = {}
+    for path in modules("layers"):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "re.compile":
+                found[f"{name_of(path)}:{node.lineno}"] = ast.literal_eval(node.args[0])
+    return {place: pattern for place, pattern in found.items() if "/settings.py" not in place}
+
+
+def can_backtrack_exponentially(pattern: str) -> bool:
+    """Whether one unbounded repetition stands in another, such as in ``(a+)+``; harmless ones are found as well."""
+
+    def repeats(items: Any, *, inside: bool) -> bool:
+        for operator, argument in items:
+            is_repetition = operator in {sre.MAX_REPEAT, sre.MIN_REPEAT}
+            is_unbounded = is_repetition and argument[1] == sre.MAXREPEAT
+            if inside and is_unbounded:
+                return True
+            parts = [argument[2]] if is_repetition else argument[1] if operator is sre.BRANCH else [argument]
+            for part in parts:
+                inner = part[-1] if operator in {sre.SUBPATTERN, sre.ASSERT, sre.ASSERT_NOT} else part
+                if isinstance(inner, sre.SubPattern) and repeats(inner, inside=inside or is_unbounded):
+                    return True
+        return False
+
+    return repeats(sre.parse(pattern), inside=False)
+
+
+def test_no_regular_expression_backtracks_exponentially():
+    """ReDoS (ASVS 5.0 1.3.12)."""
+    found = patterns()
+    assert len(found) >= 7
+    assert [place for place, pattern in found.items() if can_backtrack_exponentially(pattern)] == []
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+", "(?:a*b?)*c", "((x|y+)z)+", "(?=(a+)+)b", "(?:[a-z]+ ?){2,}"])
+def test_a_regular_expression_that_can_is_found(pattern):
+    assert can_backtrack_exponentially(pattern)
 
 
 # --- House style -------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.requirements import require
 from tools.keys import main as keys
 
 PROJECT = Path(__file__).parents[1]
+PYPI = "https://pypi.org/simple"
 BASELINE = PROJECT / ".secrets.baseline"
 
 
@@ -84,6 +86,21 @@ def test_the_bill_of_materials_names_what_the_layer_installs(tmp_path):
     pinned = set(re.findall(r"^([\w.-]+)==([^ ;\\]+)", requirements, re.MULTILINE))
     assert {(name, version) for name, version, _ in named} == pinned
     assert all(purl == f"pkg:pypi/{name}@{version}" for name, version, purl in named)
+
+
+def test_each_locked_package_comes_from_pypi_with_its_hash():
+    """ASVS 15.2.4: no other index, so that none can offer a package under a name of ours (dependency confusion)."""
+    with (PROJECT / "uv.lock").open("rb") as file:
+        packages = tomllib.load(file)["package"]
+    ours = [package["name"] for package in packages if "registry" not in package["source"]]
+    assert ours == ["auth-common", "secure-backend"]
+    assert {package["source"].get("registry", PYPI) for package in packages} == {PYPI}
+    files = [
+        file for package in packages for file in [*package.get("wheels", []), package.get("sdist")] if file is not None
+    ]
+    assert files
+    assert [file["url"] for file in files if not file["url"].startswith("https://files.pythonhosted.org/")] == []
+    assert [file["url"] for file in files if not file["hash"].startswith("sha256:")] == []
 
 
 def test_an_audit_that_cannot_reach_its_data_fails():

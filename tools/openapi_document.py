@@ -35,7 +35,14 @@ _ERRORS: Final[dict[tuple[str, str], tuple[type[ServiceError], ...]]] = {
     ("POST", "/login"): (errors.InvalidCredentials, errors.TooManyAttempts),
     ("POST", "/token/refresh"): (errors.InvalidRefreshToken, errors.TooManyAttempts),
     ("GET", "/users/{id}"): (errors.Forbidden, errors.NotFound),
-    ("DELETE", "/sessions/{id}"): (errors.NotFound,),
+    ("PUT", "/users/{id}/password"): (
+        errors.InvalidCurrentPassword,
+        errors.Forbidden,
+        errors.StepUpRequired,
+        errors.TooManyAttempts,
+    ),
+    ("DELETE", "/sessions"): (errors.StepUpRequired,),
+    ("DELETE", "/sessions/{id}"): (errors.StepUpRequired, errors.NotFound),
     ("POST", "/webauthn/register/begin"): (errors.StepUpRequired, errors.TooManyPasskeys),
     ("POST", "/webauthn/register/complete"): (
         errors.InvalidChallenge,

@@ -71,6 +71,14 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
             },
         },
     },
+    "put_password": {
+        "request": _one(
+            {
+                "current_password": "violet anchor seventeen drums",
+                "new_password": "copper lantern eleven rivers",
+            }
+        )
+    },
     "refresh_tokens": {"request": _one({"refresh_token": "rt_<43 characters>"}), "response": _one(_TOKENS)},
     "get_sessions": {
         "response": _one(

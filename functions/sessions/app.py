@@ -12,13 +12,13 @@ from auth_common.services.devices import name_device
 from auth_common.services.sessions import end_all_sessions, end_current_session, end_session, list_sessions
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.cursors import SessionCursor, encode_cursor
-from auth_common.web.dependencies import Caller, PathId
+from auth_common.web.dependencies import CLEARS_STORAGE, Caller, PathId
 from auth_common.web.schemas import SessionListResponse, SessionResponse
 
 app = create_app()
 
 
-@app.post("/logout", status_code=204)
+@app.post("/logout", status_code=204, dependencies=[CLEARS_STORAGE])
 async def log_out(caller: Caller) -> None:
     """End the session that asks."""
     end_current_session(caller)
@@ -47,13 +47,13 @@ async def get_sessions(caller: Caller, cursor: SessionCursor) -> SessionListResp
 
 @app.delete("/sessions", status_code=204)
 async def delete_sessions(caller: Caller, keep_current: Annotated[bool, Query()] = False) -> None:  # noqa: FBT002 - a query parameter
-    """End all of the caller's sessions, or with ``keep_current=true`` all others."""
+    """End all of the caller's sessions, or with ``keep_current=true`` all others, after a fresh login."""
     end_all_sessions(caller, keep_current=keep_current)
 
 
 @app.delete("/sessions/{id}", status_code=204)
 async def delete_session(caller: Caller, session_id: PathId) -> None:
-    """End one of the caller's sessions; 404 for any other id."""
+    """End one of the caller's sessions, after a fresh login where it is another one; 404 for any other id."""
     end_session(caller, session_id)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import bcrypt
 import pytest
 
-from tests.support.databases import Database
+from tests.support.databases import Database, start_fresh_environment
 from tests.support.factories import Account, sign_up
 
 
@@ -19,6 +19,15 @@ def person(database: Database) -> Account:
 def other(database: Database) -> Account:
     """Another one."""
     return sign_up("other@example.com")
+
+
+@pytest.fixture
+def isolation(request: pytest.FixtureRequest, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make PostgreSQL's transactions as isolated as ``tests.support.races`` asks for."""
+    if request.param:
+        level = request.param.replace(" ", "%5C%20")
+        monkeypatch.setenv("DATABASE_URL", f"{database.url}&options=-c%20default_transaction_isolation%3D{level}")
+        start_fresh_environment()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ def test_the_defaults_are_those_of_the_design(monkeypatch):
     assert settings().model_dump(exclude={"data_dir"}) == {
         "stage": "local",
         "database_url": None,
+        "database_timeout": 4,
         "signing_key_arn": None,
         "jwks": None,
         "token_issuer": "secure-backend",

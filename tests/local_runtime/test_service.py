@@ -80,6 +80,12 @@ def test_gateway_and_functions_fail_in_one_shape(client, method, path, status, c
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["cross-origin-resource-policy"] == "same-origin"
+    assert response.headers["referrer-policy"] == "no-referrer"
+    # Without a list, or with 'none', a directive lets nothing pass.
+    policy = response.headers["content-security-policy"].replace(" 'none'", "")
+    assert policy == "default-src; base-uri; frame-ancestors; sandbox"
+    assert not response.headers.keys() & {"set-cookie", "access-control-allow-origin"}
     assert response.headers["x-request-id"] == document["request_id"] == str(UUID(document["request_id"]))
 
 
@@ -95,7 +101,7 @@ def test_everybody_may_ask_for_health_and_public_keys(client):
 
 
 def test_the_routes_are_announced(service):
-    assert "GET     /users/{id}                      GetUserFunction      TokenAuthorizer\n" in service.log
+    assert "GET     /users/{id}                      GetUserFunction        TokenAuthorizer\n" in service.log
 
 
 def test_the_data_is_private(service):

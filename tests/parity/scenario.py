@@ -17,8 +17,11 @@ from tests.support.factories import registration
 #: Headers that clients and browsers act on.
 HEADERS = (
     "cache-control",
+    "content-security-policy",
     "content-type",
+    "cross-origin-resource-policy",
     "location",
+    "referrer-policy",
     "retry-after",
     "strict-transport-security",
     "www-authenticate",
@@ -56,6 +59,14 @@ class Conversation:
     def registration(self, **changes: Any) -> dict[str, Any]:
         return registration(**{"email": self.email, **changes})
 
+    def change_password(self, **changes: str) -> httpx.Response:
+        body = {
+            "current_password": changes.get("current", registration()["password"]),
+            "new_password": changes.get("new", "copper lantern eleven rivers"),
+        }
+        path = f"/users/{changes.get('user_id', self.user_id)}/password"
+        return self.client.put(path, json=body, headers=self.bearer())
+
 
 Step = Callable[[Conversation], httpx.Response]
 JSON = {"Content-Type": "application/json"}
@@ -69,6 +80,12 @@ def _register(c: Conversation) -> httpx.Response:
 
 def _log_in(c: Conversation) -> httpx.Response:
     answer = c.client.post("/login", json={"email": c.email, "password": c.registration()["password"]})
+    c.access_token, c.refresh_token = answer.json()["access_token"], answer.json()["refresh_token"]
+    return answer
+
+
+def _refresh(c: Conversation) -> httpx.Response:
+    answer = c.client.post("/token/refresh", json={"refresh_token": c.refresh_token})
     c.access_token, c.refresh_token = answer.json()["access_token"], answer.json()["refresh_token"]
     return answer
 
@@ -114,6 +131,12 @@ SCENARIO: dict[str, Step] = {
     "unknown route": lambda c: c.client.get("/nope"),
     "wrong method": lambda c: c.client.put("/users", json={}),
     "sessions": lambda c: c.client.get("/sessions", headers=c.bearer()),
+    "change my password with a wrong one": lambda c: c.change_password(current="wrong"),
+    "change my password to a weak one": lambda c: c.change_password(new="short"),
+    "change somebody else's password": lambda c: c.change_password(user_id=str(uuid4())),
+    "change my password": lambda c: c.change_password(),
+    "get my user after the change": lambda c: c.client.get(f"/users/{c.user_id}", headers=c.bearer()),
+    "refresh after the change": _refresh,
     "refresh with garbage": lambda c: c.client.post("/token/refresh", json={"refresh_token": "x"}),
     "log out": lambda c: c.client.post("/logout", headers=c.bearer()),
     "get my user after logging out": lambda c: c.client.get(f"/users/{c.user_id}", headers=c.bearer()),

@@ -69,6 +69,21 @@ class PostgresServer:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
+    @property
+    def pid(self) -> int:
+        """The server's first process, which starts the one behind each connection."""
+        pid: int = self._server.get_pid()
+        return pid
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Shut the server down while the block runs, and start it again with the same data."""
+        self._server.stop()
+        try:
+            yield
+        finally:
+            self._server.ensure_postgres_running()
+
     @contextmanager
     def new_database(self, *, migrated: bool) -> Iterator[str]:
         """Make a database, with our schema or empty, and yield its URL; drop it afterwards."""
@@ -96,7 +111,7 @@ def running_postgres() -> Iterator[PostgresServer]:
 
 def migrate(url: str) -> None:
     """Give the database at ``url`` our schema."""
-    own = make_engine(url)
+    own = make_engine(url, timeout=60, verify_server=False)
     with own.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         upgrade(connection)
     own.dispose()

@@ -76,7 +76,7 @@ def _secrets_of(event: dict[str, Any]) -> list[str]:
 
 
 def _check_contract(answer: Answer, event: dict[str, Any]) -> None:
-    """Hold ``answer`` to section 3 of the design: four headers on every answer, RFC 9457 for every failure."""
+    """Hold ``answer`` to section 3 of the design: its headers on every answer, RFC 9457 for every failure."""
     headers = answer.headers
     check_answer(
         method=event["httpMethod"],
@@ -87,6 +87,11 @@ def _check_contract(answer: Answer, event: dict[str, Any]) -> None:
     )
     request_id = event["requestContext"]["requestId"]
     assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert headers["content-security-policy"].endswith("; sandbox")
+    assert not headers.keys() & {"set-cookie", "server", "x-powered-by"}
+    assert not any(name.startswith("access-control-") for name in headers)
     assert headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
     assert headers["x-request-id"] == request_id
     if answer.status < HTTPStatus.BAD_REQUEST:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 #: A shorter text is found in any log by chance.
 _SHORTEST = 8
 
+_SECRETS = {"password", "current_password", "new_password", "access_token", "refresh_token", "mfa_token"}
 _remembered: set[str] = set()
 
 
@@ -36,7 +37,7 @@ def secrets_in(document: object) -> Iterator[str]:
     """Yield the secrets in a request or an answer: whatever stands under a secret's name, at any depth."""
     if isinstance(document, dict):
         for name, value in document.items():
-            if name in {"password", "access_token", "refresh_token", "mfa_token"} and isinstance(value, str):
+            if name in _SECRETS and isinstance(value, str):
                 yield value
             else:
                 yield from secrets_in(value)

@@ -28,3 +28,8 @@ def let_counts_end(database: Database) -> None:
 def rows(database: Database) -> list[Any]:
     """Return the counters."""
     return sorted(database.execute(throttles.select()), key=lambda row: row.key)
+
+
+def failures(database: Database) -> dict[bytes, int]:
+    """Return what has been counted, by counter. A count that was taken back is like one that never was."""
+    return {row.key: row.failures for row in rows(database) if row.failures}

@@ -75,6 +75,17 @@ class InvalidCredentials(ServiceError):
     headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
+class InvalidCurrentPassword(ServiceError):
+    """Who wants to change their password does not know the one that they have.
+
+    Not a 401: the access token is good, and no client should throw it away because of a typing error.
+    """
+
+    status = 400
+    code = "invalid_current_password"
+    detail = "The current password is wrong."
+
+
 class InvalidToken(ServiceError):
     """The access token is not one of ours, has expired, or its session has ended (RFC 6750 section 3.1)."""
 

@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".local")
     #: A SQLAlchemy URL; without it the ``local`` stage uses SQLite in ``data_dir``. Secret: it can hold a password.
     database_url: SecretStr | None = None
+    #: Seconds that a connection or a statement may take, before the answer is 503. A request that fails may ask twice:
+    #: for its own sake, and to give an attempt back. Lambda would end it after 10 (template.yaml).
+    database_timeout: Annotated[float, Field(ge=0.1, le=600)] = 4
 
     #: Secrets in Secrets Manager: that URL, where it is not a setting; the pepper; the audit key. The ``local`` stage
     #: has the latter two in files.

@@ -13,7 +13,7 @@ export const EVENT_MEANINGS = {
       "passkey_of_another_user": "somebody else's passkey as second factor, or a false user handle",
       "not_valid": "a rule of WebAuthn is broken; `fault` says which",
       "sign_count_not_advanced": "of two answers with one counter, the later (perhaps a copied authenticator); or the passkey was deleted at that moment",
-      "token_version_changed": "the account was changed between password and passkey",
+      "token_version_changed": "the account was changed while this login was under way",
       "user_verification_not_initialized": "alone, a key that was registered without PIN or biometry",
       "invalid_challenge": "unknown, expired, or answered before"
     }
@@ -24,7 +24,7 @@ export const EVENT_MEANINGS = {
     "reasons": {}
   },
   "authn_login_lock": {
-    "when": "too many logins have failed, and a lock begins; once a lock",
+    "when": "too many logins, or changes of a password, have failed, and a lock begins; once a lock",
     "respond": "The owner can still log in from a device of theirs, or with a passkey alone. Look where it came from.",
     "reasons": {
       "login_account_source": "with the password of one account, from one source",
@@ -61,6 +61,19 @@ export const EVENT_MEANINGS = {
       "by_operator": "by an operator's command"
     }
   },
+  "authn_password_change": {
+    "when": "somebody changes their password; recorded in the transaction that stores the new one",
+    "respond": "From an address that is new for the account: ask its owner.",
+    "reasons": {}
+  },
+  "authn_password_change_fail": {
+    "when": "somebody who is logged in wants to change the password, and the current one does not hold",
+    "respond": "Once is a typing error. Several: who has the access token does not know the password. End the sessions, and ask the owner (docs/runbooks/disable-or-end-sessions.md).",
+    "reasons": {
+      "wrong_password": "the current password is another",
+      "changed_meanwhile": "it was right, and another was stored while it was checked"
+    }
+  },
   "authn_token_created": {
     "when": "a login or a refresh returns tokens; recorded in the transaction that stores the refresh token",
     "respond": "Nothing by itself.",
@@ -74,7 +87,7 @@ export const EVENT_MEANINGS = {
       "session_revoked": "the session was ended",
       "session_expired": "the session has reached its absolute age",
       "token_expired": "past its lifetime",
-      "token_version_changed": "an operator has ended all sessions or changed the account",
+      "token_version_changed": "an operator has ended all sessions or changed the account, or its password was changed",
       "user_not_active": "the account is disabled",
       "invalid_token": "the authorizer found the signature or a claim not valid",
       "invalid_mfa_token": "not one of ours, or expired",
@@ -91,12 +104,13 @@ export const EVENT_MEANINGS = {
     }
   },
   "authn_token_revoked": {
-    "when": "sessions are ended by their owner, by a change of their passkeys, or by an operator",
+    "when": "sessions are ended by their owner, by a change of their passkeys or password, or by an operator",
     "respond": "Nothing by itself.",
     "reasons": {
       "by_owner": "a logout, or the end of other sessions",
       "passkey_added": "with the first passkey, all other sessions end",
       "passkey_removed": "with the deletion of a passkey, all other sessions end",
+      "password_changed": "with a new password, all other sessions end",
       "by_operator": "by an operator's command"
     }
   },

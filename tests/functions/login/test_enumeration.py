@@ -55,6 +55,9 @@ def test_every_failed_login_gets_one_answer_and_costs_one_hash(registered, hash_
         "content-length": headers["content-length"],
         "www-authenticate": "Bearer",
         "x-content-type-options": "nosniff",
+        "content-security-policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox",
+        "cross-origin-resource-policy": "same-origin",
+        "referrer-policy": "no-referrer",
         "strict-transport-security": "max-age=63072000; includeSubDomains",
         "cache-control": "no-store",
     }

@@ -12,7 +12,7 @@ from sqlalchemy import DDL, select, update
 from auth_common.db.tables import refresh_tokens, sessions, users
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP, USER_AGENT, json_event, proxy_event
-from tests.support.factories import EMAIL, PASSWORD, log_in, register
+from tests.support.factories import EMAIL, PASSWORD, get_user, log_in, register
 from tests.support.functions import call
 
 
@@ -123,6 +123,27 @@ def test_an_odd_user_agent_is_stored_harmless(database):
     assert stored.startswith("curlX: y[31ma")
     assert len(stored) <= 256
     assert stored.isprintable()
+
+
+def test_a_password_does_not_expire(database):
+    """Neither by its age nor by long disuse: NIST SP 800-63B-4, ASVS 5.0 6.2.10."""
+    register()
+    assert log_in().status == 200
+    long_ago = datetime.now(UTC) - timedelta(days=3_650)
+    database.execute(update(users).values(created_at=long_ago))
+    database.execute(update(sessions).values(auth_time=long_ago, last_used_at=long_ago, expires_at=long_ago))
+    assert log_in().json.keys() >= {"access_token", "refresh_token"}
+
+
+@pytest.mark.usefixtures("database")
+def test_the_longest_token_is_one_that_every_gateway_and_we_take(monkeypatch):
+    """API Gateway takes 10 240 bytes of headers in all, we take 8 KiB of token."""
+    monkeypatch.setenv("TOKEN_PROFILE_CLAIMS", "true")
+    longest = f"{'a' * 64}@{'.'.join(['b' * 59] * 3)}.example"
+    user = register(name="\U00010428" * 100, email=longest).json
+    token = log_in(longest).json["access_token"]
+    assert get_user(user["id"], token=token).json["name"] == user["name"]
+    assert 2_000 < len(token) < 4_096
 
 
 @pytest.mark.usefixtures("database")

@@ -1,4 +1,4 @@
-"""The custom resource that gives verifiers the public keys; boto3's real client before moto's KMS, which really signs."""
+"""The custom resource that gives verifiers the public keys: boto3's real client before moto's KMS."""
 
 import json
 

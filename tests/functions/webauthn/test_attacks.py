@@ -77,6 +77,13 @@ def log_in_with(holder, *, alone=False, **traits):
 # --- Challenges (WebAuthn section 13.4.3) -----------------------------------------------------------------------------
 
 
+def test_each_ceremony_has_a_challenge_of_its_own_of_256_bits(account):
+    begun = [begin_login, lambda: begin_registration(account.access_token)] * 4
+    made = [from_base64url(begin()["options"]["challenge"]) for begin in begun]
+    assert [len(challenge) for challenge in made] == [32] * 8
+    assert len(set(made)) == 8
+
+
 def test_a_challenge_counts_once_even_after_a_wrong_answer(database, holder):
     ceremony = begin_login()
     credential = holder.authenticator.authenticate(ceremony["options"])

@@ -3,6 +3,7 @@
 import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from datetime import UTC, date, datetime
 from threading import Event
 from uuid import UUID
@@ -200,6 +201,19 @@ def test_a_connection_that_is_lost_at_the_commit_is_not_run_again(two_users):
     assert names(two_users) == ["Test Person", "Test Person"]
 
 
+@on_sqlite
+@pytest.mark.usefixtures("database")
+def test_where_no_connection_is_free_in_time_the_database_is_unavailable(monkeypatch):
+    """Only the threads of a test can get there: a Lambda environment serves one event at a time."""
+    monkeypatch.setattr(engine._engine().pool, "_timeout", 0)
+    with ExitStack() as stack:
+        for _ in range(64):
+            stack.enter_context(closing(engine._engine().raw_connection()))
+        with pytest.raises(DatabaseUnavailable):
+            transaction(lambda _: None)
+    transaction(lambda _: None)
+
+
 @pytest.mark.usefixtures("environment")
 def test_a_database_that_is_away_is_unavailable(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://127.0.0.1:9/service")
@@ -285,7 +299,7 @@ def test_sqlite_is_set_up_for_durability_and_integrity(two_users):
         "synchronous": 2,  # FULL
         "foreign_keys": 1,
         "trusted_schema": 0,
-        "busy_timeout": 5_000,
+        "busy_timeout": 4_000,
     }
 
 
@@ -308,7 +322,7 @@ def writer(two_users):
 
 @on_sqlite
 def test_a_locked_sqlite_is_unavailable_when_the_wait_is_over(two_users, writer, monkeypatch):
-    monkeypatch.setattr(engine, "_SQLITE_BUSY_TIMEOUT", 0.05)
+    monkeypatch.setenv("DATABASE_TIMEOUT", "0.1")
     start_fresh_environment()
     with pytest.raises(DatabaseUnavailable):
         transaction(lambda connection: rename(connection, FIRST, "ours"))

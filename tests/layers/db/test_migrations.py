@@ -122,6 +122,15 @@ def test_cut_off_anywhere_it_goes_on_where_it_stopped(empty_database):
     assert len(set(made)) > len(metadata.tables)
 
 
+def test_a_new_database_holds_no_account_and_nothing_else(empty_database):
+    """No default accounts (ASVS 5.0 6.3.2)."""
+    migrate(empty_database)
+    with autocommit(empty_database).connect() as connection:
+        assert {table.name: connection.execute(table.select()).all() for table in metadata.sorted_tables} == {
+            table.name: [] for table in metadata.sorted_tables
+        }
+
+
 def test_migrating_twice_changes_nothing(empty_database):
     migrate(empty_database)
     migrate(empty_database)
@@ -159,7 +168,7 @@ def test_the_local_stage_migrates_at_the_first_use(empty_database):
 
 
 def test_make_engine_itself_migrates_nothing(environment):
-    own = make_engine(f"sqlite+pysqlite:///{environment / 'other.sqlite3'}")
+    own = make_engine(f"sqlite+pysqlite:///{environment / 'other.sqlite3'}", timeout=4, verify_server=False)
     with own.connect() as connection:
         assert inspect(connection).get_table_names() == []
     own.dispose()

@@ -19,9 +19,9 @@ PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMG\nByqGSM49AgEG\n-----END
 
 @pytest.mark.parametrize(
     "name",
-    ["password", "Password", "PASSWORD", "password_hash", "pepper", "token", "access_token", "refresh_token",
-     "mfa_token", "token_hash", "Authorization", "authorizationToken", "Cookie", "Set-Cookie", "secret", "private_key",
-     "challenge", "DATABASE_URL"],
+    ["password", "Password", "PASSWORD", "current_password", "new_password", "password_hash", "pepper", "token",
+     "access_token", "refresh_token", "mfa_token", "token_hash", "Authorization", "authorizationToken", "Cookie",
+     "Set-Cookie", "secret", "private_key", "challenge", "DATABASE_URL"],
 )  # fmt: skip
 @pytest.mark.parametrize("value", ["hunter2", 7, ["hunter2"], {"inner": "hunter2"}, b"hunter2", None])
 def test_a_value_under_a_secrets_name_is_redacted_at_any_depth(name, value):

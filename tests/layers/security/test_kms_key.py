@@ -4,7 +4,6 @@ import io
 import json
 from typing import Any
 
-import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
@@ -17,20 +16,9 @@ from auth_common.security.jwk import public_jwk
 from auth_common.security.signing_keys import signing_key
 from tests.support.databases import start_fresh_environment
 from tests.support.forged_tokens import USER_ID, issue
+from tests.support.kms import refusing
 
 pytestmark = pytest.mark.usefixtures("environment")
-
-
-@pytest.fixture
-def kms(aws):
-    return boto3.client("kms")
-
-
-@pytest.fixture
-def key_arn(kms, monkeypatch):
-    arn = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
-    monkeypatch.setenv("SIGNING_KEY_ARN", arn)
-    return arn
 
 
 @pytest.fixture
@@ -63,12 +51,7 @@ def test_a_key_of_another_kind_is_refused(other_key_arn):
 
 @pytest.mark.parametrize("operation", ["Sign", "GetPublicKey"])
 def test_a_kms_that_refuses_is_a_service_unavailable(key_arn, operation):
-    def refuse(**_: Any) -> AWSResponse:
-        body = io.BytesIO(b'{"__type": "KMSInvalidStateException"}')
-        return AWSResponse("https://kms.example", 400, HTTPHeaders(), HTTPResponse(body, preload_content=False))
-
-    aws_client("kms").meta.events.register_first(f"before-send.kms.{operation}", refuse)
-    with pytest.raises(ServiceUnavailable):
+    with refusing("KMSInvalidStateException", operation=operation), pytest.raises(ServiceUnavailable):
         issue()
 
 
@@ -83,6 +66,22 @@ def test_a_kms_that_is_away_is_a_service_unavailable(monkeypatch, key_arn):
     monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
     with pytest.raises(ServiceUnavailable):
         issue()
+
+
+def test_a_redirect_is_not_followed(key_arn):
+    """ASVS 15.3.2: what is to be signed goes to KMS, and to nobody whom an answer names."""
+    asked = []
+
+    def redirect(request: Any, **_: Any) -> AWSResponse:
+        asked.append(request.url)
+        headers = HTTPHeaders()
+        headers["Location"] = "https://evil.example/"
+        return AWSResponse(request.url, 307, headers, HTTPResponse(io.BytesIO(b"{}"), preload_content=False))
+
+    aws_client("kms").meta.events.register_first("before-send.kms.GetPublicKey", redirect)
+    with pytest.raises(ServiceUnavailable):
+        issue()
+    assert set(asked) == {"https://kms.eu-central-1.amazonaws.com/"}
 
 
 @pytest.mark.usefixtures("deployed")

@@ -1,5 +1,7 @@
 """Which passwords are good enough (NIST SP 800-63B-4, ASVS 5.0 V6.2)."""
 
+from importlib import resources
+
 import pytest
 
 from auth_common.security.password_policy import LONGEST, SHORTEST, password_faults
@@ -48,6 +50,14 @@ def test_at_least_64_characters_are_allowed_and_256_are_the_limit():
 )
 def test_a_common_password_is_refused_in_any_case_and_width(password):
     assert faults(password) == ["is one of the commonest passwords"]
+
+
+def test_the_three_thousand_commonest_passwords_of_this_length_are_refused():
+    """ASVS 5.0 6.2.4. Whatever else speaks against them, this is what the list is for."""
+    text = resources.files("auth_common.security").joinpath("common_passwords.txt").read_text(encoding="utf-8")
+    commonest = [password for password in text.splitlines() if len(password) >= SHORTEST][:3_000]
+    assert len(commonest) == 3_000
+    assert [password for password in commonest if faults(password) != ["is one of the commonest passwords"]] == []
 
 
 @pytest.mark.parametrize(

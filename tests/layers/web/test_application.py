@@ -79,6 +79,25 @@ def test_no_answer_may_be_stored_unless_the_endpoint_says_so():
     assert get("/cacheable").headers["cache-control"] == "public, max-age=300"
 
 
+@pytest.mark.parametrize("path", ["/things/1", "/nothing", "/bug", "/cacheable"])
+def test_no_answer_runs_loads_or_frames_anything_in_a_browser(path):
+    policy = get(path).headers["content-security-policy"].split("; ")
+    assert policy == ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "sandbox"]
+
+
+@pytest.mark.parametrize("path", ["/things/1", "/nothing", "/bug", "/cacheable"])
+def test_no_answer_is_for_another_origin(path):
+    answer = call_handler(handler, proxy_event("GET", path, headers={"Origin": "https://evil.example"}))
+    assert [name for name in answer.headers if name.startswith("access-control-")] == []
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("path", ["/things/1", "/nothing", "/bug", "/cacheable"])
+def test_no_answer_sets_a_cookie_or_names_its_software(path):
+    assert not get(path).headers.keys() & {"set-cookie", "server", "x-powered-by", "via"}
+
+
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect", "/nothing", "/"])
 def test_there_is_no_documentation_to_find_and_nothing_else_either(path):
     answer = get(path)
@@ -91,8 +110,9 @@ def test_a_path_has_one_spelling(path):
     assert get(path).status == 404
 
 
-def test_another_method_is_refused_with_the_ones_that_there_are():
-    answer = get("/things/1", method="DELETE")
+@pytest.mark.parametrize("method", ["DELETE", "TRACE", "CONNECT", "HEAD", "OPTIONS"])
+def test_another_method_is_refused_with_the_ones_that_there_are(method):
+    answer = get("/things/1", method=method)
     assert (answer.status, answer.code) == (405, "method_not_allowed")
     assert answer.headers["allow"] == "GET"
 

@@ -30,6 +30,7 @@ from auth_common.monitoring.request_context import RequestContext
 from auth_common.monitoring.security_events import as_log_record, security_log
 from auth_common.monitoring.vocabulary import SecurityEvent
 from auth_common.security.audit_protection import FIRST_PREVIOUS_MAC, chain_mac, seal_personal, source_index
+from auth_common.snapshots import before_snapshot
 
 _T = TypeVar("_T")
 #: Runs a body in a transaction of its own.
@@ -206,6 +207,12 @@ class _Entry:
 def _tips() -> threading.local:
     """Return where each thread keeps the end of its chain."""
     return threading.local()
+
+
+@before_snapshot
+def _end_chains() -> None:
+    """Begin new chains with the next records: two environments must not go on with one."""
+    _tips.cache_clear()
 
 
 def _occurrence(record: logging.LogRecord) -> Occurrence:

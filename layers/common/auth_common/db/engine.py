@@ -5,32 +5,38 @@ commit, PostgreSQL does so under REPEATABLE READ, SQLite has one writer at a tim
 can be run again, not a ``with`` block.
 """
 
+import math
 import os
-import random
 import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from auth_common.db.audit_log import install, run_audited
 from auth_common.db.migrations import migrate_local_database
 from auth_common.errors import DatabaseUnavailable, Misconfigured
 from auth_common.security.shared_secrets import secret_text
 from auth_common.settings import settings
+from auth_common.snapshots import before_snapshot
 
 _T = TypeVar("_T")
 
 #: Tries in all. With the pauses below, a request that keeps losing gives up after about a second.
 _ATTEMPTS: Final = 6
 _FIRST_PAUSE: Final = 0.02
+#: The operating system's: a generator of our own would be the same in every copy of a snapshot.
+_random: Final = SystemRandom()
 #: serialization_failure and deadlock_detected: PostgreSQL's "run it again" (DSQL knows only the first).
 _RETRY_SQLSTATES: Final = frozenset({"40001", "40P01"})
-#: Seconds that SQLite waits for the writer before us.
-_SQLITE_BUSY_TIMEOUT: Final = 5.0
+#: Seconds after which a connection to PostgreSQL is not used again: the environment may have been frozen, and a NAT
+#: gateway on the way forgets an idle connection after 350 without telling anybody.
+_LONGEST_CONNECTION: Final = 300
 
 
 def transaction(body: Callable[[Connection], _T]) -> _T:
@@ -40,7 +46,7 @@ def transaction(body: Callable[[Connection], _T]) -> _T:
     of its own rolls back and passes through. Security events in it are recorded by this transaction (``audit_log``).
 
     Raises:
-        DatabaseUnavailable: the database is away, locked or full, or every try met a conflict.
+        DatabaseUnavailable: the database is away, slow, locked or full, or every try met a conflict.
         sqlalchemy.exc.IntegrityError: a constraint refused the change; ``body``'s store knows which one is expected.
 
     """
@@ -66,9 +72,10 @@ def _run_reading(body: Callable[[Connection], _T]) -> _T:
 
 
 def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
+    begun = time.monotonic()
     for attempt in range(_ATTEMPTS):
         # Full jitter (nobody waits before the first try): those who collided must not collide again.
-        time.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt) if attempt else 0)  # noqa: S311 - not a secret
+        time.sleep(_random.uniform(0, _FIRST_PAUSE * 2**attempt) if attempt else 0)
         committing = False
         try:
             with engine().begin() as connection:
@@ -77,9 +84,12 @@ def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
             return result  # noqa: TRY300 - the commit happens as the block above ends
         except IntegrityError:
             raise
+        except NoConnectionFree as error:
+            raise DatabaseUnavailable from error
         except DBAPIError as error:
             lost_before_commit = error.connection_invalidated and not committing
-            if _sqlstate(error) not in _RETRY_SQLSTATES and not lost_before_commit:
+            is_slow = time.monotonic() - begun >= settings().database_timeout
+            if is_slow or (_sqlstate(error) not in _RETRY_SQLSTATES and not lost_before_commit):
                 raise DatabaseUnavailable from error
     raise DatabaseUnavailable
 
@@ -91,7 +101,11 @@ def _sqlstate(error: DBAPIError) -> str | None:
 @lru_cache(maxsize=1)
 def _engine() -> Engine:
     """Make the engine at the first use of the environment, and in the ``local`` stage the schema with it."""
-    engine = make_engine(_database_url())
+    engine = make_engine(
+        _database_url(),
+        timeout=settings().database_timeout,
+        verify_server=settings().stage != "local",
+    )
     if settings().stage == "local":
         migrate_local_database(engine, lock_file=settings().storage() / "migrate.lock")
     return engine
@@ -107,21 +121,43 @@ def _database_url() -> str:
     return url
 
 
+@before_snapshot
+def _disconnect() -> None:
+    """Close what connections there are: two environments must not talk over one."""
+    if _engine.cache_info().currsize:
+        _engine().dispose()
+
+
 @lru_cache(maxsize=1)
 def _reading_engine() -> Engine:
     return _engine().execution_options(isolation_level="AUTOCOMMIT")
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, *, timeout: float, verify_server: bool) -> Engine:
     """Return an engine for ``url`` (SQLite or PostgreSQL).
 
     A Lambda environment serves one event at a time and needs one connection; the pool may grow for the threads of a
     test. ``hide_parameters`` keeps password hashes and personal data out of error messages and so out of logs.
+
+    Args:
+        url: SQLAlchemy's.
+        timeout: seconds that a connection, a statement, or the writer before us on SQLite may take.
+        verify_server: whether a PostgreSQL must prove its name by TLS, whatever ``url`` says. libpq's own default goes
+            on without TLS where the server has none (ASVS 5.0 12.3.1, 12.3.2).
+
     """
     options: dict[str, Any] = {"hide_parameters": True, "pool_size": 1, "max_overflow": 63, "pool_timeout": 5}
     if not url.startswith("sqlite"):
-        return create_engine(url, **options, connect_args={"connect_timeout": 5})
-    engine = create_engine(url, **options, connect_args={"timeout": _SQLITE_BUSY_TIMEOUT})
+        from auth_common.db.patient_connection import connect_with  # noqa: PLC0415 - psycopg, 285 ms: where it is used
+
+        tls = {"sslmode": "verify-full"} if verify_server else {}
+        connect_timeout = math.ceil(timeout)  # libpq takes whole seconds, and 2 at the least
+        engine = create_engine(
+            url, **options, pool_recycle=_LONGEST_CONNECTION, connect_args={"connect_timeout": connect_timeout, **tls}
+        )
+        event.listen(engine, "do_connect", connect_with(timeout))
+        return engine
+    engine = create_engine(url, **options, connect_args={"timeout": timeout})
     _make_private(Path(str(engine.url.database)))
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_immediate)

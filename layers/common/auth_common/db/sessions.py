@@ -194,6 +194,11 @@ def revoke_sessions(
     return connection.execute(statement.values(revoked_at=now)).rowcount
 
 
+def carry_over_session(connection: Connection, *, session_id: UUID, token_version: int) -> None:
+    """Let a session go on under its user's new token version; its access tokens have ended with the old one."""
+    connection.execute(update(sessions).where(sessions.c.id == session_id).values(token_version=token_version))
+
+
 def delete_expired_sessions(connection: Connection, ended_before: datetime, *, limit: int) -> int:
     """Delete up to ``limit`` sessions that expired before then and have no refresh tokens left; return how many."""
     expired = (

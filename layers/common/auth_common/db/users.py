@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
 from auth_common.db.tables import challenges, passkeys, refresh_tokens, sessions, users
@@ -41,9 +41,7 @@ class Credentials:
 #: The columns of ``User``, in its order.
 USER_COLUMNS: Final = tuple(users.c[name] for name in User.__dataclass_fields__)
 
-_SELECT_CREDENTIALS: Final = select(
-    *USER_COLUMNS, users.c.password_hash, exists().where(passkeys.c.user_id == users.c.id)
-).where(users.c.email == bindparam("email"))
+_CREDENTIALS: Final = select(*USER_COLUMNS, users.c.password_hash, exists().where(passkeys.c.user_id == users.c.id))
 _SELECT_USER: Final = select(*USER_COLUMNS).where(users.c.id == bindparam("user_id"))
 
 
@@ -65,11 +63,12 @@ def insert_user(connection: Connection, user: User, *, password_hash: str) -> No
 
 def select_credentials(connection: Connection, *, email: str) -> Credentials | None:
     """Return what the user with this normalised address logs in with, or ``None``."""
-    row = connection.execute(_SELECT_CREDENTIALS, {"email": email}).one_or_none()
-    if row is None:
-        return None
-    *columns, password_hash, has_passkey = row
-    return Credentials(User(**dict(zip(User.__dataclass_fields__, columns, strict=True))), password_hash, has_passkey)
+    return _credentials(connection, users.c.email == email)
+
+
+def select_credentials_of(connection: Connection, *, user_id: UUID) -> Credentials | None:
+    """Return what the user with this id logs in with, or ``None``."""
+    return _credentials(connection, users.c.id == user_id)
 
 
 def select_user(connection: Connection, *, user_id: UUID) -> User | None:
@@ -92,6 +91,18 @@ def update_password_hash(connection: Connection, *, user_id: UUID, expected: str
     connection.execute(
         update(users).where(users.c.id == user_id, users.c.password_hash == expected).values(password_hash=new)
     )
+
+
+def change_password(connection: Connection, *, user_id: UUID, expected: str, new: str) -> int | None:
+    """Replace the hash ``expected`` by ``new``, raise the token version and return it; ``None``: it has changed."""
+    changed = (
+        update(users)
+        .where(users.c.id == user_id, users.c.password_hash == expected)
+        .values(password_hash=new, token_version=users.c.token_version + 1)
+        .returning(users.c.token_version)
+    )
+    row = connection.execute(changed).one_or_none()
+    return row.token_version if row else None
 
 
 def update_account(connection: Connection, *, email: str, **values: str) -> User | None:
@@ -122,3 +133,11 @@ def delete_user(connection: Connection, *, user_id: UUID) -> None:
     for table in (challenges, passkeys, sessions):
         connection.execute(delete(table).where(table.c.user_id == user_id))
     connection.execute(delete(users).where(users.c.id == user_id))
+
+
+def _credentials(connection: Connection, whose: ColumnElement[bool]) -> Credentials | None:
+    row = connection.execute(_CREDENTIALS.where(whose)).one_or_none()
+    if row is None:
+        return None
+    *columns, password_hash, has_passkey = row
+    return Credentials(User(**dict(zip(User.__dataclass_fields__, columns, strict=True))), password_hash, has_passkey)

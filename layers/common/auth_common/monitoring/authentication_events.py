@@ -11,7 +11,7 @@ _ENDED_SESSION: Final = {
     "session_revoked": "the session was ended",
     "session_expired": "the session has reached its absolute age",
     "token_expired": "past its lifetime",
-    "token_version_changed": "an operator has ended all sessions or changed the account",
+    "token_version_changed": "an operator has ended all sessions or changed the account, or its password was changed",
     "user_not_active": "the account is disabled",
 }
 AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, Entry]] = {
@@ -43,7 +43,7 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, Entry]] = {
             "not_valid": "a rule of WebAuthn is broken; `fault` says which",
             "sign_count_not_advanced": "of two answers with one counter, the later (perhaps a copied "
             "authenticator); or the passkey was deleted at that moment",
-            "token_version_changed": "the account was changed between password and passkey",
+            "token_version_changed": "the account was changed while this login was under way",
             "user_verification_not_initialized": "alone, a key that was registered without PIN or biometry",
             "invalid_challenge": "unknown, expired, or answered before",
         },
@@ -61,7 +61,7 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, Entry]] = {
         severity=Severity.MEDIUM,
         ocsf_class=OCSFClass.ACCOUNT_CHANGE,
         activity=9,
-        when="too many logins have failed, and a lock begins; once a lock",
+        when="too many logins, or changes of a password, have failed, and a lock begins; once a lock",
         respond="The owner can still log in from a device of theirs, or with a passkey alone. Look where it came from.",
         reasons={
             "login_account_source": "with the password of one account, from one source",
@@ -106,6 +106,28 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, Entry]] = {
         },
         fields={"fault": "the rule of WebAuthn"},
     ),
+    SecurityEvent.AUTHN_PASSWORD_CHANGE: Entry(
+        succeeded=True,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=3,
+        when="somebody changes their password; recorded in the transaction that stores the new one",
+        respond="From an address that is new for the account: ask its owner.",
+        fields={"session_id": "the session that changed it, which goes on"},
+    ),
+    SecurityEvent.AUTHN_PASSWORD_CHANGE_FAIL: Entry(
+        succeeded=False,
+        severity=Severity.MEDIUM,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=3,
+        when="somebody who is logged in wants to change the password, and the current one does not hold",
+        respond="Once is a typing error. Several: who has the access token does not know the password. End the "
+        "sessions, and ask the owner (docs/runbooks/disable-or-end-sessions.md).",
+        reasons={
+            "wrong_password": "the current password is another",
+            "changed_meanwhile": "it was right, and another was stored while it was checked",
+        },
+    ),
     SecurityEvent.AUTHN_TOKEN_CREATED: Entry(
         succeeded=True,
         ocsf_class=OCSFClass.AUTHORIZE_SESSION,
@@ -136,12 +158,13 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, Entry]] = {
         succeeded=True,
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=2,
-        when="sessions are ended by their owner, by a change of their passkeys, or by an operator",
+        when="sessions are ended by their owner, by a change of their passkeys or password, or by an operator",
         respond="Nothing by itself.",
         reasons={
             "by_owner": "a logout, or the end of other sessions",
             "passkey_added": "with the first passkey, all other sessions end",
             "passkey_removed": "with the deletion of a passkey, all other sessions end",
+            "password_changed": "with a new password, all other sessions end",
             **BY_OPERATOR,
         },
         fields={"sessions_ended": "how many"},

@@ -18,7 +18,8 @@ REDACTED: Final = "[REDACTED]"
 #: Field names whose values never reach a log, whatever they hold.
 _SECRET_FIELDS: Final = frozenset(
     {
-        "password", "password_hash", "pepper", "token", "access_token", "refresh_token", "mfa_token", "token_hash",
+        "password", "current_password", "new_password", "password_hash", "pepper", "token", "access_token",
+        "refresh_token", "mfa_token", "token_hash",
         "authorization", "authorizationtoken", "cookie", "set-cookie", "secret", "private_key", "challenge",
         "database_url",
     }

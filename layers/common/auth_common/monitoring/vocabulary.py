@@ -13,6 +13,8 @@ class SecurityEvent(StrEnum):
     AUTHN_PASSKEY_ADDED = "authn_passkey_added"
     AUTHN_PASSKEY_REMOVED = "authn_passkey_removed"
     AUTHN_PASSKEY_REJECTED = "authn_passkey_rejected"
+    AUTHN_PASSWORD_CHANGE = "authn_password_change"
+    AUTHN_PASSWORD_CHANGE_FAIL = "authn_password_change_fail"
     AUTHN_TOKEN_CREATED = "authn_token_created"
     AUTHN_TOKEN_REJECTED = "authn_token_rejected"
     AUTHN_TOKEN_REVOKED = "authn_token_revoked"

@@ -5,8 +5,6 @@ the old one stays published until its last token has expired.
 """
 
 import json
-import os
-import secrets
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from auth_common.file_lock import exclusive_lock
 from auth_common.security.jwk import JWK, public_jwk
-from auth_common.security.local_secrets import read_or_create
+from auth_common.security.local_secrets import read_or_create, replace
 from auth_common.security.verification_keys import JWKS_FILE
 from auth_common.settings import settings
 
@@ -46,6 +44,11 @@ def rotate_local_key() -> str:
 
     Each step leaves a state that works, so being cut off between two of them harms nothing: at worst the old key stays
     published until the next rotation.
+
+    Raises:
+        StorageNotMounted: there is no storage.
+        ServiceUnavailable: it cannot be written to.
+
     """
     local_signing_key()
     path = settings().storage() / _PRIVATE_KEY_FILE
@@ -54,11 +57,11 @@ def rotate_local_key() -> str:
         new = public_jwk(_load(new_pem).public_key())
         now = int(time.time())
         kept = [jwk for jwk in json.loads(_jwks_file().read_text())["keys"] if jwk.get("exp", now + 1) > now]
-        _replace(_jwks_file(), _jwks_document([new, *kept]))
-        _replace(path, new_pem)
+        replace(_jwks_file(), _jwks_document([new, *kept]))
+        replace(path, new_pem)
         last_token_expires = now + settings().access_token_lifetime + settings().clock_leeway
         retired = [{"exp": last_token_expires, **jwk} for jwk in kept]
-        _replace(_jwks_file(), _jwks_document([new, *retired]))
+        replace(_jwks_file(), _jwks_document([new, *retired]))
     kid: str = new["kid"]
     return kid
 
@@ -87,13 +90,3 @@ def _jwks_file() -> Path:
 
 def _jwks_document(keys: list[JWK]) -> bytes:
     return json.dumps({"keys": keys}).encode()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write ``path`` so that every reader sees the old content or the new one, never a part."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

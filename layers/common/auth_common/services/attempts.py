@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -21,6 +22,9 @@ from auth_common.monitoring import metrics
 from auth_common.monitoring.logger import logger
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.services.throttle_limits import Limit, of_second_factor
+
+#: Past by every clock. When the count began is not: the environment that began it may be a little ahead of ours.
+_NO_LOCK: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,7 @@ def _give_back(connection: Connection, counted: _Counted) -> None:
 def _locked_until(limit: Limit, throttle: Throttle) -> datetime:
     if throttle.failures >= limit.ceiling:
         return throttle.expires_at
-    return (None if limit.exempt else throttle.locked_until) or throttle.started_at
+    return (None if limit.exempt else throttle.locked_until) or _NO_LOCK
 
 
 def _refuse(limit: Limit, throttle: Throttle, subject: Subject) -> None:

@@ -1,5 +1,6 @@
 """The audit log, as the Security team reads it: page by page, each record opened and checked as it is read."""
 
+import hmac
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -178,8 +179,13 @@ def is_intact(row: AuditRow, previous_mac: bytes | None) -> bool:
     previous = FIRST_PREVIOUS_MAC if row.sequence == 0 else previous_mac
     if previous is None:
         return False
-    expected = chain_mac(previous=previous, chain_id=row.chain_id, sequence=row.sequence, record=row.record)
-    return expected == row.mac and columns_agree(row)
+    return has_mac(row, previous=previous, place=row.sequence) and columns_agree(row)
+
+
+def has_mac(row: AuditRow, *, previous: bytes, place: int) -> bool:
+    """Tell whether the MAC of ``row`` is the one of its record at ``place``, behind the MAC ``previous``."""
+    expected = chain_mac(previous=previous, chain_id=row.chain_id, sequence=place, record=row.record)
+    return hmac.compare_digest(expected, row.mac)
 
 
 def columns_agree(row: AuditRow) -> bool:

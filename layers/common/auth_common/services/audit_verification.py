@@ -17,7 +17,7 @@ from auth_common.db import audit_events as store
 from auth_common.db.audit_events import AuditRow
 from auth_common.db.engine import read
 from auth_common.security.audit_protection import FIRST_PREVIOUS_MAC, chain_mac
-from auth_common.services.audit import columns_agree, is_intact
+from auth_common.services.audit import columns_agree, has_mac, is_intact
 from auth_common.settings import settings
 
 #: What a database that does not check types (SQLite), and a record that is no record, can raise.
@@ -156,10 +156,7 @@ class _Chain:
         places = [row.sequence for row, _ in self._suspects]
         for row, _ in self._suspects:
             origins = (
-                place
-                for place in places
-                for previous in previous_macs
-                if chain_mac(previous=previous, chain_id=row.chain_id, sequence=place, record=row.record) == row.mac
+                place for place in places for previous in previous_macs if has_mac(row, previous=previous, place=place)
             )
             origin = next(origins, None)
             if origin is None or (origin == row.sequence and not columns_agree(row)):

@@ -15,10 +15,11 @@ from auth_common.monitoring.logger import logger
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.access_tokens import AccessClaims, verify_access_token
 
-#: Every route behind the authorizer, as in template.yaml (a test holds the two equal). "*" also matches slashes, so it
-#: stands at the end only.
+#: Every route behind the authorizer, as in template.yaml (a test holds the two equal). "*" also matches slashes; a test
+#: sees to it that none of these reaches another route.
 PROTECTED_ROUTES: Final = (
     "GET/users/*",
+    "PUT/users/*/password",
     "POST/logout",
     "GET/sessions",
     "DELETE/sessions",

@@ -7,14 +7,14 @@ from sqlalchemy import Connection
 
 from auth_common.db.engine import read, transaction
 from auth_common.db.passkeys import select_passkeys_of
-from auth_common.db.users import User, lock_user, select_credentials, update_password_hash
+from auth_common.db.users import User, select_credentials, update_password_hash
 from auth_common.errors import DatabaseUnavailable, InvalidCredentials
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.audit_protection import account_pseudonym
 from auth_common.security.mfa_tokens import LIFETIME, issue_mfa_token
 from auth_common.security.passwords import hash_password, needs_rehash, verify_password
 from auth_common.services.attempts import Attempt
-from auth_common.services.sessions import open_session
+from auth_common.services.sessions import is_unchanged, open_session
 from auth_common.services.throttling import login_attempt
 from auth_common.services.token_pairs import TokenPair
 
@@ -62,7 +62,8 @@ def _log_in(attempt: Attempt, email: str, password: str) -> TokenPair | MFARequi
         _upgrade_hash(user, password, found.password_hash)
 
     def confirm(connection: Connection) -> bool:
-        return _has_no_passkey(connection, user) and attempt.succeed(connection)
+        _require_unchanged(connection, user)
+        return not select_passkeys_of(connection, user_id=user.id) and attempt.succeed(connection)
 
     pair = None if found.has_passkey else open_session(user, amr=("pwd",), confirm=confirm)
     if pair is None:
@@ -75,6 +76,7 @@ def _ask_for_passkey(attempt: Attempt, user: User) -> MFARequired:
     token = issue_mfa_token(user_id=user.id, token_version=user.token_version, now=datetime.now(UTC))
 
     def settle(connection: Connection) -> None:
+        _require_unchanged(connection, user)
         attempt.succeed(connection)
         security_event(SecurityEvent.AUTHN_LOGIN_FIRST_FACTOR, user_id=user.id)
 
@@ -82,11 +84,10 @@ def _ask_for_passkey(attempt: Attempt, user: User) -> MFARequired:
     return MFARequired(token)
 
 
-def _has_no_passkey(connection: Connection, user: User) -> bool:
-    """Look again: while the password was hashed, its owner may have added their first passkey."""
-    # The lock: whoever adds one now waits, and then ends the session that this transaction opens.
-    lock_user(connection, user_id=user.id)
-    return not select_passkeys_of(connection, user_id=user.id)
+def _require_unchanged(connection: Connection, user: User) -> None:
+    """Refuse a password that was replaced while it was hashed, or whose account was disabled."""
+    if not is_unchanged(connection, user):
+        raise _refused(user, "token_version_changed")
 
 
 def _refused(user: User, reason: str) -> InvalidCredentials:

@@ -22,7 +22,7 @@ from auth_common.security.passkeys import (
 )
 from auth_common.services.attempts import Attempt
 from auth_common.services.challenges import Begun, issue_challenge, spend_challenge
-from auth_common.services.sessions import open_session
+from auth_common.services.sessions import is_unchanged, open_session
 from auth_common.services.throttling import (
     count_rejected_mfa_token,
     passkey_attempt,
@@ -84,13 +84,14 @@ def _complete_login(attempt: Attempt, challenge_id: str, credential: Mapping[str
         # Registered without PIN or biometry: whoever found the key may have set this PIN (section 4, uvInitialized).
         raise _refused(user, "user_verification_not_initialized")
     amr = (*(("pwd",) if challenge.user_id else ()), "swk" if passkey.backup_eligible else "hwk", "user", "mfa")
+
     # In one transaction with the session: who deletes this passkey ends the sessions that it has opened, this one too.
-    pair = open_session(
-        user,
-        amr=amr,
-        passkey_id=passkey.id,
-        confirm=lambda c: _record_use(c, challenge, passkey, assertion) and attempt.succeed(c),
-    )
+    def confirm(connection: Connection) -> bool:
+        if not is_unchanged(connection, user):
+            raise _refused(user, "token_version_changed")
+        return _record_use(connection, challenge, passkey, assertion) and attempt.succeed(connection)
+
+    pair = open_session(user, amr=amr, passkey_id=passkey.id, confirm=confirm)
     if pair is None:
         # Two answers at once with one counter: one of the two authenticators is a copy (WebAuthn section 6.1.1). Or the
         # passkey has just been deleted.

@@ -11,7 +11,6 @@ from auth_common.db import passkeys as store
 from auth_common.db.challenges import Ceremony
 from auth_common.db.engine import read, transaction
 from auth_common.db.passkeys import Passkey
-from auth_common.db.sessions import revoke_sessions
 from auth_common.db.users import User, lock_user
 from auth_common.errors import InvalidToken, NotFound, PasskeyRejected, TooManyPasskeys
 from auth_common.monitoring.security_events import SecurityEvent, security_event
@@ -19,6 +18,7 @@ from auth_common.security.passkeys import InvalidPasskeyResponse, registration_o
 from auth_common.services.challenges import Begun, issue_challenge, spend_challenge
 from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
+from auth_common.services.sessions import end_other_sessions
 from auth_common.services.standing import check_standing, require_step_up
 
 #: A user may have so many: enough for every device of theirs, and few enough to send in one list.
@@ -97,7 +97,7 @@ def complete_registration(
         security_event(SecurityEvent.AUTHN_PASSKEY_ADDED, user_id=principal.user_id, passkey_id=str(passkey.id))
         # From the first one on, a login takes both factors: no session that a password alone has opened outlives that.
         if not registered:
-            _end_other_sessions(connection, principal, reason="passkey_added")
+            end_other_sessions(connection, principal, reason="passkey_added")
 
     try:
         transaction(store_if_admitted)
@@ -160,7 +160,7 @@ def delete_passkey(principal: Principal, passkey_id: str) -> None:
         if key is None or not store.delete_passkeys(connection, user_id=principal.user_id, only=key):
             raise NotFound
         security_event(SecurityEvent.AUTHN_PASSKEY_REMOVED, user_id=principal.user_id, passkey_id=str(key))
-        _end_other_sessions(connection, principal, reason="passkey_removed")
+        end_other_sessions(connection, principal, reason="passkey_removed")
 
     transaction(delete)
 
@@ -175,15 +175,6 @@ def _admit(connection: Connection, principal: Principal) -> tuple[User, list[Pas
     if len(registered) >= MOST:
         raise TooManyPasskeys
     return user, registered
-
-
-def _end_other_sessions(connection: Connection, principal: Principal, *, reason: str) -> None:
-    """End all sessions of the caller's but this one (ASVS 5.0 7.4.3)."""
-    ended = revoke_sessions(connection, user_id=principal.user_id, now=datetime.now(UTC), keep=principal.session_id)
-    if ended:
-        security_event(
-            SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason=reason, sessions_ended=ended
-        )
 
 
 def _step_up(connection: Connection, principal: Principal) -> list[Passkey]:

@@ -3,11 +3,11 @@
 from auth_common.db.engine import read
 from auth_common.db.sessions import select_standing_and_user
 from auth_common.db.users import User
-from auth_common.errors import Forbidden, NotFound
+from auth_common.errors import NotFound
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
-from auth_common.services.standing import require_standing
+from auth_common.services.standing import require_self, require_standing
 
 
 def get_profile(principal: Principal, user_id: str) -> User:
@@ -30,10 +30,8 @@ def get_profile(principal: Principal, user_id: str) -> User:
         )
     )
     standing = require_standing(principal, standing)
-    if target_id != principal.user_id and standing.role != "admin":
-        target = str(target_id) if target_id else "not an id"
-        security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="not_self", target=target)
-        raise Forbidden
+    if standing.role != "admin":
+        require_self(principal, target_id)
     if user is None:
         raise NotFound
     if user.id != principal.user_id:

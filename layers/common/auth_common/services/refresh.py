@@ -31,6 +31,7 @@ from auth_common.security.refresh_tokens import (
 from auth_common.services.sessions import record_tokens_created, refresh_expiry
 from auth_common.services.throttling import count_rejected_refresh_token
 from auth_common.services.token_pairs import TokenPair, issue_token_pair
+from auth_common.settings import settings
 
 #: How long the parent of the live token is forgiven.
 GRACE: Final = timedelta(seconds=10)
@@ -139,13 +140,18 @@ def _forgive_or_revoke(
     """Answer a spent token: its successor again, or the end of the family."""
     # A counter and not a clock says who is whose parent: clocks of two environments cannot order two rotations.
     is_parent_of_live = record.generation + 1 == session.generation
-    if is_parent_of_live and record.spent_at and record.successor and now - record.spent_at <= GRACE:
+    if is_parent_of_live and record.spent_at and record.successor and _within_grace(record.spent_at, now):
         successor = open_successor(record.successor, under=token)
         expires_at = refresh_expiry(session, record.spent_at)
         pair = issue_token_pair(user, session, refresh_token=successor, refresh_expires_at=expires_at, now=now)
         return _Renewal(user, session, pair)
     revoke_sessions(connection, user_id=user.id, now=now, only=session.id)
     return _Refusal("spent_token_reused", user, session, theft=True)
+
+
+def _within_grace(spent_at: datetime, now: datetime) -> bool:
+    """Tell whether a token was spent a moment ago, by a clock that may be a little ahead of ours, but not more."""
+    return -timedelta(seconds=settings().clock_leeway) <= now - spent_at <= GRACE
 
 
 def _record_refusal(refusal: _Refusal) -> None:

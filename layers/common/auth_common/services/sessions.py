@@ -12,14 +12,14 @@ from auth_common.db import sessions as store
 from auth_common.db.engine import read, transaction
 from auth_common.db.refresh_tokens import RefreshToken, insert_refresh_token
 from auth_common.db.sessions import Session
-from auth_common.db.users import User
+from auth_common.db.users import User, lock_user
 from auth_common.errors import NotFound
 from auth_common.monitoring import request_context
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.refresh_tokens import hash_refresh_token, new_refresh_token
 from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
-from auth_common.services.standing import check_standing
+from auth_common.services.standing import check_standing, require_fresh_login
 from auth_common.services.token_pairs import TokenPair, issue_token_pair
 from auth_common.settings import settings
 
@@ -88,6 +88,16 @@ def open_session(
     return pair if transaction(store_both) else None
 
 
+def is_unchanged(connection: Connection, user: User) -> bool:
+    """Look again, for ``confirm``: has nothing ended all of the user's sessions since ``user`` was read?
+
+    From here on, whoever changes the password or adds a first passkey waits for the end of this transaction, and then
+    ends the session that it opens.
+    """
+    current = lock_user(connection, user_id=user.id)
+    return current is not None and current.token_version == user.token_version
+
+
 def record_tokens_created(user: User, session: Session) -> None:
     """Record that tokens of ``session`` were issued."""
     security_event(SecurityEvent.AUTHN_TOKEN_CREATED, user_id=user.id, session_id=str(session.id), role=user.role)
@@ -144,6 +154,7 @@ def end_session(principal: Principal, session_id: str) -> None:
     Raises:
         InvalidToken: the caller's own session has ended.
         NotFound: no live session of the caller's has this id.
+        StepUpRequired: it is another one, and the caller has not logged in freshly.
 
     """
     target = parse_id(session_id)
@@ -156,14 +167,28 @@ def end_all_sessions(principal: Principal, *, keep_current: bool) -> None:
 
     Raises:
         InvalidToken: the caller's own session has ended.
+        StepUpRequired: the caller has not logged in freshly.
 
     """
     _end(principal, keep=principal.session_id if keep_current else None)
 
 
+def end_other_sessions(connection: Connection, principal: Principal, *, reason: str) -> None:
+    """End all sessions of the caller's but this one, after a change of what they log in with (ASVS 5.0 7.4.3)."""
+    ended = store.revoke_sessions(
+        connection, user_id=principal.user_id, now=datetime.now(UTC), keep=principal.session_id
+    )
+    if ended:
+        security_event(
+            SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason=reason, sessions_ended=ended
+        )
+
+
 def _end(principal: Principal, *, only: UUID | None = None, keep: UUID | None = None) -> int:
     def revoke(connection: Connection) -> int:
-        check_standing(connection, principal)
+        standing = check_standing(connection, principal)
+        if only != principal.session_id:
+            require_fresh_login(principal, standing)
         ended = store.revoke_sessions(
             connection, user_id=principal.user_id, now=datetime.now(UTC), only=only, keep=keep
         )

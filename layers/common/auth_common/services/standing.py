@@ -1,11 +1,12 @@
 """A caller's standing: whether the session behind an access token still counts."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import Connection
 
 from auth_common.db.sessions import Standing, select_standing
-from auth_common.errors import InvalidToken, StepUpRequired
+from auth_common.errors import Forbidden, InvalidToken, StepUpRequired
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.services.principal import Principal
 from auth_common.settings import settings
@@ -49,11 +50,36 @@ def require_step_up(principal: Principal, standing: Standing, *, has_passkey: bo
         StepUpRequired: the person must log in again.
 
     """
-    if datetime.now(UTC) - standing.auth_time > timedelta(seconds=StepUpRequired.max_age):
-        security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="login_too_old")
-        raise StepUpRequired
+    require_fresh_login(principal, standing)
     if has_passkey:
         require_mfa(principal, standing)
+
+
+def require_fresh_login(principal: Principal, standing: Standing) -> None:
+    """Let pass who has logged in within the last minutes, by whatever means (ASVS 5.0 7.5.2).
+
+    Raises:
+        StepUpRequired: the person must log in again.
+
+    """
+    age = datetime.now(UTC) - standing.auth_time
+    # One from the future, by the clock of an environment that is wrong, would stay fresh for as long as it is ahead.
+    if not -timedelta(seconds=settings().clock_leeway) <= age <= timedelta(seconds=StepUpRequired.max_age):
+        security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="login_too_old")
+        raise StepUpRequired
+
+
+def require_self(principal: Principal, target_id: UUID | None) -> None:
+    """Let pass who asks for themselves (OWASP API1:2023, BOLA).
+
+    Raises:
+        Forbidden: somebody else's id, or one that does not exist: a caller cannot find out which.
+
+    """
+    if target_id != principal.user_id:
+        target = str(target_id) if target_id else "not an id"
+        security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="not_self", target=target)
+        raise Forbidden
 
 
 def require_mfa(principal: Principal, standing: Standing) -> None:

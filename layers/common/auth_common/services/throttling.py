@@ -16,7 +16,13 @@ from sqlalchemy import Connection
 from auth_common.db.engine import read
 from auth_common.db.sessions import select_known_sources
 from auth_common.db.throttles import delete_throttle
-from auth_common.errors import EmailTaken, InvalidChallenge, InvalidCredentials, PasskeyLoginFailed
+from auth_common.errors import (
+    EmailTaken,
+    InvalidChallenge,
+    InvalidCredentials,
+    InvalidCurrentPassword,
+    PasskeyLoginFailed,
+)
 from auth_common.monitoring import request_context
 from auth_common.security.audit_protection import account_pseudonym
 from auth_common.services import throttle_limits as limits
@@ -31,7 +37,7 @@ _SOURCES: Final = 200
 
 @contextmanager
 def login_attempt(email: str) -> Iterator[Attempt]:
-    """Count a login with a password, to the account with this normalised address, whether there is one or not.
+    """Count a password that somebody gives for the account with this address (normalised), whether there is one or not.
 
     Raises:
         TooManyAttempts: the account, the source, or the one at the other is locked.
@@ -43,7 +49,7 @@ def login_attempt(email: str) -> Iterator[Attempt]:
     is_known = source in {limits.source_of(address) for address in known}
     subject = Subject(user_id, None if user_id else account_pseudonym(email))
     counters = limits.of_login(email=email, source=source, is_known=is_known)
-    with counted_attempt(subject, counters, failures=(InvalidCredentials,)) as attempt:
+    with counted_attempt(subject, counters, failures=(InvalidCredentials, InvalidCurrentPassword)) as attempt:
         yield attempt
 
 

@@ -15,8 +15,12 @@ from auth_common.monitoring.invocation import LambdaHandler, observed
 from auth_common.web.json_body import StrictJSONRoute
 from auth_common.web.problems import EXCEPTION_HANDLERS, on_unexpected
 
-#: On every answer (ASVS 5.0 V3.4, V14.2). ``Cache-Control`` is a default: a cacheable endpoint sets its own.
+#: On every answer (ASVS 5.0 V3, V14.2). ``Cache-Control`` is a default: a cacheable endpoint sets its own.
+#: Answers are data: a browser that opens one as a page runs, loads and frames nothing, and no other site embeds one.
 SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
     "Cache-Control": "no-store",

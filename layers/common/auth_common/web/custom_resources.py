@@ -36,7 +36,7 @@ def create_custom_resource_handler(provide: Callable[[Mapping[str, Any]], Mappin
         try:
             attributes = {} if event["RequestType"] == "Delete" else provide(event["ResourceProperties"])
             word |= {"Status": "SUCCESS", "Data": dict(attributes)}
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, word must be sent
             logger.exception("a custom resource failed")
             # No more than this: the events of a stack are read by more people than its log.
             reason = f"See the log stream {context.log_stream_name}, request {context.aws_request_id}"

@@ -1,9 +1,9 @@
 """What endpoints ask for by a type annotation."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Request, Response
 
 from auth_common.errors import InvalidToken
 from auth_common.services.principal import Principal
@@ -35,3 +35,12 @@ async def _principal(request: Request) -> Principal:
 #: The ``{id}`` of a path, as it came: whether it names anything is the service's question.
 PathId = Annotated[str, Path(alias="id")]
 Caller = Annotated[Principal, Depends(_principal)]
+
+
+async def _clear_storage(response: Response) -> None:
+    response.headers["Clear-Site-Data"] = '"storage"'
+
+
+#: Has the browser forget what pages of this origin have stored (ASVS 5.0 14.3.1). Not "cache": no answer is in it. Not
+#: "cookies": there are none, and those of every other port of localhost would go.
+CLEARS_STORAGE: Final = Depends(_clear_storage)

@@ -1,14 +1,15 @@
-"""Request bodies: strict JSON, declared as such."""
+"""Request bodies: strict JSON, declared as such. And queries: each parameter once."""
 
 import json
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from fastapi import Request, Response
+from fastapi import Request, Response, params
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from auth_common.errors import RequestTooLarge, UnsupportedMediaType
+from auth_common.errors import FieldError, RequestTooLarge, UnsupportedMediaType, ValidationFailed
 from auth_common.strict_json import parse_strict_json
 from auth_common.web.problems import validation_failure
 
@@ -42,10 +43,14 @@ class StrictJSONRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler."""
         handle = super().get_route_handler()
+        takes_query = any(isinstance(field.field_info, params.Query) for field in get_flat_params(self.dependant))
 
         async def handle_strictly(request: Request) -> Response:
             if self.body_field is not None and not _is_json(request.headers.get("content-type", "")):
                 raise UnsupportedMediaType
+            if takes_query and len(request.query_params.multi_items()) > len(request.query_params):
+                # Whatever stands before us may have looked at the first; the framework takes the last (ASVS 15.3.7).
+                raise ValidationFailed(FieldError("query", "has a parameter more than once"))
             strict_request = StrictJSONRequest(request.scope, request.receive)
             if len(await strict_request.body()) > LARGEST:
                 raise RequestTooLarge

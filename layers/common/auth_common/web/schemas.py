@@ -96,6 +96,13 @@ class LoginRequest(_Request):
     password: Password
 
 
+class ChangePasswordRequest(_Request):
+    """PUT /users/{id}/password."""
+
+    current_password: Password
+    new_password: Password
+
+
 class RefreshRequest(_Request):
     """POST /token/refresh."""
 

@@ -1,0 +1,91 @@
+"""A change of one's own password (ASVS 5.0 6.2.2 and 6.2.3). See docs/decisions/0013."""
+
+from sqlalchemy import Connection
+
+from auth_common.db import users as store
+from auth_common.db.engine import read, transaction
+from auth_common.db.sessions import carry_over_session
+from auth_common.db.users import Credentials, User, lock_user, select_credentials_of
+from auth_common.errors import FieldError, InvalidCurrentPassword, InvalidToken, ValidationFailed
+from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.security.password_policy import password_faults
+from auth_common.security.passwords import hash_password, normalise_password, verify_password
+from auth_common.services.attempts import Attempt
+from auth_common.services.identifiers import parse_id
+from auth_common.services.principal import Principal
+from auth_common.services.sessions import end_other_sessions
+from auth_common.services.standing import check_standing, require_self, require_step_up
+from auth_common.services.throttling import login_attempt
+
+
+def change_password(principal: Principal, user_id: str, *, current_password: str, new_password: str) -> None:
+    """Replace the caller's password, and end their other sessions.
+
+    The caller's own session goes on, but all access tokens end, its own too: its refresh token gets the next one.
+
+    Args:
+        principal: the caller.
+        user_id: as it stood in the path; anything. It must be the caller's, an admin's too (ASVS 5.0 6.4.6).
+        current_password: as typed.
+        new_password: as typed.
+
+    Raises:
+        InvalidToken: the caller's session has ended, perhaps by another change at the same moment.
+        Forbidden: somebody else's id, or one that does not exist.
+        StepUpRequired: the caller has a passkey, and has not just logged in with it.
+        ValidationFailed: the new password is too weak (NIST SP 800-63B-4), or is the current one.
+        InvalidCurrentPassword: that one is wrong.
+        TooManyAttempts: too many wrong passwords, here or at the login; nothing was checked.
+
+    """
+    found = read(lambda connection: _admit(connection, principal, user_id))
+    _require_good(new_password, current_password, found.user)
+    with login_attempt(found.user.email) as attempt:
+        if not verify_password(current_password, found.password_hash):
+            raise _refused(found.user, "wrong_password")
+        _replace(attempt, principal, found, hash_password(new_password))
+
+
+def _admit(connection: Connection, principal: Principal, user_id: str) -> Credentials:
+    """Return what the caller logs in with, if they may change it now."""
+    found = select_credentials_of(connection, user_id=principal.user_id)
+    if found is None:
+        raise InvalidToken
+    standing = check_standing(connection, principal)
+    require_self(principal, parse_id(user_id))
+    # Without a passkey the current password is all the proof that a fresh login would be.
+    if found.has_passkey:
+        require_step_up(principal, standing, has_passkey=True)
+    return found
+
+
+def _require_good(new_password: str, current_password: str, user: User) -> None:
+    faults = list(password_faults(new_password, personal=(user.name, user.email, user.job_title)))
+    if normalise_password(new_password) == normalise_password(current_password):
+        faults.append("must be another one than the current password")
+    if faults:
+        raise ValidationFailed(*(FieldError("new_password", fault) for fault in faults))
+
+
+def _replace(attempt: Attempt, principal: Principal, verified: Credentials, new_hash: str) -> None:
+    user = verified.user
+
+    def replace(connection: Connection) -> None:
+        # The lock: of two changes at once the second waits, and then finds that its access token has ended. The same
+        # happens to whoever opens a session, or adds a first passkey.
+        lock_user(connection, user_id=user.id)
+        _admit(connection, principal, str(user.id))
+        version = store.change_password(connection, user_id=user.id, expected=verified.password_hash, new=new_hash)
+        if version is None:
+            raise _refused(user, "changed_meanwhile")
+        end_other_sessions(connection, principal, reason="password_changed")
+        carry_over_session(connection, session_id=principal.session_id, token_version=version)
+        attempt.succeed(connection)
+        security_event(SecurityEvent.AUTHN_PASSWORD_CHANGE, user_id=user.id, session_id=str(principal.session_id))
+
+    transaction(replace)
+
+
+def _refused(user: User, reason: str) -> InvalidCurrentPassword:
+    security_event(SecurityEvent.AUTHN_PASSWORD_CHANGE_FAIL, user_id=user.id, reason=reason)
+    return InvalidCurrentPassword()

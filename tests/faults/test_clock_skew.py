@@ -1,0 +1,110 @@
+"""Clocks that differ: each environment goes by its own, and one that is wrong must neither lock out nor let in.
+
+``CLOCK_LEEWAY`` forgives 30 seconds. One environment, whose clock is off, does the first step; another does the next.
+"""
+
+import pytest
+
+from auth_common.security import mfa_tokens
+from tests.support.clocks import clock_off_by
+from tests.support.events import proxy_event
+from tests.support.factories import get_user, log_in, refresh, sign_up
+from tests.support.faults import assert_nothing_half_done
+from tests.support.functions import authorize, call
+from tests.support.passkeys import anonymously, as_bearer, begin_login, complete_login, enrol
+
+pytestmark = [pytest.mark.fault, pytest.mark.parametrize("database", ["sqlite"], indirect=True)]
+
+HOUR = 3_600
+
+
+@pytest.fixture(autouse=True)
+def _short_lived_tokens(environment, monkeypatch):
+    monkeypatch.setenv("ACCESS_TOKEN_LIFETIME", "60")
+
+
+@pytest.fixture
+def person(database):
+    return sign_up()
+
+
+def is_good(person, pair):
+    """Whether a token passes the authorizer and the function."""
+    if authorize(pair["access_token"])["policyDocument"]["Statement"][0]["Effect"] == "Deny":
+        return False
+    assert get_user(person.id, token=pair["access_token"]).status == 200
+    return True
+
+
+@pytest.mark.parametrize(
+    ("seconds", "good"),
+    [(20, True), (40, False), (-60 - 20, True), (-60 - 40, False)],
+    ids=["little ahead", "far ahead", "expired a little ago", "expired"],
+)
+def test_an_access_token_counts_within_the_leeway(person, seconds, good):
+    with clock_off_by(seconds):
+        pair = log_in().json
+    assert is_good(person, pair) is good
+
+
+def test_an_access_token_that_the_gateway_has_in_its_cache_counts_no_longer(person):
+    context = authorize(person.access_token)["context"]
+    event = proxy_event("GET", f"/users/{person.id}", path_parameters={"id": person.id}, authorizer=context)
+    with clock_off_by(60 + 20):
+        assert call("get_user", event).status == 200
+    with clock_off_by(60 + 40):
+        assert call("get_user", event).code == "invalid_token"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status"), [(20, 200), (40, 401), (-mfa_tokens.LIFETIME - 20, 200), (-mfa_tokens.LIFETIME - 40, 401)]
+)
+def test_the_token_between_two_factors_counts_within_the_leeway(database, seconds, status):
+    holder = enrol()
+    with clock_off_by(seconds):
+        mfa_token = holder.give_password()
+    assert anonymously("/webauthn/login/begin", {"mfa_token": mfa_token}).status == status
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(20, 200), (-20, 200), (-5 * 60 - 1, 400)])
+def test_a_challenge_counts_until_it_has_expired_by_the_clock_that_looks(database, seconds, status):
+    holder = enrol()
+    with clock_off_by(seconds):
+        ceremony = begin_login()
+    assert complete_login(ceremony, holder.authenticator.authenticate(ceremony["options"])).status == status
+
+
+def test_a_failure_that_was_counted_by_a_clock_ahead_locks_nobody_out(person):
+    with clock_off_by(20):
+        assert log_in(password="something else entirely").status == 401
+    assert log_in().status == 200
+
+
+def test_generations_have_their_order_from_a_counter_and_not_from_clocks(database, person):
+    token = person.refresh_token
+    for seconds in (HOUR, -HOUR, 20, -20, 0):
+        with clock_off_by(seconds):
+            token = refresh(token).json["refresh_token"]
+    assert_nothing_half_done(database)
+
+
+def test_who_lost_the_answer_is_forgiven_by_an_environment_whose_clock_is_a_little_behind(person):
+    with clock_off_by(20):
+        child = refresh(person.refresh_token).json["refresh_token"]
+    assert refresh(person.refresh_token).json["refresh_token"] == child
+
+
+def test_a_clock_that_is_far_ahead_makes_no_longer_grace(person):
+    """Else whoever has stolen a spent token would get the live one for as long as the clocks differ."""
+    with clock_off_by(HOUR):
+        child = refresh(person.refresh_token).json["refresh_token"]
+    assert refresh(person.refresh_token).code == "invalid_refresh_token"
+    assert refresh(child).code == "invalid_refresh_token"
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(20, 200), (HOUR, 403)])
+def test_a_login_in_the_future_is_not_a_fresh_one(database, person, seconds, status):
+    with clock_off_by(seconds):
+        pair = log_in().json
+    token = refresh(pair["refresh_token"]).json["access_token"]
+    assert as_bearer(token, "POST", "/webauthn/register/begin", {}).status == status

@@ -1,0 +1,81 @@
+"""The signing key is rotated while people log in and refresh, and a rotation is cut off at each of its steps."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+
+from auth_common.services.key_rotation import rotate_signing_key
+from tests.support.events import proxy_event
+from tests.support.factories import get_user, log_in, refresh, sign_up
+from tests.support.faults import assert_nothing_half_done
+from tests.support.functions import call
+
+pytestmark = [pytest.mark.fault, pytest.mark.parametrize("database", ["sqlite"], indirect=True)]
+
+ROTATIONS = 8
+#: Rotates, and is gone at the moment of its n-th change of a file: no handler runs, as after SIGKILL.
+CUT_OFF = """
+import os, sys
+from pathlib import Path
+from tools import keys
+left = int(sys.argv[1])
+replace = Path.replace
+def replace_or_die(*paths):
+    global left
+    left -= 1
+    if left == 0:
+        os._exit(9)
+    return replace(*paths)
+Path.replace = replace_or_die
+sys.exit(keys.main(["rotate"]))
+"""
+
+
+@pytest.fixture
+def person(database):
+    return sign_up()
+
+
+def published():
+    return {key["kid"] for key in call("jwks", proxy_event("GET", "/.well-known/jwks.json")).json["keys"]}
+
+
+def test_no_token_fails_that_was_issued_while_keys_changed(database, person):
+    is_over = Event()
+
+    def live() -> int:
+        pairs = 0
+        while not is_over.is_set():
+            pair = log_in().json
+            assert get_user(person.id, token=pair["access_token"]).status == 200
+            renewed = refresh(pair["refresh_token"]).json
+            for token in (renewed["access_token"], pair["access_token"], person.access_token):
+                assert get_user(person.id, token=token).status == 200
+            pairs += 2
+        return pairs
+
+    with ThreadPoolExecutor(3) as threads:
+        lives = [threads.submit(live) for _ in range(3)]
+        try:
+            kids = {rotate_signing_key() for _ in range(ROTATIONS)}
+        finally:
+            is_over.set()
+    assert all(life.result() for life in lives)
+    assert len(kids) == ROTATIONS
+    assert kids < published()
+    assert_nothing_half_done(database)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_rotation_that_is_cut_off_ends_nothing_and_can_be_done_again(database, person, step):
+    command = [sys.executable, "-c", CUT_OFF, str(step)]
+    assert subprocess.run(command, env=dict(os.environ), stdout=subprocess.DEVNULL, check=False).returncode == 9
+    during = log_in().json["access_token"]
+    rotate_signing_key()
+    for token in (person.access_token, during, log_in().json["access_token"]):
+        assert get_user(person.id, token=token).status == 200
+    assert_nothing_half_done(database)

@@ -1,0 +1,86 @@
+"""SnapStart: environments that are thawed from one snapshot share nothing that must be one environment's own.
+
+``fork()`` makes the copies, of everything that a process has in memory, and Lambda's own registry of hooks says what is
+called before.
+"""
+
+import json
+import os
+import sys
+
+import pytest
+import snapshot_restore_py
+from sqlalchemy import func, select
+
+from auth_common import snapshots
+from auth_common.db.engine import read
+from auth_common.db.tables import audit_events
+from tests.support.factories import Account, log_in, refresh, sign_up
+from tests.support.faults import assert_nothing_half_done
+from tests.support.passkeys import begin_login
+
+pytestmark = [pytest.mark.fault, pytest.mark.parametrize("database", ["postgresql"], indirect=True)]
+
+COPIES = 2
+
+
+@pytest.fixture
+def person(database):
+    return sign_up()
+
+
+def take_snapshot():
+    """Do what Lambda's runtime does: call the hooks, the last registered first."""
+    for hook, arguments, options in reversed(snapshot_restore_py.get_before_snapshot()):
+        hook(*arguments, **options)
+
+
+def backend():
+    return read(lambda connection: connection.execute(select(func.pg_backend_pid())).scalar_one())
+
+
+def thaw(email):
+    """Go on in a copy of this process, and return what it did there."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            pair = log_in(email).json
+            result = [backend(), begin_login()["options"]["challenge"], pair["access_token"], pair["refresh_token"]]
+            os.write(writing, json.dumps(result).encode())
+        finally:
+            os._exit(0)  # nothing of the test's own ends twice
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        text = answer.read()
+    os.waitpid(pid, 0)
+    return json.loads(text)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads, none of which does anything here
+def test_thawed_environments_have_connections_chains_and_secrets_of_their_own(database, person):
+    frozen = backend()
+    take_snapshot()
+    thawed = [thaw(person.email) for _ in range(COPIES)]
+    for ours in zip(*thawed, strict=True):
+        assert len({frozen, *ours}) == COPIES + 1
+    chains = database.execute(select(audit_events.c.chain_id).distinct())
+    assert len(chains) == COPIES + 1
+    for *_, token in thawed:
+        assert refresh(token).status == 200
+    assert backend() != frozen
+    assert_nothing_half_done(database)
+
+
+def test_a_snapshot_of_an_environment_that_has_served_nobody_is_taken(database):
+    take_snapshot()
+    assert isinstance(sign_up(), Account)
+
+
+def test_without_lambdas_registry_nothing_is_missing(database, monkeypatch):
+    monkeypatch.setitem(sys.modules, "snapshot_restore_py", None)
+
+    def let_go() -> None:
+        raise AssertionError("nobody calls it")
+
+    assert snapshots.before_snapshot(let_go) is let_go

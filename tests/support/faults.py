@@ -1,0 +1,59 @@
+"""What a client may notice of a fault, and what must be as before when it is over."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from sqlalchemy import select
+
+from auth_common.db.tables import audit_events, refresh_tokens, sessions, users
+from auth_common.services.audit_verification import verify_audit_log
+from tests.support.databases import Database
+from tests.support.functions import Answer
+
+
+def is_unavailable(answer: Answer) -> bool:
+    """Tell whether a client learns that it may come back, and when. That it is a problem document, ``call`` checks."""
+    return (answer.status, answer.headers.get("retry-after")) == (503, "5") and answer.code == "service_unavailable"
+
+
+@contextmanager
+def frozen(*pids: int) -> Iterator[None]:
+    """Stop processes where they are while the block runs: they answer nothing, and their sockets stay open."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def assert_nothing_half_done(database: Database) -> None:
+    """Hold the tables against each other and against the audit log: each change is there as a whole or not at all."""
+    events = database.execute(select(audit_events.c.name, audit_events.c.user_id, audit_events.c.record))
+    created = [event.user_id for event in events if event.name == "user_created"]
+    people = [user_id for (user_id,) in database.execute(select(users.c.id))]
+    assert sorted(created) == sorted(people)
+
+    opened = [_session_of(event.record) for event in events if event.name == "authn_login_success"]
+    generations = {row.id: row.generation for row in database.execute(select(sessions))}
+    assert sorted(opened) == sorted(generations)
+
+    issued = [_session_of(event.record) for event in events if event.name == "authn_token_created"]
+    tokens = database.execute(select(refresh_tokens).order_by(refresh_tokens.c.generation))
+    for session, newest in generations.items():
+        family = [(token.generation, token.spent_at is None) for token in tokens if token.session_id == session]
+        # One line without gaps, of which the last one alone is live.
+        assert family == [(number, number == newest) for number in range(newest + 1)]
+        # A parent that came back within the grace has a record, and no token, of its own.
+        assert issued.count(session) >= len(family)
+
+    assert verify_audit_log().findings == []
+
+
+def _session_of(record: str) -> UUID:
+    return UUID(json.loads(record)["detail"]["session_id"])

@@ -1,0 +1,195 @@
+"""``make asvs``: the register speaks of every requirement once, and what it names as a proof is there."""
+
+import ast
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from local_runtime.cloudformation import read_template
+from tests.support.runtime import PROJECT
+from tools import asvs_page, asvs_readme
+from tools.asvs_register import FOLDER, GROUPS, STATUSES, Entry, Register, place, register, requirements
+
+REGISTER = register()
+ENTRIES = REGISTER.entries
+
+
+def with_status(*statuses: str) -> dict[str, Entry]:
+    return {number: entry for number, entry in ENTRIES.items() if entry.status in statuses}
+
+
+# --- The register and OWASP's list -----------------------------------------------------------------------------------
+
+
+def test_the_list_is_that_of_version_5_0_0():
+    assert [sum(requirement.level == level for requirement in requirements()) for level in (1, 2, 3)] == [70, 183, 92]
+
+
+def test_each_requirement_has_exactly_one_entry():
+    covering = {requirement.id: REGISTER.covering(requirement) for requirement in requirements()}
+    assert {number: names for number, names in covering.items() if len(names) != 1} == {}
+
+
+def test_each_entry_speaks_of_requirements_that_exist():
+    known = {name for wanted in requirements() for name in (wanted.id, wanted.section, wanted.chapter)}
+    assert ENTRIES.keys() - known == set()
+
+
+def test_entries_are_in_the_order_of_the_standard():
+    assert list(ENTRIES) == sorted(ENTRIES, key=place)
+
+
+# --- What an entry says ----------------------------------------------------------------------------------------------
+
+
+def is_prose(text: str) -> bool:
+    """Whether it is one sentence or several, as the README and the page print them."""
+    return bool(re.fullmatch(r"[A-Z0-9`][^\n]*[.)]", text)) and "  " not in text
+
+
+def test_each_entry_has_a_known_status_and_what_goes_with_it():
+    """ "group" may stand or not; of the rest there is what the status wants and nothing else."""
+    wanted = {
+        "met": {"how", "proof"},
+        "infrastructure": {"how", "proof"},
+        "not_met": {"control", "why", "instead"},
+        "not_applicable": {"why"},
+    }
+    assert wanted.keys() == STATUSES.keys()
+    parts = {number: {name for name, value in vars(entry).items() if value} for number, entry in ENTRIES.items()}
+    lacking = {
+        number: said
+        for number, said in parts.items()
+        if said - {"status", "group"} not in (wanted.get(ENTRIES[number].status), {"same_as"})
+    }
+    assert lacking == {}
+    assert [number for number, entry in ENTRIES.items() if entry.group and entry.group not in GROUPS] == []
+
+
+def test_entries_are_written_in_sentences():
+    texts = {number: (entry.how, entry.why, entry.instead) for number, entry in ENTRIES.items()}
+    assert [number for number, parts in texts.items() if not all(is_prose(text) for text in parts if text)] == []
+    assert [number for number, entry in ENTRIES.items() if entry.control.endswith(".")] == []
+
+
+def test_whole_sections_have_no_other_entry_than_that_they_do_not_apply():
+    assert [number for number in with_status("met", "infrastructure", "not_met") if len(place(number)) != 3] == []
+
+
+def test_an_entry_refers_to_one_that_says_why():
+    refer = {number: ENTRIES[entry.same_as] for number, entry in ENTRIES.items() if entry.same_as}
+    assert [number for number in refer if ENTRIES[number].status != "not_met"] == []
+    assert [number for number, entry in refer.items() if not entry.control] == []
+
+
+def test_other_controls_name_a_group_and_say_all():
+    others = tomllib.loads((FOLDER / "register.toml").read_text())["other"]
+    assert [row for row in others if not {"control", "why", "instead", "group"} <= row.keys()] == []
+    assert [row for row in others if row["group"] not in GROUPS] == []
+    assert [row for row in others if not (is_prose(row["why"]) and is_prose(row["instead"]))] == []
+    known = {requirement.id for requirement in requirements()}
+    assert {number for row in others for number in row.get("asks", ())} <= known
+
+
+# --- Proofs ----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def names_of_tests(path: Path) -> set[str]:
+    """Return the names of a file's tests, as pytest names them: `test_a`, `TestB::test_c`."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}::{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+    return {name for name in found if name.rpartition("::")[2].startswith("test_")}
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def exists(proof: str) -> bool:
+    path, _, test = proof.partition("::")
+    if test:
+        return (PROJECT / path).is_file() and test in names_of_tests(PROJECT / path)
+    path, _, name = proof.partition("#")
+    if path == "template.yaml":
+        return name in read_template(PROJECT / path)["Resources"]
+    return path.endswith(".md") and (PROJECT / path).is_file() and name in anchors(PROJECT / path)
+
+
+def test_each_proof_exists():
+    absent = {number: [proof for proof in entry.proof if not exists(proof)] for number, entry in ENTRIES.items()}
+    assert {number: proofs for number, proofs in absent.items() if proofs} == {}
+
+
+def test_what_is_met_is_proved_by_a_test_except_documentation():
+    names = {wanted.id: wanted.section_name for wanted in requirements()}
+    untested = [number for number, entry in with_status("met").items() if not any("::" in p for p in entry.proof)]
+    assert [number for number in untested if "Documentation" not in names[number]] == []
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [
+        "tests/tools/test_asvs.py::test_that_nobody_wrote",
+        "tests/tools/test_asvs.py::exists",
+        "tests/tools/test_nothing.py::test_each_proof_exists",
+        "template.yaml#Nothing",
+        "docs/architecture.md#nothing",
+        "docs/nothing.md#data",
+        "docs/architecture.md",
+    ],
+)
+def test_a_proof_that_is_not_there_is_noticed(proof):
+    assert not exists(proof)
+
+
+# --- What is written from it -----------------------------------------------------------------------------------------
+
+
+def test_the_page_is_written_from_the_register():
+    assert asvs_page.PAGE.read_text() == asvs_page.page(), "run `make asvs`"
+
+
+def test_the_readmes_list_is_written_from_the_register():
+    text = asvs_readme.README.read_text()
+    assert text == asvs_readme.with_list(text), "run `make asvs`"
+
+
+def test_the_readme_names_each_requirement_that_is_not_met():
+    shown = asvs_readme.missing_controls(REGISTER)
+    ids = {name for group in re.findall(r"\(([\d., ]+)\)$", shown, re.MULTILINE) for name in group.split(", ")}
+    assert with_status("not_met").keys() <= ids
+
+
+def test_a_control_that_several_requirements_ask_for_is_one_item_of_the_readme():
+    text = """
+        ["6.2.9"]
+        status = "not_met"
+        control = "Mail"
+        why = "There is none."
+        instead = "Nothing stands in."
+        ["6.2.10"]
+        status = "not_met"
+        same_as = "6.2.9"
+        [[other]]
+        control = "Recovery codes"
+        why = "They are passwords."
+        instead = "A second passkey stands in."
+        group = "Second factors"
+    """
+    assert asvs_readme.missing_controls(Register(text)) == (
+        "\n#### Passwords and accounts\n"
+        "\n- **Mail.** There is none. Nothing stands in. (6.2.9, 6.2.10)\n"
+        "\n#### Second factors\n"
+        "\n- **Recovery codes.** They are passwords. A second passkey stands in.\n"
+    )

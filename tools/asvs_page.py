@@ -1,0 +1,106 @@
+"""``make asvs``: docs/asvs.md, written from OWASP's list and our register."""
+
+import re
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from tools.asvs_register import STATUSES, Entry, Register, Requirement, register, requirements
+
+PAGE: Final = Path(__file__).parents[1] / "docs" / "asvs.md"
+
+#: A link's path, which the register writes as seen from the README.
+_LINK: Final = re.compile(r"\]\((?!https://)(?P<path>[^)]+)")
+
+_INTRODUCTION: Final = """\
+# OWASP ASVS 5.0, requirement by requirement
+
+Written by `make asvs` from [OWASP's list](asvs/requirements.csv) and [our register](asvs/register.toml). Tests fail
+when this page differs from them, when a requirement is missing, and when a proof that is named here does not exist.
+
+**Met** means that the code does it; the proof is a test that fails without it, or for a requirement on documentation
+the document. **Met by infrastructure** means that something in front of or around the code does it; the proof is a
+resource of [template.yaml](../template.yaml), or the page that gives it to whoever deploys. What is **not met** is in
+the [README](../README.md#not-implemented) too.
+
+Quoted text is from the [OWASP Application Security Verification Standard 5.0.0](https://github.com/OWASP/ASVS), © The
+OWASP Foundation, under the [Creative Commons Attribution-ShareAlike
+4.0](https://creativecommons.org/licenses/by-sa/4.0/) licence, and so is this page.
+
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    ours = register()
+    parts = [_INTRODUCTION, "\n".join(summary(ours)), "\n"]
+    for _, chapter in groupby(requirements(), key=lambda requirement: requirement.chapter):
+        parts.append(_chapter(list(chapter), ours))
+    return "".join(parts)
+
+
+def summary(ours: Register) -> list[str]:
+    """Return the lines of a table: how many requirements of each level have each status."""
+    counts = {(level, status): 0 for level in (1, 2, 3) for status in STATUSES}
+    for requirement in requirements():
+        counts[requirement.level, ours.entry(requirement).status] += 1
+    rows = [["Level", *STATUSES.values()], ["---"] * (1 + len(STATUSES))]
+    rows += [[str(level), *(str(counts[level, status]) for status in STATUSES)] for level in (1, 2, 3)]
+    return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def _chapter(chapter: list[Requirement], ours: Register) -> str:
+    first = chapter[0]
+    heading = f"\n## V{first.chapter} {first.chapter_name}\n"
+    if first.chapter in ours.entries:
+        return f"{heading}\nDoes not apply: {ours.entries[first.chapter].why}\n"
+    sections = groupby(chapter, key=lambda requirement: requirement.section)
+    return heading + "".join(_section(list(section), ours) for _, section in sections)
+
+
+def _section(section: list[Requirement], ours: Register) -> str:
+    first = section[0]
+    heading = f"\n### {first.section} {first.section_name}\n"
+    if first.section in ours.entries:
+        return f"{heading}\nDoes not apply: {ours.entries[first.section].why}\n"
+    return heading + "".join(_requirement(requirement, ours) for requirement in section)
+
+
+def _requirement(requirement: Requirement, ours: Register) -> str:
+    entry = ours.entry(requirement)
+    lines = [f"\n**{requirement.id}** · level {requirement.level} · **{STATUSES[entry.status].lower()}**\n"]
+    lines += [f"> {requirement.text}\n", f"{_LINK.sub(_seen_from_docs, _said(entry, ours))}\n"]
+    if entry.proof:
+        lines.append(f"Proof: {', '.join(link(proof) for proof in entry.proof)}\n")
+    if gaps := ours.gaps(requirement.id):
+        lines.append(f"[Not implemented](../README.md#not-implemented): {'; '.join(gaps)}.\n")
+    return "\n".join(lines)
+
+
+def _said(entry: Entry, ours: Register) -> str:
+    if entry.same_as:
+        return f"See {entry.same_as}, {ours.entries[entry.same_as].control.lower()}."
+    return f"{entry.control}. {entry.why} {entry.instead}" if entry.status == "not_met" else entry.how or entry.why
+
+
+def link(proof: str) -> str:
+    """Return a link to a proof: `path::test`, `template.yaml#Resource` or `page.md#heading`."""
+    path, _, test = proof.partition("::")
+    if test:
+        return f"[`{test}`](../{path})"
+    path, _, anchor = proof.partition("#")
+    if path.endswith(".md"):
+        return f"[{path}, {anchor.replace('-', ' ')}]({_from_docs(path)}#{anchor})"
+    return f"[`{anchor}` in {path}](../{path})"
+
+
+def _from_docs(path: str) -> str:
+    return path.removeprefix("docs/") if path.startswith("docs/") else f"../{path}"
+
+
+def _seen_from_docs(match: re.Match[str]) -> str:
+    return f"]({_from_docs(match['path'])}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
