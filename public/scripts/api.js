@@ -28,8 +28,9 @@ export async function call(method, path, { body, token } = {}) {
       method,
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),
-      // Nothing but the token says who we are: without cookies, no other site can send requests in our name.
-      credentials: "omit",
+      // Nothing but the token says who we are; the service sets no cookies. Not "omit": the browser would not heed the
+      // Clear-Site-Data of a logout.
+      credentials: "same-origin",
       redirect: "error",
     });
     text = await response.text();

@@ -1,6 +1,8 @@
 """One browser and one service for all tests of the page; a window of its own for each visitor."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -37,7 +39,15 @@ def url(data_dir: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def visit(chromium: Browser, url: str) -> Iterator[Callable[..., Visitor]]:
+def no_counts(data_dir: Path) -> None:
+    """All tests come from one address: each begins with nothing counted against it."""
+    for file in data_dir.glob("*.sqlite3"):
+        with closing(sqlite3.connect(file, timeout=30)) as connection, connection:
+            connection.execute("DELETE FROM throttles")
+
+
+@pytest.fixture
+def visit(chromium: Browser, url: str, no_counts: None) -> Iterator[Callable[..., Visitor]]:
     """Opens the page in a new window; afterwards the window must not have complained, nor called anybody else.
 
     The requests that the service refused (``refusals``) are the test's own concern.

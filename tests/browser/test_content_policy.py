@@ -161,15 +161,17 @@ def test_the_browser_keeps_to_the_policy(visit, attack):
 
 @pytest.fixture
 def other_site(url):
-    """A page of another origin, with a frame for our page and one for the public keys, which may be framed."""
-    page = f'<iframe src="{url}/"></iframe><iframe src="{url}/.well-known/jwks.json"></iframe>'.encode()
+    """A page of another origin, with frames for our page, for an answer of the service, and for a page of its own."""
+    page = (
+        f'<iframe src="{url}/"></iframe><iframe src="{url}/.well-known/jwks.json"></iframe><iframe src="/own"></iframe>'
+    )
 
     class OtherSite(BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()
-            self.wfile.write(page)
+            self.wfile.write(b"May be framed." if self.path == "/own" else page.encode())
 
         def log_message(self, *args):
             pass
@@ -181,11 +183,12 @@ def other_site(url):
 
 
 @pytest.mark.browser
-def test_no_other_site_can_frame_the_page(visit, other_site):
+def test_no_other_site_can_frame_the_page_or_an_answer(visit, other_site):
     visitor = visit()
     visitor.page.goto(other_site)
-    page, keys = visitor.page.frames[1:]
-    expect(keys.locator("body")).to_contain_text("ES256")
+    page, answer, own = visitor.page.frames[1:]
+    expect(own.locator("body")).to_have_text("May be framed.")
     page.wait_for_url("chrome-error://chromewebdata/")
+    answer.wait_for_url("chrome-error://chromewebdata/")
     visitor.complaints.clear()
     visitor.requests.clear()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import httpx
 from playwright.sync_api import expect
@@ -134,3 +135,11 @@ def log_in_somewhere(url: str, email: str) -> dict[str, Any]:
         httpx.post(f"{url}/login", json={"email": email, "password": PASSWORD}, timeout=60).raise_for_status().json()
     )
     return tokens
+
+
+def ask_for_somebody_else(url: str, email: str, *, times: int) -> None:
+    """Ask for the data of others, which is recorded each time: no lock ends it, as one ends guessing passwords."""
+    headers = {"Authorization": f"Bearer {log_in_somewhere(url, email)['access_token']}"}
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
+        for _ in range(times):
+            assert client.get(f"/users/{uuid4()}").status_code == 403
