@@ -27,6 +27,10 @@ run: $(UV) ## Serve everything on http://localhost:8000, without Docker (PORT=80
 test: $(UV) ## Run every test that needs no extra software
 	@$(RUN) pytest
 
+.PHONY: fuzz
+fuzz: $(UV) ## Look for counterexamples among new examples, twenty times as many as the tests have
+	@HYPOTHESIS_PROFILE=long $(RUN) pytest -m hypothesis
+
 .PHONY: attack
 attack: $(UV) ## Attack a local service of its own, and show which events and alarms each attack raises
 	@$(RUN) python -m tools.attacks

@@ -36,7 +36,7 @@ def _check(statement: Any) -> Mapping[str, Any]:
     if unknown := statement.keys() - _ELEMENTS - {"Sid"}:
         message = f"{', '.join(sorted(unknown))} is not evaluated"
         raise MalformedPolicy(message)
-    if statement["Effect"] not in {"Allow", "Deny"}:
+    if statement["Effect"] not in ["Allow", "Deny"]:  # no set: it may be what cannot be in one
         raise MalformedPolicy("Effect is neither Allow nor Deny")
     if not all(isinstance(text, str) for name in ("Action", "Resource") for text in _as_list(statement[name])):
         raise MalformedPolicy("Action and Resource are strings")

@@ -87,7 +87,11 @@ def load_template(path: Path) -> Template:
 
     """
     document = read_template(path)
-    return _Reader(document, path.parent.absolute()).template()
+    try:
+        return _Reader(document, path.parent.absolute()).template()
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        message = f"{path.name} has another shape than SAM's templates: {error}"
+        raise TemplateError(message) from error
 
 
 class _Reader:

@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+from hypothesis import HealthCheck, settings
 from moto import mock_aws
 from sqlalchemy import select
 
@@ -20,6 +21,13 @@ from tests.support import log_lines as logs
 from tests.support.databases import Database, PostgresServer, migrate, running_postgres, start_fresh_environment
 from tests.support.requirements import require
 from tests.support.sam import Sam, require_docker, running_sam
+
+# The same examples each time, so that no run fails by luck; "long" (make fuzz) looks for new ones. No deadlines: a
+# machine may be busy with something else. A fixture serves all examples of a test.
+_NO_HEALTH_CHECK = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=_NO_HEALTH_CHECK)
+settings.register_profile("long", max_examples=2_000, deadline=None, suppress_health_check=_NO_HEALTH_CHECK)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Without the fixture "environment" there is no storage: no test writes to the developer's own.
 os.environ["DATA_DIR"] = "/nonexistent"

@@ -68,6 +68,24 @@ def test_each_example_is_valid_for_its_schema(path, method, operation):
 
 
 @each_operation
+def test_each_link_leads_to_inputs_that_the_other_operation_has(path, method, operation):
+    targets = {each["operationId"]: each for item in SAVED["paths"].values() for each in item.values()}
+    links = [link for answer in operation["responses"].values() for link in answer.get("links", {}).values()]
+    for link in links:
+        target = targets[link["operationId"]]
+        assert link.get("parameters", {}).keys() <= {parameter["name"] for parameter in target.get("parameters", [])}
+        if "requestBody" in link:
+            reference = target["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+            fields = SAVED["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
+            assert link["requestBody"].keys() <= fields.keys()
+
+
+@each_operation
+def test_a_parameter_that_may_be_left_out_is_not_null(path, method, operation):
+    assert not any("null" in json.dumps(parameter["schema"]) for parameter in operation.get("parameters", []))
+
+
+@each_operation
 def test_nothing_of_frameworks_is_in_an_answer(path, method, operation):
     text = json.dumps(operation)
     assert "HTTPValidationError" not in text

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from re import _parser as sre  # type: ignore[attr-defined]  # it reads a pattern as re itself does
 from typing import Any
 
 import pytest
@@ -28,6 +27,8 @@ from local_runtime.policies import matches
 from local_runtime.template import Route, load_template
 from tests.support.requirements import require
 
+#: It reads a pattern as ``re`` itself does.
+sre = importlib.import_module("re._parser")
 PROJECT = Path(__file__).parents[1]
 FUNCTIONS = sorted(path.name for path in (PROJECT / "functions").iterdir())
 LAYER = PROJECT / "layers" / "common" / "auth_common"

@@ -111,7 +111,7 @@ def _anchors(path: Path) -> Iterator[Anchor]:
             try:
                 document = json.loads(line[line.index("{") :])
                 yield _anchor(document)
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
                 continue
 
 
@@ -124,7 +124,7 @@ def _anchor(document: dict[str, Any]) -> Anchor:
         event = document
         chain, _, sequence = event["metadata"]["uid"].partition(".")
         mac = event["unmapped"][_MAC]
-    return Anchor(chain_id=UUID(chain), sequence=int(sequence), mac=str(mac), time=int(event["time"]))
+    return Anchor(chain_id=UUID(chain), sequence=int(sequence), mac=bytes.fromhex(mac).hex(), time=int(event["time"]))
 
 
 def _tail(options: argparse.Namespace) -> int:

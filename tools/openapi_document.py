@@ -1,8 +1,8 @@
 """``make openapi``: docs/openapi.json, one OpenAPI document made of all functions.
 
 FastAPI describes requests and answers from the code that handles them. What it cannot know is added here: which errors
-an endpoint answers, who may call it, and an example of each. The tests hold every answer that they provoke to the
-document (tests/support/openapi.py), so an error that is missing here, or not true, is found there.
+an endpoint answers, who may call it, what leads where, and an example of each. The tests hold every answer that they
+provoke to the document (tests/support/openapi.py), so an error that is missing here, or not true, is found there.
 """
 
 import importlib
@@ -19,6 +19,7 @@ from auth_common.errors import ServiceError
 from auth_common.services.authorization import PROTECTED_ROUTES
 from auth_common.web.problems import ProblemResponse
 from tools.openapi_examples import EXAMPLES
+from tools.openapi_links import LINKS
 
 _PROJECT: Final = Path(__file__).parents[1]
 DOCUMENT: Final = _PROJECT / "docs" / "openapi.json"
@@ -122,6 +123,8 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
     operation["tags"] = [route.path_format.split("/")[1].removeprefix(".")]
     is_protected = f"{method}{re.sub('{.*?}', '*', route.path_format)}" in PROTECTED_ROUTES
     operation["security"] = [{"accessToken": []}] if is_protected else []
+    for parameter in operation.get("parameters", []):
+        _drop_null(parameter["schema"])
     answers = operation["responses"]
     answers.pop("422", None)
     has_input = "requestBody" in operation or any(p["in"] == "query" for p in operation.get("parameters", []))
@@ -133,6 +136,9 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
     ]
     for status in sorted({error.status for error in raised}):
         answers[str(status)] = _problem_response([error for error in raised if error.status == status])
+    if operation["operationId"] in LINKS:
+        status, links = LINKS[operation["operationId"]]
+        answers[status]["links"] = links
     example = EXAMPLES.get(operation["operationId"], {})
     if "request" in example:
         operation["requestBody"]["content"][_JSON]["examples"] = example["request"]
@@ -140,6 +146,13 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
         for media_type in answer.get("content", {}):
             if media_type != _PROBLEM and "response" in example:
                 answer["content"][media_type]["examples"] = example.get(status, example["response"])
+
+
+def _drop_null(schema: dict[str, Any]) -> None:
+    """Take back what FastAPI makes of a default of ``None``: a parameter can be left out, but a URL knows no null."""
+    if {"type": "null"} in schema.get("anyOf", ()):
+        (kind,) = (kind for kind in schema.pop("anyOf") if kind != {"type": "null"})
+        schema.update(kind)
 
 
 def _problem_response(raised: list[type[ServiceError]]) -> dict[str, Any]:

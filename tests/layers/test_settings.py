@@ -200,6 +200,9 @@ def test_a_relying_party_id_that_no_browser_takes_stops_the_service(monkeypatch,
         ("https://example.com,", "origins on WEBAUTHN_RP_ID"),
         ("https://example.com@evil.org", "origins on WEBAUTHN_RP_ID"),
         ("null", "origins on WEBAUTHN_RP_ID"),
+        ("https://.example.com", "origins on WEBAUTHN_RP_ID"),
+        ("https://a..example.com", "origins on WEBAUTHN_RP_ID"),
+        ("https://example.com:65536", "origins on WEBAUTHN_RP_ID"),
         ("https://example.com, http://www.example.com", "must be https"),
     ],
 )
@@ -214,6 +217,12 @@ def test_origins_are_separated_by_commas(monkeypatch):
     monkeypatch.setenv("WEBAUTHN_RP_ID", "example.com")
     monkeypatch.setenv("WEBAUTHN_ORIGINS", "https://example.com, https://login.example.com:8443")
     assert settings().webauthn_origins == ("https://example.com", "https://login.example.com:8443")
+
+
+def test_an_origin_is_what_browsers_make_of_it(monkeypatch):
+    """They leave out the port that the scheme has anyway (RFC 6454 section 6.2): with it, no passkey would work."""
+    monkeypatch.setenv("WEBAUTHN_ORIGINS", "http://localhost:80,https://localhost:443,http://localhost:443")
+    assert settings().webauthn_origins == ("http://localhost", "https://localhost", "http://localhost:443")
 
 
 @pytest.mark.usefixtures("deployed")

@@ -98,3 +98,26 @@ def matches_by_definition(pattern, text):
 @given(st.text("*?a/.\n", max_size=6), st.text("a/.*[\n", max_size=8))
 def test_wildcards_match_by_definition(pattern, text):
     assert matches(pattern, text) == matches_by_definition(pattern, text)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+ALMOST_A_STATEMENT = st.fixed_dictionaries(
+    {
+        "Action": st.just("execute-api:Invoke") | JSON,
+        "Effect": st.sampled_from(["Allow", "Deny"]) | JSON,
+        "Resource": st.just(f"{API}/*") | JSON,
+    },
+    optional={"Sid": JSON, "Condition": JSON},
+)
+
+
+@given(JSON | st.fixed_dictionaries({"Statement": st.lists(ALMOST_A_STATEMENT | JSON, max_size=3) | JSON}))
+def test_anything_an_authorizer_returns_is_a_policy_or_malformed(document):
+    try:
+        allowed = is_allowed(document, f"{API}/GET/users")
+    except MalformedPolicy:
+        return
+    assert allowed in {True, False}

@@ -1,7 +1,10 @@
 import copy
+from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from local_runtime.cloudformation import TemplateError
 from local_runtime.template import load_template
@@ -288,3 +291,44 @@ def test_this_projects_template_protects_every_route_that_does_not_say_none():
     open_routes = {f"{route.method} {route.path}" for route in template.routes if route.authorizer is None}
     assert {"POST /users", "POST /login", "GET /health", "GET /.well-known/jwks.json"} <= open_routes
     assert "GET /users/{id}" not in open_routes
+
+
+def places(node, path=()):
+    """Yield the way to each node of a document."""
+    yield path
+    for key, inner in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield from places(inner, (*path, key))
+
+
+KEYS = st.sampled_from(["Ref", "Fn::Sub", "Fn::If", "a"])
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(categories=["L", "P"]), max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner),
+    max_leaves=4,
+)
+
+
+@given(place=st.sampled_from(list(places(MINIMAL))), value=ODD)
+def test_a_template_of_any_shape_is_read_or_refused(tmp_path, place, value):
+    for folder in ("guard", "hello"):
+        (tmp_path / "functions" / folder).mkdir(parents=True, exist_ok=True)
+    document: dict[str, Any] = {"": copy.deepcopy(MINIMAL)}
+    node: Any = document
+    way = ["", *place]
+    for key in way[:-1]:
+        node = node[key]
+    node[way[-1]] = value
+    file = tmp_path / "template.yaml"
+    file.write_text(yaml.safe_dump(document[""]))
+    try:
+        template = load_template(file)
+    except TemplateError:
+        return
+    assert all(route.function in template.functions for route in template.routes)
+
+
+def test_a_template_that_contains_itself_is_refused(tmp_path):
+    file = tmp_path / "template.yaml"
+    file.write_text("Resources: &all\n  Api: {Type: AWS::Serverless::Api, Properties: *all}\n")
+    with pytest.raises(TemplateError):
+        load_template(file)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import pwd
 import subprocess
@@ -480,3 +481,28 @@ def test_who_runs_a_command_is_asked_of_the_system(chain, monkeypatch, capsys):
     by_name, by_number = capsys.readouterr().out.splitlines()
     assert f"operator={pwd.getpwuid(os.geteuid()).pw_name}" in by_name
     assert "operator=4000000001" in by_number
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"sequence": math.inf},
+        {"sequence": "1" * 5_000},
+        {"mac": "not hexadecimal"},
+        {"mac": "zz" * 32},
+        {"chain": "nobody"},
+        {"chain": None},
+    ],
+    ids=lambda odd: f"{odd}"[:30],
+)
+def test_a_line_that_is_none_of_ours_is_none_of_its_business(verify, database, log_file, log_lines, odd):
+    """Also where it speaks of a record after a missing one, whose MAC is looked up in the log."""
+    chain_id = database.execute(select(audit_events.c.chain_id).distinct())[0].chain_id
+    database.execute(delete(audit_events).where(audit_events.c.sequence == 3))
+    place = {"chain": str(chain_id), "sequence": 3, "mac": "00" * 32} | odd
+    forged = log_file.with_name("forged.log")
+    time = int(datetime.now(UTC).timestamp() * 1000)
+    forged.write_text(json.dumps({"audit": place, "security_event": {"time": time}}) + "\n")
+    status, findings, _ = verify(forged)
+    assert status == 3
+    assert any("record 3: is missing" in finding for finding in findings)

@@ -17,9 +17,11 @@ from auth_common.errors import Misconfigured, StorageNotMounted
 #: OWASP asks for a bcrypt work factor of 10 at the least; a deployed stage refuses less.
 LOWEST_DEPLOYED_BCRYPT_COST = 10
 
-#: A domain name whose last label is not a number (that would be an IPv4 address), and an origin on one.
+#: A domain name whose last label is not a number (that would be an IPv4 address), and an origin as browsers write it.
 _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z](?:[a-z0-9-]*[a-z0-9])?")
-_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+)(?::[1-9][0-9]{0,4})?")
+_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+)(?::(?P<port>[1-9][0-9]{0,4}))?")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_LARGEST_PORT = 65_535
 
 
 class Settings(BaseSettings):
@@ -97,7 +99,7 @@ class Settings(BaseSettings):
     @field_validator("webauthn_origins", mode="before")
     @classmethod
     def _split_origins(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(origin.strip() for origin in value.split(",")) if isinstance(value, str) else value
+        return tuple(_serialise(origin.strip()) for origin in value.split(",")) if isinstance(value, str) else value
 
     @field_validator("webauthn_rp_id")
     @classmethod
@@ -112,7 +114,7 @@ class Settings(BaseSettings):
     def _require_origins_of_rp(self) -> Self:
         for origin in self.webauthn_origins:
             match = _ORIGIN.fullmatch(origin)
-            if not match or not f".{match['host']}".endswith(f".{self.webauthn_rp_id}"):
+            if not match or not _is_on(match["host"], self.webauthn_rp_id) or int(match["port"] or 1) > _LARGEST_PORT:
                 message = "WEBAUTHN_ORIGINS must be origins on WEBAUTHN_RP_ID, such as https://login.example.com"
                 raise ValueError(message)
             if match["scheme"] == "http" and match["host"] != "localhost":
@@ -161,6 +163,15 @@ class Settings(BaseSettings):
         if not self.data_dir.is_dir():
             raise StorageNotMounted
         return self.data_dir
+
+
+def _serialise(origin: str) -> str:
+    """Leave out the port that the scheme has anyway, as browsers do (RFC 6454 section 6.2): it would match no page."""
+    return origin.removesuffix(_DEFAULT_PORTS.get(origin.partition(":")[0], ""))
+
+
+def _is_on(host: str, domain: str) -> bool:
+    return _DOMAIN.fullmatch(host) is not None and f".{host}".endswith(f".{domain}")
 
 
 @lru_cache(maxsize=1)

@@ -1,10 +1,12 @@
 """Strict JSON (RFC 8259, with the advice of its sections 4 and 8).
 
-The standard parser takes NaN, repeated names and lone surrogates. Two parsers that read one document differently are a
-way around a check (ASVS 5.0 1.5.3), and a lone surrogate cannot be written to a database: each is refused here.
+The standard parser takes NaN, numbers beyond every float, repeated names and lone surrogates. Two parsers that read one
+document differently are a way around a check (ASVS 5.0 1.5.3), infinity cannot be written as JSON again, and a lone
+surrogate not to a database: each is refused here.
 """
 
 import json
+import math
 from typing import Any, NoReturn
 
 
@@ -17,7 +19,7 @@ def parse_strict_json(octets: bytes) -> Any:
         RecursionError: nested too deep.
 
     """
-    value = json.loads(octets.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
+    value = json.loads(octets.decode(), object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse)
     # A lone surrogate, written as an escape, is the one thing that cannot be encoded again.
     json.dumps(value, ensure_ascii=False).encode()
     return value
@@ -28,6 +30,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise ValueError("repeated name")
     return members
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("larger than any float")
+    return number
 
 
 def _refuse(_constant: str) -> NoReturn:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from local_runtime.template import load_template
@@ -164,7 +164,6 @@ def test_without_shared_storage_it_denies_and_says_why_in_the_log(person, monkey
     assert rejected["reason"] == "storage_not_mounted"
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(authorization=st.text() | st.text().map(lambda text: f"Bearer {text}"))
 @pytest.mark.usefixtures("environment")
 def test_whatever_comes_it_denies_and_never_raises(authorization):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from auth_common.db.tables import users
@@ -313,10 +313,8 @@ almost_registrations = st.fixed_dictionaries(
     {}, optional={name: any_json | st.just(value) for name, value in registration().items()}
 )
 # The database fixture serves all examples of one run: whatever was registered, nothing may break.
-many = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@many
 @given(body=almost_registrations | any_json)
 def test_whatever_json_comes_the_answer_is_201_or_a_problem_that_repeats_nothing(database, body):
     before = database.count(users)
@@ -326,7 +324,6 @@ def test_whatever_json_comes_the_answer_is_201_or_a_problem_that_repeats_nothing
     assert database.count(users) == before + (answer.status == 201)
 
 
-@many
 @given(body=st.binary(max_size=300))
 def test_whatever_bytes_come_the_answer_is_a_problem(database, body):
     assert_refused(database, post(body, **{"Content-Type": "application/json"}), {"body"})

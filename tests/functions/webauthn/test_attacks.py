@@ -15,13 +15,14 @@ from uuid import UUID, uuid4
 import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
 from auth_common.db.tables import audit_salts, challenges, passkeys, refresh_tokens, sessions, throttles, users
 from auth_common.services.passkeys import MOST
 from tests.support.factories import log_out, sign_up
+from tests.support.fuzzing import examples
 from tests.support.passkeys import (
     ORIGIN,
     anonymously,
@@ -620,7 +621,7 @@ def test_no_member_of_an_odd_type_makes_a_server_error(database, holder, value):
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60)
 @given(data=st.data())
 def test_no_mutation_of_an_attestation_object_makes_a_server_error(database, account, data):
     ceremony = begin_registration(account.access_token)
@@ -676,7 +677,7 @@ def mutate(data, credential):
             document[member] = data.draw(st.text("A-_=+/ \n", max_size=2_000) if how == "text" else ANYTHING)
 
 
-responses = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+responses = examples(150)
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

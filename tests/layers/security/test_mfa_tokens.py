@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from auth_common.errors import InvalidMFAToken, InvalidToken
@@ -169,7 +169,6 @@ def test_a_subject_that_is_no_user_id(thief, sub):
     assert refuses(forge(thief, sub=sub))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     claim=st.sampled_from(CLAIMS),
     value=st.recursive(

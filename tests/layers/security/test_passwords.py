@@ -6,7 +6,7 @@ import hmac
 
 import bcrypt
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from auth_common.errors import Misconfigured
@@ -18,6 +18,7 @@ from auth_common.security.passwords import (
     verify_password,
 )
 from tests.support.databases import start_fresh_environment
+from tests.support.fuzzing import examples
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -52,7 +53,7 @@ def test_the_cost_is_a_setting(monkeypatch):
     assert hash_password("one password").startswith("$2b$06$")
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@examples(50)
 @given(password=st.text(st.characters(codec="utf-8")), other=st.text(st.characters(codec="utf-8")))
 def test_a_password_verifies_and_another_does_not(password, other):
     stored = hash_password(password)

@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.cursors import SessionCursor, encode_cursor
 from tests.support.events import proxy_event
 from tests.support.functions import call_handler
+from tests.support.fuzzing import examples
 
 KEY = UUID("7c1e5b2a-3d4f-4a6b-8c9d-1e2f3a4b5c6d")
 
@@ -39,7 +40,7 @@ def encode(text):
     time=st.datetimes(min_value=datetime(2000, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - hypothesis adds the zone
     key=st.uuids(),
 )
-@settings(deadline=None, max_examples=50)
+@examples(50)
 def test_a_cursor_leads_back_to_its_place(time, key):
     cursor = encode_cursor((time, key))
     assert cursor is not None

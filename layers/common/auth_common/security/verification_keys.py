@@ -5,7 +5,6 @@ stage reads the file that its key store publishes. A retired key carries ``exp``
 verifies nothing any more and leaves the JWK Set.
 """
 
-import json
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from auth_common.errors import Misconfigured
 from auth_common.security.jwk import JWK, is_key_id, may_verify, public_key
 from auth_common.settings import settings
+from auth_common.strict_json import parse_strict_json
 
 JWKS_FILE = "keys/jwks.json"
 
@@ -66,7 +66,11 @@ def _read(path: Path, _modified: int, _inode: int) -> _Keys:
 def _parse(text: str) -> _Keys:
     # Once for each JWK Set: a prepared key verifies in half the time of one read from text.
     try:
-        return {jwk["kid"]: (jwk, public_key(jwk)) for jwk in json.loads(text)["keys"] if may_verify(jwk)}
-    except (ValueError, LookupError, TypeError, AttributeError):
+        keys = parse_strict_json(text.encode())["keys"]
+        found = {jwk["kid"]: (jwk, public_key(jwk)) for jwk in keys if may_verify(jwk)}
+        for jwk, _ in found.values():
+            _in_force(jwk)  # fails here, and not at each token, where "exp" is no number
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         # Without the cause, which may quote the set: it may hold a private key.
         raise Misconfigured("JWKS: not a set of public keys") from None
+    return found

@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     IPvAnyAddress,
     PlainSerializer,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -31,6 +32,11 @@ _LONGEST_SPAN = timedelta(days=732)
 _Time = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))]
 
 
+_Address = Annotated[
+    IPvAnyAddress, WithJsonSchema({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
+]
+
+
 class _Query(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,7 +52,7 @@ class AuditEventsQuery(_Query):
     #: This one and all that are worse.
     severity: SeverityName | None = None
     user_id: UUID | None = None
-    ip: IPvAnyAddress | None = None
+    ip: _Address | None = None
     reason: _Reason | None = None
     #: Everything but this. A page that polls leaves its own readings out: ``audit_log``.
     except_reason: _Reason | None = None
@@ -87,7 +93,9 @@ def _utc_milliseconds(moment: datetime) -> str:
 
 
 #: RFC 3339 in UTC, with milliseconds: several events of one request have an order.
-_Moment = Annotated[datetime, PlainSerializer(_utc_milliseconds, return_type=str)]
+_Moment = Annotated[
+    datetime, PlainSerializer(_utc_milliseconds), WithJsonSchema({"type": "string", "format": "date-time"})
+]
 
 
 def _severity_name(value: Any) -> Any:

@@ -93,9 +93,9 @@ EXCEPTION_HANDLERS: Final[dict[int | type[Exception], _Handler]] = {
 
 def validation_failure(error: RequestValidationError) -> ValidationFailed:
     """Put the faults of a body or parameter that breaks its schema into words of ours."""
-    return ValidationFailed(
-        *(FieldError(_field(fault["loc"]), _message(fault)) for fault in error.errors()[:_MOST_ERRORS])
-    )
+    # A default that follows from a faulty field is no second fault, and has no name that the client knows.
+    faults = [fault for fault in error.errors() if fault["type"] != "default_factory_not_called"]
+    return ValidationFailed(*(FieldError(_field(fault["loc"]), _message(fault)) for fault in faults[:_MOST_ERRORS]))
 
 
 def _field(location: Sequence[str | int]) -> str:

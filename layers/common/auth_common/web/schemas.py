@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from auth_common.services.email_address import LONGEST as LONGEST_EMAIL
 from auth_common.services.email_address import normalise_email
@@ -65,13 +65,21 @@ def _utc_seconds(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-Email = Annotated[str, Field(max_length=LONGEST_EMAIL), AfterValidator(normalise_email)]
+Email = Annotated[
+    str, Field(max_length=LONGEST_EMAIL, json_schema_extra={"format": "email"}), AfterValidator(normalise_email)
+]
 #: Measured as it is stored: composing (NFC) makes some characters longer.
 Text = Annotated[str, AfterValidator(_clean_text), Field(max_length=100)]
-DateOfBirth = Annotated[date, BeforeValidator(_parse_date_of_birth)]
-Password = Annotated[str, Field(max_length=_LONGEST_PASSWORD_INPUT)]
+DateOfBirth = Annotated[
+    date,
+    BeforeValidator(_parse_date_of_birth),
+    WithJsonSchema({"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]}),
+]
+Password = Annotated[str, Field(max_length=_LONGEST_PASSWORD_INPUT, json_schema_extra={"format": "password"})]
 #: RFC 3339 in UTC, whole seconds.
-Timestamp = Annotated[datetime, PlainSerializer(_utc_seconds, return_type=str)]
+Timestamp = Annotated[
+    datetime, PlainSerializer(_utc_seconds), WithJsonSchema({"type": "string", "format": "date-time"})
+]
 
 
 class _Request(BaseModel):

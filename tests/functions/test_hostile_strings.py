@@ -1,0 +1,308 @@
+"""Hostile strings through every field, parameter and header: no server error, nothing that is not documented (each
+answer is held to docs/openapi.json), nothing repeated by an error, and one log line stays one log line.
+"""
+
+import json
+import unicodedata
+from collections.abc import Mapping
+from itertools import count
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import pytest
+
+from auth_common.settings import Settings
+from tests.support.auditors import auditor_token, read_events, read_summary
+from tests.support.databases import start_fresh_environment
+from tests.support.events import proxy_event
+from tests.support.factories import Account, get_user, log_in, register, registration, sign_up
+from tests.support.functions import Answer, authorize, call, call_authorizer
+from tests.support.hostile_strings import STRINGS, spellings
+from tests.support.openapi import DOCUMENT
+from tests.support.passkeys import begin_login
+from tools.audit import main as audit
+
+#: What reaches no statement of SQL is tried on one database.
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+#: A shorter one is in many a text by chance.
+TELLING = 6
+numbers = count()
+
+
+class Route(NamedTuple):
+    """A route, and a body that is good, or good but for what an authenticator signs."""
+
+    function: str
+    method: str
+    path: str
+    protected: bool = True
+    body: Mapping[str, Any] | None = None
+
+
+CREDENTIAL = {
+    "id": "AQID",
+    "rawId": "AQID",
+    "type": "public-key",
+    "clientExtensionResults": {},
+    "authenticatorAttachment": "platform",
+    "response": {
+        "clientDataJSON": "e30",
+        "attestationObject": "oA",
+        "authenticatorData": "AA",
+        "signature": "AA",
+        "userHandle": "AA",
+        "transports": ["usb"],
+    },
+}
+BEGIN_REGISTRATION = Route("webauthn", "POST", "/webauthn/register/begin", body={})
+ROUTES = [
+    Route("register", "POST", "/users", protected=False, body=registration()),
+    Route("login", "POST", "/login", protected=False, body={"email": "a@example.com", "password": "p"}),
+    Route("refresh", "POST", "/token/refresh", protected=False, body={"refresh_token": "rt"}),
+    Route("get_user", "GET", "/users/{id}"),
+    Route("sessions", "POST", "/logout"),
+    Route("sessions", "GET", "/sessions"),
+    Route("sessions", "DELETE", "/sessions"),
+    Route("sessions", "DELETE", "/sessions/{id}"),
+    BEGIN_REGISTRATION,
+    Route(
+        "webauthn",
+        "POST",
+        "/webauthn/register/complete",
+        body={"challenge_id": "c", "credential": CREDENTIAL, "name": "Laptop"},
+    ),
+    Route("webauthn", "POST", "/webauthn/login/begin", protected=False, body={"mfa_token": "t"}),
+    Route(
+        "webauthn",
+        "POST",
+        "/webauthn/login/complete",
+        protected=False,
+        body={"challenge_id": "c", "credential": CREDENTIAL},
+    ),
+    Route("webauthn", "GET", "/webauthn/credentials"),
+    Route("webauthn", "PATCH", "/webauthn/credentials/{id}", body={"name": "Laptop"}),
+    Route("webauthn", "DELETE", "/webauthn/credentials/{id}"),
+    Route("audit", "GET", "/audit/events"),
+    Route("audit", "GET", "/audit/summary"),
+    Route("jwks", "GET", "/.well-known/jwks.json", protected=False),
+    Route("health", "GET", "/health", protected=False),
+]
+
+
+def ids(routes):
+    return [f"{route.method} {route.path}" for route in routes]
+
+
+def places(body, path=()):
+    """Yield the way to each value of a body, and to one more, under a name that no body has."""
+    if isinstance(body, dict):
+        yield (*path, None)
+        for name, inner in body.items():
+            yield (*path, name)
+            yield from places(inner, (*path, name))
+
+
+def put(body, way, text):
+    """Return ``body`` with ``text`` in one place; where the way ends in ``None``, as the name of a field."""
+    name, *rest = way
+    if not rest:
+        return {**body, text: text} if name is None else {**body, name: text}
+    return {**body, name: put(body[name], rest, text)}
+
+
+@pytest.fixture(autouse=True)
+def large_budgets(database, monkeypatch):
+    for name, field in Settings.model_fields.items():
+        if name.startswith("throttle_") and "_per_" in name:
+            monkeypatch.setenv(name.upper(), str(next(bound.le for bound in field.metadata if hasattr(bound, "le"))))
+    start_fresh_environment()
+
+
+@pytest.fixture(autouse=True)
+def one_line_stays_one(log_lines):
+    """Hold the log to one printable JSON document a line."""
+    yield
+    lines = log_lines.text.split("\n")
+    assert lines.pop() == ""
+    for line in lines:
+        assert isinstance(json.loads(line), dict)
+        assert line.isascii()
+        assert line.isprintable()
+
+
+def test_every_route_is_here():
+    documented = json.loads(DOCUMENT.read_text())["paths"]
+    assert {(r.method.lower(), r.path) for r in ROUTES} == {
+        (m, path) for path, item in documented.items() for m in item
+    }
+
+
+def send(route: Route, context: Mapping[str, str] | None, **options: Any) -> Answer:
+    path = route.path.replace("{id}", options.pop("segment", "x"))
+    event = proxy_event(route.method, path, authorizer=context, **options)
+    event["resource"] = route.path
+    return call(route.function, event)
+
+
+def assert_harmless(answer: Answer, text: str) -> None:
+    assert answer.status < 500, (answer.text, text)
+    if len(text.strip()) < TELLING:
+        return
+    told = list(answer.headers.values())
+    if answer.status >= 400:
+        problem = answer.json
+        # The name of an unknown field is told to who sent it, where it can do no harm.
+        is_harmless = text.isascii() and text.replace("_", "").isalnum()
+        told += [problem["detail"], problem["title"]] if is_harmless else [answer.text]
+    assert not any(spelling in each for spelling in spellings(text) for each in told), (answer, text)
+
+
+@pytest.fixture
+def context(person: Account) -> dict[str, str]:
+    vouched: dict[str, str] = authorize(person.access_token)["context"]
+    return vouched
+
+
+FIELDS = [(route, way) for route in ROUTES if route.body is not None for way in places(route.body)]
+
+
+@pytest.mark.parametrize(
+    ("route", "way"), FIELDS, ids=[f"{route.path} {'.'.join(str(n) for n in way)}" for route, way in FIELDS]
+)
+def test_in_a_field(database, context, route, way):
+    for text in STRINGS:
+        body = dict(route.body)
+        if "challenge_id" in body and way[0] != "challenge_id":
+            ceremony = begin_login() if "login" in route.path else begin_registration_of(context)
+            body["challenge_id"] = ceremony["challenge_id"]
+        if route.path == "/users":
+            body["email"] = f"{next(numbers)}@example.com"
+        body = put(body, way, text)
+        answer = send(route, context if route.protected else None, body=json.dumps(body).encode())
+        assert_harmless(answer, text)
+
+
+def begin_registration_of(context: Mapping[str, str]) -> dict[str, Any]:
+    begun: dict[str, Any] = send(BEGIN_REGISTRATION, context, body=b"{}").json
+    return begun
+
+
+@pytest.mark.parametrize("field", ["name", "job_title"])
+def test_what_is_stored_comes_back_as_it_is_documented(database, field):
+    """Composed (NFC) and trimmed, and otherwise to the letter."""
+    stored = 0
+    for text in STRINGS:
+        email = f"{next(numbers)}@example.com"
+        answer = register(**{field: text, "email": email})
+        assert answer.status in {201, 422}
+        if answer.status == 201:
+            stored += 1
+            expected = unicodedata.normalize("NFC", text).strip()
+            user = get_user(answer.json["id"], token=log_in(email).json["access_token"])
+            assert answer.json[field] == user.json[field] == expected
+    assert stored > 10  # most names of the list are odd, and somebody's
+
+
+WITH_ID = [route for route in ROUTES if "{id}" in route.path]
+
+
+@on_sqlite
+@pytest.mark.parametrize("route", WITH_ID, ids=ids(WITH_ID))
+def test_in_a_path(database, context, route):
+    for text in filter(None, STRINGS):
+        segment = quote(text.encode("utf-8", "surrogatepass"), safe="")
+        body = None if route.body is None else json.dumps(route.body).encode()
+        answer = send(route, context, segment=segment, path_parameters={"id": text}, body=body)
+        assert answer.status in {403, 404}
+        assert_harmless(answer, text)
+
+
+def in_query(text: str) -> str:
+    """Return what a gateway makes of ``text`` in a query: percent-encoded UTF-8, and nothing else."""
+    return text.encode("utf-8", "surrogatepass").decode(errors="replace")
+
+
+PARAMETERS = ["from", "to", "event", "outcome", "severity", "user_id", "ip", "reason", "except_reason", "cursor"]
+
+
+@on_sqlite
+@pytest.mark.parametrize("name", [*PARAMETERS, None])
+@pytest.mark.parametrize("read", [read_events, read_summary])
+def test_in_a_query_of_the_audit_log(database, read, name):
+    token = auditor_token()
+    for text in STRINGS:
+        answer = read(token, **{in_query(text) if name is None else name: in_query(text)})
+        assert answer.status in {200, 422}
+        assert_harmless(answer, text)
+
+
+@on_sqlite
+@pytest.mark.parametrize(("method", "name"), [("GET", "cursor"), ("DELETE", "keep_current"), ("GET", None)])
+def test_in_a_query_of_the_sessions(database, context, method, name):
+    route = next(route for route in ROUTES if (route.method, route.path) == (method, "/sessions"))
+    for text in STRINGS:
+        answer = send(route, context, query={in_query(text) if name is None else name: in_query(text)})
+        assert answer.status in ({422} if name else {200, 422})
+        assert_harmless(answer, text)
+
+
+def carried(text: str) -> str:
+    """Return what HTTP can carry of ``text`` in a header field: neither NUL nor line breaks (RFC 9110 section 5.5)."""
+    octets = text.encode("utf-8", "surrogatepass").decode("latin-1")
+    return octets.translate(dict.fromkeys(map(ord, "\0\r\n")))[:8_000]
+
+
+@on_sqlite
+@pytest.mark.parametrize("route", ROUTES, ids=ids(ROUTES))
+def test_in_headers(database, route):
+    account = sign_up()
+    body = None if route.body is None else json.dumps(route.body).encode()
+    for text in STRINGS:
+        value = carried(text)
+        sent = ("User-Agent", "X-Forwarded-For", "Authorization", "X-Request-Id", "Accept", "Origin", "X-Other")
+        context = authorize(account.access_token)["context"] if route.protected else None
+        answer = send(route, context, body=body, headers=dict.fromkeys(sent, value), userAgent=text)
+        assert_harmless(answer, value)
+        if route.path in {"/logout", "/sessions"} and route.method != "GET":
+            account = Account(account.id, account.email, log_in(account.email).json["access_token"], "")
+
+
+WITH_BODY = [route for route in ROUTES if route.body is not None]
+
+
+@on_sqlite
+@pytest.mark.parametrize("route", WITH_BODY, ids=ids(WITH_BODY))
+def test_as_a_content_type(database, context, route):
+    for text in STRINGS:
+        value = carried(text)
+        body = json.dumps(route.body).encode()
+        answer = send(route, context if route.protected else None, body=body, headers={"Content-Type": value})
+        assert answer.status == 415
+        assert_harmless(answer, value)
+
+
+@on_sqlite
+def test_as_authorization(database):
+    for text in STRINGS:
+        for value in (carried(text), f"Bearer {carried(text)}", f"{carried(text)} Bearer", text):
+            event = proxy_event("GET", "/users/x", headers={"Authorization": value})
+            answer = call_authorizer(
+                {**event, "type": "REQUEST", "methodArn": "arn:aws:execute-api:r:1:a/local/GET/users/x"}
+            )
+            assert [each["Effect"] for each in answer["policyDocument"]["Statement"]] == ["Deny"]
+            if len(value.strip()) >= TELLING:
+                assert value not in json.dumps(answer, ensure_ascii=False)
+
+
+def test_the_audit_log_shows_nothing_that_moves_a_cursor(database, capsys, log_lines):
+    for text in STRINGS:
+        register(name=text, email=f"{next(numbers)}@example.com")
+        log_in("nobody@example.com", userAgent=text)
+    token = auditor_token()
+    assert read_events(token).status == 200
+    log_lines.text  # noqa: B018 - what was written until now
+    for command in (["tail", "-n", "1000"], ["export"], ["export", "--ocsf"]):
+        assert audit(command) == 0
+        lines = capsys.readouterr().out.split("\n")
+        assert len(lines) > len(STRINGS)
+        assert all(line.isascii() and line.isprintable() for line in lines)

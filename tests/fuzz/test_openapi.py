@@ -1,0 +1,50 @@
+"""The served API against docs/openapi.json: schemathesis makes up requests, valid or not, and checks the answers.
+
+``schemathesis.toml`` says which checks are on, ``hooks.py`` who calls.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.support.factories import PASSWORD
+from tests.support.fuzzing import scaled
+from tests.support.openapi import DOCUMENT
+from tests.support.runtime import PROJECT, Runtime
+
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+#: What opens something: an access token, an mfa_token, a refresh token.
+TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.|rt_[\w-]{43}")
+
+
+@pytest.mark.hypothesis  # its process uses it; `make fuzz` chooses by this mark
+@pytest.mark.parametrize(
+    ("who", "phases", "number"),
+    [
+        ("nobody", "examples,fuzzing", 5),
+        ("user", "examples,fuzzing", 5),
+        ("admin", "examples,coverage,fuzzing", 5),
+        ("admin", "stateful", 30),
+    ],
+)
+def test_no_request_and_no_sequence_of_requests_is_answered_but_as_documented(
+    service: Runtime, who: str, phases: str, number: int
+):
+    command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIGURATION)]
+    command += ["run", str(DOCUMENT), "--url", service.url, "--no-color"]
+    command += ["--phases", phases, "--max-examples", str(scaled(number))]
+    command += ["--generation-deterministic"] if settings().derandomize else []
+    fuzzed = {"FUZZ_WHO": who, "FUZZ_URL": service.url, "FUZZ_DATA": str(service.log_file.parent)}
+    hooks = {"SCHEMATHESIS_HOOKS": "tests.fuzz.hooks", "PYTHONPATH": str(PROJECT)}
+    run = subprocess.run(
+        command, cwd=PROJECT, env={**os.environ, **fuzzed, **hooks}, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert not TOKEN.search(service.log)
+    assert PASSWORD not in service.log
+    assert all(line.isprintable() for line in service.log.split("\n"))

@@ -1,0 +1,231 @@
+"""Every parser of the layer, given anything: a value or the one error that it documents; a value reads as itself."""
+
+import json
+import unicodedata
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from auth_common.errors import Misconfigured
+from auth_common.monitoring.request_context import describe_request
+from auth_common.security.jwk import public_jwk
+from auth_common.security.passkeys import InvalidPasskeyResponse, identify, verify_authentication, verify_registration
+from auth_common.security.password_policy import password_faults
+from auth_common.security.passwords import normalise_password
+from auth_common.security.verification_keys import _in_force, _parse
+from auth_common.services.devices import name_device
+from auth_common.services.email_address import normalise_email
+from auth_common.services.identifiers import parse_id
+from auth_common.settings import Settings, settings
+from auth_common.strict_json import parse_strict_json
+from auth_common.web.schemas import DateOfBirth, Text
+from tests.support.databases import start_fresh_environment
+from tests.support.events import SOURCE_IP, lambda_context, proxy_event
+from tests.support.fuzzing import examples
+
+#: Lone surrogates too.
+any_text = st.text(st.characters())
+json_scalars = st.none() | st.booleans() | st.integers() | st.floats() | any_text
+any_json = st.recursive(
+    json_scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(any_text, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def mapping_of(*names: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Return objects that have some of these members, and perhaps others."""
+    return st.dictionaries(st.sampled_from(names) | any_text, any_json, max_size=len(names) + 1)
+
+
+# --- JSON ---------------------------------------------------------------------------------------------------------
+
+almost_json = any_json.map(lambda value: json.dumps(value).encode()) | st.from_regex(
+    rb"[\[{]*[-+0-9.eE]{1,12}[\]}]*|\"[^\x00]{0,9}\"", fullmatch=True
+)
+
+
+@given(octets=st.binary() | almost_json)
+@example(octets=b"1e400")
+def test_what_is_read_as_strict_json_is_written_as_strict_json(octets):
+    try:
+        value = parse_strict_json(octets)
+    except ValueError:
+        return
+    assert parse_strict_json(json.dumps(value, allow_nan=False).encode()) == value
+
+
+# --- Fields -------------------------------------------------------------------------------------------------------
+
+
+@given(value=any_json | st.dates().map(str) | st.datetimes().map(lambda time: f"{time.isoformat()}Z"))
+def test_a_date_of_birth_reads_as_itself(value):
+    adapter = TypeAdapter(DateOfBirth)
+    try:
+        born = adapter.validate_python(value)
+    except ValidationError:
+        return
+    assert value.startswith(str(born))
+    assert adapter.validate_python(str(born)) == born
+
+
+@given(text=any_text | st.text(st.characters(categories=["L", "M", "Zs", "Cf"])))
+def test_a_name_reads_as_itself_and_is_composed(text):
+    adapter = TypeAdapter(Text)
+    try:
+        name: str = adapter.validate_python(text)
+    except ValidationError:
+        return
+    assert adapter.validate_python(name) == name
+    assert unicodedata.is_normalized("NFC", name)
+    assert 1 <= len(name) <= 100
+    assert name.strip() == name
+
+
+almost_emails = st.tuples(any_text, st.text(st.characters(categories=["L", "M", "N", "Pd"])), st.just("com")).map(
+    lambda parts: f"{parts[0] or 'a'}@{parts[1]}.{parts[2]}"
+)
+
+
+@given(text=any_text | almost_emails | st.emails() | almost_emails.map(lambda text: f"a@{text.rpartition('@')[2]}"))
+def test_an_address_reads_as_itself_and_is_ascii(text):
+    try:
+        address = normalise_email(text)
+    except ValueError:
+        return
+    assert normalise_email(address) == address
+    assert address.isascii()
+
+
+@given(text=any_text | st.uuids().map(str) | st.uuids().map(lambda key: key.hex.upper()))
+def test_an_id_has_one_spelling(text):
+    parsed = parse_id(text)
+    assert parsed is None or str(parsed) == text
+
+
+# --- Passwords ----------------------------------------------------------------------------------------------------
+
+
+@given(password=st.text(st.characters(codec="utf-8")))
+def test_a_normalised_password_is_normalised(password):
+    normalised = normalise_password(password)
+    assert normalise_password(normalised) == normalised
+
+
+@examples(200)
+@given(password=st.text(st.characters(codec="utf-8"), min_size=12, max_size=300), name=st.text(max_size=40))
+def test_any_password_is_judged(password, name):
+    assert all(password not in fault for fault in password_faults(password, personal=[name]))
+
+
+# --- Passkeys -----------------------------------------------------------------------------------------------------
+
+almost_credentials = mapping_of("id", "rawId", "type") | st.fixed_dictionaries(
+    {
+        "id": st.just("AQID") | any_json,
+        "rawId": st.just("AQID") | any_json,
+        "type": st.just("public-key") | any_json,
+        "response": mapping_of(
+            "clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle", "transports"
+        ),
+    }
+)
+
+
+@given(credential=almost_credentials)
+@pytest.mark.usefixtures("environment")
+def test_no_credential_breaks_its_verification(credential):
+    with pytest.raises(InvalidPasskeyResponse):
+        verify_registration(credential, expected_challenge=b"c" * 32)
+    with pytest.raises(InvalidPasskeyResponse):
+        verify_authentication(
+            credential,
+            expected_challenge=b"c" * 32,
+            public_key=b"",
+            sign_count=0,
+            backup_eligible=False,
+            require_user_verification=False,
+        )
+    try:
+        credential_id, user_handle = identify(credential)
+    except InvalidPasskeyResponse:
+        return
+    assert isinstance(credential_id, bytes)
+    assert user_handle is None or isinstance(user_handle, bytes)
+
+
+# --- Keys and settings --------------------------------------------------------------------------------------------
+
+_JWK = public_jwk(ec.generate_private_key(ec.SECP256R1()).public_key())
+almost_jwks = st.fixed_dictionaries(
+    {name: st.just(value) for name, value in _JWK.items()}, optional={"exp": any_json, "key_ops": any_json}
+) | st.fixed_dictionaries({}, optional={name: st.just(value) | any_json for name, value in _JWK.items()})
+almost_key_sets = st.fixed_dictionaries({"keys": st.lists(almost_jwks | any_json) | any_json})
+
+
+@given(text=any_text | (any_json | almost_key_sets).map(json.dumps) | st.integers(1, 10**6).map(lambda n: "[" * n))
+@example(text="[" * 100_000)
+@example(text=json.dumps({"keys": [{**_JWK, "exp": "tomorrow"}]}))
+def test_a_key_set_is_one_or_is_misconfigured(text):
+    try:
+        keys = _parse(text)
+    except Misconfigured:
+        return
+    assert all(kid == jwk["kid"] and isinstance(_in_force(jwk), bool) for kid, (jwk, _) in keys.items())
+
+
+shell_text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+almost_settings = st.dictionaries(
+    st.sampled_from([name for name in Settings.model_fields if name != "data_dir"]),
+    shell_text
+    | st.integers().map(str)
+    | st.sampled_from(["local", "prod", "localhost", "https://localhost", "http://localhost:8000,", "true"]),
+    max_size=6,
+)
+
+
+@given(variables=almost_settings)
+def test_an_environment_is_settings_or_misconfigured(environment, variables):
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name.upper(), value)
+        start_fresh_environment()
+        try:
+            found = settings()
+        except Misconfigured as error:
+            shown = [value for value in variables.values() if len(value) >= 10 and value in str(error)]
+            assert shown == []
+            return
+        assert Settings(**found.model_dump()) == found
+
+
+# --- Who is asking ------------------------------------------------------------------------------------------------
+
+almost_addresses = st.ip_addresses().map(str) | any_text
+forwarded = st.lists(st.lists(almost_addresses, max_size=4).map(", ".join), max_size=3)
+
+
+@given(lines=forwarded, hops=st.integers(0, 10), user_agent=any_text)
+def test_who_asks_has_an_address_and_a_printable_name(environment, lines, hops, user_agent):
+    event = proxy_event("POST", "/login", userAgent=user_agent)
+    event["multiValueHeaders"] = {"X-Forwarded-For": lines}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRUSTED_PROXY_HOPS", str(hops))
+        start_fresh_environment()
+        request = describe_request(event, lambda_context("login"))
+    assert str(ip_address(request.source_ip)) == request.source_ip
+    if not hops:
+        assert request.source_ip == SOURCE_IP
+    assert request.user_agent.isprintable()
+    assert len(request.user_agent) <= 256
+    assert name_device(request.user_agent)
+
+
+@given(user_agent=any_text)
+def test_any_user_agent_is_some_device(user_agent):
+    assert name_device(user_agent)

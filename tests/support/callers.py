@@ -1,0 +1,70 @@
+"""People who call a service that is served, over HTTP; they log in again whenever their session has ended."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from tests.support.factories import registration
+from tests.support.security_team import give_role
+from tools.software_authenticator import SoftwareAuthenticator
+
+Headers = dict[str, str]
+
+
+@dataclass
+class Caller:
+    """A registered person."""
+
+    client: httpx.Client
+    email: str = field(default_factory=lambda: f"{uuid4()}@example.com")
+    #: The passkey of somebody who has one.
+    device: SoftwareAuthenticator | None = None
+    _headers: Headers | None = None
+
+    def __post_init__(self) -> None:
+        self._post("/users", registration(email=self.email))
+
+    def headers(self) -> Headers:
+        """Return the headers of a session that has not ended, as far as this caller knows."""
+        if self._headers is None:
+            self._headers = self._log_in()
+        return self._headers
+
+    def forget_session(self) -> None:
+        """Log in again next time."""
+        self._headers = None
+
+    def _log_in(self) -> Headers:
+        outcome = self._post("/login", {"email": self.email, "password": registration()["password"]})
+        if self.device and "access_token" in outcome:
+            self._add_passkey(self.device, _bearer(outcome))
+            return self._log_in()
+        if self.device:
+            ceremony = self._post("/webauthn/login/begin", {"mfa_token": outcome["mfa_token"]})
+            outcome = self._post("/webauthn/login/complete", _answer(ceremony, self.device.authenticate))
+        return _bearer(outcome)
+
+    def _add_passkey(self, device: SoftwareAuthenticator, headers: Headers) -> None:
+        ceremony = self._post("/webauthn/register/begin", {}, headers)
+        self._post("/webauthn/register/complete", _answer(ceremony, device.register), headers)
+
+    def _post(self, path: str, body: Any, headers: Headers | None = None) -> Any:
+        return self.client.post(path, json=body, headers=headers).raise_for_status().json()
+
+
+def admin(client: httpx.Client, data_dir: Path) -> Caller:
+    """Return somebody with the role ``admin`` and a passkey: every route answers them."""
+    caller = Caller(client, device=SoftwareAuthenticator(origin=str(client.base_url).rstrip("/")))
+    give_role(data_dir, caller.email, "admin")
+    return caller
+
+
+def _bearer(tokens: dict[str, Any]) -> Headers:
+    return {"Authorization": f"Bearer {tokens['access_token']}"}
+
+
+def _answer(ceremony: dict[str, Any], authenticator: Any) -> dict[str, Any]:
+    return {"challenge_id": ceremony["challenge_id"], "credential": authenticator(ceremony["options"])}
