@@ -39,6 +39,7 @@ _ERRORS: Final[dict[tuple[str, str], tuple[type[ServiceError], ...]]] = {
     ("PUT", "/users/{id}/password"): (
         errors.InvalidCurrentPassword,
         errors.Forbidden,
+        errors.NotFound,  # an id with a slash in it is no id but another path
         errors.StepUpRequired,
         errors.TooManyAttempts,
     ),

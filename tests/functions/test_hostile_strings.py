@@ -60,6 +60,7 @@ ROUTES = [
     Route("login", "POST", "/login", protected=False, body={"email": "a@example.com", "password": "p"}),
     Route("refresh", "POST", "/token/refresh", protected=False, body={"refresh_token": "rt"}),
     Route("get_user", "GET", "/users/{id}"),
+    Route("change_password", "PUT", "/users/{id}/password", body={"current_password": "p", "new_password": "q"}),
     Route("sessions", "POST", "/logout"),
     Route("sessions", "GET", "/sessions"),
     Route("sessions", "DELETE", "/sessions"),

@@ -21,6 +21,10 @@ DIFFERENCES: Final = {
     "get a user with basic authentication": (403, _DENY_IS_403),
     "unknown route": (403, _NO_GATEWAY_RESPONSES),
     "wrong method": (403, _NO_GATEWAY_RESPONSES),
+    "trailing slash": (
+        404,
+        "SAM lets it through, so the function refuses it, which spells its policy for browsers out",
+    ),
 }
 
 

@@ -89,6 +89,7 @@ _SELECT: Final = select(*_COLUMNS, _previous.c.mac.label("previous_mac")).outerj
         _previous.c.sequence == audit_events.c.sequence - 1,
     ),
 )
+_NOBODY: Final = UUID(int=0)
 _SELECT_SALT: Final = select(audit_salts.c.salt).where(audit_salts.c.user_id == bindparam("user_id"))
 #: Whoever is first makes the salt, and only for somebody who has an account: nothing of a person is kept after their
 #: erasure. Our databases agree on this statement, which SQLAlchemy has for each of them separately.
@@ -102,10 +103,13 @@ def insert_rows(connection: Connection, rows: Iterable[AuditRow]) -> None:
     connection.execute(audit_events.insert(), [asdict(row) for row in rows])
 
 
-def make_salt(connection: Connection, *, user_id: UUID) -> bytes | None:
-    """Return the salt of a user, made now if there is none; ``None``: there is no such user (any more)."""
-    salt: bytes | None = connection.execute(_SELECT_SALT, {"user_id": user_id}).scalar_one_or_none()
-    if salt is None:
+def make_salt(connection: Connection, *, user_id: UUID | None) -> bytes | None:
+    """Return the salt of a user, made now if there is none; ``None``: there is no such user (any more).
+
+    Nobody's is asked for all the same: a failed login must take as many round trips where the address is unknown.
+    """
+    salt: bytes | None = connection.execute(_SELECT_SALT, {"user_id": user_id or _NOBODY}).scalar_one_or_none()
+    if salt is None and user_id:
         connection.execute(_INSERT_SALT, {"user_id": user_id, "salt": secrets.token_bytes(SALT_BYTES)})
         salt = connection.execute(_SELECT_SALT, {"user_id": user_id}).scalar_one_or_none()
     return salt

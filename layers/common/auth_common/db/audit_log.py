@@ -176,7 +176,7 @@ class _Entry:
             records = [as_log_record(_startup(records[0])), *records]
         rows = []
         users = {_occurrence(record).user_id for record in records}
-        salts = {user_id: make_salt(connection, user_id=user_id) for user_id in users if user_id}
+        salts = {user_id: make_salt(connection, user_id=user_id) for user_id in users}
         for record in records:
             row = _row(tip, _occurrence(record), salts)
             rows.append(row)
@@ -229,7 +229,7 @@ def _startup(first: logging.LogRecord) -> Occurrence:
     return Occurrence(event=SecurityEvent.SYS_STARTUP, time=occurrence.time, request=request)
 
 
-def _row(tip: _Tip, occurrence: Occurrence, salts: Mapping[UUID, bytes | None]) -> AuditRow:
+def _row(tip: _Tip, occurrence: Occurrence, salts: Mapping[UUID | None, bytes | None]) -> AuditRow:
     user_id, source_ip = occurrence.user_id, occurrence.request.source_ip
     salt = salts[user_id] if user_id else None
     if user_id and not salt:

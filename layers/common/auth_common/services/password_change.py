@@ -40,7 +40,7 @@ def change_password(principal: Principal, user_id: str, *, current_password: str
     """
     found = read(lambda connection: _admit(connection, principal, user_id))
     _require_good(new_password, current_password, found.user)
-    with login_attempt(found.user.email) as attempt:
+    with login_attempt(found.user.email, in_session=True) as attempt:
         if not verify_password(current_password, found.password_hash):
             raise _refused(found.user, "wrong_password")
         _replace(attempt, principal, found, hash_password(new_password))

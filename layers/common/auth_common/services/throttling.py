@@ -36,8 +36,13 @@ _SOURCES: Final = 200
 
 
 @contextmanager
-def login_attempt(email: str) -> Iterator[Attempt]:
+def login_attempt(email: str, *, in_session: bool = False) -> Iterator[Attempt]:
     """Count a password that somebody gives for the account with this address (normalised), whether there is one or not.
+
+    Args:
+        email: the address.
+        in_session: whether they give it in a session of that account, which proves its owner's device better than any
+            address.
 
     Raises:
         TooManyAttempts: the account, the source, or the one at the other is locked.
@@ -46,7 +51,7 @@ def login_attempt(email: str) -> Iterator[Attempt]:
     since = datetime.now(UTC) - KNOWN_FOR
     user_id, known = read(lambda c: select_known_sources(c, email=email, since=since, limit=_SOURCES))
     source = _source()
-    is_known = source in {limits.source_of(address) for address in known}
+    is_known = in_session or source in {limits.source_of(address) for address in known}
     subject = Subject(user_id, None if user_id else account_pseudonym(email))
     counters = limits.of_login(email=email, source=source, is_known=is_known)
     with counted_attempt(subject, counters, failures=(InvalidCredentials, InvalidCurrentPassword)) as attempt:
