@@ -44,11 +44,10 @@ def deployed(signing_keys: str = "blue") -> dict[str, Any]:
     document = read_template(TEMPLATE)
     document["Parameters"]["Stage"]["Default"] = "prod"
     document["Parameters"]["SigningKeys"]["Default"] = signing_keys
-    command = ["uv", "run", "--script", "--locked", "tools/translated_template.py"]
-    uv = os.environ.get("UV", "uv")  # `make test` runs by way of uv, which says where it is
-    done = subprocess.run(
-        [uv, *command[1:]], cwd=TEMPLATE.parent, input=json.dumps(document), stdout=subprocess.PIPE, check=True, text=True
-    )
+    uv = os.environ.get("UV") or "uv"  # `make test` runs by way of uv, which says where it is
+    command = [uv, "run", "--script", "--locked", "tools/translated_template.py"]
+    text = json.dumps(document)
+    done = subprocess.run(command, cwd=TEMPLATE.parent, input=text, stdout=subprocess.PIPE, check=True, text=True)
     translated = json.loads(done.stdout)
     intrinsics = Intrinsics(translated)
     return {name: intrinsics.resolve(resource) for name, resource in intrinsics.resources.items()}
