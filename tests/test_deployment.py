@@ -60,7 +60,7 @@ def of_type(kind: str, **options: str) -> dict[str, Any]:
 
 
 def statements(role: dict[str, Any]) -> list[dict[str, Any]]:
-    return [s for policy in role["Policies"] for s in policy["PolicyDocument"]["Statement"]]
+    return [s for policy in role.get("Policies", []) for s in policy["PolicyDocument"]["Statement"]]
 
 
 def listed(value: Any) -> list[Any]:
@@ -93,6 +93,13 @@ def test_no_role_has_a_wildcard():
             assert statement["Effect"] == "Allow"
             assert [a for a in listed(statement["Action"]) if "*" in a] == []
             assert [r for r in listed(statement["Resource"]) if "*" in str(r)] == []
+
+
+def test_only_the_gateways_logging_has_a_policy_of_awss():
+    """It is one setting for the whole account; the functions' roles name what they may."""
+    managed = {name for name, role in of_type("AWS::IAM::Role").items() if "ManagedPolicyArns" in role}
+    assert managed == {"GatewayLogsRole"}
+    assert deployed()["GatewayAccount"]["DeletionPolicy"] == deployed()["GatewayLogsRole"]["DeletionPolicy"] == "Retain"
 
 
 def test_secrets_are_decrypted_by_way_of_secrets_manager_only():
@@ -135,6 +142,30 @@ def test_a_rotation_publishes_a_key_before_it_signs_and_after(signing_keys, publ
         assert resources[f"{name}Function"]["Properties"]["Environment"]["Variables"]["SIGNING_KEY_ARN"] == published[0]
         (sign,) = [s for s in statements(resources[f"{name}Role"]["Properties"]) if "kms:Sign" in s["Action"]]
         assert sign["Resource"] == published[0]
+
+
+def test_the_gateway_limits_every_route_and_most_those_that_hash():
+    """ASVS 2.4.1, 15.2.2: a brake on cost; what protects accounts is in the database (decision 0012)."""
+    (stage,) = of_type("AWS::ApiGateway::Stage").values()
+    methods = stage["MethodSettings"]
+    limits = {f"{method['HttpMethod']} {method['ResourcePath']}": method["ThrottlingRateLimit"] for method in methods}
+    hashing = {"POST /~1login", "POST /~1users", "PUT /~1users~1{id}~1password"}
+    assert limits.keys() == {"* /*", *hashing}
+    assert {limits[route] for route in hashing} == {"20"}
+    assert limits["* /*"] == "100"
+
+
+def test_the_gateway_logs_each_request_and_no_content_of_any():
+    """ASVS 16.2.5, 14.2.1: neither bodies nor headers, nor the ids in paths."""
+    (stage,) = of_type("AWS::ApiGateway::Stage").values()
+    assert {m["DataTraceEnabled"] for m in stage["MethodSettings"]} == {False}
+    assert [m for m in stage["MethodSettings"] if m.get("LoggingLevel", "OFF") != "OFF"] == []
+    logged = json.loads(stage["AccessLogSetting"]["Format"])
+    assert {"$context.requestId", "$context.identity.sourceIp", "$context.resourcePath", "$context.status"} <= set(
+        logged.values()
+    )
+    assert [value for value in logged.values() if "path" in value.lower()] == ["$context.resourcePath"]
+    assert stage["AccessLogSetting"]["DestinationArn"].endswith(":log-group:AccessLogs")
 
 
 def test_secrets_outlive_the_stack_and_are_random():

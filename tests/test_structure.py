@@ -239,7 +239,8 @@ def test_no_function_runs_in_debug_mode(function):
 def test_the_gateway_keeps_no_answers():
     """ASVS 14.2.2: a cache there would keep personal data, and give it to who asks next."""
     assert not template()["Resources"]["Api"]["Properties"].keys() & {"CacheClusterEnabled", "CacheClusterSize"}
-    assert "MethodSettings" not in template()["Resources"]["Api"]["Properties"]
+    methods = template()["Resources"]["Api"]["Properties"]["MethodSettings"]
+    assert {method["CachingEnabled"] for method in methods} == {False}
 
 
 def test_each_environment_variable_of_the_template_is_a_setting():
