@@ -78,6 +78,16 @@ def deployed(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """AWS by moto: boto3 is real, and so are moto's signatures."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with mock_aws():
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A real PostgreSQL, started at the first test that wants it."""
@@ -121,13 +131,9 @@ def _remember_stored_hashes(database: Database) -> None:
 
 
 @pytest.fixture
-def kms(environment: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def kms(environment: Path, aws: None) -> Any:
     """A client of moto's KMS, which really signs."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    with mock_aws():
-        yield boto3.client("kms")
+    return boto3.client("kms")
 
 
 @pytest.fixture

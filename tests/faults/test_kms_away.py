@@ -10,8 +10,9 @@ import botocore.endpoint
 import pytest
 
 from auth_common.db.tables import audit_events, refresh_tokens, sessions
-from auth_common.security import kms_key
+from auth_common.security import aws_calls
 from auth_common.security.jwk import public_jwk
+from auth_common.security.kms_key import KMSKey
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import get_user, log_in, refresh, sign_up
 from tests.support.faults import assert_nothing_half_done, is_unavailable
@@ -24,9 +25,9 @@ pytestmark = pytest.mark.fault
 
 @pytest.fixture(autouse=True)
 def _kms_signs(key_arn, database, monkeypatch):
-    jwk = public_jwk(kms_key.KMSKey(key_arn).public_key())
+    jwk = public_jwk(KMSKey(key_arn).public_key())
     monkeypatch.setenv("JWKS", json.dumps({"keys": [jwk]}))
-    monkeypatch.setattr(kms_key, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(aws_calls, "_TIMEOUT", 0.2)
     # The pauses between boto's own tries: it makes three.
     monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _: None))
     start_fresh_environment()

@@ -75,6 +75,7 @@ def lambda_context(function: str) -> LambdaContext:
     context._memory_limit_in_mb = 1024
     context._invoked_function_arn = f"arn:aws:lambda:eu-central-1:{ACCOUNT}:function:{function}"
     context._aws_request_id = str(uuid4())
+    context._log_stream_name = "2026/01/01/[$LATEST]0"
     return context
 
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from auth_common.security.access_tokens import issue_access_token
 from auth_common.security.signing_keys import signing_key
 
 USER_ID = UUID("2a9d7f3e-6b1c-4c58-9d3a-0e4f5a6b7c8d")
@@ -83,6 +84,14 @@ class Forger:
         """Return a token, signed with the real key: whatever is wrong with it, it is not the signature."""
         signing_input = self.signing_input(header, claims)
         return f"{signing_input}.{base64url(raw_signature(self.key, signing_input.encode()))}"
+
+
+def issue() -> str:
+    """Return a genuine token, signed with the key in force."""
+    now = int(time.time())
+    return issue_access_token(
+        user_id=USER_ID, role="user", session_id=SESSION_ID, token_version=0, amr=("pwd",), auth_time=now, now=now
+    )
 
 
 def forger() -> Forger:

@@ -10,7 +10,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from urllib3 import HTTPResponse
 
-from auth_common.security import kms_key
+from auth_common.security.aws_calls import aws_client
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def elsewhere(url: str) -> Iterator[None]:
 
     def send(request: AWSPreparedRequest, **_: Any) -> Any:
         request.url = url
-        return kms_key._client()._endpoint.http_session.send(request)
+        return aws_client("kms")._endpoint.http_session.send(request)
 
     with _answered_by(send, "*"):
         yield
@@ -42,7 +42,7 @@ def elsewhere(url: str) -> Iterator[None]:
 
 @contextmanager
 def _answered_by(handler: Callable[..., Any], operation: str) -> Iterator[None]:
-    events = kms_key._client().meta.events
+    events = aws_client("kms").meta.events
     event = f"before-send.kms.{operation}"
     events.register_first(event, handler)
     yield

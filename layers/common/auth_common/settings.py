@@ -39,6 +39,12 @@ class Settings(BaseSettings):
     #: for its own sake, and to give an attempt back. Lambda would end it after 10 (template.yaml).
     database_timeout: Annotated[float, Field(ge=0.1, le=600)] = 4
 
+    #: Secrets in Secrets Manager: that URL, where it is not a setting; the pepper; the audit key. The ``local`` stage
+    #: has the latter two in files.
+    database_url_secret_arn: str | None = None
+    pepper_secret_arn: str | None = None
+    audit_key_secret_arn: str | None = None
+
     #: The KMS key (ECC_NIST_P256, SIGN_VERIFY) that signs access tokens; without it the ``local`` stage uses a file.
     signing_key_arn: str | None = None
     #: The JWK Set that verifies them, as JSON: the current key's public half, and a retired one's until its ``exp``.
@@ -120,9 +126,10 @@ class Settings(BaseSettings):
     def _refuse_local_shortcuts_when_deployed(self) -> Self:
         if self.stage == "local":
             return self
-        if self.database_url is None or self.database_url.get_secret_value().startswith("sqlite"):
+        url = self.database_url.get_secret_value() if self.database_url else ""
+        if self.database_url_secret_arn is None and (not url or url.startswith("sqlite")):
             # A Lambda's /tmp is private to one environment and is thrown away with it.
-            message = "a deployed stage needs DATABASE_URL, and SQLite loses data there"
+            message = "a deployed stage needs DATABASE_URL or DATABASE_URL_SECRET_ARN, and SQLite loses data there"
             raise ValueError(message)
         if self.bcrypt_cost < LOWEST_DEPLOYED_BCRYPT_COST:
             message = f"BCRYPT_COST must be at least {LOWEST_DEPLOYED_BCRYPT_COST} in a deployed stage"

@@ -55,5 +55,5 @@ def test_two_seals_of_one_text_differ():
 
 @pytest.mark.usefixtures("deployed")
 def test_a_deployed_stage_refuses_to_make_a_key_of_its_own():
-    with pytest.raises(Misconfigured, match="audit key"):
+    with pytest.raises(Misconfigured, match="AUDIT_KEY_SECRET_ARN"):
         account_pseudonym("a@example.com")

@@ -2,7 +2,6 @@
 
 import io
 import json
-import time
 from typing import Any
 
 import pytest
@@ -11,12 +10,12 @@ from botocore.compat import HTTPHeaders
 from urllib3 import HTTPResponse
 
 from auth_common.errors import Misconfigured, ServiceUnavailable
-from auth_common.security import kms_key
-from auth_common.security.access_tokens import issue_access_token, verify_access_token
+from auth_common.security.access_tokens import verify_access_token
+from auth_common.security.aws_calls import aws_client
 from auth_common.security.jwk import public_jwk
 from auth_common.security.signing_keys import signing_key
 from tests.support.databases import start_fresh_environment
-from tests.support.forged_tokens import SESSION_ID, USER_ID
+from tests.support.forged_tokens import USER_ID, issue
 from tests.support.kms import refusing
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -30,13 +29,6 @@ def other_key_arn(kms, monkeypatch):
     return arn
 
 
-def issue() -> str:
-    now = int(time.time())
-    return issue_access_token(
-        user_id=USER_ID, role="user", session_id=SESSION_ID, token_version=0, amr=("pwd",), auth_time=now, now=now
-    )
-
-
 def test_a_token_signed_in_kms_verifies_with_its_public_half(key_arn, monkeypatch):
     jwk = public_jwk(signing_key().private_key.public_key())
     monkeypatch.setenv("JWKS", json.dumps({"keys": [jwk]}))
@@ -46,7 +38,7 @@ def test_a_token_signed_in_kms_verifies_with_its_public_half(key_arn, monkeypatc
 
 def test_kms_is_asked_for_the_public_half_once_an_environment(key_arn, kms):
     asked = []
-    kms_key._client().meta.events.register("before-call.kms.GetPublicKey", lambda **_: asked.append("GetPublicKey"))
+    aws_client("kms").meta.events.register("before-call.kms.GetPublicKey", lambda **_: asked.append("GetPublicKey"))
     issue()
     issue()
     assert asked == ["GetPublicKey"]
@@ -86,7 +78,7 @@ def test_a_redirect_is_not_followed(key_arn):
         headers["Location"] = "https://evil.example/"
         return AWSResponse(request.url, 307, headers, HTTPResponse(io.BytesIO(b"{}"), preload_content=False))
 
-    kms_key._client().meta.events.register_first("before-send.kms.GetPublicKey", redirect)
+    aws_client("kms").meta.events.register_first("before-send.kms.GetPublicKey", redirect)
     with pytest.raises(ServiceUnavailable):
         issue()
     assert set(asked) == {"https://kms.eu-central-1.amazonaws.com/"}

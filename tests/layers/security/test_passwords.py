@@ -38,7 +38,7 @@ def test_the_stored_form_is_what_the_design_says(environment):
 def test_a_deployed_stage_makes_no_pepper_of_its_own(monkeypatch, tmp_path):
     """Each environment would hash with another one, and nobody could log in."""
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    with pytest.raises(Misconfigured, match="pepper"):
+    with pytest.raises(Misconfigured, match="PEPPER_SECRET_ARN"):
         hash_password("violet anchor seventeen drums")
     assert not (tmp_path / "pepper").exists()
 

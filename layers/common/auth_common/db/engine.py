@@ -20,7 +20,8 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from auth_common.db.audit_log import install, run_audited
 from auth_common.db.migrations import migrate_local_database
-from auth_common.errors import DatabaseUnavailable
+from auth_common.errors import DatabaseUnavailable, Misconfigured
+from auth_common.security.shared_secrets import secret_text
 from auth_common.settings import settings
 from auth_common.snapshots import before_snapshot
 
@@ -101,13 +102,23 @@ def _sqlstate(error: DBAPIError) -> str | None:
 def _engine() -> Engine:
     """Make the engine at the first use of the environment, and in the ``local`` stage the schema with it."""
     engine = make_engine(
-        settings().resolve_database_url(),
+        _database_url(),
         timeout=settings().database_timeout,
         verify_server=settings().stage != "local",
     )
     if settings().stage == "local":
         migrate_local_database(engine, lock_file=settings().storage() / "migrate.lock")
     return engine
+
+
+def _database_url() -> str:
+    arn = settings().database_url_secret_arn
+    if arn is None:
+        return settings().resolve_database_url()
+    url = secret_text(arn, setting="DATABASE_URL_SECRET_ARN")
+    if url.startswith("sqlite"):
+        raise Misconfigured("DATABASE_URL_SECRET_ARN: the secret is for a database that all environments share")
+    return url
 
 
 @before_snapshot

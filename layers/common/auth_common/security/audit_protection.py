@@ -19,9 +19,7 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from auth_common.errors import Misconfigured
-from auth_common.security.local_secrets import read_or_create
-from auth_common.settings import settings
+from auth_common.security.shared_secrets import audit_key
 
 #: What the first record of a chain has as the MAC before it.
 FIRST_PREVIOUS_MAC: Final = bytes(32)
@@ -90,10 +88,4 @@ def _hmac(purpose: bytes, message: bytes) -> bytes:
 
 @lru_cache
 def _key_for(purpose: bytes) -> bytes:
-    return hmac.digest(_audit_key(), b"secure-backend audit log: " + purpose, hashlib.sha256)
-
-
-def _audit_key() -> bytes:
-    if settings().stage != "local":
-        raise Misconfigured("a deployed stage has no audit key yet: its place is Secrets Manager")
-    return read_or_create(settings().storage() / "audit-key", lambda: secrets.token_bytes(32))
+    return hmac.digest(audit_key(), b"secure-backend audit log: " + purpose, hashlib.sha256)

@@ -5,16 +5,11 @@ nobody can have it sign a digest of something else.
 """
 
 from functools import lru_cache
-from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from auth_common.errors import ServiceUnavailable
-
-#: Seconds. A sign call takes about 10 ms. Three tries, with up to three seconds of pauses between them, must end before
-#: Lambda ends the function at 10.
-_TIMEOUT = 1
+from auth_common.security.aws_calls import call_aws
 
 
 class KMSKey:
@@ -34,7 +29,7 @@ class KMSKey:
 
         """
         request = {"KeyId": self._arn, "Message": data, "MessageType": "RAW", "SigningAlgorithm": "ECDSA_SHA_256"}
-        signature: bytes = _call("sign", **request)["Signature"]
+        signature: bytes = call_aws("kms", "sign", **request)["Signature"]
         return signature
 
     def public_key(self) -> ec.EllipticCurvePublicKey:
@@ -49,29 +44,7 @@ class KMSKey:
 
 @lru_cache
 def _public_key(arn: str) -> ec.EllipticCurvePublicKey:
-    key = serialization.load_der_public_key(_call("get_public_key", KeyId=arn)["PublicKey"])
+    key = serialization.load_der_public_key(call_aws("kms", "get_public_key", KeyId=arn)["PublicKey"])
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise TypeError("the KMS key is not an EC key")
     return key
-
-
-def _call(operation: str, **request: Any) -> dict[str, Any]:
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see _client
-
-    try:
-        response: dict[str, Any] = getattr(_client(), operation)(**request)
-    except (BotoCoreError, ClientError) as error:
-        raise ServiceUnavailable from error
-    return response
-
-
-@lru_cache(maxsize=1)
-def _client() -> Any:
-    # boto3 comes with Lambda's runtime and takes 425 ms to import: only where KMS is used, when it is first used.
-    import boto3  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
-
-    config = Config(
-        connect_timeout=_TIMEOUT, read_timeout=_TIMEOUT, retries={"mode": "standard", "total_max_attempts": 3}
-    )
-    return boto3.client("kms", config=config)

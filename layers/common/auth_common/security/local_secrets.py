@@ -1,6 +1,6 @@
 """Secrets of the ``local`` stage: files in ``data_dir``, made at first start, mode 0600, never in git.
 
-On AWS the pepper lives in Secrets Manager and the signing key in KMS; nothing here runs there.
+On AWS pepper and audit key live in Secrets Manager and the signing key in KMS; nothing here runs there.
 """
 
 import os

@@ -13,15 +13,12 @@ import base64
 import hashlib
 import hmac
 import re
-import secrets
 import unicodedata
-from functools import lru_cache
 from typing import Final
 
 import bcrypt
 
-from auth_common.errors import Misconfigured
-from auth_common.security.local_secrets import read_or_create
+from auth_common.security.shared_secrets import pepper
 from auth_common.settings import settings
 
 #: A stored hash of a higher cost is refused unverified: at 31 a single one would keep a CPU busy for days.
@@ -37,15 +34,8 @@ def normalise_password(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
-@lru_cache(maxsize=1)
-def _pepper() -> bytes:
-    if settings().stage != "local":
-        raise Misconfigured("a deployed stage has no pepper yet: its place is Secrets Manager")
-    return read_or_create(settings().storage() / "pepper", lambda: secrets.token_bytes(32))
-
-
 def _bcrypt_input(password: str) -> bytes:
-    digest = hmac.digest(_pepper(), normalise_password(password).encode(), hashlib.sha384)
+    digest = hmac.digest(pepper(), normalise_password(password).encode(), hashlib.sha384)
     return base64.b64encode(digest)
 
 

@@ -1,0 +1,54 @@
+"""Custom resources: CloudFormation calls a function in the middle of a deployment, and waits for word at a URL.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html. Whatever happens, word must be sent: a
+deployment that gets none waits for as long as the resource's ``ServiceTimeout`` says. A failure is word, too, and rolls
+the stack back to what it was.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.request import Request, urlopen
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from auth_common.monitoring.invocation import LambdaHandler, observed
+from auth_common.monitoring.logger import logger
+
+#: Seconds.
+_TIMEOUT: Final = 10
+
+
+def create_custom_resource_handler(provide: Callable[[Mapping[str, Any]], Mapping[str, str]]) -> LambdaHandler:
+    """Return a handler that makes a resource's attributes by ``provide``, which gets its properties.
+
+    ``provide`` runs when the resource is made and when its properties change, also twice for one change, so it must be
+    safe to run again. When the resource is deleted, nothing is done: what it made belongs to others.
+    """
+
+    @observed
+    def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        word: dict[str, Any] = {
+            # One id for ever: another one would let CloudFormation delete "the old resource" after an update.
+            "PhysicalResourceId": event.get("PhysicalResourceId") or event["LogicalResourceId"],
+            **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
+        }
+        try:
+            attributes = {} if event["RequestType"] == "Delete" else provide(event["ResourceProperties"])
+            word |= {"Status": "SUCCESS", "Data": dict(attributes)}
+        except Exception:  # noqa: BLE001 - whatever it is, word must be sent
+            logger.exception("a custom resource failed")
+            # No more than this: the events of a stack are read by more people than its log.
+            reason = f"See the log stream {context.log_stream_name}, request {context.aws_request_id}"
+            word |= {"Status": "FAILED", "Reason": reason}
+        _send(word, to=event["ResponseURL"])
+        return {"status": word["Status"]}
+
+    return handler
+
+
+def _send(word: Mapping[str, Any], *, to: str) -> None:
+    # A presigned URL of S3, whose signature is for a request without a content type.
+    request = Request(to, data=json.dumps(word).encode(), method="PUT", headers={"Content-Type": ""})  # noqa: S310
+    with urlopen(request, timeout=_TIMEOUT):  # noqa: S310 - CloudFormation's URL; nobody else may call the function
+        pass

@@ -1,0 +1,83 @@
+"""The custom resource that gives verifiers the public keys: boto3's real client before moto's KMS."""
+
+import json
+
+import boto3
+import pytest
+
+from auth_common.errors import InvalidToken
+from auth_common.security.access_tokens import verify_access_token
+from auth_common.security.aws_calls import aws_client
+from functions.publish_keys.app import handler
+from tests.support.custom_resources import deploy
+from tests.support.databases import start_fresh_environment
+from tests.support.forged_tokens import USER_ID, issue
+
+pytestmark = pytest.mark.usefixtures("environment", "aws")
+
+
+def make_key(spec="ECC_NIST_P256"):
+    return boto3.client("kms").create_key(KeySpec=spec, KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
+
+
+def publish(*arns, request_type="Create"):
+    return deploy(handler, "publish_keys", request_type, KeyArns=list(arns))
+
+
+def settle(monkeypatch, *, signing_with, verifying_with):
+    """Deploy: a fresh environment with these settings."""
+    monkeypatch.setenv("SIGNING_KEY_ARN", signing_with)
+    monkeypatch.setenv("JWKS", verifying_with)
+    start_fresh_environment()
+
+
+def test_a_rotation_in_three_deployments_refuses_no_token(monkeypatch):
+    blue, green = make_key(), make_key()
+    first = publish(blue)["Data"]["Jwks"]
+    settle(monkeypatch, signing_with=blue, verifying_with=first)
+    of_blue = issue()
+
+    both = publish(blue, green, request_type="Update")["Data"]["Jwks"]
+    settle(monkeypatch, signing_with=blue, verifying_with=both)
+    assert verify_access_token(of_blue).user_id == USER_ID
+
+    turned = publish(green, blue, request_type="Update")["Data"]["Jwks"]
+    settle(monkeypatch, signing_with=green, verifying_with=turned)
+    of_green = issue()
+    # A function that this deployment has not reached yet knows the key that signs by now.
+    settle(monkeypatch, signing_with=blue, verifying_with=both)
+    assert verify_access_token(of_green).user_id == verify_access_token(of_blue).user_id == USER_ID
+
+    last = publish(green, request_type="Update")["Data"]["Jwks"]
+    settle(monkeypatch, signing_with=green, verifying_with=last)
+    assert verify_access_token(of_green).user_id == USER_ID
+    with pytest.raises(InvalidToken):
+        verify_access_token(of_blue)
+
+
+def test_only_public_halves_leave_and_fit_where_they_go():
+    jwks = publish(make_key(), make_key())["Data"]["Jwks"]
+    keys = json.loads(jwks)["keys"]
+    assert [key.keys() for key in keys] == [{"kty", "crv", "x", "y", "use", "alg", "kid"}] * 2
+    # All environment variables of a function together have 4 KB, and so has the answer of a custom resource.
+    assert len(jwks) < 1024
+
+
+def test_a_key_of_another_kind_ends_the_deployment(log_lines):
+    word = publish(make_key("RSA_2048"))
+    assert (word["Status"], "Data" in word) == ("FAILED", False)
+    assert word["Reason"].startswith("See the log stream ")
+    assert "not an EC key" in log_lines.text
+
+
+def test_a_key_that_is_not_there_ends_the_deployment():
+    word = publish("arn:aws:kms:eu-central-1:123456789012:key/nothing")
+    assert word["Status"] == "FAILED"
+    assert "arn:" not in word["Reason"]
+
+
+def test_a_stack_that_is_deleted_asks_nobody():
+    asked = []
+    aws_client("kms").meta.events.register("before-call.kms.GetPublicKey", lambda **_: asked.append("GetPublicKey"))
+    assert publish(make_key(), request_type="Delete")["Status"] == "SUCCESS"
+    assert asked == []

@@ -1,0 +1,60 @@
+"""CloudFormation, as far as a custom resource sees it: an event, and a URL that waits for word."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+from auth_common.monitoring.invocation import LambdaHandler
+from tests.support.events import lambda_context
+
+_IDS = {
+    "StackId": "arn:aws:cloudformation:eu-central-1:123456789012:stack/auth/7b1c",
+    "RequestId": "0c1f6b7e-4c5e-4f0a-9d5c-2f6f3a1b2c3d",
+    "LogicalResourceId": "ThisResource",
+}
+
+
+@contextmanager
+def _listening() -> Iterator[tuple[str, list[Any]]]:
+    received: list[Any] = []
+
+    class Bucket(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.append({"type": self.headers["Content-Type"], **json.loads(body)})
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Bucket) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/word?Signature=x", received
+        server.shutdown()
+        thread.join()
+
+
+def deploy(handler: LambdaHandler, function: str, request_type: str = "Create", **properties: Any) -> dict[str, Any]:
+    """Let CloudFormation create, update or delete the resource, and return the word that it got."""
+    known = {} if request_type == "Create" else {"PhysicalResourceId": "ThisResource"}
+    with _listening() as (url, received):
+        event = {
+            "RequestType": request_type,
+            "ResponseURL": url,
+            "ResourceType": "Custom::Resource",
+            "ResourceProperties": {"ServiceToken": "arn:aws:lambda:…", **properties},
+            **known,
+            **_IDS,
+        }
+        handler(event, lambda_context(function))
+    (word,) = received
+    assert {name: word[name] for name in _IDS} == _IDS
+    assert word["PhysicalResourceId"] == "ThisResource"
+    assert word["type"] == ""
+    answer: dict[str, Any] = word
+    return answer

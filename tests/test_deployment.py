@@ -1,0 +1,182 @@
+"""What a deployment makes of template.yaml, as SAM's own translator says: who may do what, and who gets which key."""
+
+import json
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_runtime.cloudformation import Intrinsics, read_template
+
+TEMPLATE = Path(__file__).parents[1] / "template.yaml"
+
+READ, SIGN = "secretsmanager:GetSecretValue", ("kms:Sign", "kms:GetPublicKey")
+
+#: Each function, and what it may do besides writing its log. A new entry is a decision.
+PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
+    "Authorizer": {},
+    "Register": {"Pepper": (READ,), "AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
+    "Login": {
+        "SigningKeyBlue.Arn": SIGN,
+        "Pepper": (READ,),
+        "AuditKey": (READ,),
+        "SecretsKey.Arn": ("kms:Decrypt",),
+    },
+    "GetUser": {"AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
+    "ChangePassword": {"Pepper": (READ,), "AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
+    "Refresh": {"SigningKeyBlue.Arn": SIGN, "AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
+    "Sessions": {"AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
+    "Webauthn": {"SigningKeyBlue.Arn": SIGN, "AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
+    "Audit": {"AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
+    "Jwks": {},
+    "Health": {},
+    "PublishKeys": {"SigningKeyBlue.Arn": ("kms:GetPublicKey",)},
+    "Cleanup": {"AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
+}
+
+
+@cache
+def deployed(signing_keys: str = "blue") -> dict[str, Any]:
+    """Return the resources of a deployment, by their logical ids, with the parameters filled in."""
+    document = read_template(TEMPLATE)
+    document["Parameters"]["Stage"]["Default"] = "prod"
+    document["Parameters"]["SigningKeys"]["Default"] = signing_keys
+    uv = os.environ.get("UV") or "uv"  # `make test` runs by way of uv, which says where it is
+    command = [uv, "run", "--script", "--locked", "tools/translated_template.py"]
+    text = json.dumps(document)
+    done = subprocess.run(command, cwd=TEMPLATE.parent, input=text, stdout=subprocess.PIPE, check=True, text=True)
+    translated = json.loads(done.stdout)
+    intrinsics = Intrinsics(translated)
+    return {name: intrinsics.resolve(resource) for name, resource in intrinsics.resources.items()}
+
+
+def of_type(kind: str, **options: str) -> dict[str, Any]:
+    found = {name: r["Properties"] for name, r in deployed(**options).items() if r["Type"] == kind}
+    assert found
+    return found
+
+
+def statements(role: dict[str, Any]) -> list[dict[str, Any]]:
+    return [s for policy in role.get("Policies", []) for s in policy["PolicyDocument"]["Statement"]]
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_each_function_has_a_role_of_its_own():
+    functions = of_type("AWS::Lambda::Function")
+    assert {name: function["Role"] for name, function in functions.items()} == {
+        f"{name}Function": f"{name}Role.Arn" for name in PERMISSIONS
+    }
+
+
+@pytest.mark.parametrize("name", PERMISSIONS)
+def test_a_function_may_do_what_the_table_says_and_no_more(name):
+    """ASVS 13.2.2, 13.3.2."""
+    role = deployed()[f"{name}Role"]["Properties"]
+    assert "ManagedPolicyArns" not in role
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
+    log, *others = statements(role)
+    assert (log["Action"], log["Resource"]) == (["logs:CreateLogStream", "logs:PutLogEvents"], "FunctionLogs.Arn")
+    allowed = {r: tuple(listed(s["Action"])) for s in others for r in listed(s["Resource"])}
+    assert allowed == PERMISSIONS[name]
+
+
+def test_no_role_has_a_wildcard():
+    for role in of_type("AWS::IAM::Role").values():
+        for statement in statements(role):
+            assert statement["Effect"] == "Allow"
+            assert [a for a in listed(statement["Action"]) if "*" in a] == []
+            assert [r for r in listed(statement["Resource"]) if "*" in str(r)] == []
+
+
+def test_only_the_gateways_logging_has_a_policy_of_awss():
+    """It is one setting for the whole account; the functions' roles name what they may."""
+    managed = {name for name, role in of_type("AWS::IAM::Role").items() if "ManagedPolicyArns" in role}
+    assert managed == {"GatewayLogsRole"}
+    assert deployed()["GatewayAccount"]["DeletionPolicy"] == deployed()["GatewayLogsRole"]["DeletionPolicy"] == "Retain"
+
+
+def test_secrets_are_decrypted_by_way_of_secrets_manager_only():
+    for role in of_type("AWS::IAM::Role").values():
+        for statement in statements(role):
+            if statement["Action"] == "kms:Decrypt":
+                (condition,) = statement["Condition"]["StringEquals"].items()
+                assert condition == ("kms:ViaService", "secretsmanager.us-east-1.amazonaws.com")
+
+
+@pytest.mark.parametrize("name", PERMISSIONS)
+def test_who_may_use_a_key_or_secret_is_told_which_and_nobody_else(name):
+    function = deployed()[f"{name}Function"]["Properties"]
+    variables = function["Environment"]["Variables"]
+    told = {variables.get("SIGNING_KEY_ARN"), variables.get("PEPPER_SECRET_ARN"), variables.get("AUDIT_KEY_SECRET_ARN")}
+    usable = {"SigningKeyBlue.Arn", "Pepper", "AuditKey"} & PERMISSIONS[name].keys()
+    assert told - {None} == (usable if name != "PublishKeys" else set())
+    assert (variables.get("JWKS") == "PublicKeys.Jwks") == (name in {"Authorizer", "Jwks", "Webauthn"})
+
+
+@pytest.mark.parametrize(
+    ("signing_keys", "published"),
+    [
+        ("blue", ["SigningKeyBlue.Arn"]),
+        ("blue+green", ["SigningKeyBlue.Arn", "SigningKeyGreen.Arn"]),
+        ("green+blue", ["SigningKeyGreen.Arn", "SigningKeyBlue.Arn"]),
+        ("green", ["SigningKeyGreen.Arn"]),
+    ],
+)
+def test_a_rotation_publishes_a_key_before_it_signs_and_after(signing_keys, published):
+    resources = deployed(signing_keys)
+    assert resources["PublicKeys"]["Properties"]["KeyArns"] == published
+    may_ask = statements(resources["PublishKeysRole"]["Properties"])[1]["Resource"]
+    assert sorted(may_ask) == sorted(published)
+    keys = of_type("AWS::KMS::Key", signing_keys=signing_keys)
+    signing = {name: key for name, key in keys.items() if key.get("KeyUsage") == "SIGN_VERIFY"}
+    assert sorted(f"{name}.Arn" for name in signing) == sorted(published)
+    assert {key["KeySpec"] for key in signing.values()} == {"ECC_NIST_P256"}
+    for name in ("Login", "Refresh", "Webauthn"):
+        assert resources[f"{name}Function"]["Properties"]["Environment"]["Variables"]["SIGNING_KEY_ARN"] == published[0]
+        (sign,) = [s for s in statements(resources[f"{name}Role"]["Properties"]) if "kms:Sign" in s["Action"]]
+        assert sign["Resource"] == published[0]
+
+
+def test_the_gateway_limits_every_route_and_most_those_that_hash():
+    """ASVS 2.4.1, 15.2.2: a brake on cost; what protects accounts is in the database (decision 0012)."""
+    (stage,) = of_type("AWS::ApiGateway::Stage").values()
+    methods = stage["MethodSettings"]
+    limits = {f"{method['HttpMethod']} {method['ResourcePath']}": method["ThrottlingRateLimit"] for method in methods}
+    hashing = {"POST /~1login", "POST /~1users", "PUT /~1users~1{id}~1password"}
+    assert limits.keys() == {"* /*", *hashing}
+    assert {limits[route] for route in hashing} == {"20"}
+    assert limits["* /*"] == "100"
+
+
+def test_the_gateway_logs_each_request_and_no_content_of_any():
+    """ASVS 16.2.5, 14.2.1: neither bodies nor headers, nor the ids in paths."""
+    (stage,) = of_type("AWS::ApiGateway::Stage").values()
+    assert {m["DataTraceEnabled"] for m in stage["MethodSettings"]} == {False}
+    assert [m for m in stage["MethodSettings"] if m.get("LoggingLevel", "OFF") != "OFF"] == []
+    logged = json.loads(stage["AccessLogSetting"]["Format"])
+    assert {"$context.requestId", "$context.identity.sourceIp", "$context.resourcePath", "$context.status"} <= set(
+        logged.values()
+    )
+    assert [value for value in logged.values() if "path" in value.lower()] == ["$context.resourcePath"]
+    assert stage["AccessLogSetting"]["DestinationArn"].endswith(":log-group:AccessLogs")
+
+
+def test_secrets_outlive_the_stack_and_are_random():
+    """Without its pepper no password verifies, and without its key no record of the audit log."""
+    for name in ("Pepper", "AuditKey"):
+        secret = deployed()[name]
+        assert (secret["DeletionPolicy"], secret["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        # 62 letters and digits, 64 times: 381 bits.
+        assert secret["Properties"]["GenerateSecretString"] == {"PasswordLength": 64, "ExcludePunctuation": True}
+    assert deployed()["SecretsKey"]["DeletionPolicy"] == "Retain"
+
+
+def test_a_deployment_that_gets_no_word_does_not_wait_for_an_hour():
+    assert deployed()["PublicKeys"]["Properties"]["ServiceTimeout"] == 60
