@@ -201,7 +201,8 @@ def kinds_of(error: type[ServiceError]) -> Iterator[type[ServiceError]]:
 
 
 def test_the_readme_lists_every_problem_that_the_service_and_the_gateway_answer():
-    (api,) = (r for r in read_template(PROJECT / "template.yaml")["Resources"].values() if r["Type"] == "AWS::Serverless::Api")
+    resources = read_template(PROJECT / "template.yaml")["Resources"].values()
+    (api,) = (resource for resource in resources if resource["Type"] == "AWS::Serverless::Api")
     bodies = [
         json.loads(response["ResponseTemplates"]["application/json"])
         for response in api["Properties"]["GatewayResponses"].values()
