@@ -141,7 +141,8 @@ export const EVENT_MEANINGS = {
       "second_factor": "with the second factor of one account: somebody knows its password",
       "passkey_source": "with passkeys, from one source",
       "refresh_source": "with refresh tokens that are not valid, from one source",
-      "registration_source": "registrations from one source"
+      "registration_source": "registrations from one source",
+      "challenge_source": "logins with a passkey that are begun, from one source"
     }
   },
   "input_validation_fail": {

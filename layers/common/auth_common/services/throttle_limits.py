@@ -118,6 +118,11 @@ def of_registrations(source: str) -> Limit:
     return _of_source("registration_source", source, settings().throttle_registration_per_source, of_login=False)
 
 
+def of_challenges(source: str) -> Limit:
+    """Return the limit of logins with a passkey that are begun."""
+    return _of_source("challenge_source", source, settings().throttle_challenge_per_source, of_login=False)
+
+
 def account_key(email: str) -> bytes:
     """Return the key of an account's failures with the password, whatever their source."""
     return throttle_key("login_account", email)

@@ -78,6 +78,16 @@ def registration_attempt() -> Iterator[Attempt]:
         yield attempt
 
 
+def count_challenge() -> None:
+    """Count a challenge for whoever asks, whatever becomes of it.
+
+    Raises:
+        TooManyAttempts: the source is locked.
+
+    """
+    Attempt(Subject()).count(limits.of_challenges(_source()))
+
+
 def require_second_factor_unlocked(user_id: UUID) -> None:
     """Look, without counting.
 
