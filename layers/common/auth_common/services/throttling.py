@@ -12,6 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from auth_common.db.engine import read
 from auth_common.db.sessions import select_known_sources
@@ -22,6 +23,8 @@ from auth_common.errors import (
     InvalidCredentials,
     InvalidCurrentPassword,
     PasskeyLoginFailed,
+    ServiceError,
+    TooManyAttempts,
 )
 from auth_common.monitoring import request_context
 from auth_common.security.audit_protection import account_pseudonym
@@ -117,6 +120,18 @@ def count_rejected_refresh_token() -> None:
 
     """
     _count_failure(Subject(), [limits.of_refreshes(_source())])
+
+
+def count_bad_input() -> bool:
+    """Count a refused body or query; return whether the audit log has room for another of this source."""
+    try:
+        Attempt(Subject()).count(limits.of_bad_input(_source()))
+    except TooManyAttempts:
+        return False
+    except (ServiceError, SQLAlchemyError):
+        # Without a database nothing fills it. A refusal stands, whether it can be counted and recorded or not.
+        return True
+    return True
 
 
 def unlock(connection: Connection, *, email: str, user_id: UUID) -> int:
