@@ -5,7 +5,7 @@ with them: learn whether an account exists (an unknown address is counted like a
 devices and their passkey still work), or fill the audit log (it gets one refusal a lock).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -104,12 +104,14 @@ def require_second_factor_unlocked(user_id: UUID) -> None:
 def count_rejected_mfa_token(user_id: UUID | None) -> None:
     """Count an ``mfa_token`` that is not valid, of a user where the signature vouches for one.
 
+    For its source alone: a token that was overtaken guesses at no second factor, and whoever has kept one must not be
+    able to lock its owner's.
+
     Raises:
-        TooManyAttempts: a counter is locked.
+        TooManyAttempts: the source is locked.
 
     """
-    further = [limits.of_second_factor(user_id)] if user_id else []
-    _count_failure(Subject(user_id), [limits.of_passkeys(_source()), *further])
+    _count_failure(Subject(user_id), limits.of_passkeys(_source()))
 
 
 def count_rejected_refresh_token() -> None:
@@ -119,7 +121,7 @@ def count_rejected_refresh_token() -> None:
         TooManyAttempts: the source is locked.
 
     """
-    _count_failure(Subject(), [limits.of_refreshes(_source())])
+    _count_failure(Subject(), limits.of_refreshes(_source()))
 
 
 def count_bad_input() -> bool:
@@ -140,9 +142,9 @@ def unlock(connection: Connection, *, email: str, user_id: UUID) -> int:
     return sum(delete_throttle(connection, key) for key in keys)
 
 
-def _count_failure(subject: Subject, counters: Sequence[Limit]) -> None:
+def _count_failure(subject: Subject, counter: Limit) -> None:
     attempt = Attempt(subject)
-    attempt.count(*counters)
+    attempt.count(counter)
     attempt.fail()
 
 
