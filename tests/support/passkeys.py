@@ -21,9 +21,9 @@ def as_bearer(token: str, method: str, path: str, body: Any = None, **options: A
     return call_as(token, "webauthn", method, path, **content, **options)
 
 
-def anonymously(path: str, body: Any) -> Answer:
+def anonymously(path: str, body: Any, **changes: Any) -> Answer:
     """Call an open route of the webauthn function."""
-    return call("webauthn", json_event("POST", path, body))
+    return call("webauthn", json_event("POST", path, body, **changes))
 
 
 def begin_registration(token: str) -> Ceremony:

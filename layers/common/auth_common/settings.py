@@ -86,8 +86,11 @@ class Settings(BaseSettings):
     throttle_login_per_source: Annotated[int, Field(ge=1, le=100_000)] = 100
     throttle_passkey_per_source: Annotated[int, Field(ge=1, le=100_000)] = 100
     throttle_refresh_per_source: Annotated[int, Field(ge=1, le=100_000)] = 100
-    #: Registrations, whatever becomes of them.
+    #: Registrations and challenges, whatever becomes of them: each is a row. A challenge's lasts minutes.
     throttle_registration_per_source: Annotated[int, Field(ge=1, le=100_000)] = 100
+    throttle_challenge_per_source: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    #: Refused bodies and queries that are recorded; the answer is the same beyond.
+    throttle_bad_input_per_source: Annotated[int, Field(ge=1, le=100_000)] = 100
     #: Seconds: that window; the first lock, and the longest: each lasts twice as long as the one before.
     throttle_window: Annotated[int, Field(ge=60, le=86_400)] = 3_600
     throttle_first_lock: Annotated[int, Field(ge=1, le=3_600)] = 30

@@ -141,11 +141,13 @@ export const EVENT_MEANINGS = {
       "second_factor": "with the second factor of one account: somebody knows its password",
       "passkey_source": "with passkeys, from one source",
       "refresh_source": "with refresh tokens that are not valid, from one source",
-      "registration_source": "registrations from one source"
+      "registration_source": "registrations from one source",
+      "challenge_source": "logins with a passkey that are begun, from one source",
+      "bad_input_source": "refused bodies and queries from one source: answered as before, and not recorded"
     }
   },
   "input_validation_fail": {
-    "when": "a body or parameter is refused; its fields are named, their values are not",
+    "when": "a body or parameter is refused; its fields are named, their values are not. Of one source so many in a window are recorded, and all are counted by the metric",
     "respond": "Forms cause some. Fields that no form has are somebody probing.",
     "reasons": {}
   },

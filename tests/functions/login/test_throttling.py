@@ -8,10 +8,13 @@ from threading import Barrier
 import pytest
 from sqlalchemy import select, update
 
+from auth_common.db import throttles as store
+from auth_common.db.engine import transaction
 from auth_common.db.tables import audit_events, sessions, throttles, users
+from auth_common.db.throttles import delete_expired_throttles
 from auth_common.errors import DatabaseUnavailable, ServiceUnavailable
 from auth_common.security.audit_protection import throttle_key
-from auth_common.services import accounts, attempts
+from auth_common.services import accounts, attempts, throttling
 from auth_common.services import login as login_service
 from auth_common.services import sessions as session_service
 from auth_common.services.attempts import Attempt, Subject
@@ -146,6 +149,36 @@ def test_each_lock_lasts_twice_as_long_as_the_one_before_up_to_the_longest(datab
 
 
 @pytest.mark.usefixtures("registered")
+def test_a_lock_that_is_longer_than_the_window_is_not_cleaned_up_with_it(monkeypatch):
+    monkeypatch.setenv("THROTTLE_WINDOW", "60")
+    monkeypatch.setenv("THROTTLE_FIRST_LOCK", "3600")
+    start_fresh_environment()
+    for number in range(7):
+        guess(f"person{number}@example.com")
+    assert log_in().headers["ratelimit-policy"] == '"login_source";q=7;w=60'
+    when_the_window_is_over = datetime.now(UTC) + timedelta(minutes=10)
+    transaction(lambda connection: delete_expired_throttles(connection, when_the_window_is_over, limit=100))
+    assert log_in().status == 429
+
+
+def test_each_attempt_counts_in_one_order(database, monkeypatch):
+    """Else two that share two counters could each hold the one that the other waits for."""
+    seen = []
+    count = store.count_attempt
+
+    def count_and_tell(connection, key, **rules):
+        seen.append(key)
+        return count(connection, key, **rules)
+
+    monkeypatch.setattr(store, "count_attempt", count_and_tell)
+    for number in range(6):
+        seen.clear()
+        assert guess(f"person{number}@example.com").status == 401
+        assert len(seen) == 3
+        assert seen == sorted(seen)
+
+
+@pytest.mark.usefixtures("registered")
 def test_a_success_clears_the_counters_of_the_account(database):
     guesses(2)
     guess(source=ELSEWHERE)
@@ -259,6 +292,18 @@ def test_what_is_given_back_late_is_not_taken_from_a_new_count(database):
     assert failures(database, "login_source", SOURCE_IP) == 1
 
 
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(("before", "after"), [(0, 2), (2, 1)], ids=["began none", "began the one before"])
+def test_what_is_given_back_leaves_a_lock_that_another_attempt_has_begun(database, before, after):
+    guesses(before)
+    attempt = Attempt(Subject())
+    attempt.count(of_login(email=EMAIL, source=SOURCE_IP, is_known=False)[0])
+    let_locks_end(database)
+    assert guesses(after) == [401] * after
+    attempt.give_back()
+    assert guess().status == 429
+
+
 # --- Many at once -----------------------------------------------------------------------------------------------------
 
 
@@ -354,6 +399,30 @@ def test_a_known_device_in_ipv6_is_known_by_its_network(database):
 def test_a_whole_ipv6_network_is_one_source(database):
     statuses = [guess(UNKNOWN, source=f"2001:db8::{place}").status for place in range(1, 5)]
     assert statuses == [401] * 3 + [429]
+
+
+def log_in_from(database, *sources):
+    """Log in from each, a day after the one before."""
+    register()
+    for age, source in enumerate(reversed(sources)):
+        assert log_in(sourceIp=source).status == 200
+        auth_time = datetime.now(UTC) - timedelta(days=age)
+        database.execute(update(sessions).where(sessions.c.source_ip == source).values(auth_time=auth_time))
+
+
+def test_each_device_of_an_account_is_known(database):
+    log_in_from(database, SOURCE_IP, ELSEWHERE)
+    for source in (SOURCE_IP, ELSEWHERE):
+        guesses_from_everywhere(5)
+        assert log_in(sourceIp=source).status == 200
+
+
+def test_where_an_account_has_very_many_devices_the_newest_are_known(database, monkeypatch):
+    monkeypatch.setattr(throttling, "_SOURCES", 1)
+    log_in_from(database, SOURCE_IP, ELSEWHERE)
+    guesses_from_everywhere(5)
+    assert log_in(sourceIp=SOURCE_IP).status == 429
+    assert log_in(sourceIp=ELSEWHERE).status == 200
 
 
 @pytest.mark.parametrize("why", ["too long ago", "all sessions were ended"])

@@ -11,7 +11,7 @@ from auth_common.errors import DatabaseUnavailable
 from auth_common.services import registration as service
 from tests.support.databases import start_fresh_environment
 from tests.support.events import json_event
-from tests.support.factories import log_in, register, registration
+from tests.support.factories import call_as, log_in, register, registration, sign_up
 from tests.support.functions import call
 from tests.support.throttles import ELSEWHERE, let_locks_end
 
@@ -56,10 +56,62 @@ def test_whoever_has_registered_too_often_may_still_log_in():
 
 
 @pytest.mark.parametrize("changes", [{"password": "short"}, {"email": "nobody"}, {"role": "admin"}])
-def test_bad_input_spends_nothing(database, changes):
+def test_bad_input_spends_nothing(changes):
     for _ in range(5):
         assert register(**changes).status == 422
-    assert database.count(throttles) == 0
+    assert register().status == 201
+
+
+def recorded(database):
+    """Return how many failures of which kind the audit log has."""
+    statement = select(audit_events.c.name, audit_events.c.reason).where(audit_events.c.outcome == "failure")
+    return Counter(tuple(row) for row in database.execute(statement))
+
+
+@pytest.fixture
+def few_records(monkeypatch):
+    monkeypatch.setenv("THROTTLE_BAD_INPUT_PER_SOURCE", "3")
+    start_fresh_environment()
+
+
+@pytest.mark.usefixtures("few_records")
+def test_a_source_has_a_budget_of_records_of_bad_input(database, capsys):
+    """Of a body, of a query and of a password that is too weak, together. Beyond it, the answer and the metric stay."""
+    token = sign_up().access_token
+    for _ in range(2):
+        assert register(password="short").status == register(role="admin").status == 422
+        assert call_as(token, "sessions", "GET", "/sessions", query={"cursor": "?"}).status == 422
+    refused, beyond = ("input_validation_fail", None), ("excess_rate_limit_exceeded", "bad_input_source")
+    assert recorded(database) == {refused: 3, beyond: 1}
+    assert capsys.readouterr().out.count('"input_validation_fail":[1.0]') == 6
+    elsewhere = json_event("POST", "/users", registration(role="admin"), sourceIp=ELSEWHERE)
+    assert call("register", elsewhere).status == 422
+    assert recorded(database) == {refused: 4, beyond: 1}
+
+
+@pytest.mark.usefixtures("few_records")
+def test_in_a_lock_bad_input_writes_nothing(database):
+    for _ in range(4):
+        register(role="admin")
+    before = database.execute(throttles.select()), database.count(audit_events)
+    assert register(role="admin").status == 422
+    assert (database.execute(throttles.select()), database.count(audit_events)) == before
+
+
+@pytest.mark.usefixtures("few_records")
+def test_after_a_lock_bad_input_is_recorded_again(database):
+    for _ in range(4):
+        register(role="admin")
+    let_locks_end(database)
+    register(role="admin")
+    assert recorded(database)["input_validation_fail", None] == 4
+
+
+def test_bad_input_is_422_where_it_can_be_neither_counted_nor_recorded(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://nobody@127.0.0.1:1/none")
+    start_fresh_environment()
+    answer = register(role="admin")
+    assert (answer.status, answer.code) == (422, "validation_failed")
 
 
 def test_a_server_error_spends_nothing(database, monkeypatch):
@@ -86,5 +138,4 @@ def test_one_refusal_a_lock_is_recorded(database):
     let_locks_end(database)
     for number in range(8, 12):
         register_as(number)
-    names = select(audit_events.c.name, audit_events.c.reason).where(audit_events.c.outcome == "failure")
-    assert database.execute(names) == [("excess_rate_limit_exceeded", "registration_source")] * 2
+    assert recorded(database) == {("excess_rate_limit_exceeded", "registration_source"): 2}

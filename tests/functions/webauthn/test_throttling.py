@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, update
 
-from auth_common.db.tables import audit_events, throttles, users
+from auth_common.db.tables import audit_events, challenges, throttles, users
 from auth_common.errors import ServiceUnavailable
 from auth_common.security.audit_protection import throttle_key
 from auth_common.services import accounts
@@ -25,7 +25,7 @@ from tests.support.passkeys import (
     complete_login,
     enrol,
 )
-from tests.support.throttles import let_locks_end
+from tests.support.throttles import ELSEWHERE, let_locks_end
 from tools.software_authenticator import SoftwareAuthenticator
 
 
@@ -67,22 +67,30 @@ def test_a_ceremony_that_began_before_the_lock_does_not_get_past_it(holder):
 
 
 def test_all_second_factors_share_one_counter(database, holder):
-    """Two passkeys, and the mfa_token: what one of them has used up is not there for the other."""
+    """Two passkeys: what one of them has used up is not there for the other."""
     token = holder.log_in().json["access_token"]
     ceremony = begin_registration(token)
     second = SoftwareAuthenticator(origin=ORIGIN)
     body = {"challenge_id": ceremony["challenge_id"], "credential": second.register(ceremony["options"])}
     assert as_bearer(token, "POST", "/webauthn/register/complete", body).status == 201
     fail(holder)
+    fail(holder)
     ceremony = begin_login(holder.give_password())
     credential = second.authenticate(ceremony["options"])
     credential["response"]["signature"] = "AAAA"
     assert complete_login(ceremony, credential).status == 401
-    mfa_token = holder.give_password()
-    accounts.end_sessions_of(EMAIL)
-    assert anonymously("/webauthn/login/begin", {"mfa_token": mfa_token}).status == 401
     assert failures(database, "second_factor", holder.account.id) == [(3,)]
     assert anonymously("/webauthn/login/begin", {"mfa_token": holder.give_password()}).status == 429
+
+
+def test_an_mfa_token_that_was_overtaken_does_not_lock_its_owners_second_factor(database, holder):
+    """Whoever has kept one could replay it for five minutes. It counts for their address."""
+    overtaken = holder.give_password()
+    accounts.end_sessions_of(EMAIL)
+    assert [begin({"mfa_token": overtaken}, sourceIp=ELSEWHERE).status for _ in range(7)] == [401] * 6 + [429]
+    assert failures(database, "passkey_source", ELSEWHERE) == [(6,)]
+    assert failures(database, "second_factor", holder.account.id) == []
+    assert holder.log_in().status == 200
 
 
 def test_a_success_clears_it_and_not_the_sources(database, holder):
@@ -122,6 +130,43 @@ def test_mfa_tokens_that_are_not_ours_spend_it_too(database):
     assert statuses == [401] * 6 + [429] * 2
     recorded = select(audit_events.c.reason).where(audit_events.c.name == "authn_token_rejected")
     assert database.execute(recorded) == [("invalid_mfa_token",)] * 6
+
+
+@pytest.fixture
+def few_challenges(monkeypatch):
+    monkeypatch.setenv("THROTTLE_CHALLENGE_PER_SOURCE", "3")
+    start_fresh_environment()
+
+
+def begin(body=None, **changes):
+    return anonymously("/webauthn/login/begin", body or {}, **changes)
+
+
+@pytest.mark.usefixtures("few_challenges")
+def test_a_source_has_a_budget_of_logins_that_it_begins(database):
+    assert [begin().status for _ in range(3)] == [200] * 3
+    answer = begin()
+    assert (answer.status, answer.code) == (429, "too_many_attempts")
+    assert answer.headers["ratelimit-policy"] == '"challenge_source";q=3;w=3600'
+    assert [begin().status for _ in range(3)] == [429] * 3
+    assert database.count(challenges) == 3
+    assert begin(sourceIp=ELSEWHERE).status == 200
+    recorded = select(audit_events.c.name, audit_events.c.reason).where(audit_events.c.outcome == "failure")
+    assert database.execute(recorded) == [("excess_rate_limit_exceeded", "challenge_source")]
+
+
+@pytest.mark.usefixtures("few_challenges")
+def test_logins_spend_it_too_and_can_be_completed_when_it_is_spent(holder):
+    ceremony = begin_login(holder.give_password())
+    assert [holder.log_in_alone().status for _ in range(2)] == [200] * 2
+    assert begin({"mfa_token": holder.give_password()}).status == 429
+    assert complete_login(ceremony, holder.authenticator.authenticate(ceremony["options"])).status == 200
+
+
+@pytest.mark.usefixtures("few_challenges")
+def test_mfa_tokens_that_are_not_ours_begin_nothing():
+    assert [begin({"mfa_token": "x.y.z"}).status for _ in range(4)] == [401] * 4
+    assert begin().status == 200
 
 
 def test_a_locked_second_factor_does_not_spend_the_sources_budget(database, holder):

@@ -52,6 +52,8 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
             **AUTHENTICATION_EVENTS[SecurityEvent.AUTHN_LOGIN_LOCK].reasons,
             "refresh_source": "with refresh tokens that are not valid, from one source",
             "registration_source": "registrations from one source",
+            "challenge_source": "logins with a passkey that are begun, from one source",
+            "bad_input_source": "refused bodies and queries from one source: answered as before, and not recorded",
         },
         fields=ACCOUNT,
     ),
@@ -59,7 +61,8 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         succeeded=False,
         ocsf_class=OCSFClass.API_ACTIVITY,
         activity=None,
-        when="a body or parameter is refused; its fields are named, their values are not",
+        when="a body or parameter is refused; its fields are named, their values are not. Of one source so many in a "
+        "window are recorded, and all are counted by the metric",
         respond="Forms cause some. Fields that no form has are somebody probing.",
         fields={"fields": "those at fault"},
     ),

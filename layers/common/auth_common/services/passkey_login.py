@@ -24,6 +24,7 @@ from auth_common.services.attempts import Attempt
 from auth_common.services.challenges import Begun, issue_challenge, spend_challenge
 from auth_common.services.sessions import is_unchanged, open_session
 from auth_common.services.throttling import (
+    count_challenge,
     count_rejected_mfa_token,
     passkey_attempt,
     require_second_factor_unlocked,
@@ -40,11 +41,13 @@ def begin_login(mfa_token: str | None) -> Begun:
 
     Raises:
         InvalidMFAToken: not one of ours, expired, or overtaken by a change of the account.
-        TooManyAttempts: too many of those from one source, or too many failures with this user's second factors.
+        TooManyAttempts: too many of those, or of logins begun, from one source, or too many failures with this user's
+            second factors.
 
     """
     user = _user_of(mfa_token) if mfa_token is not None else None
     passkeys = read(lambda c: select_passkeys_of(c, user_id=user.id)) if user else []
+    count_challenge()  # a row that anybody may ask for; a token that was refused has left none, and its own count
     challenge = issue_challenge(Ceremony.AUTHENTICATION, user)
     options = authentication_options(
         challenge=challenge.challenge,

@@ -118,6 +118,16 @@ def of_registrations(source: str) -> Limit:
     return _of_source("registration_source", source, settings().throttle_registration_per_source, of_login=False)
 
 
+def of_challenges(source: str) -> Limit:
+    """Return the limit of logins with a passkey that are begun."""
+    return _of_source("challenge_source", source, settings().throttle_challenge_per_source, of_login=False)
+
+
+def of_bad_input(source: str) -> Limit:
+    """Return the limit of refused bodies and queries that the audit log takes."""
+    return _of_source("bad_input_source", source, settings().throttle_bad_input_per_source, of_login=False)
+
+
 def account_key(email: str) -> bytes:
     """Return the key of an account's failures with the password, whatever their source."""
     return throttle_key("login_account", email)

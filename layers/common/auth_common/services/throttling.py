@@ -5,13 +5,14 @@ with them: learn whether an account exists (an unknown address is counted like a
 devices and their passkey still work), or fill the audit log (it gets one refusal a lock).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from auth_common.db.engine import read
 from auth_common.db.sessions import select_known_sources
@@ -22,6 +23,8 @@ from auth_common.errors import (
     InvalidCredentials,
     InvalidCurrentPassword,
     PasskeyLoginFailed,
+    ServiceError,
+    TooManyAttempts,
 )
 from auth_common.monitoring import request_context
 from auth_common.security.audit_protection import account_pseudonym
@@ -83,6 +86,16 @@ def registration_attempt() -> Iterator[Attempt]:
         yield attempt
 
 
+def count_challenge() -> None:
+    """Count a challenge for whoever asks, whatever becomes of it.
+
+    Raises:
+        TooManyAttempts: the source is locked.
+
+    """
+    Attempt(Subject()).count(limits.of_challenges(_source()))
+
+
 def require_second_factor_unlocked(user_id: UUID) -> None:
     """Look, without counting.
 
@@ -96,12 +109,14 @@ def require_second_factor_unlocked(user_id: UUID) -> None:
 def count_rejected_mfa_token(user_id: UUID | None) -> None:
     """Count an ``mfa_token`` that is not valid, of a user where the signature vouches for one.
 
+    For its source alone: a token that was overtaken guesses at no second factor, and whoever has kept one must not be
+    able to lock its owner's.
+
     Raises:
-        TooManyAttempts: a counter is locked.
+        TooManyAttempts: the source is locked.
 
     """
-    further = [limits.of_second_factor(user_id)] if user_id else []
-    _count_failure(Subject(user_id), [limits.of_passkeys(_source()), *further])
+    _count_failure(Subject(user_id), limits.of_passkeys(_source()))
 
 
 def count_rejected_refresh_token() -> None:
@@ -111,7 +126,19 @@ def count_rejected_refresh_token() -> None:
         TooManyAttempts: the source is locked.
 
     """
-    _count_failure(Subject(), [limits.of_refreshes(_source())])
+    _count_failure(Subject(), limits.of_refreshes(_source()))
+
+
+def count_bad_input() -> bool:
+    """Count a refused body or query; return whether the audit log has room for another of this source."""
+    try:
+        Attempt(Subject()).count(limits.of_bad_input(_source()))
+    except TooManyAttempts:
+        return False
+    except (ServiceError, SQLAlchemyError):
+        # Without a database nothing fills it. A refusal stands, whether it can be counted and recorded or not.
+        return True
+    return True
 
 
 def unlock(connection: Connection, *, email: str, user_id: UUID) -> int:
@@ -120,9 +147,9 @@ def unlock(connection: Connection, *, email: str, user_id: UUID) -> int:
     return sum(delete_throttle(connection, key) for key in keys)
 
 
-def _count_failure(subject: Subject, counters: Sequence[Limit]) -> None:
+def _count_failure(subject: Subject, counter: Limit) -> None:
     attempt = Attempt(subject)
-    attempt.count(*counters)
+    attempt.count(counter)
     attempt.fail()
 
 

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from auth_common.errors import FieldError, Misconfigured, NotFound, ServiceError, ValidationFailed
-from auth_common.monitoring import request_context
+from auth_common.monitoring import metrics, request_context
 from auth_common.monitoring.logger import logger
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 
@@ -54,9 +54,7 @@ class ProblemResponse(JSONResponse):
 async def on_service_error(_request: Request, error: ServiceError) -> ProblemResponse:
     """Answer an error of the domain."""
     if isinstance(error, ValidationFailed):
-        security_event(
-            SecurityEvent.INPUT_VALIDATION_FAIL, fields=[fault.field for fault in error.errors[:_MOST_ERRORS]]
-        )
+        _record_bad_input(error)
     elif isinstance(error, Misconfigured):
         logger.critical("misconfigured", extra={"error": str(error) or error.detail})
     elif error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -64,6 +62,18 @@ async def on_service_error(_request: Request, error: ServiceError) -> ProblemRes
     return ProblemResponse(
         status=error.status, code=error.code, detail=error.detail, errors=error.errors, headers=error.headers
     )
+
+
+def _record_bad_input(error: ValidationFailed) -> None:
+    # Here, since a function whose requests have neither body nor query needs no database.
+    from auth_common.services.throttling import count_bad_input  # noqa: PLC0415
+
+    if count_bad_input():
+        security_event(
+            SecurityEvent.INPUT_VALIDATION_FAIL, fields=[fault.field for fault in error.errors[:_MOST_ERRORS]]
+        )
+    else:
+        metrics.count(SecurityEvent.INPUT_VALIDATION_FAIL)
 
 
 async def on_http_exception(request: Request, error: HTTPException) -> ProblemResponse:
