@@ -1,8 +1,8 @@
 """Throttling: who fails too often has to wait, and each time twice as long.
 
 The counters are in the service's own database, so all environments share them. What an attacker must not be able to do
-with them: learn whether an account exists (an unknown address is counted like any other), lock its owner out (their own
-devices and their passkey still work), or fill the audit log (it gets one refusal a lock).
+with them: learn whether an account exists (an unknown address is counted like any other), lock its owner out (a login
+from a known address, and mostly a passkey, still work), or fill the audit log (it gets one refusal a lock).
 """
 
 from collections.abc import Iterator
