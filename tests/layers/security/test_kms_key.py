@@ -14,9 +14,9 @@ from auth_common.security.access_tokens import verify_access_token
 from auth_common.security.aws_calls import aws_client
 from auth_common.security.jwk import public_jwk
 from auth_common.security.signing_keys import signing_key
+from tests.support.aws_services import refusing
 from tests.support.databases import start_fresh_environment
 from tests.support.forged_tokens import USER_ID, issue
-from tests.support.kms import refusing
 
 pytestmark = pytest.mark.usefixtures("environment")
 

@@ -1,0 +1,59 @@
+"""Secrets Manager throttles, hangs or is away: who has the secrets goes on, who starts waits, and nobody restarts."""
+
+from functools import partial
+
+import boto3
+import pytest
+
+from auth_common.db.tables import audit_events, sessions, users
+from tests.support.aws_services import elsewhere, refusing, silence
+from tests.support.databases import start_fresh_environment
+from tests.support.factories import get_user, log_in, register, sign_up
+from tests.support.faults import assert_nothing_half_done, is_unavailable
+
+pytestmark = pytest.mark.fault
+
+SERVICE = "secretsmanager"
+
+
+@pytest.fixture(autouse=True)
+def _secrets_are_there(aws, database, monkeypatch, impatient_boto):
+    for name in ("PEPPER_SECRET_ARN", "AUDIT_KEY_SECRET_ARN"):
+        secret = boto3.client(SERVICE).create_secret(Name=name, SecretString=name * 4)
+        monkeypatch.setenv(name, secret["ARN"])
+    start_fresh_environment()
+
+
+in_trouble = pytest.mark.parametrize(
+    "trouble",
+    [
+        partial(refusing, "ThrottlingException", service=SERVICE),
+        partial(silence, service=SERVICE),
+        partial(elsewhere, "http://127.0.0.1:9", service=SERVICE),
+    ],
+    ids=["throttled", "hanging", "away"],
+)
+
+
+@in_trouble
+def test_an_environment_that_has_its_secrets_goes_on(database, trouble):
+    person = sign_up()
+    with trouble():
+        assert log_in().status == 200
+        assert log_in(password="another password entirely").status == 401
+        assert get_user(person.id, token=person.access_token).status == 200
+    assert_nothing_half_done(database)
+
+
+@in_trouble
+def test_one_that_starts_meanwhile_is_503_leaves_nothing_behind_and_recovers(database, trouble):
+    sign_up()
+    before = [database.count(table) for table in (users, sessions, audit_events)]
+    start_fresh_environment()
+    with trouble():
+        assert is_unavailable(log_in())
+        assert is_unavailable(register(email="second@example.com"))
+    assert [database.count(table) for table in (users, sessions, audit_events)] == before
+    assert log_in().status == 200
+    assert register(email="second@example.com").status == 201
+    assert_nothing_half_done(database)

@@ -1,0 +1,59 @@
+"""KMS or Secrets Manager that throttles, refuses, hangs or is away: boto3's own client meets it, with its tries."""
+
+import io
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+from urllib3 import HTTPResponse
+
+from auth_common.security.aws_calls import aws_client
+
+
+@contextmanager
+def refusing(error: str, *, service: str = "kms", operation: str = "*", times: int | None = None) -> Iterator[None]:
+    """Answer each request with ``error``, or only the first ones."""
+    tries = count()
+
+    def refuse(**_: Any) -> AWSResponse | None:
+        if times is not None and next(tries) >= times:
+            return None
+        body = io.BytesIO(f'{{"__type": "{error}"}}'.encode())
+        return AWSResponse("https://aws.example", 400, HTTPHeaders(), HTTPResponse(body, preload_content=False))
+
+    with _answered_by(refuse, service, operation):
+        yield
+
+
+@contextmanager
+def elsewhere(url: str, *, service: str = "kms") -> Iterator[None]:
+    """Send each request to ``url`` instead, where nobody answers."""
+
+    def send(request: AWSPreparedRequest, **_: Any) -> Any:
+        request.url = url
+        return aws_client(service)._endpoint.http_session.send(request)
+
+    with _answered_by(send, service, "*"):
+        yield
+
+
+@contextmanager
+def _answered_by(handler: Callable[..., Any], service: str, operation: str) -> Iterator[None]:
+    events = aws_client(service).meta.events
+    event = f"before-send.{service}.{operation}"
+    events.register_first(event, handler)
+    yield
+    events.unregister(event, handler)
+
+
+@contextmanager
+def silence(*, service: str = "kms") -> Iterator[None]:
+    """Have somebody listen who never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with elsewhere(url, service=service):
+            yield
