@@ -80,8 +80,14 @@ def running_plain_sam(log_file: Path) -> Iterator[str]:
         "--warm-containers",
         "LAZY",
     ]
-    with _start(command, log_file, {}) as url:
-        yield url
+    try:
+        with _start(command, log_file, {}) as url:
+            yield url
+    finally:
+        # SAM CLI forgets some of its own when it is stopped; they have the code of a function mounted.
+        for folder in (PROJECT / ".aws-sam" / "build").iterdir():
+            if left := containers_with(str(folder)):
+                _docker("rm", "--force", *left)
 
 
 def count_users(volume: str) -> int:
@@ -96,7 +102,7 @@ def count_users(volume: str) -> int:
 
 
 def containers_with(volume: str) -> list[str]:
-    """Return the ids of the running containers that have ``volume``."""
+    """Return the ids of the running containers that have ``volume``, or a folder of that path."""
     return _docker("ps", "--quiet", "--filter", f"volume={volume}").stdout.split()
 
 
