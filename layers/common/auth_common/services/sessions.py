@@ -175,13 +175,7 @@ def end_all_sessions(principal: Principal, *, keep_current: bool) -> None:
 
 def end_other_sessions(connection: Connection, principal: Principal, *, reason: str) -> None:
     """End all sessions of the caller's but this one, after a change of what they log in with (ASVS 5.0 7.4.3)."""
-    ended = store.revoke_sessions(
-        connection, user_id=principal.user_id, now=datetime.now(UTC), keep=principal.session_id
-    )
-    if ended:
-        security_event(
-            SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason=reason, sessions_ended=ended
-        )
+    _revoke(connection, principal, reason=reason, keep=principal.session_id)
 
 
 def _end(principal: Principal, *, only: UUID | None = None, keep: UUID | None = None) -> int:
@@ -189,13 +183,18 @@ def _end(principal: Principal, *, only: UUID | None = None, keep: UUID | None = 
         standing = check_standing(connection, principal)
         if only != principal.session_id:
             require_fresh_login(principal, standing)
-        ended = store.revoke_sessions(
-            connection, user_id=principal.user_id, now=datetime.now(UTC), only=only, keep=keep
-        )
-        if ended:
-            security_event(
-                SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason="by_owner", sessions_ended=ended
-            )
-        return ended
+        return _revoke(connection, principal, reason="by_owner", only=only, keep=keep)
 
     return transaction(revoke)
+
+
+def _revoke(
+    connection: Connection, principal: Principal, *, reason: str, only: UUID | None = None, keep: UUID | None = None
+) -> int:
+    """End sessions of the caller's, record it where there were any, and return how many."""
+    ended = store.revoke_sessions(connection, user_id=principal.user_id, now=datetime.now(UTC), only=only, keep=keep)
+    if ended:
+        security_event(
+            SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason=reason, sessions_ended=ended
+        )
+    return ended
