@@ -2,10 +2,10 @@
 
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
 from auth_common.db.tables import challenges, passkeys, refresh_tokens, sessions, users
@@ -42,6 +42,8 @@ class Credentials:
 USER_COLUMNS: Final = tuple(users.c[name] for name in User.__dataclass_fields__)
 
 _CREDENTIALS: Final = select(*USER_COLUMNS, users.c.password_hash, exists().where(passkeys.c.user_id == users.c.id))
+_CREDENTIALS_BY_EMAIL: Final = _CREDENTIALS.where(users.c.email == bindparam("email"))
+_CREDENTIALS_BY_ID: Final = _CREDENTIALS.where(users.c.id == bindparam("user_id"))
 _SELECT_USER: Final = select(*USER_COLUMNS).where(users.c.id == bindparam("user_id"))
 
 
@@ -63,12 +65,12 @@ def insert_user(connection: Connection, user: User, *, password_hash: str) -> No
 
 def select_credentials(connection: Connection, *, email: str) -> Credentials | None:
     """Return what the user with this normalised address logs in with, or ``None``."""
-    return _credentials(connection, users.c.email == email)
+    return _credentials(connection, _CREDENTIALS_BY_EMAIL, email=email)
 
 
 def select_credentials_of(connection: Connection, *, user_id: UUID) -> Credentials | None:
     """Return what the user with this id logs in with, or ``None``."""
-    return _credentials(connection, users.c.id == user_id)
+    return _credentials(connection, _CREDENTIALS_BY_ID, user_id=user_id)
 
 
 def select_user(connection: Connection, *, user_id: UUID) -> User | None:
@@ -135,8 +137,8 @@ def delete_user(connection: Connection, *, user_id: UUID) -> None:
     connection.execute(delete(users).where(users.c.id == user_id))
 
 
-def _credentials(connection: Connection, whose: ColumnElement[bool]) -> Credentials | None:
-    row = connection.execute(_CREDENTIALS.where(whose)).one_or_none()
+def _credentials(connection: Connection, statement: Select[Any], **whose: str | UUID) -> Credentials | None:
+    row = connection.execute(statement, whose).one_or_none()
     if row is None:
         return None
     *columns, password_hash, has_passkey = row
