@@ -15,7 +15,7 @@ from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
 from auth_common.services.sessions import end_other_sessions
 from auth_common.services.standing import check_standing, require_self, require_step_up
-from auth_common.services.throttling import login_attempt
+from auth_common.services.throttling import password_attempt
 
 
 def change_password(principal: Principal, user_id: str, *, current_password: str, new_password: str) -> None:
@@ -40,7 +40,7 @@ def change_password(principal: Principal, user_id: str, *, current_password: str
     """
     found = read(lambda connection: _admit(connection, principal, user_id))
     _require_good(new_password, current_password, found.user)
-    with login_attempt(found.user.email, in_session=True) as attempt:
+    with password_attempt(found.user) as attempt:
         if not verify_password(current_password, found.password_hash):
             raise _refused(found.user, "wrong_password")
         _replace(attempt, principal, found, hash_password(new_password))

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from auth_common.db.engine import read
 from auth_common.db.sessions import select_known_sources
 from auth_common.db.throttles import delete_throttle
+from auth_common.db.users import User
 from auth_common.errors import (
     EmailTaken,
     InvalidChallenge,
@@ -39,13 +40,8 @@ _SOURCES: Final = 200
 
 
 @contextmanager
-def login_attempt(email: str, *, in_session: bool = False) -> Iterator[Attempt]:
-    """Count a password that somebody gives for the account with this address (normalised), whether there is one or not.
-
-    Args:
-        email: the address.
-        in_session: whether they give it in a session of that account, which proves its owner's device better than any
-            address.
+def login_attempt(email: str) -> Iterator[Attempt]:
+    """Count a login with a password, to the account with this address (normalised), whether there is one or not.
 
     Raises:
         TooManyAttempts: the account, the source, or the one at the other is locked.
@@ -54,10 +50,25 @@ def login_attempt(email: str, *, in_session: bool = False) -> Iterator[Attempt]:
     since = datetime.now(UTC) - KNOWN_FOR
     user_id, known = read(lambda c: select_known_sources(c, email=email, since=since, limit=_SOURCES))
     source = _source()
-    is_known = in_session or source in {limits.source_of(address) for address in known}
+    is_known = source in {limits.source_of(address) for address in known}
     subject = Subject(user_id, None if user_id else account_pseudonym(email))
     counters = limits.of_login(email=email, source=source, is_known=is_known)
-    with counted_attempt(subject, counters, failures=(InvalidCredentials, InvalidCurrentPassword)) as attempt:
+    with counted_attempt(subject, counters, failures=(InvalidCredentials,)) as attempt:
+        yield attempt
+
+
+@contextmanager
+def password_attempt(user: User) -> Iterator[Attempt]:
+    """Count a password that is given in a session of ``user``, in the counters of the login.
+
+    The session proves its owner's device better than any address: wherever it comes from, the source is known.
+
+    Raises:
+        TooManyAttempts: the source, or the account at it, is locked, or too many in a row have failed everywhere.
+
+    """
+    counters = limits.of_login(email=user.email, source=_source(), is_known=True)
+    with counted_attempt(Subject(user.id), counters, failures=(InvalidCurrentPassword,)) as attempt:
         yield attempt
 
 
