@@ -1,7 +1,6 @@
 """What a deployment makes of template.yaml, as SAM's own translator says: who may do what, and who gets which key."""
 
 import json
-import os
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from local_runtime.cloudformation import Intrinsics, read_template
+from tests.support.requirements import require_uv
 
 TEMPLATE = Path(__file__).parents[1] / "template.yaml"
 
@@ -44,8 +44,7 @@ def deployed(signing_keys: str = "blue") -> dict[str, Any]:
     document = read_template(TEMPLATE)
     document["Parameters"]["Stage"]["Default"] = "prod"
     document["Parameters"]["SigningKeys"]["Default"] = signing_keys
-    uv = os.environ.get("UV") or "uv"  # `make test` runs by way of uv, which says where it is
-    command = [uv, "run", "--script", "--locked", "tools/translated_template.py"]
+    command = [require_uv(), "run", "--script", "--locked", "tools/translated_template.py"]
     text = json.dumps(document)
     done = subprocess.run(command, cwd=TEMPLATE.parent, input=text, stdout=subprocess.PIPE, check=True, text=True)
     translated = json.loads(done.stdout)

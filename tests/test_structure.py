@@ -7,7 +7,6 @@ import ast
 import importlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from auth_common.web.dependencies import Caller
 from local_runtime.cloudformation import read_template
 from local_runtime.policies import matches
 from local_runtime.template import Route, load_template
-from tests.support.requirements import require
+from tests.support.requirements import require_uv
 
 #: It reads a pattern as ``re`` itself does.
 sre = importlib.import_module("re._parser")
@@ -330,11 +329,18 @@ def test_no_module_imports_boto3_before_it_uses_it():
 
 def test_the_layers_requirements_are_those_of_the_lock():
     """`make requirements` writes them. The comment at the top names the command, which differs here."""
-    uv = os.environ.get("UV") or shutil.which("uv")
-    require(uv, "needs uv on PATH")
-    assert uv is not None
     run = subprocess.run(
-        [uv, "export", "--quiet", "--offline", "--locked", "--package", "auth-common", "--no-dev", "--no-emit-project"],
+        [
+            require_uv(),
+            "export",
+            "--quiet",
+            "--offline",
+            "--locked",
+            "--package",
+            "auth-common",
+            "--no-dev",
+            "--no-emit-project",
+        ],
         cwd=PROJECT,
         capture_output=True,
         text=True,

@@ -14,7 +14,7 @@ import pytest
 
 from auth_common.db import engine
 from tests.support.factories import sign_up
-from tests.support.requirements import require
+from tests.support.requirements import require, require_uv
 from tools.keys import main as keys
 
 PROJECT = Path(__file__).parents[1]
@@ -23,11 +23,8 @@ BASELINE = PROJECT / ".secrets.baseline"
 
 
 def uv(*arguments, **environment):
-    executable = os.environ.get("UV") or shutil.which("uv")
-    require(executable, "needs uv on PATH")
-    assert executable is not None
     return subprocess.run(
-        [executable, *arguments],
+        [require_uv(), *arguments],
         cwd=PROJECT,
         env={**os.environ, **environment},
         capture_output=True,
