@@ -242,7 +242,12 @@ def test_keys_rotate_and_serve_those_who_need_them():
     logs = statements("LogsKey")
     assert logs.keys() == {"account", "logs.us-east-1.amazonaws.com"}
     assert logs["logs.us-east-1.amazonaws.com"]["Condition"] == {
-        "ArnLike": {"kms:EncryptionContext:aws:logs:arn": "arn:aws:logs:us-east-1:123456789012:log-group:local-*"}
+        "ArnLike": {
+            "kms:EncryptionContext:aws:logs:arn": [
+                "arn:aws:logs:us-east-1:123456789012:log-group:local-*",
+                "arn:aws:logs:us-east-1:123456789012:log-group:aws-waf-logs-local-*",
+            ]
+        }
     }
     assert statements("AlarmsKey").keys() == {"account", "cloudwatch.amazonaws.com", "events.amazonaws.com"}
 
