@@ -16,6 +16,8 @@ from tests.support.auditors import EMAIL, all_events, auditor_token, read_events
 from tests.support.events import SOURCE_IP, USER_AGENT
 from tests.support.factories import get_user, log_in, sign_up
 
+pytestmark = pytest.mark.aurora_dsql
+
 ELSEWHERE = "2001:db8::7"
 
 

@@ -6,6 +6,8 @@ from tests.support import leaks
 from tests.support.events import proxy_event
 from tests.support.functions import call
 
+pytestmark = pytest.mark.aurora_dsql
+
 
 def get_health():
     return call("health", proxy_event("GET", "/health"))
