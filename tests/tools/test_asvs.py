@@ -6,7 +6,6 @@ import tomllib
 import pytest
 
 from tests.support.proofs import exists
-from tests.support.runtime import PROJECT
 from tools import asvs_page, asvs_readme
 from tools.asvs_register import FOLDER, GROUPS, STATUSES, Entry, Register, place, register, requirements
 
