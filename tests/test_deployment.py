@@ -1,69 +1,32 @@
 """What a deployment makes of template.yaml, as SAM's own translator says: who may do what, and who gets which key."""
 
 import json
-import subprocess
-from functools import cache
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from local_runtime.cloudformation import Intrinsics, read_template
-from tests.support.requirements import require_uv
-
-TEMPLATE = Path(__file__).parents[1] / "template.yaml"
+from tests.support.deployment import deployed, listed, of_type, statements
 
 READ, SIGN = "secretsmanager:GetSecretValue", ("kms:Sign", "kms:GetPublicKey")
 
 #: Each function, and what it may do besides writing its log. A new entry is a decision.
+CONNECT: dict[str, tuple[str, ...]] = {"Cluster.ResourceArn": ("dsql:DbConnect",)}
+AUDIT: dict[str, tuple[str, ...]] = {"AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",), **CONNECT}
 PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "Authorizer": {},
-    "Register": {"Pepper": (READ,), "AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
-    "Login": {
-        "SigningKeyBlue.Arn": SIGN,
-        "Pepper": (READ,),
-        "AuditKey": (READ,),
-        "SecretsKey.Arn": ("kms:Decrypt",),
-    },
-    "GetUser": {"AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
-    "ChangePassword": {"Pepper": (READ,), "AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
-    "Refresh": {"SigningKeyBlue.Arn": SIGN, "AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
-    "Sessions": {"AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
-    "Webauthn": {"SigningKeyBlue.Arn": SIGN, "AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
-    "Audit": {"AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
+    "Register": {"Pepper": (READ,), **AUDIT},
+    "Login": {"SigningKeyBlue.Arn": SIGN, "Pepper": (READ,), **AUDIT},
+    "GetUser": AUDIT,
+    "ChangePassword": {"Pepper": (READ,), **AUDIT},
+    "Refresh": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
+    "Sessions": AUDIT,
+    "Webauthn": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
+    "Audit": AUDIT,
     "Jwks": {},
-    "Health": {},
+    "Health": CONNECT,
     "PublishKeys": {"SigningKeyBlue.Arn": ("kms:GetPublicKey",)},
-    "Cleanup": {"AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
+    "Migrate": {"Cluster.ResourceArn": ("dsql:DbConnectAdmin",)},
+    "Cleanup": AUDIT,
 }
-
-
-@cache
-def deployed(signing_keys: str = "blue") -> dict[str, Any]:
-    """Return the resources of a deployment, by their logical ids, with the parameters filled in."""
-    document = read_template(TEMPLATE)
-    document["Parameters"]["Stage"]["Default"] = "prod"
-    document["Parameters"]["SigningKeys"]["Default"] = signing_keys
-    command = [require_uv(), "run", "--script", "--locked", "tools/translated_template.py"]
-    text = json.dumps(document)
-    done = subprocess.run(command, cwd=TEMPLATE.parent, input=text, stdout=subprocess.PIPE, check=True, text=True)
-    translated = json.loads(done.stdout)
-    intrinsics = Intrinsics(translated)
-    return {name: intrinsics.resolve(resource) for name, resource in intrinsics.resources.items()}
-
-
-def of_type(kind: str, **options: str) -> dict[str, Any]:
-    found = {name: r["Properties"] for name, r in deployed(**options).items() if r["Type"] == kind}
-    assert found
-    return found
-
-
-def statements(role: dict[str, Any]) -> list[dict[str, Any]]:
-    return [s for policy in role.get("Policies", []) for s in policy["PolicyDocument"]["Statement"]]
-
-
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def test_each_function_has_a_role_of_its_own():
@@ -129,11 +92,11 @@ def test_who_may_use_a_key_or_secret_is_told_which_and_nobody_else(name):
     ],
 )
 def test_a_rotation_publishes_a_key_before_it_signs_and_after(signing_keys, published):
-    resources = deployed(signing_keys)
+    resources = deployed(SigningKeys=signing_keys)
     assert resources["PublicKeys"]["Properties"]["KeyArns"] == published
     may_ask = statements(resources["PublishKeysRole"]["Properties"])[1]["Resource"]
     assert sorted(may_ask) == sorted(published)
-    keys = of_type("AWS::KMS::Key", signing_keys=signing_keys)
+    keys = of_type("AWS::KMS::Key", SigningKeys=signing_keys)
     signing = {name: key for name, key in keys.items() if key.get("KeyUsage") == "SIGN_VERIFY"}
     assert sorted(f"{name}.Arn" for name in signing) == sorted(published)
     assert {key["KeySpec"] for key in signing.values()} == {"ECC_NIST_P256"}

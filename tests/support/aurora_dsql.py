@@ -5,7 +5,7 @@ service reaches it by the dialect and with the tokens that it has on AWS; the se
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -35,40 +35,25 @@ _MAPPING: Final = re.compile(r"AWS IAM (GRANT|REVOKE) (\w+) (?:TO|FROM) '([^']+)
 
 
 class RefusedByAuroraDSQL(AssertionError):
-    """A statement that would fail there."""
+    """Something that would fail there."""
+
+    def __init__(self, why: str, what: object) -> None:
+        super().__init__(f"{why}: {what}")
 
 
 @contextmanager
 def standing_in(*, socket: str) -> Iterator[None]:
     """Let engines whose URL has Aurora DSQL's dialect and ``ENDPOINT`` reach the PostgreSQL at ``socket``."""
 
-    def connect(dialect: Any, _record: object, _arguments: list[Any], options: dict[str, Any]) -> None:
-        if dialect.name == "auroradsql":
-            assert options["host"] == ENDPOINT
+    def reach(_dialect: object, _record: object, _arguments: list[Any], options: dict[str, Any]) -> None:
+        if options.get("host") == ENDPOINT:
             options["host"] = socket
 
-    def translate(
-        connection: Connection, _cursor: object, statement: str, parameters: Any, _context: object, _many: object
-    ) -> tuple[str, Any]:
-        if connection.dialect.name == "auroradsql":
-            _check(connection, statement)
-            statement = _in_postgresql(statement)
-        return statement, parameters
-
-    def count_rows(connection: Connection, cursor: Any, *_: object) -> None:
-        if connection.dialect.name == "auroradsql" and not cursor.description:
-            changed = connection.info["changed"] = connection.info.get("changed", 0) + max(cursor.rowcount, 0)
-            if changed > _MOST_ROWS:
-                raise RefusedByAuroraDSQL(f"{changed} rows in a transaction")
-
-    def begin(connection: Connection) -> None:
-        connection.info["changed"] = 0
-
-    listeners = {
-        "do_connect": (connect, {}),
-        "before_cursor_execute": (translate, {"retval": True}),
-        "after_cursor_execute": (count_rows, {}),
-        "begin": (begin, {}),
+    listeners: dict[str, tuple[Callable[..., Any], dict[str, bool]]] = {
+        "do_connect": (reach, {}),
+        "begin": (_begin, {}),
+        "before_cursor_execute": (_translate, {"retval": True}),
+        "after_cursor_execute": (_count_rows, {}),
     }
     for name, (listener, options) in listeners.items():
         event.listen(Engine, name, listener, **options)
@@ -77,15 +62,33 @@ def standing_in(*, socket: str) -> Iterator[None]:
         event.remove(Engine, name, listener)
 
 
+def _begin(connection: Connection) -> None:
+    connection.info["changed"] = 0
+
+
+def _translate(connection: Connection, _cursor: object, statement: str, parameters: Any, *_: object) -> tuple[str, Any]:
+    if connection.dialect.name == "auroradsql":
+        _check(connection, statement)
+        statement = _in_postgresql(statement)
+    return statement, parameters
+
+
+def _count_rows(connection: Connection, cursor: Any, statement: str, *_: object) -> None:
+    if connection.dialect.name == "auroradsql" and not statement.startswith("SELECT"):
+        connection.info["changed"] += cursor.rowcount
+        if connection.info["changed"] > _MOST_ROWS:
+            raise RefusedByAuroraDSQL("too many rows in a transaction", connection.info["changed"])
+
+
 def _check(connection: Connection, statement: str) -> None:
     for what, pattern in _REFUSED.items():
         if re.search(pattern, statement, re.IGNORECASE):
-            raise RefusedByAuroraDSQL(f"{what}: {statement}")
+            raise RefusedByAuroraDSQL(what, statement)
     if "FOR UPDATE" in statement and not _LOCKING.search(statement):
-        raise RefusedByAuroraDSQL(f"a lock that is not by the key of one table: {statement}")
-    autocommit: bool = connection.connection.dbapi_connection.autocommit  # type: ignore[union-attr]
-    if _DDL.match(statement) and not autocommit:
-        raise RefusedByAuroraDSQL(f"a transaction with more than this: {statement}")
+        raise RefusedByAuroraDSQL("a lock that is not by the key of one table", statement)
+    in_autocommit: bool = connection.connection.dbapi_connection.autocommit  # type: ignore[union-attr]
+    if _DDL.match(statement) and not in_autocommit:
+        raise RefusedByAuroraDSQL("a transaction that has more than this", statement)
 
 
 def _in_postgresql(statement: str) -> str:

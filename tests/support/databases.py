@@ -1,5 +1,6 @@
 """Real databases for tests, and the layer's way back to the state of a fresh Lambda environment."""
 
+import os
 import sys
 import tempfile
 import warnings
@@ -170,3 +171,19 @@ def start_fresh_environment() -> None:
             for value in vars(module).values():
                 if isinstance(value, _lru_cache_wrapper):
                     value.cache_clear()
+
+
+@contextmanager
+def acting_as(role: str) -> Iterator[None]:
+    """Let the service be ``role`` while the block runs, where the database that it uses has roles for it."""
+    url = os.environ.get("DATABASE_URL", "")
+    if not url.startswith("auroradsql"):
+        yield
+        return
+    try:
+        os.environ["DATABASE_URL"] = make_url(url).set(username=role).render_as_string()
+        start_fresh_environment()
+        yield
+    finally:
+        os.environ["DATABASE_URL"] = url
+        start_fresh_environment()

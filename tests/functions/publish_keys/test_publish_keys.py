@@ -63,6 +63,18 @@ def test_only_public_halves_leave_and_fit_where_they_go():
     assert len(jwks) < 1024
 
 
+def test_the_digest_follows_every_property_and_nothing_else():
+    """CloudFormation publishes the functions again when it is another."""
+    key = make_key()
+    digests = [
+        deploy(handler, "publish_keys", KeyArns=[key], Configuration=settings)["Data"]["Digest"]
+        for settings in (["blue", "example.com"], ["blue", "example.com"], ["blue", "example.org"])
+    ]
+    assert digests[0] == digests[1] != digests[2]
+    # A function's description, and a version's, has 256 characters at most.
+    assert len(digests[0]) == 64
+
+
 def test_a_key_of_another_kind_ends_the_deployment(log_lines):
     word = publish(make_key("RSA_2048"))
     assert (word["Status"], "Data" in word) == ("FAILED", False)

@@ -7,6 +7,7 @@ the stack back to what it was.
 
 import json
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any, Final
 from urllib.request import Request, urlopen
 
@@ -22,6 +23,8 @@ _TIMEOUT: Final = 10
 def create_custom_resource_handler(provide: Callable[[Mapping[str, Any]], Mapping[str, str]]) -> LambdaHandler:
     """Return a handler that makes a resource's attributes by ``provide``, which gets its properties.
 
+    One more attribute is ``Digest``, which changes when any property does: for what CloudFormation cannot compare.
+
     ``provide`` runs when the resource is made and when its properties change, also twice for one change, so it must be
     safe to run again. When the resource is deleted, nothing is done: what it made belongs to others.
     """
@@ -34,8 +37,9 @@ def create_custom_resource_handler(provide: Callable[[Mapping[str, Any]], Mappin
             **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
         }
         try:
-            attributes = {} if event["RequestType"] == "Delete" else provide(event["ResourceProperties"])
-            word |= {"Status": "SUCCESS", "Data": dict(attributes)}
+            properties = event["ResourceProperties"]
+            attributes = {} if event["RequestType"] == "Delete" else provide(properties)
+            word |= {"Status": "SUCCESS", "Data": {**attributes, "Digest": _digest(properties)}}
         except Exception:  # noqa: BLE001 - whatever it is, word must be sent
             logger.exception("a custom resource failed")
             # No more than this: the events of a stack are read by more people than its log.
@@ -45,6 +49,10 @@ def create_custom_resource_handler(provide: Callable[[Mapping[str, Any]], Mappin
         return {"status": word["Status"]}
 
     return handler
+
+
+def _digest(properties: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(properties, sort_keys=True).encode()).hexdigest()
 
 
 def _send(word: Mapping[str, Any], *, to: str) -> None:

@@ -1,0 +1,128 @@
+"""How a deployment runs the functions: which version the gateway calls, what waits for it, how many there may be."""
+
+import pytest
+
+from local_runtime.cloudformation import read_template
+from tests.support.deployment import TEMPLATE, deployed, of_type
+
+#: The gateway calls a version of each.
+PUBLISHED = {
+    *("Register", "Login", "GetUser", "ChangePassword", "Refresh"),
+    *("Sessions", "Webauthn", "Audit", "Jwks", "Health"),
+}
+HASHING = {"Register", "Login", "ChangePassword"}
+#: It has no place in a version: it is Lambda's own word about all of them.
+UNVERSIONED = "ReservedConcurrentExecutions"
+
+
+def other_value(parameter):
+    """Return a value that is not the default."""
+    allowed = parameter.get("AllowedValues")
+    if allowed:
+        return next(str(value) for value in allowed if value != parameter["Default"])
+    return str(parameter["Default"] + 1) if parameter["Type"] == "Number" else "https://other.example"
+
+
+#: But for secrets: no other resource may see them, and no version has them.
+PARAMETERS = {
+    name: other_value(parameter)
+    for name, parameter in read_template(TEMPLATE)["Parameters"].items()
+    if name != "Stage" and not parameter.get("NoEcho")
+}
+
+
+def version_of(function, **parameters):
+    """Return what CloudFormation compares: another id or another property makes another version."""
+    resources = deployed(**parameters)
+    (version,) = [name for name in resources if name.startswith(f"{function}FunctionVersion")]
+    # Its description is the digest of these.
+    digested = resources["PublicKeys"]["Properties"]
+    assert resources[version]["Properties"]["Description"] == "PublicKeys.Digest"
+    return version, digested
+
+
+def configuration_of(function, **parameters):
+    """Return what Lambda would freeze in a version."""
+    properties = deployed(**parameters)[f"{function}Function"]["Properties"]
+    return {name: value for name, value in properties.items() if name != UNVERSIONED}
+
+
+def test_the_gateway_calls_published_versions_by_an_alias():
+    (api,) = of_type("AWS::ApiGateway::RestApi").values()
+    called = {
+        method["x-amazon-apigateway-integration"]["uri"].split("functions/")[1]
+        for path in api["Body"]["paths"].values()
+        for method in path.values()
+        if "x-amazon-apigateway-integration" in method
+    }
+    assert called == {f"{name}FunctionAliaslive/invocations" for name in PUBLISHED}
+    aliases = of_type("AWS::Lambda::Alias")
+    assert aliases.keys() == {f"{name}FunctionAliaslive" for name in PUBLISHED}
+    for name in PUBLISHED:
+        assert aliases[f"{name}FunctionAliaslive"]["FunctionVersion"] == f"{version_of(name)[0]}.Version"
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS)
+def test_whatever_changes_a_function_publishes_it_again(parameter):
+    """SAM alone would overlook a changed parameter, and the gateway would go on with what was published before."""
+    changed = {parameter: PARAMETERS[parameter]}
+    for name in PUBLISHED:
+        if configuration_of(name) != configuration_of(name, **changed):
+            assert version_of(name) != version_of(name, **changed), name
+
+
+@pytest.mark.parametrize("signing_keys", ["blue+green", "green+blue", "green"])
+def test_each_step_of_a_rotation_publishes_every_function(signing_keys):
+    for name in PUBLISHED:
+        assert version_of(name) != version_of(name, SigningKeys=signing_keys)
+
+
+def test_a_version_is_asked_for_only_of_a_function_that_has_changed():
+    """Lambda makes none otherwise, and CloudFormation then takes the deployment back."""
+    for name in PUBLISHED:
+        assert configuration_of(name)["Description"] == "PublicKeys.Digest"
+
+
+def test_another_layer_publishes_every_function():
+    """SAM puts a hash of the layer's content into its logical id."""
+    (layer,) = of_type("AWS::Lambda::LayerVersion")
+    assert layer.startswith("CommonLayerX86")
+    assert layer != "CommonLayerX86"
+    assert layer in deployed()["PublicKeys"]["Properties"]["Configuration"]
+
+
+@pytest.mark.parametrize(("architecture", "layer"), [("x86_64", "CommonLayerX86"), ("arm64", "CommonLayerArm")])
+def test_functions_and_layer_are_of_one_architecture(architecture, layer):
+    ((name, properties),) = of_type("AWS::Lambda::LayerVersion", Architecture=architecture).items()
+    assert name.startswith(layer)
+    assert properties["CompatibleArchitectures"] == [architecture]
+    for function in of_type("AWS::Lambda::Function", Architecture=architecture).values():
+        assert (function["Architectures"], function["Layers"]) == ([architecture], [name])
+
+
+@pytest.mark.parametrize(
+    ("startup", "snapshots", "waiting"),
+    [("plain", "None", None), ("snapstart", "PublishedVersions", None), ("provisioned", "None", "3")],
+)
+def test_what_a_first_request_meets_is_one_parameter(startup, snapshots, waiting):
+    parameters = {"Startup": startup, "ProvisionedEnvironments": "3"}
+    functions = of_type("AWS::Lambda::Function", **parameters)
+    for name in PUBLISHED:
+        assert functions[f"{name}Function"]["SnapStart"] == {"ApplyOn": snapshots}
+    for alias in of_type("AWS::Lambda::Alias", **parameters).values():
+        provisioned = alias.get("ProvisionedConcurrencyConfig", {})
+        assert provisioned.get("ProvisionedConcurrentExecutions") == waiting
+
+
+def test_functions_that_hash_can_be_held_to_a_number():
+    limited = of_type("AWS::Lambda::Function", HashingEnvironments="5")
+    limits = {name: function[UNVERSIONED] for name, function in limited.items() if UNVERSIONED in function}
+    assert limits == {f"{name}Function": "5" for name in HASHING}
+    assert not [f for f in of_type("AWS::Lambda::Function").values() if UNVERSIONED in f]
+
+
+def test_the_local_stage_cannot_be_deployed():
+    """Its database would be each environment's own, and its key lie in a file."""
+    (rule,) = [rule for name, rule in read_template(TEMPLATE)["Rules"].items() if name == "DeployedStage"]
+    refused = [assertion["Assert"]["Fn::Not"][0]["Fn::Equals"] for assertion in rule["Assertions"]]
+    assert refused == [[{"Ref": "Stage"}, "local"], [{"Ref": "WebauthnRpId"}, "localhost"]]
