@@ -7,6 +7,7 @@ from typing import Final
 
 from benchmarks.cold_start import measure_cold_starts, measure_imports
 from benchmarks.floors import measure_floors
+from benchmarks.peers import measure_peers
 from benchmarks.report import Section, as_json, as_markdown, machine
 
 #: What measures each, and in how many rounds.
@@ -14,6 +15,7 @@ SECTIONS: Final[dict[str, tuple[Callable[..., Section], int]]] = {
     "floors": (measure_floors, 15),
     "cold-start": (measure_cold_starts, 9),
     "imports": (measure_imports, 3),
+    "peers": (measure_peers, 15),
 }
 
 

@@ -6,7 +6,7 @@ Garbage is collected before each round and not during it by us: the collector st
 import gc
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -78,32 +78,44 @@ def alternate(
         floor: what it is compared with.
         rounds: how many count.
         aim: what the ratio should be at most.
-        unit: ``s``, ``ms`` or ``µs``.
+        unit: ``ms``, ``µs``, or ``/s`` for how many there are in a second.
 
     """
-    subjects: list[float] = []
-    floors: list[float] = []
+    taken = take_turns({"subject": subject, "floor": floor}, rounds=rounds)
+    return compare(name, taken["subject"], against, taken["floor"], aim=aim, unit=unit)
+
+
+def take_turns(takers: Mapping[str, Round], *, rounds: int) -> dict[str, list[float]]:
+    """Run a round of each by turns, once for warming up and then ``rounds`` times, and return what they gave."""
+    taken: dict[str, list[float]] = {name: [] for name in takers}
     for number in range(-1, rounds):
-        # Who goes first changes: neither always finds the caches as the other has left them.
-        for is_subject in (True, False) if number % 2 else (False, True):
+        # Who goes first changes: nobody always finds the caches as the same one has left them.
+        for name in list(takers)[:: 1 if number % 2 else -1]:
             gc.collect()
-            seconds = subject() if is_subject else floor()
+            seconds = takers[name]()
             if number >= 0:
-                (subjects if is_subject else floors).append(seconds)
-    return compare(name, subjects, against, floors, aim=aim, unit=unit)
+                taken[name].append(seconds)
+    return taken
 
 
 def compare(
     name: str, subjects: list[float], against: str, floors: list[float], *, aim: float | None = None, unit: str = "ms"
 ) -> Figure:
-    """Return the figure of rounds that were run by turns elsewhere; all of them in seconds."""
-    scale = {"s": 1.0, "ms": 1e3, "µs": 1e6}[unit]
+    """Return the figure of rounds that were run by turns, in seconds.
+
+    The ratio is one of times, whatever the unit: below 1 the subject is the faster one.
+    """
+    show: Callable[[float], float] = {
+        "ms": lambda seconds: seconds * 1e3,
+        "µs": lambda seconds: seconds * 1e6,
+        "/s": lambda seconds: 1 / seconds,
+    }[unit]
     return Figure(
         name=name,
         unit=unit,
-        subject=Spread.of([seconds * scale for seconds in subjects]),
+        subject=Spread.of([show(seconds) for seconds in subjects]),
         against=against,
-        floor=Spread.of([seconds * scale for seconds in floors]),
+        floor=Spread.of([show(seconds) for seconds in floors]),
         ratio=Spread.of([ours / theirs for ours, theirs in zip(subjects, floors, strict=True)]),
         aim=aim,
         rounds=len(subjects),
