@@ -270,7 +270,7 @@ def reads_the_environment(path: Path) -> bool:
         alias.name for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "os" for alias in node.names
     }
     by_name = (of_os | from_os) & {"environ", "environb", "getenv", "getenvb"}
-    return bool(by_name) or "pydantic_settings" in libraries(path)
+    return bool(by_name)
 
 
 def test_only_settings_reads_the_environment():
