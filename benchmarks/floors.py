@@ -6,6 +6,7 @@ The floors are written as small as they go, on the same libraries and the same k
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI
 from mangum import Mangum
 
+from auth_common.security.verification_keys import JWKS_FILE
 from benchmarks.measure import Figure, alternate, timed
 from benchmarks.service import fresh_service, handler_of
+from tests.support.databases import start_fresh_environment
 from tests.support.events import authorizer_event, json_event, lambda_context, proxy_event
 from tests.support.factories import PASSWORD, Account, sign_up
 from tests.support.functions import authorize
@@ -33,6 +36,9 @@ def measure_floors(*, rounds: int) -> list[Figure]:
     """Measure the endpoints that people wait for; a round is one login, or some hundred calls of the rest."""
     with fresh_service(BCRYPT_COST=str(_COST)) as folder:
         account = sign_up()
+        # Deployed, the functions have the public keys in their environment.
+        os.environ["JWKS"] = (folder / JWKS_FILE).read_text()
+        start_fresh_environment()
         return [
             _login(account, rounds=rounds),
             _authorizer(account, rounds=rounds),

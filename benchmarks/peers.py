@@ -4,6 +4,7 @@ Each is a process with an environment of its own, on the same machine in the sam
 installed is (uv, npm); what cannot be is left out, and said to be.
 """
 
+import filecmp
 import shutil
 import socket
 import subprocess
@@ -26,6 +27,7 @@ _PYTHONS: Final = {
     "Flask-Security-Too": "with_flask_security.py",
     "Django + SimpleJWT": "with_django.py",
 }
+_LOCK: Final = "package-lock.json"
 #: Seconds that a server may take to its first answer.
 _PATIENCE: Final = 60
 #: Requests that a round by HTTP makes.
@@ -100,12 +102,15 @@ def _installed() -> dict[str, Sequence[str]]:
 
 def _better_auth() -> Sequence[str] | None:
     """Return how Better Auth is run; ``None`` where it cannot be installed: its driver of SQLite may be compiled."""
-    folder = _HERE / "better_auth"
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
         print("Better Auth is left out: there is no Node.js with npm", file=sys.stderr)
         return None
-    if not (folder / "node_modules").is_dir():
+    # Where git and our tests do not look: what npm installs has pages and Python files of its own.
+    folder = PROJECT / ".tools" / "better_auth"
+    is_current = (folder / "node_modules").is_dir() and filecmp.cmp(_HERE / "better_auth" / _LOCK, folder / _LOCK)
+    shutil.copytree(_HERE / "better_auth", folder, dirs_exist_ok=True)
+    if not is_current:
         installed = subprocess.run([npm, "ci", "--silent"], cwd=folder, check=False, stdout=sys.stderr)
         if installed.returncode:
             print("Better Auth is left out: npm could not install it", file=sys.stderr)

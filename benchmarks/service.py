@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -24,18 +24,22 @@ def fresh_service(**settings: str) -> Iterator[Path]:
     What the functions print goes into a file there: writing log lines is a part of their work, but a terminal would be
     a slow reader.
     """
+    shell = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-        for name in Settings.model_fields:
-            os.environ.pop(name.upper(), None)
-        os.environ.update(service_variables())
-        os.environ.update(settings, DATA_DIR=folder)
-        start_fresh_environment()
-        with _output_in(Path(folder, "functions.log")):
-            yield Path(folder)
+        try:
+            for name in Settings.model_fields:
+                os.environ.pop(name.upper(), None)
+            os.environ.update(_powertools_variables(), **settings, DATA_DIR=folder)
+            start_fresh_environment()
+            with _output_in(Path(folder, "functions.log")):
+                yield Path(folder)
+        finally:
+            start_fresh_environment()
+            os.environ.clear()
+            os.environ.update(shell)
 
 
-def service_variables() -> Mapping[str, str]:
-    """Return what the template gives to every function for its logs and metrics."""
+def _powertools_variables() -> dict[str, str]:
     variables = _functions()["health"].environment
     return {name: value for name, value in variables.items() if name.startswith("POWERTOOLS_")}
 
