@@ -35,7 +35,7 @@ INDISPENSABLE: Final = {
     "login": (*_BASE, "bcrypt", "jwt", "cryptography"),
     "refresh": (*_BASE, "jwt", "cryptography"),
     "register": (*_BASE, "bcrypt", "email_validator", "zxcvbn_rs_py"),
-    "sessions": (*_BASE, "ua_parser_builtins.matchers"),
+    "sessions": (*_BASE, "ua_parser", "ua_parser_builtins.lazy"),
     "webauthn": (*_BASE, "webauthn"),
 }
 #: Where it may register as many people as there are rounds.
