@@ -195,6 +195,10 @@ class Intrinsics:
         index, items = self.resolve(argument)
         return items[int(index)]
 
+    def _fn_split(self, argument: list[Any]) -> list[str]:
+        separator, text = self.resolve(argument)
+        return str(text).split(separator)
+
     def _fn_findinmap(self, argument: list[Any]) -> Any:
         mapping, first, second = self.resolve(argument)
         return self._mappings[mapping][first][second]

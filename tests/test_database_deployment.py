@@ -1,15 +1,21 @@
 """What a deployment makes of the database: where it is, who gets in as whom, and that its schema comes first."""
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from auth_common.db.migrations import HEAD
 from auth_common.db.privileges import CLEANUP_ROLE, PRIVILEGES, SERVICE_ROLE
 from tests.support.deployment import deployed, listed, of_type, statements, translated
 
 READ = "secretsmanager:GetSecretValue"
-OURS = {"DatabaseUrl": "postgresql+psycopg://service:hunter2@db.example/auth"}
-POSTGRESQL = {**OURS, "MigrationDatabaseUrl": "postgresql+psycopg://owner:hunter3@db.example/auth"}
+POSTGRESQL = {
+    "DatabaseUrl": URL.create("postgresql+psycopg", "service", "hunter2", "db.example").render_as_string(
+        hide_password=False
+    ),
+    "MigrationDatabaseUrl": URL.create("postgresql+psycopg", "owner", "hunter3", "db.example").render_as_string(
+        hide_password=False
+    ),
+}
 #: Functions without a database.
 WITHOUT = {"AuthorizerFunction", "JwksFunction", "PublishKeysFunction"}
 

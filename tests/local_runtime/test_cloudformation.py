@@ -57,6 +57,7 @@ def resolve(tmp_path, expression):
         ("!If [Either, 1, 2]", 1),
         ("!Join ['-', [a, !Ref Stage, 1]]", "a-local-1"),
         ("!Select [1, !Ref Zones]", "b"),
+        ("!Split ['-', !Sub '${Stage}-b']", ["local", "b"]),
         ("!FindInMap [Sizes, !Ref Stage, memory]", 256),
         ("{a: [!Ref Stage, {b: !Ref Stage}], c: null}", {"a": ["local", {"b": "local"}], "c": None}),
         ("{keep: 1, drop: !Ref AWS::NoValue}", {"keep": 1}),

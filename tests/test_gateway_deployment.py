@@ -1,0 +1,260 @@
+"""What stands between the internet and the functions of a deployment: gateway, firewall, domain."""
+
+import json
+import re
+
+import pytest
+
+from local_runtime.cloudformation import Intrinsics, read_template
+from local_runtime.template import load_template
+from tests.support.deployment import TEMPLATE, deployed, of_type, translated
+from tests.test_structure import OPEN_ROUTES, PROJECT
+
+DOMAIN = {"DomainName": "auth.example.com", "CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/1"}
+RECORD = {**DOMAIN, "HostedZoneId": "Z0123456789"}
+OF_A_DOMAIN = {"AWS::ApiGateway::DomainName", "AWS::ApiGateway::BasePathMapping", "AWS::Route53::RecordSet"}
+#: What checks a secret or makes an account.
+LIMITED_ROUTES = {
+    *(("POST", "/login"), ("POST", "/users"), ("PUT", "/users/{id}/password"), ("POST", "/token/refresh")),
+    *(("POST", "/webauthn/login/begin"), ("POST", "/webauthn/login/complete")),
+}
+#: Rules of AWS's groups that count and do not block, each with a reason in the template. A new entry is a decision.
+COUNTED = {
+    *("CrossSiteScripting_BODY", "EC2MetaDataSSRF_BODY", "GenericLFI_BODY", "GenericRFI_BODY"),
+    *("SizeRestrictions_BODY", "NoUserAgent_HEADER"),
+}
+
+
+def types(**parameters):
+    return {resource["Type"] for resource in deployed(**parameters).values()}
+
+
+def one(kind, **parameters):
+    (properties,) = of_type(kind, **parameters).values()
+    return properties
+
+
+def methods(**parameters):
+    """Return what the gateway knows of each method, by method and path."""
+    paths = one("AWS::ApiGateway::RestApi", **parameters)["Body"]["paths"]
+    return {(name.upper(), path): method for path, item in paths.items() for name, method in item.items()}
+
+
+def rules(**parameters):
+    return {rule["Name"]: rule for rule in one("AWS::WAFv2::WebACL", **parameters)["Rules"]}
+
+
+def outputs(**parameters):
+    template = translated(**parameters)
+    intrinsics = Intrinsics(template)
+    shown = {
+        name: output
+        for name, output in template["Outputs"].items()
+        if "Condition" not in output or intrinsics.resolve({"Condition": output["Condition"]})
+    }
+    return {name: intrinsics.resolve(output["Value"]) for name, output in shown.items()}
+
+
+# --- The gateway -----------------------------------------------------------------------------------------------------
+
+
+def test_every_method_but_the_open_ones_asks_the_authorizer():
+    """As CloudFormation gets it, whatever the template seems to say."""
+    asked = {route: method["security"] for route, method in methods().items()}
+    assert asked == {
+        route: [{"NONE": []}] if route in OPEN_ROUTES else [{"TokenAuthorizer": []}]
+        for route in ((route.method, route.path) for route in load_template(TEMPLATE).routes)
+    }
+
+
+def test_a_body_must_be_an_object_wherever_one_is_taken():
+    """ASVS 2.2.2: and the functions check the rest."""
+    documented = json.loads((PROJECT / "docs/openapi.json").read_text())["paths"]
+    with_body = {
+        (name.upper(), path)
+        for path, item in documented.items()
+        for name, operation in item.items()
+        if "requestBody" in operation
+    }
+    body = one("AWS::ApiGateway::RestApi")["Body"]
+    validators = body["x-amazon-apigateway-request-validators"]
+    for route, method in methods().items():
+        validator = validators.get(method.get("x-amazon-apigateway-request-validator"), {})
+        assert validator.get("validateRequestBody", False) == (route in with_body), route
+        if route in with_body:
+            assert method["requestBody"]["required"] is True
+            reference = method["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+            model = body["components"]["schemas"][reference.rpartition("/")[2]]
+            assert model == {"type": "object", "maxProperties": 16}
+
+
+def test_no_connection_is_older_than_tls_1_2_by_whatever_name():
+    """ASVS 12.1.1, 12.1.2."""
+    policy = {"SecurityPolicy": "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09", "EndpointAccessMode": "STRICT"}
+    for kind in ("AWS::ApiGateway::RestApi", "AWS::ApiGateway::DomainName"):
+        properties = one(kind, **DOMAIN)
+        assert properties["EndpointConfiguration"]["Types"] == ["REGIONAL"]
+        assert properties | policy == properties
+
+
+def test_a_stage_takes_over_every_deployment():
+    """SAM compares the text of the API, in which a parameter's value is not: so it must not compare."""
+    assert read_template(TEMPLATE)["Resources"]["Api"]["Properties"]["AlwaysDeploy"] is True
+
+
+# --- A domain of one's own -------------------------------------------------------------------------------------------
+
+
+def test_without_a_domain_there_is_nothing_of_it():
+    assert types() & OF_A_DOMAIN == set()
+    assert is_default_endpoint_disabled() is False
+
+
+def is_default_endpoint_disabled(**parameters):
+    (server,) = one("AWS::ApiGateway::RestApi", **parameters)["Body"]["servers"]
+    return server["x-amazon-apigateway-endpoint-configuration"]["disableExecuteApiEndpoint"]
+
+
+def test_a_domain_is_the_only_way_in():
+    assert is_default_endpoint_disabled(**DOMAIN) is True
+    assert one("AWS::ApiGateway::DomainName", **DOMAIN)["RegionalCertificateArn"] == DOMAIN["CertificateArn"]
+    mapping = one("AWS::ApiGateway::BasePathMapping", **DOMAIN)
+    assert mapping == {"DomainName": "Domain", "RestApiId": "Api", "Stage": "ApiStage"}
+
+
+def test_a_record_is_made_where_a_zone_is_named():
+    assert "AWS::Route53::RecordSet" not in types(**DOMAIN)
+    record = one("AWS::Route53::RecordSet", **RECORD)
+    assert (record["HostedZoneId"], record["Name"]) == (RECORD["HostedZoneId"], DOMAIN["DomainName"])
+    assert record["AliasTarget"]["DNSName"] == "Domain.RegionalDomainName"
+
+
+def test_a_domain_without_a_certificate_is_refused():
+    rule = read_template(TEMPLATE)["Rules"]["Domain"]
+    assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "DomainName"}, ""]}]}
+    assert [a["Assert"] for a in rule["Assertions"]] == [{"Fn::Not": [{"Fn::Equals": [{"Ref": "CertificateArn"}, ""]}]}]
+
+
+# --- The firewall ----------------------------------------------------------------------------------------------------
+
+
+def test_the_firewall_stands_before_the_stage():
+    association = one("AWS::WAFv2::WebACLAssociation")
+    assert association["WebACLArn"] == "Firewall.Arn"
+    # By reference, so that the stage is there first.
+    assert "ApiStage" in deployed()
+    assert association["ResourceArn"] == "arn:aws:apigateway:us-east-1::/restapis/Api/stages/ApiStage"
+
+
+def test_the_firewall_is_awss_groups_and_a_limit_of_our_own():
+    groups = {
+        rule["Statement"]["ManagedRuleGroupStatement"]["Name"]
+        for rule in rules().values()
+        if "ManagedRuleGroupStatement" in rule["Statement"]
+    }
+    assert groups == {
+        "AWSManagedRulesAmazonIpReputationList",
+        "AWSManagedRulesCommonRuleSet",
+        "AWSManagedRulesKnownBadInputsRuleSet",
+    }
+    # {"Count": {}} here would have a whole group block nothing.
+    assert [rule["OverrideAction"] for rule in rules().values() if "OverrideAction" in rule] == [{"None": {}}] * 3
+    assert len(rules()) == len({rule["Priority"] for rule in rules().values()}) == 4
+
+
+def test_few_rules_count_only():
+    overridden = [
+        override
+        for rule in rules().values()
+        for override in rule["Statement"].get("ManagedRuleGroupStatement", {}).get("RuleActionOverrides", [])
+    ]
+    assert {override["Name"] for override in overridden} == COUNTED
+    assert [override["ActionToUse"] for override in overridden] == [{"Count": {}}] * len(COUNTED)
+
+
+@pytest.mark.parametrize("prefix", ["", "/prod"], ids=["under a domain", "under the stage"])
+def test_the_limit_of_an_address_is_for_what_checks_secrets_or_makes_accounts(prefix):
+    """ASVS 6.3.1. WAF's regular expressions are a part of Python's."""
+    limit = rules()["requests-of-an-address"]["Statement"]["RateBasedStatement"]
+    assert (limit["AggregateKeyType"], limit["Limit"], limit["EvaluationWindowSec"]) == ("IP", "300", 300)
+    pattern = limit["ScopeDownStatement"]["RegexMatchStatement"]["RegexString"]
+    routes = {(route.method, route.path) for route in load_template(TEMPLATE).routes}
+    limited = {(method, path) for method, path in routes if re.search(pattern, prefix + path.replace("{id}", "0-1"))}
+    assert limited == LIMITED_ROUTES
+    assert not re.search(pattern, f"/elsewhere{prefix}/login")
+
+
+def test_a_path_that_is_spelled_otherwise_is_the_same_path():
+    (match,) = rules()["requests-of-an-address"]["Statement"]["RateBasedStatement"]["ScopeDownStatement"].values()
+    assert [change["Type"] for change in match["TextTransformations"]] == ["URL_DECODE", "NORMALIZE_PATH"]
+
+
+def test_proxies_that_everybody_comes_through_are_not_limited_as_one_address():
+    assert "requests-of-an-address" not in rules(TrustedProxyHops="1")
+    assert len(rules(TrustedProxyHops="1")) == 3
+
+
+def test_the_firewalls_own_answer_is_like_the_gateways():
+    acl = one("AWS::WAFv2::WebACL")
+    answer = rules()["requests-of-an-address"]["Action"]["Block"]["CustomResponse"]
+    throttled = read_template(TEMPLATE)["Resources"]["Api"]["Properties"]["GatewayResponses"]["THROTTLED"]
+    document = json.loads(throttled["ResponseTemplates"]["application/json"])
+    assert answer["ResponseCode"] == throttled["StatusCode"]
+    body = json.loads(acl["CustomResponseBodies"][answer["CustomResponseBodyKey"]]["Content"])
+    assert body == {name: value for name, value in document.items() if name != "request_id"}
+    headers = {header["Name"]: header["Value"] for header in answer["ResponseHeaders"]}
+    assert headers.pop("Retry-After") == "300"
+    own = {name: value.strip("'") for name, value in throttled["ResponseParameters"]["Headers"].items()}
+    # WAF has an id of its own, and lets nobody choose the type.
+    assert headers == {name: value for name, value in own.items() if name not in {"Content-Type", "X-Request-Id"}}
+
+
+def test_the_firewall_shows_no_tokens():
+    """ASVS 16.2.5: neither in its log nor in the samples of its console."""
+    logging = one("AWS::WAFv2::LoggingConfiguration")
+    assert {field["SingleHeader"]["Name"] for field in logging["RedactedFields"]} == {"authorization", "cookie"}
+    shown = [one("AWS::WAFv2::WebACL"), *rules().values()]
+    assert {part["VisibilityConfig"]["SampledRequestsEnabled"] for part in shown} == {False}
+
+
+def test_the_firewall_logs_what_it_blocks_or_counts_where_it_may():
+    logging = one("AWS::WAFv2::LoggingConfiguration")
+    assert logging["LogDestinationConfigs"] == ["arn:aws:logs:us-east-1:123456789012:log-group:FirewallLogs"]
+    assert logging["LoggingFilter"]["DefaultBehavior"] == "DROP"
+    (kept,) = logging["LoggingFilter"]["Filters"]
+    kept_actions = {condition["ActionCondition"]["Action"] for condition in kept["Conditions"]}
+    assert (kept["Behavior"], kept["Requirement"]) == ("KEEP", "MEETS_ANY")
+    assert kept_actions == {"BLOCK", "COUNT", "EXCLUDED_AS_COUNT"}
+    assert of_type("AWS::Logs::LogGroup")["FirewallLogs"]["LogGroupName"].startswith("aws-waf-logs-")
+    (statement,) = json.loads(one("AWS::Logs::ResourcePolicy")["PolicyDocument"])["Statement"]
+    assert (statement["Effect"], statement["Resource"]) == ("Allow", "FirewallLogs.Arn")
+    assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "123456789012"}
+
+
+def test_bodies_are_inspected_as_far_as_functions_read_them():
+    inspected = one("AWS::WAFv2::WebACL")["AssociationConfig"]["RequestBody"]
+    assert inspected == {"API_GATEWAY": {"DefaultSizeInspectionLimit": "KB_64"}}
+
+
+@pytest.mark.parametrize("parameters", [{"WebAcl": "off"}, {"Stage": "local"}], ids=["off", "local"])
+def test_no_firewall_leaves_nothing_of_itself(parameters):
+    assert [kind for kind in types(**parameters) if kind.startswith("AWS::WAFv2")] == []
+    assert not deployed(**parameters).keys() & {"FirewallLogs", "FirewallLogsPolicy"}
+
+
+# --- What a newcomer is told -----------------------------------------------------------------------------------------
+
+
+def test_the_outputs_say_where_the_service_is():
+    assert outputs()["ApiUrl"] == "https://Api.execute-api.us-east-1.amazonaws.com/prod"
+    assert outputs()["JwksUrl"] == f"{outputs()['ApiUrl']}/.well-known/jwks.json"
+    assert outputs(**DOMAIN)["ApiUrl"] == "https://auth.example.com"
+    assert outputs(**DOMAIN)["JwksUrl"] == "https://auth.example.com/.well-known/jwks.json"
+    assert outputs(**DOMAIN)["DomainTarget"] == "Domain.RegionalDomainName"
+
+
+def test_the_outputs_name_what_there_is_and_nothing_else():
+    assert "DomainTarget" not in outputs()
+    assert outputs()["WebAclArn"] == "Firewall.Arn"
+    assert "WebAclArn" not in outputs(WebAcl="off")
+    assert outputs(SigningKeys="green")["SigningKeyArn"] == "SigningKeyGreen.Arn"
