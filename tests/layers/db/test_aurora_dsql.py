@@ -117,4 +117,4 @@ def test_the_stand_in_refuses_more_rows_in_a_transaction_than_aurora_dsql_takes(
         connection.execute(insert(throttles), rows)
     with admin(cluster).begin() as connection:
         connection.execute(insert(throttles), rows[1:])
-        assert connection.scalars(select(throttles.c.key).order_by(throttles.c.key)).first() == (1).to_bytes(16)
+        assert set(connection.scalars(select(throttles.c.key))) == {row["key"] for row in rows[1:]}

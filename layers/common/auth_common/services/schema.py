@@ -8,8 +8,8 @@ from alembic.util import CommandError
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from auth_common.db import migrations
 from auth_common.db.engine import open_engine
-from auth_common.db.migrations import migrate_shared_database
 from auth_common.db.privileges import grant_privileges
 from auth_common.monitoring.logger import logger
 
@@ -52,6 +52,6 @@ def migrate_schema(iam_roles: Mapping[str, Sequence[str]]) -> str:
 
 def _migrate(engine: Engine, iam_roles: Mapping[str, Sequence[str]]) -> str:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        revision = migrate_shared_database(connection)
+        revision = migrations.migrate(connection)
         grant_privileges(connection, iam_roles)
     return revision

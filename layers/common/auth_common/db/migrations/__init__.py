@@ -31,15 +31,14 @@ def migrate_local_database(engine: Engine, *, lock_file: Path) -> None:
     Deployed stages never do this: there only the deployment may change the schema.
     """
     with exclusive_lock(lock_file), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if current_revision(connection) != HEAD:
-            upgrade(connection)
+        migrate(connection)
 
 
-def migrate_shared_database(connection: Connection) -> str:
+def migrate(connection: Connection) -> str:
     """Bring the database to ``HEAD`` on ``connection``, which must be in AUTOCOMMIT mode; return its revision then.
 
-    That is a newer one where a deployment is being rolled back: what is there already stays. Of two who do this at once
-    one fails, and may try again.
+    That is a newer one where a deployment is being rolled back, or a developer goes back: what is there stays. Of two
+    who do this at once one may fail, and try again.
     """
     revision = current_revision(connection)
     if revision is not None and revision >= HEAD:
