@@ -27,6 +27,10 @@ run: $(UV) ## Serve everything on http://localhost:8000, without Docker (PORT=80
 test: $(UV) ## Run every test that needs no extra software
 	@$(RUN) pytest
 
+.PHONY: migrate
+migrate: $(UV) ## Bring the database that DATABASE_URL names to this version's schema (a deployment does so by itself)
+	@$(RUN) migrate
+
 .PHONY: fuzz
 fuzz: $(UV) ## Look for counterexamples among new examples, twenty times as many as the tests have
 	@HYPOTHESIS_PROFILE=long $(RUN) pytest -m hypothesis
@@ -74,7 +78,7 @@ format: $(UV) ## Rewrite the code in the project's style
 
 .PHONY: requirements
 requirements: $(UV) ## Write the layer's requirements.txt from uv.lock
-	$(UV) export --quiet --locked --package auth-common --no-dev --no-emit-project --output-file layers/common/requirements.txt
+	$(UV) export --quiet --locked --package auth-common --prune aurora-dsql-python-connector --no-dev --no-emit-project --output-file layers/common/requirements.txt
 
 .PHONY: openapi
 openapi: $(UV) ## Write docs/openapi.json from the functions
@@ -83,7 +87,7 @@ openapi: $(UV) ## Write docs/openapi.json from the functions
 SBOM ?= sbom.json
 .PHONY: sbom
 sbom: $(UV) ## Write what the layer is made of, as CycloneDX, from the lock (SBOM=elsewhere.json)
-	$(UV) export --quiet --locked --preview --format cyclonedx1.5 --package auth-common --no-dev --output-file $(SBOM)
+	$(UV) export --quiet --locked --preview --format cyclonedx1.5 --package auth-common --prune aurora-dsql-python-connector --no-dev --output-file $(SBOM)
 
 .PHONY: audit
 audit: $(UV) ## Look for known vulnerabilities in what uv.lock pins (asks osv.dev, and fails without it)

@@ -14,11 +14,20 @@ from hypothesis import HealthCheck, settings
 from moto import mock_aws
 from sqlalchemy import select
 
+from auth_common.db.privileges import SERVICE_ROLE
 from auth_common.db.tables import audit_salts, refresh_tokens, users
 from auth_common.settings import Settings
 from tests.support import event_schema, leaks
 from tests.support import log_lines as logs
-from tests.support.databases import Database, PostgresServer, migrate, running_postgres, start_fresh_environment
+from tests.support.aurora_dsql import standing_in
+from tests.support.databases import (
+    Database,
+    PostgresServer,
+    dsql_url,
+    migrate,
+    running_postgres,
+    start_fresh_environment,
+)
 from tests.support.requirements import require
 from tests.support.sam import Sam, require_docker, running_sam
 
@@ -107,7 +116,32 @@ def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that asks for a database on SQLite and PostgreSQL, and those with the mark on Aurora DSQL, too."""
+    chosen = any("database" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "database" in metafunc.fixturenames and not chosen:
+        marked = metafunc.definition.get_closest_marker("aurora_dsql")
+        metafunc.parametrize("database", ["sqlite", "postgresql", *(["auroradsql"] if marked else [])], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def _standing_in_for_aurora_dsql(postgres: PostgresServer) -> Iterator[None]:
+    with standing_in(socket=postgres.socket):
+        yield
+
+
+@pytest.fixture
+def aurora_dsql(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, _standing_in_for_aurora_dsql: None
+) -> PostgresServer:
+    """What stands in for Aurora DSQL, and credentials to make its tokens with."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    return postgres
+
+
+@pytest.fixture
 def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, environment: Path) -> Iterator[Database]:
     """An empty database with our schema: each test that asks for it runs on SQLite and on PostgreSQL."""
     with ExitStack() as stack:
@@ -115,10 +149,14 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, en
             file = environment / "secure-backend.sqlite3"
             shutil.copy(request.getfixturevalue("migrated_sqlite_file"), file)
             url = f"sqlite+pysqlite:///{file}"
-        else:
+        elif request.param == "postgresql":
             postgres: PostgresServer = request.getfixturevalue("postgres")
             url = stack.enter_context(postgres.new_database(migrated=True))
             monkeypatch.setenv("DATABASE_URL", url)
+        else:
+            cluster = stack.enter_context(request.getfixturevalue("aurora_dsql").new_cluster(migrated=True))
+            url = dsql_url(cluster, user="admin")
+            monkeypatch.setenv("DATABASE_URL", dsql_url(cluster, user=SERVICE_ROLE))
         database = Database(request.param, url)
         yield database
         _remember_stored_hashes(database)

@@ -180,7 +180,8 @@ def test_each_function_is_watched_for_errors_and_for_being_turned_away():
     watched = {
         (name, dimensions["FunctionName"]) for _, name, dimensions in named_metrics() if "FunctionName" in dimensions
     }
-    functions = resources("AWS::Serverless::Function")
+    # A failure of one that a deployment calls is a failure of the deployment.
+    functions = resources("AWS::Serverless::Function").keys() - {"MigrateFunction"}
     assert watched == {(metric, function) for metric in ("Errors", "Throttles") for function in functions}
 
 

@@ -9,25 +9,23 @@ from tests.support.deployment import deployed, listed, of_type, statements
 READ, SIGN = "secretsmanager:GetSecretValue", ("kms:Sign", "kms:GetPublicKey")
 
 #: Each function, and what it may do besides writing its log. A new entry is a decision.
+CONNECT: dict[str, tuple[str, ...]] = {"Cluster.ResourceArn": ("dsql:DbConnect",)}
+AUDIT: dict[str, tuple[str, ...]] = {"AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",), **CONNECT}
 PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "Authorizer": {},
-    "Register": {"Pepper": (READ,), "AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
-    "Login": {
-        "SigningKeyBlue.Arn": SIGN,
-        "Pepper": (READ,),
-        "AuditKey": (READ,),
-        "SecretsKey.Arn": ("kms:Decrypt",),
-    },
-    "GetUser": {"AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
-    "ChangePassword": {"Pepper": (READ,), "AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
-    "Refresh": {"SigningKeyBlue.Arn": SIGN, "AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
-    "Sessions": {"AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
-    "Webauthn": {"SigningKeyBlue.Arn": SIGN, "AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
-    "Audit": {"AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
+    "Register": {"Pepper": (READ,), **AUDIT},
+    "Login": {"SigningKeyBlue.Arn": SIGN, "Pepper": (READ,), **AUDIT},
+    "GetUser": AUDIT,
+    "ChangePassword": {"Pepper": (READ,), **AUDIT},
+    "Refresh": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
+    "Sessions": AUDIT,
+    "Webauthn": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
+    "Audit": AUDIT,
     "Jwks": {},
-    "Health": {},
+    "Health": CONNECT,
     "PublishKeys": {"SigningKeyBlue.Arn": ("kms:GetPublicKey",)},
-    "Cleanup": {"AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)},
+    "Migrate": {"Cluster.ResourceArn": ("dsql:DbConnectAdmin",)},
+    "Cleanup": AUDIT,
 }
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 from uuid import uuid4
 
+import botocore.session
 import jwt
 import pytest
 from annotated_types import Ge, Le
+from botocore import xform_name
 
 from auth_common.db.tables import metadata
 from auth_common.errors import ServiceError, StepUpRequired
@@ -30,6 +32,7 @@ from auth_common.settings import Settings
 from auth_common.web.json_body import LARGEST
 from local_runtime.cloudformation import read_template
 from local_runtime.template import load_template
+from tests.support.proofs import exists
 from tools import security_events_page
 from tools.asvs_register import register
 
@@ -38,6 +41,8 @@ README = PROJECT / "README.md"
 ARCHITECTURE = PROJECT / "docs" / "architecture.md"
 INVENTORIES = PROJECT / "docs" / "security-inventories.md"
 WALKTHROUGH = PROJECT / "docs" / "walkthrough.md"
+DEPLOY = PROJECT / "docs" / "deploy.md"
+THREATS = PROJECT / "docs" / "threat-model.md"
 RUNBOOKS = PROJECT / "docs" / "runbooks"
 DECISIONS = PROJECT / "docs" / "decisions"
 COMMON_PASSWORDS = PROJECT / "layers/common/auth_common/security/common_passwords.txt"
@@ -135,7 +140,7 @@ def test_each_make_target_exists(page):
 def test_each_tool_that_uv_shall_run_exists(page):
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     installed = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    tools = {*project["project"]["scripts"], *(re.split(r"[\[><=]", name)[0] for name in installed)}
+    tools = {"python", *project["project"]["scripts"], *(re.split(r"[\[><=]", name)[0] for name in installed)}
     named = {name for text in commands(page) for name in re.findall(r"\buv run (?:--\S+ )*([a-z][\w-]*)", text)}
     assert named - tools == set()
 
@@ -144,6 +149,47 @@ def test_each_operators_tool_is_in_the_readme():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     shown = section(README, "For operators")
     assert [name for name in project["project"]["scripts"] if f"uv run {name} " not in shown] == []
+
+
+#: What AWS CLI adds to the operations of AWS's services, and options that all of them take.
+ADDED_COMMANDS = {"dsql generate-db-connect-admin-auth-token", "logs tail"}
+GLOBAL_OPTIONS = {"output", "profile", "query", "region"}
+AWS_COMMAND = re.compile(r"\baws ([a-z][a-z0-9]*) ([a-z][a-z0-9-]+)((?:[ \t]+(?!aws )[^\s|;)]+)*)")
+
+
+def unknown_to_aws(command: re.Match[str]) -> list[str]:
+    """Return what AWS's services do not know of a command: the operation, or options of it."""
+    service, operation, rest = command.groups()
+    if f"{service} {operation}" in ADDED_COMMANDS:
+        return []
+    model = botocore.session.get_session().get_service_model(service)
+    operations = {xform_name(name, "-"): name for name in model.operation_names}
+    if operation not in operations:
+        return [command[0]]
+    shape = model.operation_model(operations[operation]).input_shape
+    options = {xform_name(name, "-") for name in (shape.members if shape else {})} | GLOBAL_OPTIONS
+    named = re.findall(r"--([a-z][a-z0-9-]*)", rest)
+    return [f"{command[0]}: {name}" for name in named if name.removeprefix("no-") not in options]
+
+
+@each_page
+def test_each_operation_of_aws_exists_and_takes_these_options(page):
+    texts = [re.sub(r"\\\n *", "", text) for text in commands(page)]
+    assert [fault for text in texts for match in AWS_COMMAND.finditer(text) for fault in unknown_to_aws(match)] == []
+
+
+@pytest.mark.parametrize("text", ["aws kms forget-key", "aws kms disable-key --key ID", "aws logs tails GROUP"])
+def test_a_command_that_aws_does_not_have_is_noticed(text):
+    command = AWS_COMMAND.search(text)
+    assert command
+    assert unknown_to_aws(command)
+
+
+def test_the_guide_marks_what_takes_an_account():
+    blocks = [match["text"] for match in FENCE.finditer(DEPLOY.read_text()) if match["language"] == "sh"]
+    takes_one = [text for text in blocks if re.search(r"^(aws|sam|make build)|\$\(aws |API-URL", text, re.MULTILINE)]
+    assert blocks
+    assert [text for text in blocks if text.startswith("# on AWS\n") != (text in takes_one)] == []
 
 
 def commands_of(tool: str) -> set[str]:
@@ -460,6 +506,46 @@ def test_a_snippet_is_the_code_as_it_is(of, text):
 
 def test_the_walkthrough_quotes_code():
     assert len({of for of, _ in snippets()}) > 5
+
+
+# --- Threat model ----------------------------------------------------------------------------------------------------
+
+THREAT_COLUMNS = ("Kind", "Threat", "Control", "Proof", "What remains")
+STRIDE = "STRIDE"
+
+
+def threats() -> dict[str, list[list[str]]]:
+    """Return the rows of each element's table."""
+    titles = re.findall(r"^### (.*)$", section(THREATS, "Element by element"), re.MULTILINE)
+    return {title: table(THREATS, title, *THREAT_COLUMNS) for title in titles}
+
+
+def test_each_element_of_the_picture_has_its_threats_and_nothing_else_has():
+    drawn = re.findall(r'\[+\(?"?(\d+ [^<"\])]+)', section(THREATS, "The picture"))
+    assert sorted(drawn) == sorted(threats())
+    assert len(drawn) > 10
+
+
+def test_each_threat_names_its_kinds():
+    kinds = {row[0] for rows in threats().values() for row in rows}
+    assert {letter for kind in kinds for letter in kind} == {*STRIDE}
+    assert [kind for kind in kinds if not kind] == []
+
+
+def test_all_six_kinds_are_asked_of_the_gateway_and_of_the_functions():
+    for element in ("1 API Gateway and WAF", "3 Functions"):
+        assert {letter for row in threats()[element] for letter in row[0]} == {*STRIDE}, element
+
+
+def test_each_threat_has_a_proof_that_exists_or_waits_for_aws_and_says_so():
+    absent, unproved = [], []
+    for rows in threats().values():
+        for _, threat, _, proof, _ in rows:
+            named = SPAN.findall(proof)
+            absent += [name for name in named if not exists(name)]
+            if not named and "(deploy.md#what-only-aws-can-show)" not in proof and not proof.startswith("none:"):
+                unproved.append(threat)
+    assert (absent, unproved) == ([], [])
 
 
 # --- Decisions -------------------------------------------------------------------------------------------------------

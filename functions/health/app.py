@@ -9,7 +9,10 @@ app = create_app()
 
 @app.get("/health")
 async def health() -> HealthResponse:
-    """Answer 200 when the database answers and has this version's schema, else 503. No details: anyone may ask."""
+    """Answer 200 when the database answers and has this version's schema, or a newer one, else 503.
+
+    No details: anyone may ask.
+    """
     check_health()
     return HealthResponse()
 

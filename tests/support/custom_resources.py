@@ -7,7 +7,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
 
+import pytest
+
 from auth_common.monitoring.invocation import LambdaHandler
+from auth_common.web import custom_resources
 from tests.support.events import lambda_context
 
 _IDS = {
@@ -51,7 +54,9 @@ def deploy(handler: LambdaHandler, function: str, request_type: str = "Create", 
             **known,
             **_IDS,
         }
-        handler(event, lambda_context(function))
+        with pytest.MonkeyPatch.context() as patches:
+            patches.setattr(custom_resources, "_PAUSE", 0.01)
+            handler(event, lambda_context(function))
     (word,) = received
     assert {name: word[name] for name in _IDS} == _IDS
     assert word["PhysicalResourceId"] == "ThisResource"

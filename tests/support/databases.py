@@ -1,23 +1,26 @@
 """Real databases for tests, and the layer's way back to the state of a fresh Lambda environment."""
 
+import os
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import _lru_cache_wrapper
+from functools import _lru_cache_wrapper, cache
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Executable, Row, Table, create_engine, func, select
+from sqlalchemy import Executable, Row, Table, create_engine, func, make_url, select
 from sqlalchemy.pool import NullPool
 
 from auth_common.db import engine
 from auth_common.db.engine import make_engine
 from auth_common.db.migrations import upgrade
+from auth_common.db.privileges import grant_privileges
+from tests.support.aurora_dsql import ENDPOINT
 
 #: The major version that Aurora DSQL is compatible with.
 _POSTGRES_VERSION = 16
@@ -27,7 +30,7 @@ _POSTGRES_VERSION = 16
 class Database:
     """The database that the functions under test use, looked at from outside."""
 
-    #: ``sqlite`` or ``postgresql``.
+    #: ``sqlite``, ``postgresql`` or ``auroradsql``.
     kind: str
     url: str
 
@@ -46,8 +49,9 @@ class Database:
 class PostgresServer:
     """A PostgreSQL of our own, without a network port."""
 
-    #: A database with our schema, to copy: a migration takes ten times as long.
+    #: Databases with our schema, to copy: a migration takes ten times as long.
     _MIGRATED = "migrated"
+    _MIGRATED_DSQL = "migrated_dsql"
 
     def __init__(self, server: Any) -> None:
         self._server = server
@@ -84,13 +88,53 @@ class PostgresServer:
         finally:
             self._server.ensure_postgres_running()
 
+    @property
+    def socket(self) -> str:
+        """The folder with the server's socket."""
+        return str(make_url(self._server.get_uri()).query["host"])
+
     @contextmanager
     def new_database(self, *, migrated: bool) -> Iterator[str]:
         """Make a database, with our schema or empty, and yield its URL; drop it afterwards."""
+        with self._copy_of(self._MIGRATED if migrated else "template1") as name:
+            yield self.url(name)
+
+    @contextmanager
+    def new_cluster(self, *, migrated: bool) -> Iterator[str]:
+        """Do the same for what stands in for a cluster of Aurora DSQL, and yield its name, which ``dsql_url`` takes."""
+        with self._copy_of(self._migrated_cluster() if migrated else "template1") as name:
+            if not migrated:
+                self._make_cluster(name)
+            yield name
+
+    @cache  # noqa: B019 - there is one server
+    def _migrated_cluster(self) -> str:
+        self.execute(f"CREATE DATABASE {self._MIGRATED_DSQL}")
+        self._make_cluster(self._MIGRATED_DSQL)
+        migrate(dsql_url(self._MIGRATED_DSQL, user="admin"))
+        return self._MIGRATED_DSQL
+
+    def _make_cluster(self, name: str) -> None:
+        if ("admin",) not in self.execute("SELECT rolname FROM pg_roles"):
+            self.execute("CREATE ROLE admin LOGIN SUPERUSER")
+        mappings = "sys.iam_pg_role_mappings (arn text, pg_role_name text)"
+        with psycopg.connect(self._server.get_uri(database=name), autocommit=True) as connection:
+            connection.execute("CREATE SCHEMA sys")
+            connection.execute(f"CREATE TABLE {mappings}".encode())
+            # Its only isolation level.
+            connection.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'".encode())
+
+    @contextmanager
+    def _copy_of(self, template: str) -> Iterator[str]:
         name = f"test_{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {self._MIGRATED if migrated else 'template1'}")
-        yield self.url(name)
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield name
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def dsql_url(name: str, *, user: str) -> str:
+    """Return the SQLAlchemy URL of a cluster; while ``aurora_dsql.standing_in``, it works."""
+    return f"auroradsql+psycopg://{user}@{ENDPOINT}/{name}"
 
 
 @contextmanager
@@ -110,10 +154,11 @@ def running_postgres() -> Iterator[PostgresServer]:
 
 
 def migrate(url: str) -> None:
-    """Give the database at ``url`` our schema."""
+    """Give the database at ``url`` our schema, and its roles what they may do."""
     own = make_engine(url, timeout=60, verify_server=False)
     with own.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         upgrade(connection)
+        grant_privileges(connection, {})
     own.dispose()
 
 
@@ -126,3 +171,19 @@ def start_fresh_environment() -> None:
             for value in vars(module).values():
                 if isinstance(value, _lru_cache_wrapper):
                     value.cache_clear()
+
+
+@contextmanager
+def acting_as(role: str) -> Iterator[None]:
+    """Let the service be ``role`` while the block runs, where the database that it uses has roles for it."""
+    url = os.environ.get("DATABASE_URL", "")
+    if not url.startswith("auroradsql"):
+        yield
+        return
+    try:
+        os.environ["DATABASE_URL"] = make_url(url).set(username=role).render_as_string()
+        start_fresh_environment()
+        yield
+    finally:
+        os.environ["DATABASE_URL"] = url
+        start_fresh_environment()

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from auth_common.services.erasure import erase_user
 from tests.support import leaks
+from tests.support.databases import acting_as
 from tests.support.events import json_event, proxy_event
 from tests.support.functions import Answer, authorize, call
 
@@ -71,3 +73,9 @@ def log_out(token: str) -> Answer:
 def call_as(token: str, function: str, method: str, path: str, **options: Any) -> Answer:
     """Call a protected function as the gateway does: through the authorizer, whose context the function gets."""
     return call(function, proxy_event(method, path, authorizer=authorize(token)["context"], **options))
+
+
+def erase(email: str = EMAIL) -> None:
+    """Erase a user, as an operator does."""
+    with acting_as("admin"):
+        erase_user(email)

@@ -1,15 +1,11 @@
 """``make asvs``: the register speaks of every requirement once, and what it names as a proof is there."""
 
-import ast
 import re
 import tomllib
-from functools import cache
-from pathlib import Path
 
 import pytest
 
-from local_runtime.cloudformation import read_template
-from tests.support.runtime import PROJECT
+from tests.support.proofs import exists
 from tools import asvs_page, asvs_readme
 from tools.asvs_register import FOLDER, GROUPS, STATUSES, Entry, Register, place, register, requirements
 
@@ -95,35 +91,6 @@ def test_other_controls_name_a_group_and_say_all():
 
 
 # --- Proofs ----------------------------------------------------------------------------------------------------------
-
-
-@cache
-def names_of_tests(path: Path) -> set[str]:
-    """Return the names of a file's tests, as pytest names them: `test_a`, `TestB::test_c`."""
-    found = set()
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.ClassDef):
-            found |= {f"{node.name}::{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            found.add(node.name)
-    return {name for name in found if name.rpartition("::")[2].startswith("test_")}
-
-
-@cache
-def anchors(page: Path) -> set[str]:
-    """Return the anchors that GitHub makes of a page's headings."""
-    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def exists(proof: str) -> bool:
-    path, _, test = proof.partition("::")
-    if test:
-        return (PROJECT / path).is_file() and test in names_of_tests(PROJECT / path)
-    path, _, name = proof.partition("#")
-    if path == "template.yaml":
-        return name in read_template(PROJECT / path)["Resources"]
-    return path.endswith(".md") and (PROJECT / path).is_file() and name in anchors(PROJECT / path)
 
 
 def test_each_proof_exists():

@@ -11,10 +11,11 @@ from sqlalchemy import select, text, update
 from auth_common.db.tables import audit_events
 from auth_common.services.accounts import change_role
 from auth_common.services.audit import PAGE_SIZE
-from auth_common.services.erasure import erase_user
 from tests.support.auditors import EMAIL, all_events, auditor_token, read_events, read_summary
 from tests.support.events import SOURCE_IP, USER_AGENT
-from tests.support.factories import get_user, log_in, sign_up
+from tests.support.factories import erase, get_user, log_in, sign_up
+
+pytestmark = pytest.mark.aurora_dsql
 
 ELSEWHERE = "2001:db8::7"
 
@@ -260,7 +261,7 @@ def test_a_record_behind_a_deleted_one_is_not_intact(database, auditor):
 def test_what_is_erased_is_said_to_be_erased_and_the_chain_holds(auditor):
     person = sign_up()
     log_in(password="something else entirely")
-    erase_user(person.email)
+    erase(person.email)
     events = all_events(auditor, user_id=person.id)
     assert names(events)[0] == "user_deleted"
     for event in events[1:]:
@@ -271,7 +272,7 @@ def test_what_is_erased_is_said_to_be_erased_and_the_chain_holds(auditor):
 
 def test_who_was_erased_stays_erased_while_a_token_of_theirs_lives(auditor):
     person = sign_up()
-    erase_user(person.email)
+    erase(person.email)
     assert get_user(person.id, token=person.access_token).status == 401
     newest = all_events(auditor, user_id=person.id)[0]
     assert (newest["event"], newest["reason"]) == ("authn_token_rejected", "session_unknown")
@@ -310,7 +311,7 @@ def test_the_summary_counts_over_time_and_names_what_failures_have_in_common(aud
 def test_the_summary_names_no_address_of_who_was_erased(auditor):
     person = sign_up()
     log_in(password="something else entirely", sourceIp=ELSEWHERE)
-    erase_user(person.email)
+    erase(person.email)
     assert read_summary(auditor, **around_now()).json["sources"] == [{"value": None, "count": 1}]
 
 

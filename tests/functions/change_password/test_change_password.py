@@ -15,14 +15,15 @@ from auth_common.db.tables import audit_events, sessions, throttles, users
 from auth_common.security.audit_protection import throttle_key
 from auth_common.security.passkeys import verify_authentication
 from auth_common.services import accounts, passkey_login
-from auth_common.services.erasure import erase_user
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP, json_event
-from tests.support.factories import EMAIL, PASSWORD, call_as, get_user, log_in, refresh
+from tests.support.factories import EMAIL, PASSWORD, call_as, erase, get_user, log_in, refresh
 from tests.support.functions import authorize, call
 from tests.support.passkeys import anonymously, begin_login, complete_login, enrol
 from tests.support.races import everywhere, together
 from tests.support.throttles import ELSEWHERE, rows
+
+pytestmark = pytest.mark.aurora_dsql
 
 NEW = "copper lantern eleven rivers"
 WRONG = "another password entirely"
@@ -196,7 +197,7 @@ def call_with(context, account):
         lambda token: call_as(token, "sessions", "POST", "/logout"),
         lambda _: accounts.disable_user(EMAIL),
         lambda _: accounts.end_sessions_of(EMAIL),
-        lambda _: erase_user(EMAIL),
+        lambda _: erase(EMAIL),
     ],
     ids=["logout", "disabled", "by an operator", "erased"],
 )
@@ -388,7 +389,7 @@ def test_nor_does_one_that_has_answered_its_challenge(database, person, monkeypa
 
 
 def test_an_account_that_is_erased_while_its_password_is_checked_logs_nobody_in(database, person, monkeypatch):
-    while_a_password_is_checked(monkeypatch, lambda: erase_user(EMAIL))
+    while_a_password_is_checked(monkeypatch, erase)
     assert log_in().code == "invalid_credentials"
     assert database.count(sessions) == 0
 

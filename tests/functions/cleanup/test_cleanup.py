@@ -7,24 +7,27 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, insert, select, update
 
+from auth_common.db.privileges import CLEANUP_ROLE
 from auth_common.db.tables import audit_events, audit_salts, challenges, refresh_tokens, sessions, throttles
 from auth_common.errors import DatabaseUnavailable
 from auth_common.services import cleanup
 from auth_common.services.audit_verification import verify_audit_log
-from auth_common.services.erasure import erase_user
 from functions.cleanup.app import handler
 from local_runtime.cloudformation import read_template
-from tests.support.databases import start_fresh_environment
+from tests.support.databases import acting_as, start_fresh_environment
 from tests.support.events import json_event, lambda_context
-from tests.support.factories import get_user, log_in, log_out, refresh
+from tests.support.factories import erase, get_user, log_in, log_out, refresh
 from tests.support.functions import call
+
+pytestmark = pytest.mark.aurora_dsql
 
 PROJECT = Path(__file__).parents[3]
 SCHEDULED = {"version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}}
 
 
 def run():
-    return handler(SCHEDULED, lambda_context("cleanup"))["deleted"]
+    with acting_as(CLEANUP_ROLE):
+        return handler(SCHEDULED, lambda_context("cleanup"))["deleted"]
 
 
 def clean_up():
@@ -240,10 +243,12 @@ def test_what_an_erasure_has_missed_is_forgotten_within_the_hour(database, perso
     """A request was under way while its user was erased: it wrote its record afterwards, with salt and source."""
     (salt,) = database.execute(select(audit_salts))
     (record,) = database.execute(select(audit_events).where(audit_events.c.name == "user_created"))
-    erase_user(person.email)
+    erase(person.email)
     database.execute(insert(audit_salts).values(salt._asdict()))
     database.execute(
-        update(audit_events).where(audit_events.c.sequence == record.sequence).values(source=record.source)
+        update(audit_events)
+        .where(audit_events.c.chain_id == record.chain_id, audit_events.c.sequence == record.sequence)
+        .values(source=record.source)
     )
     assert run()["left_of_the_erased"] == 2
     assert database.count(audit_salts) == 0

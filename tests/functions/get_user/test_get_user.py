@@ -12,6 +12,8 @@ from tests.support.events import proxy_event
 from tests.support.factories import EMAIL, get_user
 from tests.support.functions import authorize, call
 
+pytestmark = pytest.mark.aurora_dsql
+
 
 def make_admin(database, account):
     database.execute(update(users).where(users.c.email == account.email).values(role="admin"))

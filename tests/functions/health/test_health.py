@@ -1,10 +1,15 @@
 """GET /health: 200 when the service can do its work."""
 
 import pytest
+from sqlalchemy import text
 
+from auth_common.db.migrations import HEAD
 from tests.support import leaks
+from tests.support.databases import Database
 from tests.support.events import proxy_event
 from tests.support.functions import call
+
+pytestmark = pytest.mark.aurora_dsql
 
 
 def get_health():
@@ -30,6 +35,19 @@ def test_a_deployed_database_without_our_schema_is_not_healthy(monkeypatch, post
         answer = get_health()
     assert (answer.status, answer.code) == (503, "service_unavailable")
     assert answer.headers["retry-after"] == "5"
+
+
+@pytest.mark.parametrize(("revision", "status"), [("0001", 503), (HEAD, 200), ("9999", 200)])
+@pytest.mark.usefixtures("deployed")
+def test_an_older_schema_is_not_healthy_and_a_newer_one_has_all_that_this_version_needs(
+    monkeypatch, postgres, revision, status
+):
+    with postgres.new_database(migrated=True) as url:
+        Database("postgresql", url).execute(
+            text("UPDATE alembic_version SET version_num = :it").bindparams(it=revision)
+        )
+        monkeypatch.setenv("DATABASE_URL", url)
+        assert get_health().status == status
 
 
 @pytest.mark.usefixtures("environment")

@@ -9,6 +9,7 @@ from auth_common.errors import InvalidToken
 from auth_common.security.access_tokens import verify_access_token
 from auth_common.security.aws_calls import aws_client
 from functions.publish_keys.app import handler
+from tests.support.aws_services import refusing
 from tests.support.custom_resources import deploy
 from tests.support.databases import start_fresh_environment
 from tests.support.forged_tokens import USER_ID, issue
@@ -86,6 +87,12 @@ def test_a_key_that_is_not_there_ends_the_deployment():
     word = publish("arn:aws:kms:eu-central-1:123456789012:key/nothing")
     assert word["Status"] == "FAILED"
     assert "arn:" not in word["Reason"]
+
+
+def test_a_role_that_iam_does_not_know_yet_ends_no_deployment():
+    arn = make_key()
+    with refusing("AccessDeniedException", operation="GetPublicKey", times=1):
+        assert publish(arn)["Status"] == "SUCCESS"
 
 
 def test_a_stack_that_is_deleted_asks_nobody():

@@ -15,6 +15,8 @@ from tests.support.functions import Answer
 from tests.support.processes import wait_until
 from tests.support.races import everywhere, on_postgresql, together
 
+pytestmark = pytest.mark.aurora_dsql
+
 
 @pytest.fixture
 def person(database, isolation):

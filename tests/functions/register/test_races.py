@@ -10,6 +10,8 @@ import pytest
 from auth_common.db.tables import users
 from tests.support.factories import register
 
+pytestmark = pytest.mark.aurora_dsql
+
 
 def together(starters: int, request: Callable[[int], int]) -> Counter[int]:
     """Return how often each status came when ``starters`` threads, each with a connection, call at one moment."""

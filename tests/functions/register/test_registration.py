@@ -12,6 +12,8 @@ from tests.support.events import json_event
 from tests.support.factories import EMAIL, PASSWORD, get_user, log_in, register, registration
 from tests.support.functions import authorize, call
 
+pytestmark = pytest.mark.aurora_dsql
+
 
 def test_answers_201_with_the_user_and_its_location(database):
     answer = register()

@@ -9,18 +9,20 @@ import math
 import os
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+import certifi
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from auth_common.db.audit_log import install, run_audited
 from auth_common.db.migrations import migrate_local_database
 from auth_common.errors import DatabaseUnavailable, Misconfigured
+from auth_common.security.aws_calls import call_aws
 from auth_common.security.shared_secrets import secret_text
 from auth_common.settings import settings
 from auth_common.snapshots import before_snapshot
@@ -101,14 +103,22 @@ def _sqlstate(error: DBAPIError) -> str | None:
 @lru_cache(maxsize=1)
 def _engine() -> Engine:
     """Make the engine at the first use of the environment, and in the ``local`` stage the schema with it."""
-    engine = make_engine(
-        _database_url(),
-        timeout=settings().database_timeout,
-        verify_server=settings().stage != "local",
-    )
+    engine = open_engine()
     if settings().stage == "local":
         migrate_local_database(engine, lock_file=settings().storage() / "migrate.lock")
     return engine
+
+
+def open_engine() -> Engine:
+    """Return an engine of the caller's own for the database that the settings name, whatever schema it has.
+
+    Raises:
+        Misconfigured: they name none.
+        ServiceUnavailable: Secrets Manager, which has its URL, throttles, refuses or is away.
+        StorageNotMounted: the ``local`` stage has no storage.
+
+    """
+    return make_engine(_database_url(), timeout=settings().database_timeout, verify_server=settings().stage != "local")
 
 
 def _database_url() -> str:
@@ -134,7 +144,7 @@ def _reading_engine() -> Engine:
 
 
 def make_engine(url: str, *, timeout: float, verify_server: bool) -> Engine:
-    """Return an engine for ``url`` (SQLite or PostgreSQL).
+    """Return an engine for ``url`` (SQLite, PostgreSQL or Aurora DSQL).
 
     A Lambda environment serves one event at a time and needs one connection; the pool may grow for the threads of a
     test. ``hide_parameters`` keeps password hashes and personal data out of error messages and so out of logs.
@@ -143,25 +153,45 @@ def make_engine(url: str, *, timeout: float, verify_server: bool) -> Engine:
         url: SQLAlchemy's.
         timeout: seconds that a connection, a statement, or the writer before us on SQLite may take.
         verify_server: whether a PostgreSQL must prove its name by TLS, whatever ``url`` says. libpq's own default goes
-            on without TLS where the server has none (ASVS 5.0 12.3.1, 12.3.2).
+            on without TLS where the server has none (ASVS 5.0 12.3.1, 12.3.2). An Aurora DSQL always must.
 
     """
     options: dict[str, Any] = {"hide_parameters": True, "pool_size": 1, "max_overflow": 63, "pool_timeout": 5}
-    if not url.startswith("sqlite"):
+    where = make_url(url)
+    if where.get_backend_name() != "sqlite":
         from auth_common.db.patient_connection import connect_with  # noqa: PLC0415 - psycopg, 285 ms: where it is used
 
-        tls = {"sslmode": "verify-full"} if verify_server else {}
-        connect_timeout = math.ceil(timeout)  # libpq takes whole seconds, and 2 at the least
-        engine = create_engine(
-            url, **options, pool_recycle=_LONGEST_CONNECTION, connect_args={"connect_timeout": connect_timeout, **tls}
-        )
-        event.listen(engine, "do_connect", connect_with(timeout))
+        by_iam = where.get_backend_name() == "auroradsql"
+        # libpq takes whole seconds, and 2 at the least.
+        arguments = {"connect_timeout": math.ceil(timeout), **(_prove_name(where) if verify_server or by_iam else {})}
+        engine = create_engine(where, **options, pool_recycle=_LONGEST_CONNECTION, connect_args=arguments)
+        password = partial(_dsql_token, where) if by_iam else None
+        event.listen(engine, "do_connect", connect_with(timeout, password=password))
         return engine
-    engine = create_engine(url, **options, connect_args={"timeout": timeout})
-    _make_private(Path(str(engine.url.database)))
+    engine = create_engine(where, **options, connect_args={"timeout": timeout})
+    _make_private(Path(str(where.database)))
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     return engine
+
+
+def _prove_name(url: URL) -> dict[str, str]:
+    """Return libpq's settings for that. ``url`` may name authorities of its own, such as those of Amazon RDS."""
+    # psycopg's wheel has an OpenSSL of its own, which looks for authorities where no system keeps them.
+    return {"sslmode": "verify-full", "sslrootcert": str(url.query.get("sslrootcert", certifi.where()))}
+
+
+def _dsql_token(url: URL) -> str:
+    """Return what proves to Aurora DSQL for the next minutes, by IAM, that we may connect as the user in ``url``.
+
+    It is asked for at connecting only, and made here, without a call to AWS.
+
+    Raises:
+        ServiceUnavailable: there are no credentials.
+
+    """
+    operation = "generate_db_connect_admin_auth_token" if url.username == "admin" else "generate_db_connect_auth_token"
+    return str(call_aws("dsql", operation, Hostname=url.host))
 
 
 def _make_private(file: Path) -> None:

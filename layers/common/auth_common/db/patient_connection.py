@@ -43,10 +43,18 @@ class PatientConnection(psycopg.Connection[Any]):
             raise
 
 
-def connect_with(patience: float) -> Callable[..., PatientConnection]:
-    """Return a listener for SQLAlchemy's event ``do_connect``; ``patience`` in seconds."""
+def connect_with(patience: float, *, password: Callable[[], str] | None = None) -> Callable[..., PatientConnection]:
+    """Return a listener for SQLAlchemy's event ``do_connect``.
+
+    Args:
+        patience: seconds.
+        password: makes one for each connection, where it is not always the same.
+
+    """
 
     def connect(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> PatientConnection:
+        if password:
+            options = options | {"password": password()}
         connection = PatientConnection.connect(*arguments, **options)
         connection.patience = patience
         return connection

@@ -1,6 +1,8 @@
 """The tables, for SQLite, PostgreSQL and Aurora DSQL alike: UUID keys made in Python, no sequences, times in UTC."""
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -20,6 +22,7 @@ from sqlalchemy import (
     TypeDecorator,
     Uuid,
 )
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData(
     naming_convention={
@@ -51,6 +54,40 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class KeyBytes(TypeDecorator[bytes]):
+    """Bytes that are a key or part of an index: on Aurora DSQL, which has no ``bytea`` there, as text.
+
+    Its keys end at 1 KiB, so a passkey whose id is longer than 768 bytes cannot be stored there. Nobody makes such.
+    """
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def __init__(self, length: int) -> None:
+        """Set the longest that they can be, in bytes."""
+        super().__init__(length)
+        self.length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the type in the database."""
+        as_text = String((self.length * 4 + 2) // 3)
+        return dialect.type_descriptor(as_text if _takes_text(dialect) else LargeBinary(self.length))
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | str | None:
+        """Return what the database gets: base64url without padding (RFC 4648 section 5), or the bytes."""
+        if value is None or not _takes_text(dialect):
+            return value
+        return urlsafe_b64encode(value).decode().rstrip("=")
+
+    def process_result_value(self, value: bytes | str | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002 - the interface's
+        """Return the bytes."""
+        return urlsafe_b64decode(value + "=" * (-len(value) % 4)) if isinstance(value, str) else value
+
+
+def _takes_text(dialect: Dialect) -> bool:
+    return dialect.name == "auroradsql"
 
 
 users = Table(
@@ -98,7 +135,7 @@ Index("ix_sessions_expires_at", sessions.c.expires_at)
 refresh_tokens = Table(
     "refresh_tokens",
     metadata,
-    Column("token_hash", LargeBinary(32), primary_key=True),
+    Column("token_hash", KeyBytes(32), primary_key=True),
     Column("session_id", Uuid, ForeignKey("sessions.id"), nullable=False),
     #: 0 for the one that the login issued. A counter, because clocks of two environments cannot order two rotations.
     Column("generation", Integer, nullable=False),
@@ -134,7 +171,7 @@ passkeys = Table(
     Column("id", Uuid, primary_key=True),
     Column("user_id", Uuid, ForeignKey("users.id"), nullable=False),
     #: At most 1023 bytes (WebAuthn section 4, Credential ID).
-    Column("credential_id", LargeBinary(1023), nullable=False, unique=True),
+    Column("credential_id", KeyBytes(1023), nullable=False, unique=True),
     #: As a COSE_Key.
     Column("public_key", LargeBinary(2048), nullable=False),
     #: An unsigned number of 32 bits, hence not an Integer.
@@ -171,7 +208,7 @@ audit_events = Table(
     #: Not a foreign key: the record of an account outlives it.
     Column("user_id", Uuid),
     #: A keyed hash of the address that the request came from.
-    Column("source", LargeBinary(16)),
+    Column("source", KeyBytes(16)),
     Column("reason", String(60)),
     #: The whole event as JSON: what the MAC covers.
     Column("record", Text, nullable=False),
@@ -197,7 +234,7 @@ throttles = Table(
     "throttles",
     metadata,
     #: A keyed hash of what is counted: neither addresses nor accounts can be read from it.
-    Column("key", LargeBinary(16), primary_key=True),
+    Column("key", KeyBytes(16), primary_key=True),
     #: Attempts that have failed, or are under way.
     Column("failures", Integer, nullable=False),
     #: When the count began: what is given back goes to the count that it was taken from.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Boolean, Connection, Integer, LargeBinary, bindparam, case, delete, select, text, update
+from sqlalchemy import Boolean, Connection, Integer, bindparam, case, delete, select, text, update
 
 from auth_common.db.tables import UtcDateTime, throttles
 
@@ -46,7 +46,7 @@ _COUNT: Final = (
         """
     )
     .bindparams(
-        bindparam("key", type_=LargeBinary()),
+        bindparam("key", type_=throttles.c.key.type),
         bindparam("now", type_=UtcDateTime()),
         bindparam("expires_at", type_=UtcDateTime()),
         bindparam("slides", type_=Boolean()),

@@ -10,8 +10,10 @@ from auth_common.errors import ServiceUnavailable
 _TIMEOUT: Final = 1
 
 
-def call_aws(service: str, operation: str, **request: Any) -> dict[str, Any]:
+def call_aws(service: str, operation: str, **request: Any) -> Any:
     """Return what ``operation`` of ``service`` answers; both by boto3's names, such as ``kms`` and ``sign``.
+
+    For most operations it is a ``dict``.
 
     Raises:
         ServiceUnavailable: the service throttles, refuses or is away. The cause is chained; the log has it.
@@ -20,10 +22,9 @@ def call_aws(service: str, operation: str, **request: Any) -> dict[str, Any]:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see aws_client
 
     try:
-        response: dict[str, Any] = getattr(aws_client(service), operation)(**request)
+        return getattr(aws_client(service), operation)(**request)
     except (BotoCoreError, ClientError) as error:
         raise ServiceUnavailable from error
-    return response
 
 
 @lru_cache

@@ -6,11 +6,12 @@ from auth_common.errors import ServiceUnavailable
 
 
 def check_health() -> None:
-    """Return if the database answers and has the schema of this version.
+    """Return if the database answers and has the schema of this version, or a newer one, which only has more.
 
     Raises:
         ServiceUnavailable: it does not.
 
     """
-    if read(migrations.current_revision) != migrations.HEAD:
+    revision = read(migrations.current_revision)
+    if revision is None or revision < migrations.HEAD:
         raise ServiceUnavailable

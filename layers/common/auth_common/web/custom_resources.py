@@ -6,9 +6,10 @@ the stack back to what it was.
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.request import Request, urlopen
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -16,11 +17,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from auth_common.monitoring.invocation import LambdaHandler, observed
 from auth_common.monitoring.logger import logger
 
+Provider: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, str]]
+
 #: Seconds.
 _TIMEOUT: Final = 10
+#: How often a resource is tried to be made, and the seconds in between.
+_TRIES: Final = 3
+_PAUSE: Final = 5.0
 
 
-def create_custom_resource_handler(provide: Callable[[Mapping[str, Any]], Mapping[str, str]]) -> LambdaHandler:
+def create_custom_resource_handler(provide: Provider) -> LambdaHandler:
     """Return a handler that makes a resource's attributes by ``provide``, which gets its properties.
 
     One more attribute is ``Digest``, which changes when any property does: for what CloudFormation cannot compare.
@@ -38,7 +44,7 @@ def create_custom_resource_handler(provide: Callable[[Mapping[str, Any]], Mappin
         }
         try:
             properties = event["ResourceProperties"]
-            attributes = {} if event["RequestType"] == "Delete" else provide(properties)
+            attributes = {} if event["RequestType"] == "Delete" else _try(provide, properties, tries=_TRIES)
             word |= {"Status": "SUCCESS", "Data": {**attributes, "Digest": _digest(properties)}}
         except Exception:  # noqa: BLE001 - whatever it is, word must be sent
             logger.exception("a custom resource failed")
@@ -49,6 +55,18 @@ def create_custom_resource_handler(provide: Callable[[Mapping[str, Any]], Mappin
         return {"status": word["Status"]}
 
     return handler
+
+
+def _try(provide: Provider, properties: Mapping[str, Any], *, tries: int) -> Mapping[str, str]:
+    try:
+        return provide(properties)
+    except Exception:
+        if tries == 1:
+            raise
+        logger.warning("a custom resource is tried again", exc_info=True)
+    # IAM may refuse a role that has just been made for some seconds.
+    time.sleep(_PAUSE)
+    return _try(provide, properties, tries=tries - 1)
 
 
 def _digest(properties: Mapping[str, Any]) -> str:

@@ -1,6 +1,9 @@
 """Schema changes, by Alembic, under the rules of Aurora DSQL: one DDL statement a transaction, none with DML.
 
 So each statement commits by itself and says ``IF NOT EXISTS``: a migration that was cut off is simply run again.
+
+The functions of the version before go on while a migration runs, and after it where a deployment is rolled back. So a
+migration only adds; what nobody uses any more goes with a later version.
 """
 
 from pathlib import Path
@@ -28,8 +31,20 @@ def migrate_local_database(engine: Engine, *, lock_file: Path) -> None:
     Deployed stages never do this: there only the deployment may change the schema.
     """
     with exclusive_lock(lock_file), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if current_revision(connection) != HEAD:
-            upgrade(connection)
+        migrate(connection)
+
+
+def migrate(connection: Connection) -> str:
+    """Bring the database to ``HEAD`` on ``connection``, which must be in AUTOCOMMIT mode; return its revision then.
+
+    That is a newer one where a deployment is being rolled back, or a developer goes back: what is there stays. Of two
+    who do this at once one may fail, and try again.
+    """
+    revision = current_revision(connection)
+    if revision is not None and revision >= HEAD:
+        return revision
+    upgrade(connection)
+    return HEAD
 
 
 def upgrade(connection: Connection) -> None:

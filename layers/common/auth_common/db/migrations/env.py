@@ -1,8 +1,16 @@
 """Alembic's entry point: migrate over the connection that ``upgrade()`` hands over."""
 
 from alembic import context
+from alembic.ddl.postgresql import PostgresqlImpl
 
 from auth_common.db.tables import metadata
+
+
+class AuroraDSQLImpl(PostgresqlImpl):
+    """Lets Alembic, which knows dialects by their names, write for Aurora DSQL as for PostgreSQL."""
+
+    __dialect__ = "auroradsql"
+
 
 context.configure(
     connection=context.config.attributes["connection"],

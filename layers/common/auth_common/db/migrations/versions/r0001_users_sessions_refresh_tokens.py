@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from auth_common.db.tables import UtcDateTime
+from auth_common.db.tables import KeyBytes, UtcDateTime
 
 revision = "0001"
 down_revision = None
@@ -50,7 +50,7 @@ def upgrade() -> None:
     op.create_index("ix_sessions_expires_at", "sessions", ["expires_at"], if_not_exists=True)
     op.create_table(
         "refresh_tokens",
-        sa.Column("token_hash", sa.LargeBinary(32), nullable=False),
+        sa.Column("token_hash", KeyBytes(32), nullable=False),
         sa.Column("session_id", sa.Uuid, nullable=False),
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("issued_at", UtcDateTime, nullable=False),

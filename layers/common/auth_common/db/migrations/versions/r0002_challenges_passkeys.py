@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from auth_common.db.tables import UtcDateTime
+from auth_common.db.tables import KeyBytes, UtcDateTime
 
 revision = "0002"
 down_revision = "0001"
@@ -30,7 +30,7 @@ def upgrade() -> None:
         "passkeys",
         sa.Column("id", sa.Uuid, nullable=False),
         sa.Column("user_id", sa.Uuid, nullable=False),
-        sa.Column("credential_id", sa.LargeBinary(1023), nullable=False),
+        sa.Column("credential_id", KeyBytes(1023), nullable=False),
         sa.Column("public_key", sa.LargeBinary(2048), nullable=False),
         sa.Column("sign_count", sa.BigInteger, nullable=False),
         sa.Column("transports", sa.String(100), nullable=False),

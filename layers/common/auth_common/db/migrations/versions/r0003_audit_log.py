@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from auth_common.db.tables import KeyBytes
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -20,7 +22,7 @@ def upgrade() -> None:
         sa.Column("outcome", sa.String(7), nullable=False),
         sa.Column("severity", sa.Integer, nullable=False),
         sa.Column("user_id", sa.Uuid),
-        sa.Column("source", sa.LargeBinary(16)),
+        sa.Column("source", KeyBytes(16)),
         sa.Column("reason", sa.String(60)),
         sa.Column("record", sa.Text, nullable=False),
         sa.Column("mac", sa.LargeBinary(32), nullable=False),

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from auth_common.db.tables import UtcDateTime
+from auth_common.db.tables import KeyBytes, UtcDateTime
 
 revision = "0004"
 down_revision = "0003"
@@ -15,7 +15,7 @@ def upgrade() -> None:
     """Create the table."""
     op.create_table(
         "throttles",
-        sa.Column("key", sa.LargeBinary(16), nullable=False),
+        sa.Column("key", KeyBytes(16), nullable=False),
         sa.Column("failures", sa.Integer, nullable=False),
         sa.Column("started_at", UtcDateTime, nullable=False),
         sa.Column("locked_until", UtcDateTime),

@@ -1,0 +1,85 @@
+"""Who may do what in the database: functions change rows, and only a migration changes the schema (ASVS 5.0 13.2.2).
+
+The roles are PostgreSQL's. On Aurora DSQL a migration makes them, and IAM roles take them on: a function proves by IAM
+who it is. Elsewhere somebody makes them, with a way to log in, and a migration says what they may do.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+#: The functions' role, and the clean-up's: only that one may change or delete what the audit log has.
+SERVICE_ROLE: Final = "secure_backend"
+CLEANUP_ROLE: Final = "secure_backend_cleanup"
+
+PRIVILEGES: Final[Mapping[str, Mapping[str, str]]] = {
+    SERVICE_ROLE: {
+        "alembic_version": "SELECT",
+        "users": "SELECT, INSERT, UPDATE",
+        "sessions": "SELECT, INSERT, UPDATE",
+        "refresh_tokens": "SELECT, INSERT, UPDATE",
+        "challenges": "SELECT, INSERT, DELETE",
+        "passkeys": "SELECT, INSERT, UPDATE, DELETE",
+        "audit_events": "SELECT, INSERT",
+        "audit_salts": "SELECT, INSERT",
+        "throttles": "SELECT, INSERT, UPDATE, DELETE",
+    },
+    CLEANUP_ROLE: {
+        "alembic_version": "SELECT",
+        "users": "SELECT",
+        "sessions": "SELECT, DELETE",
+        "refresh_tokens": "SELECT, DELETE",
+        "challenges": "SELECT, DELETE",
+        "throttles": "SELECT, DELETE",
+        "audit_events": "SELECT, INSERT, UPDATE, DELETE",
+        "audit_salts": "SELECT, INSERT, DELETE",
+    },
+}
+
+#: A role in IAM (IAM User Guide, "IAM identifiers").
+_ROLE_ARN: Final = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
+
+
+def grant_privileges(connection: Connection, iam_roles: Mapping[str, Sequence[str]]) -> None:
+    """Let each role do what ``PRIVILEGES`` says; again is harmless. A database without roles (SQLite) has none.
+
+    Args:
+        connection: the schema's owner's, in AUTOCOMMIT mode.
+        iam_roles: on Aurora DSQL, the ARNs of the IAM roles that may take on each role, and no others.
+
+    Raises:
+        ValueError: one of them is no such ARN.
+
+    """
+    if connection.dialect.name == "sqlite":
+        return
+    there = set(connection.scalars(text("SELECT rolname FROM pg_roles")))
+    for role, privileges in PRIVILEGES.items():
+        if connection.dialect.name == "auroradsql":
+            if role not in there:
+                connection.execute(text(f"CREATE ROLE {role} WITH LOGIN"))
+            _let_take_on(connection, role, set(iam_roles.get(role, ())))
+        elif role not in there:
+            continue
+        for table, allowed in privileges.items():
+            connection.execute(text(f"GRANT {allowed} ON {table} TO {role}"))
+
+
+def _let_take_on(connection: Connection, role: str, arns: set[str]) -> None:
+    for arn in arns:
+        if not _ROLE_ARN.fullmatch(arn):
+            message = "not the ARN of a role in IAM"
+            raise ValueError(message)
+    query = text("SELECT arn FROM sys.iam_pg_role_mappings WHERE pg_role_name = :role")
+    before = set(connection.scalars(query, {"role": role}))
+    for arn in sorted(arns - before):
+        connection.execute(text(f"AWS IAM GRANT {role} TO '{_quoted(arn)}'"))
+    for arn in sorted(before - arns):
+        connection.execute(text(f"AWS IAM REVOKE {role} FROM '{_quoted(arn)}'"))
+
+
+def _quoted(arn: str) -> str:
+    # ``text()`` would take what follows a colon for the name of a parameter.
+    return arn.replace(":", "\\:")

@@ -1,0 +1,181 @@
+"""The custom resource that brings the database to this version's schema, before anything else of it runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.pool import NullPool
+
+from auth_common.db.migrations import HEAD, current_revision
+from auth_common.db.privileges import CLEANUP_ROLE, PRIVILEGES, SERVICE_ROLE
+from auth_common.db.tables import audit_events, metadata, users
+from auth_common.services import schema
+from functions.migrate.app import handler
+from tests.support.custom_resources import deploy
+from tests.support.databases import Database, dsql_url, start_fresh_environment
+
+PROJECT = Path(__file__).parents[3]
+LOGIN = "arn:aws:iam::123456789012:role/auth-LoginRole-1A2B3C"
+REFRESH = "arn:aws:iam::123456789012:role/auth-RefreshRole-4D5E6F"
+CLEANUP = "arn:aws:iam::123456789012:role/auth-CleanupRole-7A8B9C"
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch):
+    monkeypatch.setattr(schema, "_PAUSE", 0.01)
+
+
+@pytest.fixture
+def cluster(environment, aurora_dsql, monkeypatch):
+    """A new cluster of Aurora DSQL, and its admin as the one who migrates."""
+    with aurora_dsql.new_cluster(migrated=False) as name:
+        admin = dsql_url(name, user="admin")
+        monkeypatch.setenv("DATABASE_URL", admin)
+        yield Database("auroradsql", admin)
+        start_fresh_environment()
+
+
+@pytest.fixture
+def empty(environment, postgres, monkeypatch):
+    """A PostgreSQL without our schema, and its owner as the one who migrates."""
+    with postgres.new_database(migrated=False) as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        yield Database("postgresql", url)
+        start_fresh_environment()
+
+
+def migrate(request_type="Create", **roles):
+    return deploy(handler, "migrate", request_type, Revision=HEAD, Roles=roles)
+
+
+def mappings(cluster):
+    return {tuple(row) for row in cluster.execute(text("SELECT pg_role_name, arn FROM sys.iam_pg_role_mappings"))}
+
+
+def may(cluster, role, statement):
+    """Tell whether ``role`` may run ``statement``, and run it."""
+    name = cluster.url.rpartition("/")[2]
+    engine = create_engine(dsql_url(name, user=role), poolclass=NullPool)
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(statement)
+    except ProgrammingError as error:
+        if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            return False
+        raise
+    return True
+
+
+def test_an_empty_cluster_gets_the_schema_the_roles_and_who_takes_them_on(cluster):
+    word = migrate(**{SERVICE_ROLE: [LOGIN, REFRESH], CLEANUP_ROLE: [CLEANUP]})
+    assert (word["Status"], word["Data"]["Revision"]) == ("SUCCESS", HEAD)
+    assert mappings(cluster) == {(SERVICE_ROLE, LOGIN), (SERVICE_ROLE, REFRESH), (CLEANUP_ROLE, CLEANUP)}
+    assert cluster.count(users) == 0
+
+
+def test_again_it_changes_nothing(cluster):
+    roles = {SERVICE_ROLE: [LOGIN], CLEANUP_ROLE: [CLEANUP]}
+    before = migrate(**roles), mappings(cluster)
+    assert (migrate("Update", **roles), mappings(cluster)) == before
+
+
+def test_a_role_that_has_left_the_stack_is_let_in_no_more(cluster):
+    migrate(**{SERVICE_ROLE: [LOGIN, REFRESH], CLEANUP_ROLE: []})
+    migrate("Update", **{SERVICE_ROLE: [REFRESH], CLEANUP_ROLE: []})
+    assert mappings(cluster) == {(SERVICE_ROLE, REFRESH)}
+
+
+@pytest.mark.parametrize("arn", ["*", f"{LOGIN}'; DROP TABLE users; --", "arn:aws:iam::123456789012:user/person"])
+def test_what_is_no_role_of_iam_is_let_in_by_no_statement(cluster, arn):
+    assert migrate(**{SERVICE_ROLE: [arn], CLEANUP_ROLE: []})["Status"] == "FAILED"
+    assert mappings(cluster) == set()
+
+
+def test_no_key_of_a_cluster_is_binary_and_none_is_made_at_once(cluster):
+    """Aurora DSQL User Guide, "Supported data types": ``bytea`` has no index support."""
+    migrate(**{SERVICE_ROLE: [], CLEANUP_ROLE: []})
+    keys = cluster.execute(
+        text(
+            "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_index i"
+            " JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_attribute a ON a.attrelid = i.indexrelid"
+            " JOIN pg_class t ON t.oid = i.indrelid WHERE t.relnamespace = 'public'::regnamespace"
+        )
+    )
+    assert {table.name for table in metadata.sorted_tables} <= {row[0].removeprefix("pk_") for row in keys}
+    assert [tuple(row) for row in keys if row[2] == "bytea"] == []
+
+
+@pytest.mark.parametrize("role", PRIVILEGES)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE mine (id integer)",
+        "ALTER TABLE users ADD COLUMN mine text",
+        "DROP TABLE sessions",
+        "CREATE INDEX ASYNC mine ON users (name)",
+        "GRANT DELETE ON users TO secure_backend",
+        "DELETE FROM users",
+        "UPDATE alembic_version SET version_num = '0000'",
+    ],
+)
+def test_only_a_migration_changes_the_schema(cluster, role, statement):
+    """ASVS 13.2.2."""
+    migrate(**{SERVICE_ROLE: [], CLEANUP_ROLE: []})
+    if statement.startswith("GRANT"):
+        may(cluster, role, text(statement))  # PostgreSQL only warns
+        statement = "DELETE FROM users"
+    assert not may(cluster, role, text(statement))
+
+
+def test_what_answers_requests_can_only_add_to_the_audit_log(cluster):
+    """ASVS 16.4.2."""
+    migrate(**{SERVICE_ROLE: [], CLEANUP_ROLE: []})
+    assert not may(cluster, SERVICE_ROLE, audit_events.delete())
+    assert not may(cluster, SERVICE_ROLE, audit_events.update().values(outcome="success"))
+    assert may(cluster, SERVICE_ROLE, audit_events.select())
+    assert may(cluster, CLEANUP_ROLE, audit_events.delete())
+
+
+def test_a_deployment_that_is_rolled_back_leaves_a_newer_schema_alone(empty):
+    migrate()
+    empty.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert migrate("Update")["Data"]["Revision"] == "9999"
+    assert empty.execute(text("SELECT version_num FROM alembic_version")) == [("9999",)]
+
+
+def test_a_database_that_refuses_ends_the_deployment_and_its_word_says_nothing_more(empty, log_lines):
+    empty.execute(text("CREATE VIEW users AS SELECT 1 AS id"))
+    word = migrate()
+    assert (word["Status"], "Data" in word) == ("FAILED", False)
+    assert "users" not in word["Reason"]
+    assert "users" in log_lines.text
+
+
+def test_a_stack_that_is_deleted_leaves_the_data(empty):
+    migrate()
+    assert deploy(handler, "migrate", "Delete", Revision=HEAD, Roles={})["Status"] == "SUCCESS"
+    assert empty.count(users) == 0
+
+
+def test_of_two_at_once_both_succeed(empty):
+    """A deployment, and somebody's `make migrate`."""
+    command = [sys.executable, "-c", "from tools.migrate import main; raise SystemExit(main())"]
+    both = [subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [process.communicate(timeout=60)[0] for process in both] == [f"the schema is at revision {HEAD}\n"] * 3
+    with create_engine(empty.url, poolclass=NullPool).connect() as connection:
+        assert current_revision(connection) == HEAD
+
+
+def test_elsewhere_roles_that_are_there_get_their_privileges(empty, postgres):
+    if (SERVICE_ROLE,) not in postgres.execute("SELECT rolname FROM pg_roles"):
+        postgres.execute(f"CREATE ROLE {SERVICE_ROLE}")
+    assert migrate()["Status"] == "SUCCESS"
+    query = "SELECT table_name, privilege_type FROM information_schema.role_table_grants WHERE grantee = :role"
+    granted = empty.execute(text(query).bindparams(role=SERVICE_ROLE))
+    assert {tuple(row) for row in granted} == {
+        (table, privilege) for table, allowed in PRIVILEGES[SERVICE_ROLE].items() for privilege in allowed.split(", ")
+    }

@@ -1,0 +1,102 @@
+"""A real PostgreSQL that refuses what Aurora DSQL refuses, and takes what only Aurora DSQL takes.
+
+What is refused is from the Aurora DSQL User Guide: "Supported SQL", "Supported data types" and "Quotas and limits". The
+service reaches it by the dialect and with the tokens that it has on AWS; the server does not look at the tokens.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, event
+
+#: How a cluster's endpoint is written; ours is the PostgreSQL at a socket.
+ENDPOINT: Final = "abcdefghijklmnopqrstuvwxyz.dsql.eu-central-1.on.aws"
+#: Rows that a transaction may change.
+_MOST_ROWS: Final = 3_000
+
+_DDL: Final = re.compile(r"\s*(CREATE|ALTER|DROP|GRANT|REVOKE|AWS IAM)\b", re.IGNORECASE)
+_REFUSED: Final = {
+    "savepoints": r"\b(SAVEPOINT|ROLLBACK TO|RELEASE)\b",
+    "TRUNCATE": r"^\s*TRUNCATE\b",
+    "explicit locks": r"^\s*LOCK\b|\bFOR SHARE\b|\bSKIP LOCKED\b|\bpg_\w*advisory\w*lock",
+    "settings of a session": r"^\s*SET\b",
+    "temporary tables": r"\bCREATE (TEMP|TEMPORARY|UNLOGGED)\b",
+    "objects of other kinds": r"\bCREATE (EXTENSION|TRIGGER|TYPE|MATERIALIZED|DATABASE)\b",
+    "other collations": r"\bCOLLATE\b",
+    "columns that count": r"\b(SMALL|BIG)?SERIAL\b",
+    "indexes that are made at once": r"\bCREATE (UNIQUE )?INDEX (?!ASYNC\b)",
+    "the order of an index": r"\bINDEX\b.*\b(ASC|DESC)\b",
+}
+#: Rows are locked one table at a time, and by the whole key.
+_LOCKING: Final = re.compile(r"SELECT .*\sFROM (\w+)\s+WHERE \1\.id = %\(\w+\)s(::UUID)? FOR UPDATE", re.DOTALL)
+_MAPPING: Final = re.compile(r"AWS IAM (GRANT|REVOKE) (\w+) (?:TO|FROM) '([^']+)'")
+
+
+class RefusedByAuroraDSQL(AssertionError):
+    """Something that would fail there."""
+
+    def __init__(self, why: str, what: object) -> None:
+        super().__init__(f"{why}: {what}")
+
+
+@contextmanager
+def standing_in(*, socket: str) -> Iterator[None]:
+    """Let engines whose URL has Aurora DSQL's dialect and ``ENDPOINT`` reach the PostgreSQL at ``socket``."""
+
+    def reach(_dialect: object, _record: object, _arguments: list[Any], options: dict[str, Any]) -> None:
+        if options.get("host") == ENDPOINT:
+            options["host"] = socket
+
+    listeners: dict[str, tuple[Callable[..., Any], dict[str, bool]]] = {
+        "do_connect": (reach, {}),
+        "begin": (_begin, {}),
+        "before_cursor_execute": (_translate, {"retval": True}),
+        "after_cursor_execute": (_count_rows, {}),
+    }
+    for name, (listener, options) in listeners.items():
+        event.listen(Engine, name, listener, **options)
+    yield
+    for name, (listener, _) in listeners.items():
+        event.remove(Engine, name, listener)
+
+
+def _begin(connection: Connection) -> None:
+    connection.info["changed"] = 0
+
+
+def _translate(connection: Connection, _cursor: object, statement: str, parameters: Any, *_: object) -> tuple[str, Any]:
+    if connection.dialect.name == "auroradsql":
+        _check(connection, statement)
+        statement = _in_postgresql(statement)
+    return statement, parameters
+
+
+def _count_rows(connection: Connection, cursor: Any, statement: str, *_: object) -> None:
+    if connection.dialect.name == "auroradsql" and not statement.startswith("SELECT"):
+        connection.info["changed"] += cursor.rowcount
+        if connection.info["changed"] > _MOST_ROWS:
+            raise RefusedByAuroraDSQL("too many rows in a transaction", connection.info["changed"])
+
+
+def _check(connection: Connection, statement: str) -> None:
+    for what, pattern in _REFUSED.items():
+        if re.search(pattern, statement, re.IGNORECASE):
+            raise RefusedByAuroraDSQL(what, statement)
+    if "FOR UPDATE" in statement and not _LOCKING.search(statement):
+        raise RefusedByAuroraDSQL("a lock that is not by the key of one table", statement)
+    in_autocommit: bool = connection.connection.dbapi_connection.autocommit  # type: ignore[union-attr]
+    if _DDL.match(statement) and not in_autocommit:
+        raise RefusedByAuroraDSQL("a transaction that has more than this", statement)
+
+
+def _in_postgresql(statement: str) -> str:
+    """Translate what PostgreSQL does not know."""
+    if mapping := _MAPPING.fullmatch(statement):
+        verb, role, arn = mapping.groups()
+        table = "sys.iam_pg_role_mappings"
+        if verb == "GRANT":
+            return f"INSERT INTO {table} (arn, pg_role_name) VALUES ('{arn}', '{role}')"
+        return f"DELETE FROM {table} WHERE arn = '{arn}' AND pg_role_name = '{role}'"
+    return statement.replace(" INDEX ASYNC ", " INDEX ")
