@@ -78,9 +78,10 @@ def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
     for attempt in range(_ATTEMPTS):
         # Full jitter (nobody waits before the first try): those who collided must not collide again.
         time.sleep(_random.uniform(0, _FIRST_PAUSE * 2**attempt) if attempt else 0)
-        committing = False
+        connected = committing = False
         try:
             with engine().begin() as connection:
+                connected = True
                 result = body(connection)
                 committing = True
             return result  # noqa: TRY300 - the commit happens as the block above ends
@@ -91,7 +92,8 @@ def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
         except DBAPIError as error:
             lost_before_commit = error.connection_invalidated and not committing
             is_slow = time.monotonic() - begun >= settings().database_timeout
-            if is_slow or (_sqlstate(error) not in _RETRY_SQLSTATES and not lost_before_commit):
+            mended_by_time = _sqlstate(error) in _RETRY_SQLSTATES or lost_before_commit
+            if is_slow or not (mended_by_time or (not connected and _has_moved())):
                 raise DatabaseUnavailable from error
     raise DatabaseUnavailable
 
@@ -129,6 +131,16 @@ def _database_url() -> str:
     if url.startswith("sqlite"):
         raise Misconfigured("DATABASE_URL_SECRET_ARN: the secret is for a database that all environments share")
     return url
+
+
+def _has_moved() -> bool:
+    """Tell whether the secret with the URL, a password for example, is another one by now; then forget the old one."""
+    if settings().database_url_secret_arn is None or make_url(_database_url()) == _engine().url:
+        return False
+    _engine().dispose()
+    _engine.cache_clear()
+    _reading_engine.cache_clear()
+    return True
 
 
 @before_snapshot
