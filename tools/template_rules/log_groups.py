@@ -4,6 +4,9 @@ from typing import Any
 
 from cfnlint.rules import CloudFormationLintRule, RuleMatch
 
+#: The latter goes with a stack that never came to be.
+KEPT = {"Retain", "RetainExceptOnCreate"}
+
 
 class LogGroups(CloudFormationLintRule):  # type: ignore[misc] # cfn-lint is in an environment of its own
     """Without a retention a log is kept for ever; without Retain, the evidence goes with the stack."""
@@ -18,7 +21,7 @@ class LogGroups(CloudFormationLintRule):  # type: ignore[misc] # cfn-lint is in 
         found = []
         for name, resource in cfn.get_resources(["AWS::Logs::LogGroup"]).items():
             lacks = {"KmsKeyId", "RetentionInDays"} - resource.get("Properties", {}).keys()
-            lacks |= {kind for kind in ("DeletionPolicy", "UpdateReplacePolicy") if resource.get(kind) != "Retain"}
+            lacks |= {kind for kind in ("DeletionPolicy", "UpdateReplacePolicy") if resource.get(kind) not in KEPT}
             if lacks:
                 message = f"{name} lacks {', '.join(sorted(lacks))}"
                 found.append(RuleMatch(["Resources", name], message))
