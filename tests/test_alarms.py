@@ -224,8 +224,8 @@ def test_all_functions_write_one_log_that_is_kept_and_encrypted():
     for name, group in resources("AWS::Logs::LogGroup").items():
         assert int(group["RetentionInDays"]) >= 365, name
         assert group["KmsKeyId"] == "LogsKey.Arn", name
-        assert intrinsics().resources[name]["DeletionPolicy"] == "Retain", name
-    assert intrinsics().resources["LogsKey"]["DeletionPolicy"] == "Retain"
+        assert intrinsics().resources[name]["DeletionPolicy"] == "RetainExceptOnCreate", name
+    assert intrinsics().resources["LogsKey"]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
 def statements(key: str) -> dict[str, dict[str, Any]]:
