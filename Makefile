@@ -63,13 +63,17 @@ sam: build serve-sam ## Build, and serve with the real `sam local start-api` on 
 serve-sam: $(UV)
 	@$(SAM) local start-api $(SAM_LOCAL_ARGS)
 
+# As CloudFormation gets it: what is checked is what SAM makes, and not what it was asked for.
+DEPLOYED = $(RUN) python -m tools.deployed_template Stage=prod
+
 .PHONY: lint
 lint: $(UV) ## Check style, types, import directions and the template
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
 	$(RUN) lint-imports
-	@$(SAM) validate --lint
+	@$(DEPLOYED) | $(UV) run --script --locked tools/template_lint.py template.yaml
+	@$(DEPLOYED) | $(UV) run --script --locked tools/template_scan.py
 
 .PHONY: format
 format: $(UV) ## Rewrite the code in the project's style

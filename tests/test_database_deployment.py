@@ -1,20 +1,21 @@
 """What a deployment makes of the database: where it is, who gets in as whom, and that its schema comes first."""
 
+import hashlib
+import json
+
 import pytest
-from sqlalchemy import URL, make_url
+from sqlalchemy import make_url
 
 from auth_common.db.migrations import HEAD
-from auth_common.db.privileges import CLEANUP_ROLE, PRIVILEGES, SERVICE_ROLE
-from tests.support.deployment import deployed, listed, of_type, statements, translated
+from auth_common.db.privileges import CLEANUP_ROLE, HEALTH_ROLE, PRIVILEGES, READER_ROLE, SERVICE_ROLE
+from local_runtime.cloudformation import read_template
+from tests.support.deployment import TEMPLATE, deployed, listed, of_type, statements, translated
 
 READ = "secretsmanager:GetSecretValue"
+SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:"
 POSTGRESQL = {
-    "DatabaseUrl": URL.create("postgresql+psycopg", "service", "hunter2", "db.example").render_as_string(
-        hide_password=False
-    ),
-    "MigrationDatabaseUrl": URL.create("postgresql+psycopg", "owner", "hunter3", "db.example").render_as_string(
-        hide_password=False
-    ),
+    "DatabaseUrlSecretArn": f"{SECRET}functions-1a2b3c",
+    "MigrationDatabaseUrlSecretArn": f"{SECRET}owner-4d5e6f",
 }
 #: Functions without a database.
 WITHOUT = {"AuthorizerFunction", "JwksFunction", "PublishKeysFunction"}
@@ -49,12 +50,15 @@ def test_each_function_gets_in_as_who_it_is_and_without_a_password():
     assert {url.host for url in urls.values()} == {"Cluster.dsql.us-east-1.on.aws"}
     users = {name: url.username for name, url in urls.items()}
     assert {name: user for name, user in users.items() if user != SERVICE_ROLE} == {
-        "MigrateFunction": "admin",
+        "GetUserFunction": READER_ROLE,
+        "AuditFunction": READER_ROLE,
+        "HealthFunction": HEALTH_ROLE,
         "CleanupFunction": CLEANUP_ROLE,
+        "MigrateFunction": "admin",
     }
 
 
-def test_the_schema_lets_in_exactly_those_who_may_connect():
+def test_the_schema_lets_in_each_who_may_connect_as_who_it_is():
     roles = deployed()["Schema"]["Properties"]["Roles"]
     assert roles.keys() == PRIVILEGES.keys()
     may_connect = {
@@ -63,48 +67,58 @@ def test_the_schema_lets_in_exactly_those_who_may_connect():
         for statement in statements(role)
         if "dsql:DbConnect" in listed(statement["Action"])
     }
-    let_in = [arn for arns in roles.values() for arn in arns]
-    assert sorted(let_in) == sorted(may_connect)
-    assert roles[CLEANUP_ROLE] == ["CleanupRole.Arn"]
-    assert may_connect == {f"{name.removesuffix('Function')}Role.Arn" for name in variables()} - {"MigrateRole.Arn"}
+    let_in = {arn: role for role, arns in roles.items() for arn in arns}
+    assert let_in.keys() == may_connect
+    assert let_in == {
+        f"{name.removesuffix('Function')}Role.Arn": make_url(found["DATABASE_URL"]).username
+        for name, found in variables().items()
+        if name != "MigrateFunction"
+    }
 
 
 def test_no_function_runs_before_the_schema_is_that_of_its_version():
-    assert deployed()["Schema"]["Properties"]["Revision"] == HEAD
-    after = {
-        name for name, resource in translated()["Resources"].items() if "Schema" in listed(resource.get("DependsOn"))
-    }
+    resources = translated()["Resources"]
+    after = {name for name, resource in resources.items() if "Schema" in listed(resource.get("DependsOn"))}
     assert variables().keys() - after == {"MigrateFunction"}
 
 
-def test_a_migration_has_its_time():
-    resources = deployed()
-    migrate = resources["MigrateFunction"]["Properties"]
-    assert migrate["Timeout"] == resources["Schema"]["Properties"]["ServiceTimeout"] == 900
-    assert int(migrate["Environment"]["Variables"]["DATABASE_TIMEOUT"]) < migrate["Timeout"]
+def test_cloudformation_asks_again_where_schema_privileges_or_database_are_others():
+    properties = deployed()["Schema"]["Properties"]
+    assert properties["Revision"] == HEAD
+    privileges = json.dumps({role: {table: list(of) for table, of in may.items()} for role, may in PRIVILEGES.items()})
+    assert properties["Privileges"] == hashlib.sha256(privileges.encode()).hexdigest()[:16]
+    assert properties["Database"] == "Cluster"
+    assert deployed(**POSTGRESQL)["Schema"]["Properties"]["Database"] == POSTGRESQL["MigrationDatabaseUrlSecretArn"]
 
 
-def test_a_postgresql_of_somebody_elses_takes_the_clusters_place():
+@pytest.mark.parametrize(("function", "resource"), [("Migrate", "Schema"), ("PublishKeys", "PublicKeys")])
+def test_cloudformation_waits_for_longer_than_the_function_runs_which_it_does_once(function, resource):
+    properties = deployed()[f"{function}Function"]["Properties"]
+    assert deployed()[resource]["Properties"]["ServiceTimeout"] > properties["Timeout"]
+    (configuration,) = [
+        invoke
+        for invoke in of_type("AWS::Lambda::EventInvokeConfig").values()
+        if invoke["FunctionName"] == f"{function}Function"
+    ]
+    assert configuration["MaximumRetryAttempts"] == 0
+
+
+def test_a_statement_of_a_migration_has_its_time_and_may_fail_before_the_function_ends():
+    migrate = deployed()["MigrateFunction"]["Properties"]
+    assert 2 * int(migrate["Environment"]["Variables"]["DATABASE_TIMEOUT"]) < migrate["Timeout"] == 900
+
+
+def test_a_postgresql_of_ones_own_takes_the_clusters_place():
     assert not [name for name, resource in deployed(**POSTGRESQL).items() if resource["Type"] == "AWS::DSQL::Cluster"]
-    resources = deployed(**POSTGRESQL)
-    assert resources["DatabaseUrlSecret"]["Properties"]["SecretString"] == POSTGRESQL["DatabaseUrl"]
-    assert resources["MigrationDatabaseUrlSecret"]["Properties"]["SecretString"] == POSTGRESQL["MigrationDatabaseUrl"]
-    assert readers("MigrationDatabaseUrlSecret", **POSTGRESQL) == {"Migrate"}
-    assert readers("DatabaseUrlSecret", **POSTGRESQL) == {name.removesuffix("Function") for name in variables()} - {
-        "Migrate"
-    }
+    functions, owner = POSTGRESQL.values()
+    assert readers(owner, **POSTGRESQL) == {"Migrate"}
+    assert readers(functions, **POSTGRESQL) == {name.removesuffix("Function") for name in variables()} - {"Migrate"}
     for name, found in variables(**POSTGRESQL).items():
-        secret = "MigrationDatabaseUrlSecret" if name == "MigrateFunction" else "DatabaseUrlSecret"
+        secret = owner if name == "MigrateFunction" else functions
         assert (found["DATABASE_URL"], found["DATABASE_URL_SECRET_ARN"]) == ("", secret)
 
 
-@pytest.mark.parametrize("parameters", [{}, POSTGRESQL])
-def test_no_password_is_in_anybodys_environment(parameters):
-    """ASVS 13.3.1."""
-    functions = of_type("AWS::Lambda::Function", **parameters)
-    assert "hunter" not in str([function["Environment"] for function in functions.values()])
-
-
-def test_what_the_parameters_say_in_secret_is_not_shown():
-    parameters = translated()["Parameters"]
-    assert parameters["DatabaseUrl"]["NoEcho"] is parameters["MigrationDatabaseUrl"]["NoEcho"] is True
+def test_sam_can_ask_for_every_parameter():
+    """It repeats its question for ever where one must not be shown and may be empty."""
+    parameters = read_template(TEMPLATE)["Parameters"]
+    assert [name for name, parameter in parameters.items() if "NoEcho" in parameter] == []

@@ -176,7 +176,7 @@ def test_few_rules_count_only():
 def test_the_limit_of_an_address_is_for_what_checks_secrets_or_makes_accounts(prefix):
     """ASVS 6.3.1. WAF's regular expressions are a part of Python's."""
     limit = rules()["requests-of-an-address"]["Statement"]["RateBasedStatement"]
-    assert (limit["AggregateKeyType"], limit["Limit"], limit["EvaluationWindowSec"]) == ("IP", "300", 300)
+    assert (limit["AggregateKeyType"], limit["Limit"], limit["EvaluationWindowSec"]) == ("IP", "1000", 300)
     pattern = limit["ScopeDownStatement"]["RegexMatchStatement"]["RegexString"]
     routes = {(route.method, route.path) for route in load_template(TEMPLATE).routes}
     limited = {(method, path) for method, path in routes if re.search(pattern, prefix + path.replace("{id}", "0-1"))}

@@ -44,4 +44,4 @@ def reason(error: ServiceError) -> str:
     """Return why a command could not do its work, in words for who ran it."""
     if isinstance(error, StorageNotMounted):
         return f"there is no folder {settings().data_dir}: set DATA_DIR to the one that the service has"
-    return str(error) or error.detail
+    return str(error) or (f"{error.detail} ({error.__cause__})" if error.__cause__ else error.detail)

@@ -9,6 +9,7 @@ back libraries that the functions use.
 """
 
 import json
+import logging
 import os
 import sys
 
@@ -19,6 +20,8 @@ from samtranslator.translator.translator import Translator
 def main() -> None:
     """Translate; where code has not been packaged, it is said to be in a bucket."""
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    # It warns that it cannot ask AWS which of its features are switched on; what is wrong with a template, it raises.
+    logging.disable(logging.WARNING)
     document = json.load(sys.stdin)
     for resource in document["Resources"].values():
         for name in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():

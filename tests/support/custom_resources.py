@@ -42,7 +42,9 @@ def _listening() -> Iterator[tuple[str, list[Any]]]:
         thread.join()
 
 
-def deploy(handler: LambdaHandler, function: str, request_type: str = "Create", **properties: Any) -> dict[str, Any]:
+def deploy(
+    handler: LambdaHandler, function: str, request_type: str = "Create", *, timeout: float = 900, **properties: Any
+) -> dict[str, Any]:
     """Let CloudFormation create, update or delete the resource, and return the word that it got."""
     known = {} if request_type == "Create" else {"PhysicalResourceId": "ThisResource"}
     with _listening() as (url, received):
@@ -56,7 +58,7 @@ def deploy(handler: LambdaHandler, function: str, request_type: str = "Create", 
         }
         with pytest.MonkeyPatch.context() as patches:
             patches.setattr(custom_resources, "_PAUSE", 0.01)
-            handler(event, lambda_context(function))
+            handler(event, lambda_context(function, timeout=timeout))
     (word,) = received
     assert {name: word[name] for name in _IDS} == _IDS
     assert word["PhysicalResourceId"] == "ThisResource"

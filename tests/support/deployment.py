@@ -1,13 +1,12 @@
 """What a deployment makes of template.yaml, as SAM's own translator says."""
 
-import json
-import subprocess
 from functools import cache
 from typing import Any
 
-from local_runtime.cloudformation import Intrinsics, read_template
+from local_runtime.cloudformation import Intrinsics
 from tests.support.requirements import require_uv
 from tests.support.runtime import PROJECT
+from tools.deployed_template import translate
 
 TEMPLATE = PROJECT / "template.yaml"
 
@@ -15,14 +14,8 @@ TEMPLATE = PROJECT / "template.yaml"
 @cache
 def translated(**parameters: str) -> dict[str, Any]:
     """Return CloudFormation's template; its parameters' defaults are ``parameters``, and ``Stage`` is prod."""
-    document = read_template(TEMPLATE)
-    for name, value in {"Stage": "prod", **parameters}.items():
-        document["Parameters"][name]["Default"] = value
-    command = [require_uv(), "run", "--script", "--locked", "tools/translated_template.py"]
-    text = json.dumps(document)
-    done = subprocess.run(command, cwd=PROJECT, input=text, stdout=subprocess.PIPE, check=True, text=True)
-    template: dict[str, Any] = json.loads(done.stdout)
-    return template
+    require_uv()
+    return translate({"Stage": "prod", **parameters})
 
 
 @cache

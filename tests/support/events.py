@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
@@ -67,9 +68,16 @@ def authorizer_event(authorization: str | None, *, method: str = "GET", path: st
     }
 
 
-def lambda_context(function: str) -> LambdaContext:
-    """Return the context of an invocation of ``function``."""
-    context = LambdaContext()
+def lambda_context(function: str, *, timeout: float = 900) -> LambdaContext:
+    """Return the context of an invocation of ``function`` that Lambda ends after ``timeout`` seconds."""
+    end = time.monotonic() + timeout
+
+    class Context(LambdaContext):
+        @staticmethod
+        def get_remaining_time_in_millis() -> int:
+            return int(1_000 * (end - time.monotonic()))
+
+    context = Context()
     context._function_name = function
     context._function_version = "$LATEST"
     context._memory_limit_in_mb = 1024

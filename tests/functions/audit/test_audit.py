@@ -8,10 +8,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, text, update
 
+from auth_common.db.privileges import READER_ROLE
 from auth_common.db.tables import audit_events
 from auth_common.services.accounts import change_role
 from auth_common.services.audit import PAGE_SIZE
 from tests.support.auditors import EMAIL, all_events, auditor_token, read_events, read_summary
+from tests.support.databases import acting_as
 from tests.support.events import SOURCE_IP, USER_AGENT
 from tests.support.factories import erase, get_user, log_in, sign_up
 
@@ -352,3 +354,11 @@ def test_readers_at_once(auditor):
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: read_events(auditor), range(16)))
     assert {answer.status for answer in answers} == {200}
+
+
+def test_it_needs_no_more_than_a_readers_privileges(auditor):
+    log_in("nobody@example.com")
+    with acting_as(READER_ROLE):
+        assert names(all_events(auditor))[0] == "authn_login_fail"
+        assert read_this_hour(auditor).status == 200
+        assert read_events(auditor, limit="0").status == 422

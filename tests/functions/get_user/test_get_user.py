@@ -7,7 +7,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import update
 
+from auth_common.db.privileges import READER_ROLE
 from auth_common.db.tables import sessions, users
+from tests.support.databases import acting_as
 from tests.support.events import proxy_event
 from tests.support.factories import EMAIL, get_user
 from tests.support.functions import authorize, call
@@ -152,3 +154,11 @@ def test_a_wrong_method_answers_405(person, method):
     context = authorize(person.access_token)["context"]
     answer = call("get_user", proxy_event(method, f"/users/{person.id}", authorizer=context))
     assert (answer.status, answer.headers["allow"]) == (405, "GET")
+
+
+def test_it_needs_no_more_than_a_readers_privileges(database, person, other):
+    make_admin(database, other)
+    with acting_as(READER_ROLE):
+        assert get_user(person.id, token=person.access_token).status == 200
+        assert get_user(other.id, token=person.access_token).status == 403
+        assert get_user(person.id, token=other.access_token).status == 200

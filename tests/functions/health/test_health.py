@@ -4,8 +4,9 @@ import pytest
 from sqlalchemy import text
 
 from auth_common.db.migrations import HEAD
+from auth_common.db.privileges import HEALTH_ROLE
 from tests.support import leaks
-from tests.support.databases import Database
+from tests.support.databases import Database, acting_as
 from tests.support.events import proxy_event
 from tests.support.functions import call
 
@@ -75,3 +76,9 @@ def test_without_shared_storage_it_says_what_to_run(monkeypatch):
     monkeypatch.setenv("DATA_DIR", "/nowhere")
     answer = get_health()
     assert (answer.status, answer.code) == (503, "storage_not_mounted")
+
+
+@pytest.mark.usefixtures("database")
+def test_it_needs_no_more_than_its_own_privileges():
+    with acting_as(HEALTH_ROLE):
+        assert get_health().status == 200

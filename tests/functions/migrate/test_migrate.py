@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -11,12 +12,13 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from auth_common.db.migrations import HEAD, current_revision
-from auth_common.db.privileges import CLEANUP_ROLE, PRIVILEGES, SERVICE_ROLE
-from auth_common.db.tables import audit_events, metadata, users
+from auth_common.db.privileges import CLEANUP_ROLE, HEALTH_ROLE, PRIVILEGES, READER_ROLE, SERVICE_ROLE
+from auth_common.db.tables import audit_events, metadata, passkeys, users
 from auth_common.services import schema
 from functions.migrate.app import handler
 from tests.support.custom_resources import deploy
 from tests.support.databases import Database, dsql_url, start_fresh_environment
+from tests.support.impostors import listen
 
 PROJECT = Path(__file__).parents[3]
 LOGIN = "arn:aws:iam::123456789012:role/auth-LoginRole-1A2B3C"
@@ -140,6 +142,45 @@ def test_what_answers_requests_can_only_add_to_the_audit_log(cluster):
     assert may(cluster, CLEANUP_ROLE, audit_events.delete())
 
 
+def test_a_privilege_that_is_one_no_more_is_taken_back(cluster):
+    migrate(**{SERVICE_ROLE: [], CLEANUP_ROLE: []})
+    with create_engine(cluster.url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text(f"GRANT UPDATE, DELETE ON audit_events TO {SERVICE_ROLE}"))
+    assert may(cluster, SERVICE_ROLE, audit_events.delete())
+    migrate("Update", **{SERVICE_ROLE: [], CLEANUP_ROLE: []})
+    assert not may(cluster, SERVICE_ROLE, audit_events.delete())
+
+
+@pytest.mark.parametrize("table", [table for table in metadata.sorted_tables if table.name != "alembic_version"])
+def test_who_is_asked_about_health_sees_nobodys_data(cluster, table):
+    migrate(**{SERVICE_ROLE: [], CLEANUP_ROLE: []})
+    assert not may(cluster, HEALTH_ROLE, table.select())
+    assert may(cluster, HEALTH_ROLE, text("SELECT version_num FROM alembic_version"))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [text("INSERT INTO sessions SELECT * FROM sessions"), users.update().values(role="admin"), passkeys.select()],
+)
+def test_what_shows_something_can_make_no_session_and_nobody_an_admin(cluster, statement):
+    migrate(**{SERVICE_ROLE: [], CLEANUP_ROLE: []})
+    assert not may(cluster, READER_ROLE, statement)
+
+
+def test_a_url_that_is_none_shows_nothing_of_its_password(environment, monkeypatch, log_lines):
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://migrations:abc@def:hunter2hunter2@db.example/accounts")
+    assert migrate()["Status"] == "FAILED"
+    assert "hunter2" not in log_lines.text
+    assert "DATABASE_URL: no URL" in log_lines.text
+
+
+def test_a_database_that_does_not_answer_ends_the_deployment_in_time(environment, monkeypatch):
+    with closing(listen()) as listener:
+        monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://owner@127.0.0.1:{listener.getsockname()[1]}/accounts")
+        monkeypatch.setenv("DATABASE_TIMEOUT", "2")
+        assert deploy(handler, "migrate", timeout=12, Revision=HEAD, Roles={})["Status"] == "FAILED"
+
+
 def test_a_deployment_that_is_rolled_back_leaves_a_newer_schema_alone(empty):
     migrate()
     empty.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -177,5 +218,5 @@ def test_elsewhere_roles_that_are_there_get_their_privileges(empty, postgres):
     query = "SELECT table_name, privilege_type FROM information_schema.role_table_grants WHERE grantee = :role"
     granted = empty.execute(text(query).bindparams(role=SERVICE_ROLE))
     assert {tuple(row) for row in granted} == {
-        (table, privilege) for table, allowed in PRIVILEGES[SERVICE_ROLE].items() for privilege in allowed.split(", ")
+        (table, privilege) for table, allowed in PRIVILEGES[SERVICE_ROLE].items() for privilege in allowed
     }

@@ -4,7 +4,7 @@ import boto3
 import pytest
 
 from auth_common.db.engine import read
-from auth_common.errors import Misconfigured, ServiceUnavailable
+from auth_common.errors import DatabaseUnavailable, Misconfigured, ServiceUnavailable
 from auth_common.security.audit_protection import account_pseudonym
 from auth_common.security.aws_calls import aws_client
 from auth_common.security.passwords import hash_password, verify_password
@@ -94,6 +94,22 @@ def test_the_database_may_be_named_by_a_secret(store, monkeypatch, postgres):
     with postgres.new_database(migrated=False) as url:
         store("DATABASE_URL_SECRET_ARN", SecretString=url)
         assert read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar_one()) == 1
+        start_fresh_environment()
+
+
+def test_an_environment_that_runs_takes_the_new_password_when_the_old_one_works_no_more(store, monkeypatch, postgres):
+    monkeypatch.delenv("DATABASE_URL")
+
+    def select_one():
+        return read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar_one())
+
+    with postgres.new_database(migrated=False) as url:
+        old = url.replace("postgres:", "overtaken:", 1)
+        store("DATABASE_URL_SECRET_ARN", SecretString=old)
+        with pytest.raises(DatabaseUnavailable):
+            select_one()
+        boto3.client("secretsmanager").put_secret_value(SecretId="DATABASE_URL_SECRET_ARN", SecretString=url)
+        assert select_one() == 1
         start_fresh_environment()
 
 

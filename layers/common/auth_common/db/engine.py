@@ -7,6 +7,7 @@ can be run again, not a ``with`` block.
 
 import math
 import os
+import re
 import time
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -16,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 import certifi
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from auth_common.db.audit_log import install, run_audited
@@ -29,6 +30,9 @@ from auth_common.snapshots import before_snapshot
 
 _T = TypeVar("_T")
 
+#: The region in a cluster's endpoint.
+_DSQL_REGION: Final = re.compile(r"\.dsql[^.]*\.([a-z0-9-]+)\.on\.aws$")
+
 #: Tries in all. With the pauses below, a request that keeps losing gives up after about a second.
 _ATTEMPTS: Final = 6
 _FIRST_PAUSE: Final = 0.02
@@ -36,6 +40,8 @@ _FIRST_PAUSE: Final = 0.02
 _random: Final = SystemRandom()
 #: serialization_failure and deadlock_detected: PostgreSQL's "run it again" (DSQL knows only the first).
 _RETRY_SQLSTATES: Final = frozenset({"40001", "40P01"})
+#: Seconds that connecting may take, also where a statement may take longer.
+_LONGEST_CONNECT: Final = 10
 #: Seconds after which a connection to PostgreSQL is not used again: the environment may have been frozen, and a NAT
 #: gateway on the way forgets an idle connection after 350 without telling anybody.
 _LONGEST_CONNECTION: Final = 300
@@ -78,9 +84,10 @@ def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
     for attempt in range(_ATTEMPTS):
         # Full jitter (nobody waits before the first try): those who collided must not collide again.
         time.sleep(_random.uniform(0, _FIRST_PAUSE * 2**attempt) if attempt else 0)
-        committing = False
+        connected = committing = False
         try:
             with engine().begin() as connection:
+                connected = True
                 result = body(connection)
                 committing = True
             return result  # noqa: TRY300 - the commit happens as the block above ends
@@ -91,7 +98,8 @@ def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
         except DBAPIError as error:
             lost_before_commit = error.connection_invalidated and not committing
             is_slow = time.monotonic() - begun >= settings().database_timeout
-            if is_slow or (_sqlstate(error) not in _RETRY_SQLSTATES and not lost_before_commit):
+            mended_by_time = _sqlstate(error) in _RETRY_SQLSTATES or lost_before_commit
+            if is_slow or not (mended_by_time or (not connected and _has_moved())):
                 raise DatabaseUnavailable from error
     raise DatabaseUnavailable
 
@@ -121,14 +129,38 @@ def open_engine() -> Engine:
     return make_engine(_database_url(), timeout=settings().database_timeout, verify_server=settings().stage != "local")
 
 
-def _database_url() -> str:
+def _database_url() -> URL:
     arn = settings().database_url_secret_arn
     if arn is None:
-        return settings().resolve_database_url()
-    url = secret_text(arn, setting="DATABASE_URL_SECRET_ARN")
-    if url.startswith("sqlite"):
+        return _parse_url(settings().resolve_database_url(), setting="DATABASE_URL")
+    url = _parse_url(secret_text(arn, setting="DATABASE_URL_SECRET_ARN"), setting="DATABASE_URL_SECRET_ARN")
+    if url.get_backend_name() == "sqlite":
         raise Misconfigured("DATABASE_URL_SECRET_ARN: the secret is for a database that all environments share")
     return url
+
+
+def _parse_url(text: str, *, setting: str) -> URL:
+    """Return SQLAlchemy's form of a URL that ``setting`` has brought.
+
+    Raises:
+        Misconfigured: it is none. The text does not say more: a part of a password may be what is wrong.
+
+    """
+    try:
+        return make_url(text)
+    except (ArgumentError, ValueError):
+        message = f"{setting}: no URL of SQLAlchemy's (a password needs its @ : / ? # written as %40 and so on)"
+        raise Misconfigured(message) from None
+
+
+def _has_moved() -> bool:
+    """Tell whether the secret with the URL, a password for example, is another one by now; then forget the old one."""
+    if settings().database_url_secret_arn is None or _database_url() == _engine().url:
+        return False
+    _engine().dispose()
+    _engine.cache_clear()
+    _reading_engine.cache_clear()
+    return True
 
 
 @before_snapshot
@@ -143,7 +175,7 @@ def _reading_engine() -> Engine:
     return _engine().execution_options(isolation_level="AUTOCOMMIT")
 
 
-def make_engine(url: str, *, timeout: float, verify_server: bool) -> Engine:
+def make_engine(url: str | URL, *, timeout: float, verify_server: bool) -> Engine:
     """Return an engine for ``url`` (SQLite, PostgreSQL or Aurora DSQL).
 
     A Lambda environment serves one event at a time and needs one connection; the pool may grow for the threads of a
@@ -163,7 +195,8 @@ def make_engine(url: str, *, timeout: float, verify_server: bool) -> Engine:
 
         by_iam = where.get_backend_name() == "auroradsql"
         # libpq takes whole seconds, and 2 at the least.
-        arguments = {"connect_timeout": math.ceil(timeout), **(_prove_name(where) if verify_server or by_iam else {})}
+        connect_timeout = math.ceil(min(timeout, _LONGEST_CONNECT))
+        arguments = {"connect_timeout": connect_timeout, **(_prove_name(where) if verify_server or by_iam else {})}
         engine = create_engine(where, **options, pool_recycle=_LONGEST_CONNECTION, connect_args=arguments)
         password = partial(_dsql_token, where) if by_iam else None
         event.listen(engine, "do_connect", connect_with(timeout, password=password))
@@ -191,7 +224,9 @@ def _dsql_token(url: URL) -> str:
 
     """
     operation = "generate_db_connect_admin_auth_token" if url.username == "admin" else "generate_db_connect_auth_token"
-    return str(call_aws("dsql", operation, Hostname=url.host))
+    # A token is for one region: the cluster's, and not the one where an operator happens to be.
+    region = _DSQL_REGION.search(str(url.host))
+    return str(call_aws("dsql", operation, Hostname=url.host, **({"Region": region[1]} if region else {})))
 
 
 def _make_private(file: Path) -> None:

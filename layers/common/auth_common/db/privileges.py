@@ -10,33 +10,49 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-#: The functions' role, and the clean-up's: only that one may change or delete what the audit log has.
+#: Of the functions that make or end something; of those that show something; of the health check; and of the clean-up,
+#: which alone may change or delete what the audit log has.
 SERVICE_ROLE: Final = "secure_backend"
+READER_ROLE: Final = "secure_backend_reader"
+HEALTH_ROLE: Final = "secure_backend_health"
 CLEANUP_ROLE: Final = "secure_backend_cleanup"
 
-PRIVILEGES: Final[Mapping[str, Mapping[str, str]]] = {
+_ALL: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+#: What each may do with each table, and no more.
+PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     SERVICE_ROLE: {
-        "alembic_version": "SELECT",
-        "users": "SELECT, INSERT, UPDATE",
-        "sessions": "SELECT, INSERT, UPDATE",
-        "refresh_tokens": "SELECT, INSERT, UPDATE",
-        "challenges": "SELECT, INSERT, DELETE",
-        "passkeys": "SELECT, INSERT, UPDATE, DELETE",
-        "audit_events": "SELECT, INSERT",
-        "audit_salts": "SELECT, INSERT",
-        "throttles": "SELECT, INSERT, UPDATE, DELETE",
+        "alembic_version": ["SELECT"],
+        "users": ["SELECT", "INSERT", "UPDATE"],
+        "sessions": ["SELECT", "INSERT", "UPDATE"],
+        "refresh_tokens": ["SELECT", "INSERT", "UPDATE"],
+        "challenges": ["SELECT", "INSERT", "DELETE"],
+        "passkeys": _ALL,
+        "audit_events": ["SELECT", "INSERT"],
+        "audit_salts": ["SELECT", "INSERT"],
+        "throttles": _ALL,
     },
+    READER_ROLE: {
+        "alembic_version": ["SELECT"],
+        "users": ["SELECT"],
+        "sessions": ["SELECT"],
+        "audit_events": ["SELECT", "INSERT"],
+        "audit_salts": ["SELECT", "INSERT"],
+        "throttles": _ALL,
+    },
+    HEALTH_ROLE: {"alembic_version": ["SELECT"]},
     CLEANUP_ROLE: {
-        "alembic_version": "SELECT",
-        "users": "SELECT",
-        "sessions": "SELECT, DELETE",
-        "refresh_tokens": "SELECT, DELETE",
-        "challenges": "SELECT, DELETE",
-        "throttles": "SELECT, DELETE",
-        "audit_events": "SELECT, INSERT, UPDATE, DELETE",
-        "audit_salts": "SELECT, INSERT, DELETE",
+        "alembic_version": ["SELECT"],
+        "users": ["SELECT"],
+        "sessions": ["SELECT", "DELETE"],
+        "refresh_tokens": ["SELECT", "DELETE"],
+        "challenges": ["SELECT", "DELETE"],
+        "throttles": ["SELECT", "DELETE"],
+        "audit_events": _ALL,
+        "audit_salts": ["SELECT", "INSERT", "DELETE"],
     },
 }
+_TABLES: Final = sorted({table for privileges in PRIVILEGES.values() for table in privileges})
 
 #: A role in IAM (IAM User Guide, "IAM identifiers").
 _ROLE_ARN: Final = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
@@ -63,8 +79,12 @@ def grant_privileges(connection: Connection, iam_roles: Mapping[str, Sequence[st
             _let_take_on(connection, role, set(iam_roles.get(role, ())))
         elif role not in there:
             continue
-        for table, allowed in privileges.items():
-            connection.execute(text(f"GRANT {allowed} ON {table} TO {role}"))
+        for table in _TABLES:
+            allowed = privileges.get(table, ())
+            if allowed:
+                connection.execute(text(f"GRANT {', '.join(allowed)} ON {table} TO {role}"))
+            if other := [privilege for privilege in _ALL if privilege not in allowed]:
+                connection.execute(text(f"REVOKE {', '.join(other)} ON {table} FROM {role}"))
 
 
 def _let_take_on(connection: Connection, role: str, arns: set[str]) -> None:

@@ -23,7 +23,7 @@ CHALLENGES_KEPT: Final = timedelta(minutes=1)
 #: Rows a transaction: a short lock on SQLite, and far below the 3 000 that Aurora DSQL takes in one.
 BATCH: Final = 1_000
 #: Seconds a run and table: five of them end within the function's timeout, and the next run goes on.
-BUDGET: Final = 9.0
+BUDGET: Final = 140.0
 
 
 def delete_expired() -> dict[str, int]:

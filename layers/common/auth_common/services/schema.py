@@ -12,9 +12,10 @@ from auth_common.db import migrations
 from auth_common.db.engine import open_engine
 from auth_common.db.privileges import grant_privileges
 from auth_common.monitoring.logger import logger
+from auth_common.settings import settings
 
 #: Tries, and seconds in between.
-_ATTEMPTS: Final = 5
+_ATTEMPTS: Final = 10
 _PAUSE: Final = 0.5
 
 
@@ -33,6 +34,7 @@ def migrate_schema(iam_roles: Mapping[str, Sequence[str]]) -> str:
 
     """
     engine = open_engine()
+    end = time.monotonic() + settings().database_timeout
     try:
         for tries_left in reversed(range(_ATTEMPTS)):
             try:
@@ -41,7 +43,7 @@ def migrate_schema(iam_roles: Mapping[str, Sequence[str]]) -> str:
             # Of two that take the same step at once one fails: at a table or role that is there already, at a revision
             # that the database has left, or, on Aurora DSQL, at a schema that has changed meanwhile.
             except (DBAPIError, CommandError):
-                if not tries_left:
+                if not tries_left or time.monotonic() > end:
                     raise
                 time.sleep(_PAUSE)
     finally:

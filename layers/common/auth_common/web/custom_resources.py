@@ -44,7 +44,7 @@ def create_custom_resource_handler(provide: Provider) -> LambdaHandler:
         }
         try:
             properties = event["ResourceProperties"]
-            attributes = {} if event["RequestType"] == "Delete" else _try(provide, properties, tries=_TRIES)
+            attributes = {} if event["RequestType"] == "Delete" else _try(provide, properties, context, tries=_TRIES)
             word |= {"Status": "SUCCESS", "Data": {**attributes, "Digest": _digest(properties)}}
         except Exception:  # noqa: BLE001 - whatever it is, word must be sent
             logger.exception("a custom resource failed")
@@ -57,16 +57,19 @@ def create_custom_resource_handler(provide: Provider) -> LambdaHandler:
     return handler
 
 
-def _try(provide: Provider, properties: Mapping[str, Any], *, tries: int) -> Mapping[str, str]:
+def _try(provide: Provider, properties: Mapping[str, Any], context: LambdaContext, *, tries: int) -> Mapping[str, str]:
+    before = context.get_remaining_time_in_millis()
     try:
         return provide(properties)
     except Exception:
-        if tries == 1:
+        # As long again, and there must be time for the word.
+        left = 2 * context.get_remaining_time_in_millis() - before - 1_000 * (_PAUSE + _TIMEOUT)
+        if tries == 1 or left < 0:
             raise
         logger.warning("a custom resource is tried again", exc_info=True)
     # IAM may refuse a role that has just been made for some seconds.
     time.sleep(_PAUSE)
-    return _try(provide, properties, tries=tries - 1)
+    return _try(provide, properties, context, tries=tries - 1)
 
 
 def _digest(properties: Mapping[str, Any]) -> str:
