@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, event
@@ -33,7 +34,7 @@ OURS = "|".join(table.name for table in metadata.sorted_tables)
 @pytest.fixture
 def statements(database):
     """Everything that the service asks the database for while it does all that it can do, with its parameters."""
-    found = {}
+    found: dict[str, Any] = {}
 
     def keep(_connection, _cursor, statement, parameters, _context, many):
         if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE)\b", statement) and re.search(rf"\b({OURS})\b", statement):
@@ -91,7 +92,7 @@ def whole_tables(database, statement, parameters):
         if database.kind == "sqlite":
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
             return [row.detail for row in plan if row.detail.startswith("SCAN")]
-        # Tables are small here, so that PostgreSQL would read all of them: without that choice it shows if it has another.
+        # Tables are small here, and PostgreSQL would read all of them: without that choice it shows if it has another.
         connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
         return [row[0].strip() for row in plan if "Seq Scan" in row[0]]
