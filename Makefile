@@ -39,6 +39,10 @@ fuzz: $(UV) ## Look for counterexamples among new examples, twenty times as many
 attack: $(UV) ## Attack a local service of its own, and show which events and alarms each attack raises
 	@$(RUN) python -m tools.attacks
 
+.PHONY: bench
+bench: $(UV) ## Measure speed next to what cannot be cheaper and to peers (BENCH="floors --rounds 3" is some of it)
+	@$(RUN) python -m benchmarks $(BENCH)
+
 # SAM CLI in an environment of its own, next to the Python that Lambda runs: SAM and the layer's Makefile call python3.13.
 PYTHON_313 = $$($(UV) run --no-project --python 3.13 python -c 'import sys; print(sys.base_prefix)')
 SAM = PATH="$(PYTHON_313)/bin:$$PATH" UV="$$(command -v $(UV))" AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} \

@@ -42,6 +42,9 @@ def listen(port: int) -> list[socket.socket]:
                 raise
         else:
             port = sockets[0].getsockname()[1]
+            # Connections inherit it. An answer goes out in two parts, and without it the second one waits 40 ms for the
+            # client's word on the first. asyncio asks for it by itself, but not on a socket that others have made.
+            sockets[-1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sockets
 
 

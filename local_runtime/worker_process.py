@@ -41,7 +41,7 @@ _LIBRARIES: Final = (
     "fastapi",
     "jwt",
     "mangum",
-    "pydantic_settings",
+    "pydantic",
     "sqlalchemy",
     "sqlalchemy.dialects.sqlite",
     "webauthn",

@@ -52,7 +52,7 @@ RETENTION = Settings.model_fields["audit_retention_days"].default
 COUNTER_COLUMNS = ("Failures until a lock", "Ends")
 
 #: The folders that hold pages and what pages speak of; not .venv, node_modules and whatever else lies around.
-FOLDERS = ("docs", "examples", "functions", "layers", "local_runtime", "tests", "tools")
+FOLDERS = ("benchmarks", "docs", "examples", "functions", "layers", "local_runtime", "tests", "tools")
 PAGES = sorted([*PROJECT.glob("*.md"), *(page for folder in FOLDERS for page in (PROJECT / folder).rglob("*.md"))])
 
 FENCE = re.compile(r"^```(?P<language>\w*) ?(?P<of>\S*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

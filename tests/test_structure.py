@@ -21,6 +21,9 @@ from fastapi.dependencies.models import Dependant
 from auth_common.services.authorization import PROTECTED_ROUTES
 from auth_common.settings import Settings
 from auth_common.web.dependencies import Caller
+from benchmarks.cold_start import INDISPENSABLE, first_answer
+from benchmarks.first_requests import FirstRequests
+from benchmarks.service import environment_of
 from local_runtime.cloudformation import read_template
 from local_runtime.policies import matches
 from local_runtime.template import Route, load_template
@@ -40,9 +43,35 @@ IN_LAMBDA = {*AWS_CLIENTS, "snapshot_restore_py"}
 #: Each takes longer to import than most requests take to answer (docs/decisions): only who uses it, when it does.
 LOADED_WHEN_USED = {"alembic", "aurora_dsql_sqlalchemy", "aws_xray_sdk", "boto3", "psycopg", "webauthn"}
 #: Packages of the project that are not in the layer.
-NOT_IN_LAMBDA = {"functions", "local_runtime", "tests", "tools"}
+NOT_IN_LAMBDA = {"benchmarks", "functions", "local_runtime", "tests", "tools"}
 #: A caller's first request waits for the authorizer and for the function: it must be the small one.
 NOT_IN_THE_AUTHORIZER = {"fastapi", "mangum", "sqlalchemy", "starlette"}
+#: Everything of other people's that takes some milliseconds to import, or would if somebody imported it.
+HEAVY = LOADED_WHEN_USED | {
+    *("annotated_types", "anyio", "asyncpg", "aws_lambda_powertools", "bcrypt", "cbor2", "cryptography", "dotenv"),
+    *("email_validator", "fastapi", "httpx", "jmespath", "jsonschema", "jwt", "mangum", "multipart", "opentelemetry"),
+    *("pydantic", "pydantic_settings", "requests", "rich", "sqlalchemy", "starlette", "ua_parser", "yaml"),
+    *("ua_parser_builtins", "urllib3", "uvicorn", "zxcvbn_rs_py", "OpenSSL"),
+}
+_ALWAYS = {"annotated_types", "aws_lambda_powertools", "cryptography", "jmespath", "pydantic"}
+#: FastAPI brings e-mail addresses and traces along, whoever needs them.
+_WEB = {*_ALWAYS, "anyio", "email_validator", "fastapi", "mangum", "opentelemetry", "starlette"}
+#: What of it each function has loaded when it has answered its first request, with SQLite. A new entry is a decision:
+#: the first caller of each environment waits for it (docs/performance.md). cryptography brings bcrypt along.
+LOADED = {
+    "audit": {*_WEB, "sqlalchemy"},
+    "authorizer": {*_ALWAYS, "bcrypt", "jwt"},
+    "change_password": {*_WEB, "bcrypt", "jwt", "sqlalchemy", "zxcvbn_rs_py"},
+    "cleanup": {*_ALWAYS, "sqlalchemy"},
+    "get_user": {*_WEB, "sqlalchemy"},
+    "health": {*_WEB, "sqlalchemy"},
+    "jwks": {*_WEB, "bcrypt"},
+    "login": {*_WEB, "bcrypt", "jwt", "sqlalchemy"},
+    "refresh": {*_WEB, "bcrypt", "jwt", "sqlalchemy"},
+    "register": {*_WEB, "bcrypt", "sqlalchemy", "zxcvbn_rs_py"},
+    "sessions": {*_WEB, "bcrypt", "jwt", "sqlalchemy", "ua_parser", "ua_parser_builtins", "yaml"},
+    "webauthn": {*_WEB, "OpenSSL", "bcrypt", "cbor2", "jwt", "sqlalchemy", "webauthn"},
+}
 
 #: What anybody on the internet may call. A new entry is a decision.
 OPEN_ROUTES = {
@@ -147,6 +176,22 @@ def test_a_function_starts_as_in_lambda_and_loads_nothing_expensive_that_it_does
     loaded = set(run.stdout.split())
     assert loaded & forbidden == set()
     assert "aws_lambda_powertools" in loaded
+
+
+def test_a_function_has_loaded_what_it_may_and_nothing_else_when_it_has_answered_its_first_request(environment):
+    requests = FirstRequests()
+    loaded = {
+        function: first_answer(
+            PROJECT / "functions" / function, requests.request(function), environment_of(function, environment)
+        ).modules
+        for function in LOADED
+    }
+    assert {function: names & HEAVY for function, names in loaded.items()} == LOADED
+
+
+def test_each_function_that_somebody_waits_for_has_its_table_of_what_it_may_load():
+    of_a_deployment = {"migrate", "publish_keys"}
+    assert LOADED.keys() == INDISPENSABLE.keys() == {*FUNCTIONS} - of_a_deployment
 
 
 # --- The template ------------------------------------------------------------------------------------------------
@@ -270,7 +315,7 @@ def reads_the_environment(path: Path) -> bool:
         alias.name for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "os" for alias in node.names
     }
     by_name = (of_os | from_os) & {"environ", "environb", "getenv", "getenvb"}
-    return bool(by_name) or "pydantic_settings" in libraries(path)
+    return bool(by_name)
 
 
 def test_only_settings_reads_the_environment():
@@ -457,7 +502,7 @@ def test_a_regular_expression_that_can_is_found(pattern):
 
 # --- House style -------------------------------------------------------------------------------------------------
 
-OURS = modules("functions", "layers", "local_runtime", "tools")
+OURS = modules("benchmarks", "functions", "layers", "local_runtime", "tools")
 
 
 def test_no_module_is_longer_than_300_lines():

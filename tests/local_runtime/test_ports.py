@@ -30,6 +30,17 @@ def test_localhost_is_listened_on_and_nothing_else():
     assert len(ports) == 1
 
 
+def test_no_answer_waits_for_the_clients_word_on_its_first_part():
+    """Nagle's algorithm: 40 ms at each request but the first of a connection."""
+    sockets = listen(0)
+    for listener in sockets:
+        with socket.create_connection(listener.getsockname()[:2]):
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+    close(sockets)
+
+
 def test_who_has_the_port_is_named_with_the_line_that_frees_it(taken):
     with pytest.raises(PortInUse) as error:
         listen(taken)

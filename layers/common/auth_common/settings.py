@@ -4,13 +4,13 @@ A wrong setting stops a function at its first request with a message that says w
 V13.4), instead of running on with an insecure default.
 """
 
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from auth_common.errors import Misconfigured, StorageNotMounted
 
@@ -24,10 +24,10 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _LARGEST_PORT = 65_535
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Every setting with its unit, bounds and default. Environment variables carry the same names in upper case."""
 
-    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, env_ignore_empty=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="forbid")
 
     #: ``local`` is the only stage that may run on SQLite and on keys in files.
     stage: Literal["local", "dev", "prod"] = "local"
@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     webauthn_rp_id: str = "localhost"
     webauthn_rp_name: str = "Secure Backend"
     #: Where pages may use those passkeys: origins on that domain or below it, separated by commas.
-    webauthn_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:8000", "http://localhost:3000")
+    webauthn_origins: tuple[str, ...] = ("http://localhost:8000", "http://localhost:3000")
 
     #: log2 of bcrypt's rounds. 12 is about 280 ms on a slow core.
     bcrypt_cost: Annotated[int, Field(ge=4, le=15)] = 12
@@ -185,8 +185,11 @@ def settings() -> Settings:
         Misconfigured: a setting is missing or out of bounds; the text names it and never shows its value.
 
     """
+    # Not by pydantic-settings: it loads asyncio and a command line's needs, a sixth of the authorizer's cold start.
+    # CloudFormation can pass an empty string, but not leave a variable out: it is as good as none.
+    variables = {name: os.environ.get(name.upper(), "") for name in Settings.model_fields}
     try:
-        return Settings()
+        return Settings.model_validate({name: value for name, value in variables.items() if value})
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(str(part) for part in fault['loc']).upper() or 'settings'}: {fault['msg']}"

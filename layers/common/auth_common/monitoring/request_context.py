@@ -49,7 +49,7 @@ def describe_request(event: dict[str, Any], context: LambdaContext) -> RequestCo
     """Read the request context from what API Gateway vouches for; both of its event kinds, proxy and authorizer."""
     gateway = event.get("requestContext") or {}
     identity = gateway.get("identity") or {}
-    user_agent = identity.get("userAgent") or ""
+    user_agent = (identity.get("userAgent") or "")[:_LONGEST_USER_AGENT]
     return RequestContext(
         request_id=gateway.get("requestId") or context.aws_request_id,
         function=context.function_name,
@@ -58,7 +58,7 @@ def describe_request(event: dict[str, Any], context: LambdaContext) -> RequestCo
         path=redact((event.get("resource") or event.get("path") or "")[:_LONGEST_PATH]),
         source_ip=_forwarded_for(event) or identity.get("sourceIp") or "",
         # Stored and shown: no control characters, and no more of it than anybody reads.
-        user_agent=redact("".join(c for c in user_agent[:_LONGEST_USER_AGENT] if c.isprintable())),
+        user_agent=redact(user_agent if user_agent.isprintable() else "".join(filter(str.isprintable, user_agent))),
     )
 
 

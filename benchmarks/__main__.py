@@ -1,0 +1,41 @@
+"""``python -m benchmarks [section …] [--rounds N] [--json FILE]``. ``make bench`` calls this."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from benchmarks.cold_start import measure_cold_starts, measure_imports
+from benchmarks.floors import measure_floors
+from benchmarks.peers import measure_peers
+from benchmarks.report import Section, as_json, as_markdown, machine
+
+#: What measures each, and in how many rounds.
+SECTIONS: Final[dict[str, tuple[Callable[..., Section], int]]] = {
+    "floors": (measure_floors, 15),
+    "cold-start": (measure_cold_starts, 9),
+    "imports": (measure_imports, 3),
+    "peers": (measure_peers, 15),
+}
+
+
+def main() -> None:
+    """Measure, print each section when it is done, and write all of it as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; without any, all")
+    parser.add_argument("--rounds", type=int, help="how often each pair is measured")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go as JSON, too")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.sections) - SECTIONS.keys():
+        parser.error(f"no such section: {', '.join(sorted(unknown))}")
+    print(", ".join(f"{name} {value}" for name, value in machine().items()))
+    measured: dict[str, Section] = {}
+    for title in arguments.sections or SECTIONS:
+        measure, rounds = SECTIONS[title]
+        measured[title] = measure(rounds=arguments.rounds or rounds)
+        print(f"\n## {title}\n\n{as_markdown(measured[title])}", flush=True)
+    if arguments.json:
+        arguments.json.write_text(as_json(measured))
+
+
+main()

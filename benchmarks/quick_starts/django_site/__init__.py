@@ -1,0 +1,1 @@
+"""What ``django-admin startproject`` makes, and what SimpleJWT's "getting started" adds."""
