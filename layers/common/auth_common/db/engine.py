@@ -82,8 +82,10 @@ def _run_reading(body: Callable[[Connection], _T]) -> _T:
 def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
     begun = time.monotonic()
     for attempt in range(_ATTEMPTS):
-        # Full jitter (nobody waits before the first try): those who collided must not collide again.
-        time.sleep(_random.uniform(0, _FIRST_PAUSE * 2**attempt) if attempt else 0)
+        if attempt:
+            # Full jitter: those who collided must not collide again. Not before the first try, where a pause of no
+            # length would hand the processor to somebody else.
+            time.sleep(_random.uniform(0, _FIRST_PAUSE * 2**attempt))
         connected = committing = False
         try:
             with engine().begin() as connection:
