@@ -119,8 +119,11 @@ def _engine() -> Engine:
     return engine
 
 
-def open_engine() -> Engine:
+def open_engine(*, timeout: float | None = None) -> Engine:
     """Return an engine of the caller's own for the database that the settings name, whatever schema it has.
+
+    Args:
+        timeout: seconds, instead of the settings'.
 
     Raises:
         Misconfigured: they name none.
@@ -128,7 +131,8 @@ def open_engine() -> Engine:
         StorageNotMounted: the ``local`` stage has no storage.
 
     """
-    return make_engine(_database_url(), timeout=settings().database_timeout, verify_server=settings().stage != "local")
+    timeout = settings().database_timeout if timeout is None else timeout
+    return make_engine(_database_url(), timeout=timeout, verify_server=settings().stage != "local")
 
 
 def _database_url() -> URL:
