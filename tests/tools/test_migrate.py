@@ -1,26 +1,10 @@
 """``uv run migrate``: the schema of a database that no deployment looks after."""
 
-import pytest
 from sqlalchemy import text
 
 from auth_common.db.migrations import HEAD
 from auth_common.db.tables import users
-from auth_common.services import schema
-from tests.support.databases import Database, start_fresh_environment
 from tools.migrate import main
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch):
-    monkeypatch.setattr(schema, "_PAUSE", 0.01)
-
-
-@pytest.fixture
-def empty(environment, postgres, monkeypatch):
-    with postgres.new_database(migrated=False) as url:
-        monkeypatch.setenv("DATABASE_URL", url)
-        yield Database("postgresql", url)
-        start_fresh_environment()
 
 
 def test_an_empty_database_gets_the_schema(empty, capsys):

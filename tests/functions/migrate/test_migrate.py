@@ -26,27 +26,14 @@ REFRESH = "arn:aws:iam::123456789012:role/auth-RefreshRole-4D5E6F"
 CLEANUP = "arn:aws:iam::123456789012:role/auth-CleanupRole-7A8B9C"
 
 
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch):
-    monkeypatch.setattr(schema, "_PAUSE", 0.01)
-
-
 @pytest.fixture
 def cluster(environment, aurora_dsql, monkeypatch):
     """A new cluster of Aurora DSQL, and its admin as the one who migrates."""
+    monkeypatch.setattr(schema, "_PAUSE", 0.01)
     with aurora_dsql.new_cluster(migrated=False) as name:
         admin = dsql_url(name, user="admin")
         monkeypatch.setenv("DATABASE_URL", admin)
         yield Database("auroradsql", admin)
-        start_fresh_environment()
-
-
-@pytest.fixture
-def empty(environment, postgres, monkeypatch):
-    """A PostgreSQL without our schema, and its owner as the one who migrates."""
-    with postgres.new_database(migrated=False) as url:
-        monkeypatch.setenv("DATABASE_URL", url)
-        yield Database("postgresql", url)
         start_fresh_environment()
 
 
@@ -177,7 +164,7 @@ def test_a_url_that_is_none_shows_nothing_of_its_password(environment, monkeypat
 def test_a_database_that_does_not_answer_ends_the_deployment_in_time(environment, monkeypatch):
     with closing(listen()) as listener:
         monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://owner@127.0.0.1:{listener.getsockname()[1]}/accounts")
-        monkeypatch.setenv("DATABASE_TIMEOUT", "2")
+        monkeypatch.setattr(schema, "_PATIENCE", 2)
         assert deploy(handler, "migrate", timeout=12, Revision=HEAD, Roles={})["Status"] == "FAILED"
 
 

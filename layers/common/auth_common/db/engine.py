@@ -82,8 +82,10 @@ def _run_reading(body: Callable[[Connection], _T]) -> _T:
 def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
     begun = time.monotonic()
     for attempt in range(_ATTEMPTS):
-        # Full jitter (nobody waits before the first try): those who collided must not collide again.
-        time.sleep(_random.uniform(0, _FIRST_PAUSE * 2**attempt) if attempt else 0)
+        if attempt:
+            # Full jitter: those who collided must not collide again. Not before the first try, where a pause of no
+            # length would hand the processor to somebody else.
+            time.sleep(_random.uniform(0, _FIRST_PAUSE * 2**attempt))
         connected = committing = False
         try:
             with engine().begin() as connection:
@@ -117,8 +119,11 @@ def _engine() -> Engine:
     return engine
 
 
-def open_engine() -> Engine:
+def open_engine(*, timeout: float | None = None) -> Engine:
     """Return an engine of the caller's own for the database that the settings name, whatever schema it has.
+
+    Args:
+        timeout: seconds, instead of the settings'.
 
     Raises:
         Misconfigured: they name none.
@@ -126,7 +131,8 @@ def open_engine() -> Engine:
         StorageNotMounted: the ``local`` stage has no storage.
 
     """
-    return make_engine(_database_url(), timeout=settings().database_timeout, verify_server=settings().stage != "local")
+    timeout = settings().database_timeout if timeout is None else timeout
+    return make_engine(_database_url(), timeout=timeout, verify_server=settings().stage != "local")
 
 
 def _database_url() -> URL:

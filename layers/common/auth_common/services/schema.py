@@ -12,8 +12,10 @@ from auth_common.db import migrations
 from auth_common.db.engine import open_engine
 from auth_common.db.privileges import grant_privileges
 from auth_common.monitoring.logger import logger
-from auth_common.settings import settings
 
+#: Seconds that a statement may take, since an index of a large table takes its time; and after which nothing is tried
+#: again. Both together are less than the function has (template.yaml).
+_PATIENCE: Final = 300
 #: Tries, and seconds in between.
 _ATTEMPTS: Final = 10
 _PAUSE: Final = 0.5
@@ -33,8 +35,8 @@ def migrate_schema(iam_roles: Mapping[str, Sequence[str]]) -> str:
         ValueError: as for ``grant_privileges``.
 
     """
-    engine = open_engine()
-    end = time.monotonic() + settings().database_timeout
+    engine = open_engine(timeout=_PATIENCE)
+    end = time.monotonic() + _PATIENCE
     try:
         for tries_left in reversed(range(_ATTEMPTS)):
             try:
