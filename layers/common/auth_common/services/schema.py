@@ -38,14 +38,16 @@ def migrate_schema(iam_roles: Mapping[str, Sequence[str]]) -> str:
     engine = open_engine(timeout=_PATIENCE)
     end = time.monotonic() + _PATIENCE
     try:
-        for tries_left in reversed(range(_ATTEMPTS)):
+        tries = 0
+        while True:
+            tries += 1
             try:
                 revision = _migrate(engine, iam_roles)
                 break
             # Of two that take the same step at once one fails: at a table or role that is there already, at a revision
             # that the database has left, or, on Aurora DSQL, at a schema that has changed meanwhile.
             except (DBAPIError, CommandError):
-                if not tries_left or time.monotonic() > end:
+                if tries == _ATTEMPTS or time.monotonic() > end:
                     raise
                 time.sleep(_PAUSE)
     finally:
