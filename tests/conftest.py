@@ -88,11 +88,15 @@ def deployed(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """AWS by moto: boto3 is real, and so are moto's signatures."""
+def _aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+
+
+@pytest.fixture
+def aws(_aws_credentials: None) -> Iterator[None]:
+    """AWS by moto: boto3 is real, and so are moto's signatures."""
     with mock_aws():
         yield
 
@@ -131,19 +135,14 @@ def _standing_in_for_aurora_dsql(postgres: PostgresServer) -> Iterator[None]:
 
 
 @pytest.fixture
-def aurora_dsql(
-    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, _standing_in_for_aurora_dsql: None
-) -> PostgresServer:
+def aurora_dsql(postgres: PostgresServer, _aws_credentials: None, _standing_in_for_aurora_dsql: None) -> PostgresServer:
     """What stands in for Aurora DSQL, and credentials to make its tokens with."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     return postgres
 
 
 @pytest.fixture
 def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, environment: Path) -> Iterator[Database]:
-    """An empty database with our schema: each test that asks for it runs on SQLite and on PostgreSQL."""
+    """An empty database with our schema: a test that asks for it runs on each of ``pytest_generate_tests``."""
     with ExitStack() as stack:
         if request.param == "sqlite":
             file = environment / "secure-backend.sqlite3"
