@@ -19,6 +19,7 @@ from functions.migrate.app import handler
 from tests.support.custom_resources import deploy
 from tests.support.databases import Database, dsql_url, start_fresh_environment
 from tests.support.impostors import listen
+from tools.migrate import main
 
 PROJECT = Path(__file__).parents[3]
 LOGIN = "arn:aws:iam::123456789012:role/auth-LoginRole-1A2B3C"
@@ -76,6 +77,12 @@ def test_a_role_that_has_left_the_stack_is_let_in_no_more(cluster):
     migrate(**{SERVICE_ROLE: [LOGIN, REFRESH], CLEANUP_ROLE: []})
     migrate("Update", **{SERVICE_ROLE: [REFRESH], CLEANUP_ROLE: []})
     assert mappings(cluster) == {(SERVICE_ROLE, REFRESH)}
+
+
+def test_an_operator_who_migrates_a_cluster_locks_no_function_out(cluster):
+    migrate(**{SERVICE_ROLE: [LOGIN], CLEANUP_ROLE: [CLEANUP]})
+    assert main([]) == 0
+    assert mappings(cluster) == {(SERVICE_ROLE, LOGIN), (CLEANUP_ROLE, CLEANUP)}
 
 
 @pytest.mark.parametrize("arn", ["*", f"{LOGIN}'; DROP TABLE users; --", "arn:aws:iam::123456789012:user/person"])

@@ -63,7 +63,8 @@ def grant_privileges(connection: Connection, iam_roles: Mapping[str, Sequence[st
 
     Args:
         connection: the schema's owner's, in AUTOCOMMIT mode.
-        iam_roles: on Aurora DSQL, the ARNs of the IAM roles that may take on each role, and no others.
+        iam_roles: on Aurora DSQL, the ARNs of the IAM roles that may take on a role, and no others; who may take on a
+            role that is not in it stays as it is.
 
     Raises:
         ValueError: one of them is no such ARN.
@@ -76,7 +77,8 @@ def grant_privileges(connection: Connection, iam_roles: Mapping[str, Sequence[st
         if connection.dialect.name == "auroradsql":
             if role not in there:
                 connection.execute(text(f"CREATE ROLE {role} WITH LOGIN"))
-            _let_take_on(connection, role, set(iam_roles.get(role, ())))
+            if role in iam_roles:
+                _let_take_on(connection, role, set(iam_roles[role]))
         elif role not in there:
             continue
         for table in _TABLES:
