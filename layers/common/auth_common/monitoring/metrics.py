@@ -9,20 +9,19 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
-
 #: Where POWERTOOLS_METRICS_NAMESPACE and POWERTOOLS_SERVICE_NAME, which Powertools reads, say nothing else.
 NAMESPACE: Final = "SecureBackend"
 SERVICE: Final = "secure-backend"
 
-_current: ContextVar[EphemeralMetrics | None] = ContextVar("metrics", default=None)
+#: The names that this request has counted, each as often as it was.
+_current: ContextVar[list[str] | None] = ContextVar("counted", default=None)
 
 
 def count(name: str) -> None:
     """Count one occurrence of ``name`` in this request. Outside a request (the operators' tools) nobody counts."""
-    metrics = _current.get()
-    if metrics is not None:
-        metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
+    counted = _current.get()
+    if counted is not None:
+        counted.append(name)
 
 
 @contextmanager
@@ -32,14 +31,24 @@ def written_for(function: str) -> Iterator[None]:
     The service is the only dimension, so that an alarm watches one series a stage, whichever function counted.
     ``function`` is a property: CloudWatch Logs Insights sees it, and it makes no series of its own.
     """
-    metrics = EphemeralMetrics()
-    metrics.namespace = metrics.namespace or NAMESPACE
-    metrics.service = metrics.service or SERVICE
-    metrics.add_metadata(key="function", value=function)
-    entered = _current.set(metrics)
+    counted: list[str] = []
+    entered = _current.set(counted)
     try:
         yield
     finally:
         _current.reset(entered)
-        if metrics.metric_set:
-            metrics.flush_metrics()
+        if counted:
+            _write(counted, function)
+
+
+def _write(names: list[str], function: str) -> None:
+    # Here, since most requests count nothing: a read, or a token that is good.
+    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit  # noqa: PLC0415
+
+    metrics = EphemeralMetrics()
+    metrics.namespace = metrics.namespace or NAMESPACE
+    metrics.service = metrics.service or SERVICE
+    metrics.add_metadata(key="function", value=function)
+    for name in names:
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
+    metrics.flush_metrics()
