@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from auth_common.db.tables import audit_events, audit_salts, users
+from auth_common.db.tables import as_row, audit_events, audit_salts, users
 from auth_common.security.audit_protection import SALT_BYTES
 
 #: Records of a chain that are read at once.
@@ -90,6 +90,7 @@ _SELECT: Final = select(*_COLUMNS, _previous.c.mac.label("previous_mac")).outerj
     ),
 )
 _NOBODY: Final = UUID(int=0)
+_INSERT: Final = audit_events.insert()
 _SELECT_SALT: Final = select(audit_salts.c.salt).where(audit_salts.c.user_id == bindparam("user_id"))
 #: Whoever is first makes the salt, and only for somebody who has an account: nothing of a person is kept after their
 #: erasure. Our databases agree on this statement, which SQLAlchemy has for each of them separately.
@@ -100,7 +101,7 @@ _INSERT_SALT: Final = text(
 
 def insert_rows(connection: Connection, rows: Iterable[AuditRow]) -> None:
     """Store records."""
-    connection.execute(audit_events.insert(), [asdict(row) for row in rows])
+    connection.execute(_INSERT, [as_row(row) for row in rows])
 
 
 def make_salt(connection: Connection, *, user_id: UUID | None) -> bytes | None:

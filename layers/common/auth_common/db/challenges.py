@@ -1,13 +1,13 @@
 """The table of challenges."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import Connection, delete, select
 
-from auth_common.db.tables import challenges
+from auth_common.db.tables import as_row, challenges
 
 
 class Ceremony(StrEnum):
@@ -33,7 +33,7 @@ class Challenge:
 
 def insert_challenge(connection: Connection, challenge: Challenge) -> None:
     """Store a challenge."""
-    connection.execute(challenges.insert().values(**asdict(challenge)))
+    connection.execute(challenges.insert(), as_row(challenge))
 
 
 def take_challenge(connection: Connection, *, challenge_id: UUID, ceremony: Ceremony) -> Challenge | None:

@@ -1,6 +1,6 @@
 """The table of passkeys."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from auth_common.db.tables import passkeys, users
+from auth_common.db.tables import as_row, passkeys, users
 from auth_common.db.users import USER_COLUMNS, User
 from auth_common.errors import PasskeyRejected
 
@@ -53,7 +53,7 @@ def insert_passkey(connection: Connection, passkey: Passkey) -> None:
 
     """
     try:
-        connection.execute(passkeys.insert().values(**asdict(passkey)))
+        connection.execute(passkeys.insert(), as_row(passkey))
     except IntegrityError as error:
         raise PasskeyRejected from error
 

@@ -1,6 +1,6 @@
 """The table of refresh tokens: one family a session, ordered by generation."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from auth_common.db.sessions import SESSION_COLUMNS, Session
-from auth_common.db.tables import refresh_tokens, sessions, users
+from auth_common.db.tables import as_row, refresh_tokens, sessions, users
 from auth_common.db.users import USER_COLUMNS, User
 
 
@@ -33,6 +33,7 @@ _SELECT_FAMILY: Final = (
     .select_from(refresh_tokens.join(sessions).join(users))
     .where(refresh_tokens.c.token_hash == bindparam("token_hash"))
 )
+_INSERT: Final = refresh_tokens.insert()
 _SPEND: Final = (
     update(refresh_tokens)
     .where(refresh_tokens.c.token_hash == bindparam("hash"), refresh_tokens.c.spent_at.is_(None))
@@ -42,7 +43,7 @@ _SPEND: Final = (
 
 def insert_refresh_token(connection: Connection, token: RefreshToken) -> None:
     """Store a token's record."""
-    connection.execute(refresh_tokens.insert().values(**asdict(token)))
+    connection.execute(_INSERT, as_row(token))
 
 
 def select_family(connection: Connection, *, token_hash: bytes) -> tuple[RefreshToken, Session, User] | None:

@@ -1,13 +1,13 @@
 """The table of sessions, and a caller's standing by it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, func, select, tuple_, update
+from sqlalchemy import Connection, Integer, and_, bindparam, delete, exists, func, select, tuple_, update
 
-from auth_common.db.tables import refresh_tokens, sessions, users
+from auth_common.db.tables import as_row, refresh_tokens, sessions, users
 from auth_common.db.users import USER_COLUMNS, User
 
 
@@ -70,11 +70,35 @@ _STANDING_FIELDS: Final = tuple(Standing.__dataclass_fields__)
 _SELECT_STANDING_AND_USER: Final = _standing.add_columns(
     *(_target.c[column.name] for column in USER_COLUMNS)
 ).outerjoin_from(sessions, _target, _target.c.id == bindparam("target_id"))
+_INSERT: Final = sessions.insert()
+_ADVANCE: Final = (
+    update(sessions)
+    .where(sessions.c.id == bindparam("session_id"), sessions.c.revoked_at.is_(None))
+    .values(generation=bindparam("newest"), last_used_at=bindparam("now"))
+)
+#: A user, and where they have logged in from: sessions from before all of theirs were ended do not count.
+_SELECT_KNOWN_SOURCES: Final = (
+    select(users.c.id, sessions.c.source_ip)
+    .select_from(
+        users.outerjoin(
+            sessions,
+            and_(
+                sessions.c.user_id == users.c.id,
+                sessions.c.token_version == users.c.token_version,
+                sessions.c.auth_time > bindparam("since"),
+            ),
+        )
+    )
+    .where(users.c.email == bindparam("email"))
+    .group_by(users.c.id, sessions.c.source_ip)
+    .order_by(func.max(sessions.c.auth_time).desc())
+    .limit(bindparam("rows", type_=Integer()))
+)
 
 
 def insert_session(connection: Connection, session: Session) -> None:
     """Store a login."""
-    connection.execute(sessions.insert().values(**asdict(session)))
+    connection.execute(_INSERT, as_row(session))
 
 
 def select_standing(connection: Connection, *, session_id: UUID, user_id: UUID) -> Standing | None:
@@ -144,23 +168,9 @@ def select_known_sources(
 ) -> tuple[UUID | None, list[str]]:
     """Return the id of the user with this normalised address, and where they have logged in from since then.
 
-    ``(None, [])`` where there is no such user. Sessions from before all of the user's were ended do not count, nor more
-    than ``limit`` addresses, the newest first.
+    ``(None, [])`` where there is no such user; ``limit`` addresses at the most, the newest first.
     """
-    counts = and_(
-        sessions.c.user_id == users.c.id,
-        sessions.c.token_version == users.c.token_version,
-        sessions.c.auth_time > since,
-    )
-    statement = (
-        select(users.c.id, sessions.c.source_ip)
-        .select_from(users.outerjoin(sessions, counts))
-        .where(users.c.email == email)
-        .group_by(users.c.id, sessions.c.source_ip)
-        .order_by(func.max(sessions.c.auth_time).desc())
-        .limit(limit)
-    )
-    rows = connection.execute(statement).all()
+    rows = connection.execute(_SELECT_KNOWN_SOURCES, {"email": email, "since": since, "rows": limit}).all()
     return rows[0].id if rows else None, [row.source_ip for row in rows if row.source_ip]
 
 
@@ -169,11 +179,7 @@ def advance_session(connection: Connection, *, session_id: UUID, generation: int
 
     This write is where a rotation and a revocation of one session meet: the revocation wins, whoever was first.
     """
-    result = connection.execute(
-        update(sessions)
-        .where(sessions.c.id == session_id, sessions.c.revoked_at.is_(None))
-        .values(generation=generation, last_used_at=now)
-    )
+    result = connection.execute(_ADVANCE, {"session_id": session_id, "newest": generation, "now": now})
     return result.rowcount == 1
 
 

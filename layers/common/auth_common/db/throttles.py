@@ -56,11 +56,30 @@ _COUNT: Final = (
     )
     .columns(*throttles.c)
 )
+_SELECT: Final = select(throttles).where(throttles.c.key.in_(bindparam("keys", expanding=True)))
+_LOCK: Final = (
+    update(throttles)
+    .where(throttles.c.key == bindparam("of"))
+    .values(locked_until=bindparam("until"), refusal_recorded=False, expires_at=bindparam("ends"))
+)
+_GIVE_BACK: Final = (
+    update(throttles)
+    .where(
+        throttles.c.key == bindparam("of"),
+        throttles.c.started_at == bindparam("since"),
+        throttles.c.failures > 0,
+    )
+    .values(failures=throttles.c.failures - 1)
+)
+_GIVE_BACK_AND_UNLOCK: Final = _GIVE_BACK.values(
+    locked_until=case((throttles.c.locked_until == bindparam("until"), None), else_=throttles.c.locked_until)
+)
+_DELETE: Final = delete(throttles).where(throttles.c.key == bindparam("of"))
 
 
 def select_throttles(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, Throttle]:
     """Return those counters that there are."""
-    rows = connection.execute(select(throttles).where(throttles.c.key.in_(keys))).mappings()
+    rows = connection.execute(_SELECT, {"keys": keys}).mappings()
     return {row["key"]: Throttle(**row) for row in rows}
 
 
@@ -93,20 +112,17 @@ def count_attempt(
 
 def lock(connection: Connection, throttle: Throttle, *, until: datetime) -> None:
     """Let nobody try before ``until``."""
-    connection.execute(
-        update(throttles)
-        .where(throttles.c.key == throttle.key)
-        .values(locked_until=until, refusal_recorded=False, expires_at=max(until, throttle.expires_at))
-    )
+    ends = max(until, throttle.expires_at)
+    connection.execute(_LOCK, {"of": throttle.key, "until": until, "ends": ends})
 
 
 def give_back(connection: Connection, key: bytes, *, started_at: datetime, locked_until: datetime | None) -> None:
     """Take back an attempt that was counted since ``started_at``, and the lock that it began."""
-    values = {"failures": throttles.c.failures - 1}
-    if locked_until is not None:
-        values["locked_until"] = case((throttles.c.locked_until == locked_until, None), else_=throttles.c.locked_until)
-    same_count = (throttles.c.key == key, throttles.c.started_at == started_at, throttles.c.failures > 0)
-    connection.execute(update(throttles).where(*same_count).values(values))
+    same_count = {"of": key, "since": started_at}
+    if locked_until is None:
+        connection.execute(_GIVE_BACK, same_count)
+    else:
+        connection.execute(_GIVE_BACK_AND_UNLOCK, same_count | {"until": locked_until})
 
 
 def mark_refusal(connection: Connection, key: bytes) -> bool:
@@ -117,7 +133,7 @@ def mark_refusal(connection: Connection, key: bytes) -> bool:
 
 def delete_throttle(connection: Connection, key: bytes) -> int:
     """Begin a count anew; return whether there was one, as 0 or 1."""
-    return connection.execute(delete(throttles).where(throttles.c.key == key)).rowcount
+    return connection.execute(_DELETE, {"of": key}).rowcount
 
 
 def delete_expired_throttles(connection: Connection, expired_before: datetime, *, limit: int) -> int:

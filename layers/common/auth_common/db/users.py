@@ -1,6 +1,6 @@
 """The users table: plain functions over a connection, rows as frozen dataclasses."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, bindparam, delete, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
-from auth_common.db.tables import challenges, passkeys, refresh_tokens, sessions, users
+from auth_common.db.tables import as_row, challenges, passkeys, refresh_tokens, sessions, users
 from auth_common.errors import EmailTaken
 
 
@@ -45,6 +45,8 @@ _CREDENTIALS: Final = select(*USER_COLUMNS, users.c.password_hash, exists().wher
 _CREDENTIALS_BY_EMAIL: Final = _CREDENTIALS.where(users.c.email == bindparam("email"))
 _CREDENTIALS_BY_ID: Final = _CREDENTIALS.where(users.c.id == bindparam("user_id"))
 _SELECT_USER: Final = select(*USER_COLUMNS).where(users.c.id == bindparam("user_id"))
+_LOCK_USER: Final = _SELECT_USER.with_for_update()
+_INSERT: Final = users.insert()
 
 
 def insert_user(connection: Connection, user: User, *, password_hash: str) -> None:
@@ -57,7 +59,7 @@ def insert_user(connection: Connection, user: User, *, password_hash: str) -> No
 
     """
     try:
-        connection.execute(users.insert().values(**asdict(user), password_hash=password_hash))
+        connection.execute(_INSERT, {**as_row(user), "password_hash": password_hash})
     except IntegrityError as error:
         # The id is 122 random bits: the only constraint that input can violate is the one on the address.
         raise EmailTaken from error
@@ -84,7 +86,7 @@ def lock_user(connection: Connection, *, user_id: UUID) -> User | None:
 
     SQLite has no row locks and needs none: its transactions run one after the other.
     """
-    row = connection.execute(_SELECT_USER.with_for_update(), {"user_id": user_id}).mappings().one_or_none()
+    row = connection.execute(_LOCK_USER, {"user_id": user_id}).mappings().one_or_none()
     return User(**row) if row else None
 
 
