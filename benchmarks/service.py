@@ -27,7 +27,7 @@ def fresh_service(**settings: str) -> Iterator[Path]:
     shell = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
         try:
-            for name in Settings.model_fields:
+            for name in Settings.__dataclass_fields__:
                 os.environ.pop(name.upper(), None)
             os.environ.update(_powertools_variables(), **settings, DATA_DIR=folder)
             start_fresh_environment()

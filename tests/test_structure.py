@@ -53,9 +53,11 @@ HEAVY = LOADED_WHEN_USED | {
     *("pydantic", "pydantic_settings", "requests", "rich", "sqlalchemy", "starlette", "ua_parser", "yaml"),
     *("ua_parser_builtins", "urllib3", "uvicorn", "zxcvbn_rs_py", "OpenSSL"),
 }
-_ALWAYS = {"annotated_types", "aws_lambda_powertools", "cryptography", "jmespath", "pydantic"}
+_ALWAYS = {"aws_lambda_powertools", "cryptography", "jmespath"}
 #: FastAPI brings e-mail addresses and traces along, whoever needs them.
-_WEB = {*_ALWAYS, "anyio", "email_validator", "fastapi", "mangum", "opentelemetry", "starlette"}
+_WEB = _ALWAYS | {
+    *("annotated_types", "anyio", "email_validator", "fastapi", "mangum", "opentelemetry", "pydantic", "starlette"),
+}
 #: What of it each function has loaded when it has answered its first request, with SQLite. A new entry is a decision:
 #: the first caller of each environment waits for it (docs/performance.md). cryptography brings bcrypt along.
 LOADED = {
@@ -160,7 +162,9 @@ def test_a_function_imports_the_ends_of_the_layer_libraries_and_no_sibling(funct
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_starts_as_in_lambda_and_loads_nothing_expensive_that_it_does_not_use(function, tmp_path):
     """Lambda imports the file as ``app``, from its own folder, next to the layer."""
-    environment = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    environment = {
+        name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__
+    }
     start = "import sys, app; assert callable(app.handler); print(*{name.partition('.')[0] for name in sys.modules})"
     run = subprocess.run(
         [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, sys.argv[1])\n{start}", f"functions/{function}"],
@@ -301,7 +305,7 @@ def test_each_environment_variable_of_the_template_is_a_setting():
     sections = [template()["Globals"]["Function"], *template_functions().values()]
     names = {name for section in sections for name in section.get("Environment", {}).get("Variables", {})}
     assert {name for name in names if not name.startswith("POWERTOOLS_")} <= {
-        name.upper() for name in Settings.model_fields
+        name.upper() for name in Settings.__dataclass_fields__
     }
 
 

@@ -14,7 +14,7 @@ from benchmarks.service import environment_of, fresh_service
 from tests.support.runtime import PROJECT
 
 #: Of the developer's shell.
-SHELL = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+SHELL = {name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__}
 
 
 def figure(**changes):

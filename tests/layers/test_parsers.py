@@ -181,7 +181,7 @@ def test_a_key_set_is_one_or_is_misconfigured(text):
 
 shell_text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 almost_settings = st.dictionaries(
-    st.sampled_from([name for name in Settings.model_fields if name != "data_dir"]),
+    st.sampled_from([name for name in Settings.__dataclass_fields__ if name != "data_dir"]),
     shell_text
     | st.integers().map(str)
     | st.sampled_from(["local", "prod", "localhost", "https://localhost", "http://localhost:8000,", "true"]),
@@ -201,7 +201,7 @@ def test_an_environment_is_settings_or_misconfigured(environment, variables):
             shown = [value for value in variables.values() if len(value) >= 10 and value in str(error)]
             assert shown == []
             return
-        assert Settings(**found.model_dump()) == found
+        assert [*found.contradictions()] == []
 
 
 # --- Who is asking ------------------------------------------------------------------------------------------------

@@ -1,5 +1,8 @@
 """Settings: a wrong one stops the service with its name, and never shows its value."""
 
+from dataclasses import FrozenInstanceError, asdict, replace
+from pathlib import Path
+
 import pytest
 
 from auth_common.errors import Misconfigured, StorageNotMounted
@@ -16,7 +19,8 @@ def get_health():
 
 def test_the_defaults_are_those_of_the_design(monkeypatch):
     monkeypatch.delenv("BCRYPT_COST")
-    assert settings().model_dump(exclude={"data_dir"}) == {
+    assert asdict(replace(settings(), data_dir=Path("/data"))) == {
+        "data_dir": Path("/data"),
         "stage": "local",
         "database_url": None,
         "database_timeout": 4,
@@ -132,15 +136,15 @@ def test_no_error_shows_a_settings_value(monkeypatch, log_lines):
     monkeypatch.setenv("CLOCK_LEEWAY", "hunter3")
     with pytest.raises(Misconfigured) as caught:
         settings()
-    assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
     assert get_health().status == 503
     assert "hunter" not in str(caught.value) + log_lines.text
 
 
 @pytest.mark.usefixtures("deployed")
 def test_the_database_url_does_not_show_itself():
-    assert "hunter2" not in f"{settings()!r} {settings()} {settings().model_dump()}"
+    assert "hunter2" in str(settings().database_url)
+    assert "hunter2" not in f"{settings()!r} {settings()}"
 
 
 def test_an_empty_variable_is_as_good_as_none(monkeypatch):
@@ -177,7 +181,7 @@ def test_settings_do_not_change_while_an_environment_lives(monkeypatch):
     before = settings()
     monkeypatch.setenv("BCRYPT_COST", "5")
     assert settings() is before
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(FrozenInstanceError):
         before.bcrypt_cost = 5  # type: ignore[misc]
 
 

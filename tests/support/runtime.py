@@ -66,7 +66,7 @@ def running_runtime(
 
 def start_runtime(project: Path, output: IO[bytes], *, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start ``python -m local_runtime`` in ``project``, on a free port unless ``env`` has a ``PORT``."""
-    inherited = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    inherited = {name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__}
     environment = {**inherited, "PYTHONPATH": str(PROJECT), "PORT": "0", "BCRYPT_COST": "4", **env}
     return subprocess.Popen(
         [sys.executable, "-m", "local_runtime"], cwd=project, env=environment, stdout=output, stderr=output

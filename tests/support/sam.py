@@ -112,7 +112,7 @@ def _start(command: list[str], log_file: Path, env: dict[str, str]) -> Iterator[
         port = free.getsockname()[1]
     arguments = f"{_ARGUMENTS} --port {port}"
     # SAM lets variables of the shell win over the template's.
-    inherited = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    inherited = {name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__}
     environment = {**inherited, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1", **env}
     command = [*command, f"SAM_LOCAL_ARGS={arguments}"] if command[0] == "make" else [*command, *arguments.split()]
     with (

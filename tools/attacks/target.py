@@ -140,7 +140,7 @@ def runtime_environment(shell: Mapping[str, str], *, data_dir: Path) -> dict[str
     inherited = {
         name: value
         for name, value in shell.items()
-        if name.lower() not in Settings.model_fields and not name.startswith("POWERTOOLS_")
+        if name.lower() not in Settings.__dataclass_fields__ and not name.startswith("POWERTOOLS_")
     }
     # Cheap hashes: what is attacked is not bcrypt. Two hops: the gateway names its caller, this one, who is trusted to
     # name the attacker's address; else all attacks would share one, and be one to the throttling.

@@ -4,13 +4,15 @@ A wrong setting stops a function at its first request with a message that says w
 V13.4), instead of running on with an insecure default.
 """
 
+import math
 import os
 import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import Field, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
-
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from typing import Any, Final, NamedTuple
 
 from auth_common.errors import Misconfigured, StorageNotMounted
 
@@ -24,20 +26,34 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _LARGEST_PORT = 65_535
 
 
-class Settings(BaseModel):
+class Bounds(NamedTuple):
+    """The least and the greatest that a number may be; no greatest: as large as anybody likes."""
+
+    least: float
+    greatest: float = math.inf
+
+    def __str__(self) -> str:
+        """Say so."""
+        return f"{self.least} or more" if self.greatest == math.inf else f"{self.least} to {self.greatest}"
+
+
+def _number(default: float, least: float, greatest: float = math.inf) -> Any:
+    return field(default=default, metadata={"bounds": Bounds(least, greatest)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
     """Every setting with its unit, bounds and default. Environment variables carry the same names in upper case."""
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="forbid")
-
     #: ``local`` is the only stage that may run on SQLite and on keys in files.
-    stage: Literal["local", "dev", "prod"] = "local"
+    stage: str = field(default="local", metadata={"choices": ("local", "dev", "prod")})
     #: Where the ``local`` stage keeps its database, signing key and pepper.
     data_dir: Path = Path(".local")
     #: A SQLAlchemy URL; without it the ``local`` stage uses SQLite in ``data_dir``. Secret: it can hold a password.
-    database_url: SecretStr | None = None
+    database_url: str | None = field(default=None, repr=False)
     #: Seconds that a connection or a statement may take, before the answer is 503. A request that fails may ask twice:
     #: for its own sake, and to give an attempt back. Lambda would end it after 10 (template.yaml).
-    database_timeout: Annotated[float, Field(ge=0.1, le=600)] = 4
+    database_timeout: float = _number(4, 0.1, 600)
 
     #: Secrets in Secrets Manager: that URL, where it is not a setting; the pepper; the audit key. The ``local`` stage
     #: has the latter two in files.
@@ -53,14 +69,14 @@ class Settings(BaseModel):
     token_issuer: str = "secure-backend"
     token_audience: str = "secure-backend-users"
     #: Seconds. Short, because a verifier elsewhere learns of a logout only when the token expires.
-    access_token_lifetime: Annotated[int, Field(ge=60, le=3600)] = 15 * 60
+    access_token_lifetime: int = _number(15 * 60, 60, 3600)
     #: Seconds of clock difference that a verifier forgives (RFC 7519 section 4.1.4).
-    clock_leeway: Annotated[int, Field(ge=0, le=120)] = 30
+    clock_leeway: int = _number(30, 0, 120)
     #: Personal data stays out of tokens unless a deployment asks for it: a JWT is signed, not encrypted.
     token_profile_claims: bool = False
     #: Seconds without use after which a refresh token expires, and the age at which its session ends whatever happens.
-    refresh_idle_lifetime: Annotated[int, Field(ge=60)] = 7 * 24 * 3600
-    refresh_absolute_lifetime: Annotated[int, Field(ge=60)] = 30 * 24 * 3600
+    refresh_idle_lifetime: int = _number(7 * 24 * 3600, 60)
+    refresh_absolute_lifetime: int = _number(30 * 24 * 3600, 60)
 
     #: The relying party of WebAuthn: a domain, without scheme and port. Passkeys are bound to it for ever.
     webauthn_rp_id: str = "localhost"
@@ -69,78 +85,61 @@ class Settings(BaseModel):
     webauthn_origins: tuple[str, ...] = ("http://localhost:8000", "http://localhost:3000")
 
     #: log2 of bcrypt's rounds. 12 is about 280 ms on a slow core.
-    bcrypt_cost: Annotated[int, Field(ge=4, le=15)] = 12
+    bcrypt_cost: int = _number(12, 4, 15)
 
     #: Whether registration answers 202 and no more, for new and for taken addresses alike (ASVS 5.0 6.3.8).
     neutral_registration: bool = False
 
     #: Proxies whose word is taken: the client's address is so many from the right in ``X-Forwarded-For``. 0: nobody's;
     #: the gateway says who has called it.
-    trusted_proxy_hops: Annotated[int, Field(ge=0, le=10)] = 0
+    trusted_proxy_hops: int = _number(0, 0, 10)
 
     #: Failures until a lock begins (services.throttle_limits). An account's, in a row: NIST SP 800-63B-4 allows 100.
-    throttle_login_per_account_and_source: Annotated[int, Field(ge=1, le=50)] = 10
-    throttle_login_per_account: Annotated[int, Field(ge=1, le=50)] = 20
-    throttle_second_factor_per_account: Annotated[int, Field(ge=1, le=50)] = 10
+    throttle_login_per_account_and_source: int = _number(10, 1, 50)
+    throttle_login_per_account: int = _number(20, 1, 50)
+    throttle_second_factor_per_account: int = _number(10, 1, 50)
     #: Failures of an address, /64 network in IPv6, in a window. Many people can be behind one.
-    throttle_login_per_source: Annotated[int, Field(ge=1, le=100_000)] = 100
-    throttle_passkey_per_source: Annotated[int, Field(ge=1, le=100_000)] = 100
-    throttle_refresh_per_source: Annotated[int, Field(ge=1, le=100_000)] = 100
+    throttle_login_per_source: int = _number(100, 1, 100_000)
+    throttle_passkey_per_source: int = _number(100, 1, 100_000)
+    throttle_refresh_per_source: int = _number(100, 1, 100_000)
     #: Registrations and challenges, whatever becomes of them: each is a row. A challenge's lasts minutes.
-    throttle_registration_per_source: Annotated[int, Field(ge=1, le=100_000)] = 100
-    throttle_challenge_per_source: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    throttle_registration_per_source: int = _number(100, 1, 100_000)
+    throttle_challenge_per_source: int = _number(1_000, 1, 100_000)
     #: Refused bodies and queries that are recorded; the answer is the same beyond.
-    throttle_bad_input_per_source: Annotated[int, Field(ge=1, le=100_000)] = 100
+    throttle_bad_input_per_source: int = _number(100, 1, 100_000)
     #: Seconds: that window; the first lock, and the longest: each lasts twice as long as the one before.
-    throttle_window: Annotated[int, Field(ge=60, le=86_400)] = 3_600
-    throttle_first_lock: Annotated[int, Field(ge=1, le=3_600)] = 30
-    throttle_longest_lock: Annotated[int, Field(ge=60, le=86_400)] = 3_600
+    throttle_window: int = _number(3_600, 60, 86_400)
+    throttle_first_lock: int = _number(30, 1, 3_600)
+    throttle_longest_lock: int = _number(3_600, 60, 86_400)
 
     #: Days that the audit log keeps its records.
-    audit_retention_days: Annotated[int, Field(ge=30)] = 400
+    audit_retention_days: int = _number(400, 30)
 
-    @field_validator("webauthn_origins", mode="before")
-    @classmethod
-    def _split_origins(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_serialise(origin.strip()) for origin in value.split(",")) if isinstance(value, str) else value
-
-    @field_validator("webauthn_rp_id")
-    @classmethod
-    def _require_domain(cls, rp_id: str) -> str:
+    def contradictions(self) -> Iterator[str]:
+        """Tell what is wrong although each value is one by itself."""
+        origins = [_ORIGIN.fullmatch(origin) for origin in self.webauthn_origins]
         # An IP address is not a valid domain, so no browser ever lets it be a relying party (WebAuthn section 5.1.3).
-        if not _DOMAIN.fullmatch(rp_id):
-            message = "must be a domain in lower case; an IP address such as 127.0.0.1 never works, use localhost"
-            raise ValueError(message)
-        return rp_id
+        if not _DOMAIN.fullmatch(self.webauthn_rp_id):
+            yield "WEBAUTHN_RP_ID: must be a domain in lower case; an IP address never works, use localhost"
+        elif not all(
+            origin and _is_on(origin["host"], self.webauthn_rp_id) and int(origin["port"] or 1) <= _LARGEST_PORT
+            for origin in origins
+        ):
+            yield "WEBAUTHN_ORIGINS must be origins on WEBAUTHN_RP_ID, such as https://login.example.com"
+        elif any(origin and origin["scheme"] == "http" and origin["host"] != "localhost" for origin in origins):
+            yield "WEBAUTHN_ORIGINS must be https; only localhost does without"
+        if self.stage != "local":
+            yield from self._local_shortcuts()
 
-    @model_validator(mode="after")
-    def _require_origins_of_rp(self) -> Self:
-        for origin in self.webauthn_origins:
-            match = _ORIGIN.fullmatch(origin)
-            if not match or not _is_on(match["host"], self.webauthn_rp_id) or int(match["port"] or 1) > _LARGEST_PORT:
-                message = "WEBAUTHN_ORIGINS must be origins on WEBAUTHN_RP_ID, such as https://login.example.com"
-                raise ValueError(message)
-            if match["scheme"] == "http" and match["host"] != "localhost":
-                message = "WEBAUTHN_ORIGINS must be https; only localhost does without"
-                raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _refuse_local_shortcuts_when_deployed(self) -> Self:
-        if self.stage == "local":
-            return self
-        url = self.database_url.get_secret_value() if self.database_url else ""
-        if self.database_url_secret_arn is None and (not url or url.startswith("sqlite")):
+    def _local_shortcuts(self) -> Iterator[str]:
+        """Tell what a deployed stage refuses."""
+        if self.database_url_secret_arn is None and (self.database_url or "sqlite").startswith("sqlite"):
             # A Lambda's /tmp is private to one environment and is thrown away with it.
-            message = "a deployed stage needs DATABASE_URL or DATABASE_URL_SECRET_ARN, and SQLite loses data there"
-            raise ValueError(message)
+            yield "a deployed stage needs DATABASE_URL or DATABASE_URL_SECRET_ARN, and SQLite loses data there"
         if self.bcrypt_cost < LOWEST_DEPLOYED_BCRYPT_COST:
-            message = f"BCRYPT_COST must be at least {LOWEST_DEPLOYED_BCRYPT_COST} in a deployed stage"
-            raise ValueError(message)
+            yield f"BCRYPT_COST must be at least {LOWEST_DEPLOYED_BCRYPT_COST} in a deployed stage"
         if self.webauthn_rp_id == "localhost":
-            message = "a deployed stage needs WEBAUTHN_RP_ID and WEBAUTHN_ORIGINS"
-            raise ValueError(message)
-        return self
+            yield "a deployed stage needs WEBAUTHN_RP_ID and WEBAUTHN_ORIGINS"
 
     def resolve_database_url(self) -> str:
         """Return ``database_url``, or SQLite in the storage.
@@ -150,7 +149,7 @@ class Settings(BaseModel):
 
         """
         if self.database_url is not None:
-            return self.database_url.get_secret_value()
+            return self.database_url
         return f"sqlite+pysqlite:///{self.storage() / 'secure-backend.sqlite3'}"
 
     def storage(self) -> Path:
@@ -177,6 +176,39 @@ def _is_on(host: str, domain: str) -> bool:
     return _DOMAIN.fullmatch(host) is not None and f".{host}".endswith(f".{domain}")
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    return tuple(_serialise(origin.strip()) for origin in text.split(","))
+
+
+def _truth(text: str) -> bool:
+    return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+
+
+_READERS: Final[Mapping[Any, Callable[[str], Any]]] = {
+    bool: _truth,
+    int: int,
+    float: float,
+    Path: Path,
+    tuple[str, ...]: _origins,
+}
+
+
+def _read(setting: Field[Any], text: str) -> Any:
+    """Return the value that ``text`` is for ``setting``.
+
+    Raises:
+        ValueError: it is none; the message says what it must be.
+
+    """
+    bounds, choices = setting.metadata.get("bounds"), setting.metadata.get("choices")
+    with suppress(ValueError, KeyError):  # their messages show the text
+        value = _READERS.get(setting.type, str)(text)
+        if (not bounds or bounds.least <= value <= bounds.greatest) and (not choices or value in choices):
+            return value
+    message = f"must be {bounds or ', '.join(choices or ('true', 'false'))}"
+    raise ValueError(message)
+
+
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """Return this environment's settings, read once.
@@ -185,14 +217,19 @@ def settings() -> Settings:
         Misconfigured: a setting is missing or out of bounds; the text names it and never shows its value.
 
     """
-    # Not by pydantic-settings: it loads asyncio and a command line's needs, a sixth of the authorizer's cold start.
-    # CloudFormation can pass an empty string, but not leave a variable out: it is as good as none.
-    variables = {name: os.environ.get(name.upper(), "") for name in Settings.model_fields}
-    try:
-        return Settings.model_validate({name: value for name, value in variables.items() if value})
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']).upper() or 'settings'}: {fault['msg']}"
-            for fault in error.errors(include_input=False, include_url=False)
-        )
-        raise Misconfigured(faults) from None
+    # Not by pydantic, which is a third of the authorizer's cold start; everybody's first request waits for that.
+    found: dict[str, Any] = {}
+    faults: list[str] = []
+    for setting in fields(Settings):
+        # CloudFormation can pass an empty string, but not leave a variable out: it is as good as none.
+        if text := os.environ.get(setting.name.upper(), ""):
+            try:
+                found[setting.name] = _read(setting, text)
+            except ValueError as error:
+                faults.append(f"{setting.name.upper()}: {error}")
+    if not faults:
+        read = Settings(**found)
+        faults += read.contradictions()
+        if not faults:
+            return read
+    raise Misconfigured("; ".join(faults))

@@ -1,4 +1,4 @@
-"""What every application has around its endpoints: headers, problem responses, and an event loop for each request."""
+"""What every application has around its endpoints: headers, problem responses, and no event loop."""
 
 import asyncio
 import base64
@@ -31,6 +31,17 @@ async def cacheable(response: Response) -> str:
 @app.get("/binary")
 async def binary() -> Response:
     return Response(b"\xff\x00", media_type="application/octet-stream")
+
+
+@app.get("/threaded")
+def threaded() -> str:
+    raise AssertionError("there are no threads to run it in")
+
+
+@app.get("/waiting")
+async def waiting() -> str:
+    await asyncio.sleep(0)
+    raise AssertionError("nobody went on with it")
 
 
 @app.get("/things/{id}")
@@ -122,6 +133,15 @@ def test_bytes_travel_as_base64_and_json_as_text():
     assert (binary["isBase64Encoded"], base64.b64decode(binary["body"])) == (True, b"\xff\x00")
     for path in ("/things/1", "/nothing"):
         assert handler(proxy_event("GET", path), lambda_context("under-test"))["isBase64Encoded"] is False
+
+
+@pytest.mark.parametrize("path", ["/threaded", "/waiting"])
+def test_an_endpoint_that_needs_an_event_loop_fails_at_its_first_request(log_lines, path):
+    """There is none: every endpoint is ``async def`` and awaits nothing but its framework."""
+    answer = get(path)
+    assert (answer.status, answer.code) == (500, "internal_error")
+    (record,) = [record for record in log_lines.records if record["level"] == "ERROR"]
+    assert (record["message"], record["exception_name"] == "AssertionError") == ("unhandled_exception", False)
 
 
 def test_it_answers_on_any_thread_and_leaves_no_event_loop_behind():

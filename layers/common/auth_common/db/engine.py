@@ -178,8 +178,8 @@ def _disconnect() -> None:
 
 @lru_cache(maxsize=1)
 def _reading_engine() -> Engine:
-    # SQLite's connections begin nothing unless ``_begin_immediate`` does. SQLAlchemy's AUTOCOMMIT would come to the same
-    # there, and cost a PRAGMA each time.
+    # SQLite's connections begin nothing unless ``_begin_immediate`` does. SQLAlchemy's AUTOCOMMIT would mean the same,
+    # and cost a PRAGMA each time.
     options = {"reads_only": True} if _engine().dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
     return _engine().execution_options(**options)
 

@@ -7,6 +7,7 @@ after the library has checked the signature.
 
 import json
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 import jwt
@@ -49,6 +50,16 @@ _signer: Final = jwt.PyJWS(algorithms=[])
 _signer.register_algorithm(ALGORITHM, _ES256())
 
 
+class _StrictJWT(jwt.PyJWT):
+    """The library's JWT, with a payload that is parsed strictly, and once: the claims it checks are those we return."""
+
+    def _decode_payload(self, decoded: dict[str, Any]) -> dict[str, Any]:
+        return _strict_object(decoded["payload"])
+
+
+_verifier: Final = _StrictJWT()
+
+
 def sign_token(claims: dict[str, Any], *, token_type: str, audience: str, now: int, lifetime: int) -> str:
     """Return ``claims`` as a signed token.
 
@@ -83,14 +94,10 @@ def verify_token(token: str, *, token_type: str, audience: str, required: list[s
     try:
         if len(token) > LONGEST or not _COMPACT_JWS.fullmatch(token):
             raise _Refused
-        encoded_header, encoded_payload, _ = token.split(".")
-        header = _strict_object(encoded_header)
-        if header.keys() != _HEADER or header["alg"] != ALGORITHM or header["typ"] != token_type:
-            raise _Refused
-        key = verification_key(header["kid"])
+        key = verification_key(_key_id(token.partition(".")[0], token_type))
         if key is None:
             raise _Refused
-        jwt.decode(
+        claims = _verifier.decode(
             token,
             key,
             algorithms=[ALGORITHM],
@@ -99,7 +106,6 @@ def verify_token(token: str, *, token_type: str, audience: str, required: list[s
             leeway=settings().clock_leeway,
             options={"require": ["iss", "aud", *_TIMES, *required], "strict_aud": True},
         )
-        claims = _strict_object(encoded_payload)
         # The library takes "exp": "1767225600", and a verifier elsewhere may not.
         if any(type(claims[name]) is not int for name in _TIMES):
             raise _Refused
@@ -112,9 +118,19 @@ class _Refused(ValueError):
     """The token breaks a rule of ours that comes before the signature, or after it."""
 
 
-def _strict_object(encoded: str) -> dict[str, Any]:
+@lru_cache(maxsize=8)
+def _key_id(encoded_header: str, token_type: str) -> str:
+    """Return the ``kid`` of a header as ours are. It is the same text in each token until a key is rotated."""
+    header = _strict_object(jwt.utils.base64url_decode(encoded_header))
+    if header.keys() != _HEADER or header["alg"] != ALGORITHM or header["typ"] != token_type:
+        raise _Refused
+    key_id: str = header["kid"]
+    return key_id
+
+
+def _strict_object(octets: bytes) -> dict[str, Any]:
     """Parse one part of the token; a repeated name is an attack on whoever reads the other value (RFC 7515 4)."""
-    value = parse_strict_json(jwt.utils.base64url_decode(encoded))
+    value = parse_strict_json(octets)
     if not isinstance(value, dict):
         raise _Refused
     return value
