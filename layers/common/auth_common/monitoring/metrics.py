@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
 #: Where POWERTOOLS_METRICS_NAMESPACE and POWERTOOLS_SERVICE_NAME, which Powertools reads, say nothing else.
 NAMESPACE: Final = "SecureBackend"
 SERVICE: Final = "secure-backend"
@@ -42,9 +44,7 @@ def written_for(function: str) -> Iterator[None]:
 
 
 def _write(names: list[str], function: str) -> None:
-    # Here, since most requests count nothing: a read, or a token that is good.
-    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit  # noqa: PLC0415
-
+    # Made when there is something to write: most requests (a read, a good token) count nothing.
     metrics = EphemeralMetrics()
     metrics.namespace = metrics.namespace or NAMESPACE
     metrics.service = metrics.service or SERVICE
