@@ -9,12 +9,14 @@ from benchmarks.cold_start import measure_cold_starts, measure_imports
 from benchmarks.floors import measure_floors
 from benchmarks.peers import measure_peers
 from benchmarks.report import Section, as_json, as_markdown, machine
+from benchmarks.sam_start import measure_containers
 
 #: What measures each, and in how many rounds.
 SECTIONS: Final[dict[str, tuple[Callable[..., Section], int]]] = {
     "floors": (measure_floors, 15),
     "cold-start": (measure_cold_starts, 9),
     "imports": (measure_imports, 3),
+    "sam": (measure_containers, 5),
     "peers": (measure_peers, 15),
 }
 

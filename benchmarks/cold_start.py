@@ -38,8 +38,8 @@ INDISPENSABLE: Final = {
     "sessions": (*_BASE, "ua_parser", "ua_parser_builtins.lazy"),
     "webauthn": (*_BASE, "webauthn"),
 }
-#: Where it may register as many people as there are rounds.
-_SETTINGS: Final = {"BCRYPT_COST": "4", "THROTTLE_REGISTRATION_PER_SOURCE": "100000"}
+#: Of a service that may register as many people as there are rounds.
+SETTINGS: Final = {"BCRYPT_COST": "4", "THROTTLE_REGISTRATION_PER_SOURCE": "100000"}
 _MINIMAL: Final = PROJECT / "benchmarks" / "minimal"
 _IMPORTED: Final = re.compile(r"^import time: +(\d+) \| +\d+ \| +(\w+)", re.MULTILINE)
 
@@ -93,7 +93,7 @@ def first_answer(
 
 def measure_cold_starts(*, rounds: int) -> list[Figure]:
     """Measure each function's start, and two starts without the bytecode that the layer ships."""
-    with fresh_service(**_SETTINGS) as data_dir, tempfile.TemporaryDirectory() as nowhere:
+    with fresh_service(**SETTINGS) as data_dir, tempfile.TemporaryDirectory() as nowhere:
         requests = FirstRequests()
         without_bytecode = ("-B", "-X", f"pycache_prefix={nowhere}")
         figures = [
@@ -103,7 +103,7 @@ def measure_cold_starts(*, rounds: int) -> list[Figure]:
                 " + ".join(libraries),
                 _minimal_start(function, requests, data_dir),
                 rounds=rounds,
-                aim=1.2 if function == "authorizer" else 1.15,
+                aim=aim(function),
             )
             for function, libraries in INDISPENSABLE.items()
         ]
@@ -119,8 +119,13 @@ def measure_cold_starts(*, rounds: int) -> list[Figure]:
         ]
 
 
+def aim(function: str) -> float:
+    """Return what the ratio of a function's start to its minimal one should be at most."""
+    return 1.2 if function == "authorizer" else 1.15
+
+
 def _start(function: str, requests: FirstRequests, data_dir: Path, *, options: Sequence[str] = ()) -> Round:
-    environment = environment_of(function, data_dir, **_SETTINGS)
+    environment = environment_of(function, data_dir, **SETTINGS)
 
     def run() -> float:
         first = first_answer(PROJECT / "functions" / function, requests.request(function), environment, options=options)
@@ -130,22 +135,26 @@ def _start(function: str, requests: FirstRequests, data_dir: Path, *, options: S
 
 
 def _minimal_start(function: str, requests: FirstRequests, data_dir: Path) -> Round:
-    kind = {"authorizer": "authorizer", "cleanup": "schedule"}.get(function, "endpoint")
     environment = {**environment_of(function, data_dir), "LIBRARIES": " ".join(INDISPENSABLE[function])}
 
     def run() -> float:
-        return first_answer(_MINIMAL / kind, requests.request(function), environment).seconds
+        return first_answer(minimal_folder(function), requests.request(function), environment).seconds
 
     return run
+
+
+def minimal_folder(function: str) -> Path:
+    """Return the folder of the handler that imports what the variable LIBRARIES names, and nothing of ours."""
+    return _MINIMAL / {"authorizer": "authorizer", "cleanup": "schedule"}.get(function, "endpoint")
 
 
 def measure_imports(*, rounds: int) -> Table:
     """Tell what each function imports until its first answer, in milliseconds, by package, in the fastest round."""
     rows = []
-    with fresh_service(**_SETTINGS) as data_dir:
+    with fresh_service(**SETTINGS) as data_dir:
         requests = FirstRequests()
         for function in INDISPENSABLE:
-            environment = environment_of(function, data_dir, **_SETTINGS)
+            environment = environment_of(function, data_dir, **SETTINGS)
             folder = PROJECT / "functions" / function
             runs = [
                 _import_times(

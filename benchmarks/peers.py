@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from benchmarks.measure import Figure, Round, compare, take_turns
-from benchmarks.service import PROJECT, environment_of
+from benchmarks.service import PROJECT, UV, environment_of
 
 _HERE: Final = PROJECT / "benchmarks" / "quick_starts"
 _OURS: Final = "ours"
@@ -89,11 +89,10 @@ def measure_peers(*, rounds: int) -> list[Figure]:
 def _installed() -> dict[str, Sequence[str]]:
     """Install what is not, and return how each is run."""
     commands: dict[str, Sequence[str]] = {_OURS: (sys.executable, "-m", "benchmarks.quick_starts.ours")}
-    uv = shutil.which("uv") or str(PROJECT / ".tools" / "bin" / "uv")
     for name, script in _PYTHONS.items():
         arguments = ["--script", str(_HERE / script)]
-        subprocess.run([uv, "sync", "--quiet", "--locked", "--python", sys.executable, *arguments], check=True)
-        found = subprocess.run([uv, "python", "find", *arguments], check=True, capture_output=True, text=True)
+        subprocess.run([UV, "sync", "--quiet", "--locked", "--python", sys.executable, *arguments], check=True)
+        found = subprocess.run([UV, "python", "find", *arguments], check=True, capture_output=True, text=True)
         commands[name] = (found.stdout.strip(), str(_HERE / script))
     if command := _better_auth():
         commands["Better Auth, Node.js"] = command

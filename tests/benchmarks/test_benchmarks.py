@@ -50,6 +50,15 @@ def test_a_section_that_is_not_there_is_refused():
     assert "no such section: floor" in finished.stderr
 
 
+def test_without_docker_the_containers_are_left_out_and_said_to_be(tmp_path):
+    file = tmp_path / "figures.json"
+    nowhere = {**SHELL, "PATH": str(tmp_path)}
+    finished = run("-m", "benchmarks", "sam", "--json", file, cwd=PROJECT, env=nowhere)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == "Containers are left out: needs Docker\n"
+    assert json.loads(file.read_text())["sections"] == {"sam": []}
+
+
 def test_ours_answers_in_the_harness_of_the_peers(tmp_path):
     environment = {**environment_of("get_user", tmp_path), "PYTHONPATH": str(PROJECT)}
     ours = ("-m", "benchmarks.quick_starts.ours")

@@ -36,10 +36,22 @@ class Sam:
 
 def require_docker() -> None:
     """Skip (in CI: fail) where there is no Docker engine with Lambda's image."""
-    require(shutil.which("docker"), "needs Docker")
-    require(_docker("info").returncode == 0, "needs a running Docker engine")
-    if "--skip-pull-image" in _ARGUMENTS:
-        require(_docker("image", "inspect", IMAGE).returncode == 0, f"needs the image {IMAGE}")
+    reason = missing_for_containers(pulls="--skip-pull-image" not in _ARGUMENTS)
+    require(not reason, reason)
+
+
+def missing_for_containers(*, pulls: bool) -> str:
+    """Return what a container of Lambda's image needs and does not find here; empty where it has all.
+
+    Args:
+        pulls: whether somebody gets the image later, so that only the engine counts.
+
+    """
+    if shutil.which("docker") is None:
+        return "needs Docker"
+    if _docker("info").returncode:
+        return "needs a running Docker engine"
+    return "" if pulls or _docker("image", "inspect", IMAGE).returncode == 0 else f"needs the image {IMAGE}"
 
 
 @lru_cache
