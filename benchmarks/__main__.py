@@ -7,6 +7,7 @@ from typing import Final
 
 from benchmarks.cold_start import measure_cold_starts, measure_imports
 from benchmarks.floors import measure_floors
+from benchmarks.load import measure_load
 from benchmarks.memory import measure_memory
 from benchmarks.peers import measure_peers
 from benchmarks.report import Section, as_json, as_markdown, machine
@@ -18,6 +19,7 @@ SECTIONS: Final[dict[str, tuple[Callable[..., Section], int]]] = {
     "imports": (measure_imports, 3),
     "peers": (measure_peers, 15),
     "memory": (measure_memory, 1),
+    "load": (measure_load, 5),
 }
 
 
