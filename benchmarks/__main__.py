@@ -1,4 +1,4 @@
-"""``python -m benchmarks [section …] [--rounds N] [--json FILE]``. ``make bench`` calls this."""
+"""``python -m benchmarks [section …] [--rounds N] [--largest] [--json FILE]``. ``make bench`` calls this."""
 
 import argparse
 from collections.abc import Callable
@@ -7,6 +7,9 @@ from typing import Final
 
 from benchmarks.cold_start import measure_cold_starts, measure_imports
 from benchmarks.floors import measure_floors
+from benchmarks.growth import measure_growth
+from benchmarks.load import measure_load
+from benchmarks.memory import measure_memory
 from benchmarks.peers import measure_peers
 from benchmarks.report import Section, as_json, as_markdown, machine
 from benchmarks.sam_start import measure_containers
@@ -18,6 +21,9 @@ SECTIONS: Final[dict[str, tuple[Callable[..., Section], int]]] = {
     "imports": (measure_imports, 3),
     "sam": (measure_containers, 5),
     "peers": (measure_peers, 15),
+    "memory": (measure_memory, 1),
+    "load": (measure_load, 5),
+    "growth": (measure_growth, 7),
 }
 
 
@@ -26,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; without any, all")
     parser.add_argument("--rounds", type=int, help="how often each pair is measured")
+    parser.add_argument("--largest", action="store_true", help="growth to a million people, which needs 20 GB of disk")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go as JSON, too")
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - SECTIONS.keys():
@@ -34,7 +41,8 @@ def main() -> None:
     measured: dict[str, Section] = {}
     for title in arguments.sections or SECTIONS:
         measure, rounds = SECTIONS[title]
-        measured[title] = measure(rounds=arguments.rounds or rounds)
+        options = {"largest": arguments.largest} if measure is measure_growth else {}
+        measured[title] = measure(rounds=arguments.rounds or rounds, **options)
         print(f"\n## {title}\n\n{as_markdown(measured[title])}", flush=True)
     if arguments.json:
         arguments.json.write_text(as_json(measured))

@@ -12,7 +12,7 @@ import sysconfig
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -52,12 +52,21 @@ class FirstAnswer:
     answer: Any
     #: Top-level names of what was loaded then.
     modules: frozenset[str]
+    #: The most memory that was resident until then, and until the end: bytes.
+    peaks: tuple[int, int]
+    #: What it has answered later: status codes, ``None`` where an answer has none.
+    statuses: frozenset[int | None]
     #: What Python has written, on request.
     stderr: str
 
 
 def first_answer(
-    folder: Path, event: dict[str, Any], environment: dict[str, str], *, options: Sequence[str] = ()
+    folder: Path,
+    event: dict[str, Any],
+    environment: dict[str, str],
+    *,
+    then: Iterable[dict[str, Any]] = (),
+    options: Sequence[str] = (),
 ) -> FirstAnswer:
     """Start a process for ``folder/app.py``, and return its first answer.
 
@@ -65,6 +74,7 @@ def first_answer(
         folder: the function's.
         event: what it is called with.
         environment: its variables.
+        then: what it is called with afterwards.
         options: Python's own.
 
     """
@@ -72,7 +82,7 @@ def first_answer(
     script = str(PROJECT / "benchmarks" / "new_process.py")
     command = [sys.executable, "-I", "-S", *options, script, str(folder), *layer]
     with tempfile.TemporaryFile() as request:
-        request.write(json.dumps(event).encode())
+        request.writelines(json.dumps(each).encode() + b"\n" for each in (event, *then))
         request.seek(0)
         begun = time.perf_counter()
         with subprocess.Popen(
@@ -88,7 +98,14 @@ def first_answer(
         message = f"{folder.name} did not answer:\n{''.join(lines)}{rest}"
         raise RuntimeError(message)
     document = json.loads(rest.splitlines()[0])
-    return FirstAnswer(seconds, document["answer"], frozenset(document["modules"]), "".join(lines))
+    return FirstAnswer(
+        seconds=seconds,
+        answer=document["answer"],
+        modules=frozenset(document["modules"]),
+        peaks=tuple(document["peaks"]),
+        statuses=frozenset(document["statuses"]),
+        stderr="".join(lines),
+    )
 
 
 def measure_cold_starts(*, rounds: int) -> list[Figure]:
@@ -135,12 +152,13 @@ def _start(function: str, requests: FirstRequests, data_dir: Path, *, options: S
 
 
 def _minimal_start(function: str, requests: FirstRequests, data_dir: Path) -> Round:
+    return lambda: minimal_answer(function, requests, data_dir).seconds
+
+
+def minimal_answer(function: str, requests: FirstRequests, data_dir: Path) -> FirstAnswer:
+    """Return the first answer of a handler that has only what ``function`` cannot do without."""
     environment = {**environment_of(function, data_dir), "LIBRARIES": " ".join(INDISPENSABLE[function])}
-
-    def run() -> float:
-        return first_answer(minimal_folder(function), requests.request(function), environment).seconds
-
-    return run
+    return first_answer(minimal_folder(function), requests.request(function), environment)
 
 
 def minimal_folder(function: str) -> Path:

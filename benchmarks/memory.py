@@ -1,0 +1,70 @@
+"""What an environment's memory holds: each function after its first answer, and after some hundred.
+
+The processes are started as Lambda starts them. Lambda's own runtime and its extensions come on top of it there.
+"""
+
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from benchmarks.cold_start import INDISPENSABLE, SETTINGS, FirstAnswer, first_answer, minimal_answer
+from benchmarks.first_requests import FirstRequests
+from benchmarks.report import Table
+from benchmarks.service import PROJECT, environment_of, fresh_service
+from tests.support.databases import running_postgres
+
+#: What a good answer has: the authorizer's and the clean-up's have none.
+_GOOD: Final = {200, 201, 204, None}
+
+
+def measure_memory(*, rounds: int, requests: int = 100) -> Table:
+    """Tell the most megabytes (10^6 bytes) that were resident in each function, by the median of the rounds.
+
+    Args:
+        rounds: how many count.
+        requests: that each function answers after the first.
+
+    """
+    with fresh_service(**SETTINGS) as data_dir:
+        first = FirstRequests()
+        floors = {
+            function: median(minimal_answer(function, first, data_dir).peaks[0] for _ in range(rounds))
+            for function in INDISPENSABLE
+        }
+        on_sqlite = _peaks(first, data_dir, rounds=rounds, requests=requests)
+    with (
+        running_postgres() as server,
+        server.new_database(migrated=True) as url,
+        fresh_service(**SETTINGS, DATABASE_URL=url) as data_dir,
+    ):
+        on_postgres = _peaks(FirstRequests(), data_dir, rounds=rounds, requests=requests, DATABASE_URL=url)
+    heading = ("Function", "Its libraries", "First answer", f"{requests} more", "PostgreSQL: first", f"{requests} more")
+    return Table(
+        heading,
+        tuple(
+            (f"`{function}`", *map(_megabytes, (floor, *on_sqlite[function], *on_postgres[function])))
+            for function, floor in floors.items()
+        ),
+    )
+
+
+def _peaks(
+    first: FirstRequests, data_dir: Path, *, rounds: int, requests: int, **settings: str
+) -> dict[str, tuple[float, float]]:
+    found = {}
+    for function in INDISPENSABLE:
+        environment = environment_of(function, data_dir, **SETTINGS, **settings)
+        runs = [_run(function, first, environment, requests=requests).peaks for _ in range(rounds)]
+        found[function] = (median(peak for peak, _ in runs), median(peak for _, peak in runs))
+    return found
+
+
+def _run(function: str, first: FirstRequests, environment: dict[str, str], *, requests: int) -> FirstAnswer:
+    event, *then = (first.request(function) for _ in range(requests + 1))
+    run = first_answer(PROJECT / "functions" / function, event, environment, then=then)
+    assert run.statuses <= _GOOD, run.statuses
+    return run
+
+
+def _megabytes(peak: float) -> str:
+    return f"{peak / 1e6:.0f}"

@@ -1,0 +1,86 @@
+"""The section ``growth``, with hardly anybody in it. No test looks at a time."""
+
+import pytest
+from sqlalchemy import create_engine, inspect, select
+from sqlalchemy.pool import NullPool
+
+from auth_common.db.tables import audit_events, audit_salts, refresh_tokens, sessions, users
+from benchmarks import growth
+from benchmarks.growth import measure_database
+from benchmarks.population import RECORDS, email_of, id_of, populate
+from benchmarks.service import fresh_service
+from tests.support.factories import get_user, log_in
+
+PEOPLE = 12
+SETTINGS = {"BCRYPT_COST": "4"}
+CALLS = [
+    "`POST /login` but for the hash (cost 4)",
+    "`GET /users/{id}`",
+    "`POST /token/refresh`",
+    "`POST /users` but for the hash",
+    "`GET /audit/events`, the newest",
+    "`GET /audit/events`, before some day",
+    "`GET /audit/events`, of one person",
+    "`GET /audit/events`, failed logins",
+    "`GET /audit/events`, critical, of which there are none",
+    "`GET /audit/summary` of 1,000 records",
+    "`GET /audit/summary` of a day",
+]
+
+
+def indexes(database):
+    inspector = inspect(create_engine(database.url, poolclass=NullPool))
+    return {index["name"] for index in inspector.get_indexes("audit_events")}
+
+
+def test_everybody_has_what_the_service_has_written_for_one(database):
+    populate(database.url, people=PEOPLE)
+    assert database.count(users) == database.count(audit_salts) == PEOPLE + 1
+    records = database.execute(select(audit_events).where(audit_events.c.user_id == id_of(5)))
+    assert len(records) == RECORDS
+    assert {record.name for record in records} == {
+        "authn_login_fail",
+        "authn_login_success",
+        "authn_token_created",
+        "authz_fail",
+        "user_created",
+    }
+    assert database.execute(select(sessions.c.id).where(sessions.c.user_id == id_of(5))) == [(id_of(5),)]
+    assert len(database.execute(select(refresh_tokens).where(refresh_tokens.c.session_id == id_of(5)))) == 1
+    assert indexes(database) >= {index.name for index in audit_events.indexes}
+
+
+def test_everybody_can_log_in(database):
+    populate(database.url, people=PEOPLE)
+    pair = log_in(email_of(PEOPLE - 1))
+    assert pair.status == 200
+    user_id = str(id_of(PEOPLE - 1))
+    assert get_user(user_id, token=pair.json["access_token"]).json["email"] == email_of(PEOPLE - 1)
+
+
+@pytest.fixture
+def _each_once(monkeypatch):
+    monkeypatch.setattr(growth, "_CALLS", {name: (ask, 1) for name, (ask, _) in growth._CALLS.items()})
+
+
+def check(figures, kind):
+    assert [figure.name for figure in figures] == [f"{call}, {kind}, {PEOPLE} people" for call in CALLS]
+    assert {figure.against for figure in figures} == {"5 people"}
+    assert {figure.rounds for figure in figures} == {1}
+
+
+@pytest.mark.usefixtures("_each_once")
+def test_each_call_is_measured_in_each_size_on_sqlite(tmp_path):
+    with fresh_service(**SETTINGS):
+        urls = {size: f"sqlite+pysqlite:///{tmp_path / str(size)}" for size in (5, PEOPLE)}
+        check(measure_database("SQLite", urls, rounds=1), "SQLite")
+
+
+@pytest.mark.usefixtures("_each_once")
+def test_each_call_is_measured_in_each_size_on_postgresql(postgres):
+    with (
+        postgres.new_database(migrated=True) as smaller,
+        postgres.new_database(migrated=True) as larger,
+        fresh_service(**SETTINGS),
+    ):
+        check(measure_database("PostgreSQL", {5: smaller, PEOPLE: larger}, rounds=1), "PostgreSQL")
