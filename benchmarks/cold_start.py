@@ -20,7 +20,7 @@ from typing import Any, Final
 from benchmarks.first_requests import FirstRequests
 from benchmarks.measure import Figure, Round, alternate
 from benchmarks.report import Table
-from benchmarks.service import PROJECT, environment_of, fresh_service
+from benchmarks.service import PROJECT, SETTINGS, environment_of, fresh_service
 
 _BASE: Final = ("fastapi", "mangum", "sqlalchemy", "aws_lambda_powertools")
 #: What each function cannot do without. Those of a deployment are not here: nobody waits for them.
@@ -38,8 +38,6 @@ INDISPENSABLE: Final = {
     "sessions": (*_BASE, "ua_parser", "ua_parser_builtins.lazy"),
     "webauthn": (*_BASE, "webauthn"),
 }
-#: Of a service that may register as many people as there are rounds.
-SETTINGS: Final = {"BCRYPT_COST": "4", "THROTTLE_REGISTRATION_PER_SOURCE": "100000"}
 _MINIMAL: Final = PROJECT / "benchmarks" / "minimal"
 _IMPORTED: Final = re.compile(r"^import time: +(\d+) \| +\d+ \| +(\w+)", re.MULTILINE)
 

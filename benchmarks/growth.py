@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from benchmarks.measure import Figure, Round, compare, take_turns, timed
 from benchmarks.population import RECORDS, SPAN, email_of, id_of, populate
-from benchmarks.service import fresh_service, handler_of
+from benchmarks.service import SETTINGS, fresh_service, handler_of
 from tests.support.auditors import auditor_token
 from tests.support.databases import running_postgres, start_fresh_environment
 from tests.support.events import json_event, lambda_context, proxy_event
@@ -29,7 +29,7 @@ from tests.support.functions import authorize
 SIZES: Final = (1_000, 100_000)
 LARGEST: Final = 1_000_000
 #: What takes too long is to be seen, and not to be refused.
-_SETTINGS: Final = {"BCRYPT_COST": "4", "DATABASE_TIMEOUT": "600", "THROTTLE_REGISTRATION_PER_SOURCE": "100000"}
+_SETTINGS: Final = {**SETTINGS, "DATABASE_TIMEOUT": "600"}
 #: Whom the calls are about: the same people in each run.
 _SEED: Final = 1
 #: Records that a summary counts, where it is to count as many at each size.

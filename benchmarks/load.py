@@ -13,7 +13,7 @@ from statistics import median, quantiles
 from typing import Final
 
 from benchmarks.report import Table
-from benchmarks.service import fresh_service
+from benchmarks.service import SETTINGS, fresh_service
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import PASSWORD, Account, sign_up
 from tests.support.runtime import running_service
@@ -21,8 +21,6 @@ from tests.support.runtime import running_service
 CLIENTS: Final = (1, 8, 64)
 #: Seconds that the clients' requests of a round may take.
 _PATIENCE: Final = 120
-#: Each client is a person of their own: one account's logins wait for each other.
-_SETTINGS: Final = {"BCRYPT_COST": "4", "THROTTLE_REGISTRATION_PER_SOURCE": "100000"}
 
 
 def measure_load(*, rounds: int, requests: int = 320) -> Table:
@@ -33,7 +31,8 @@ def measure_load(*, rounds: int, requests: int = 320) -> Table:
         requests: of each round, by all clients together.
 
     """
-    with fresh_service(**_SETTINGS) as folder:
+    with fresh_service(**SETTINGS) as folder:
+        # Each client is a person of their own: one account's logins wait for each other.
         people = [sign_up(f"client{number}@example.com") for number in range(max(CLIENTS))]
         start_fresh_environment()  # this process leaves the database to the runtime
         with running_service(folder) as url:

@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from benchmarks.cold_start import INDISPENSABLE, SETTINGS, FirstAnswer, first_answer, minimal_answer
+from benchmarks.cold_start import INDISPENSABLE, FirstAnswer, first_answer, minimal_answer
 from benchmarks.first_requests import FirstRequests
 from benchmarks.report import Table
-from benchmarks.service import PROJECT, environment_of, fresh_service
+from benchmarks.service import PROJECT, SETTINGS, environment_of, fresh_service
 from tests.support.databases import running_postgres
 
 #: What a good answer has: the authorizer's and the clean-up's have none.

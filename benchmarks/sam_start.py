@@ -22,10 +22,10 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.cold_start import INDISPENSABLE, SETTINGS, aim, minimal_folder
+from benchmarks.cold_start import INDISPENSABLE, aim, minimal_folder
 from benchmarks.first_requests import FirstRequests
 from benchmarks.measure import Figure, Round, compare, take_turns
-from benchmarks.service import PROJECT, UV, environment_of, fresh_service
+from benchmarks.service import PROJECT, SETTINGS, UV, environment_of, fresh_service
 from tests.support.databases import start_fresh_environment
 from tests.support.processes import wait_until
 from tests.support.sam import IMAGE, build, missing_for_containers

@@ -19,6 +19,9 @@ PROJECT: Final = Path(__file__).parents[1]
 #: Where it is not installed, the Makefile has a copy of its own.
 UV: Final = shutil.which("uv") or str(PROJECT / ".tools" / "bin" / "uv")
 
+#: Of a service that may register as many people as there are rounds.
+SETTINGS: Final = {"BCRYPT_COST": "4", "THROTTLE_REGISTRATION_PER_SOURCE": "100000"}
+
 
 @contextmanager
 def fresh_service(**settings: str) -> Iterator[Path]:
