@@ -7,10 +7,10 @@ from benchmarks.service import PROJECT, environment_of, fresh_service
 
 
 def test_each_function_has_a_row(postgres, monkeypatch):
-    monkeypatch.setattr("benchmarks.memory.INDISPENSABLE", {"authorizer": (), "login": ()})
+    monkeypatch.setattr("benchmarks.memory.INDISPENSABLE", {"login": ()})
     table = measure_memory(rounds=1, requests=2)
     assert table.heading == ("Function", "Its libraries", "First answer", "2 more", "PostgreSQL: first", "2 more")
-    assert [row[0] for row in table.rows] == ["`authorizer`", "`login`"]
+    assert [row[0] for row in table.rows] == ["`login`"]
     assert all(int(megabytes) > 0 for row in table.rows for megabytes in row[1:])
 
 
