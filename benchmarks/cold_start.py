@@ -95,7 +95,7 @@ def first_answer(
     if process.returncode or not line:
         message = f"{folder.name} did not answer:\n{''.join(lines)}{rest}"
         raise RuntimeError(message)
-    document = json.loads(rest.splitlines()[0])
+    document = json.loads(rest.splitlines()[-1])
     return FirstAnswer(
         seconds=seconds,
         answer=document["answer"],

@@ -5,6 +5,7 @@ The directions inside the layer are import-linter's (`make lint`); what it canno
 
 import ast
 import importlib
+import inspect
 import os
 import re
 import subprocess
@@ -267,6 +268,21 @@ def test_an_endpoint_knows_its_caller_exactly_where_the_gateway_asks_the_authori
     for route in endpoints(function):
         (method,) = route.methods
         assert asks_for_its_caller(route.dependant) == ((method, route.path) in protected), route.path
+
+
+def calls(dependant: Dependant) -> Iterator[Any]:
+    yield dependant.call
+    for inner in dependant.dependencies:
+        yield from calls(inner)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_endpoint_needs_an_event_loop(function):
+    """There is none (docs/decisions/0017): no threads for plain functions, nothing that yields, no streams."""
+    for route in endpoints(function):
+        assert [call for call in calls(route.dependant) if not inspect.iscoroutinefunction(call)] == []
+    source = (PROJECT / "functions" / function / "app.py").read_text()
+    assert not re.search("StreamingResponse|FileResponse|BackgroundTask|EventSourceResponse", source)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -201,7 +201,12 @@ def test_an_environment_is_settings_or_misconfigured(environment, variables):
             shown = [value for value in variables.values() if len(value) >= 10 and value in str(error)]
             assert shown == []
             return
-        assert [*found.contradictions()] == []
+        for name, field in Settings.__dataclass_fields__.items():
+            value, rules = getattr(found, name), field.metadata
+            assert value == field.default or isinstance(value, tuple if name == "webauthn_origins" else field.type)
+            if "bounds" in rules:
+                assert rules["bounds"].least <= value <= rules["bounds"].greatest
+            assert value in rules.get("choices", [value])
 
 
 # --- Who is asking ------------------------------------------------------------------------------------------------

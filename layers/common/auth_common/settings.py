@@ -24,6 +24,8 @@ _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z](?:[a-z0-9-]*[
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+)(?::(?P<port>[1-9][0-9]{0,4}))?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _LARGEST_PORT = 65_535
+#: Ten years, in seconds: from now on, still a date.
+_LONGEST_LIFETIME = 315_360_000
 
 
 class Bounds(NamedTuple):
@@ -75,8 +77,8 @@ class Settings:
     #: Personal data stays out of tokens unless a deployment asks for it: a JWT is signed, not encrypted.
     token_profile_claims: bool = False
     #: Seconds without use after which a refresh token expires, and the age at which its session ends whatever happens.
-    refresh_idle_lifetime: int = _number(7 * 24 * 3600, 60)
-    refresh_absolute_lifetime: int = _number(30 * 24 * 3600, 60)
+    refresh_idle_lifetime: int = _number(7 * 24 * 3600, 60, _LONGEST_LIFETIME)
+    refresh_absolute_lifetime: int = _number(30 * 24 * 3600, 60, _LONGEST_LIFETIME)
 
     #: The relying party of WebAuthn: a domain, without scheme and port. Passkeys are bound to it for ever.
     webauthn_rp_id: str = "localhost"
@@ -113,10 +115,10 @@ class Settings:
     throttle_longest_lock: int = _number(3_600, 60, 86_400)
 
     #: Days that the audit log keeps its records.
-    audit_retention_days: int = _number(400, 30)
+    audit_retention_days: int = _number(400, 30, 36_500)
 
     def contradictions(self) -> Iterator[str]:
-        """Tell what is wrong although each value is one by itself."""
+        """Tell what is wrong beyond types and bounds."""
         origins = [_ORIGIN.fullmatch(origin) for origin in self.webauthn_origins]
         # An IP address is not a valid domain, so no browser ever lets it be a relying party (WebAuthn section 5.1.3).
         if not _DOMAIN.fullmatch(self.webauthn_rp_id):
@@ -125,9 +127,9 @@ class Settings:
             origin and _is_on(origin["host"], self.webauthn_rp_id) and int(origin["port"] or 1) <= _LARGEST_PORT
             for origin in origins
         ):
-            yield "WEBAUTHN_ORIGINS must be origins on WEBAUTHN_RP_ID, such as https://login.example.com"
+            yield "WEBAUTHN_ORIGINS: must be origins on WEBAUTHN_RP_ID, such as https://login.example.com"
         elif any(origin and origin["scheme"] == "http" and origin["host"] != "localhost" for origin in origins):
-            yield "WEBAUTHN_ORIGINS must be https; only localhost does without"
+            yield "WEBAUTHN_ORIGINS: must be https; only localhost does without"
         if self.stage != "local":
             yield from self._local_shortcuts()
 
@@ -137,7 +139,7 @@ class Settings:
             # A Lambda's /tmp is private to one environment and is thrown away with it.
             yield "a deployed stage needs DATABASE_URL or DATABASE_URL_SECRET_ARN, and SQLite loses data there"
         if self.bcrypt_cost < LOWEST_DEPLOYED_BCRYPT_COST:
-            yield f"BCRYPT_COST must be at least {LOWEST_DEPLOYED_BCRYPT_COST} in a deployed stage"
+            yield f"BCRYPT_COST: must be at least {LOWEST_DEPLOYED_BCRYPT_COST} in a deployed stage"
         if self.webauthn_rp_id == "localhost":
             yield "a deployed stage needs WEBAUTHN_RP_ID and WEBAUTHN_ORIGINS"
 
@@ -188,6 +190,8 @@ _READERS: Final[Mapping[Any, Callable[[str], Any]]] = {
     bool: _truth,
     int: int,
     float: float,
+    str: str,
+    str | None: str,
     Path: Path,
     tuple[str, ...]: _origins,
 }
@@ -200,12 +204,13 @@ def _read(setting: Field[Any], text: str) -> Any:
         ValueError: it is none; the message says what it must be.
 
     """
+    read = _READERS[setting.type]
     bounds, choices = setting.metadata.get("bounds"), setting.metadata.get("choices")
     with suppress(ValueError, KeyError):  # their messages show the text
-        value = _READERS.get(setting.type, str)(text)
+        value = read(text)
         if (not bounds or bounds.least <= value <= bounds.greatest) and (not choices or value in choices):
             return value
-    message = f"must be {bounds or ', '.join(choices or ('true', 'false'))}"
+    message = f"must be {bounds or ' or '.join(choices or ('true', 'false'))}"
     raise ValueError(message)
 
 

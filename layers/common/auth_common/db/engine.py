@@ -116,6 +116,8 @@ def _engine() -> Engine:
     engine = open_engine()
     if settings().stage == "local":
         migrate_local_database(engine, lock_file=settings().storage() / "migrate.lock")
+        # Its connection was in AUTOCOMMIT mode, of which SQLAlchemy leaves SQLite's driver beginning transactions.
+        engine.dispose()
     return engine
 
 

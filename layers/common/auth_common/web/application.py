@@ -1,7 +1,9 @@
 """The FastAPI application of one function, and the Lambda handler around it."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -46,16 +48,13 @@ def create_app() -> FastAPI:
 
 def create_handler(app: FastAPI) -> LambdaHandler:
     """Return the Lambda handler of ``app``: API Gateway proxy event in, proxy response out."""
-    asyncio.set_event_loop(_AT_ONCE)
-    adapter = Mangum(_SecurityHeaders(app), lifespan="off", text_mime_types=_TEXT_TYPES)
-    asyncio.set_event_loop(None)
+    with _at_once():
+        adapter = Mangum(_SecurityHeaders(app), lifespan="off", text_mime_types=_TEXT_TYPES)
 
     def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        asyncio.set_event_loop(_AT_ONCE)
-        try:
-            return adapter(event, context)
-        finally:
-            asyncio.set_event_loop(None)
+        with _at_once():
+            # In a copy, as a task of a loop would be: what one request sets, the next one does not find.
+            return copy_context().run(adapter, event, context)
 
     return observed(handle)
 
@@ -65,7 +64,8 @@ class _AtOnce(asyncio.AbstractEventLoop):
 
     An environment serves one event at a time, so an endpoint of ours that has to wait blocks, and nothing is ever
     awaited that is not there. A real loop, with its selector and its rounds, would cost as much as an SQL statement;
-    this one has no state, so nothing of one request is left over for the next, and all threads may share it.
+    this one has no state, so all threads may share it. What FastAPI needs a real one for, there is not: endpoints and
+    dependencies that are no coroutines or yield, streams, background tasks (a test of the structure looks for them).
     """
 
     def create_task(self, coro: Any, **_options: Any) -> Any:
@@ -74,11 +74,22 @@ class _AtOnce(asyncio.AbstractEventLoop):
     def run_until_complete(self, future: Any) -> Any:
         with suppress(StopIteration):
             future.send(None)
-            # It waits, for what will never come: a bug like any other, to be answered and logged as one.
-            future.throw(RuntimeError("an endpoint awaits what only an event loop could bring"))
+            while True:
+                # It waits, for what will never come: a bug like any other, to be answered and logged as one.
+                future.throw(RuntimeError("an endpoint awaits what only an event loop could bring"))
 
 
 _AT_ONCE: Final = _AtOnce()  # type: ignore[abstract]  # asyncio's own class raises NotImplementedError for the rest
+
+
+@contextmanager
+def _at_once() -> Iterator[None]:
+    """Let this thread's event loop be that one while the block runs; most threads have none."""
+    asyncio.set_event_loop(_AT_ONCE)
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop(None)
 
 
 class _SecurityHeaders:
@@ -94,10 +105,10 @@ class _SecurityHeaders:
             nonlocal answered
             if message["type"] == "http.response.start":
                 answered = True
-                present = {name for name, _ in message["headers"]}
-                request_id = (b"x-request-id", request_context.get().request_id.encode())
-                defaults = [header for header in _RAW_HEADERS if header[0] not in present]
-                message["headers"] = [*message["headers"], *defaults, request_id]
+                # Starlette's names are in lower case.
+                headers = {name: value for name, value in _RAW_HEADERS if name not in dict(message["headers"])}
+                headers[b"x-request-id"] = request_context.get().request_id.encode()
+                message["headers"] = [*message["headers"], *headers.items()]
             await send(message)
 
         try:
