@@ -3,7 +3,7 @@
 import json
 import unicodedata
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -202,8 +202,8 @@ def test_an_environment_is_settings_or_misconfigured(environment, variables):
             assert shown == []
             return
         for name, field in Settings.__dataclass_fields__.items():
-            value, rules = getattr(found, name), field.metadata
-            assert value == field.default or isinstance(value, tuple if name == "webauthn_origins" else field.type)
+            value, rules, kind = getattr(found, name), field.metadata, cast("type", field.type)
+            assert value == field.default or isinstance(value, tuple if name == "webauthn_origins" else kind)
             if "bounds" in rules:
                 assert rules["bounds"].least <= value <= rules["bounds"].greatest
             assert value in rules.get("choices", [value])
