@@ -139,7 +139,8 @@ class _Starts:
 @contextmanager
 def _running(arguments: Sequence[str]) -> Iterator[HTTPConnection]:
     """Run a container while the block runs, and yield a connection to its emulator, which has started nothing yet."""
-    options = ("--detach", "--rm", "--publish=127.0.0.1::8080", f"--entrypoint={_EMULATOR}")
+    # Not "--rm": the engine would remove it in its own time, and ours would not wait for that.
+    options = ("--detach", "--publish=127.0.0.1::8080", f"--entrypoint={_EMULATOR}")
     container = _output("docker", "run", *options, *arguments, IMAGE, "--log-level", "error")
     try:
         host, _, port = _output("docker", "port", container, "8080").partition(":")
