@@ -106,9 +106,10 @@ class _SecurityHeaders:
             if message["type"] == "http.response.start":
                 answered = True
                 # Starlette's names are in lower case.
-                headers = {name: value for name, value in _RAW_HEADERS if name not in dict(message["headers"])}
-                headers[b"x-request-id"] = request_context.get().request_id.encode()
-                message["headers"] = [*message["headers"], *headers.items()]
+                present = dict(message["headers"])
+                defaults = [header for header in _RAW_HEADERS if header[0] not in present]
+                request_id = (b"x-request-id", request_context.get().request_id.encode())
+                message["headers"] = [*message["headers"], *defaults, request_id]
             await send(message)
 
         try:
