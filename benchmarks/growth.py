@@ -189,6 +189,10 @@ def _critical_events(place: _Place) -> None:
     _read_audit_log(place, "/audit/events", severity="critical")
 
 
+def _events_of_a_rare_reason(place: _Place) -> None:
+    _read_audit_log(place, "/audit/events", reason="spent_token_reused")
+
+
 def _summary(place: _Place, span: timedelta) -> None:
     """Ask for one that ends with what was copied, before what was measured."""
     end = datetime.now(UTC) - timedelta(hours=1)
@@ -213,7 +217,8 @@ _CALLS: Final[Mapping[str, tuple[Callable[[_Place], None], int]]] = {
     "`GET /audit/events`, before some day": (_events_before, 20),
     "`GET /audit/events`, of one person": (_events_of_somebody, 20),
     "`GET /audit/events`, failed logins": (_failed_logins, 20),
-    "`GET /audit/events`, critical, of which there are none": (_critical_events, 1),
+    "`GET /audit/events`, critical, of which there are none": (_critical_events, 20),
+    "`GET /audit/events`, of a reason that no record has": (_events_of_a_rare_reason, 20),
     f"`GET /audit/summary` of {_COUNTED:,} records": (_summary_of_as_many, 5),
     "`GET /audit/summary` of a day": (_summary_of_a_day, 2),
 }

@@ -3,7 +3,7 @@
 import gc
 
 import pytest
-from sqlalchemy import create_engine, inspect, select
+from sqlalchemy import create_engine, inspect, select, text
 from sqlalchemy.pool import NullPool
 
 from auth_common.db.tables import audit_events, audit_salts, refresh_tokens, sessions, users
@@ -25,6 +25,7 @@ CALLS = [
     "`GET /audit/events`, of one person",
     "`GET /audit/events`, failed logins",
     "`GET /audit/events`, critical, of which there are none",
+    "`GET /audit/events`, of a reason that no record has",
     "`GET /audit/summary` of 1,000 records",
     "`GET /audit/summary` of a day",
 ]
@@ -50,6 +51,9 @@ def test_everybody_has_what_the_service_has_written_for_one(database):
     assert database.execute(select(sessions.c.id).where(sessions.c.user_id == id_of(5))) == [(id_of(5),)]
     assert len(database.execute(select(refresh_tokens).where(refresh_tokens.c.session_id == id_of(5)))) == 1
     assert indexes(database) >= {index.name for index in audit_events.indexes}
+    if database.kind == "sqlite":
+        told = database.execute(text("SELECT idx FROM sqlite_stat1 WHERE tbl = 'audit_events'"))
+        assert {row.idx for row in told} == {index.name for index in audit_events.indexes}
 
 
 def test_everybody_can_log_in(database):

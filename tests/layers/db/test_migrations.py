@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, event, inspect
+from sqlalchemy import create_engine, event, inspect, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool
 
 from auth_common.db import migrations
@@ -18,6 +20,8 @@ from auth_common.db.engine import make_engine, read
 from auth_common.db.migrations import HEAD, current_revision, upgrade
 from auth_common.db.tables import metadata
 from tests.support.databases import migrate, start_fresh_environment
+from tests.support.factories import log_in, sign_up
+from tests.support.processes import wait_until
 
 PROJECT = Path(__file__).parents[3]
 
@@ -135,6 +139,49 @@ def test_migrating_twice_changes_nothing(empty_database):
     migrate(empty_database)
     migrate(empty_database)
     assert differences(empty_database) == []
+
+
+@pytest.fixture
+def database_before(postgres, environment, monkeypatch):
+    """A PostgreSQL at revision 0004, and the service in it, which does not look at the revision again."""
+    with postgres.new_database(migrated=True) as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        sign_up()
+        with autocommit(url).connect() as connection:
+            connection.execute(text("DROP INDEX ix_audit_events_severity_time, ix_audit_events_reason_time"))
+            connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
+        yield url
+        start_fresh_environment()
+
+
+def test_the_audit_log_is_written_while_it_gets_an_index(database_before):
+    """The functions of the version before go on while a migration runs, also where a large log takes it minutes."""
+    occupied = text("LOCK TABLE audit_events IN ROW EXCLUSIVE MODE")  # as one who writes and has not committed yet
+    waiting = text("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'")
+    with ThreadPoolExecutor(1) as threads:
+        with (
+            autocommit(database_before).connect() as other,
+            create_engine(database_before, poolclass=NullPool).begin() as writer,
+        ):
+            writer.execute(occupied)
+            migration = threads.submit(migrate, database_before)
+            wait_until(lambda: other.execute(waiting).all())
+            assert log_in().status == 200
+            assert not migration.done()
+        migration.result(timeout=60)
+    assert differences(database_before) == []
+
+
+def test_what_a_cut_off_migration_leaves_of_an_index_is_not_taken_for_it(database_before):
+    index = "ix_audit_events_severity_time"
+    log_in()
+    with autocommit(database_before).connect() as connection:
+        with pytest.raises(IntegrityError):
+            connection.execute(text(f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON audit_events (severity)"))
+        migrate(database_before)
+        is_usable = text("SELECT indisvalid AND indisready FROM pg_index WHERE indexrelid = to_regclass(:index)")
+        assert connection.execute(is_usable, {"index": index}).scalar_one()
+    assert differences(database_before) == []
 
 
 def test_processes_that_start_together_migrate_once(empty_database, environment):

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from auth_common.db.tables import as_row, audit_events, audit_salts, users
+from auth_common.monitoring.vocabulary import Severity
 from auth_common.security.audit_protection import SALT_BYTES
 
 #: Records of a chain that are read at once.
@@ -170,7 +171,13 @@ def select_page(
         statement = statement.where(tuple_(*_PLACE) < tuple_(*before))
     if after is not None:
         statement = statement.where(tuple_(*_PLACE) > tuple_(*after))
-    return [_row(dict(values)) for values in connection.execute(statement).mappings()]
+    statements = [statement]
+    if filters.severity is not None:
+        # Level by level: from one level on, an index has the records in the order of their levels, and not of time.
+        levels = [level for level in Severity if level >= filters.severity]
+        statements = [statement.where(audit_events.c.severity == level) for level in levels]
+    rows = [_row(dict(row)) for statement in statements for row in connection.execute(statement).mappings()]
+    return sorted(rows, key=lambda row: row[0].place, reverse=after is None)[:limit]
 
 
 def select_chain_ids(connection: Connection) -> list[UUID]:

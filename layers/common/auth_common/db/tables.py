@@ -226,6 +226,8 @@ Index("ix_audit_events_time", audit_events.c.time)
 Index("ix_audit_events_name_time", audit_events.c.name, audit_events.c.time)
 Index("ix_audit_events_user_id_time", audit_events.c.user_id, audit_events.c.time)
 Index("ix_audit_events_source_time", audit_events.c.source, audit_events.c.time)
+Index("ix_audit_events_severity_time", audit_events.c.severity, audit_events.c.time)
+Index("ix_audit_events_reason_time", audit_events.c.reason, audit_events.c.time)
 
 #: What the personal fields of a user's audit records are encrypted under, next to the audit key. Without it, nobody
 #: reads them any more.
