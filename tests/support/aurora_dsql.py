@@ -27,6 +27,7 @@ _REFUSED: Final = {
     "other collations": r"\bCOLLATE\b",
     "columns that count": r"\b(SMALL|BIG)?SERIAL\b",
     "indexes that are made at once": r"\bCREATE (UNIQUE )?INDEX (?!ASYNC\b)",
+    "a way to make an index that is the only one": r"\bINDEX\b.*\bCONCURRENTLY\b",
     "the order of an index": r"\bINDEX\b.*\b(ASC|DESC)\b",
 }
 #: Rows are locked one table at a time, and by the whole key.

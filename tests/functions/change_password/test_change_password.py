@@ -343,7 +343,9 @@ def test_of_parallel_changes_exactly_one_wins_and_its_password_counts(database, 
 def test_logins_with_the_old_password_at_the_same_moment_leave_no_session(database, isolation, person, attempt):
     *logins, changed = together(*[log_in] * 6, lambda: change_own(person))
     assert changed.status == 204
-    assert {login.status for login in logins} <= {200, 401}
+    # SERIALIZABLE also sees conflicts where there are none: one of seven may lose each of its six tries.
+    unlucky = {503} if isolation == "serializable" else set()
+    assert {login.status for login in logins} <= {200, 401} | unlucky
     assert open_sessions(database) == {session_id(person.access_token)}
     for login in logins:
         if login.status == 200:

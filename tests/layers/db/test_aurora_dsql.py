@@ -89,6 +89,7 @@ def test_binary_keys_come_back_as_they_went_in(cluster, value):
         "CREATE TABLE mine (id SERIAL)",
         "CREATE INDEX mine ON throttles (failures)",
         "CREATE INDEX ASYNC mine ON throttles (failures DESC)",
+        "CREATE INDEX ASYNC CONCURRENTLY mine ON throttles (failures)",
         "CREATE EXTENSION pgcrypto",
         "SELECT pg_advisory_xact_lock(1)",
         "SELECT * FROM users FOR UPDATE",

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from auth_common.db import migrations
 from auth_common.db.engine import make_engine, read
 from auth_common.db.migrations import HEAD, current_revision, upgrade
-from auth_common.db.tables import metadata
+from auth_common.db.tables import audit_events, metadata
 from tests.support.databases import migrate, start_fresh_environment
 from tests.support.factories import log_in, sign_up
 from tests.support.processes import wait_until
@@ -141,46 +142,102 @@ def test_migrating_twice_changes_nothing(empty_database):
     assert differences(empty_database) == []
 
 
+INDEX = "ix_audit_events_severity_time"
+#: Whether the migration has begun to make an index and waits, as for a large table it would read.
+MAKING = text("SELECT 1 FROM pg_stat_progress_create_index WHERE relid = to_regclass('audit_events')")
+DROPPING = text(f"SELECT 1 FROM pg_stat_activity WHERE query LIKE '%DROP INDEX%{INDEX}%' AND pid != pg_backend_pid()")
+IS_USABLE = text(f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{INDEX}')")
+
+
+def set_back(url):
+    """Bring a database to revision 0004. The service in it does not look at the revision again."""
+    with autocommit(url).connect() as connection:
+        for name in (INDEX, "ix_audit_events_reason_time"):
+            connection.execute(text(f"DROP INDEX {name}"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
+
+
 @pytest.fixture
 def database_before(postgres, environment, monkeypatch):
-    """A PostgreSQL at revision 0004, and the service in it, which does not look at the revision again."""
+    """A PostgreSQL at revision 0004, with a user."""
     with postgres.new_database(migrated=True) as url:
         monkeypatch.setenv("DATABASE_URL", url)
         sign_up()
-        with autocommit(url).connect() as connection:
-            connection.execute(text("DROP INDEX ix_audit_events_severity_time, ix_audit_events_reason_time"))
-            connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
+        set_back(url)
         yield url
         start_fresh_environment()
 
 
-def test_the_audit_log_is_written_while_it_gets_an_index(database_before):
-    """The functions of the version before go on while a migration runs, also where a large log takes it minutes."""
-    occupied = text("LOCK TABLE audit_events IN ROW EXCLUSIVE MODE")  # as one who writes and has not committed yet
-    waiting = text("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'")
-    with ThreadPoolExecutor(1) as threads:
-        with (
-            autocommit(database_before).connect() as other,
-            create_engine(database_before, poolclass=NullPool).begin() as writer,
-        ):
-            writer.execute(occupied)
-            migration = threads.submit(migrate, database_before)
-            wait_until(lambda: other.execute(waiting).all())
-            assert log_in().status == 200
+@contextmanager
+def somebody_writing(url):
+    """Keep a transaction open that has written into the audit log: the making of an index waits for its end."""
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        connection.execute(text("LOCK TABLE audit_events IN ROW EXCLUSIVE MODE"))
+        yield
+
+
+@contextmanager
+def migration_under_way(url):
+    with autocommit(url).connect() as connection, ThreadPoolExecutor(1) as threads:
+        with somebody_writing(url):
+            migration = threads.submit(migrate, url)
+            wait_until(lambda: connection.execute(MAKING).all())
+            yield connection
             assert not migration.done()
         migration.result(timeout=60)
+
+
+def test_a_log_with_records_gets_its_indexes(database):
+    sign_up()
+    records = database.execute(audit_events.select())
+    set_back(database.url)
+    migrate(database.url)
+    assert database.execute(audit_events.select()) == records != []
+    assert differences(database.url) == []
+
+
+def test_the_audit_log_is_written_while_it_gets_an_index(database_before):
+    """The functions of the version before go on while a migration runs, also where a large log takes it minutes."""
+    with migration_under_way(database_before):
+        assert log_in().status == 200
     assert differences(database_before) == []
 
 
-def test_what_a_cut_off_migration_leaves_of_an_index_is_not_taken_for_it(database_before):
-    index = "ix_audit_events_severity_time"
-    log_in()
+def test_another_migration_leaves_an_index_that_is_being_made_alone(database_before):
+    """It gives up, and ``migrate_schema`` tries again: whoever drops that index stops whoever writes."""
+    code = "import sys; from tests.support.databases import migrate; migrate(sys.argv[1])"
+    with migration_under_way(database_before):
+        # In a process of its own: Alembic has one migration in each.
+        another = subprocess.run(
+            [sys.executable, "-c", code, database_before], cwd=PROJECT, capture_output=True, text=True, check=False
+        )
+        assert "somebody else is making" in another.stderr
+        assert log_in().status == 200
+    assert differences(database_before) == []
+
+
+def test_an_index_that_is_there_stays(database_before):
+    """Whoever has a very large log makes it in advance, and takes the time that it takes."""
+    oid = text(f"SELECT to_regclass('{INDEX}')::oid")
     with autocommit(database_before).connect() as connection:
-        with pytest.raises(IntegrityError):
-            connection.execute(text(f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON audit_events (severity)"))
+        connection.execute(text(f"CREATE INDEX {INDEX} ON audit_events (severity, time)"))
+        made = connection.execute(oid).scalar_one()
         migrate(database_before)
-        is_usable = text("SELECT indisvalid AND indisready FROM pg_index WHERE indexrelid = to_regclass(:index)")
-        assert connection.execute(is_usable, {"index": index}).scalar_one()
+        assert connection.execute(oid).scalar_one() == made
+
+
+def test_what_a_cut_off_migration_leaves_of_an_index_is_not_taken_for_it(database_before):
+    log_in()
+    with autocommit(database_before).connect() as connection, ThreadPoolExecutor(1) as threads:
+        with pytest.raises(IntegrityError):
+            connection.execute(text(f"CREATE UNIQUE INDEX CONCURRENTLY {INDEX} ON audit_events (severity)"))
+        assert not connection.execute(IS_USABLE).scalar_one()
+        with somebody_writing(database_before):
+            migration = threads.submit(migrate, database_before)
+            wait_until(lambda: connection.execute(DROPPING).all())
+            assert log_in().status == 200
+        migration.result(timeout=60)
+        assert connection.execute(IS_USABLE).scalar_one()
     assert differences(database_before) == []
 
 

@@ -101,7 +101,8 @@ def whole_tables(database, statement, parameters):
     with create_engine(database.url, poolclass=NullPool).connect() as connection:
         if database.kind == "sqlite":
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            return [row.detail for row in plan if row.detail.startswith("SCAN")]
+            # "ANY": by an index whose first column nobody asked for, one of its values after the other.
+            return [row.detail for row in plan if re.match(r"SCAN (?!anon_)|.*\(ANY\(", row.detail)]
         # Tables are small here, and PostgreSQL would read all of them: without that choice it shows if it has another.
         connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
@@ -135,11 +136,15 @@ def test_no_statement_reads_a_whole_table(database, statements):
 )
 @pytest.mark.parametrize("place", [{}, {"before": (1, UUID(int=7), 0)}, {"after": (1, UUID(int=7), 0)}], ids=str)
 def test_sqlite_looks_for_the_rarest_thing_that_is_asked_for(migrated_sqlite_file, asked, column, place):
-    """PostgreSQL counts its rows by itself. SQLite would take one index for as good as another."""
-    plans = []
+    """PostgreSQL counts its rows by itself. SQLite would take one index for as good as another.
+
+    An event and a severity: all of its records have that severity, or none has.
+    """
+    plans: list[str] = []
 
     def explain(connection, _cursor, statement, parameters, *_):
-        plans.append(connection.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchone()[3])
+        plan = connection.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        plans.extend(row[3] for row in plan if " audit_events " in row[3])
 
     with create_engine(f"sqlite+pysqlite:///{migrated_sqlite_file}", poolclass=NullPool).connect() as connection:
         event.listen(connection, "before_cursor_execute", explain)

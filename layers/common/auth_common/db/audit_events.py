@@ -19,8 +19,10 @@ from sqlalchemy import (
     select,
     text,
     tuple_,
+    union_all,
     update,
 )
+from sqlalchemy.sql.expression import ColumnCollection
 
 from auth_common.db.tables import as_row, audit_events, audit_salts, users
 from auth_common.monitoring.vocabulary import Severity
@@ -165,19 +167,21 @@ def select_page(
         after: instead of ``before``: oldest first, from this place on.
 
     """
-    order = _PLACE if after is not None else tuple(column.desc() for column in _PLACE)
-    statement = _SELECT.where(*_conditions(filters)).order_by(*order).limit(limit)
+    oldest_first = after is not None
+    statement = (
+        _SELECT.where(*_conditions(filters)).order_by(*_order(audit_events.c, oldest_first=oldest_first)).limit(limit)
+    )
     if before is not None:
         statement = statement.where(tuple_(*_PLACE) < tuple_(*before))
     if after is not None:
         statement = statement.where(tuple_(*_PLACE) > tuple_(*after))
-    statements = [statement]
     if filters.severity is not None:
         # Level by level: from one level on, an index has the records in the order of their levels, and not of time.
         levels = [level for level in Severity if level >= filters.severity]
-        statements = [statement.where(audit_events.c.severity == level) for level in levels]
-    rows = [_row(dict(row)) for statement in statements for row in connection.execute(statement).mappings()]
-    return sorted(rows, key=lambda row: row[0].place, reverse=after is None)[:limit]
+        pages = [select(statement.where(audit_events.c.severity == level).subquery()) for level in levels]
+        found = union_all(*pages).subquery()
+        statement = select(found).order_by(*_order(found.c, oldest_first=oldest_first)).limit(limit)
+    return [_row(dict(row)) for row in connection.execute(statement).mappings()]
 
 
 def select_chain_ids(connection: Connection) -> list[UUID]:
@@ -236,6 +240,10 @@ def delete_old_rows(connection: Connection, older_than: int, *, limit: int) -> i
         .limit(limit)
     )
     return connection.execute(delete(audit_events).where(tuple_(*key).in_(old))).rowcount
+
+
+def _order(columns: ColumnCollection[str, Any], *, oldest_first: bool) -> list[ColumnElement[Any]]:
+    return [columns[place.name] if oldest_first else columns[place.name].desc() for place in _PLACE]
 
 
 def _row(fields: dict[str, Any]) -> tuple[AuditRow, bytes | None]:

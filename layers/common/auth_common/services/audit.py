@@ -105,7 +105,8 @@ class AuditQuery:
             until=_milliseconds(self.until) if self.until else None,
             name=self.event,
             outcome=self.outcome,
-            severity=self.severity,
+            # Everything is at least informational, also what was tampered with to be less.
+            severity=self.severity if self.severity != Severity.INFORMATIONAL else None,
             user_id=self.user_id,
             source=source_index(self.source_ip) if self.source_ip else None,
             reason=self.reason,
