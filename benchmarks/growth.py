@@ -41,7 +41,7 @@ def measure_growth(*, rounds: int, largest: bool = False) -> list[Figure]:
 
     Args:
         rounds: how many count.
-        largest: whether a million people take part: half an hour more, and 26 GB of disk meanwhile.
+        largest: whether a million people take part: half an hour more, and 20 GB of disk meanwhile.
 
     """
     sizes = (*SIZES, LARGEST) if largest else SIZES
