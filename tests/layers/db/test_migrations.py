@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool
@@ -144,8 +145,10 @@ def test_migrating_twice_changes_nothing(empty_database):
 
 INDEX = "ix_audit_events_severity_time"
 #: Whether the migration has begun to make an index and waits, as for a large table it would read.
-MAKING = text("SELECT 1 FROM pg_stat_progress_create_index WHERE relid = to_regclass('audit_events')")
-DROPPING = text(f"SELECT 1 FROM pg_stat_activity WHERE query LIKE '%DROP INDEX%{INDEX}%' AND pid != pg_backend_pid()")
+MAKING = text(f"SELECT 1 FROM pg_stat_progress_create_index WHERE index_relid = to_regclass('{INDEX}')")
+DROPPING = text(
+    f"SELECT 1 FROM pg_stat_activity WHERE query LIKE '%DROP INDEX CONC%{INDEX}%' AND pid != pg_backend_pid()"
+)
 IS_USABLE = text(f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{INDEX}')")
 
 
@@ -209,10 +212,34 @@ def test_another_migration_leaves_an_index_that_is_being_made_alone(database_bef
     with migration_under_way(database_before):
         # In a process of its own: Alembic has one migration in each.
         another = subprocess.run(
-            [sys.executable, "-c", code, database_before], cwd=PROJECT, capture_output=True, text=True, check=False
+            [sys.executable, "-c", code, database_before],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
         assert "somebody else is making" in another.stderr
         assert log_in().status == 200
+    assert differences(database_before) == []
+
+
+def test_what_is_left_of_an_index_while_a_migration_waits_is_not_taken_for_it_either(database_before):
+    """Of two at once, the other may be cut off: then the revision must not say that the index is there."""
+    log_in()
+    engine = autocommit(database_before)
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def be_the_other(_connection, _cursor, statement, *_):
+        if statement.lstrip().startswith(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {INDEX}"):
+            with autocommit(database_before).connect() as other, pytest.raises(IntegrityError):
+                other.execute(text(f"CREATE UNIQUE INDEX CONCURRENTLY {INDEX} ON audit_events (severity)"))
+
+    with engine.connect() as connection:
+        with pytest.raises(CommandError, match="cut off"):
+            upgrade(connection)
+        assert current_revision(connection) == "0004"
+    migrate(database_before)
     assert differences(database_before) == []
 
 

@@ -144,7 +144,7 @@ def test_sqlite_looks_for_the_rarest_thing_that_is_asked_for(migrated_sqlite_fil
 
     def explain(connection, _cursor, statement, parameters, *_):
         plan = connection.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
-        plans.extend(row[3] for row in plan if " audit_events " in row[3])
+        plans.extend(row[3] for row in plan if re.search(r"\baudit_events\b", row[3]))
 
     with create_engine(f"sqlite+pysqlite:///{migrated_sqlite_file}", poolclass=NullPool).connect() as connection:
         event.listen(connection, "before_cursor_execute", explain)

@@ -175,7 +175,8 @@ def select_page(
         statement = statement.where(tuple_(*_PLACE) < tuple_(*before))
     if after is not None:
         statement = statement.where(tuple_(*_PLACE) > tuple_(*after))
-    if filters.severity is not None:
+    narrowed = any(value is not None for value in (filters.name, filters.user_id, filters.source, filters.reason))
+    if filters.severity is not None and not narrowed:
         # Level by level: from one level on, an index has the records in the order of their levels, and not of time.
         levels = [level for level in Severity if level >= filters.severity]
         pages = [select(statement.where(audit_events.c.severity == level).subquery()) for level in levels]

@@ -106,7 +106,7 @@ class AuditQuery:
             name=self.event,
             outcome=self.outcome,
             # Everything is at least informational, also what was tampered with to be less.
-            severity=self.severity if self.severity != Severity.INFORMATIONAL else None,
+            severity=self.severity if (self.severity or 0) > Severity.INFORMATIONAL else None,
             user_id=self.user_id,
             source=source_index(self.source_ip) if self.source_ip else None,
             reason=self.reason,

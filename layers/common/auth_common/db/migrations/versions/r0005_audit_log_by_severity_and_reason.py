@@ -17,10 +17,13 @@ _ROWS: Final = {"user_id": 100, "source": 1_000, "reason": 100_000, "name": 400_
 _LOG: Final = 10_000_000
 
 
-#: A part of an index, which PostgreSQL keeps where its making was cut off, uses for nothing, and takes for the index
-#: itself; and whether somebody is still making it.
-_PART = sa.text("""
-    SELECT EXISTS (SELECT 1 FROM pg_stat_progress_create_index AS making WHERE making.index_relid = part.indexrelid)
+#: Whether somebody is making an index; no row if it is there, or if there is nothing of it. Who makes one holds this
+#: lock on its table, which everybody may see, whoever it is. So do VACUUM and ANALYZE, for which one can wait as well.
+_UNFINISHED = sa.text("""
+    SELECT EXISTS (
+        SELECT 1 FROM pg_locks WHERE relation = part.indrelid AND mode = 'ShareUpdateExclusiveLock' AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid != pg_backend_pid()
+    )
     FROM pg_index AS part WHERE part.indexrelid = to_regclass(:name) AND NOT part.indisvalid
 """)
 
@@ -35,20 +38,23 @@ def upgrade() -> None:
     dialect = op.get_context().dialect.name
     for column in _COLUMNS:
         name = f"ix_audit_events_{column}_time"
-        if dialect == "postgresql":
-            _drop_part(name)
+        if dialect == "postgresql" and _is_unfinished(name):
+            # PostgreSQL keeps what is cut off, uses it for nothing, and takes it for the index.
+            op.drop_index(name, "audit_events", if_exists=True, postgresql_concurrently=True)
         op.create_index(name, "audit_events", [column, "time"], if_not_exists=True, postgresql_concurrently=True)
+        if dialect == "postgresql" and _is_unfinished(name):
+            message = f"another's attempt at {name} was cut off meanwhile"
+            raise CommandError(message)
     if dialect == "sqlite":
         _tell_sqlite()
 
 
-def _drop_part(name: str) -> None:
-    is_being_made = op.get_bind().execute(_PART, {"name": name}).scalar_one_or_none()
+def _is_unfinished(name: str) -> bool:
+    is_being_made = op.get_bind().execute(_UNFINISHED, {"name": name}).scalar_one_or_none()
     if is_being_made:
         message = f"somebody else is making {name}"
         raise CommandError(message)
-    if is_being_made is not None:
-        op.drop_index(name, "audit_events", if_exists=True, postgresql_concurrently=True)
+    return is_being_made is not None
 
 
 def _tell_sqlite() -> None:
