@@ -16,7 +16,6 @@ _COLUMNS: Final = ("severity", "reason")
 _ROWS: Final = {"user_id": 100, "source": 1_000, "reason": 100_000, "name": 400_000, "severity": 2_000_000}
 _LOG: Final = 10_000_000
 
-
 #: Whether somebody is making an index; no row if it is there, or if there is nothing of it. Who makes one holds this
 #: lock on its table, which everybody may see, whoever it is. So do VACUUM and ANALYZE, for which one can wait as well.
 _UNFINISHED = sa.text("""
@@ -32,7 +31,7 @@ def upgrade() -> None:
     """Create the indexes while the service goes on writing.
 
     Raises:
-        alembic.util.CommandError: somebody else is making one of them.
+        alembic.util.CommandError: somebody else is making one of them, or was until now, and it cannot be used.
 
     """
     dialect = op.get_context().dialect.name
@@ -67,11 +66,9 @@ def _tell_sqlite() -> None:
     connection.execute(sa.text("ANALYZE sqlite_schema"))  # makes the table of statistics, and reads nothing
     connection.execute(sa.text("DELETE FROM sqlite_stat1 WHERE tbl = 'audit_events'"))
     # "noskipscan": or a question about some hours would be put to each user's records in turn.
-    statistics = {f"{column}_time": f"{_LOG} {rows} 1 noskipscan" for column, rows in _ROWS.items()}
+    by_column = {f"{column}_time": f"{_LOG} {rows} 1 noskipscan" for column, rows in _ROWS.items()}
+    statistics = {"time": f"{_LOG} 10", **by_column}
     connection.execute(
         sa.text("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES ('audit_events', :idx, :stat)"),
-        [
-            {"idx": f"ix_audit_events_{index}", "stat": stat}
-            for index, stat in {**statistics, "time": f"{_LOG} 10"}.items()
-        ],
+        [{"idx": f"ix_audit_events_{index}", "stat": stat} for index, stat in statistics.items()],
     )
