@@ -21,11 +21,18 @@ help: ## Show this list
 
 .PHONY: run
 run: $(UV) ## Serve everything on http://localhost:8000, without Docker (PORT=8001 DATA_DIR=/elsewhere move it)
-	@$(RUN) python -m local_runtime
+	@$(RUN) --no-dev python -m local_runtime
+
+# One process for each core. FEATURE is a marker of pyproject.toml, or an expression of several.
+PYTEST = $(RUN) pytest -n auto --dist loadgroup $(if $(FEATURE),-m "$(FEATURE)")
 
 .PHONY: test
-test: $(UV) ## Run every test that needs no extra software
-	@$(RUN) pytest
+test: $(UV) ## Run the quick tests, about 3 minutes (FEATURE=passkeys runs those of one feature)
+	@$(PYTEST)
+
+.PHONY: test-all
+test-all: $(UV) ## Run every test: also PostgreSQL, browser, SAM, faults, fuzzing and the template
+	@$(PYTEST) --all
 
 .PHONY: migrate
 migrate: $(UV) ## Bring the database that DATABASE_URL names to this version's schema (a deployment does so by itself)

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO, Final
 
 from benchmarks.measure import Figure, Round, compare, take_turns
-from benchmarks.service import PROJECT, UV, environment_of
+from benchmarks.service import PROJECT, environment_of
+from tools.uv_path import uv_path
 
 _HERE: Final = PROJECT / "benchmarks" / "quick_starts"
 _OURS: Final = "ours"
@@ -91,8 +92,8 @@ def _installed() -> dict[str, Sequence[str]]:
     commands: dict[str, Sequence[str]] = {_OURS: (sys.executable, "-m", "benchmarks.quick_starts.ours")}
     for name, script in _PYTHONS.items():
         arguments = ["--script", str(_HERE / script)]
-        subprocess.run([UV, "sync", "--quiet", "--locked", "--python", sys.executable, *arguments], check=True)
-        found = subprocess.run([UV, "python", "find", *arguments], check=True, capture_output=True, text=True)
+        subprocess.run([uv_path(), "sync", "--quiet", "--locked", "--python", sys.executable, *arguments], check=True)
+        found = subprocess.run([uv_path(), "python", "find", *arguments], check=True, capture_output=True, text=True)
         commands[name] = (found.stdout.strip(), str(_HERE / script))
     if command := _better_auth():
         commands["Better Auth, Node.js"] = command

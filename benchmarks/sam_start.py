@@ -25,10 +25,11 @@ from typing import Any, Final
 from benchmarks.cold_start import INDISPENSABLE, aim, minimal_folder
 from benchmarks.first_requests import FirstRequests
 from benchmarks.measure import Figure, Round, compare, take_turns
-from benchmarks.service import PROJECT, SETTINGS, UV, environment_of, fresh_service
+from benchmarks.service import PROJECT, SETTINGS, environment_of, fresh_service
 from tests.support.databases import start_fresh_environment
 from tests.support.processes import wait_until
 from tests.support.sam import IMAGE, build, missing_for_containers
+from tools.uv_path import uv_path
 
 _FUNCTIONS: Final = ("authorizer", "get_user", "login", "refresh")
 _EMULATOR: Final = "/var/rapid/aws-lambda-rie"
@@ -83,7 +84,7 @@ def _missing() -> str:
 def _emulator() -> str:
     """Return where SAM CLI has its emulator of Lambda: in the environment that `make build` has made for it."""
     script = str(PROJECT / "tools" / "sam_local.py")
-    python = _output(UV, "python", "find", "--script", script)
+    python = _output(uv_path(), "python", "find", "--script", script)
     return _output(python, "-c", "import samcli; print(samcli.__path__[0])") + "/local/rapid/aws-lambda-rie-x86_64"
 
 

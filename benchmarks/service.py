@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,8 +15,6 @@ from local_runtime.template import Function, load_template
 from tests.support.databases import start_fresh_environment
 
 PROJECT: Final = Path(__file__).parents[1]
-#: Where it is not installed, the Makefile has a copy of its own.
-UV: Final = shutil.which("uv") or str(PROJECT / ".tools" / "bin" / "uv")
 
 #: Of a service that may register as many people as there are rounds.
 SETTINGS: Final = {"BCRYPT_COST": "4", "THROTTLE_REGISTRATION_PER_SOURCE": "100000"}

@@ -31,6 +31,8 @@ from tests.support.databases import (
 from tests.support.requirements import require
 from tests.support.sam import Sam, require_docker, running_sam
 
+pytest_plugins = ["tests.support.quick_run"]
+
 # The same examples each time, so that no run fails by luck; "long" (make fuzz) looks for new ones. No deadlines: a
 # machine may be busy with something else. A fixture serves all examples of a test.
 _NO_HEALTH_CHECK = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -150,10 +152,10 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, en
             url = f"sqlite+pysqlite:///{file}"
         elif request.param == "postgresql":
             postgres: PostgresServer = request.getfixturevalue("postgres")
-            url = stack.enter_context(postgres.new_database(migrated=True))
+            url = stack.enter_context(postgres.emptied_database())
             monkeypatch.setenv("DATABASE_URL", url)
         else:
-            cluster = stack.enter_context(request.getfixturevalue("aurora_dsql").new_cluster(migrated=True))
+            cluster = stack.enter_context(request.getfixturevalue("aurora_dsql").emptied_cluster())
             url = dsql_url(cluster, user="admin")
             monkeypatch.setenv("DATABASE_URL", dsql_url(cluster, user=SERVICE_ROLE))
         database = Database(request.param, url)

@@ -28,7 +28,7 @@ from benchmarks.service import environment_of
 from local_runtime.cloudformation import read_template
 from local_runtime.policies import matches
 from local_runtime.template import Route, load_template
-from tests.support.requirements import require_uv
+from tools.uv_path import uv_path
 
 #: It reads a pattern as ``re`` itself does.
 sre = importlib.import_module("re._parser")
@@ -396,7 +396,7 @@ def test_the_layers_requirements_are_those_of_the_lock():
     """`make requirements` writes them. The comment at the top names the command, which differs here."""
     run = subprocess.run(
         [
-            require_uv(),
+            uv_path(),
             "export",
             "--quiet",
             "--offline",

@@ -14,8 +14,9 @@ import pytest
 
 from auth_common.db import engine
 from tests.support.factories import sign_up
-from tests.support.requirements import require, require_uv
+from tests.support.requirements import require
 from tools.keys import main as keys
+from tools.uv_path import uv_path
 
 PROJECT = Path(__file__).parents[1]
 PYPI = "https://pypi.org/simple"
@@ -24,7 +25,7 @@ BASELINE = PROJECT / ".secrets.baseline"
 
 def uv(*arguments, **environment):
     return subprocess.run(
-        [require_uv(), *arguments],
+        [uv_path(), *arguments],
         cwd=PROJECT,
         env={**os.environ, **environment},
         capture_output=True,

@@ -9,15 +9,15 @@ import pytest
 
 from local_runtime.cloudformation import read_template
 from tests.support.deployment import TEMPLATE, translated
-from tests.support.requirements import require_uv
 from tests.support.runtime import PROJECT
 from tests.test_structure import OPEN_ROUTES
 from tools.deployed_template import main
+from tools.uv_path import uv_path
 
 
 def check(tool, template):
     """Return what ``tool`` says, and whether it lets the template pass."""
-    command = [require_uv(), "run", "--script", "--locked", f"tools/{tool}.py"]
+    command = [uv_path(), "run", "--script", "--locked", f"tools/{tool}.py"]
     text = json.dumps(template)
     done = subprocess.run(command, cwd=PROJECT, input=text, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr, done.returncode == 0
@@ -87,7 +87,6 @@ def test_the_scanner_finds_a_planted_fault(template):
 
 
 def test_a_template_is_shown_with_the_parameters_that_are_given(capsys):
-    require_uv()
     main(["Stage=prod", "WebauthnRpName=A=B"])
     shown = json.loads(capsys.readouterr().out)
     assert shown["Parameters"]["WebauthnRpName"]["Default"] == "A=B"

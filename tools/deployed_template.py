@@ -4,8 +4,6 @@
 """
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from local_runtime.cloudformation import read_template
+from tools.uv_path import uv_path
 
 _PROJECT: Final = Path(__file__).parents[1]
 _TRANSLATE: Final = ("run", "--script", "--locked", "tools/translated_template.py")
@@ -29,8 +28,7 @@ def translate(parameters: Mapping[str, str]) -> dict[str, Any]:
     document = read_template(_PROJECT / "template.yaml")
     for name, value in parameters.items():
         document["Parameters"][name]["Default"] = value
-    # uv names itself to what it runs.
-    command = [os.environ.get("UV") or shutil.which("uv") or "uv", *_TRANSLATE]
+    command = [uv_path(), *_TRANSLATE]
     done = subprocess.run(  # noqa: S603 - no word of it is from elsewhere
         command, cwd=_PROJECT, input=json.dumps(document), stdout=subprocess.PIPE, check=True, text=True
     )

@@ -6,12 +6,13 @@ import pytest
 
 from tests.support.runtime import PROJECT
 from tests.support.sam import SAM_CLI
+from tools.uv_path import uv_path
 
 pytestmark = [pytest.mark.sam, pytest.mark.xdist_group("sam")]
 
 
 def test_the_pinned_sam_cli_has_the_places_that_the_launcher_changes():
-    command = ["uv", "run", "--script", "--locked", "tools/sam_local.py", "--version"]
+    command = [uv_path(), "run", "--script", "--locked", "tools/sam_local.py", "--version"]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip().endswith(SAM_CLI.removeprefix("aws-sam-cli=="))

@@ -4,7 +4,6 @@ from functools import cache
 from typing import Any
 
 from local_runtime.cloudformation import Intrinsics
-from tests.support.requirements import require_uv
 from tests.support.runtime import PROJECT
 from tools.deployed_template import translate
 
@@ -14,7 +13,6 @@ TEMPLATE = PROJECT / "template.yaml"
 @cache
 def translated(**parameters: str) -> dict[str, Any]:
     """Return CloudFormation's template; its parameters' defaults are ``parameters``, and ``Stage`` is prod."""
-    require_uv()
     return translate({"Stage": "prod", **parameters})
 
 

@@ -2,11 +2,11 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+
+import psutil
 
 #: Seconds. Far more than anything here takes, even on a machine that is busy with something else.
 PATIENCE = 60
@@ -21,26 +21,19 @@ def wait_until(condition: Callable[[], object], *, seconds: float = PATIENCE) ->
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process is there; one that has ended and that nobody has waited for is not."""
+    """Tell whether a process is there; one that has ended and that nothing has waited for is not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
-    except OSError:  # no /proc on macOS; or it has ended in this moment
-        return not Path("/proc/self").exists()
-    return state != "Z"
 
 
 def descendants(pid: int) -> list[int]:
     """Return everything that a process has started, and what that has started."""
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
-    parents = {int(child): int(parent) for child, parent in map(str.split, listing.splitlines())}
-    family = [pid]
-    for parent in family:  # grows while it is read
-        family += [child for child in parents if parents[child] == parent]
-    return family[1:]
+    try:
+        return [process.pid for process in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def kill_all(pid: int) -> None:

@@ -1,7 +1,6 @@
 """What a test needs besides Python: where it is missing, the test is skipped, and in CI it fails."""
 
 import os
-import shutil
 
 import pytest
 
@@ -13,11 +12,3 @@ def require(condition: object, reason: str) -> None:
     if os.environ.get("REQUIRE_ALL_TESTS") == "1":
         pytest.fail(f"{reason} (REQUIRE_ALL_TESTS=1 forbids skipping)", pytrace=False)
     pytest.skip(reason)
-
-
-def require_uv() -> str:
-    """Return where uv is: `make test` runs by way of it, and it says so."""
-    uv = os.environ.get("UV") or shutil.which("uv")
-    require(uv, "needs uv on PATH")
-    assert uv is not None
-    return uv

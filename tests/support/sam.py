@@ -19,6 +19,7 @@ from auth_common.settings import Settings
 from tests.support.processes import wait_until
 from tests.support.requirements import require
 from tests.support.runtime import PROJECT
+from tools.uv_path import uv_path
 
 IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"
 #: The launcher's pin, for a plain SAM CLI of the same version.
@@ -81,7 +82,7 @@ def running_plain_sam(log_file: Path) -> Iterator[str]:
     """Serve the project with SAM CLI as it comes, without the volume."""
     build()
     command = [
-        os.environ["UV"],
+        uv_path(),
         "tool",
         "run",
         "--from",
