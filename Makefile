@@ -110,9 +110,13 @@ security-events: $(UV) ## Write docs/security-events.md, and what the Security t
 	$(RUN) python -m tools.event_meanings > public/scripts/security/event-meanings.js
 
 .PHONY: asvs
-asvs: $(UV) ## Write docs/asvs.md and the README's list of missing controls, from the register in docs/asvs/
+asvs: $(UV) ## Write docs/asvs.md and the README's list of missing controls, from the register and the tests' markers
 	$(RUN) python -m tools.asvs_page
 	$(RUN) python -m tools.asvs_readme
+
+.PHONY: threat-model
+threat-model: $(UV) ## Write the proofs in docs/threat-model.md, from the tests' markers
+	$(RUN) python -m tools.threat_model
 
 .PHONY: clean
 clean: ## Remove what was built; data and keys in .local stay

@@ -111,6 +111,7 @@ def test_the_list_has_every_other_runbook_too():
     assert linked == {page.name for page in RUNBOOKS.glob("*.md")} - {INDEX.name}
 
 
+@pytest.mark.threat("secrets-changed", "signing-key-untraced-change")
 def test_the_runbook_of_key_access_names_the_calls_that_are_watched():
     (rule,) = RULES.values()
     shown = (RUNBOOKS / f"{page_of(rule['Description'])}.md").read_text()
@@ -217,6 +218,8 @@ def test_the_dashboard_fits_together():
 # --- The log ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("14.2.7", "16.2.3")
+@pytest.mark.threat("logs-deleted")
 def test_all_functions_write_one_log_that_is_kept_and_encrypted():
     assert function_defaults()["LoggingConfig"] == {"LogGroup": "FunctionLogs", "LogFormat": "Text"}
     overridden = [name for name, p in resources("AWS::Serverless::Function").items() if "LoggingConfig" in p]
@@ -234,6 +237,7 @@ def statements(key: str) -> dict[str, dict[str, Any]]:
     }
 
 
+@pytest.mark.threat("deployment-weakened-template", "logs-leaked-secrets")
 def test_keys_rotate_and_serve_those_who_need_them():
     keys = resources("AWS::KMS::Key")
     assert [name for name, key in keys.items() if key.get("EnableKeyRotation") is not True] == ["SigningKeyBlue"]
@@ -252,6 +256,7 @@ def test_keys_rotate_and_serve_those_who_need_them():
     assert statements("AlarmsKey").keys() == {"account", "cloudwatch.amazonaws.com", "events.amazonaws.com"}
 
 
+@pytest.mark.threat("logs-topic-open-to-strangers")
 def test_the_topic_is_encrypted_and_open_to_alarms_alone():
     (topic,) = resources("AWS::SNS::Topic").values()
     assert topic["KmsMasterKeyId"] == "AlarmsKey"

@@ -29,6 +29,7 @@ def users_of(words):
     return {path: found for path, found in used.items() if found}
 
 
+@pytest.mark.asvs("11.1.3", "11.2.1")
 def test_each_module_that_uses_cryptography_is_in_the_inventory():
     """ASVS 11.1.3: what the inventory does not know is found here, and so is what has gone."""
     inventory = (PROJECT / "docs/security-inventories.md").read_text().partition("### Where it is in the code\n")[2]
@@ -36,11 +37,13 @@ def test_each_module_that_uses_cryptography_is_in_the_inventory():
     assert listed == {name_of(path) for path in DEPLOYED if libraries(path) & CRYPTOGRAPHY}
 
 
+@pytest.mark.asvs("11.4.1", "11.4.3")
 def test_no_hash_function_is_broken():
     """ASVS 11.4.1, 11.4.3: nothing below SHA-256."""
     assert users_of({"md4", "md5", "sha1", "sha224", "ripemd160"}) == {}
 
 
+@pytest.mark.asvs("11.3.1", "11.3.2")
 def test_no_cipher_is_without_authentication():
     """ASVS 11.3.1, 11.3.2: AES-GCM, and neither a block mode nor a padding of one's own choosing."""
     weak = {"ecb", "cbc", "cfb", "ofb", "ctr", "des", "tripledes", "arc4", "blowfish", "pkcs1v15", "pkcs7", "cipher"}
@@ -51,6 +54,7 @@ def test_no_cipher_is_without_authentication():
     }
 
 
+@pytest.mark.asvs("11.5.1")
 def test_nothing_that_must_not_be_guessed_comes_from_the_random_module():
     """ASVS 11.5.1: `secrets` asks the operating system. Only the pauses between two tries are otherwise random."""
     assert [name_of(path) for path in DEPLOYED if "random" in libraries(path)] == [
@@ -58,6 +62,7 @@ def test_nothing_that_must_not_be_guessed_comes_from_the_random_module():
     ]
 
 
+@pytest.mark.asvs("11.2.4")
 @pytest.mark.parametrize("operator", [ast.Eq, ast.NotEq])
 def test_no_secret_is_compared_character_by_character(operator):
     """ASVS 11.2.4: libraries and `hmac.compare_digest` compare. Two MACs that are both on record
@@ -101,6 +106,7 @@ for _ in range(4):
 """
 
 
+@pytest.mark.asvs("11.5.2")
 def test_processes_that_start_as_copies_draw_different_tokens():
     """ASVS 11.5.2: a generator with a state of its own, copied by a fork or a snapshot, repeats itself."""
     run = subprocess.run([sys.executable, "-c", FORKING], cwd=PROJECT, capture_output=True, text=True, check=True)

@@ -36,6 +36,7 @@ def readers(secret, **parameters):
     }
 
 
+@pytest.mark.threat("database-deleted")
 def test_a_cluster_is_made_that_nobody_deletes_by_mistake():
     cluster = deployed()["Cluster"]
     assert cluster["Type"] == "AWS::DSQL::Cluster"
@@ -43,6 +44,8 @@ def test_a_cluster_is_made_that_nobody_deletes_by_mistake():
     assert (cluster["DeletionPolicy"], cluster["UpdateReplacePolicy"]) == ("Retain", "Retain")
 
 
+@pytest.mark.asvs("12.3.5", "13.2.1")
+@pytest.mark.threat("database-stranger-logs-in")
 def test_each_function_gets_in_as_who_it_is_and_without_a_password():
     """ASVS 13.2.1, 13.2.2."""
     urls = {name: make_url(found["DATABASE_URL"]) for name, found in variables().items()}
@@ -59,6 +62,7 @@ def test_each_function_gets_in_as_who_it_is_and_without_a_password():
     }
 
 
+@pytest.mark.threat("database-stranger-logs-in")
 def test_the_schema_lets_in_each_who_may_connect_as_who_it_is():
     roles = deployed()["Schema"]["Properties"]["Roles"]
     assert roles.keys() == PRIVILEGES.keys()
@@ -77,6 +81,7 @@ def test_the_schema_lets_in_each_who_may_connect_as_who_it_is():
     }
 
 
+@pytest.mark.threat("deployment-half-done")
 def test_no_function_runs_before_the_schema_is_that_of_its_version():
     resources = translated()["Resources"]
     after = {name for name, resource in resources.items() if "Schema" in listed(resource.get("DependsOn"))}
@@ -108,6 +113,7 @@ def test_a_statement_of_a_migration_has_its_time_and_may_fail_before_the_functio
     assert 2 * _PATIENCE < deployed()["MigrateFunction"]["Properties"]["Timeout"] == 900
 
 
+@pytest.mark.threat("deployment-readable-parameters")
 def test_a_postgresql_of_ones_own_takes_the_clusters_place():
     assert not [name for name, resource in deployed(**POSTGRESQL).items() if resource["Type"] == "AWS::DSQL::Cluster"]
     functions, owner = POSTGRESQL.values()
@@ -118,6 +124,7 @@ def test_a_postgresql_of_ones_own_takes_the_clusters_place():
         assert (found["DATABASE_URL"], found["DATABASE_URL_SECRET_ARN"]) == ("", secret)
 
 
+@pytest.mark.threat("deployment-readable-parameters")
 def test_sam_can_ask_for_every_parameter():
     """It repeats its question for ever where one must not be shown and may be empty."""
     parameters = read_template(TEMPLATE)["Parameters"]

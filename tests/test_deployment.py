@@ -36,6 +36,8 @@ def test_each_function_has_a_role_of_its_own():
     }
 
 
+@pytest.mark.asvs("13.2.2", "13.3.2")
+@pytest.mark.threat("authorizer-excess-permissions", "function-taken-over", "secrets-changed", "signing-key-misuse")
 @pytest.mark.parametrize("name", PERMISSIONS)
 def test_a_function_may_do_what_the_table_says_and_no_more(name):
     """ASVS 13.2.2, 13.3.2."""
@@ -49,6 +51,8 @@ def test_a_function_may_do_what_the_table_says_and_no_more(name):
     assert allowed == PERMISSIONS[name]
 
 
+@pytest.mark.asvs("13.2.2")
+@pytest.mark.threat("deployment-weakened-template")
 def test_no_role_has_a_wildcard():
     for role in of_type("AWS::IAM::Role").values():
         for statement in statements(role):
@@ -64,6 +68,7 @@ def test_only_the_gateways_logging_has_a_policy_of_awss():
     assert deployed()["GatewayAccount"]["DeletionPolicy"] == deployed()["GatewayLogsRole"]["DeletionPolicy"] == "Retain"
 
 
+@pytest.mark.threat("secrets-read")
 def test_secrets_are_decrypted_by_way_of_secrets_manager_only():
     for role in of_type("AWS::IAM::Role").values():
         for statement in statements(role):
@@ -72,6 +77,8 @@ def test_secrets_are_decrypted_by_way_of_secrets_manager_only():
                 assert condition == ("kms:ViaService", "secretsmanager.us-east-1.amazonaws.com")
 
 
+@pytest.mark.asvs("13.3.2")
+@pytest.mark.threat("authorizer-replaced-public-keys", "secrets-read")
 @pytest.mark.parametrize("name", PERMISSIONS)
 def test_who_may_use_a_key_or_secret_is_told_which_and_nobody_else(name):
     function = deployed()[f"{name}Function"]["Properties"]
@@ -82,6 +89,7 @@ def test_who_may_use_a_key_or_secret_is_told_which_and_nobody_else(name):
     assert (variables.get("JWKS") == "PublicKeys.Jwks") == (name in {"Authorizer", "Jwks", "Webauthn"})
 
 
+@pytest.mark.threat("signing-key-misuse")
 @pytest.mark.parametrize(
     ("signing_keys", "published"),
     [
@@ -106,6 +114,7 @@ def test_a_rotation_publishes_a_key_before_it_signs_and_after(signing_keys, publ
         assert sign["Resource"] == published[0]
 
 
+@pytest.mark.threat("gateway-flood")
 def test_the_gateway_limits_every_route_and_most_those_that_hash():
     """ASVS 2.4.1, 15.2.2: a brake on cost; what protects accounts is in the database (decision 0012)."""
     (stage,) = of_type("AWS::ApiGateway::Stage").values()
@@ -117,6 +126,7 @@ def test_the_gateway_limits_every_route_and_most_those_that_hash():
     assert limits["* /*"] == "100"
 
 
+@pytest.mark.threat("gateway-logged-secrets", "gateway-unknown-caller")
 def test_the_gateway_logs_each_request_and_no_content_of_any():
     """ASVS 16.2.5, 14.2.1: neither bodies nor headers, nor the ids in paths."""
     (stage,) = of_type("AWS::ApiGateway::Stage").values()
@@ -130,6 +140,8 @@ def test_the_gateway_logs_each_request_and_no_content_of_any():
     assert stage["AccessLogSetting"]["DestinationArn"].endswith(":log-group:AccessLogs")
 
 
+@pytest.mark.asvs("13.3.1")
+@pytest.mark.threat("secrets-away", "secrets-weak")
 def test_secrets_outlive_the_stack_and_are_random():
     """Without its pepper no password verifies, and without its key no record of the audit log."""
     for name in ("Pepper", "AuditKey"):
@@ -141,6 +153,7 @@ def test_secrets_outlive_the_stack_and_are_random():
     assert deployed()["SecretsKey"]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
+@pytest.mark.threat("deployment-half-done")
 def test_a_deployment_that_gets_no_word_does_not_wait_for_an_hour():
     assert deployed()["PublicKeys"]["Properties"]["ServiceTimeout"] == 90
 

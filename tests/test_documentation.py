@@ -32,7 +32,7 @@ from auth_common.web.json_body import LARGEST
 from local_runtime.cloudformation import read_template
 from local_runtime.template import load_template
 from tests.support.proofs import exists
-from tools import security_events_page
+from tools import security_events_page, threat_model
 from tools.asvs_register import register
 
 PROJECT = Path(__file__).parents[1]
@@ -310,6 +310,7 @@ def test_what_the_readme_calls_implemented_is_met():
     assert named
 
 
+@pytest.mark.asvs("2.1.3")
 @pytest.mark.parametrize(
     ("page", "text"),
     [
@@ -439,6 +440,7 @@ def test_the_data_model_has_the_tables_and_columns_of_the_code():
     assert drawn == {table.name: [column.name for column in table.columns] for table in metadata.tables.values()}
 
 
+@pytest.mark.asvs("2.1.3", "6.1.1")
 @pytest.mark.parametrize("page", [INVENTORIES, DECISIONS / "0012-throttling-in-the-database.md"], ids=lambda p: p.stem)
 def test_each_counter_is_listed_with_its_budget(page):
     """In the inventory under the name of its setting, too."""
@@ -501,7 +503,7 @@ def test_the_walkthrough_quotes_code():
 
 # --- Threat model ----------------------------------------------------------------------------------------------------
 
-THREAT_COLUMNS = ("Kind", "Threat", "Control", "Proof", "What remains")
+THREAT_COLUMNS = ("Id", "Kind", "Threat", "Control", "Proof", "What remains")
 STRIDE = "STRIDE"
 
 
@@ -517,25 +519,33 @@ def test_each_element_of_the_picture_has_its_threats_and_nothing_else_has():
     assert len(drawn) > 10
 
 
+def test_each_threat_has_an_id_of_its_own():
+    ids = [row[0] for rows in threats().values() for row in rows]
+    assert ids == threat_model.ids(THREATS.read_text())
+    assert len(ids) == len({*ids})
+
+
 def test_each_threat_names_its_kinds():
-    kinds = {row[0] for rows in threats().values() for row in rows}
+    kinds = {row[1] for rows in threats().values() for row in rows}
     assert {letter for kind in kinds for letter in kind} == {*STRIDE}
     assert [kind for kind in kinds if not kind] == []
 
 
 def test_all_six_kinds_are_asked_of_the_gateway_and_of_the_functions():
     for element in ("1 API Gateway and WAF", "3 Functions"):
-        assert {letter for row in threats()[element] for letter in row[0]} == {*STRIDE}, element
+        assert {letter for row in threats()[element] for letter in row[1]} == {*STRIDE}, element
 
 
-def test_each_threat_has_a_proof_that_exists_or_waits_for_aws_and_says_so():
+def test_each_threat_has_a_proof_or_waits_for_aws_and_says_so():
+    """That the tests in this column exist and are all: tests/tools/test_proofs.py."""
     absent, unproved = [], []
     for rows in threats().values():
-        for _, threat, _, proof, _ in rows:
-            named = SPAN.findall(proof)
-            absent += [name for name in named if not exists(name)]
-            if not named and "(deploy.md#what-only-aws-can-show)" not in proof and not proof.startswith("none:"):
-                unproved.append(threat)
+        for name, _, _, _, proof, _ in rows:
+            by_hand = threat_model.without_tests(proof)
+            absent += [document for document in SPAN.findall(by_hand) if not exists(document)]
+            waits = "(deploy.md#what-only-aws-can-show)" in proof or proof.startswith("none:")
+            if not SPAN.search(proof) and not waits:
+                unproved.append(name)
     assert (absent, unproved) == ([], [])
 
 

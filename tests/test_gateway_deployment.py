@@ -58,6 +58,7 @@ def outputs(**parameters):
 # --- The gateway -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.threat("gateway-open-route")
 def test_every_method_but_the_open_ones_asks_the_authorizer():
     """As CloudFormation gets it, whatever the template seems to say."""
     asked = {route: method["security"] for route, method in methods().items()}
@@ -88,6 +89,8 @@ def test_a_body_must_be_an_object_wherever_one_is_taken():
             assert model == {"type": "object", "maxProperties": 16}
 
 
+@pytest.mark.asvs("12.1.1", "12.1.2")
+@pytest.mark.threat("gateway-plain-http")
 def test_no_connection_is_older_than_tls_1_2_by_whatever_name():
     """ASVS 12.1.1, 12.1.2."""
     policy = {"SecurityPolicy": "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09", "EndpointAccessMode": "STRICT"}
@@ -115,6 +118,7 @@ def is_default_endpoint_disabled(**parameters):
     return server["x-amazon-apigateway-endpoint-configuration"]["disableExecuteApiEndpoint"]
 
 
+@pytest.mark.threat("gateway-plain-http")
 def test_a_domain_is_the_only_way_in():
     assert is_default_endpoint_disabled(**DOMAIN) is True
     assert one("AWS::ApiGateway::DomainName", **DOMAIN)["RegionalCertificateArn"] == DOMAIN["CertificateArn"]
@@ -138,6 +142,7 @@ def test_a_domain_without_a_certificate_is_refused():
 # --- The firewall ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.threat("gateway-flood")
 def test_the_firewall_stands_before_the_stage():
     association = one("AWS::WAFv2::WebACLAssociation")
     assert association["WebACLArn"] == "Firewall.Arn"
@@ -162,6 +167,7 @@ def test_the_firewall_is_awss_groups_and_a_limit_of_our_own():
     assert len(rules()) == len({rule["Priority"] for rule in rules().values()}) == 4
 
 
+@pytest.mark.threat("gateway-honest-request-blocked")
 def test_few_rules_count_only():
     overridden = [
         override
@@ -172,6 +178,7 @@ def test_few_rules_count_only():
     assert [override["ActionToUse"] for override in overridden] == [{"Count": {}}] * len(COUNTED)
 
 
+@pytest.mark.threat("gateway-flood")
 @pytest.mark.parametrize("prefix", ["", "/prod"], ids=["under a domain", "under the stage"])
 def test_the_limit_of_an_address_is_for_what_checks_secrets_or_makes_accounts(prefix):
     """ASVS 6.3.1. WAF's regular expressions are a part of Python's."""
@@ -184,6 +191,7 @@ def test_the_limit_of_an_address_is_for_what_checks_secrets_or_makes_accounts(pr
     assert not re.search(pattern, f"/elsewhere{prefix}/login")
 
 
+@pytest.mark.threat("gateway-flood")
 def test_a_path_that_is_spelled_otherwise_is_the_same_path():
     (match,) = rules()["requests-of-an-address"]["Statement"]["RateBasedStatement"]["ScopeDownStatement"].values()
     assert [change["Type"] for change in match["TextTransformations"]] == ["URL_DECODE", "NORMALIZE_PATH"]
@@ -209,6 +217,7 @@ def test_the_firewalls_own_answer_is_like_the_gateways():
     assert headers == {name: value for name, value in own.items() if name not in {"Content-Type", "X-Request-Id"}}
 
 
+@pytest.mark.threat("gateway-logged-secrets")
 def test_the_firewall_shows_no_tokens():
     """ASVS 16.2.5: neither in its log nor in the samples of its console."""
     logging = one("AWS::WAFv2::LoggingConfiguration")

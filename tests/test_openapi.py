@@ -22,6 +22,7 @@ OPERATIONS = [
 each_operation = pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
 
 
+@pytest.mark.asvs("2.1.1")
 def test_the_document_is_the_codes():
     """`make openapi` writes it."""
     assert json.loads(json.dumps(document())) == SAVED
@@ -46,6 +47,7 @@ def test_an_operation_has_a_name_of_its_own_and_says_what_it_does(path, method, 
     assert operation["description"]
 
 
+@pytest.mark.asvs("14.2.1")
 @each_operation
 def test_no_secret_has_a_place_in_a_url(path, method, operation):
     """ASVS 14.2.1: URLs end up in histories and in logs. Tokens are in a header, and passwords and tokens in bodies."""
@@ -55,6 +57,7 @@ def test_no_secret_has_a_place_in_a_url(path, method, operation):
     assert SAVED["components"]["securitySchemes"]["accessToken"]["scheme"] == "bearer"
 
 
+@pytest.mark.asvs("6.4.2")
 def test_no_request_has_a_field_for_a_hint_or_a_secret_question():
     """ASVS 5.0 6.4.2. A new field has to be put here, by somebody who looks at it."""
     schemas = SAVED["components"]["schemas"]
@@ -96,6 +99,7 @@ def test_a_parameter_that_may_be_left_out_is_not_null(path, method, operation):
     assert not any("null" in json.dumps(parameter["schema"]) for parameter in operation.get("parameters", []))
 
 
+@pytest.mark.asvs("13.4.6")
 @each_operation
 def test_nothing_of_frameworks_is_in_an_answer(path, method, operation):
     text = json.dumps(operation)
@@ -103,6 +107,7 @@ def test_nothing_of_frameworks_is_in_an_answer(path, method, operation):
     assert {status for status in operation["responses"] if int(status) >= 400} >= {"500", "503"}
 
 
+@pytest.mark.asvs("4.1.1", "8.2.3", "15.3.1")
 @pytest.mark.parametrize(
     ("answer", "fault"),
     [

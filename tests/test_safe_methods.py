@@ -24,6 +24,7 @@ def rows(database):
     }
 
 
+@pytest.mark.asvs("3.5.3")
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_no_get_changes_anything(database):
     caller = authorize(auditor_token("admin"))["context"]
@@ -42,6 +43,7 @@ def test_no_get_changes_anything(database):
     assert rows(database) == before
 
 
+@pytest.mark.asvs("3.5.3", "13.4.4")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE"])
 @pytest.mark.parametrize(
     "route", [route for route in ROUTES if route.method != "GET"], ids=lambda route: f"{route.method} {route.path}"

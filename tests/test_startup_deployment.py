@@ -70,6 +70,7 @@ def test_whatever_changes_a_function_publishes_it_again(changed):
             assert version_of(name) != version_of(name, **changed), name
 
 
+@pytest.mark.threat("deployment-key-rotation")
 @pytest.mark.parametrize("signing_keys", ["blue+green", "green+blue", "green"])
 def test_each_step_of_a_rotation_publishes_every_function(signing_keys):
     for name in PUBLISHED:
@@ -120,6 +121,7 @@ def test_functions_that_hash_can_be_held_to_a_number():
     assert not [f for f in of_type("AWS::Lambda::Function").values() if UNVERSIONED in f]
 
 
+@pytest.mark.threat("deployment-insecure-default")
 def test_the_local_stage_cannot_be_deployed():
     """Its database would be each environment's own, and its key lie in a file."""
     (rule,) = [rule for name, rule in read_template(TEMPLATE)["Rules"].items() if name == "DeployedStage"]

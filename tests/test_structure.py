@@ -143,6 +143,7 @@ def normalise(distribution: str) -> str:
 # --- Functions ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("13.4.1", "15.2.3")
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_functions_folder_holds_a_short_app_py_and_nothing_else(function):
     folder = PROJECT / "functions" / function
@@ -160,6 +161,7 @@ def test_a_function_imports_the_ends_of_the_layer_libraries_and_no_sibling(funct
             assert name.partition(".")[0] in allowed, name
 
 
+@pytest.mark.asvs("15.2.3", "15.2.5")
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_starts_as_in_lambda_and_loads_nothing_expensive_that_it_does_not_use(function, tmp_path):
     """Lambda imports the file as ``app``, from its own folder, next to the layer."""
@@ -233,6 +235,7 @@ def test_each_function_of_the_template_has_a_folder_and_each_folder_a_function()
     ]
 
 
+@pytest.mark.asvs("4.1.4", "13.4.4")
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_the_gateway_routes_what_the_function_answers(function):
     answered = [(method, route.path) for route in endpoints(function) for method in route.methods]
@@ -245,6 +248,7 @@ def test_the_authorizers_policy_names_each_protected_route_and_no_other():
     assert sorted(PROTECTED_ROUTES) == sorted(protected)
 
 
+@pytest.mark.threat("authorizer-cached-policy")
 def test_a_wildcard_of_the_policy_opens_no_route_but_its_own():
     """It matches slashes too: ``GET/users/*`` would open a ``GET/users/1/x``, and ``GET/*/x`` all the more."""
     for route in routes():
@@ -253,6 +257,8 @@ def test_a_wildcard_of_the_policy_opens_no_route_but_its_own():
         assert [pattern for pattern in PROTECTED_ROUTES if matches(pattern, path)] == [own] * bool(route.authorizer)
 
 
+@pytest.mark.asvs("6.3.4", "6.3.6", "7.2.2", "8.2.1", "13.4.5")
+@pytest.mark.threat("deployment-custom-resource-call", "deployment-weakened-template", "gateway-open-route")
 def test_no_route_is_open_but_those_that_must_be():
     assert {(route.method, route.path) for route in routes() if not route.authorizer} == OPEN_ROUTES
 
@@ -262,6 +268,7 @@ def asks_for_its_caller(dependant: Dependant) -> bool:
     return dependant.call is principal or any(asks_for_its_caller(inner) for inner in dependant.dependencies)
 
 
+@pytest.mark.asvs("8.2.1")
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_an_endpoint_knows_its_caller_exactly_where_the_gateway_asks_the_authorizer(function):
     protected = {(route.method, route.path) for route in routes() if route.authorizer}
@@ -285,6 +292,7 @@ def test_no_endpoint_needs_an_event_loop(function):
     assert not re.search("StreamingResponse|FileResponse|BackgroundTask|EventSourceResponse", source)
 
 
+@pytest.mark.asvs("13.4.2")
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_no_function_runs_in_debug_mode(function):
     """ASVS 13.4.2."""
@@ -300,6 +308,8 @@ def test_no_function_runs_in_debug_mode(function):
     assert [name for name in variables if "DEV" in name or "DEBUG" in name or name.startswith("PYTHON")] == []
 
 
+@pytest.mark.asvs("14.2.2")
+@pytest.mark.threat("gateway-logged-secrets")
 def test_the_gateway_keeps_no_answers():
     """ASVS 14.2.2: a cache there would keep personal data, and give it to who asks next."""
     assert not template()["Resources"]["Api"]["Properties"].keys() & {"CacheClusterEnabled", "CacheClusterSize"}
@@ -307,6 +317,8 @@ def test_the_gateway_keeps_no_answers():
     assert {method["CachingEnabled"] for method in methods} == {False}
 
 
+@pytest.mark.asvs("3.4.1", "12.2.1")
+@pytest.mark.threat("gateway-plain-http")
 def test_every_answer_of_the_gateways_own_asks_for_https():
     """ASVS 3.4.1: two years of HSTS, as on the functions' answers."""
     responses = template()["Resources"]["Api"]["Properties"]["GatewayResponses"]
@@ -343,11 +355,13 @@ def test_only_settings_reads_the_environment():
     assert readers == ["layers/common/auth_common/settings.py"]
 
 
+@pytest.mark.asvs("15.2.3")
 def test_the_layer_imports_only_what_it_brings_along_or_lambda_has():
     allowed = {"auth_common", *in_the_layer(), *IN_LAMBDA, *sys.stdlib_module_names}
     assert {name_of(path): libraries(path) - allowed for path in modules("layers") if libraries(path) - allowed} == {}
 
 
+@pytest.mark.asvs("11.2.1", "15.2.5")
 @pytest.mark.parametrize("library", ["bcrypt", "jwt", "webauthn"])
 def test_one_security_module_hides_each_security_library(library):
     users = [path for path in modules("functions", "layers") if library in libraries(path)]
@@ -361,6 +375,8 @@ def test_only_the_web_package_of_the_layer_knows_http(library):
     assert [name_of(path) for path in users if path.parent != LAYER / "web"] == []
 
 
+@pytest.mark.asvs("13.2.4", "14.2.3", "15.3.2", "16.2.3")
+@pytest.mark.threat("function-taken-over")
 def test_nothing_but_the_database_and_kms_can_be_reached_from_the_layer():
     """ASVS 13.2.4, 14.2.3: all addresses are settings, but for the one at which a deployment waits for word."""
     outward = {"aiohttp", "asyncio", "ftplib", "httpx", "imaplib", "poplib", "requests", "smtplib", "socket", "ssl"}
@@ -392,6 +408,7 @@ def test_no_module_imports_boto3_before_it_uses_it():
     assert early == set()
 
 
+@pytest.mark.asvs("15.2.4")
 def test_the_layers_requirements_are_those_of_the_lock():
     """`make requirements` writes them. The comment at the top names the command, which differs here."""
     run = subprocess.run(
@@ -440,6 +457,7 @@ def called(node: ast.AST) -> str:
     return target.attr if isinstance(target, ast.Attribute) else target.id if isinstance(target, ast.Name) else ""
 
 
+@pytest.mark.asvs("1.2.5", "1.3.6", "1.5.2", "15.2.5")
 def test_no_function_can_run_commands_or_unpickle():
     found = {
         name_of(path): names_imported_by(node)
@@ -450,6 +468,7 @@ def test_no_function_can_run_commands_or_unpickle():
     assert found == {}
 
 
+@pytest.mark.asvs("1.2.5", "1.3.2", "1.3.10")
 def test_no_function_runs_text_as_code_or_formats_with_a_text_from_elsewhere():
     """``re.compile`` compiles a pattern, which the next test looks at."""
     found = [
@@ -463,6 +482,7 @@ def test_no_function_runs_text_as_code_or_formats_with_a_text_from_elsewhere():
     assert found == []
 
 
+@pytest.mark.asvs("1.2.4")
 def test_sql_is_written_out_and_its_values_are_bound():
     """What is not made by SQLAlchemy's expressions is one literal: nothing is put into it.
 
@@ -508,6 +528,8 @@ def can_backtrack_exponentially(pattern: str) -> bool:
     return repeats(sre.parse(pattern), inside=False)
 
 
+@pytest.mark.asvs("1.3.12")
+@pytest.mark.threat("function-slow-input")
 def test_no_regular_expression_backtracks_exponentially():
     """ReDoS (ASVS 5.0 1.3.12)."""
     found = patterns()
@@ -515,6 +537,7 @@ def test_no_regular_expression_backtracks_exponentially():
     assert [place for place, pattern in found.items() if can_backtrack_exponentially(pattern)] == []
 
 
+@pytest.mark.asvs("1.3.12")
 @pytest.mark.parametrize("pattern", ["(a+)+", "(?:a*b?)*c", "((x|y+)z)+", "(?=(a+)+)b", "(?:[a-z]+ ?){2,}"])
 def test_a_regular_expression_that_can_is_found(pattern):
     assert can_backtrack_exponentially(pattern)

@@ -50,6 +50,8 @@ def versioned_files():
     return [name for name in listed.stdout.split("\0") if name and (PROJECT / name).is_file()]
 
 
+@pytest.mark.asvs("13.2.3")
+@pytest.mark.threat("supply-secret-in-git")
 def test_no_secret_is_in_git(tmp_path):
     """But for the examples and the bait that .secrets.baseline lists, each of which somebody has looked at."""
     assert finds_secrets(tmp_path, *(name for name in versioned_files() if name != BASELINE.name)) == ""
@@ -70,6 +72,8 @@ def test_the_scanner_finds_a_secret(tmp_path, secret):
     assert "settings.py" in finds_secrets(tmp_path, tmp_path / "settings.py")
 
 
+@pytest.mark.asvs("15.1.2")
+@pytest.mark.threat("supply-unknown-contents")
 def test_the_bill_of_materials_names_what_the_layer_installs(tmp_path):
     """CycloneDX, from the lock (`make sbom`)."""
     sbom = tmp_path / "sbom.json"
@@ -86,6 +90,8 @@ def test_the_bill_of_materials_names_what_the_layer_installs(tmp_path):
     assert all(purl == f"pkg:pypi/{name}@{version}" for name, version, purl in named)
 
 
+@pytest.mark.asvs("15.1.2", "15.2.4")
+@pytest.mark.threat("supply-replaced-dependency")
 def test_each_locked_package_comes_from_pypi_with_its_hash():
     """ASVS 15.2.4: no other index, so that none can offer a package under a name of ours (dependency confusion)."""
     with (PROJECT / "uv.lock").open("rb") as file:
@@ -101,6 +107,8 @@ def test_each_locked_package_comes_from_pypi_with_its_hash():
     assert [file["url"] for file in files if not file["hash"].startswith("sha256:")] == []
 
 
+@pytest.mark.asvs("15.2.1")
+@pytest.mark.threat("supply-vulnerable-dependency")
 def test_an_audit_that_cannot_reach_its_data_fails():
     """A tool that has audited nothing must not look green (`make audit`)."""
     unreachable = dict.fromkeys(("ALL_PROXY", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")

@@ -1,10 +1,11 @@
-"""``make asvs``: docs/asvs.md, written from OWASP's list and our register."""
+"""``make asvs``: docs/asvs.md, written from OWASP's list, our register and the markers of the tests."""
 
 import re
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+from tools import proofs
 from tools.asvs_register import STATUSES, Entry, Register, Requirement, register, requirements
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "asvs.md"
@@ -15,13 +16,15 @@ _LINK: Final = re.compile(r"\]\((?!https://)(?P<path>[^)]+)")
 _INTRODUCTION: Final = """\
 # OWASP ASVS 5.0, requirement by requirement
 
-Written by `make asvs` from [OWASP's list](asvs/requirements.csv) and [our register](asvs/register.toml). Tests fail
-when this page differs from them, when a requirement is missing, and when a proof that is named here does not exist.
+Written by `make asvs` from [OWASP's list](asvs/requirements.csv), [our register](asvs/register.toml) and the markers of
+the tests. A test that proves requirements names them: `@pytest.mark.asvs("6.2.1", "6.2.4")`. After you add, rename or
+move such a test, run `make asvs`. Tests fail if this page is not current, if a requirement is missing, or if a marker
+names a requirement that is not met.
 
-**Met** means that the code does it; the proof is a test that fails without it, or for a requirement on documentation
-the document. **Met by infrastructure** means that something in front of or around the code does it; the proof is a
-resource of [template.yaml](../template.yaml), or the page that gives it to whoever deploys. What is **not met** is in
-the [README](../README.md#not-implemented) too.
+**Met** means that the code meets the requirement. The proof is a test that fails without that code. For a requirement
+on documentation, the proof is the document. **Met by infrastructure** means that a component in front of the code or
+around it meets the requirement. The proof is a resource of [template.yaml](../template.yaml) or the page that names the
+deployer's task. The [README](../README.md#not-implemented) lists the requirements that are **not met**.
 
 Quoted text is from the [OWASP Application Security Verification Standard 5.0.0](https://github.com/OWASP/ASVS), © The
 OWASP Foundation, under the [Creative Commons Attribution-ShareAlike
@@ -30,12 +33,12 @@ OWASP Foundation, under the [Creative Commons Attribution-ShareAlike
 """
 
 
-def page() -> str:
-    """Return the page."""
+def page(tests: dict[str, list[str]]) -> str:
+    """Return the page, with the tests that prove each requirement."""
     ours = register()
     parts = [_INTRODUCTION, "\n".join(summary(ours)), "\n"]
     for _, chapter in groupby(requirements(), key=lambda requirement: requirement.chapter):
-        parts.append(_chapter(list(chapter), ours))
+        parts.append(_chapter(list(chapter), ours, tests))
     return "".join(parts)
 
 
@@ -49,29 +52,29 @@ def summary(ours: Register) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in rows]
 
 
-def _chapter(chapter: list[Requirement], ours: Register) -> str:
+def _chapter(chapter: list[Requirement], ours: Register, tests: dict[str, list[str]]) -> str:
     first = chapter[0]
     heading = f"\n## V{first.chapter} {first.chapter_name}\n"
     if first.chapter in ours.entries:
         return f"{heading}\nDoes not apply: {ours.entries[first.chapter].why}\n"
     sections = groupby(chapter, key=lambda requirement: requirement.section)
-    return heading + "".join(_section(list(section), ours) for _, section in sections)
+    return heading + "".join(_section(list(section), ours, tests) for _, section in sections)
 
 
-def _section(section: list[Requirement], ours: Register) -> str:
+def _section(section: list[Requirement], ours: Register, tests: dict[str, list[str]]) -> str:
     first = section[0]
     heading = f"\n### {first.section} {first.section_name}\n"
     if first.section in ours.entries:
         return f"{heading}\nDoes not apply: {ours.entries[first.section].why}\n"
-    return heading + "".join(_requirement(requirement, ours) for requirement in section)
+    return heading + "".join(_requirement(requirement, ours, tests.get(requirement.id, [])) for requirement in section)
 
 
-def _requirement(requirement: Requirement, ours: Register) -> str:
+def _requirement(requirement: Requirement, ours: Register, tests: list[str]) -> str:
     entry = ours.entry(requirement)
     lines = [f"\n**{requirement.id}** · level {requirement.level} · **{STATUSES[entry.status].lower()}**\n"]
     lines += [f"> {requirement.text}\n", f"{_LINK.sub(_seen_from_docs, _said(entry, ours))}\n"]
-    if entry.proof:
-        lines.append(f"Proof: {', '.join(link(proof) for proof in entry.proof)}\n")
+    if links := [*map(proofs.link, tests), *map(_link, entry.proof)]:
+        lines.append(f"Proof: {', '.join(links)}\n")
     if gaps := ours.gaps(requirement.id):
         lines.append(f"[Not implemented](../README.md#not-implemented): {'; '.join(gaps)}.\n")
     return "\n".join(lines)
@@ -83,11 +86,8 @@ def _said(entry: Entry, ours: Register) -> str:
     return f"{entry.control}. {entry.why} {entry.instead}" if entry.status == "not_met" else entry.how or entry.why
 
 
-def link(proof: str) -> str:
-    """Return a link to a proof: `path::test`, `template.yaml#Resource` or `page.md#heading`."""
-    path, _, test = proof.partition("::")
-    if test:
-        return f"[`{test}`](../{path})"
+def _link(proof: str) -> str:
+    """Return a link to a proof that is no test: `template.yaml#Resource` or `page.md#heading`."""
     path, _, anchor = proof.partition("#")
     if path.endswith(".md"):
         return f"[{path}, {anchor.replace('-', ' ')}]({_from_docs(path)}#{anchor})"
@@ -103,4 +103,4 @@ def _seen_from_docs(match: re.Match[str]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    PAGE.write_text(page(proofs.collect().asvs), encoding="utf-8")

@@ -337,6 +337,8 @@ def test_the_token_is_taken_apart_counted_down_checked_and_renewed(visitor):
     assert visitor.refusals == []
 
 
+@pytest.mark.asvs("14.3.1")
+@pytest.mark.threat("page-tokens-in-browser")
 def test_a_reload_forgets_everything(visitor):
     visitor.enter()
     visitor.page.reload()
@@ -346,6 +348,7 @@ def test_a_reload_forgets_everything(visitor):
     assert visitor.page.context.cookies() == []
 
 
+@pytest.mark.asvs("14.3.1")
 def test_after_logging_out_the_token_is_not_in_its_place_any_more(visitor):
     visitor.enter()
     visitor.log_out()

@@ -63,6 +63,7 @@ def test_a_page_allows_its_own_files_and_nothing_else(page):
     assert text.index("Content-Security-Policy") < min(text.index("<link"), text.index("<script"))
 
 
+@pytest.mark.asvs("14.2.3")
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_a_page_has_no_code_in_its_markup_and_nothing_of_another_origin(page):
     for tag, attrs in Elements(page).found:
@@ -133,6 +134,7 @@ def test_each_file_is_served_with_its_type_and_protection(url, file):
     assert response.headers["content-security-policy"] == "frame-ancestors 'none'"
 
 
+@pytest.mark.threat("page-xss")
 @pytest.mark.browser
 @pytest.mark.parametrize(
     "attack",
@@ -182,6 +184,7 @@ def other_site(url):
         server.shutdown()
 
 
+@pytest.mark.threat("page-csrf-or-framing")
 @pytest.mark.browser
 def test_no_other_site_can_frame_the_page_or_an_answer(visit, other_site):
     visitor = visit()

@@ -619,6 +619,7 @@ def test_an_event_that_the_page_does_not_know_is_shown_all_the_same(auditor):
 # --- What attackers write into the log --------------------------------------------------------------------------------
 
 
+@pytest.mark.threat("page-xss")
 def test_markup_in_a_user_agent_and_in_a_path_is_text(auditor, target, url):
     token = log_in_somewhere(url, target.email)["access_token"]
     path = f"/users/{quote(HOSTILE.replace('/', ''))}"

@@ -102,6 +102,7 @@ def test_what_the_thief_makes_without_a_change_opens_it(orders, thief):
     assert get_orders(orders, thief.token()).json()["user_id"] == str(USER_ID)
 
 
+@pytest.mark.asvs("8.3.3")
 @pytest.mark.parametrize(
     "headers", [{}, {"Authorization": ""}, {"Authorization": "Bearer"}, {"Authorization": "Basic eDp5"}], ids=str
 )
@@ -116,6 +117,7 @@ def test_garbage(orders, token):
     assert refuses(orders, token)
 
 
+@pytest.mark.threat("relying-service-forged-token")
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", ""])
 def test_alg_none(orders, thief, alg):
     signing_input = thief.signing_input(header=thief.header(alg=alg))
@@ -151,11 +153,13 @@ def test_a_key_id_that_nobody_has(orders, thief, kid):
     assert refuses(orders, thief.token(header=thief.header(kid=kid)))
 
 
+@pytest.mark.threat("relying-service-forged-token")
 @pytest.mark.parametrize("typ", [ABSENT, "JWT", "mfa+jwt", "", None, 1], ids=spell)
 def test_another_kind_of_token_of_the_same_issuer(orders, thief, typ):
     assert refuses(orders, thief.token(header=thief.header(typ=typ)))
 
 
+@pytest.mark.asvs("10.3.1")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -189,6 +193,7 @@ def test_a_token_nested_too_deeply_to_read(orders, thief, part):
     assert refuses(orders, thief.token(**{part: b"[" * 20_000}))
 
 
+@pytest.mark.threat("relying-service-key-rotation")
 def test_a_rotation_reaches_it_without_a_restart(service, orders, token):
     environment = {**os.environ, "DATA_DIR": str(service.log_file.parent)}
     subprocess.run([Path(sys.executable).with_name("keys"), "rotate"], cwd=PROJECT, env=environment, check=True)
@@ -200,6 +205,7 @@ def test_a_rotation_reaches_it_without_a_restart(service, orders, token):
     assert get_orders(orders, token).status_code == 200
 
 
+@pytest.mark.threat("relying-service-key-rotation")
 def test_while_the_issuer_is_away_known_keys_still_verify_and_others_are_no_fault_of_the_callers(tmp_path):
     """A 401 would make every client log out."""
     with running_runtime(tmp_path / "data") as issuer:

@@ -67,6 +67,7 @@ def assert_all_work_again(database, person):
     assert_nothing_half_done(database)
 
 
+@pytest.mark.asvs("15.4.3")
 def test_a_locked_database_is_503_changes_nothing_and_costs_no_attempt(database, person):
     before = contents(database)
     with locked(database):
@@ -94,6 +95,8 @@ def test_a_lock_that_begins_in_the_middle_of_a_login_costs_no_attempt(database, 
     assert_all_work_again(database, person)
 
 
+@pytest.mark.asvs("13.2.6", "15.4.3", "16.5.2")
+@pytest.mark.threat("database-away")
 @on_postgresql
 def test_a_server_that_hangs_on_our_connection_is_503_and_the_next_request_has_another(database, person):
     backend = read(lambda connection: connection.execute(select(func.pg_backend_pid())).scalar_one())

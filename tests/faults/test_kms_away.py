@@ -35,6 +35,7 @@ def contents(database):
     return [database.count(table) for table in (sessions, refresh_tokens, audit_events)], failures(database)
 
 
+@pytest.mark.threat("signing-key-away")
 @in_trouble
 def test_a_login_and_a_refresh_are_503_and_leave_nothing_behind(database, trouble):
     person = sign_up()

@@ -35,6 +35,7 @@ in_trouble = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.threat("secrets-away")
 @in_trouble
 def test_an_environment_that_has_its_secrets_goes_on(database, trouble):
     person = sign_up()

@@ -58,6 +58,7 @@ def test_the_first_request_after_a_thaw_does_not_notice_that_the_server_has_hung
     assert_nothing_half_done(database)
 
 
+@pytest.mark.asvs("13.2.6", "15.4.3", "16.5.2")
 @on_postgresql
 def test_a_connection_that_died_without_a_word_is_not_used_again(database, person):
     """A NAT gateway forgets it, and nobody tells either end: a statement would wait for its timeout."""

@@ -167,6 +167,7 @@ def context(person: Account) -> dict[str, str]:
 FIELDS = [(route, way) for route in ROUTES if route.body is not None for way in places(route.body)]
 
 
+@pytest.mark.threat("function-injection")
 @pytest.mark.parametrize(
     ("route", "way"), FIELDS, ids=[f"{route.path} {'.'.join(str(n) for n in way)}" for route, way in FIELDS]
 )
@@ -253,6 +254,7 @@ def carried(text: str) -> str:
     return octets.translate(dict.fromkeys(map(ord, "\0\r\n")))[:8_000]
 
 
+@pytest.mark.threat("function-injection")
 @on_sqlite
 @pytest.mark.parametrize("route", ROUTES, ids=ids(ROUTES))
 def test_in_headers(database, route):

@@ -65,6 +65,8 @@ def test_a_deployed_stage_runs_on_postgresql(monkeypatch, stage):
     assert settings().resolve_database_url() == "postgresql+psycopg://service:hunter2@db.example/auth"
 
 
+@pytest.mark.asvs("13.2.3")
+@pytest.mark.threat("deployment-insecure-default")
 @pytest.mark.usefixtures("deployed")
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 @pytest.mark.parametrize("url", [None, "", "sqlite+pysqlite:////tmp/data.sqlite3", "sqlite://"])
@@ -79,6 +81,8 @@ def test_a_deployed_stage_refuses_sqlite(monkeypatch, stage, url):
         settings()
 
 
+@pytest.mark.asvs("11.4.2")
+@pytest.mark.threat("deployment-insecure-default")
 @pytest.mark.usefixtures("deployed")
 @pytest.mark.parametrize(("cost", "accepted"), [("4", False), ("9", False), ("10", True), ("15", True)])
 def test_a_deployed_stage_refuses_cheap_password_hashes(monkeypatch, cost, accepted):
@@ -144,6 +148,7 @@ def test_no_error_shows_a_settings_value(monkeypatch, log_lines):
     assert "hunter" not in str(caught.value) + log_lines.text
 
 
+@pytest.mark.threat("database-url-leak")
 @pytest.mark.usefixtures("deployed")
 def test_the_database_url_does_not_show_itself():
     assert "hunter2" in str(settings().database_url)
@@ -200,6 +205,7 @@ def test_a_relying_party_id_that_no_browser_takes_stops_the_service(monkeypatch,
         settings()
 
 
+@pytest.mark.asvs("1.2.2")
 @pytest.mark.parametrize(
     ("origins", "fault"),
     [

@@ -135,6 +135,7 @@ def test_a_deny_is_kept_too():
     assert gate.calls == 1
 
 
+@pytest.mark.asvs("16.5.3")
 @pytest.mark.parametrize(
     ("error", "failure"),
     [

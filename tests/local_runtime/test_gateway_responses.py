@@ -73,6 +73,7 @@ def test_a_header_that_cannot_be_computed_is_an_error_of_the_template(source):
         GatewayResponses.parse({"THROTTLED": {"ResponseParameters": {"Headers": {"X-Odd": source}}}})
 
 
+@pytest.mark.threat("gateway-error-details")
 @pytest.mark.parametrize("failure", Failure)
 def test_this_projects_gateway_answers_in_problem_json_with_the_request_id(failure):
     response = load_template(PROJECT / "template.yaml").gateway_responses.answer(failure, CONTEXT)

@@ -119,6 +119,7 @@ def test_multi_value_headers_leave_as_several_headers(probe):
     assert probe.get("/cookies").headers.get_list("set-cookie") == ["a=1", "b=2"]
 
 
+@pytest.mark.asvs("13.4.6")
 def test_the_server_does_not_name_itself(probe):
     assert "server" not in probe.get("/echo/a/b").headers
 
@@ -138,6 +139,7 @@ def test_files_of_the_public_folder_are_served_beside_the_api(probe, method):
     assert response.text == ("a public file\n" if method == "GET" else "")
 
 
+@pytest.mark.asvs("3.4.4", "3.4.5", "3.4.6")
 def test_files_are_served_with_headers_that_protect_a_page(probe):
     first = probe.get("/hello.txt")
     again = probe.get("/hello.txt", headers={"If-None-Match": first.headers["etag"]})
@@ -150,6 +152,7 @@ def test_files_are_served_with_headers_that_protect_a_page(probe):
         assert response.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.asvs("13.4.1")
 @pytest.mark.parametrize("path", ["/../template.yaml", "/%2e%2e/template.yaml", "/..%2ftemplate.yaml"])
 def test_no_other_file_is_served(probe, path):
     # A raw request: the client would tidy up the path.

@@ -64,6 +64,7 @@ def test_without_a_good_token_the_answer_is_401_with_a_challenge(client, headers
     assert response.json()["code"] == "invalid_token"
 
 
+@pytest.mark.asvs("3.2.1", "3.4.3", "3.4.4", "3.4.5", "3.5.8", "14.3.2")
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [

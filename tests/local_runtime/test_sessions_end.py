@@ -132,6 +132,7 @@ def test_the_reuse_of_a_spent_refresh_token(person):
     assert has_ended(Person(person.client, person.id, person.email, newest))
 
 
+@pytest.mark.asvs("8.3.2")
 def test_disabling_until_enabling(person, run):
     run("accounts", "disable", person.email)
     assert has_ended(person)

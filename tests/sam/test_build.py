@@ -61,6 +61,8 @@ def test_the_layers_libraries_are_for_its_architecture(layer):
     assert {int.from_bytes(header[18:20], "little") for header in headers} == {MACHINES[layer.name]}
 
 
+@pytest.mark.asvs("15.2.4")
+@pytest.mark.threat("supply-replaced-dependency")
 @pytest.mark.parametrize("name", MACHINES)
 def test_a_requirement_whose_hash_is_wrong_stops_the_build(name, tmp_path):
     requirements = (PROJECT / "layers" / "common" / "requirements.txt").read_text()

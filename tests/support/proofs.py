@@ -1,6 +1,5 @@
-"""Proofs that a document names: a test, a resource of the template, or a section of another document."""
+"""Proofs that a document names: a resource of the template, or a section of another document."""
 
-import ast
 import re
 from functools import cache
 from pathlib import Path
@@ -10,26 +9,11 @@ from tests.support.runtime import PROJECT
 
 
 def exists(proof: str) -> bool:
-    """Return whether `path::test`, `template.yaml#Resource` or `page.md#heading` is there."""
-    path, _, test = proof.partition("::")
-    if test:
-        return (PROJECT / path).is_file() and test in _names_of_tests(PROJECT / path)
+    """Return whether `template.yaml#Resource` or `page.md#heading` is there."""
     path, _, name = proof.partition("#")
     if path == "template.yaml":
         return name in read_template(PROJECT / path)["Resources"]
     return path.endswith(".md") and (PROJECT / path).is_file() and name in _anchors(PROJECT / path)
-
-
-@cache
-def _names_of_tests(path: Path) -> set[str]:
-    """Return the names of a file's tests, as pytest names them: `test_a`, `TestB::test_c`."""
-    found = set()
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.ClassDef):
-            found |= {f"{node.name}::{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            found.add(node.name)
-    return {name for name in found if name.rpartition("::")[2].startswith("test_")}
 
 
 @cache

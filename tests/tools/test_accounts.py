@@ -67,6 +67,7 @@ def test_role_gives_a_role(database, person, role, capsys):
     assert database.execute(select(users.c.role, users.c.status)) == [(role, "active")]
 
 
+@pytest.mark.asvs("6.3.2")
 def test_the_first_admin_sees_others(person):
     other = sign_up("other@example.com")
     main(["role", EMAIL, "admin"])
@@ -77,6 +78,7 @@ def test_the_first_admin_sees_others(person):
     assert get_user(other.id, token=token).status == 403
 
 
+@pytest.mark.asvs("7.4.2", "7.4.5", "10.4.9")
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_each_change_ends_the_users_sessions_and_nobody_elses(person, command):
     other = sign_up("other@example.com")
@@ -93,6 +95,7 @@ def test_the_user_may_log_in_again(command):
     assert refresh(pair["refresh_token"]).status == 200
 
 
+@pytest.mark.asvs("6.5.6")
 def test_a_disabled_user_cannot_log_in_until_they_are_enabled(person, capsys):
     main(["disable", EMAIL])
     assert last_line(capsys) == f"{person.id}: role user, disabled; all of their sessions have ended"
@@ -122,6 +125,7 @@ def test_nobody_is_unlocked_where_there_is_nobody(database, capsys):
     assert capsys.readouterr().err == f"accounts: no user has the address {EMAIL!r}\n"
 
 
+@pytest.mark.asvs("6.4.4")
 def test_lost_passkeys_are_removed_and_counted(database, capsys):
     holder, other = enrol(), enrol(sign_up("other@example.com"))
     token = holder.log_in().json["access_token"]
@@ -156,6 +160,7 @@ def test_the_address_may_be_written_in_any_case(capsys):
     assert main(["disable", "PERSON@Example.COM"]) == 0
 
 
+@pytest.mark.threat("operator-becomes-admin", "operator-denies-command")
 @pytest.mark.parametrize(
     ("command", "event"),
     [
@@ -180,6 +185,7 @@ def test_each_change_is_recorded_with_who_made_it(database, person, capsys, comm
     assert (json.loads(stored)["function"], json.loads(stored)["detail"]["operator"]) == ("accounts", operator)
 
 
+@pytest.mark.asvs("14.2.7")
 def test_erasure_deletes_the_person_and_nobody_else(database, capsys):
     holder, other = enrol(), enrol(sign_up("other@example.com"))
     token = holder.log_in().json["refresh_token"]

@@ -33,6 +33,7 @@ def outcomes():
 # --- What the real service does --------------------------------------------------------------------------------------
 
 
+@pytest.mark.threat("function-password-guessing")
 @pytest.mark.parametrize("attack", ATTACKS, ids=[attack.name for attack in ATTACKS])
 def test_an_attack_fails_is_seen_and_raises_its_alarm(outcomes, attack):
     outcome = outcomes[attack.name]
@@ -42,6 +43,7 @@ def test_an_attack_fails_is_seen_and_raises_its_alarm(outcomes, attack):
     assert outcome.statuses.total() > 0
 
 
+@pytest.mark.threat("logs-silenced-alarms")
 def test_a_quiet_hour_raises_nothing(outcomes):
     outcome = outcomes[QUIET_HOUR.name]
     assert outcome.faults == []

@@ -74,6 +74,7 @@ def test_a_log_that_nobody_has_touched_is_intact(verify, log_file):
     assert summary == "12 records in 2 chains and 10 lines checked: intact"
 
 
+@pytest.mark.threat("audit-changed-record")
 @pytest.mark.parametrize(
     "values",
     [
@@ -96,6 +97,7 @@ def test_a_changed_record_is_found_and_no_other_is_suspected(database, chain, ve
     assert (status, findings) == (3, [f"chain {chain}, record 6: is not what was written there"])
 
 
+@pytest.mark.threat("audit-changed-record")
 def test_a_deleted_record_is_found(database, chain, verify):
     database.execute(delete(audit_events).where(SEQUENCE == 5))
     status, findings, _ = verify()
@@ -167,6 +169,7 @@ def test_an_export_in_ocsf_vouches_too(database, chain, verify, capsys, tmp_path
     assert len(findings) >= 2
 
 
+@pytest.mark.threat("audit-changed-record")
 def test_records_in_another_order_are_found_with_where_they_came_from(database, chain, verify):
     for old, new in ((5, 1000), (7, 5), (1000, 7)):
         database.execute(update(audit_events).where(SEQUENCE.in_([old])).values(sequence=new))
@@ -189,6 +192,7 @@ def test_a_record_before_the_first_is_found(database, chain, verify):
     assert verify()[1] == [f"chain {chain}, record -1: is not what was written there"]
 
 
+@pytest.mark.threat("audit-cut-chain")
 def test_a_cut_tail_is_found_by_the_lines_of_the_log(database, chain, verify, log_file):
     database.execute(delete(audit_events).where(SEQUENCE >= 8))
     assert verify()[1] == []
@@ -198,12 +202,14 @@ def test_a_cut_tail_is_found_by_the_lines_of_the_log(database, chain, verify, lo
     ]
 
 
+@pytest.mark.threat("audit-cut-chain")
 def test_a_chain_that_is_gone_is_found_by_the_lines_of_the_log(database, chain, verify, log_file):
     database.execute(delete(audit_events))
     status, findings, _ = verify(log_file)
     assert (status, len(findings)) == (3, 10)
 
 
+@pytest.mark.threat("audit-rewritten-history")
 def test_a_history_rewritten_with_the_key_is_found_by_the_lines_of_the_log(database, chain, verify, log_file):
     """Whoever has the audit key and the database can forge a chain that holds; not the log that is elsewhere."""
     from auth_common.security.audit_protection import FIRST_PREVIOUS_MAC, chain_mac  # noqa: PLC0415
@@ -404,6 +410,8 @@ def test_tail_lets_no_value_pass_for_several(chain, capsys):
     assert 'target="x ip=198.51.100.9 NOT AS IT WAS WRITTEN"' in capsys.readouterr().out
 
 
+@pytest.mark.asvs("16.4.1")
+@pytest.mark.threat("operator-terminal-escapes")
 def test_tail_obeys_no_escape_sequence_that_somebody_has_sent(chain, capsys):
     security_event(SecurityEvent.SENSITIVE_READ, target='\x1b[2Kx\n\u202e\x7f"quoted" \\')
     capsys.readouterr()
@@ -470,6 +478,7 @@ def test_an_export_into_a_pipe_that_is_closed_ends_quietly(chain):
     assert "ipe" not in done.stderr
 
 
+@pytest.mark.threat("operator-denies-command")
 def test_who_runs_a_command_is_asked_of_the_system(chain, monkeypatch, capsys):
     """ASVS 16.2.1: USER and LOGNAME say whatever one likes."""
     monkeypatch.setenv("USER", "somebody-else")

@@ -53,6 +53,8 @@ def test_the_security_team_and_admins_read_with_a_passkey(database, role, read):
     assert read(auditor_token(role)).status == 200
 
 
+@pytest.mark.asvs("8.2.1", "16.3.2")
+@pytest.mark.threat("audit-readers")
 @pytest.mark.parametrize(
     "read", [read_events, lambda token: read_summary(token, **around_now())], ids=["events", "sum"]
 )
@@ -62,6 +64,8 @@ def test_nobody_else_reads_even_with_a_passkey(database, log_lines, read):
     assert log_lines.security_events[-1]["reason"] == "role_not_sufficient"
 
 
+@pytest.mark.asvs("10.3.4")
+@pytest.mark.threat("audit-readers")
 @pytest.mark.parametrize(
     "read", [read_events, lambda token: read_summary(token, **around_now())], ids=["events", "sum"]
 )
@@ -75,6 +79,7 @@ def test_a_password_alone_does_not_read(database, log_lines, role, read):
     assert log_lines.security_events[-1]["reason"] == "login_without_passkey"
 
 
+@pytest.mark.asvs("8.3.2")
 def test_who_loses_the_role_reads_no_more_at_once(auditor):
     change_role(EMAIL, "user")
     assert read_events(auditor).status == 401
@@ -114,6 +119,8 @@ def test_events_come_newest_first(auditor):
     assert names(all_events(auditor))[:3] == ["authn_login_fail", "authn_token_created", "authn_login_success"]
 
 
+@pytest.mark.asvs("16.3.2")
+@pytest.mark.threat("audit-readers")
 def test_reading_is_itself_an_event(auditor):
     read_events(auditor, event="user_created", ip=SOURCE_IP)
     read_summary(auditor, **around_now())
@@ -187,6 +194,7 @@ def test_a_page_that_is_just_full_is_the_last(database, auditor):
     assert (len(page["items"]), page["next_cursor"]) == (PAGE_SIZE, None)
 
 
+@pytest.mark.asvs("1.4.2", "2.2.1")
 @pytest.mark.parametrize(
     "query",
     [
@@ -334,6 +342,7 @@ def test_the_summary_is_of_the_last_day_if_nobody_says_otherwise(auditor):
     assert summary["series"] != []
 
 
+@pytest.mark.asvs("2.2.3")
 @pytest.mark.parametrize(
     ("query", "field"),
     [

@@ -46,6 +46,7 @@ def test_a_good_token_gets_a_policy_and_the_callers_context(person):
     assert all(isinstance(value, str) for value in context.values())
 
 
+@pytest.mark.threat("authorizer-cached-policy")
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -110,6 +111,7 @@ def test_no_token_is_denied(authorization):
     assert is_denied(call_authorizer(authorizer_event(authorization)))
 
 
+@pytest.mark.asvs("15.3.7")
 def test_two_authorization_headers_are_denied(person):
     """The gateway's cache may have looked at the other one."""
     good = f"Bearer {person.access_token}"
@@ -121,6 +123,7 @@ def test_two_authorization_headers_are_denied(person):
         assert is_denied(call_authorizer(event))
 
 
+@pytest.mark.asvs("3.3.1", "3.3.2", "3.3.3", "3.3.4", "3.3.5", "3.5.1", "14.2.1")
 def test_a_token_in_the_query_or_a_cookie_is_not_looked_at(person):
     """RFC 9700 section 4.3.2: URLs end up in logs and histories."""
     event = authorizer_event(None)
@@ -137,6 +140,8 @@ def test_headers_of_null_are_denied():
     assert is_denied(call_authorizer(event))
 
 
+@pytest.mark.asvs("9.2.2")
+@pytest.mark.threat("authorizer-other-token-type")
 def test_a_refresh_token_is_not_an_access_token(person):
     assert is_denied(authorize(person.refresh_token))
 
@@ -149,6 +154,8 @@ def test_a_token_of_another_installation_is_denied(person, environment):
     assert is_denied(authorize(person.access_token))
 
 
+@pytest.mark.asvs("16.3.1", "16.3.3")
+@pytest.mark.threat("authorizer-untraced-refusal")
 def test_a_refusal_is_a_security_event(log_lines):
     authorize("not.a.token")
     (event,) = log_lines.security_events
@@ -166,6 +173,8 @@ def test_without_shared_storage_it_denies_and_says_why_in_the_log(person, monkey
     assert rejected["reason"] == "storage_not_mounted"
 
 
+@pytest.mark.asvs("7.2.1", "16.5.3")
+@pytest.mark.threat("authorizer-crash")
 @given(authorization=st.text() | st.text().map(lambda text: f"Bearer {text}"))
 @pytest.mark.usefixtures("environment")
 def test_whatever_comes_it_denies_and_never_raises(authorization):
@@ -176,6 +185,8 @@ def test_whatever_comes_it_denies_and_never_raises(authorization):
 # --- The token between the two factors --------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("2.3.1", "9.2.2")
+@pytest.mark.threat("authorizer-other-token-type")
 @pytest.mark.parametrize("route", PROTECTED, ids=[f"{route.method} {route.path}" for route in PROTECTED])
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_an_mfa_token_opens_no_protected_route(database, route):

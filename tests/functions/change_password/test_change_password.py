@@ -82,6 +82,7 @@ def while_a_password_is_checked(monkeypatch, action: Callable[[], object]):
 # --- The contract (ASVS 5.0 6.2.2, 6.2.3) -----------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("6.2.2")
 def test_a_person_changes_their_password(person):
     answer = change_own(person)
     assert (answer.status, answer.text) == (204, "")
@@ -90,6 +91,7 @@ def test_a_person_changes_their_password(person):
     assert log_in(password=NEW).status == 200
 
 
+@pytest.mark.asvs("6.2.3")
 def test_the_current_password_must_be_right(database, person, log_lines):
     before = stored_hash(database)
     answer = change_own(person, current=WRONG)
@@ -223,6 +225,8 @@ def test_without_a_passkey_the_current_password_is_proof_enough_however_old_the_
     assert change_own(person).status == 204
 
 
+@pytest.mark.asvs("6.2.3")
+@pytest.mark.threat("function-stolen-access-token")
 def test_who_has_a_passkey_must_have_just_logged_in_with_it(database, person, log_lines):
     holder = enrol(person)
     by_password_alone = change_own(person)
@@ -236,6 +240,7 @@ def test_who_has_a_passkey_must_have_just_logged_in_with_it(database, person, lo
     assert change(person.id, holder.log_in().json["access_token"]).status == 204
 
 
+@pytest.mark.asvs("6.2.3")
 def test_a_passkey_does_not_stand_in_for_the_current_password(database):
     holder = enrol()
     before = stored_hash(database)
@@ -254,6 +259,7 @@ def test_a_first_passkey_that_comes_while_the_password_is_checked_is_asked_for(d
 # --- What ends with the old password (ASVS 5.0 7.4.3) -----------------------------------------------------------------
 
 
+@pytest.mark.asvs("6.2.2", "7.4.3")
 def test_all_other_sessions_end_and_the_one_that_asks_goes_on_with_its_refresh_token(
     database, person, other, log_lines
 ):

@@ -57,6 +57,7 @@ def rows(database):
     return database.count(refresh_tokens), database.count(sessions)
 
 
+@pytest.mark.asvs("14.2.7")
 def test_what_expired_is_deleted_and_what_lives_stays(database, person):
     add_sessions(database, 3, expires_at=ago(days=1, minutes=1))
     assert clean_up() == {"refresh_tokens": 3, "sessions": 3, "challenges": 0}
@@ -195,6 +196,7 @@ def age_audit_log(database, days):
     database.execute(update(audit_events).values(time=aged))
 
 
+@pytest.mark.asvs("14.2.7")
 def test_chains_past_their_retention_are_deleted_and_the_rest_holds(database, person):
     age_audit_log(database, 401)
     start_fresh_environment()

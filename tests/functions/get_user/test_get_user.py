@@ -27,6 +27,7 @@ def get_with_context(user_id, context):
     )
 
 
+@pytest.mark.asvs("10.3.2", "15.3.1")
 def test_answers_the_callers_own_data(person):
     answer = get_user(person.id, token=person.access_token)
     assert answer.status == 200
@@ -43,6 +44,8 @@ def test_answers_the_callers_own_data(person):
     }
 
 
+@pytest.mark.asvs("8.2.2", "10.3.2")
+@pytest.mark.threat("function-data-of-others")
 def test_somebody_elses_id_and_an_unknown_one_answer_alike(person, other, log_lines):
     """OWASP API1:2023 (BOLA); a caller cannot find out which ids exist."""
     answers = [
@@ -69,6 +72,7 @@ def test_somebody_elses_id_and_an_unknown_one_answer_alike(person, other, log_li
     assert {event["target"] for event in recorded} >= {other.id, "not an id"}
 
 
+@pytest.mark.asvs("16.3.2")
 def test_an_admin_sees_everybody_and_that_is_recorded(database, person, other, log_lines):
     make_admin(database, person)
     answer = get_user(other.id, token=person.access_token)
@@ -84,6 +88,8 @@ def test_an_admin_gets_404_for_an_id_that_is_not_there(database, person, user_id
     assert (answer.status, answer.code) == (404, "not_found")
 
 
+@pytest.mark.asvs("8.3.1", "8.3.2")
+@pytest.mark.threat("authorizer-stale-token")
 def test_a_role_that_was_taken_away_counts_at_once(database, person, other):
     """The role in the token is for others; we ask the database."""
     make_admin(database, person)
@@ -98,6 +104,8 @@ def test_the_security_role_does_not_open_personal_data(database, person, other):
     assert get_user(other.id, token=person.access_token).status == 403
 
 
+@pytest.mark.asvs("7.2.1", "7.4.1")
+@pytest.mark.threat("authorizer-stale-token")
 @pytest.mark.parametrize(
     "change",
     [
@@ -115,6 +123,8 @@ def test_an_ended_session_answers_401_although_the_token_is_still_good(database,
     assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
+@pytest.mark.asvs("9.2.1")
+@pytest.mark.threat("authorizer-stale-token")
 def test_a_token_that_expired_while_the_gateway_had_it_in_its_cache_is_refused(person):
     context = authorize(person.access_token)["context"]
     assert get_with_context(person.id, context).status == 200
@@ -124,12 +134,15 @@ def test_a_token_that_expired_while_the_gateway_had_it_in_its_cache_is_refused(p
     assert get_with_context(person.id, beyond).code == "invalid_token"
 
 
+@pytest.mark.asvs("8.3.3", "10.3.2")
 def test_a_session_serves_its_own_user_only(person, other):
     context = authorize(person.access_token)["context"]
     stolen = {**context, "user_id": other.id}
     assert get_with_context(other.id, stolen).code == "invalid_token"
 
 
+@pytest.mark.asvs("4.1.3", "8.3.1")
+@pytest.mark.threat("gateway-forged-context")
 @pytest.mark.parametrize("missing", ["user_id", "session_id", "token_version", "expires_at"])
 @pytest.mark.parametrize("value", [None, "", "x", "[]", "9" * 5_000, {}])
 def test_a_context_that_the_authorizer_did_not_write_is_nobodys(person, missing, value):
@@ -137,6 +150,8 @@ def test_a_context_that_the_authorizer_did_not_write_is_nobodys(person, missing,
     assert get_with_context(person.id, {**context, missing: value}).code == "invalid_token"
 
 
+@pytest.mark.asvs("8.3.1", "16.5.3")
+@pytest.mark.threat("gateway-open-route")
 @pytest.mark.parametrize("context", [None, {}, {"principalId": "x"}])
 def test_a_route_that_lost_its_authorizer_stays_closed(person, context):
     answer = get_with_context(person.id, context)

@@ -51,6 +51,7 @@ def test_an_older_schema_is_not_healthy_and_a_newer_one_has_all_that_this_versio
         assert get_health().status == status
 
 
+@pytest.mark.asvs("16.5.1")
 @pytest.mark.usefixtures("environment")
 def test_a_database_that_is_away_is_not_healthy_and_its_password_stays_ours(monkeypatch):
     leaks.remember("hunter2hunter2")
@@ -60,6 +61,7 @@ def test_a_database_that_is_away_is_not_healthy_and_its_password_stays_ours(monk
     assert "hunter2" not in answer.text
 
 
+@pytest.mark.asvs("13.4.5", "16.3.4")
 @pytest.mark.usefixtures("environment")
 def test_a_wrong_setting_is_named_in_the_log_and_not_in_the_answer(monkeypatch, log_lines):
     monkeypatch.setenv("BCRYPT_COST", "3")

@@ -15,6 +15,7 @@ def get_jwks():
     return call("jwks", proxy_event("GET", "/.well-known/jwks.json"))
 
 
+@pytest.mark.asvs("4.1.1")
 @pytest.mark.usefixtures("environment")
 def test_answers_the_public_key_and_may_be_cached():
     answer = get_jwks()

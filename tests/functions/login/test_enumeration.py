@@ -37,6 +37,8 @@ FAILURES = {
 }
 
 
+@pytest.mark.asvs("4.1.1", "6.3.4", "6.3.8", "11.2.4")
+@pytest.mark.threat("function-account-enumeration")
 @pytest.mark.parametrize(("email", "password"), FAILURES.values(), ids=FAILURES.keys())
 def test_every_failed_login_gets_one_answer_and_costs_one_hash(registered, hash_costs, email, password):
     hash_costs.clear()
@@ -79,6 +81,7 @@ def test_a_failed_login_asks_the_database_as_often_where_the_address_is_unknown(
     assert counts[0] == counts[1] > 0
 
 
+@pytest.mark.asvs("6.3.8")
 @pytest.mark.parametrize("attempt", FAILURES.values(), ids=FAILURES.keys())
 @pytest.mark.parametrize("cost", [5, 8])
 @pytest.mark.usefixtures("registered")
@@ -106,6 +109,7 @@ def test_the_first_unknown_address_of_an_environment_costs_no_more_than_the_next
     assert hash_costs == [4, 4]
 
 
+@pytest.mark.asvs("16.3.1")
 @pytest.mark.usefixtures("registered")
 def test_the_security_team_sees_the_difference(log_lines):
     """Only they do: the reason stays in the security event."""

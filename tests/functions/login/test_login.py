@@ -35,6 +35,8 @@ def test_answers_a_token_pair():
     assert pair == {"token_type": "Bearer", "expires_in": 900, "refresh_expires_in": 7 * 24 * 3600}
 
 
+@pytest.mark.asvs("14.2.6")
+@pytest.mark.threat("relying-service-excess-claims", "relying-service-outlived-token")
 def test_the_access_token_says_what_the_design_says_and_nothing_personal(database):
     user = register().json
     token = log_in().json["access_token"]
@@ -70,6 +72,7 @@ def test_the_access_token_verifies_with_the_published_key():
     assert claims["iss"] == "secure-backend"
 
 
+@pytest.mark.asvs("7.2.2")
 @pytest.mark.usefixtures("database")
 def test_each_login_is_a_session_of_its_own():
     register()
@@ -88,6 +91,7 @@ def test_a_deployment_may_ask_for_name_and_email_in_its_tokens(monkeypatch):
     assert (claims["name"], claims["email"]) == ("Test Person", EMAIL)
 
 
+@pytest.mark.threat("caller-denies-login")
 def test_the_session_records_how_when_and_from_where(database):
     register()
     log_in()
@@ -108,6 +112,7 @@ def test_the_refresh_token_is_stored_as_its_sha256_and_expires(database):
     assert row.expires_at - row.issued_at == timedelta(days=7)
 
 
+@pytest.mark.asvs("4.1.3", "15.3.4")
 def test_x_forwarded_for_is_distrusted(database):
     """The client writes this header; API Gateway's request context says who called."""
     register()
@@ -118,6 +123,7 @@ def test_x_forwarded_for_is_distrusted(database):
     assert database.execute(select(sessions.c.source_ip)) == [(SOURCE_IP,)]
 
 
+@pytest.mark.asvs("1.3.3")
 def test_an_odd_user_agent_is_stored_harmless(database):
     register()
     log_in(userAgent="curl\r\nX: y\x00\x1b[31m\u202e" + "a" * 1_000)
@@ -127,6 +133,7 @@ def test_an_odd_user_agent_is_stored_harmless(database):
     assert stored.isprintable()
 
 
+@pytest.mark.asvs("6.2.10")
 def test_a_password_does_not_expire(database):
     """Neither by its age nor by long disuse: NIST SP 800-63B-4, ASVS 5.0 6.2.10."""
     register()
@@ -137,6 +144,7 @@ def test_a_password_does_not_expire(database):
     assert log_in().json.keys() >= {"access_token", "refresh_token"}
 
 
+@pytest.mark.asvs("4.2.5")
 @pytest.mark.usefixtures("database")
 def test_the_longest_token_is_one_that_every_gateway_and_we_take(monkeypatch):
     """API Gateway takes 10 240 bytes of headers in all, we take 8 KiB of token."""
@@ -154,6 +162,7 @@ def test_the_address_may_be_written_in_any_case():
     assert log_in("PERSON@Example.COM").status == 200
 
 
+@pytest.mark.asvs("11.4.2")
 def test_an_old_hash_is_rewritten_at_login(database, monkeypatch, hash_costs):
     register()
     monkeypatch.setenv("BCRYPT_COST", "5")
@@ -206,6 +215,7 @@ def test_a_failure_to_rewrite_a_hash_does_not_fail_the_login(database, monkeypat
     assert "password_rehash_fail" in [event["name"] for event in log_lines.security_events]
 
 
+@pytest.mark.asvs("11.2.5")
 @pytest.mark.parametrize(
     "stored",
     [
@@ -229,6 +239,7 @@ def test_a_stored_hash_of_absurd_cost_or_form_is_not_verified(database, hash_cos
     assert hash_costs == [4]
 
 
+@pytest.mark.threat("database-forged-rows")
 @pytest.mark.usefixtures("database")
 def test_the_pepper_is_needed_to_verify(environment):
     """Whoever has the database alone cannot even test a guess."""

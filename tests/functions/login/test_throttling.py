@@ -71,6 +71,7 @@ def failures(database, name, *subjects):
 # --- The answer -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("2.3.2", "6.3.1", "8.2.4")
 @pytest.mark.usefixtures("registered")
 def test_after_the_budget_is_spent_the_answer_is_429_and_says_when_to_come_again():
     assert guesses(3) == [401, 401, 401]
@@ -82,6 +83,8 @@ def test_after_the_budget_is_spent_the_answer_is_429_and_says_when_to_come_again
     assert answer.headers["ratelimit"] == f'"login_account_source";r=0;t={seconds}'
 
 
+@pytest.mark.asvs("6.3.8")
+@pytest.mark.threat("function-account-enumeration")
 @pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize("from_everywhere", [False, True], ids=["one source", "many sources"])
 def test_a_lock_never_tells_that_an_account_exists(hash_costs, from_everywhere):
@@ -100,6 +103,7 @@ def test_a_lock_never_tells_that_an_account_exists(hash_costs, from_everywhere):
     assert seen[0][0][-1] == 429
 
 
+@pytest.mark.asvs("2.4.1", "15.2.2")
 @pytest.mark.usefixtures("registered")
 def test_no_hash_is_computed_while_locked(hash_costs):
     guesses(3)
@@ -137,6 +141,7 @@ def test_a_flood_of_addresses_from_a_locked_source_leaves_no_counters(database):
     assert database.count(throttles) == before
 
 
+@pytest.mark.asvs("6.3.1")
 @pytest.mark.usefixtures("registered")
 def test_each_lock_lasts_twice_as_long_as_the_one_before_up_to_the_longest(database, monkeypatch):
     monkeypatch.setenv("THROTTLE_LONGEST_LOCK", "200")
@@ -240,6 +245,7 @@ def test_counters_hold_neither_addresses_nor_sources(database):
 # --- What spends no attempt -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("16.5.2")
 @pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize(("error", "status"), [(ServiceUnavailable, 503), (ZeroDivisionError, 500)])
 def test_a_server_error_spends_no_attempt(database, monkeypatch, error, status):
@@ -329,6 +335,8 @@ BURSTS = {
 }
 
 
+@pytest.mark.asvs("2.4.1", "6.3.1", "15.2.2")
+@pytest.mark.threat("function-password-guessing")
 @pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize(("request_one", "budget"), BURSTS.values(), ids=BURSTS)
 def test_a_concurrent_burst_cannot_exceed_the_budget(hash_costs, request_one, budget):
@@ -337,6 +345,7 @@ def test_a_concurrent_burst_cannot_exceed_the_budget(hash_costs, request_one, bu
     assert len(hash_costs) == budget + 1
 
 
+@pytest.mark.threat("database-contended-row")
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
 @pytest.mark.usefixtures("registered")
@@ -369,6 +378,8 @@ def test_of_many_refusals_at_once_one_is_recorded(database):
 # --- Whom a lock must not stop ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("6.3.1", "8.2.4")
+@pytest.mark.threat("function-lockout-of-others")
 def test_spamming_an_address_does_not_stop_its_owners_known_device(database):
     sign_up()
     assert guesses_from_everywhere(6) == [401] * 5 + [429]
@@ -438,6 +449,7 @@ def test_a_device_that_was_known_once_is_like_any_other(database, why):
     assert log_in().status == 429
 
 
+@pytest.mark.threat("function-lockout-of-others")
 @pytest.mark.parametrize("source", [SOURCE_IP, ELSEWHERE])
 def test_guessing_at_passwords_leaves_passkeys_alone(database, source):
     holder = enrol()
@@ -478,6 +490,8 @@ def test_known_devices_have_the_other_half_and_a_success_there_ends_it(database)
     assert failures(database, "login_account", EMAIL) == 0
 
 
+@pytest.mark.asvs("6.3.1")
+@pytest.mark.threat("function-password-guessing")
 def test_after_a_hundred_failures_in_a_row_the_password_is_off_everywhere(database):
     sign_up()
     guess()
@@ -517,6 +531,7 @@ def seen(log_lines, *names):
     return [event for event in log_lines.security_events if event["name"] in names]
 
 
+@pytest.mark.asvs("16.3.3")
 @pytest.mark.usefixtures("registered")
 def test_a_lock_is_an_event_when_it_begins_and_its_first_refusal_another(database, log_lines):
     guesses(3)
@@ -539,6 +554,7 @@ def test_an_unknown_address_is_a_pseudonym_in_both(log_lines):
     assert UNKNOWN not in log_lines.text
 
 
+@pytest.mark.threat("logs-silenced-alarms")
 @pytest.mark.usefixtures("registered")
 def test_refusals_do_not_fill_the_audit_log_but_all_are_counted(database, log_lines):
     guesses(3)

@@ -85,6 +85,7 @@ def test_an_operator_who_migrates_a_cluster_locks_no_function_out(cluster):
     assert mappings(cluster) == {(SERVICE_ROLE, LOGIN), (CLEANUP_ROLE, CLEANUP)}
 
 
+@pytest.mark.threat("deployment-custom-resource-call")
 @pytest.mark.parametrize("arn", ["*", f"{LOGIN}'; DROP TABLE users; --", "arn:aws:iam::123456789012:user/person"])
 def test_what_is_no_role_of_iam_is_let_in_by_no_statement(cluster, arn):
     assert migrate(**{SERVICE_ROLE: [arn], CLEANUP_ROLE: []})["Status"] == "FAILED"
@@ -105,6 +106,8 @@ def test_no_key_of_a_cluster_is_binary_and_none_is_made_at_once(cluster):
     assert [tuple(row) for row in keys if row[2] == "bytea"] == []
 
 
+@pytest.mark.asvs("13.2.2")
+@pytest.mark.threat("database-schema-change")
 @pytest.mark.parametrize("role", PRIVILEGES)
 @pytest.mark.parametrize(
     "statement",
@@ -127,6 +130,7 @@ def test_only_a_migration_changes_the_schema(cluster, role, statement):
     assert not may(cluster, role, text(statement))
 
 
+@pytest.mark.threat("audit-changed-record", "function-taken-over")
 def test_what_answers_requests_can_only_add_to_the_audit_log(cluster):
     """ASVS 16.4.2."""
     migrate(**{SERVICE_ROLE: [], CLEANUP_ROLE: []})
@@ -161,6 +165,7 @@ def test_what_shows_something_can_make_no_session_and_nobody_an_admin(cluster, s
     assert not may(cluster, READER_ROLE, statement)
 
 
+@pytest.mark.threat("database-url-leak")
 def test_a_url_that_is_none_shows_nothing_of_its_password(environment, monkeypatch, log_lines):
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://migrations:abc@def:hunter2hunter2@db.example/accounts")
     assert migrate()["Status"] == "FAILED"
@@ -175,6 +180,7 @@ def test_a_database_that_does_not_answer_ends_the_deployment_in_time(environment
         assert deploy(handler, "migrate", timeout=12, Revision=HEAD, Roles={})["Status"] == "FAILED"
 
 
+@pytest.mark.threat("deployment-half-done")
 def test_a_deployment_that_is_rolled_back_leaves_a_newer_schema_alone(empty):
     migrate()
     empty.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -190,12 +196,14 @@ def test_a_database_that_refuses_ends_the_deployment_and_its_word_says_nothing_m
     assert "users" in log_lines.text
 
 
+@pytest.mark.threat("database-deleted")
 def test_a_stack_that_is_deleted_leaves_the_data(empty):
     migrate()
     assert deploy(handler, "migrate", "Delete", Revision=HEAD, Roles={})["Status"] == "SUCCESS"
     assert empty.count(users) == 0
 
 
+@pytest.mark.threat("deployment-half-done")
 def test_of_two_at_once_both_succeed(empty):
     """A deployment, and somebody's `make migrate`."""
     command = [sys.executable, "-c", "from tools.migrate import main; raise SystemExit(main())"]

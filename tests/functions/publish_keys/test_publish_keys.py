@@ -32,6 +32,7 @@ def settle(monkeypatch, *, signing_with, verifying_with):
     start_fresh_environment()
 
 
+@pytest.mark.threat("deployment-key-rotation")
 def test_a_rotation_in_three_deployments_refuses_no_token(monkeypatch):
     blue, green = make_key(), make_key()
     first = publish(blue)["Data"]["Jwks"]
@@ -56,6 +57,7 @@ def test_a_rotation_in_three_deployments_refuses_no_token(monkeypatch):
         verify_access_token(of_blue)
 
 
+@pytest.mark.threat("signing-key-published")
 def test_only_public_halves_leave_and_fit_where_they_go():
     jwks = publish(make_key(), make_key())["Data"]["Jwks"]
     keys = json.loads(jwks)["keys"]
@@ -76,6 +78,7 @@ def test_the_digest_follows_every_property_and_nothing_else():
     assert len(digests[0]) == 64
 
 
+@pytest.mark.threat("signing-key-replaced")
 def test_a_key_of_another_kind_ends_the_deployment(log_lines):
     word = publish(make_key("RSA_2048"))
     assert (word["Status"], "Data" in word) == ("FAILED", False)

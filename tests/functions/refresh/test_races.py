@@ -39,6 +39,7 @@ def is_dead(person, pair):
 # --- Rotate and rotate --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("2.3.4", "10.4.5")
 @everywhere
 def test_fifty_at_once_get_one_and_the_same_successor_and_it_works(database, person):
     answers = together(*[lambda: refresh(person.refresh_token)] * 50)
@@ -48,6 +49,7 @@ def test_fifty_at_once_get_one_and_the_same_successor_and_it_works(database, per
     assert refresh(successor).status == 200
 
 
+@pytest.mark.asvs("15.4.2")
 @everywhere
 def test_parents_and_children_at_once_never_make_two_branches(database, person):
     """Tabs that are one step apart: whatever the order, one line of generations, or the family's end."""
@@ -66,6 +68,8 @@ def test_parents_and_children_at_once_never_make_two_branches(database, person):
 # --- Revoke and rotate --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("10.4.9")
+@pytest.mark.threat("function-race")
 @everywhere
 @pytest.mark.parametrize(
     "revoke",

@@ -67,6 +67,7 @@ def reasons(log_lines, name):
 # --- Rotation -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("7.2.2")
 def test_answers_a_new_pair_of_the_same_session(person):
     answer = refresh(person.refresh_token)
     assert answer.status == 200
@@ -110,6 +111,7 @@ def test_a_family_goes_on_and_its_generations_are_counted(database, clock, perso
     ]
 
 
+@pytest.mark.asvs("14.2.4")
 def test_no_token_is_stored(database, person):
     tokens = [person.refresh_token]
     tokens += [renewed(tokens[0])]
@@ -120,6 +122,7 @@ def test_no_token_is_stored(database, person):
         assert base64.urlsafe_b64decode(token.removeprefix("rt_") + "=") not in stored
 
 
+@pytest.mark.asvs("16.3.1")
 def test_a_refresh_is_recorded(person, log_lines):
     sid = claims_of(person.access_token)["sid"]
     refresh(person.refresh_token)
@@ -130,6 +133,8 @@ def test_a_refresh_is_recorded(person, log_lines):
 # --- A spent token comes back -------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("8.2.4", "10.4.5", "16.3.3")
+@pytest.mark.threat("function-stolen-refresh-token")
 def test_a_grandparent_ends_the_family_newest_token_included(database, person, log_lines):
     """RFC 9700 section 4.14.2. The revocation is committed although the request fails."""
     newest = refresh(renewed(person.refresh_token)).json
@@ -143,6 +148,7 @@ def test_a_grandparent_ends_the_family_newest_token_included(database, person, l
     assert theft["session_id"] == claims_of(person.access_token)["sid"]
 
 
+@pytest.mark.asvs("10.4.5")
 def test_a_parent_after_the_grace_ends_the_family(database, clock, person):
     newest = refresh(person.refresh_token).json
     clock.advance(seconds=GRACE, microseconds=1)
@@ -172,6 +178,7 @@ def test_each_further_use_of_a_dead_family_is_refused_and_is_no_second_theft(clo
 # --- The grace ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("10.4.5")
 @pytest.mark.parametrize("seconds", [0, 3, GRACE])
 def test_the_parent_gets_the_same_successor_within_the_grace(clock, person, seconds):
     """Its holder lost the answer, or two tabs refreshed at once."""
@@ -195,6 +202,7 @@ def test_the_grace_counts_from_the_first_use(clock, person):
     assert refused(newest)
 
 
+@pytest.mark.threat("function-stolen-refresh-token")
 def test_of_two_who_hold_one_token_the_one_who_falls_behind_is_found_out(clock, person, log_lines):
     """The losing branch of a fork, presented later, is theft; it does not matter which of them is the thief."""
     ours, theirs = renewed(person.refresh_token), renewed(person.refresh_token)
@@ -229,6 +237,8 @@ def test_an_expired_token_fails_even_within_the_grace_and_is_no_theft(database, 
     renewed(newest)
 
 
+@pytest.mark.asvs("2.3.3", "16.5.2")
+@pytest.mark.threat("signing-key-away")
 def test_without_the_signing_key_no_token_is_spent(database, clock, person, monkeypatch):
     """Else an hour without KMS would turn every client's next try into theft, and log everybody out."""
     with monkeypatch.context() as outage:
@@ -247,6 +257,7 @@ def test_without_the_signing_key_no_token_is_spent(database, clock, person, monk
 # --- The end of a session -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("7.3.1", "10.4.8")
 def test_a_token_expires_after_seven_days_without_use(database, clock, person):
     ((clock.time,),) = database.execute(select(refresh_tokens.c.expires_at))
     assert refused(person.refresh_token)
@@ -254,6 +265,8 @@ def test_a_token_expires_after_seven_days_without_use(database, clock, person):
     renewed(person.refresh_token)
 
 
+@pytest.mark.asvs("7.3.2", "10.4.8")
+@pytest.mark.threat("caller-stolen-device")
 def test_a_session_ends_after_thirty_days_however_busy_it_is(database, clock, person, log_lines):
     token, end = person.refresh_token, session_of(database).expires_at
     clock.time = end - timedelta(days=30)
@@ -295,6 +308,7 @@ def test_an_ended_session_gives_no_tokens(database, person, log_lines, *, change
     assert reasons(log_lines, "authn_token_reuse") == []
 
 
+@pytest.mark.asvs("7.4.2")
 def test_a_user_who_was_disabled_and_enabled_again_logs_in_anew(database, person):
     """``accounts disable`` raises the token version too: what was stolen before stays worthless."""
     database.execute(update(users).values(status="disabled", token_version=1))
@@ -341,6 +355,7 @@ def test_the_token_is_taken_to_the_letter(person):
     renewed(token)
 
 
+@pytest.mark.threat("database-read-or-backup")
 def test_what_is_stored_opens_nothing(database, person):
     """Whoever reads the database cannot refresh with it."""
     renewed(person.refresh_token)

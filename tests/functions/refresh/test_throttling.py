@@ -22,6 +22,7 @@ def recorded(database, name):
     return database.execute(select(audit_events.c.reason).where(audit_events.c.name == name))
 
 
+@pytest.mark.asvs("2.4.1")
 def test_a_source_has_a_budget_of_refused_tokens(database):
     assert [refresh(BAD).status for _ in range(3)] == [401] * 3
     answer = refresh(BAD)
@@ -52,6 +53,7 @@ def test_a_theft_is_seen_and_ends_the_session_in_a_lock_too(database):
     assert refresh(live).status == 429
 
 
+@pytest.mark.threat("audit-filled")
 def test_refusals_do_not_fill_the_audit_log(database):
     person = sign_up()
     log_out(person.access_token)

@@ -123,6 +123,7 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.asvs("1.3.3", "2.2.1", "2.2.2", "15.3.5")
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -180,12 +181,14 @@ def test_all_faults_are_told_at_once(database):
     assert_refused(database, answer, {"name", "email", "date_of_birth", "job_title", "password", "role"})
 
 
+@pytest.mark.asvs("2.2.1", "8.2.3", "15.3.3")
 def test_an_unknown_field_is_named(database):
     answer = call("register", json_event("POST", "/users", registration(nickname=MARK)))
     assert_refused(database, answer, {"nickname"})
     assert answer.json["errors"] == [{"field": "nickname", "message": "is not a field of this request"}]
 
 
+@pytest.mark.asvs("1.2.1")
 @pytest.mark.parametrize(
     "name", [f"<script>{MARK}</script>", f"{MARK}\r\nSet-Cookie: a=b", MARK * 20, f"{MARK}é", "", "a" * 65, "\u202e"]
 )
@@ -238,6 +241,7 @@ BAD_BODIES = {
 }
 
 
+@pytest.mark.asvs("1.1.1", "1.5.3", "15.3.7")
 @pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES.keys())
 def test_a_body_that_is_not_one_strict_json_object_is_refused(database, body):
     answer = post(body, **{"Content-Type": "application/json"})
@@ -246,6 +250,7 @@ def test_a_body_that_is_not_one_strict_json_object_is_refused(database, body):
     assert answer.fields in ({"body"}, {"name", "email", "date_of_birth", "job_title", "password"})
 
 
+@pytest.mark.asvs("1.1.1")
 def test_a_body_as_base64_is_read(database):
     """API Gateway sends a body so where its media type counts as binary."""
     event = json_event("POST", "/users", registration())
@@ -256,6 +261,8 @@ def test_a_body_as_base64_is_read(database):
     assert database.count(users) == 1
 
 
+@pytest.mark.asvs("2.2.2", "15.2.2")
+@pytest.mark.threat("function-slow-input")
 def test_a_body_beyond_64_kib_is_refused_unread(database):
     answer = call("register", json_event("POST", "/users", registration(name="a" * LARGEST)))
     assert (answer.status, answer.code) == (413, "request_too_large")
@@ -263,6 +270,7 @@ def test_a_body_beyond_64_kib_is_refused_unread(database):
     assert database.count(users) == 0
 
 
+@pytest.mark.asvs("3.5.1", "3.5.2")
 @pytest.mark.parametrize(
     "content_type",
     [
@@ -281,6 +289,7 @@ def test_a_wrong_content_type_answers_415(database, content_type):
     assert database.count(users) == 0
 
 
+@pytest.mark.asvs("3.5.1", "3.5.2")
 def test_a_missing_content_type_answers_415(database):
     event = json_event("POST", "/users", registration())
     event["headers"], event["multiValueHeaders"] = {}, {}
@@ -288,6 +297,7 @@ def test_a_missing_content_type_answers_415(database):
     assert database.count(users) == 0
 
 
+@pytest.mark.asvs("4.1.4")
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW"])
 def test_a_wrong_method_answers_405_and_names_the_right_one(database, method):
     answer = call("register", json_event(method, "/users", registration()))
@@ -315,6 +325,7 @@ almost_registrations = st.fixed_dictionaries(
 # The database fixture serves all examples of one run: whatever was registered, nothing may break.
 
 
+@pytest.mark.asvs("1.2.1", "1.4.2", "2.2.1", "16.5.1")
 @given(body=almost_registrations | any_json)
 def test_whatever_json_comes_the_answer_is_201_or_a_problem_that_repeats_nothing(database, body):
     before = database.count(users)

@@ -21,6 +21,7 @@ def visible(answer):
     return answer.status, answer.text, {name: text for name, text in answer.headers.items() if name != "x-request-id"}
 
 
+@pytest.mark.asvs("6.3.8")
 def test_a_new_and_a_taken_address_answer_the_same():
     new, taken = register(), register(password=OTHER_PASSWORD)
     assert visible(new) == visible(taken)

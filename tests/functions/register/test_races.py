@@ -26,6 +26,8 @@ def together(starters: int, request: Callable[[int], int]) -> Counter[int]:
         return Counter(threads.map(wait_and_request, range(starters)))
 
 
+@pytest.mark.asvs("2.3.4", "15.4.2")
+@pytest.mark.threat("function-race")
 @pytest.mark.parametrize("starters", [2, 12])
 def test_simultaneous_registrations_of_one_address_give_one_201_and_else_409(database, starters):
     assert together(starters, lambda _: register().status) == {201: 1, 409: starters - 1}

@@ -15,6 +15,7 @@ from tests.support.functions import authorize, call
 pytestmark = pytest.mark.aurora_dsql
 
 
+@pytest.mark.asvs("1.2.2", "4.1.1", "15.3.1")
 def test_answers_201_with_the_user_and_its_location(database):
     answer = register()
     assert answer.status == 201
@@ -36,6 +37,8 @@ def test_answers_201_with_the_user_and_its_location(database):
     assert database.count(users) == 1
 
 
+@pytest.mark.asvs("14.2.4")
+@pytest.mark.threat("database-read-or-backup")
 def test_stores_a_peppered_bcrypt_hash_and_not_the_password(database):
     register()
     (row,) = database.execute(select(users))
@@ -83,6 +86,7 @@ def test_names_of_every_script_are_kept():
         assert register(name=name, email=f"person{number}@example.com").json["name"] == name
 
 
+@pytest.mark.asvs("1.1.1", "1.1.2", "1.2.1", "1.2.3", "1.2.9", "1.3.2", "1.3.10")
 @pytest.mark.parametrize(
     "text",
     [
@@ -105,6 +109,7 @@ def test_what_is_code_elsewhere_is_text_here(database, text):
     assert get_user(authorize(pair["access_token"])["principalId"], token=pair["access_token"]).json["name"] == text
 
 
+@pytest.mark.asvs("1.2.4")
 @pytest.mark.parametrize("email", ["o'or'1'='1@example.com", "a{0}$b|`id`@example.com"])
 def test_an_address_finds_its_own_account_whatever_it_would_mean_to_a_database(database, email):
     register(email=email, name="Other Person")
@@ -130,6 +135,7 @@ def test_a_taken_address_answers_409_and_keeps_the_first_account(database):
     assert database.execute(select(users.c.name)) == [("First Person",)]
 
 
+@pytest.mark.asvs("6.3.8")
 @pytest.mark.usefixtures("database")
 def test_a_duplicate_sign_up_costs_a_hash_too(hash_costs):
     register()
@@ -139,6 +145,8 @@ def test_a_duplicate_sign_up_costs_a_hash_too(hash_costs):
     assert hash_costs == first == [4]
 
 
+@pytest.mark.asvs("2.2.2", "6.3.2", "6.4.2", "8.2.3", "15.3.3")
+@pytest.mark.threat("function-privilege-in-body")
 @pytest.mark.parametrize(
     "field",
     [
@@ -152,6 +160,7 @@ def test_a_registration_cannot_set_role_or_status_or_anything_else(database, fie
     assert database.count(users) == 0
 
 
+@pytest.mark.asvs("10.3.3")
 @pytest.mark.parametrize(
     "look_alike",
     [
@@ -177,6 +186,7 @@ def test_a_dotless_i_never_matches_an_i(database):
     assert database.execute(select(users.c.email)) == [("mike@example.com",)]
 
 
+@pytest.mark.asvs("6.2.5")
 @pytest.mark.parametrize(
     "password",
     [
@@ -194,6 +204,7 @@ def test_a_password_may_be_long_and_of_any_script(password):
     assert log_in(password=password[:-1]).status == 401
 
 
+@pytest.mark.asvs("6.2.1")
 @pytest.mark.parametrize(
     "password",
     [
@@ -211,6 +222,7 @@ def test_a_password_that_is_too_short_or_too_long_is_refused_and_never_truncated
     assert database.count(users) == 0
 
 
+@pytest.mark.asvs("6.2.4")
 @pytest.mark.parametrize(
     "password",
     ["aaaaaaaaaaaaaaaa", "123456789012345678", "qwertyuiopasdfghjkl", "passwordpassword", "1qaz2wsx3edc4rfv"],
@@ -221,6 +233,7 @@ def test_a_common_or_guessable_password_is_refused(database, password):
     assert database.count(users) == 0
 
 
+@pytest.mark.asvs("2.2.3", "6.2.11")
 @pytest.mark.parametrize(
     "password", ["TestPerson-1980!", "person@example.com", "Engineer Person Test", "person.test.person.2024"]
 )
@@ -237,6 +250,7 @@ def test_passwords_are_unicode_normalised():
     assert log_in(password="fine cafe\u0301 A\u030angstro\u0308m twelve").status == 200
 
 
+@pytest.mark.asvs("6.2.9")
 @pytest.mark.usefixtures("database")
 def test_every_character_of_a_password_counts():
     """bcrypt alone reads 72 bytes and stops."""

@@ -26,6 +26,7 @@ def register_as(number):
     return register(email=f"person{number}@example.com")
 
 
+@pytest.mark.asvs("2.3.2", "2.4.1")
 def test_a_source_has_a_budget_of_registrations_and_then_waits(database, hash_costs):
     assert [register_as(number).status for number in range(3)] == [201] * 3
     hash_costs.clear()
@@ -74,6 +75,7 @@ def few_records(monkeypatch):
     start_fresh_environment()
 
 
+@pytest.mark.asvs("2.4.1")
 @pytest.mark.usefixtures("few_records")
 def test_a_source_has_a_budget_of_records_of_bad_input(database, capsys):
     """Of a body, of a query and of a password that is too weak, together. Beyond it, the answer and the metric stay."""
@@ -89,6 +91,7 @@ def test_a_source_has_a_budget_of_records_of_bad_input(database, capsys):
     assert recorded(database) == {refused: 4, beyond: 1}
 
 
+@pytest.mark.threat("audit-filled")
 @pytest.mark.usefixtures("few_records")
 def test_in_a_lock_bad_input_writes_nothing(database):
     for _ in range(4):

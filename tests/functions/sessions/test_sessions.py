@@ -67,6 +67,7 @@ def walk(token):
 # --- POST /logout -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("7.4.1")
 def test_a_logout_ends_this_session_and_no_other(person, log_lines):
     this, that = (log_in().json for _ in range(2))
     answer = log_out(this["access_token"])
@@ -78,11 +79,14 @@ def test_a_logout_ends_this_session_and_no_other(person, log_lines):
     assert (event["user_id"], event["reason"], event["sessions_ended"]) == (person.id, "by_owner", 1)
 
 
+@pytest.mark.asvs("14.3.1")
+@pytest.mark.threat("page-tokens-in-browser")
 def test_a_logout_has_the_browser_forget_what_pages_have_stored(person):
     assert log_out(person.access_token).headers["clear-site-data"] == '"storage"'
     assert "clear-site-data" not in log_out(person.access_token).headers
 
 
+@pytest.mark.asvs("7.4.1", "8.3.2")
 def test_after_a_logout_the_token_is_refused_although_the_gateway_would_let_it_pass(person):
     context = authorize(person.access_token)["context"]
     log_out(person.access_token)
@@ -94,6 +98,7 @@ def test_after_a_logout_the_token_is_refused_although_the_gateway_would_let_it_p
 # --- GET /sessions ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("7.5.2")
 def test_lists_what_a_person_recognises_a_session_by(person):
     phone = log_in(
         sourceIp="2001:db8::7",
@@ -140,6 +145,7 @@ def test_a_refresh_is_a_use(database, person):
     assert {**after, "last_used_at": before["last_used_at"]} == before
 
 
+@pytest.mark.asvs("7.3.1")
 def test_only_live_sessions_of_ones_own_are_listed(database, person, other):
     log_out(log_in().json["access_token"])
     for ended in ({"expires_at": LONG_AGO}, {"last_used_at": LONG_AGO}, {"token_version": -1}):
@@ -150,6 +156,7 @@ def test_only_live_sessions_of_ones_own_are_listed(database, person, other):
         assert (item["id"], item["current"]) == (session_id(account.access_token), True)
 
 
+@pytest.mark.asvs("2.3.2")
 @pytest.mark.parametrize("number", [49, 50, 120])
 def test_pages_are_complete_and_newest_first(database, person, number):
     add_sessions(database, number)
@@ -183,6 +190,7 @@ def encoded(text):
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
+@pytest.mark.asvs("1.2.4")
 @pytest.mark.parametrize(
     "cursor",
     [
@@ -216,6 +224,8 @@ def test_a_cursor_at_the_end_of_time_is_a_place_like_others(person, time):
 # --- DELETE /sessions/{id} ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("10.4.9")
+@pytest.mark.threat("caller-stolen-device")
 def test_a_person_ends_another_session_of_theirs(person):
     lost_phone = log_in().json
     answer = end(person.access_token, f"/sessions/{session_id(lost_phone['access_token'])}")
@@ -229,6 +239,8 @@ def test_a_person_may_end_the_session_that_asks(person):
     assert get_user(person.id, token=person.access_token).status == 401
 
 
+@pytest.mark.asvs("8.2.2")
+@pytest.mark.threat("function-data-of-others")
 def test_somebody_elses_session_is_not_found_and_stays(person, other):
     """OWASP API1:2023 (BOLA); the answer is that for an id which does not exist."""
     target = session_id(other.access_token)
@@ -263,6 +275,7 @@ def test_an_ended_session_is_not_found(person):
 # --- DELETE /sessions ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("7.5.2", "10.4.9")
 def test_all_sessions_of_ones_own_end_at_once(person, other, log_lines):
     second = log_in().json
     answer = end(person.access_token)
@@ -273,6 +286,7 @@ def test_all_sessions_of_ones_own_end_at_once(person, other, log_lines):
     assert get_user(other.id, token=other.access_token).status == 200
 
 
+@pytest.mark.asvs("7.4.3")
 def test_all_other_sessions_end_and_this_one_stays(person):
     second = log_in().json
     assert end(person.access_token, keep_current="true").status == 204
@@ -285,6 +299,7 @@ def test_with_no_other_session_there_is_nothing_to_end_and_to_record(person, log
     assert "authn_token_revoked" not in [event["name"] for event in log_lines.security_events]
 
 
+@pytest.mark.asvs("15.3.7")
 @pytest.mark.parametrize("values", [["true", "false"], ["false", "true"], ["true", "true"]])
 def test_a_flag_that_is_there_twice_answers_422_and_ends_nothing(person, values):
     """What stands before the service may have looked at the one, and the service at the other."""
@@ -311,6 +326,7 @@ def let_logins_get_old(database):
     database.execute(update(sessions).values(auth_time=moment))
 
 
+@pytest.mark.asvs("7.5.2")
 def test_an_old_login_ends_no_session_but_its_own(database, person, log_lines):
     second = log_in().json
     let_logins_get_old(database)
@@ -329,6 +345,7 @@ def test_an_old_login_ends_no_session_but_its_own(database, person, log_lines):
     assert log_out(second["access_token"]).status == 204
 
 
+@pytest.mark.asvs("7.5.2")
 def test_a_fresh_login_ends_the_old_ones(database, person):
     let_logins_get_old(database)
     fresh = log_in().json
@@ -339,6 +356,7 @@ def test_a_fresh_login_ends_the_old_ones(database, person):
 # --- Who may call -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("7.4.2")
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 @pytest.mark.parametrize(
     "change",
@@ -359,6 +377,7 @@ def test_an_ended_caller_is_refused_on_each_route(database, person, change, meth
     assert database.execute(select(sessions)) == before
 
 
+@pytest.mark.threat("gateway-open-route")
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 @pytest.mark.parametrize("context", [None, {}, {"user_id": "x"}])
 @pytest.mark.usefixtures("environment")

@@ -78,6 +78,7 @@ def log_in_with(holder, *, alone=False, **traits):
 # --- Challenges (WebAuthn section 13.4.3) -----------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("6.7.2")
 def test_each_ceremony_has_a_challenge_of_its_own_of_256_bits(account):
     begun = [begin_login, lambda: begin_registration(account.access_token)] * 4
     made = [from_base64url(begin()["options"]["challenge"]) for begin in begun]
@@ -85,6 +86,7 @@ def test_each_ceremony_has_a_challenge_of_its_own_of_256_bits(account):
     assert len(set(made)) == 8
 
 
+@pytest.mark.asvs("6.7.2")
 def test_a_challenge_counts_once_even_after_a_wrong_answer(database, holder):
     ceremony = begin_login()
     credential = holder.authenticator.authenticate(ceremony["options"])
@@ -92,6 +94,7 @@ def test_a_challenge_counts_once_even_after_a_wrong_answer(database, holder):
     assert complete_login(ceremony, credential).code == "invalid_challenge"
 
 
+@pytest.mark.threat("function-passkey-replay")
 def test_an_answer_is_not_replayed_with_another_challenge(holder):
     first, second = begin_login(), begin_login()
     credential = holder.authenticator.authenticate(first["options"])
@@ -131,6 +134,7 @@ def test_a_session_that_has_ended_spends_no_challenge(database, account):
     assert database.count(challenges) == 1
 
 
+@pytest.mark.asvs("2.3.1")
 def test_a_challenge_of_one_ceremony_is_none_of_the_other(database, account):
     registration = begin_registration(account.access_token)
     login = begin_login()
@@ -143,6 +147,7 @@ def test_a_challenge_of_one_ceremony_is_none_of_the_other(database, account):
     assert database.count(passkeys) == 0
 
 
+@pytest.mark.asvs("2.2.3")
 def test_a_registration_challenge_of_somebody_else_counts_for_nobody(database, account):
     other = sign_up("other@example.com")
     ceremony = begin_registration(account.access_token)
@@ -152,6 +157,8 @@ def test_a_registration_challenge_of_somebody_else_counts_for_nobody(database, a
     assert database.count(passkeys) == 0
 
 
+@pytest.mark.asvs("2.3.4", "15.4.2")
+@pytest.mark.threat("function-race")
 def test_of_forty_parallel_completions_of_one_challenge_one_wins(database, holder):
     ceremony = begin_login()
     credential = holder.authenticator.authenticate(ceremony["options"])
@@ -181,6 +188,7 @@ def test_of_forty_parallel_completions_of_one_registration_one_wins(database, ac
     assert database.count(passkeys) == 1
 
 
+@pytest.mark.asvs("2.3.4", "15.4.2")
 @pytest.mark.parametrize("room", [1, 3])
 def test_parallel_registrations_do_not_exceed_the_most_that_are_allowed(database, holder, room):
     """Each has a challenge of its own, from before the last places were taken."""
@@ -222,6 +230,7 @@ def test_a_registration_elsewhere_or_without_a_person_is_refused(database, accou
     assert database.count(passkeys) == 0
 
 
+@pytest.mark.threat("page-look-alike")
 @pytest.mark.parametrize("traits", FOREIGN, ids=str)
 @pytest.mark.parametrize("alone", [False, True])
 def test_a_login_elsewhere_or_without_a_person_is_refused(database, holder, traits, alone):
@@ -231,11 +240,14 @@ def test_a_login_elsewhere_or_without_a_person_is_refused(database, holder, trai
     assert database.count(sessions) == before
 
 
+@pytest.mark.asvs("6.5.7")
 def test_a_passkey_alone_takes_user_verification(holder):
     assert log_in_with(holder, alone=True, user_verified=False).code == "passkey_login_failed"
     assert log_in_with(holder, user_verified=False).status == 200
 
 
+@pytest.mark.asvs("6.5.7")
+@pytest.mark.threat("caller-stolen-security-key")
 def test_a_stolen_key_without_a_pin_does_not_get_one_and_log_in_alone(database):
     """WebAuthn section 4, uvInitialized: only a login with the password vouches for a PIN that is seen first."""
     holder = enrol(user_verified=False)
@@ -267,6 +279,7 @@ def test_a_passkey_for_another_relying_party_is_refused(holder):
     assert complete_registration(other.access_token, ceremony, credential).code == "passkey_rejected"
 
 
+@pytest.mark.threat("function-passkey-replay")
 @pytest.mark.parametrize("member", ["signature", "authenticatorData", "clientDataJSON"])
 @pytest.mark.parametrize("change", [flipped, lambda octets: octets[:-1], lambda octets: octets + b"\0", lambda _: b""])
 def test_a_tampered_login_is_refused(holder, member, change):
@@ -282,6 +295,7 @@ def test_the_backup_eligibility_of_a_passkey_never_changes(holder):
 # --- Cloned authenticators (section 6.1.1) ----------------------------------------------------------------------------
 
 
+@pytest.mark.threat("function-passkey-replay")
 @pytest.mark.parametrize("back", [1, 2, 5])
 def test_a_counter_that_does_not_advance_is_a_clone(database, holder, back):
     for _ in range(5):
@@ -324,6 +338,7 @@ def test_of_two_parallel_logins_with_one_counter_one_wins(database, holder):
 HIGH = [2**31 - 2, 2**31 - 1, 2**31, 2**32 - 2]
 
 
+@pytest.mark.asvs("1.4.2")
 @pytest.mark.parametrize("count", HIGH)
 def test_a_counter_counts_up_to_32_bits(database, holder, count):
     (key,) = holder.authenticator.credentials
@@ -361,6 +376,8 @@ def test_a_passkey_may_come_with_a_high_counter(database, account, count):
 # --- Other people's passkeys ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("2.3.1")
+@pytest.mark.threat("function-second-factor-bypass")
 def test_another_users_passkey_is_no_second_factor(database, holder):
     thief = enrol(sign_up("thief@example.com"))
     ceremony = begin_login(holder.give_password())
@@ -495,6 +512,7 @@ def test_the_credentials_id_is_the_attested_one(database, account):
     assert complete_registration(account.access_token, ceremony, credential).code == "passkey_rejected"
 
 
+@pytest.mark.asvs("11.6.1")
 def test_a_public_key_that_is_no_point_of_its_curve_is_refused(database, account):
     ceremony = begin_registration(account.access_token)
     credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
@@ -603,6 +621,7 @@ def test_a_packed_attestation_by_another_key_is_refused(database, account):
 BROKEN: list[Any] = [None, True, 7, "", "!", "A" * 20_000, [], {}, [[]], {"a": {}}, "\u0000", "é", "A"]
 
 
+@pytest.mark.asvs("15.3.5")
 @pytest.mark.parametrize("value", BROKEN, ids=lambda value: json.dumps(value)[:20])
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_no_member_of_an_odd_type_makes_a_server_error(database, holder, value):
@@ -680,6 +699,7 @@ def mutate(data, credential):
 responses = examples(150)
 
 
+@pytest.mark.asvs("2.2.1")
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @responses
 @given(data=st.data())
@@ -691,6 +711,7 @@ def test_no_mutation_of_a_registration_response_makes_a_server_error(database, a
     database.execute(passkeys.delete())
 
 
+@pytest.mark.asvs("11.2.5")
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("alone", [False, True])
 @responses
@@ -739,6 +760,8 @@ BOMBS: dict[str, bytes] = {
 }
 
 
+@pytest.mark.asvs("1.5.2", "15.2.2")
+@pytest.mark.threat("function-slow-input")
 @pytest.mark.parametrize("place", ["attestation object", "attestation statement", "public key", "extensions"])
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -815,6 +838,7 @@ class OddBrowser(SoftwareAuthenticator):
         return self.write(super().client_data(ceremony, challenge).decode())
 
 
+@pytest.mark.asvs("1.5.3")
 @pytest.mark.parametrize("write", ODD_CLIENT_DATA.values(), ids=ODD_CLIENT_DATA.keys())
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_client_data_that_two_readers_can_read_differently_is_refused(database, holder, write, log_lines):
@@ -841,6 +865,7 @@ def test_a_body_of_more_than_64_kib_is_refused(account):
 # --- What the Security team sees --------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("16.3.1")
 def test_each_refusal_is_a_security_event(database, holder, log_lines):
     token = holder.log_in().json["access_token"]
     ceremony = begin_registration(token)

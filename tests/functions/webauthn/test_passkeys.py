@@ -88,6 +88,7 @@ def test_an_authenticator_is_not_registered_twice(holder):
         holder.authenticator.register(begin_registration(token)["options"])
 
 
+@pytest.mark.asvs("14.2.6")
 def test_the_options_hold_nothing_personal_but_what_the_person_is_shown(database):
     account = sign_up()
     options = begin_registration(account.access_token)["options"]
@@ -98,6 +99,7 @@ def test_the_options_hold_nothing_personal_but_what_the_person_is_shown(database
     assert options["timeout"] == LIFETIME.total_seconds() * 1000
 
 
+@pytest.mark.asvs("2.3.2")
 def test_ten_passkeys_are_enough_at_the_beginning_and_at_the_end(database, holder):
     token = holder.log_in().json["access_token"]
     waiting = begin_registration(token)
@@ -130,6 +132,7 @@ def revocations(log_lines):
     ]
 
 
+@pytest.mark.asvs("7.4.3")
 def test_the_first_passkey_ends_the_other_sessions_which_a_password_alone_has_opened(person, other, log_lines):
     elsewhere = log_in().json
     enrol(person)
@@ -147,6 +150,7 @@ def test_another_passkey_ends_no_sessions(holder, log_lines):
     assert revocations(log_lines) == []
 
 
+@pytest.mark.asvs("6.5.6", "7.4.3")
 def test_deleting_a_passkey_ends_the_sessions_that_it_may_have_opened(holder, log_lines):
     here, thiefs = holder.log_in().json, holder.log_in_alone().json
     assert change(here["access_token"], "DELETE", holder.passkey_id).status == 204
@@ -210,6 +214,7 @@ def test_a_login_with_a_passkey_that_is_being_deleted_leaves_no_session(database
 # --- Logging in -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("6.3.6")
 @pytest.mark.parametrize(("backup_eligible", "key"), [(False, "hwk"), (True, "swk")])
 def test_amr_says_how_the_person_logged_in(database, backup_eligible, key):
     holder = enrol(backup_eligible=backup_eligible, backed_up=backup_eligible)
@@ -218,6 +223,7 @@ def test_amr_says_how_the_person_logged_in(database, backup_eligible, key):
     assert verify_access_token(holder.log_in_alone().json["access_token"]).amr == (key, "user", "mfa")
 
 
+@pytest.mark.asvs("10.3.4")
 def test_a_refresh_keeps_how_and_when_the_person_logged_in(holder):
     pair = holder.log_in().json
     before = verify_access_token(pair["access_token"])
@@ -225,6 +231,8 @@ def test_a_refresh_keeps_how_and_when_the_person_logged_in(holder):
     assert (after.amr, after.auth_time) == (before.amr, before.auth_time)
 
 
+@pytest.mark.asvs("6.3.4")
+@pytest.mark.threat("function-second-factor-bypass")
 def test_the_password_alone_is_not_enough_any_more(holder, log_lines):
     answer = log_in(holder.account.email)
     assert answer.status == 200
@@ -233,6 +241,8 @@ def test_the_password_alone_is_not_enough_any_more(holder, log_lines):
     assert log_lines.security_events[-1]["name"] == "authn_login_first_factor"
 
 
+@pytest.mark.asvs("6.3.8")
+@pytest.mark.threat("function-account-enumeration")
 def test_a_wrong_password_never_tells_that_there_is_a_passkey(holder):
     assert log_in(holder.account.email, PASSWORD + "!").json.keys() == log_in("nobody@example.com").json.keys()
 
@@ -249,6 +259,7 @@ def test_a_second_factor_is_asked_of_the_users_own_passkeys(holder):
 # --- The mfa_token ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("2.3.1")
 def test_nothing_in_the_answer_of_the_first_step_authenticates(holder):
     token = holder.give_password()
     assert authorize(token)["policyDocument"]["Statement"][0]["Effect"] == "Deny"
@@ -290,6 +301,7 @@ def test_what_ends_the_users_tokens_ends_a_login_that_has_begun(holder):
     assert (answer.status, answer.code) == (401, "passkey_login_failed")
 
 
+@pytest.mark.asvs("6.3.4")
 def test_a_disabled_user_does_not_get_in(holder):
     accounts.disable_user(holder.account.email)
     assert holder.log_in_alone().code == "passkey_login_failed"
@@ -298,6 +310,8 @@ def test_a_disabled_user_does_not_get_in(holder):
 # --- Step-up (RFC 9470, ASVS 5.0 7.5.1) -------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("7.5.1", "8.2.4", "10.3.4")
+@pytest.mark.threat("function-stolen-access-token")
 def test_an_old_login_adds_no_passkey(database):
     account = sign_up()
     waiting = begin_registration(account.access_token)
@@ -313,6 +327,7 @@ def test_an_old_login_adds_no_passkey(database):
     assert database.count(passkeys) == 0
 
 
+@pytest.mark.asvs("7.5.1")
 def test_an_old_login_with_a_passkey_adds_and_deletes_none(database, holder):
     token = holder.log_in().json["access_token"]
     waiting = begin_registration(token)
@@ -330,6 +345,7 @@ def test_an_old_login_with_a_passkey_adds_and_deletes_none(database, holder):
     assert change(holder.log_in().json["access_token"], "DELETE", holder.passkey_id).status == 204
 
 
+@pytest.mark.asvs("7.5.1", "10.3.4")
 def test_who_has_a_passkey_must_use_it_to_add_or_delete_one(database, log_lines):
     account = sign_up()
     waiting = begin_registration(account.access_token)
@@ -349,6 +365,7 @@ def test_who_has_a_passkey_must_use_it_to_add_or_delete_one(database, log_lines)
     assert log_in(account.email).json.keys() >= {"access_token"}
 
 
+@pytest.mark.asvs("8.2.2")
 def test_somebody_elses_passkey_is_not_found_and_stays(database, holder):
     other = enrol(sign_up("other@example.com"))
     token = other.log_in().json["access_token"]
@@ -359,6 +376,7 @@ def test_somebody_elses_passkey_is_not_found_and_stays(database, holder):
     assert [item["name"] for item in passkeys_of(holder.log_in().json["access_token"])["items"]] == ["Passkey"]
 
 
+@pytest.mark.asvs("6.4.4", "6.5.6")
 def test_an_operator_removes_lost_passkeys(database, holder):
     other = enrol(sign_up("other@example.com"))
     accounts.remove_passkeys(holder.account.email)

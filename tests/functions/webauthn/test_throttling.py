@@ -66,6 +66,7 @@ def test_a_ceremony_that_began_before_the_lock_does_not_get_past_it(holder):
     assert complete_login(ceremony, holder.authenticator.authenticate(ceremony["options"])).status == 429
 
 
+@pytest.mark.asvs("6.3.1")
 def test_all_second_factors_share_one_counter(database, holder):
     """Two passkeys: what one of them has used up is not there for the other."""
     token = holder.log_in().json["access_token"]
@@ -113,6 +114,7 @@ def fail_or_refuse(holder):
         complete_login(answer.json, broken(holder, answer.json))
 
 
+@pytest.mark.asvs("2.4.1")
 def test_a_source_has_a_budget_of_passkeys_that_prove_nothing(holder):
     assert [fail(holder, alone=True).status for _ in range(6)] == [401] * 6
     answer = fail(holder, alone=True)
@@ -142,6 +144,7 @@ def begin(body=None, **changes):
     return anonymously("/webauthn/login/begin", body or {}, **changes)
 
 
+@pytest.mark.asvs("2.4.1")
 @pytest.mark.usefixtures("few_challenges")
 def test_a_source_has_a_budget_of_logins_that_it_begins(database):
     assert [begin().status for _ in range(3)] == [200] * 3

@@ -45,6 +45,7 @@ def conflict():
 # --- Together or not at all -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("16.3.1")
 def test_a_registration_a_login_and_a_failure_are_lines_metrics_and_records(database, log_lines):
     sign_up()
     log_in(password="something else entirely")
@@ -54,6 +55,8 @@ def test_a_registration_a_login_and_a_failure_are_lines_metrics_and_records(data
     assert counted == names
 
 
+@pytest.mark.asvs("2.3.3")
+@pytest.mark.threat("function-unrecorded-change")
 def test_a_change_that_fails_leaves_no_record_of_its_success(database, log_lines):
     def fail(connection):
         security_event(SecurityEvent.USER_CREATED)
@@ -148,6 +151,8 @@ def without_audit_log(database):
     return database
 
 
+@pytest.mark.asvs("2.3.3", "16.5.3")
+@pytest.mark.threat("function-unrecorded-change")
 def test_no_login_succeeds_without_its_record(database, log_lines):
     register()
     database.execute(text("ALTER TABLE audit_events RENAME TO away"))
@@ -164,6 +169,7 @@ def test_nobody_registers_without_a_record(without_audit_log):
     assert without_audit_log.count(users) == 0
 
 
+@pytest.mark.asvs("16.3.4")
 def test_a_refusal_stands_without_its_record_and_its_line_says_so(without_audit_log, log_lines):
     assert log_in().status == 401
     (line,) = [record for record in log_lines.records if record["message"] == "authn_login_fail"]
@@ -225,6 +231,7 @@ def test_the_line_in_the_log_carries_the_place_and_the_mac_of_the_record(databas
     assert sorted(lines, key=lambda line: line["sequence"]) == sorted(stored, key=lambda row: row["sequence"])
 
 
+@pytest.mark.asvs("15.4.1")
 def test_forty_at_once_write_forty_chains_that_hold(database, monkeypatch):
     for name in ("THROTTLE_LOGIN_PER_ACCOUNT", "THROTTLE_LOGIN_PER_ACCOUNT_AND_SOURCE"):
         monkeypatch.setenv(name, "50")
@@ -240,6 +247,8 @@ def test_forty_at_once_write_forty_chains_that_hold(database, monkeypatch):
 # --- What is in a record ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("14.2.4")
+@pytest.mark.threat("database-read-or-backup")
 def test_what_is_personal_cannot_be_read_in_the_database(database):
     sign_up()
     records = [row.record for row in database.execute(select(audit_events.c.record))]
@@ -250,6 +259,7 @@ def test_what_is_personal_cannot_be_read_in_the_database(database):
         assert EMAIL not in record
 
 
+@pytest.mark.asvs("14.2.6")
 def test_an_address_without_an_account_has_a_pseudonym_that_counts_and_names_nobody(database, log_lines):
     for email in ("a@example.com", "A@example.com", "b@example.com"):
         log_in(email)

@@ -43,6 +43,8 @@ def passwords(certificate, *, user, times):
             time.sleep(1)  # a token's time has seconds
 
 
+@pytest.mark.asvs("12.3.5", "13.2.1")
+@pytest.mark.threat("database-stranger-logs-in")
 @pytest.mark.parametrize(("user", "action"), [("secure_backend", "DbConnect"), ("admin", "DbConnectAdmin")])
 def test_each_connection_is_made_with_a_token_of_its_own(aurora_dsql, certificate, user, action):
     first, second = (urlsplit(f"https://{token}") for token in passwords(certificate, user=user, times=2))

@@ -112,6 +112,7 @@ def test_a_conflict_at_the_commit_runs_the_body_again(isolated):
     assert names(isolated) == ["ours", "theirs"]
 
 
+@pytest.mark.asvs("13.2.6", "15.4.3")
 @on_postgresql
 def test_conflicts_without_end_are_given_up(isolated):
     attempts: list[None] = []
@@ -128,6 +129,7 @@ def test_conflicts_without_end_are_given_up(isolated):
     assert names(isolated) == ["Test Person", "Test Person"]
 
 
+@pytest.mark.asvs("15.4.3")
 @on_postgresql
 def test_a_deadlock_runs_the_loser_again(two_users, monkeypatch):
     """SQLSTATE 40P01: PostgreSQL ends one of the two."""
@@ -201,6 +203,8 @@ def test_a_connection_that_is_lost_at_the_commit_is_not_run_again(two_users):
     assert names(two_users) == ["Test Person", "Test Person"]
 
 
+@pytest.mark.asvs("13.2.6")
+@pytest.mark.threat("database-away")
 @on_sqlite
 @pytest.mark.usefixtures("database")
 def test_where_no_connection_is_free_in_time_the_database_is_unavailable(monkeypatch):
@@ -214,6 +218,7 @@ def test_where_no_connection_is_free_in_time_the_database_is_unavailable(monkeyp
     transaction(lambda _: None)
 
 
+@pytest.mark.asvs("16.5.2")
 @pytest.mark.usefixtures("environment")
 def test_a_database_that_is_away_is_unavailable(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://127.0.0.1:9/service")
@@ -225,6 +230,7 @@ def test_a_database_that_is_away_is_unavailable(monkeypatch):
 # --- Errors that are nobody's fault but the body's ----------------------------------------------------------------
 
 
+@pytest.mark.asvs("2.3.3")
 def test_an_exception_of_the_bodys_own_rolls_back_and_passes(two_users):
     def body(connection: Connection) -> None:
         rename(connection, FIRST, "changed")
@@ -279,6 +285,7 @@ def test_a_session_without_a_user_is_refused_by_the_database(two_users):
         transaction(lambda connection: connection.execute(insert(sessions).values(orphan)))
 
 
+@pytest.mark.threat("database-url-leak")
 def test_error_texts_hold_no_parameters(two_users):
     """They would take password hashes and addresses into the log."""
     with pytest.raises(IntegrityError) as caught:
@@ -320,6 +327,7 @@ def writer(two_users):
     other.close()
 
 
+@pytest.mark.asvs("13.2.6", "15.4.3")
 @on_sqlite
 def test_a_locked_sqlite_is_unavailable_when_the_wait_is_over(two_users, writer, monkeypatch):
     monkeypatch.setenv("DATABASE_TIMEOUT", "0.1")

@@ -118,6 +118,7 @@ def tables_and_indexes(url):
         return len(tables) + sum(len(inspector.get_indexes(table)) for table in tables)
 
 
+@pytest.mark.threat("deployment-half-done")
 def test_cut_off_anywhere_it_goes_on_where_it_stopped(empty_database):
     """Each DDL statement commits by itself, as Aurora DSQL wants it."""
     made = [0]
@@ -128,6 +129,7 @@ def test_cut_off_anywhere_it_goes_on_where_it_stopped(empty_database):
     assert len(set(made)) > len(metadata.tables)
 
 
+@pytest.mark.asvs("6.3.2")
 def test_a_new_database_holds_no_account_and_nothing_else(empty_database):
     """No default accounts (ASVS 5.0 6.3.2)."""
     migrate(empty_database)

@@ -23,6 +23,7 @@ def stored(database):
     return store_and_read
 
 
+@pytest.mark.asvs("16.2.2")
 @pytest.mark.parametrize(
     "written",
     [

@@ -22,26 +22,33 @@ def said_to(monkeypatch, *, certificate, host="localhost", **parameters):
         return said.result(timeout=60)
 
 
+@pytest.mark.asvs("12.3.2")
 @pytest.mark.usefixtures("deployed")
 def test_a_server_that_proves_its_name_is_spoken_to(monkeypatch, certificate):
     assert b"service" in said_to(monkeypatch, certificate=certificate, sslrootcert=certificate)
 
 
+@pytest.mark.asvs("12.3.2", "12.3.5")
+@pytest.mark.threat("database-false-server")
 @pytest.mark.usefixtures("deployed")
 def test_a_server_of_another_name_is_not(monkeypatch, certificate):
     assert said_to(monkeypatch, certificate=certificate, sslrootcert=certificate, host="db.example") == b""
 
 
+@pytest.mark.asvs("12.3.2")
 @pytest.mark.usefixtures("deployed")
 def test_a_server_of_an_unknown_authority_is_not(monkeypatch, certificate):
     assert said_to(monkeypatch, certificate=certificate, sslrootcert="system") == b""
 
 
+@pytest.mark.asvs("12.3.1")
 @pytest.mark.usefixtures("deployed")
 def test_a_server_without_tls_is_not(monkeypatch, certificate):
     assert said_to(monkeypatch, certificate=None, sslrootcert=certificate) == b""
 
 
+@pytest.mark.asvs("12.3.1")
+@pytest.mark.threat("database-false-server")
 @pytest.mark.usefixtures("deployed")
 def test_no_url_makes_it_less_strict(monkeypatch, certificate):
     assert said_to(monkeypatch, certificate=None, sslrootcert=certificate, sslmode="disable") == b""

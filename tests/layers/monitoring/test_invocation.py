@@ -34,6 +34,7 @@ def names_and_functions(lines):
     ]
 
 
+@pytest.mark.asvs("16.2.1")
 def test_each_line_of_a_request_has_its_id_its_function_and_the_cold_start_flag(log_lines):
     first, second = proxy_event("GET", "/health"), proxy_event("GET", "/health")
     handler(first, lambda_context("health"))
@@ -128,6 +129,7 @@ def test_a_request_that_fails_keeps_its_metrics(log_lines):
     assert request_context.get() == RequestContext()
 
 
+@pytest.mark.asvs("15.4.1")
 def test_functions_that_share_a_process_do_not_share_metrics(log_lines):
     together = Barrier(8)
 
@@ -159,6 +161,7 @@ def test_outside_a_request_nobody_counts(log_lines):
     assert log_lines.security_events[0]["name"] == "user_disabled"
 
 
+@pytest.mark.asvs("16.2.1")
 @pytest.mark.usefixtures("environment")
 def test_a_security_event_says_what_happened_to_whom_and_from_where(log_lines):
     @observed

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROJECT = Path(__file__).parents[3]
 
 #: Each test but the last writes the secret in another way.
@@ -71,6 +73,8 @@ def test_nothing(database):
 """
 
 
+@pytest.mark.asvs("14.2.4", "16.2.5")
+@pytest.mark.threat("function-leaked-secrets")
 def test_every_test_that_writes_a_secret_fails_and_no_other(tmp_path, monkeypatch):
     # Options of the run around this one, such as "-x", are none of the inner run's.
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)

@@ -17,6 +17,7 @@ BCRYPT_HASH = "$2b$12$abcdefghijklmnopqrstuvABCDEFGHIJKLMNOPQRSTUV012345678"
 PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMG\nByqGSM49AgEG\n-----END PRIVATE KEY-----"
 
 
+@pytest.mark.asvs("16.2.5")
 @pytest.mark.parametrize(
     "name",
     ["password", "Password", "PASSWORD", "current_password", "new_password", "password_hash", "pepper", "token",
@@ -29,6 +30,8 @@ def test_a_value_under_a_secrets_name_is_redacted_at_any_depth(name, value):
     assert redact([{"outer": ({"inner": {name: value}},)}]) == [{"outer": [{"inner": {name: REDACTED}}]}]
 
 
+@pytest.mark.asvs("16.2.5")
+@pytest.mark.threat("logs-leaked-secrets")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -92,6 +95,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.asvs("1.1.2", "16.4.1")
 @given(record=st.dictionaries(st.text(), anything))
 def test_whatever_is_logged_is_one_line_of_printable_ascii(record):
     line = to_json_line(record)
@@ -100,6 +104,8 @@ def test_whatever_is_logged_is_one_line_of_printable_ascii(record):
     json.loads(line)
 
 
+@pytest.mark.asvs("1.3.3", "16.4.1")
+@pytest.mark.threat("function-injection", "logs-forged-lines")
 @pytest.mark.parametrize(
     "text",
     [
@@ -121,6 +127,7 @@ def test_nobody_forges_a_second_line_or_moves_the_cursor_cwe_117(log_lines, text
     assert record["message"] == record["user_agent"] == record[text] == text
 
 
+@pytest.mark.asvs("16.2.2")
 def test_a_line_says_when_in_utc_who_and_how_bad(log_lines):
     logger.warning("something odd")
     (record,) = log_lines.records
@@ -146,6 +153,7 @@ def test_arguments_of_a_message_are_redacted(log_lines):
     assert log_lines.records[0]["message"] == f"token {REDACTED}"
 
 
+@pytest.mark.asvs("16.2.5")
 def test_what_libraries_log_is_a_line_like_ours_and_redacted_too(log_lines):
     logging.getLogger("some.library").warning("got %s", JWT)
     (record,) = log_lines.records
@@ -153,6 +161,7 @@ def test_what_libraries_log_is_a_line_like_ours_and_redacted_too(log_lines):
     assert record["level"] == "WARNING"
 
 
+@pytest.mark.asvs("16.2.3")
 def test_our_lines_are_written_once(log_lines):
     logger.info("once")
     assert len(log_lines.records) == 1

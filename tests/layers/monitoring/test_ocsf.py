@@ -35,6 +35,7 @@ def full_detail(event) -> dict[str, Any]:
     return {field: ["pwd", "mfa"] if field == "amr" else "x" for field in CATALOGUE[event].fields}
 
 
+@pytest.mark.asvs("16.2.4")
 @pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize("known", [True, False], ids=["known user", "unknown user"])
 @pytest.mark.parametrize("event", SecurityEvent)
@@ -46,6 +47,7 @@ def test_each_event_is_valid_in_each_context(event, known, context):
             assert faults_of(to_ocsf(made)) == []
 
 
+@pytest.mark.asvs("16.2.4")
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
@@ -91,6 +93,7 @@ def test_api_activity_follows_the_method(method, activity):
     assert event["api"]["operation"] == f"{method} /x"
 
 
+@pytest.mark.asvs("16.3.3")
 def test_each_event_is_in_the_catalogue_and_each_entry_says_what_to_do():
     assert list(CATALOGUE) == list(SecurityEvent)
     for entry in CATALOGUE.values():

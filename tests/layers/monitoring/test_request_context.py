@@ -24,10 +24,14 @@ def address(*lines, name="X-Forwarded-For"):
     return describe_request(event, lambda_context("login")).source_ip
 
 
+@pytest.mark.asvs("15.3.4")
+@pytest.mark.threat("gateway-forged-client-ip")
 def test_x_forwarded_for_is_distrusted_by_default():
     assert address("198.51.100.1") == SOURCE_IP
 
 
+@pytest.mark.asvs("4.1.3", "15.3.4")
+@pytest.mark.threat("gateway-forged-client-ip")
 @pytest.mark.parametrize(
     ("number", "seen"), [(1, "198.51.100.3"), (2, "198.51.100.2"), (3, "198.51.100.1"), (4, SOURCE_IP)]
 )

@@ -87,12 +87,15 @@ def test_what_the_forger_makes_without_a_change_is_accepted(thief):
 # --- The algorithm ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("9.1.2")
+@pytest.mark.threat("authorizer-forged-token")
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", ""])
 @pytest.mark.parametrize("signature", ["", "A" * 86, "AA"])
 def test_alg_none_rfc_8725_2_1(thief, alg, signature):
     assert refuses(f"{thief.signing_input(header=thief.header(alg=alg))}.{signature}")
 
 
+@pytest.mark.asvs("9.1.2", "11.4.3")
 @pytest.mark.parametrize(
     "alg",
     [
@@ -133,6 +136,8 @@ def public_key_spellings(key):
     }
 
 
+@pytest.mark.asvs("9.1.2")
+@pytest.mark.threat("authorizer-forged-token")
 @pytest.mark.parametrize("spelling", public_key_spellings(ec.generate_private_key(ec.SECP256R1())))
 @pytest.mark.parametrize(("alg", "digest"), [("HS256", "sha256"), ("HS384", "sha384"), ("HS512", "sha512")])
 def test_hmac_with_the_public_key_as_secret_cve_2015_9235(thief, alg, digest, spelling):
@@ -175,11 +180,13 @@ def test_a_signature_with_something_behind_it(thief):
     assert refuses(f"{signing_input}.{base64url(signature * 2)}")
 
 
+@pytest.mark.asvs("9.1.1")
 def test_a_signature_of_another_token(thief):
     other = thief.token(claims=thief.claims(role="admin"))
     assert refuses(f"{thief.signing_input()}.{other.split('.')[2]}")
 
 
+@pytest.mark.asvs("9.1.1")
 def test_a_swapped_payload(thief):
     header, _, signature = thief.token().split(".")
     payload = base64url(json.dumps(thief.claims(role="admin")).encode())
@@ -191,6 +198,7 @@ def test_a_swapped_header(thief):
     assert refuses(f"{base64url(json.dumps(thief.header(), indent=1).encode())}.{payload}.{signature}")
 
 
+@pytest.mark.asvs("9.1.1")
 def test_signed_with_another_key_under_our_key_id(thief):
     assert refuses(Forger(ec.generate_private_key(ec.SECP256R1()), thief.kid).token())
 
@@ -216,6 +224,7 @@ def test_a_malleated_signature_is_still_the_same_token(thief):
 # --- The header ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("9.2.2")
 @pytest.mark.parametrize(
     "typ", [ABSENT, "JWT", "at+JWT", "AT+JWT", "application/at+jwt", "mfa+jwt", "dpop+jwt", "", None, 1, ["at+jwt"]]
 )
@@ -224,6 +233,7 @@ def test_another_typ_rfc_8725_3_11(thief, typ):
     assert refuses(thief.token(header=thief.header(typ=typ)))
 
 
+@pytest.mark.asvs("1.3.6", "9.1.3")
 @pytest.mark.parametrize(
     "kid",
     [
@@ -263,6 +273,8 @@ def test_our_kid_with_something_around_it(thief):
         assert refuses(thief.token(header=thief.header(kid=kid)))
 
 
+@pytest.mark.asvs("9.1.3")
+@pytest.mark.threat("authorizer-forged-token")
 def test_a_key_of_the_attackers_in_the_header_cve_2018_0114(thief):
     key = ec.generate_private_key(ec.SECP256R1())
     jwk = public_jwk(key.public_key())
@@ -271,6 +283,7 @@ def test_a_key_of_the_attackers_in_the_header_cve_2018_0114(thief):
         assert refuses(attacker.token(header=attacker.header(jwk=jwk)))
 
 
+@pytest.mark.asvs("1.3.6", "9.1.3")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -322,6 +335,7 @@ def test_a_repeated_header_parameter_rfc_7515_4(thief):
 # --- The claims ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.asvs("10.3.3")
 @pytest.mark.parametrize(
     "iss", ["", "secure-backend/", "Secure-Backend", "https://attacker.example", None, 1, ["secure-backend"], {}]
 )
@@ -329,6 +343,7 @@ def test_another_issuer_rfc_8725_3_8(thief, iss):
     assert refuses(thief.token(claims=thief.claims(iss=iss)))
 
 
+@pytest.mark.asvs("9.2.3", "10.3.1")
 @pytest.mark.parametrize(
     "aud",
     [
@@ -372,6 +387,7 @@ def test_a_claim_of_a_wrong_type(thief, claim, value):
     assert refuses(thief.token(claims=thief.claims(**{claim: value})))
 
 
+@pytest.mark.asvs("15.3.5")
 @each_claim
 def test_a_string_where_a_number_belongs_and_the_reverse(thief, claim):
     good = thief.claims()[claim]
@@ -379,6 +395,7 @@ def test_a_string_where_a_number_belongs_and_the_reverse(thief, claim):
     assert refuses(thief.token(claims=thief.claims(**{claim: odd})))
 
 
+@pytest.mark.asvs("1.5.3")
 @each_claim
 def test_a_repeated_claim_rfc_8725_3_2(thief, claim):
     """The last one wins with most parsers, the first with others."""
@@ -395,6 +412,7 @@ def test_a_claim_with_a_lone_surrogate(thief, claim):
     assert refuses(thief.token(claims=thief.claims(**{claim: odd})))
 
 
+@pytest.mark.asvs("1.4.2")
 @pytest.mark.parametrize("claim", ["iat", "nbf", "exp", "auth_time", "tv"])
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "9" * 5_000, "4102444800.0", "1E9"])
 def test_a_number_that_is_no_integer_or_beyond_all_bounds(thief, claim, number):
@@ -409,6 +427,7 @@ def test_a_time_beyond_all_clocks(thief, number):
     assert refuses(thief.token(claims=thief.claims(exp=-number)))
 
 
+@pytest.mark.asvs("9.2.1")
 def test_not_yet_valid_rfc_7519_4_1_5(thief):
     now = int(time.time())
     for claim in ("nbf", "iat"):
@@ -416,6 +435,7 @@ def test_not_yet_valid_rfc_7519_4_1_5(thief):
         assert not refuses(thief.token(claims=thief.claims(**{claim: now + LEEWAY - 10})))
 
 
+@pytest.mark.asvs("9.2.1")
 def test_expired_rfc_7519_4_1_4(thief):
     now = int(time.time())
     assert refuses(thief.token(claims=thief.claims(exp=now - LEEWAY - 1)))
@@ -431,6 +451,7 @@ def test_the_leeway_is_a_setting(thief, monkeypatch):
     assert refuses(thief.token(claims=thief.claims(nbf=now + 10)))
 
 
+@pytest.mark.asvs("10.3.3")
 @pytest.mark.parametrize("claim", ["sub", "jti", "sid"])
 @pytest.mark.parametrize("value", ["", "1", "admin", "' OR 1=1 --", "../1", "é", "0" * 33])
 def test_an_id_that_is_no_uuid(thief, claim, value):
@@ -517,6 +538,8 @@ def test_characters_that_are_not_ascii(thief):
     assert refuses("\u0661" * 200)
 
 
+@pytest.mark.asvs("15.2.2")
+@pytest.mark.threat("authorizer-huge-token")
 def test_a_token_of_100_kb_is_refused_unparsed(thief):
     assert refuses(thief.token(claims=thief.claims(padding="a" * 100_000)))
     assert refuses("a" * 100_000)
@@ -524,6 +547,7 @@ def test_a_token_of_100_kb_is_refused_unparsed(thief):
     assert refuses("[" * 100_000)
 
 
+@pytest.mark.asvs("4.2.5")
 def test_the_limit_is_8_kib(thief):
     tokens = [thief.token(claims=thief.claims(padding="a" * length)) for length in range(5_300, 5_700)]
     assert {refuses(token) for token in tokens if len(token) <= LONGEST} == {False}
@@ -548,6 +572,8 @@ def test_no_text_is_a_token(token):
     assert refuses(token)
 
 
+@pytest.mark.asvs("7.2.1", "9.1.1")
+@pytest.mark.threat("authorizer-forged-token")
 @given(data=st.data())
 def test_no_mutation_of_a_token_is_a_token(thief, data):
     token = thief.token()
@@ -568,6 +594,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.asvs("11.2.5")
 @given(
     claim=st.sampled_from(["iss", "aud", "sub", "iat", "nbf", "exp", "jti", "sid", "tv", "amr", "auth_time"]),
     value=json_values,

@@ -36,6 +36,7 @@ def test_another_installation_has_other_macs_and_pseudonyms(environment):
     assert set(before).isdisjoint(after)
 
 
+@pytest.mark.asvs("11.3.3")
 @pytest.mark.usefixtures("environment")
 def test_what_is_sealed_opens_with_its_users_salt_alone():
     user_id, salt = uuid4(), secrets.token_bytes(32)
@@ -45,6 +46,7 @@ def test_what_is_sealed_opens_with_its_users_salt_alone():
     assert open_personal(sealed, user_id=user_id, salt=secrets.token_bytes(32)) is None
 
 
+@pytest.mark.asvs("11.3.4")
 @pytest.mark.usefixtures("environment")
 def test_two_seals_of_one_text_differ():
     """ASVS 5.0 11.3.4: with one nonce twice under one key, seals can be compared and forged."""

@@ -29,6 +29,7 @@ def other_key_arn(kms, monkeypatch):
     return arn
 
 
+@pytest.mark.asvs("4.2.5", "11.6.1", "13.3.1")
 def test_a_token_signed_in_kms_verifies_with_its_public_half(key_arn, monkeypatch):
     jwk = public_jwk(signing_key().private_key.public_key())
     monkeypatch.setenv("JWKS", json.dumps({"keys": [jwk]}))
@@ -44,6 +45,8 @@ def test_kms_is_asked_for_the_public_half_once_an_environment(key_arn, kms):
     assert asked == ["GetPublicKey"]
 
 
+@pytest.mark.asvs("11.6.1")
+@pytest.mark.threat("signing-key-replaced")
 def test_a_key_of_another_kind_is_refused(other_key_arn):
     with pytest.raises(TypeError, match="not an EC key"):
         issue()
@@ -62,12 +65,14 @@ def test_a_key_that_is_not_there_is_a_service_unavailable(monkeypatch):
         issue()
 
 
+@pytest.mark.asvs("13.2.6", "16.5.2")
 def test_a_kms_that_is_away_is_a_service_unavailable(monkeypatch, key_arn):
     monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
     with pytest.raises(ServiceUnavailable):
         issue()
 
 
+@pytest.mark.asvs("15.3.2")
 def test_a_redirect_is_not_followed(key_arn):
     """ASVS 15.3.2: what is to be signed goes to KMS, and to nobody whom an answer names."""
     asked = []
@@ -84,6 +89,7 @@ def test_a_redirect_is_not_followed(key_arn):
     assert set(asked) == {"https://kms.eu-central-1.amazonaws.com/"}
 
 
+@pytest.mark.threat("deployment-insecure-default")
 @pytest.mark.usefixtures("deployed")
 def test_a_deployed_stage_without_a_key_is_misconfigured():
     with pytest.raises(Misconfigured, match=r"^SIGNING_KEY_ARN: "):

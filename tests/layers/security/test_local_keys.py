@@ -65,6 +65,7 @@ def test_a_lost_jwk_set_is_published_again(keys):
     assert published_kids() == [kid]
 
 
+@pytest.mark.asvs("11.6.1")
 def test_a_key_of_another_kind_is_refused(keys):
     keys.mkdir()
     (keys / "signing-key.pem").write_bytes(

@@ -73,6 +73,7 @@ def test_an_mfa_token_is_no_access_token():
         verify_access_token(issue())
 
 
+@pytest.mark.asvs("9.2.2")
 @pytest.mark.usefixtures("environment")
 def test_an_access_token_is_no_mfa_token():
     token = issue_access_token(
@@ -87,6 +88,7 @@ def test_an_access_token_is_no_mfa_token():
     assert refuses(token)
 
 
+@pytest.mark.asvs("9.2.4")
 def test_type_and_audience_are_each_enough_to_tell_the_two_apart(thief):
     access = thief.claims()
     assert refuses(thief.token(header=thief.header(typ=TYPE), claims=access))
@@ -96,6 +98,7 @@ def test_type_and_audience_are_each_enough_to_tell_the_two_apart(thief):
             verify_access_token(thief.token(header=header, claims={**access, "aud": audience}))
 
 
+@pytest.mark.asvs("9.2.4")
 @pytest.mark.parametrize("audience", [AUDIENCE, "https://orders.example"])
 def test_whatever_the_audience_of_access_tokens_is_called_the_type_tells_them_apart(environment, monkeypatch, audience):
     monkeypatch.setenv("TOKEN_AUDIENCE", audience)
@@ -113,6 +116,7 @@ def test_another_typ(thief, typ):
     assert refuses(forge(thief, thief.header(typ=typ)))
 
 
+@pytest.mark.asvs("9.2.3")
 @pytest.mark.parametrize("aud", ["", "secure-backend-users", f"{AUDIENCE} ", AUDIENCE.upper(), [AUDIENCE], None, {}])
 def test_another_audience_or_a_list_of_them(thief, aud):
     assert refuses(forge(thief, aud=aud))

@@ -14,6 +14,7 @@ def faults(password, personal=PERSONAL):
     return list(password_faults(password, personal=personal))
 
 
+@pytest.mark.asvs("6.2.5")
 @pytest.mark.parametrize(
     "password",
     [
@@ -30,6 +31,7 @@ def test_good_ones_pass_without_any_rule_of_composition(password):
     assert faults(password) == []
 
 
+@pytest.mark.asvs("6.2.1")
 def test_length_is_counted_in_characters_after_normalisation():
     assert SHORTEST == 15
     assert "at least 15" in faults("zebra violin 4")[0]
@@ -38,6 +40,7 @@ def test_length_is_counted_in_characters_after_normalisation():
     assert faults("🦉🌵🎻🧭🪂🧊🥁🪁🛶🧶🪗🥨🧲🪕🧵") == []
 
 
+@pytest.mark.asvs("6.2.9")
 def test_at_least_64_characters_are_allowed_and_256_are_the_limit():
     sentence = "the zebra plays violin in a quilt of drums and rain "
     assert faults((sentence * 5)[:64]) == []
@@ -45,6 +48,7 @@ def test_at_least_64_characters_are_allowed_and_256_are_the_limit():
     assert "at most 256" in faults((sentence * 5)[: LONGEST + 1])[0]
 
 
+@pytest.mark.asvs("6.2.4")
 @pytest.mark.parametrize(
     "password", ["1234567890123456", "qwertyuiopasdfgh", "QwertyUIOPasdfGH", "\uff11" + "234567890123456"]
 )
@@ -52,6 +56,7 @@ def test_a_common_password_is_refused_in_any_case_and_width(password):
     assert faults(password) == ["is one of the commonest passwords"]
 
 
+@pytest.mark.asvs("6.2.4")
 def test_the_three_thousand_commonest_passwords_of_this_length_are_refused():
     """ASVS 5.0 6.2.4. Whatever else speaks against them, this is what the list is for."""
     text = resources.files("auth_common.security").joinpath("common_passwords.txt").read_text(encoding="utf-8")
@@ -60,6 +65,7 @@ def test_the_three_thousand_commonest_passwords_of_this_length_are_refused():
     assert [password for password in commonest if faults(password) != ["is one of the commonest passwords"]] == []
 
 
+@pytest.mark.asvs("1.2.9")
 @pytest.mark.parametrize(
     "password",
     [
@@ -90,6 +96,7 @@ def test_a_person_without_any_letters_worth_a_word_can_have_a_password():
     assert faults("zebra violin 42", ("李", "1@2.example", "我")) == []
 
 
+@pytest.mark.asvs("6.1.2", "6.2.11")
 @pytest.mark.parametrize(
     "password", ["secure backend password", "Secure-Backend-2026!", "my passphrase 123456", "backend.secure.backend"]
 )

@@ -23,6 +23,7 @@ from tests.support.fuzzing import examples
 pytestmark = pytest.mark.usefixtures("environment")
 
 
+@pytest.mark.asvs("11.4.2")
 def test_the_stored_form_is_what_the_design_says(environment):
     """bcrypt(base64(HMAC-SHA-384(pepper, NFKC(password)))), computed here without our code."""
     stored = hash_password("ﬁne café")
@@ -61,6 +62,7 @@ def test_a_password_verifies_and_another_does_not(password, other):
     assert verify_password(other, stored) == (normalise_password(other) == normalise_password(password))
 
 
+@pytest.mark.asvs("6.2.9")
 @pytest.mark.parametrize("password", ["", "\x00", "a\x00b", "\x00" * 100, "a" * 72, "a" * 100_000])
 def test_nul_and_length_cut_nothing_off(password):
     stored = hash_password(password)

@@ -27,6 +27,7 @@ def test_so_are_several_items_one_after_another(trees):
     assert is_plain_cbor(b"".join(map(cbor2.dumps, trees)))
 
 
+@pytest.mark.asvs("1.5.2")
 @given(tree=TREES, tag=st.integers(0, 2**64 - 1), within=st.integers(0, DEEPEST - 1))
 def test_a_tag_is_refused_at_any_depth(tree, tag, within):
     tagged = cbor2.dumps(tag)

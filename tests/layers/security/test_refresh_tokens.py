@@ -15,6 +15,7 @@ from auth_common.security.refresh_tokens import (
 )
 
 
+@pytest.mark.asvs("7.2.3", "11.5.1")
 def test_a_token_has_256_random_bits_and_a_prefix_that_scanners_know():
     token = new_refresh_token()
     assert re.fullmatch(r"rt_[A-Za-z0-9_-]{43}", token)
@@ -41,6 +42,7 @@ def test_nobody_else_opens_it():
             open_successor(sealed, under=other)
 
 
+@pytest.mark.asvs("11.2.5", "11.3.3")
 def test_a_changed_seal_does_not_open():
     spent = new_refresh_token()
     sealed = bytearray(seal_successor(new_refresh_token(), under=spent))
@@ -49,6 +51,7 @@ def test_a_changed_seal_does_not_open():
         open_successor(bytes(sealed), under=spent)
 
 
+@pytest.mark.asvs("11.3.4")
 def test_two_seals_differ_and_fit_their_column():
     spent, successor = new_refresh_token(), new_refresh_token()
     seals = {seal_successor(successor, under=spent) for _ in range(10)}

@@ -30,6 +30,7 @@ def store(monkeypatch):
     return store_secret
 
 
+@pytest.mark.asvs("13.3.1")
 @each_secret
 def test_a_deployed_stage_has_it_from_secrets_manager(store, setting, secret):
     store(setting, SecretString=SECRET)
@@ -64,6 +65,7 @@ def test_without_a_name_for_it_a_deployed_stage_is_misconfigured(setting, secret
         secret()
 
 
+@pytest.mark.threat("secrets-weak")
 @each_secret
 @pytest.mark.parametrize("value", [{"SecretString": "a" * 31}, {"SecretBinary": b"a" * 64}], ids=["short", "binary"])
 def test_one_that_was_not_made_as_the_template_makes_it_is_refused(store, setting, secret, value):

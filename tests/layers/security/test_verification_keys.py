@@ -58,6 +58,7 @@ def test_a_retired_key_verifies_and_is_published_until_its_last_token_has_expire
     assert published_jwks() == {"keys": []}
 
 
+@pytest.mark.threat("signing-key-wrong-purpose")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -87,6 +88,8 @@ def test_a_key_that_says_that_it_verifies_does(deploy, signer):
     assert verify_access_token(signer.token()).role == "user"
 
 
+@pytest.mark.asvs("11.6.1")
+@pytest.mark.threat("signing-key-published")
 @pytest.mark.parametrize(
     "changes",
     [

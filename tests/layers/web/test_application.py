@@ -85,10 +85,13 @@ def check_answer_to_a_bug(answer, log_lines):
     assert BUG in record["exception"]
 
 
+@pytest.mark.asvs("13.4.2", "16.3.4", "16.5.1")
+@pytest.mark.threat("function-leaked-secrets")
 def test_a_bug_is_a_problem_for_the_client_and_a_traceback_for_us(log_lines):
     check_answer_to_a_bug(get("/bug"), log_lines)
 
 
+@pytest.mark.asvs("16.5.4")
 def test_a_bug_before_any_endpoint_is_answered_like_every_other(log_lines):
     def middleware(_app: ASGIApp) -> ASGIApp:
         raise LookupError(BUG)
@@ -98,6 +101,7 @@ def test_a_bug_before_any_endpoint_is_answered_like_every_other(log_lines):
     check_answer_to_a_bug(call_handler(create_handler(broken), proxy_event("GET", "/x")), log_lines)
 
 
+@pytest.mark.asvs("3.4.1", "16.5.4")
 def test_a_bug_in_one_request_leaves_the_next_one_alone():
     assert get("/bug").status == 500
     assert get("/things/1").status == 200
@@ -107,17 +111,21 @@ def test_a_context_variable_of_one_request_is_not_there_in_the_next():
     assert [get("/who").json for _ in range(2)] == ["nobody", "nobody"]
 
 
+@pytest.mark.asvs("14.2.2", "14.3.2")
 def test_no_answer_may_be_stored_unless_the_endpoint_says_so():
     assert get("/things/1").headers["cache-control"] == "no-store"
     assert get("/cacheable").headers["cache-control"] == "public, max-age=300"
 
 
+@pytest.mark.asvs("3.2.1", "3.4.3", "3.4.6")
 @pytest.mark.parametrize("path", ["/things/1", "/nothing", "/bug", "/cacheable"])
 def test_no_answer_runs_loads_or_frames_anything_in_a_browser(path):
     policy = get(path).headers["content-security-policy"].split("; ")
     assert policy == ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "sandbox"]
 
 
+@pytest.mark.asvs("3.4.2", "3.4.5", "3.5.8")
+@pytest.mark.threat("page-csrf-or-framing")
 @pytest.mark.parametrize("path", ["/things/1", "/nothing", "/bug", "/cacheable"])
 def test_no_answer_is_for_another_origin(path):
     answer = call_handler(handler, proxy_event("GET", path, headers={"Origin": "https://evil.example"}))
@@ -126,23 +134,27 @@ def test_no_answer_is_for_another_origin(path):
     assert answer.headers["referrer-policy"] == "no-referrer"
 
 
+@pytest.mark.asvs("3.3.1", "3.3.2", "3.3.3", "3.3.4", "3.3.5", "13.4.6")
 @pytest.mark.parametrize("path", ["/things/1", "/nothing", "/bug", "/cacheable"])
 def test_no_answer_sets_a_cookie_or_names_its_software(path):
     assert not get(path).headers.keys() & {"set-cookie", "server", "x-powered-by", "via"}
 
 
+@pytest.mark.asvs("13.4.5")
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect", "/nothing", "/"])
 def test_there_is_no_documentation_to_find_and_nothing_else_either(path):
     answer = get(path)
     assert (answer.status, answer.code) == (404, "not_found")
 
 
+@pytest.mark.asvs("1.5.3")
 @pytest.mark.parametrize("path", ["/bug/", "/things/1/", "//things/1", "/things//1"])
 def test_a_path_has_one_spelling(path):
     """A redirect would be answered where the gateway's route is not looked at."""
     assert get(path).status == 404
 
 
+@pytest.mark.asvs("4.1.4", "13.4.4")
 @pytest.mark.parametrize("method", ["DELETE", "TRACE", "CONNECT", "HEAD", "OPTIONS"])
 def test_another_method_is_refused_with_the_ones_that_there_are(method):
     answer = get("/things/1", method=method)
@@ -167,6 +179,7 @@ def test_an_endpoint_that_needs_an_event_loop_fails_at_its_first_request(log_lin
     assert record["exception_name"] != "AssertionError"
 
 
+@pytest.mark.asvs("15.4.1")
 def test_it_answers_on_any_thread_and_leaves_no_event_loop_behind():
     def answer_twice(_number):
         statuses = [get("/things/1").status, get("/bug").status]

@@ -1,0 +1,116 @@
+"""``make asvs`` and ``make threat-model``: the tests that markers name as proofs are those of the documents."""
+
+import subprocess
+
+import pytest
+
+from tools import asvs_page, proofs, threat_model
+from tools.asvs_register import register, requirements
+
+# One process collects the whole suite for all of these checks.
+pytestmark = [pytest.mark.thorough, pytest.mark.xdist_group("proofs")]
+
+ENTRIES = register().entries
+
+
+@pytest.fixture(scope="module")
+def collected():
+    return proofs.collect()
+
+
+# --- The suite's own markers -----------------------------------------------------------------------------------------
+
+
+def test_each_requirement_that_a_test_proves_is_met(collected):
+    met = {number for number, entry in ENTRIES.items() if entry.status in {"met", "infrastructure"}}
+    assert collected.asvs.keys() - met == set()
+
+
+def test_each_requirement_that_is_met_by_infrastructure_has_a_proof(collected):
+    unproved = [number for number, entry in ENTRIES.items() if entry.status == "infrastructure" and not entry.proof]
+    assert [number for number in unproved if number not in collected.asvs] == []
+
+
+def test_each_requirement_that_is_met_has_a_test_unless_on_documentation(collected):
+    """A requirement on documentation may have a document instead."""
+    sections = {wanted.id: wanted.section_name for wanted in requirements()}
+    untested = {number: entry for number, entry in ENTRIES.items() if entry.status == "met"}.keys() - collected.asvs
+    assert [number for number in untested if "Documentation" not in sections[number] or not ENTRIES[number].proof] == []
+
+
+def test_each_threat_that_a_test_names_is_in_the_threat_model(collected):
+    assert collected.threat.keys() - {*threat_model.ids(threat_model.PAGE.read_text())} == set()
+
+
+def test_the_asvs_page_is_current(collected):
+    assert asvs_page.PAGE.read_text() == asvs_page.page(collected.asvs), "run `make asvs`"
+
+
+def test_the_proofs_of_the_threat_model_are_current(collected):
+    text = threat_model.PAGE.read_text()
+    assert text == threat_model.with_tests(text, collected.threat), "run `make threat-model`"
+
+
+# --- Collecting ------------------------------------------------------------------------------------------------------
+
+MODULE = """
+import pytest
+
+pytestmark = pytest.mark.threat("module-wide")
+
+@pytest.mark.asvs("1.2.3", "1.2.10")
+@pytest.mark.parametrize("number", [1, 2])
+def test_parametrized(number):
+    pass
+
+@pytest.mark.asvs("1.2.3")
+class TestClass:
+    @pytest.mark.threat("page-xss")
+    def test_method(self):
+        pass
+
+@pytest.mark.parametrize("number", [1, pytest.param(2, marks=pytest.mark.asvs("4.5.6"))])
+def test_one_parameter(number):
+    pass
+"""
+
+
+def test_markers_of_tests_parameters_classes_and_modules_are_found(tmp_path, monkeypatch):
+    (tmp_path / "test_a.py").write_text(MODULE)
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k nothing")
+    method, parameter, parametrized = (
+        f"test_a.py::{name}" for name in ("TestClass::test_method", "test_one_parameter", "test_parametrized")
+    )
+    assert proofs.collect(tmp_path) == proofs.Proofs(
+        asvs={"1.2.3": [method, parametrized], "1.2.10": [parametrized], "4.5.6": [parameter]},
+        threat={"module-wide": [method, parameter, parametrized], "page-xss": [method]},
+    )
+
+
+def test_a_suite_that_pytest_cannot_collect_is_an_error(tmp_path, capfd):
+    (tmp_path / "test_a.py").write_text("import nothing_of_this_name")
+    with pytest.raises(subprocess.CalledProcessError):
+        proofs.collect(tmp_path)
+    assert "nothing_of_this_name" in capfd.readouterr().err
+
+
+# --- Writing ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "tests", "after"),
+    [
+        ("", ["tests/test_a.py::test_b"], "[`test_b`](../tests/test_a.py) "),
+        ("[`test_gone`](../tests/test_a.py) ", [], " "),
+        (
+            "[`test_gone`](../tests/a/test_a.py), [`TestB::test_gone`](../tests/test_a.py), `template.yaml#Api` ",
+            ["tests/test_a.py::test_b", "tests/test_a.py::TestC::test_d"],
+            "[`test_b`](../tests/test_a.py), [`TestC::test_d`](../tests/test_a.py), `template.yaml#Api` ",
+        ),
+        ("none: [nothing](a.md) can show it ", [], "none: [nothing](a.md) can show it "),
+    ],
+)
+def test_tests_are_replaced_and_what_is_written_by_hand_stays(before, tests, after):
+    row = "| page-xss | I | a threat | a control, [`test_b`](../tests/test_a.py) | {}| `what` remains |\n"
+    table = f"| Id | Kind | Threat | Control | Proof | What remains |\n|---|---|---|---|---|---|\n{row}"
+    assert threat_model.with_tests(table.format(before), {"page-xss": tests}) == table.format(after)

@@ -1,0 +1,42 @@
+"""``make threat-model``: the tests in the column "Proof" of docs/threat-model.md, written from their markers."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from tools import proofs
+
+PAGE: Final = Path(__file__).parents[1] / "docs" / "threat-model.md"
+
+#: A row of a threat: its id, three other cells, and its proof.
+_ROW: Final = re.compile(
+    r"^(?P<before>\| (?P<id>[a-z][a-z0-9-]*) \|(?:[^|\n]*\|){3})(?P<proof>[^|\n]*)(?=\|)", re.MULTILINE
+)
+
+#: A link as ``proofs.link`` writes it.
+_TEST: Final = re.compile(r"\[`[\w:]+`\]\(\.\./tests/[\w/]+\.py\)(?:, )?")
+
+
+def with_tests(text: str, tests: dict[str, list[str]]) -> str:
+    """Return the page with these tests in each threat's proof, followed by what is written there by hand."""
+
+    def row(match: re.Match[str]) -> str:
+        links = [proofs.link(test) for test in tests.get(match["id"], [])]
+        by_hand = without_tests(match["proof"])
+        return f"{match['before']} {', '.join(filter(None, [*links, by_hand]))} "
+
+    return _ROW.sub(row, text)
+
+
+def without_tests(proof: str) -> str:
+    """Return what is written by hand in a cell of the column."""
+    return _TEST.sub("", proof).strip().removesuffix(",")
+
+
+def ids(text: str) -> list[str]:
+    """Return the threats' ids."""
+    return [match["id"] for match in _ROW.finditer(text)]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_tests(PAGE.read_text(encoding="utf-8"), proofs.collect().threat), encoding="utf-8")
