@@ -22,6 +22,8 @@ from auth_common.monitoring.security_events import SecurityEvent
 from local_runtime.cloudformation import Intrinsics, read_template
 from tools.attacks.alarms import load_alarms
 
+pytestmark = [pytest.mark.deployment, pytest.mark.events]
+
 PROJECT = Path(__file__).parents[1]
 TEMPLATE = PROJECT / "template.yaml"
 RUNBOOKS = PROJECT / "docs" / "runbooks"

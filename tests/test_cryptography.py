@@ -9,6 +9,8 @@ import pytest
 
 from tests.test_structure import PROJECT, libraries, modules, name_of, tree
 
+pytestmark = pytest.mark.project
+
 #: Whoever imports one of these encrypts, signs, hashes or draws lots.
 CRYPTOGRAPHY = {"bcrypt", "cryptography", "hashlib", "hmac", "jwt", "secrets", "ssl", "webauthn"}
 DEPLOYED = modules("functions", "layers")

@@ -12,6 +12,8 @@ from auth_common.services.schema import _PATIENCE
 from local_runtime.cloudformation import read_template
 from tests.support.deployment import TEMPLATE, deployed, listed, of_type, statements, translated
 
+pytestmark = [pytest.mark.deployment, pytest.mark.template]
+
 READ = "secretsmanager:GetSecretValue"
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:"
 POSTGRESQL = {

@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.deployment import deployed, listed, of_type, statements, translated
 
+pytestmark = [pytest.mark.deployment, pytest.mark.template]
+
 READ, SIGN = "secretsmanager:GetSecretValue", ("kms:Sign", "kms:GetPublicKey")
 
 #: Each function, and what it may do besides writing its log. A new entry is a decision.

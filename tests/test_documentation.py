@@ -35,6 +35,8 @@ from tests.support.proofs import exists
 from tools import security_events_page, threat_model
 from tools.asvs_register import register
 
+pytestmark = pytest.mark.docs
+
 PROJECT = Path(__file__).parents[1]
 README = PROJECT / "README.md"
 ARCHITECTURE = PROJECT / "docs" / "architecture.md"

@@ -10,6 +10,8 @@ from local_runtime.template import load_template
 from tests.support.deployment import TEMPLATE, deployed, of_type, translated
 from tests.test_structure import OPEN_ROUTES, PROJECT
 
+pytestmark = [pytest.mark.deployment, pytest.mark.template]
+
 DOMAIN = {"DomainName": "auth.example.com", "CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/1"}
 RECORD = {**DOMAIN, "HostedZoneId": "Z0123456789"}
 OF_A_DOMAIN = {"AWS::ApiGateway::DomainName", "AWS::ApiGateway::BasePathMapping", "AWS::Route53::RecordSet"}

@@ -11,6 +11,8 @@ from tests.support.openapi import DOCUMENT, check_answer
 from tests.test_structure import OPEN_ROUTES, PROJECT
 from tools.openapi_document import document
 
+pytestmark = [pytest.mark.docs, pytest.mark.web]
+
 METHODS = {"get", "post", "patch", "put", "delete"}
 SAVED = json.loads(DOCUMENT.read_text())
 OPERATIONS = [

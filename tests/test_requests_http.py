@@ -11,7 +11,7 @@ from tests.support.authenticator import running_authenticator
 from tests.support.requirements import require
 from tests.support.runtime import PROJECT, running_service
 
-pytestmark = pytest.mark.httpyac
+pytestmark = [pytest.mark.docs, pytest.mark.httpyac]
 
 REQUESTS = (PROJECT / "requests.http").read_text()
 TITLES = re.findall(r"^### (.+)", REQUESTS, re.MULTILINE)

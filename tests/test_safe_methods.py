@@ -10,6 +10,8 @@ from tests.support.events import proxy_event
 from tests.support.functions import authorize, call
 from tests.test_structure import PROJECT
 
+pytestmark = pytest.mark.web
+
 ROUTES = load_template(PROJECT / "template.yaml").routes
 SAFE = [route for route in ROUTES if route.method == "GET"]
 #: Reading others' data is recorded, under the reader's salt.

@@ -5,6 +5,8 @@ import pytest
 from local_runtime.cloudformation import read_template
 from tests.support.deployment import TEMPLATE, deployed, of_type
 
+pytestmark = [pytest.mark.deployment, pytest.mark.template]
+
 #: The gateway calls a version of each.
 PUBLISHED = {
     *("Register", "Login", "GetUser", "ChangePassword", "Refresh"),

@@ -30,6 +30,8 @@ from local_runtime.policies import matches
 from local_runtime.template import Route, load_template
 from tools.uv_path import uv_path
 
+pytestmark = pytest.mark.project
+
 #: It reads a pattern as ``re`` itself does.
 sre = importlib.import_module("re._parser")
 PROJECT = Path(__file__).parents[1]

@@ -18,6 +18,8 @@ from tests.support.requirements import require
 from tools.keys import main as keys
 from tools.uv_path import uv_path
 
+pytestmark = pytest.mark.project
+
 PROJECT = Path(__file__).parents[1]
 PYPI = "https://pypi.org/simple"
 BASELINE = PROJECT / ".secrets.baseline"

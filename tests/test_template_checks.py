@@ -14,6 +14,8 @@ from tests.test_structure import OPEN_ROUTES
 from tools.deployed_template import main
 from tools.uv_path import uv_path
 
+pytestmark = [pytest.mark.deployment, pytest.mark.template]
+
 
 def check(tool, template):
     """Return what ``tool`` says, and whether it lets the template pass."""

@@ -13,6 +13,8 @@ from benchmarks.report import Table, as_json, as_markdown
 from benchmarks.service import environment_of, fresh_service
 from tests.support.runtime import PROJECT
 
+pytestmark = pytest.mark.benchmark
+
 #: Of the developer's shell.
 SHELL = {name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__}
 

@@ -13,6 +13,8 @@ from benchmarks.population import RECORDS, email_of, id_of, populate
 from benchmarks.service import fresh_service
 from tests.support.factories import get_user, log_in
 
+pytestmark = pytest.mark.benchmark
+
 PEOPLE = 12
 SETTINGS = {"BCRYPT_COST": "4"}
 CALLS = [

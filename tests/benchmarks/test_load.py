@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks.load import ask_all, measure_load
 
+pytestmark = pytest.mark.benchmark
+
 
 def test_each_request_is_measured_under_each_number_of_clients(monkeypatch):
     monkeypatch.setattr("benchmarks.load.CLIENTS", (1, 3))

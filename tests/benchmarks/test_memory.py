@@ -1,9 +1,13 @@
 """The section ``memory``. No test looks at how much it is."""
 
+import pytest
+
 from benchmarks.cold_start import first_answer
 from benchmarks.first_requests import FirstRequests
 from benchmarks.memory import measure_memory
 from benchmarks.service import PROJECT, environment_of, fresh_service
+
+pytestmark = pytest.mark.benchmark
 
 
 def test_each_function_has_a_row(postgres, monkeypatch):

@@ -7,7 +7,7 @@ from tests.support.accessibility import DESK, PHONE, Keyboard, faults, parts_too
 from tests.support.browser import PASSWORD
 from tests.support.security_team import HOSTILE, Auditor, fail_to_log_in, reuse_a_refresh_token
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.pages, pytest.mark.browser]
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests.support.accessibility import PHONE
 from tests.support.browser import PASSWORD
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.pages, pytest.mark.browser]
 
 
 def test_a_person_registers_and_logs_in_in_each_way(visitor):

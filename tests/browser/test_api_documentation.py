@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.support.browser import PASSWORD
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.pages, pytest.mark.browser]
 
 DOCUMENT = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
 

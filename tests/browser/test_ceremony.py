@@ -7,7 +7,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.pages, pytest.mark.passkeys, pytest.mark.browser]
 
 REGISTRATION = ["begin", "options", "make", "consent", "attested", "credential", "complete", "checks", "stored"]
 AUTHENTICATION = ["begin", "options", "get", "consent", "assertion", "credential", "complete", "checks", "tokens"]

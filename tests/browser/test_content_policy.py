@@ -11,6 +11,8 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+pytestmark = pytest.mark.pages
+
 PUBLIC = Path(__file__).parents[2] / "public"
 PAGES = sorted(PUBLIC.glob("*.html"))
 VENDOR = PUBLIC / "vendor"

@@ -18,7 +18,7 @@ from tests.support.security_team import (
     reuse_a_refresh_token,
 )
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.pages, pytest.mark.audit, pytest.mark.browser]
 
 
 @pytest.fixture

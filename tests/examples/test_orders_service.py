@@ -23,6 +23,8 @@ from tests.support.forged_tokens import ABSENT, USER_ID, Forger, base64url
 from tests.support.processes import wait_until
 from tests.support.runtime import PROJECT, Runtime, running_runtime
 
+pytestmark = pytest.mark.tokens
+
 
 @contextmanager
 def running_orders(log: Path, jwks_url: str) -> Iterator[httpx.Client]:

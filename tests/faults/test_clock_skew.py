@@ -13,7 +13,7 @@ from tests.support.faults import assert_nothing_half_done
 from tests.support.functions import authorize, call
 from tests.support.passkeys import anonymously, as_bearer, begin_login, complete_login, enrol
 
-pytestmark = [pytest.mark.fault, pytest.mark.parametrize("database", ["sqlite"], indirect=True)]
+pytestmark = [pytest.mark.tokens, pytest.mark.fault, pytest.mark.parametrize("database", ["sqlite"], indirect=True)]
 
 HOUR = 3_600
 

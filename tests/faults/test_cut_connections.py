@@ -17,7 +17,11 @@ from tests.support.factories import log_in, refresh, register, sign_up
 from tests.support.faults import assert_nothing_half_done, is_unavailable
 from tests.support.functions import Answer
 
-pytestmark = [pytest.mark.fault, pytest.mark.parametrize("database", ["postgresql"], indirect=True)]
+pytestmark = [
+    pytest.mark.database,
+    pytest.mark.fault,
+    pytest.mark.parametrize("database", ["postgresql"], indirect=True),
+]
 NEWCOMER = "newcomer{}@example.com"
 
 

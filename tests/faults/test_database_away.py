@@ -18,7 +18,7 @@ from tests.support.functions import call
 from tests.support.throttles import failures
 from tests.support.throttles import rows as counters
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.database, pytest.mark.fault]
 
 on_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)

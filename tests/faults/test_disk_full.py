@@ -18,7 +18,7 @@ from tests.support.faults import assert_nothing_half_done, is_unavailable
 from tests.support.functions import call
 from tools import keys
 
-pytestmark = [pytest.mark.fault, pytest.mark.usefixtures("log_lines")]  # which go to no file
+pytestmark = [pytest.mark.database, pytest.mark.fault, pytest.mark.usefixtures("log_lines")]
 
 OTHER = "other@example.com"
 

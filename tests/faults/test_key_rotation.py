@@ -14,7 +14,7 @@ from tests.support.factories import get_user, log_in, refresh, sign_up
 from tests.support.faults import assert_nothing_half_done
 from tests.support.functions import call
 
-pytestmark = [pytest.mark.fault, pytest.mark.parametrize("database", ["sqlite"], indirect=True)]
+pytestmark = [pytest.mark.keys, pytest.mark.fault, pytest.mark.parametrize("database", ["sqlite"], indirect=True)]
 
 ROTATIONS = 8
 #: Rotates, and is gone at the moment of its n-th change of a file: no handler runs, as after SIGKILL.

@@ -21,7 +21,7 @@ from tests.support.processes import kill_all, wait_until
 from tests.support.runtime import running_runtime
 from tools import audit
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.local_runtime, pytest.mark.fault]
 
 KILLS = 3
 CLIENTS = 6

@@ -14,7 +14,7 @@ from tests.support.faults import assert_nothing_half_done, is_unavailable
 from tests.support.passkeys import begin_login, complete_login, enrol
 from tests.support.throttles import failures
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.keys, pytest.mark.fault]
 
 
 @pytest.fixture(autouse=True)

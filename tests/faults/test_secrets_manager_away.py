@@ -11,7 +11,7 @@ from tests.support.databases import start_fresh_environment
 from tests.support.factories import get_user, log_in, register, sign_up
 from tests.support.faults import assert_nothing_half_done, is_unavailable
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.keys, pytest.mark.fault]
 
 SERVICE = "secretsmanager"
 

@@ -19,7 +19,11 @@ from tests.support.factories import Account, log_in, refresh, sign_up
 from tests.support.faults import assert_nothing_half_done
 from tests.support.passkeys import begin_login
 
-pytestmark = [pytest.mark.fault, pytest.mark.parametrize("database", ["postgresql"], indirect=True)]
+pytestmark = [
+    pytest.mark.operations,
+    pytest.mark.fault,
+    pytest.mark.parametrize("database", ["postgresql"], indirect=True),
+]
 
 COPIES = 2
 

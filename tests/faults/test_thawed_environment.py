@@ -20,7 +20,7 @@ from tests.support.functions import call
 from tests.support.processes import descendants
 from tests.support.runtime import running_runtime
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.database, pytest.mark.fault]
 
 on_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 HOUR = 3_600

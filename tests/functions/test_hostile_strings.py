@@ -22,6 +22,8 @@ from tests.support.openapi import DOCUMENT
 from tests.support.passkeys import begin_login
 from tools.audit import main as audit
 
+pytestmark = pytest.mark.web
+
 #: What reaches no statement of SQL is tried on one database.
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 #: A shorter one is in many a text by chance.

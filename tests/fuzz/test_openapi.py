@@ -17,6 +17,8 @@ from tests.support.fuzzing import scaled
 from tests.support.openapi import DOCUMENT
 from tests.support.runtime import PROJECT, Runtime
 
+pytestmark = [pytest.mark.fuzz, pytest.mark.web]
+
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 #: What opens something: an access token, an mfa_token, a refresh token.
 TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.|rt_[\w-]{43}")

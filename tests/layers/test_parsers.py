@@ -28,6 +28,8 @@ from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP, lambda_context, proxy_event
 from tests.support.fuzzing import examples
 
+pytestmark = pytest.mark.web
+
 #: Lone surrogates too.
 any_text = st.text(st.characters())
 json_scalars = st.none() | st.booleans() | st.integers() | st.floats() | any_text

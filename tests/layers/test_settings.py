@@ -10,7 +10,7 @@ from auth_common.settings import settings
 from tests.support.events import proxy_event
 from tests.support.functions import call
 
-pytestmark = pytest.mark.usefixtures("environment")
+pytestmark = [pytest.mark.settings, pytest.mark.usefixtures("environment")]
 
 
 def get_health():

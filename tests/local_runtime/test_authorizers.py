@@ -10,6 +10,8 @@ from local_runtime.routing import Match
 from local_runtime.template import Authorizer, Function, Route
 from local_runtime.workers import FunctionCrashed, FunctionFailed
 
+pytestmark = pytest.mark.local_runtime
+
 FUNCTION = Function(name="Guard", folder=Path(), handler="app.handler", timeout=1, memory=128, environment={})
 API = "arn:aws:execute-api:us-east-1:123456789012:1234567890/local"
 

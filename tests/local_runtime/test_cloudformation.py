@@ -4,6 +4,8 @@ from hypothesis import strategies as st
 
 from local_runtime.cloudformation import Intrinsics, TemplateError, read_template
 
+pytestmark = pytest.mark.local_runtime
+
 TEMPLATE = """
 Parameters:
   Stage: {Type: String, Default: local}

@@ -1,8 +1,12 @@
 from pathlib import Path
 
+import pytest
+
 from local_runtime.environment import function_environment
 from local_runtime.template import Function, load_template
 from tests.support.runtime import PROJECT
+
+pytestmark = pytest.mark.local_runtime
 
 FUNCTION = Function(
     name="Hello",

@@ -7,6 +7,8 @@ from local_runtime.gateway_responses import Failure, GatewayResponses
 from local_runtime.template import load_template
 from tests.support.runtime import PROJECT
 
+pytestmark = pytest.mark.local_runtime
+
 CONTEXT = {"requestId": "the-id", "httpMethod": "GET", "identity": {"sourceIp": "127.0.0.1"}}
 
 RESPONSES = GatewayResponses.parse(

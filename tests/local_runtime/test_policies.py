@@ -4,6 +4,8 @@ from hypothesis import strategies as st
 
 from local_runtime.policies import MalformedPolicy, is_allowed, matches
 
+pytestmark = pytest.mark.local_runtime
+
 API = "arn:aws:execute-api:us-east-1:123456789012:1234567890/local"
 
 

@@ -7,6 +7,8 @@ import pytest
 from local_runtime.ports import PortInUse, _explain, _owners_by_lsof, listen
 from tests.support.runtime import PROJECT, start_runtime
 
+pytestmark = pytest.mark.local_runtime
+
 
 @pytest.fixture
 def taken():

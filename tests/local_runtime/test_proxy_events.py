@@ -10,6 +10,8 @@ from local_runtime.proxy_events import Request, authorizer_event, proxy_event, r
 from local_runtime.routing import Match
 from local_runtime.template import Function, Route
 
+pytestmark = pytest.mark.local_runtime
+
 FUNCTION = Function(name="F", folder=Path(), handler="app.handler", timeout=1, memory=128, environment={})
 MATCH = Match(Route(method="GET", path="/users/{id}", function=FUNCTION, authorizer=None), {"id": "a b"})
 BARE_MATCH = Match(Route(method="GET", path="/health", function=FUNCTION, authorizer=None), {})

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from local_runtime.proxy_responses import MalformedResponse, to_response
 
+pytestmark = pytest.mark.local_runtime
+
 PNG = b"\x89PNG\r\n"
 PNG_RESPONSE = {"statusCode": 200, "body": base64.b64encode(PNG).decode(), "isBase64Encoded": True}
 

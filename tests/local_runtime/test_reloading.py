@@ -12,6 +12,8 @@ from local_runtime.reloading import watch
 from tests.support.processes import wait_until
 from tests.support.runtime import running_runtime
 
+pytestmark = pytest.mark.local_runtime
+
 
 @pytest.fixture
 def runtime(copied_project, tmp_path):

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from local_runtime.routing import Router
 from local_runtime.template import Function, Route
 
+pytestmark = pytest.mark.local_runtime
+
 FUNCTION = Function(name="F", folder=Path(), handler="app.handler", timeout=1, memory=128, environment={})
 
 

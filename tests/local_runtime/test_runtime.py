@@ -16,6 +16,8 @@ from tests.local_runtime.conftest import PROBE_PROJECT
 from tests.support.processes import is_running, wait_until
 from tests.support.runtime import running_runtime
 
+pytestmark = pytest.mark.local_runtime
+
 PNG = base64.b64decode("iVBORw0KGgo=")
 LIMIT = 6_291_556
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.runtime import Runtime, running_runtime
 
+pytestmark = pytest.mark.local_runtime
+
 PASSWORD = "seven purple kites over Lyon"
 
 

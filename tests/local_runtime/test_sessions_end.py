@@ -22,6 +22,8 @@ from tests.support import leaks
 from tests.support.factories import PASSWORD, registration
 from tests.support.runtime import PROJECT, Runtime, running_runtime
 
+pytestmark = pytest.mark.local_runtime
+
 #: What the routes want that want something; none of it has been prepared.
 BODIES: dict[str, dict[str, object]] = {
     "/webauthn/register/begin": {},

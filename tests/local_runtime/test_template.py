@@ -10,6 +10,8 @@ from local_runtime.cloudformation import TemplateError
 from local_runtime.template import load_template
 from tests.support.runtime import PROJECT
 
+pytestmark = pytest.mark.local_runtime
+
 MINIMAL = {
     "Globals": {
         "Function": {

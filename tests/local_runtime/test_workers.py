@@ -8,6 +8,8 @@ from local_runtime import workers
 from local_runtime.template import Function
 from local_runtime.workers import FunctionCrashed, WorkerFactory, WorkerPool, worker_factory
 
+pytestmark = pytest.mark.local_runtime
+
 
 @pytest.fixture
 def function(tmp_path):

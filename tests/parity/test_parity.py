@@ -7,6 +7,8 @@ import pytest
 from tests.parity.scenario import converse
 from tests.support.runtime import running_service
 
+pytestmark = pytest.mark.local_runtime
+
 _NO_GATEWAY_RESPONSES: Final = "SAM ignores GatewayResponses, so its own answers have AWS's default status and body"
 _DENY_IS_403: Final = f"{_NO_GATEWAY_RESPONSES}; a Deny, which the template maps to 401, stays 403"
 _TEXT_ONLY: Final = "SAM reads a body that is no UTF-8 as text and fails; API Gateway replaces what it cannot read"

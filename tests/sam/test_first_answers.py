@@ -5,7 +5,7 @@ import pytest
 from benchmarks.sam_start import measure_containers
 from tests.support.sam import build, containers_with, require_docker
 
-pytestmark = [pytest.mark.sam, pytest.mark.xdist_group("sam")]
+pytestmark = [pytest.mark.operations, pytest.mark.sam, pytest.mark.xdist_group("sam")]
 
 
 def test_a_function_is_measured_beside_its_floor_and_beside_itself_without_bytecode(environment):

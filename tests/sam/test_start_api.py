@@ -10,7 +10,7 @@ from tests.support.factories import registration
 from tests.support.runtime import PROJECT
 from tests.support.sam import containers_with, count_users, require_docker, running_plain_sam
 
-pytestmark = [pytest.mark.sam, pytest.mark.xdist_group("sam")]
+pytestmark = [pytest.mark.operations, pytest.mark.sam, pytest.mark.xdist_group("sam")]
 
 
 @pytest.fixture

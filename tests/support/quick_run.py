@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run what a plain run leaves out, too (make test-all)")
 
 
+@pytest.hookimpl(trylast=True)  # after -m, whose choice is counted
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect what a plain run leaves out, unless the command names single tests."""
     config.stash[_left_out] = Counter()

@@ -29,6 +29,8 @@ from tests.support.log_lines import in_short
 from tests.support.passkeys import begin_login, enrol
 from tools.accounts import main
 
+pytestmark = pytest.mark.accounts
+
 PROJECT = Path(__file__).parents[2]
 COMMANDS = [["role", EMAIL, "admin"], ["disable", EMAIL], ["enable", EMAIL], ["end-sessions", EMAIL], ["erase", EMAIL]]
 

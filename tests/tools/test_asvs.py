@@ -12,6 +12,8 @@ from tests.support.proofs import exists
 from tools import asvs_readme
 from tools.asvs_register import FOLDER, GROUPS, STATUSES, Entry, Register, place, register, requirements
 
+pytestmark = pytest.mark.docs
+
 REGISTER = register()
 ENTRIES = REGISTER.entries
 

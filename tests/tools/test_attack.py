@@ -22,7 +22,7 @@ from tools.attacks.spam import spam_registrations
 from tools.attacks.target import TEMPLATE, Answer, NotLoopback, NotStarted, Target, runtime_environment
 
 #: One service for all of them, and so one process of the test run.
-pytestmark = pytest.mark.xdist_group("attack")
+pytestmark = [pytest.mark.events, pytest.mark.xdist_group("attack")]
 
 
 @pytest.fixture(scope="module")

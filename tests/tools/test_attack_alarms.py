@@ -10,6 +10,8 @@ from local_runtime.cloudformation import TemplateError
 from tools.attacks.alarms import load_alarms
 from tools.attacks.log_lines import Line, datapoints, read_lines, security_events
 
+pytestmark = pytest.mark.events
+
 METRIC = {"Namespace": "Ours", "MetricName": "fails", "Dimensions": [{"Name": "service", "Value": "s"}]}
 ALARM = {
     "AlarmName": "x",

@@ -24,6 +24,8 @@ from tests.support.events import SOURCE_IP
 from tests.support.factories import log_in, sign_up
 from tools.audit import main
 
+pytestmark = pytest.mark.audit
+
 PROJECT = Path(__file__).parents[2]
 SEQUENCE = audit_events.c.sequence
 

@@ -22,7 +22,7 @@ CREATION: dict[str, Any] = {
 }
 REQUEST = {"rpId": "localhost", "challenge": to_base64url(bytes(32)), "allowCredentials": []}
 
-pytestmark = pytest.mark.usefixtures("environment")
+pytestmark = [pytest.mark.passkeys, pytest.mark.usefixtures("environment")]
 
 
 @pytest.fixture

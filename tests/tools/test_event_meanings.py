@@ -3,8 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
 from auth_common.monitoring.event_catalogue import CATALOGUE
 from tests.support.runtime import PROJECT
+
+pytestmark = pytest.mark.events
 
 SCRIPT = PROJECT / "public" / "scripts" / "security" / "event-meanings.js"
 

@@ -22,6 +22,8 @@ from tests.support.functions import authorize, call
 from tests.support.log_lines import in_short
 from tools.keys import main
 
+pytestmark = pytest.mark.keys
+
 PROJECT = Path(__file__).parents[2]
 
 

@@ -1,10 +1,13 @@
 """``uv run migrate``: the schema of a database that no deployment looks after."""
 
+import pytest
 from sqlalchemy import text
 
 from auth_common.db.migrations import HEAD
 from auth_common.db.tables import users
 from tools.migrate import main
+
+pytestmark = pytest.mark.database
 
 
 def test_an_empty_database_gets_the_schema(empty, capsys):

@@ -8,7 +8,7 @@ from tools import asvs_page, proofs, threat_model
 from tools.asvs_register import register, requirements
 
 # One process collects the whole suite for all of these checks.
-pytestmark = [pytest.mark.thorough, pytest.mark.xdist_group("proofs")]
+pytestmark = [pytest.mark.docs, pytest.mark.thorough, pytest.mark.xdist_group("proofs")]
 
 ENTRIES = register().entries
 

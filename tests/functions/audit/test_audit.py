@@ -17,7 +17,7 @@ from tests.support.databases import acting_as
 from tests.support.events import SOURCE_IP, USER_AGENT
 from tests.support.factories import erase, get_user, log_in, sign_up
 
-pytestmark = pytest.mark.aurora_dsql
+pytestmark = [pytest.mark.audit, pytest.mark.aurora_dsql]
 
 ELSEWHERE = "2001:db8::7"
 

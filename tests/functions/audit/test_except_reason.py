@@ -1,6 +1,10 @@
 """What a page that polls needs: the log without the readings of the log."""
 
+import pytest
+
 from tests.support.auditors import all_events, auditor_token, read_events, read_summary
+
+pytestmark = pytest.mark.audit
 
 
 def test_the_readings_of_the_log_can_be_left_out_and_nothing_else_is(database):

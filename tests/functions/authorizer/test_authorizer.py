@@ -13,6 +13,8 @@ from tests.support.events import STAGE_ARN, authorizer_event, json_event
 from tests.support.functions import authorize, call, call_authorizer
 from tests.support.passkeys import enrol
 
+pytestmark = pytest.mark.tokens
+
 PROJECT = Path(__file__).parents[3]
 PROTECTED = [route for route in load_template(PROJECT / "template.yaml").routes if route.authorizer]
 

@@ -23,7 +23,7 @@ from tests.support.passkeys import anonymously, begin_login, complete_login, enr
 from tests.support.races import everywhere, together
 from tests.support.throttles import ELSEWHERE, rows
 
-pytestmark = pytest.mark.aurora_dsql
+pytestmark = [pytest.mark.passwords, pytest.mark.aurora_dsql]
 
 NEW = "copper lantern eleven rivers"
 WRONG = "another password entirely"

@@ -19,7 +19,7 @@ from tests.support.events import json_event, lambda_context
 from tests.support.factories import erase, get_user, log_in, log_out, refresh
 from tests.support.functions import call
 
-pytestmark = pytest.mark.aurora_dsql
+pytestmark = [pytest.mark.operations, pytest.mark.aurora_dsql]
 
 PROJECT = Path(__file__).parents[3]
 SCHEDULED = {"version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}}

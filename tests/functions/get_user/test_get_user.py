@@ -14,7 +14,7 @@ from tests.support.events import proxy_event
 from tests.support.factories import EMAIL, get_user
 from tests.support.functions import authorize, call
 
-pytestmark = pytest.mark.aurora_dsql
+pytestmark = [pytest.mark.accounts, pytest.mark.aurora_dsql]
 
 
 def make_admin(database, account):

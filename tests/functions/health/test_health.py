@@ -10,7 +10,7 @@ from tests.support.databases import Database, acting_as
 from tests.support.events import proxy_event
 from tests.support.functions import call
 
-pytestmark = pytest.mark.aurora_dsql
+pytestmark = [pytest.mark.operations, pytest.mark.aurora_dsql]
 
 
 def get_health():

@@ -10,6 +10,8 @@ from tests.support.events import proxy_event
 from tests.support.factories import log_in, register
 from tests.support.functions import call
 
+pytestmark = pytest.mark.keys
+
 
 def get_jwks():
     return call("jwks", proxy_event("GET", "/.well-known/jwks.json"))

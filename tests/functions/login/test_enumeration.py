@@ -12,6 +12,8 @@ from auth_common.security.password_policy import LONGEST
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import EMAIL, PASSWORD, log_in, register
 
+pytestmark = pytest.mark.login
+
 DISABLED = "disabled@example.com"
 UNKNOWN = "nobody@example.com"
 

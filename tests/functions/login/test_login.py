@@ -15,7 +15,7 @@ from tests.support.events import SOURCE_IP, USER_AGENT, json_event, proxy_event
 from tests.support.factories import EMAIL, PASSWORD, get_user, log_in, register
 from tests.support.functions import call
 
-pytestmark = pytest.mark.aurora_dsql
+pytestmark = [pytest.mark.login, pytest.mark.aurora_dsql]
 
 
 def read_without_verifying(token):

@@ -26,7 +26,7 @@ from tests.support.factories import EMAIL, PASSWORD, log_in, register, sign_up
 from tests.support.passkeys import enrol
 from tests.support.throttles import ELSEWHERE, let_counts_end, let_locks_end, rows
 
-pytestmark = pytest.mark.aurora_dsql
+pytestmark = [pytest.mark.login, pytest.mark.throttling, pytest.mark.aurora_dsql]
 
 WRONG = "another password entirely"
 UNKNOWN = "nobody@example.com"

@@ -21,6 +21,8 @@ from tests.support.databases import Database, dsql_url, start_fresh_environment
 from tests.support.impostors import listen
 from tools.migrate import main
 
+pytestmark = [pytest.mark.database, pytest.mark.operations]
+
 PROJECT = Path(__file__).parents[3]
 LOGIN = "arn:aws:iam::123456789012:role/auth-LoginRole-1A2B3C"
 REFRESH = "arn:aws:iam::123456789012:role/auth-RefreshRole-4D5E6F"

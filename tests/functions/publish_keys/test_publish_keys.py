@@ -14,7 +14,7 @@ from tests.support.custom_resources import deploy
 from tests.support.databases import start_fresh_environment
 from tests.support.forged_tokens import USER_ID, issue
 
-pytestmark = pytest.mark.usefixtures("environment", "aws")
+pytestmark = [pytest.mark.keys, pytest.mark.operations, pytest.mark.usefixtures("environment", "aws")]
 
 
 def make_key(spec="ECC_NIST_P256"):

@@ -15,7 +15,7 @@ from tests.support.functions import Answer
 from tests.support.processes import wait_until
 from tests.support.races import everywhere, on_postgresql, together
 
-pytestmark = pytest.mark.aurora_dsql
+pytestmark = [pytest.mark.sessions, pytest.mark.aurora_dsql]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.support.events import json_event
 from tests.support.factories import EMAIL, get_user, log_in, refresh
 from tests.support.functions import authorize, call
 
-pytestmark = pytest.mark.aurora_dsql
+pytestmark = [pytest.mark.sessions, pytest.mark.aurora_dsql]
 
 DAY = 24 * 3600
 GRACE = 10

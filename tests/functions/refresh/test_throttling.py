@@ -9,6 +9,8 @@ from auth_common.db.tables import audit_events, sessions, throttles
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import log_out, refresh, sign_up
 
+pytestmark = [pytest.mark.sessions, pytest.mark.throttling]
+
 BAD = "rt_unknown"
 
 

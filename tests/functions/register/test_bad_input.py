@@ -16,6 +16,8 @@ from tests.support.events import json_event, proxy_event
 from tests.support.factories import PASSWORD, registration
 from tests.support.functions import Answer, call
 
+pytestmark = pytest.mark.accounts
+
 #: Stands in bad values, so that an echo is found wherever it turns up.
 MARK = "ec7h0-"
 

@@ -7,6 +7,8 @@ from auth_common.db.tables import users
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import EMAIL, log_in, register
 
+pytestmark = pytest.mark.accounts
+
 OTHER_PASSWORD = "copper lantern forty rivers"
 
 

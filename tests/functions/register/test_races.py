@@ -10,7 +10,7 @@ import pytest
 from auth_common.db.tables import users
 from tests.support.factories import register
 
-pytestmark = pytest.mark.aurora_dsql
+pytestmark = [pytest.mark.accounts, pytest.mark.aurora_dsql]
 
 
 def together(starters: int, request: Callable[[int], int]) -> Counter[int]:

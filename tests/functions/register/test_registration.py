@@ -12,7 +12,7 @@ from tests.support.events import json_event
 from tests.support.factories import EMAIL, PASSWORD, get_user, log_in, register, registration
 from tests.support.functions import authorize, call
 
-pytestmark = pytest.mark.aurora_dsql
+pytestmark = [pytest.mark.accounts, pytest.mark.aurora_dsql]
 
 
 @pytest.mark.asvs("1.2.2", "4.1.1", "15.3.1")

@@ -15,6 +15,8 @@ from tests.support.factories import call_as, log_in, register, registration, sig
 from tests.support.functions import call
 from tests.support.throttles import ELSEWHERE, let_locks_end
 
+pytestmark = [pytest.mark.accounts, pytest.mark.throttling]
+
 
 @pytest.fixture(autouse=True)
 def budget(database, monkeypatch):

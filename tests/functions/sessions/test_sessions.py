@@ -13,7 +13,7 @@ from tests.support.events import SOURCE_IP, proxy_event
 from tests.support.factories import EMAIL, call_as, get_user, log_in, log_out, refresh
 from tests.support.functions import authorize, call
 
-pytestmark = pytest.mark.aurora_dsql
+pytestmark = [pytest.mark.sessions, pytest.mark.aurora_dsql]
 
 ROUTES = [("POST", "/logout"), ("GET", "/sessions"), ("DELETE", "/sessions"), ("DELETE", f"/sessions/{UUID(int=1)}")]
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)

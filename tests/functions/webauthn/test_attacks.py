@@ -45,6 +45,8 @@ from tools.software_authenticator import (
     to_base64url,
 )
 
+pytestmark = pytest.mark.passkeys
+
 
 @pytest.fixture
 def account(database):

@@ -30,7 +30,7 @@ from tests.support.passkeys import (
 )
 from tools.software_authenticator import AAGUID, Algorithm, NoCredential, SoftwareAuthenticator, to_base64url
 
-pytestmark = pytest.mark.aurora_dsql
+pytestmark = [pytest.mark.passkeys, pytest.mark.aurora_dsql]
 
 STEP_UP = 'Bearer error="insufficient_user_authentication", max_age="600"'
 

@@ -28,6 +28,8 @@ from tests.support.passkeys import (
 from tests.support.throttles import ELSEWHERE, let_locks_end
 from tools.software_authenticator import SoftwareAuthenticator
 
+pytestmark = [pytest.mark.passkeys, pytest.mark.throttling]
+
 
 @pytest.fixture(autouse=True)
 def budgets(database, monkeypatch):

@@ -19,6 +19,8 @@ from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP, USER_AGENT
 from tests.support.factories import EMAIL, log_in, register, sign_up
 
+pytestmark = [pytest.mark.audit, pytest.mark.database]
+
 
 def recorded(database, *names):
     """Return the names of the records, oldest first, without those that begin a chain."""

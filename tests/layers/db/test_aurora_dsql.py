@@ -18,6 +18,8 @@ from tests.support.aurora_dsql import RefusedByAuroraDSQL
 from tests.support.databases import dsql_url, start_fresh_environment
 from tests.support.impostors import REFUSAL, listen, password_sent
 
+pytestmark = pytest.mark.database
+
 
 @pytest.fixture
 def cluster(aurora_dsql):

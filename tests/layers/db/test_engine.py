@@ -18,6 +18,8 @@ from auth_common.db.tables import sessions, users
 from auth_common.errors import DatabaseUnavailable
 from tests.support.databases import start_fresh_environment
 
+pytestmark = pytest.mark.database
+
 FIRST = UUID(int=1)
 SECOND = UUID(int=2)
 

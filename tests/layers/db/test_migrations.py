@@ -25,6 +25,8 @@ from tests.support.databases import migrate, start_fresh_environment
 from tests.support.factories import log_in, sign_up
 from tests.support.processes import wait_until
 
+pytestmark = pytest.mark.database
+
 PROJECT = Path(__file__).parents[3]
 
 #: Uses the database as a function's first request does, in a process of its own, once the starting shot has fallen.

@@ -21,6 +21,8 @@ from tests.support.factories import EMAIL, PASSWORD, call_as, erase, get_user, l
 from tests.support.functions import call
 from tests.support.passkeys import as_bearer, enrol
 
+pytestmark = pytest.mark.database
+
 NEW = "amber lantern forty-two rivers"
 #: Statements that may, and how. A new entry is a decision.
 ACCEPTED = [
@@ -109,6 +111,7 @@ def whole_tables(database, statement, parameters):
         return [row[0].strip() for row in plan if "Seq Scan" in row[0]]
 
 
+@pytest.mark.quick  # on PostgreSQL, too: each statement of each store
 def test_no_statement_reads_a_whole_table(database, statements):
     assert len(statements) > 40
     plans = {statement: whole_tables(database, statement, given) for statement, given in statements.items()}

@@ -9,6 +9,8 @@ from sqlalchemy.schema import CreateTable
 
 from auth_common.db.tables import UtcDateTime
 
+pytestmark = pytest.mark.database
+
 times = Table("times", MetaData(), Column("at", UtcDateTime))
 
 

@@ -9,6 +9,8 @@ from auth_common.db.engine import read
 from auth_common.errors import DatabaseUnavailable
 from tests.support.impostors import listen, said_first
 
+pytestmark = pytest.mark.database
+
 
 def said_to(monkeypatch, *, certificate, host="localhost", **parameters):
     """Return what the service says to such a server, beyond asking for TLS."""

@@ -15,6 +15,8 @@ from auth_common.monitoring.security_events import SecurityEvent, security_event
 from tests.support.events import SOURCE_IP, USER_AGENT, authorizer_event, lambda_context, proxy_event
 from tests.support.factories import log_in, register
 
+pytestmark = pytest.mark.events
+
 SOMEONE = UUID(int=1)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.events
+
 PROJECT = Path(__file__).parents[3]
 
 #: Each test but the last writes the secret in another way.

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from auth_common.monitoring.logger import _SECRET_SHAPES, REDACTED, logger, redact, to_json_line
 from auth_common.security.refresh_tokens import new_refresh_token
 
+pytestmark = pytest.mark.events
+
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 BCRYPT_HASH = "$2b$12$abcdefghijklmnopqrstuvABCDEFGHIJKLMNOPQRSTUV012345678"
 PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMG\nByqGSM49AgEG\n-----END PRIVATE KEY-----"

@@ -16,6 +16,8 @@ from auth_common.monitoring.vocabulary import SecurityEvent
 from tests.support.event_schema import faults_in, faults_of
 from tests.support.events import SOURCE_IP, USER_AGENT
 
+pytestmark = pytest.mark.events
+
 REQUEST = RequestContext(
     request_id="a-request", function="login", method="POST", path="/login", source_ip=SOURCE_IP, user_agent=USER_AGENT
 )

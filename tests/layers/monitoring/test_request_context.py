@@ -6,7 +6,7 @@ from auth_common.monitoring.request_context import describe_request
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP, lambda_context, proxy_event
 
-pytestmark = pytest.mark.usefixtures("environment")
+pytestmark = [pytest.mark.events, pytest.mark.usefixtures("environment")]
 
 
 @pytest.fixture

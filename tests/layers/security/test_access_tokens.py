@@ -32,6 +32,8 @@ from tests.support.forged_tokens import (
     raw_signature,
 )
 
+pytestmark = pytest.mark.tokens
+
 #: The order of P-256.
 N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 LEEWAY = 30

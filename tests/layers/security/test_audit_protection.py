@@ -17,6 +17,8 @@ from auth_common.security.audit_protection import (
 )
 from tests.support.databases import start_fresh_environment
 
+pytestmark = pytest.mark.audit
+
 PLACE: dict[str, Any] = {"previous": FIRST_PREVIOUS_MAC, "chain_id": uuid4(), "sequence": 0, "record": "{}"}
 
 

@@ -18,7 +18,7 @@ from tests.support.aws_services import refusing
 from tests.support.databases import start_fresh_environment
 from tests.support.forged_tokens import USER_ID, issue
 
-pytestmark = pytest.mark.usefixtures("environment")
+pytestmark = [pytest.mark.keys, pytest.mark.usefixtures("environment")]
 
 
 @pytest.fixture

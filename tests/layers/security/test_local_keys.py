@@ -20,6 +20,8 @@ from auth_common.security.verification_keys import published_jwks
 from tests.support.databases import start_fresh_environment
 from tests.support.forged_tokens import forger
 
+pytestmark = pytest.mark.keys
+
 PROJECT = Path(__file__).parents[3]
 
 #: Signs and verifies until it has seen ten keys, in a process of its own, as a function does during rotations.

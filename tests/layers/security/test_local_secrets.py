@@ -10,6 +10,8 @@ import pytest
 
 from auth_common.security.local_secrets import read_or_create
 
+pytestmark = pytest.mark.keys
+
 #: Waits for a starting shot (a file) and then makes the secret, in a process of its own.
 STARTER = """
 import secrets, sys, time

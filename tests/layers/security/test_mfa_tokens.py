@@ -19,6 +19,8 @@ from auth_common.security.mfa_tokens import AUDIENCE, LIFETIME, TYPE, MFAClaims,
 from tests.support.databases import start_fresh_environment
 from tests.support.forged_tokens import ABSENT, SESSION_ID, USER_ID, Forger, base64url, forger
 
+pytestmark = pytest.mark.tokens
+
 LEEWAY = 30
 CLAIMS = ["iss", "aud", "sub", "tv", "jti", "iat", "nbf", "exp"]
 

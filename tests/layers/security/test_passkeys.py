@@ -16,6 +16,8 @@ from auth_common.security.passkeys import (
 )
 from tools.software_authenticator import to_base64url
 
+pytestmark = pytest.mark.passkeys
+
 DOCUMENT: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "data" / "webauthn-l3-test-vectors.json").read_text()
 )

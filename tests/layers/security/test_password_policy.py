@@ -6,6 +6,8 @@ import pytest
 
 from auth_common.security.password_policy import LONGEST, SHORTEST, password_faults
 
+pytestmark = pytest.mark.passwords
+
 MADE_OF_KNOWN_WORDS = "must not be made of your name, e-mail address or job title, or of this service's name"
 PERSONAL = ("Test Person", "test.person@example.com", "Engineer")
 

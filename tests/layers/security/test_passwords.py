@@ -20,7 +20,7 @@ from auth_common.security.passwords import (
 from tests.support.databases import start_fresh_environment
 from tests.support.fuzzing import examples
 
-pytestmark = pytest.mark.usefixtures("environment")
+pytestmark = [pytest.mark.passwords, pytest.mark.usefixtures("environment")]
 
 
 @pytest.mark.asvs("11.4.2")

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from auth_common.security.plain_cbor import DEEPEST, is_plain_cbor
 
+pytestmark = pytest.mark.passkeys
+
 LEAVES = st.none() | st.booleans() | st.integers(-(2**64), 2**64 - 1) | st.floats() | st.text() | st.binary()
 #: What nests no deeper than ``DEEPEST``.
 TREES: st.SearchStrategy[Any] = LEAVES

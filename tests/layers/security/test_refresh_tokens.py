@@ -14,6 +14,8 @@ from auth_common.security.refresh_tokens import (
     seal_successor,
 )
 
+pytestmark = pytest.mark.sessions
+
 
 @pytest.mark.asvs("7.2.3", "11.5.1")
 def test_a_token_has_256_random_bits_and_a_prefix_that_scanners_know():

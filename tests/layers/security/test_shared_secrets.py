@@ -11,7 +11,7 @@ from auth_common.security.passwords import hash_password, verify_password
 from auth_common.security.shared_secrets import audit_key, pepper
 from tests.support.databases import start_fresh_environment
 
-pytestmark = pytest.mark.usefixtures("deployed", "aws")
+pytestmark = [pytest.mark.keys, pytest.mark.usefixtures("deployed", "aws")]
 
 SECRET = "a" * 64
 each_secret = pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from auth_common.security.verification_keys import published_jwks, verification_
 from tests.support.databases import start_fresh_environment
 from tests.support.forged_tokens import ABSENT, Forger
 
+pytestmark = pytest.mark.keys
+
 
 @pytest.fixture
 def signer() -> Forger:

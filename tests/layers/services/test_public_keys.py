@@ -10,6 +10,8 @@ from auth_common.errors import Misconfigured, StorageNotMounted
 from auth_common.security.jwk import public_jwk
 from auth_common.services.public_keys import public_key_set
 
+pytestmark = pytest.mark.keys
+
 
 def new_jwk(**members):
     return {**public_jwk(ec.generate_private_key(ec.SECP256R1()).public_key()), **members}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from auth_common.services.throttle_limits import MOST_OF_STRANGERS, Limit, of_login, source_of
 from auth_common.settings import Settings
 
-pytestmark = pytest.mark.usefixtures("environment")
+pytestmark = [pytest.mark.throttling, pytest.mark.usefixtures("environment")]
 
 
 def limit(**changes):

@@ -13,6 +13,8 @@ from auth_common.web.application import create_app, create_handler
 from tests.support.events import lambda_context, proxy_event
 from tests.support.functions import call_handler
 
+pytestmark = pytest.mark.web
+
 BUG = "SELECT * FROM users; the text of a bug"
 
 WHO = ContextVar("who", default="nobody")

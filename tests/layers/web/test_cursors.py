@@ -14,6 +14,8 @@ from tests.support.events import proxy_event
 from tests.support.functions import call_handler
 from tests.support.fuzzing import examples
 
+pytestmark = pytest.mark.web
+
 KEY = UUID("7c1e5b2a-3d4f-4a6b-8c9d-1e2f3a4b5c6d")
 
 app = create_app()
