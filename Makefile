@@ -87,13 +87,9 @@ format: $(UV) ## Rewrite the code in the project's style
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
 
-.PHONY: requirements
-requirements: $(UV) ## Write the layer's requirements.txt from uv.lock
-	$(UV) export --quiet --locked --package auth-common --prune aurora-dsql-python-connector --no-dev --no-emit-project --output-file layers/common/requirements.txt
-
-.PHONY: openapi
-openapi: $(UV) ## Write docs/openapi.json from the functions
-	$(RUN) python -m tools.openapi_document
+.PHONY: docs
+docs: $(UV) ## Write every generated file: docs/asvs.md, docs/openapi.json, requirements.txt and more
+	$(RUN) python -m tools.generated_files
 
 SBOM ?= sbom.json
 .PHONY: sbom
@@ -103,20 +99,6 @@ sbom: $(UV) ## Write what the layer is made of, as CycloneDX, from the lock (SBO
 .PHONY: audit
 audit: $(UV) ## Look for known vulnerabilities in what uv.lock pins (asks osv.dev, and fails without it)
 	$(UV) audit --locked
-
-.PHONY: security-events
-security-events: $(UV) ## Write docs/security-events.md, and what the Security team's page says, from the catalogue
-	$(RUN) python -m tools.security_events_page
-	$(RUN) python -m tools.event_meanings > public/scripts/security/event-meanings.js
-
-.PHONY: asvs
-asvs: $(UV) ## Write docs/asvs.md and the README's list of missing controls, from the register and the tests' markers
-	$(RUN) python -m tools.asvs_page
-	$(RUN) python -m tools.asvs_readme
-
-.PHONY: threat-model
-threat-model: $(UV) ## Write the proofs in docs/threat-model.md, from the tests' markers
-	$(RUN) python -m tools.threat_model
 
 .PHONY: clean
 clean: ## Remove what was built; data and keys in .local stay

@@ -1,14 +1,11 @@
-"""``make asvs``: docs/asvs.md, written from OWASP's list, our register and the markers of the tests."""
+"""``make docs``: docs/asvs.md, written from OWASP's list, our register and the markers of the tests."""
 
 import re
 from itertools import groupby
-from pathlib import Path
 from typing import Final
 
 from tools import proofs
 from tools.asvs_register import STATUSES, Entry, Register, Requirement, register, requirements
-
-PAGE: Final = Path(__file__).parents[1] / "docs" / "asvs.md"
 
 #: A link's path, which the register writes as seen from the README.
 _LINK: Final = re.compile(r"\]\((?!https://)(?P<path>[^)]+)")
@@ -16,9 +13,9 @@ _LINK: Final = re.compile(r"\]\((?!https://)(?P<path>[^)]+)")
 _INTRODUCTION: Final = """\
 # OWASP ASVS 5.0, requirement by requirement
 
-Written by `make asvs` from [OWASP's list](asvs/requirements.csv), [our register](asvs/register.toml) and the markers of
+Written by `make docs` from [OWASP's list](asvs/requirements.csv), [our register](asvs/register.toml) and the markers of
 the tests. A test that proves requirements names them: `@pytest.mark.asvs("6.2.1", "6.2.4")`. After you add, rename or
-move such a test, run `make asvs`. Tests fail if this page is not current, if a requirement is missing, or if a marker
+move such a test, run `make docs`. Tests fail if this page is not current, if a requirement is missing, or if a marker
 names a requirement that is not met.
 
 **Met** means that the code meets the requirement. The proof is a test that fails without that code. For a requirement
@@ -101,6 +98,3 @@ def _from_docs(path: str) -> str:
 def _seen_from_docs(match: re.Match[str]) -> str:
     return f"]({_from_docs(match['path'])}"
 
-
-if __name__ == "__main__":
-    PAGE.write_text(page(proofs.collect().asvs), encoding="utf-8")

@@ -1,15 +1,12 @@
-"""``make asvs``: the README's list of controls that are not implemented, written from our register."""
+"""``make docs``: the README's list of controls that are not implemented, written from our register."""
 
 import re
 import textwrap
-from pathlib import Path
 from typing import Final
 
 from tools.asvs_register import GROUPS, Missing, Register, register, requirements
 
-README: Final = Path(__file__).parents[1] / "README.md"
-
-_BEGIN: Final = "<!-- written by `make asvs` from docs/asvs/register.toml -->"
+_BEGIN: Final = "<!-- written by `make docs` from docs/asvs/register.toml -->"
 _END: Final = "<!-- as far as here -->"
 _WIDTH: Final = 120
 
@@ -51,6 +48,3 @@ def _item(missing: Missing) -> str:
     wrapped = textwrap.fill(text, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     return f"{wrapped}\n"
 
-
-if __name__ == "__main__":
-    README.write_text(with_list(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,14 +1,13 @@
-"""``make security-events``: a script with the catalogue's words for public/security.html: browsers read no Python."""
+"""``make docs``: a script with the catalogue's words for public/security.html: browsers read no Python."""
 
 import json
-import sys
 from typing import Final
 
 from auth_common.monitoring.event_catalogue import CATALOGUE
 
 _HEAD: Final = """\
 // What each security event means and what to do about it: the catalogue of events, in the page's language. Made by
-// `make security-events` from layers/common/auth_common/monitoring/event_catalogue.py.
+// `make docs` from layers/common/auth_common/monitoring/event_catalogue.py.
 """
 
 
@@ -20,6 +19,3 @@ def script() -> str:
     }
     return f"{_HEAD}\nexport const EVENT_MEANINGS = {json.dumps(meanings, indent=2, ensure_ascii=False)};\n"
 
-
-if __name__ == "__main__":
-    sys.stdout.write(script())

@@ -1,4 +1,4 @@
-"""``make openapi``: docs/openapi.json, one OpenAPI document made of all functions.
+"""``make docs``: docs/openapi.json, one OpenAPI document made of all functions.
 
 FastAPI describes requests and answers from the code that handles them. What it cannot know is added here: which errors
 an endpoint answers, who may call it, what leads where, and an example of each. The tests hold every answer that they
@@ -22,7 +22,6 @@ from tools.openapi_examples import EXAMPLES
 from tools.openapi_links import LINKS
 
 _PROJECT: Final = Path(__file__).parents[1]
-DOCUMENT: Final = _PROJECT / "docs" / "openapi.json"
 
 _DESCRIPTION: Final = """\
 Registration, login by password and passkey (WebAuthn), tokens, sessions, user data and the audit log.
@@ -107,6 +106,11 @@ def document() -> dict[str, Any]:
         for method in route.methods or ():
             _complete(made["paths"][route.path_format][method.lower()], route, method)
     return made
+
+
+def text() -> str:
+    """Return the document as JSON."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
 
 
 class _NoApp:
@@ -207,6 +211,3 @@ _PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     },
     "additionalProperties": False,
 }
-
-if __name__ == "__main__":
-    DOCUMENT.write_text(json.dumps(document(), indent=2, ensure_ascii=False) + "\n")

@@ -12,6 +12,7 @@ import sys
 from collections import defaultdict
 from contextlib import redirect_stdout
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +47,7 @@ class _Collector:
                     tests[name].add(test)
 
 
+@cache
 def collect(folder: Path = PROJECT) -> Proofs:
     """Return the proofs among a folder's tests.
 

@@ -1,6 +1,5 @@
-"""``make security-events``: docs/security-events.md, written from the catalogue in the code."""
+"""``make docs``: docs/security-events.md, written from the catalogue in the code."""
 
-from pathlib import Path
 from typing import Final
 
 from auth_common.monitoring.catalogue_entry import Entry
@@ -8,12 +7,10 @@ from auth_common.monitoring.event_catalogue import CATALOGUE, COMMON_FIELDS
 from auth_common.monitoring.ocsf import VERSION
 from auth_common.monitoring.vocabulary import SecurityEvent
 
-PAGE: Final = Path(__file__).parents[1] / "docs" / "security-events.md"
-
 _INTRODUCTION: Final = f"""\
 # Security events
 
-Written from the code by `make security-events`; a test fails when the two differ.
+Written from the code by `make docs`; a test fails when the two differ.
 
 Each event is a line in the log, as an event of [OCSF {VERSION}](https://schema.ocsf.io/{VERSION}/), and counts a metric
 of its name. All but those of the authorizer, which has no database, are also records of the
@@ -66,6 +63,3 @@ def _ocsf(entry: Entry) -> str:
     activity = "by HTTP method" if entry.activity is None else str(entry.activity)
     return f"{name} ({entry.ocsf_class}), {activity}"
 
-
-if __name__ == "__main__":
-    PAGE.write_text(page())

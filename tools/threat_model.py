@@ -1,4 +1,4 @@
-"""``make threat-model``: the tests in the column "Proof" of docs/threat-model.md, written from their markers."""
+"""``make docs``: the tests in the column "Proof" of docs/threat-model.md, written from their markers."""
 
 import re
 from pathlib import Path
@@ -37,6 +37,3 @@ def ids(text: str) -> list[str]:
     """Return the threats' ids."""
     return [match["id"] for match in _ROW.finditer(text)]
 
-
-if __name__ == "__main__":
-    PAGE.write_text(with_tests(PAGE.read_text(encoding="utf-8"), proofs.collect().threat), encoding="utf-8")

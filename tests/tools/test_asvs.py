@@ -1,4 +1,4 @@
-"""``make asvs``: the register speaks of every requirement once, and what it names as a proof is there.
+"""The register of ASVS: it speaks of every requirement once, and what it names as a proof is there.
 
 The proofs that are tests: test_proofs.py.
 """
@@ -117,11 +117,6 @@ def test_a_proof_that_is_not_there_is_noticed(proof):
 
 
 # --- What is written from it -----------------------------------------------------------------------------------------
-
-
-def test_the_readmes_list_is_written_from_the_register():
-    text = asvs_readme.README.read_text()
-    assert text == asvs_readme.with_list(text), "run `make asvs`"
 
 
 def test_the_readme_names_each_requirement_that_is_not_met():

@@ -1,6 +1,6 @@
 """The catalogue of security events: what each means, how much it matters, what to do when it is seen.
 
-docs/security-events.md is made from it (``make security-events``). Names follow OWASP's Logging Vocabulary Cheat Sheet;
+docs/security-events.md is made from it (``make docs``). Names follow OWASP's Logging Vocabulary Cheat Sheet;
 classes and activities are those of OCSF 1.3.0, the newest that Amazon Security Lake takes from a custom source.
 """
 

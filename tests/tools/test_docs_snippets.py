@@ -1,0 +1,72 @@
+"""``make docs``: code on documentation pages is found by its name."""
+
+import textwrap
+
+import pytest
+
+from tools import docs_snippets
+
+pytestmark = pytest.mark.docs
+
+SOURCE = '''
+#: How many.
+LIMIT: int = 3
+settings.name = "service"
+
+class Shop:
+    """Sell."""
+
+    @cached
+    # The newest first.
+    def goods(self):
+        """Return
+
+        the goods.
+        """
+        return [LIMIT]
+
+async def sell():
+    def pay():
+        return 1
+
+    return pay()
+'''
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path, monkeypatch):
+    monkeypatch.setattr(docs_snippets, "PROJECT", tmp_path)
+    (tmp_path / "shop.py").write_text(SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "code"),
+    [
+        ("LIMIT", "#: How many.\nLIMIT: int = 3\n"),
+        ("LIMIT,settings.name", '#: How many.\nLIMIT: int = 3\n\nsettings.name = "service"\n'),
+        ("Shop.goods", "@cached\n# The newest first.\ndef goods(self):\n    return [LIMIT]\n"),
+        ("sell.pay", "def pay():\n    return 1\n"),
+        ("sell", "async def sell():\n    def pay():\n        return 1\n\n    return pay()\n"),
+    ],
+)
+def test_a_fence_gets_the_source_of_its_symbols(symbols, code):
+    page = f"Before\n```python shop.py::{symbols}\nold\n```\nAfter\n"
+    current = page.replace("old\n", code)
+    assert docs_snippets.with_snippets(page) == current
+    assert docs_snippets.with_snippets(current) == current
+
+
+def test_a_fence_without_a_symbol_stays():
+    page = "```python\nold\n```\n```sh\nshop.py::sell\n```\n"
+    assert not docs_snippets.has_snippets(page)
+    assert docs_snippets.with_snippets(page) == page
+
+
+@pytest.mark.parametrize("of", ["shop.py::buy", "shop.py::sell.steal", "gone.py::sell"])
+def test_a_symbol_that_does_not_exist_is_named(of):
+    page = textwrap.dedent(f"""\
+        ```python {of}
+        ```
+        """)
+    with pytest.raises(LookupError, match=of):
+        docs_snippets.with_snippets(page)
