@@ -122,12 +122,18 @@ def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+#: The databases of a test, by its closest marker of these. Without one, a test runs on SQLite and PostgreSQL.
+_DATABASES = {"sqlite": ["sqlite"], "aurora_dsql": ["sqlite", "postgresql", "auroradsql"]}
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that asks for a database on SQLite and PostgreSQL, and those with the mark on Aurora DSQL, too."""
+    """Run each test that requires a database once for each database of its marker."""
     chosen = any("database" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
     if "database" in metafunc.fixturenames and not chosen:
-        marked = metafunc.definition.get_closest_marker("aurora_dsql")
-        metafunc.parametrize("database", ["sqlite", "postgresql", *(["auroradsql"] if marked else [])], indirect=True)
+        # The closest marker comes first, so a test overrides its module.
+        marks = (mark.name for mark in metafunc.definition.iter_markers() if mark.name in _DATABASES)
+        databases = _DATABASES.get(next(marks, ""), ["sqlite", "postgresql"])
+        metafunc.parametrize("database", databases, indirect=True)
 
 
 @pytest.fixture(scope="session")

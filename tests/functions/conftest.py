@@ -22,12 +22,14 @@ def other(database: Database) -> Account:
 
 
 @pytest.fixture
-def isolation(request: pytest.FixtureRequest, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def isolation(request: pytest.FixtureRequest, database: Database, monkeypatch: pytest.MonkeyPatch) -> str | None:
     """Make PostgreSQL's transactions as isolated as ``tests.support.races`` asks for."""
-    if request.param:
-        level = request.param.replace(" ", "%5C%20")
-        monkeypatch.setenv("DATABASE_URL", f"{database.url}&options=-c%20default_transaction_isolation%3D{level}")
+    level: str | None = request.param
+    if level:
+        option = f"-c%20default_transaction_isolation%3D{level.replace(' ', '%5C%20')}"
+        monkeypatch.setenv("DATABASE_URL", f"{database.url}&options={option}")
         start_fresh_environment()
+    return level
 
 
 @pytest.fixture

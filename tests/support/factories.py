@@ -1,16 +1,24 @@
 """People who register and log in."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import update
+
+from auth_common.db.tables import sessions
+from auth_common.errors import StepUpRequired
 from auth_common.services.erasure import erase_user
 from tests.support import leaks
-from tests.support.databases import acting_as
+from tests.support.databases import Database, acting_as
 from tests.support.events import json_event, proxy_event
 from tests.support.functions import Answer, authorize, call
 
 EMAIL = "person@example.com"
 PASSWORD = "violet anchor seventeen drums"
+NEW_PASSWORD = "copper lantern eleven rivers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +44,9 @@ def registration(**changes: Any) -> dict[str, Any]:
     }
 
 
-def register(**changes: Any) -> Answer:
+def register(identity: Mapping[str, str] | None = None, /, **changes: Any) -> Answer:
     """Register."""
-    return call("register", json_event("POST", "/users", registration(**changes)))
+    return call("register", json_event("POST", "/users", registration(**changes), **(identity or {})))
 
 
 def log_in(email: str = EMAIL, password: str = PASSWORD, **identity: str) -> Answer:
@@ -60,9 +68,36 @@ def get_user(user_id: str, *, token: str) -> Answer:
     return call_as(token, "get_user", "GET", f"/users/{user_id}", path_parameters={"id": user_id})
 
 
-def refresh(token: str) -> Answer:
+def refresh(token: str, **identity: str) -> Answer:
     """Exchange a refresh token."""
-    return call("refresh", json_event("POST", "/token/refresh", {"refresh_token": token}))
+    return call("refresh", json_event("POST", "/token/refresh", {"refresh_token": token}, **identity))
+
+
+def change_password(account: Account, *, current: str = PASSWORD, new: str = NEW_PASSWORD, **options: Any) -> Answer:
+    """Change the password of ``account``, in its session or in that of ``token``."""
+    user_id, token = options.pop("user_id", account.id), options.pop("token", account.access_token)
+    body = json.dumps({"current_password": current, "new_password": new}).encode()
+    path = f"/users/{user_id}/password"
+    return call_as(token, "change_password", "PUT", path, path_parameters={"id": user_id}, body=body, **options)
+
+
+def session_id(token: str) -> str:
+    """Return the id of the session of an access token."""
+    identifier: str = authorize(token)["context"]["session_id"]
+    return identifier
+
+
+def is_alive(user_id: str, pair: Mapping[str, Any]) -> bool:
+    """Return whether a session's access token and its refresh token are accepted: both or neither."""
+    works = get_user(user_id, token=pair["access_token"]).status == 200
+    assert (refresh(pair["refresh_token"]).status == 200) is works
+    return works
+
+
+def let_logins_get_old(database: Database) -> None:
+    """Let time go by until no login is a recent one."""
+    moment = datetime.now(UTC) - timedelta(seconds=StepUpRequired.max_age + 1)
+    database.execute(update(sessions).values(auth_time=moment))
 
 
 def log_out(token: str) -> Answer:

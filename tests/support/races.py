@@ -1,12 +1,16 @@
 """Requests at one moment, under each way in which a database lets transactions meet."""
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 
+import bcrypt
 import pytest
 
-from tests.support.functions import Answer
+from tests.support.events import proxy_event
+from tests.support.functions import Answer, call
 
 _POSTGRESQL = [("postgresql", "read committed"), ("postgresql", "repeatable read"), ("postgresql", "serializable")]
 #: What a transaction may meet: SQLite's one writer, PostgreSQL's waits, and SQLSTATE 40001 as on Aurora DSQL. For tests
@@ -18,7 +22,8 @@ on_postgresql = pytest.mark.parametrize(("database", "isolation"), _POSTGRESQL, 
 
 
 def together(*requests: Callable[[], Answer]) -> list[Answer]:
-    """Return the answers to ``requests``, each from a thread and a connection of its own, sent at one moment."""
+    """Return the responses to ``requests``, each from a thread and a connection of its own, sent at one moment."""
+    call("health", proxy_event("GET", "/health"))  # All threads share one engine, as requests in one environment do.
     start = Barrier(len(requests))
 
     def wait_and_send(request: Callable[[], Answer]) -> Answer:
@@ -27,3 +32,21 @@ def together(*requests: Callable[[], Answer]) -> list[Answer]:
 
     with ThreadPoolExecutor(len(requests)) as threads:
         return list(threads.map(wait_and_send, requests))
+
+
+def burst(size: int, request: Callable[[int], Answer]) -> Counter[int]:
+    """Send ``request(0)`` to ``request(size - 1)`` at one moment, and return how often each status was returned."""
+    return Counter(answer.status for answer in together(*(partial(request, number) for number in range(size))))
+
+
+def while_a_password_is_checked(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
+    """Run ``action``, as from another environment, while bcrypt checks the next password."""
+    check = bcrypt.checkpw
+
+    def check_later(password: bytes, stored_hash: bytes) -> bool:
+        monkeypatch.setattr(bcrypt, "checkpw", check)
+        with ThreadPoolExecutor(1) as elsewhere:
+            elsewhere.submit(action).result()
+        return check(password, stored_hash)
+
+    monkeypatch.setattr(bcrypt, "checkpw", check_later)

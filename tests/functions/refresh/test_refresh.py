@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import select, update
 
 from auth_common.db.tables import refresh_tokens, sessions, users
-from tests.support.databases import start_fresh_environment
 from tests.support.events import json_event
 from tests.support.factories import EMAIL, get_user, log_in, refresh
 from tests.support.functions import authorize, call
+from tests.support.outages import signing_key_away
 
 pytestmark = [pytest.mark.sessions, pytest.mark.aurora_dsql]
 
@@ -241,15 +241,8 @@ def test_an_expired_token_fails_even_within_the_grace_and_is_no_theft(database, 
 @pytest.mark.threat("signing-key-away")
 def test_without_the_signing_key_no_token_is_spent(database, clock, person, monkeypatch):
     """Else an hour without KMS would turn every client's next try into theft, and log everybody out."""
-    with monkeypatch.context() as outage:
-        outage.setenv("SIGNING_KEY_ARN", "arn:aws:kms:eu-central-1:123456789012:key/away")
-        outage.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
-        outage.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-        outage.setenv("AWS_ACCESS_KEY_ID", "testing")
-        outage.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-        start_fresh_environment()
+    with signing_key_away(monkeypatch):
         assert refresh(person.refresh_token).code == "service_unavailable"
-    start_fresh_environment()
     clock.advance(hours=1)
     renewed(person.refresh_token)
 

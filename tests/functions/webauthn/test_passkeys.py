@@ -1,14 +1,12 @@
 """Passkeys as their owner uses them: added, shown, renamed, deleted, and logged in with."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
+from functools import partial
 from uuid import UUID, uuid4
 
-import bcrypt
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from auth_common.db.tables import passkeys, sessions, users
 from auth_common.errors import NotFound
@@ -16,7 +14,16 @@ from auth_common.security import mfa_tokens
 from auth_common.security.access_tokens import verify_access_token
 from auth_common.services import accounts
 from auth_common.services.challenges import LIFETIME
-from tests.support.factories import PASSWORD, get_user, log_in, refresh, sign_up
+from tests.support.factories import (
+    PASSWORD,
+    get_user,
+    is_alive,
+    let_logins_get_old,
+    log_in,
+    refresh,
+    session_id,
+    sign_up,
+)
 from tests.support.functions import Answer, authorize
 from tests.support.passkeys import (
     ORIGIN,
@@ -28,9 +35,10 @@ from tests.support.passkeys import (
     complete_registration,
     enrol,
 )
+from tests.support.races import together, while_a_password_is_checked
 from tools.software_authenticator import AAGUID, Algorithm, NoCredential, SoftwareAuthenticator, to_base64url
 
-pytestmark = [pytest.mark.passkeys, pytest.mark.aurora_dsql]
+pytestmark = [pytest.mark.passkeys, pytest.mark.sqlite]
 
 STEP_UP = 'Bearer error="insufficient_user_authentication", max_age="600"'
 
@@ -55,6 +63,7 @@ def test_keys_of_each_algorithm_register_and_log_in(database, algorithm, attesta
     assert holder.log_in_alone().status == 200
 
 
+@pytest.mark.aurora_dsql
 def test_the_owner_sees_what_they_recognise_a_passkey_by(holder):
     token = holder.log_in().json["access_token"]
     shown = passkeys_of(token)
@@ -99,6 +108,7 @@ def test_the_options_hold_nothing_personal_but_what_the_person_is_shown(database
     assert options["timeout"] == LIFETIME.total_seconds() * 1000
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.asvs("2.3.2")
 def test_ten_passkeys_are_enough_at_the_beginning_and_at_the_end(database, holder):
     token = holder.log_in().json["access_token"]
@@ -117,13 +127,6 @@ def test_ten_passkeys_are_enough_at_the_beginning_and_at_the_end(database, holde
 # --- Other sessions (ASVS 5.0 7.4.3) ----------------------------------------------------------------------------------
 
 
-def is_alive(user_id, pair):
-    """Tell whether a session's access token and its refresh token work: both or neither."""
-    works = get_user(user_id, token=pair["access_token"]).status == 200
-    assert (refresh(pair["refresh_token"]).status == 200) is works
-    return works
-
-
 def revocations(log_lines):
     return [
         (event["user_id"], event["reason"], event["sessions_ended"])
@@ -132,6 +135,7 @@ def revocations(log_lines):
     ]
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.4.3")
 def test_the_first_passkey_ends_the_other_sessions_which_a_password_alone_has_opened(person, other, log_lines):
     elsewhere = log_in().json
@@ -150,6 +154,7 @@ def test_another_passkey_ends_no_sessions(holder, log_lines):
     assert revocations(log_lines) == []
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.5.6", "7.4.3")
 def test_deleting_a_passkey_ends_the_sessions_that_it_may_have_opened(holder, log_lines):
     here, thiefs = holder.log_in().json, holder.log_in_alone().json
@@ -171,49 +176,36 @@ def test_what_fails_ends_no_sessions(holder, log_lines):
     assert revocations(log_lines) == []
 
 
+@pytest.mark.aurora_dsql
 def test_a_password_that_is_being_checked_while_the_first_passkey_comes_opens_no_session(database, person, monkeypatch):
     """Else that session, of one factor, would appear just after all of its kind were ended."""
-    check = bcrypt.checkpw
     before = database.count(sessions)
-
-    def enrol_meanwhile(password: bytes, stored_hash: bytes) -> bool:
-        monkeypatch.setattr(bcrypt, "checkpw", check)
-        with ThreadPoolExecutor(1) as elsewhere:
-            elsewhere.submit(enrol, person).result()
-        return check(password, stored_hash)
-
-    monkeypatch.setattr(bcrypt, "checkpw", enrol_meanwhile)
+    while_a_password_is_checked(monkeypatch, lambda: enrol(person))
     assert log_in().json.keys() >= {"mfa_token"}
     assert database.count(sessions) == before
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.parametrize("attempt", range(3))
 def test_a_login_with_a_passkey_that_is_being_deleted_leaves_no_session(database, holder, attempt):
     here = holder.log_in().json["access_token"]
     ceremonies = [begin_login() for _ in range(6)]
     credentials = [holder.authenticator.authenticate(ceremony["options"]) for ceremony in ceremonies]
-    start = Barrier(len(ceremonies) + 1)
-
-    def log_in_with(number: int) -> Answer:
-        start.wait()
-        return complete_login(ceremonies[number], credentials[number])
-
-    def delete() -> Answer:
-        start.wait()
-        return change(here, "DELETE", holder.passkey_id)
-
-    with ThreadPoolExecutor(len(ceremonies) + 1) as threads:
-        logins = [threads.submit(log_in_with, number) for number in range(len(ceremonies))]
-        deletion = threads.submit(delete)
-    assert deletion.result().status == 204
-    assert {login.result().status for login in logins} <= {200, 401}
+    logins = [
+        partial(complete_login, ceremony, credential)
+        for ceremony, credential in zip(ceremonies, credentials, strict=True)
+    ]
+    *answers, deletion = together(*logins, lambda: change(here, "DELETE", holder.passkey_id))
+    assert deletion.status == 204
+    assert {answer.status for answer in answers} <= {200, 401}
     live = select(sessions.c.id).where(sessions.c.revoked_at.is_(None))
-    assert [str(row.id) for row in database.execute(live)] == [authorize(here)["context"]["session_id"]]
+    assert [str(row.id) for row in database.execute(live)] == [session_id(here)]
 
 
 # --- Logging in -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.3.6")
 @pytest.mark.parametrize(("backup_eligible", "key"), [(False, "hwk"), (True, "swk")])
 def test_amr_says_how_the_person_logged_in(database, backup_eligible, key):
@@ -231,6 +223,7 @@ def test_a_refresh_keeps_how_and_when_the_person_logged_in(holder):
     assert (after.amr, after.auth_time) == (before.amr, before.auth_time)
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.3.4")
 @pytest.mark.threat("function-second-factor-bypass")
 def test_the_password_alone_is_not_enough_any_more(holder, log_lines):
@@ -287,9 +280,10 @@ def test_an_mfa_token_of_a_user_who_is_gone_begins_nothing(database, holder):
     assert anonymously("/webauthn/login/begin", {"mfa_token": token}).code == "invalid_mfa_token"
 
 
-@pytest.mark.parametrize("token", ["", "x", "a.b.c"])
-def test_what_is_no_token_is_no_mfa_token(environment, token):
-    assert anonymously("/webauthn/login/begin", {"mfa_token": token}).code == "invalid_mfa_token"
+@pytest.mark.usefixtures("environment")
+def test_text_that_is_no_token_is_no_mfa_token():
+    for token in ("", "x", "a.b.c"):
+        assert anonymously("/webauthn/login/begin", {"mfa_token": token}).code == "invalid_mfa_token", token
 
 
 def test_what_ends_the_users_tokens_ends_a_login_that_has_begun(holder):
@@ -315,7 +309,7 @@ def test_a_disabled_user_does_not_get_in(holder):
 def test_an_old_login_adds_no_passkey(database):
     account = sign_up()
     waiting = begin_registration(account.access_token)
-    database.execute(update(sessions).values(auth_time=datetime.now(UTC) - timedelta(minutes=11)))
+    let_logins_get_old(database)
     for answer in (
         as_bearer(account.access_token, "POST", "/webauthn/register/begin", {}),
         complete_registration(
@@ -331,7 +325,7 @@ def test_an_old_login_adds_no_passkey(database):
 def test_an_old_login_with_a_passkey_adds_and_deletes_none(database, holder):
     token = holder.log_in().json["access_token"]
     waiting = begin_registration(token)
-    database.execute(update(sessions).values(auth_time=datetime.now(UTC) - timedelta(minutes=10, seconds=1)))
+    let_logins_get_old(database)
     another = SoftwareAuthenticator(origin=ORIGIN).register(waiting["options"])
     for answer in (
         change(token, "DELETE", holder.passkey_id),
@@ -365,6 +359,7 @@ def test_who_has_a_passkey_must_use_it_to_add_or_delete_one(database, log_lines)
     assert log_in(account.email).json.keys() >= {"access_token"}
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.asvs("8.2.2")
 def test_somebody_elses_passkey_is_not_found_and_stays(database, holder):
     other = enrol(sign_up("other@example.com"))

@@ -1,0 +1,161 @@
+"""The contract of every rate limit that rejects attempts: tests.support.throttles.LIMITS."""
+
+import pytest
+
+from auth_common.db.tables import challenges, passkeys, sessions, users
+from auth_common.security.audit_protection import throttle_key
+from auth_common.settings import Settings
+from tests.support.events import SOURCE_IP
+from tests.support.outages import UNAVAILABLE, failing
+from tests.support.races import burst
+from tests.support.throttles import (
+    LIMITS,
+    ChallengeFromClientIP,
+    LoginAtUnknownAddress,
+    RefreshFromClientIP,
+    SecondFactor,
+    counted,
+    failures,
+    let_locks_end,
+    recorded_failures,
+    rows,
+    use_limits,
+)
+
+pytestmark = [pytest.mark.throttling, pytest.mark.sqlite]
+
+LIMIT = 3
+
+
+def all_limits_but(*limits):
+    left = [limit for limit in LIMITS if limit not in limits]
+    return pytest.mark.parametrize("limit", left, indirect=True, ids=lambda limit: limit.__name__)
+
+
+@pytest.fixture(params=LIMITS, ids=lambda limit: limit.__name__)
+def limit(request, database, monkeypatch):
+    limit = request.param()
+    use_limits(monkeypatch, **{limit.setting: LIMIT})
+    return limit
+
+
+def failures_but_of_challenges(database):
+    """Return the counted attempts. Each challenge is counted, whatever becomes of it."""
+    return failures(database) | {throttle_key("challenge_source", SOURCE_IP): 0}
+
+
+def reach(limit):
+    assert [limit.attempt(number).status for number in range(LIMIT)] == [limit.status] * LIMIT
+
+
+@pytest.mark.asvs("2.3.2", "2.4.1", "6.3.1", "8.2.4", "15.2.2")
+def test_attempt_beyond_limit_is_rejected_before_its_work(database, limit, hash_costs):
+    reach(limit)
+    stored = [database.count(table) for table in (users, sessions, passkeys)]
+    begun = database.count(challenges)
+    hash_costs.clear()
+    answer = limit.attempt(LIMIT)
+    assert (answer.status, answer.code) == (429, "too_many_attempts")
+    seconds = int(answer.headers["retry-after"])
+    assert 25 < seconds <= 30
+    assert answer.headers["ratelimit-policy"] == f'"{limit.name}";q={LIMIT};w={limit.window}'
+    assert answer.headers["ratelimit"] == f'"{limit.name}";r=0;t={seconds}'
+    assert hash_costs == []
+    assert [database.count(table) for table in (users, sessions, passkeys)] == stored
+    assert database.count(challenges) <= begun
+
+
+@pytest.mark.asvs("2.4.1", "15.2.2")
+@all_limits_but(LoginAtUnknownAddress, RefreshFromClientIP)  # A valid refresh token is accepted during a lockout.
+def test_valid_attempt_beyond_limit_is_rejected_without_a_hash(limit, hash_costs):
+    reach(limit)
+    hash_costs.clear()
+    assert limit.succeed().status == 429
+    assert hash_costs == []
+
+
+def test_attempts_during_lockout_neither_count_nor_extend_it(database, limit):
+    reach(limit)
+    limit.attempt(LIMIT)  # The first rejection is marked as recorded.
+    before = rows(database)
+    assert {limit.attempt(number).status for number in range(LIMIT + 1, LIMIT + 6)} == {429}
+    assert rows(database) == before
+
+
+def test_lockout_that_has_ended_accepts_one_attempt_and_doubles(database, limit):
+    reach(limit)
+    assert limit.attempt(LIMIT).status == 429
+    let_locks_end(database)
+    assert limit.attempt(LIMIT + 1).status == limit.status
+    answer = limit.attempt(LIMIT + 2)
+    assert answer.status == 429
+    assert 55 < int(answer.headers["retry-after"]) <= 60
+
+
+@pytest.mark.asvs("2.4.1", "6.3.1", "15.2.2")
+@pytest.mark.threat("function-password-guessing")
+@pytest.mark.aurora_dsql
+def test_concurrent_burst_does_not_exceed_limit(database, limit):
+    statuses = burst(20, limit.attempt)
+    if isinstance(limit, SecondFactor):
+        # A rejected attempt gives back its count of the client IP, so fewer than three may be accepted, never more.
+        assert statuses.keys() == {limit.status, 429}
+        assert statuses[limit.status] <= LIMIT
+        assert counted(database, limit.name, limit.holder.account.id) == statuses[limit.status]
+    else:
+        assert statuses == {limit.status: LIMIT, 429: 20 - LIMIT}
+
+
+@pytest.mark.asvs("16.5.2")
+@all_limits_but(LoginAtUnknownAddress, ChallengeFromClientIP)
+def test_server_error_uses_up_no_attempt(database, limit):
+    for number in range(LIMIT - 1):
+        limit.attempt(number)
+    before = failures_but_of_challenges(database)
+    for error, status in ((UNAVAILABLE, 503), (ZeroDivisionError(), 500)):
+        with failing(limit.needs, error=error):
+            assert [limit.succeed().status for _ in range(LIMIT)] == [status] * LIMIT
+    assert failures_but_of_challenges(database) == before
+    assert limit.succeed().status < 300
+
+
+def test_another_client_ip_or_account_has_its_own_limit(limit):
+    reach(limit)
+    assert limit.attempt(LIMIT).status == 429
+    assert limit.attempt_of_another().status == limit.status
+
+
+@pytest.mark.threat("function-lockout-of-others")
+def test_lockout_leaves_other_requests_alone(limit):
+    reach(limit)
+    assert limit.attempt(LIMIT).status == 429
+    assert [answer.status < 300 for answer in limit.allowed()] == [True]
+
+
+@pytest.mark.asvs("2.4.1")
+@pytest.mark.threat("audit-filled", "logs-silenced-alarms")
+def test_each_lockout_records_one_rejection_and_counts_all(database, limit, log_lines):
+    reach(limit)
+    recorded = recorded_failures(database).total()
+    for lockout in (1, 2):
+        assert {limit.attempt(number).status for number in range(10 * lockout, 10 * lockout + 5)} == {429}
+        assert recorded_failures(database)["excess_rate_limit_exceeded", limit.name] == lockout
+        let_locks_end(database)
+        if lockout == 1:
+            assert recorded_failures(database).total() == recorded + 1
+            assert limit.attempt(99).status == limit.status
+    assert sum("excess_rate_limit_exceeded" in line for line in log_lines.metrics) == 10
+    silent = [record for record in log_lines.records if record["message"] == "attempt refused"]
+    assert [record["limit"] for record in silent] == [limit.name] * 8
+
+
+def test_counter_holds_neither_address_nor_client_ip(database, limit):
+    limit.attempt(0)
+    for row in rows(database):
+        assert len(row.key) == 16
+        assert not any("@example.com" in str(value) or SOURCE_IP in str(value) for value in row)
+
+
+def test_every_limit_of_the_settings_is_under_contract():
+    named = {name.removeprefix("throttle_") for name in Settings.__dataclass_fields__ if "_per_" in name}
+    assert {limit.setting for limit in LIMITS} == named - {"bad_input_per_source"}

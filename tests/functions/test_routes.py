@@ -1,0 +1,236 @@
+"""The contract of every route of the template: who is let in, which methods and which paths there are."""
+
+import json
+import time
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import delete, select, update
+
+from auth_common.db.tables import (
+    audit_events,
+    audit_salts,
+    challenges,
+    metadata,
+    passkeys,
+    refresh_tokens,
+    sessions,
+    users,
+)
+from auth_common.services import accounts
+from tests.support.events import json_event
+from tests.support.factories import EMAIL, erase, log_out, sign_up
+from tests.support.functions import authorize, call
+from tests.support.passkeys import enrol
+from tests.support.routes import BODIES, PROTECTED, ROUTES, name_of, send
+
+pytestmark = [pytest.mark.web, pytest.mark.sqlite]
+
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+REJECTED = (401, "invalid_token", 'Bearer error="invalid_token"')
+ALL_REJECTED = {name_of(route): REJECTED for route in PROTECTED}
+
+
+@pytest.fixture
+def holder(database):
+    """An admin with a passkey, to whom every route is open after a login with it."""
+    holder = enrol()
+    accounts.change_role(EMAIL, "admin")
+    return holder
+
+
+@pytest.fixture
+def token(holder):
+    """The access token of that admin."""
+    return holder.log_in().json["access_token"]
+
+
+@pytest.fixture
+def context(token):
+    """What the authorizer vouches for."""
+    return authorize(token)["context"]
+
+
+def request(route, context, **options):
+    """Send a request that is valid in form, about the caller's own user and session."""
+    body = BODIES.get(name_of(route))
+    own = context or {}
+    segment = str((own.get("session_id") if "sessions" in route.path else own.get("user_id")) or "x")
+    parameters = {"id": segment} if "{id}" in route.path else None
+    encoded = None if body is None else json.dumps(body).encode()
+    return send(route, context, segment=segment, path_parameters=parameters, body=encoded, **options)
+
+
+def outcomes(context):
+    """Return the problem that each protected route returns."""
+    answers = {name_of(route): request(route, context) for route in PROTECTED}
+    return {name: (each.status, each.code, each.headers.get("www-authenticate")) for name, each in answers.items()}
+
+
+#: What a user has; a table after those that it refers to.
+EVERYTHING = [users, audit_salts, sessions, refresh_tokens, passkeys, challenges]
+
+
+def stored(database):
+    return [database.execute(select(table)) for table in EVERYTHING]
+
+
+# --- Who is let in ----------------------------------------------------------------------------------------------------
+
+
+def test_protected_routes_with_a_valid_context_let_the_caller_in(holder):
+    """Otherwise each test below could pass for a wrong reason."""
+    for route in PROTECTED:
+        context = authorize(holder.log_in_alone().json["access_token"])["context"]
+        assert request(route, context).status in {200, 204, 400, 404}, name_of(route)
+
+
+@pytest.mark.asvs("8.3.1", "16.5.3")
+@pytest.mark.threat("gateway-open-route")
+@pytest.mark.parametrize("context", [None, {}, {"principalId": "x"}, {"user_id": "x"}], ids=str)
+@pytest.mark.usefixtures("environment")
+def test_protected_routes_without_their_authorizer_stay_closed(context):
+    assert outcomes(context) == ALL_REJECTED
+
+
+@pytest.mark.asvs("8.3.1")
+@pytest.mark.threat("gateway-open-route")
+@pytest.mark.usefixtures("environment")
+def test_protected_routes_with_an_authorizer_of_null_stay_closed():
+    for route in PROTECTED:
+        event = json_event(route.method, route.path, {})
+        event["requestContext"]["authorizer"] = None
+        assert call(route.function.folder.name, event).code == "invalid_token", name_of(route)
+
+
+@pytest.mark.asvs("4.1.3", "8.3.1")
+@pytest.mark.threat("gateway-forged-context")
+@pytest.mark.parametrize("member", ["user_id", "session_id", "token_version", "expires_at"])
+def test_protected_routes_reject_a_malformed_context(database, context, member):
+    before = stored(database)
+    for value in (None, "", "x", "[]", "9" * 5_000, {}):
+        assert outcomes({**context, member: value}) == ALL_REJECTED, value
+    without = {name: value for name, value in context.items() if name != member}
+    assert outcomes(without) == ALL_REJECTED
+    assert stored(database) == before
+
+
+@pytest.mark.asvs("8.3.3", "10.3.2")
+@pytest.mark.threat("gateway-forged-context")
+def test_protected_routes_reject_a_session_of_another_user(database, context):
+    other = sign_up("other@example.com")
+    before = stored(database)
+    assert outcomes({**context, "user_id": other.id}) == ALL_REJECTED
+    assert stored(database) == before
+
+
+@pytest.mark.asvs("9.2.1")
+@pytest.mark.threat("authorizer-stale-token")
+def test_protected_routes_reject_a_context_that_expired_in_the_gateways_cache(database, context):
+    before = stored(database)
+    assert outcomes({**context, "expires_at": str(int(time.time()) - 31)}) == ALL_REJECTED
+    assert stored(database) == before
+    within_leeway = {**context, "expires_at": str(int(time.time()) - 5)}
+    assert {request(route, within_leeway).status for route in PROTECTED if route.method == "GET"} == {200}
+
+
+ENDS = {
+    "session revoked": lambda database, _: database.execute(update(sessions).values(revoked_at=LONG_AGO)),
+    "session expired": lambda database, _: database.execute(update(sessions).values(expires_at=LONG_AGO)),
+    "user disabled": lambda database, _: database.execute(update(users).values(status="disabled")),
+    "token version raised": lambda database, _: database.execute(
+        update(users).values(token_version=users.c.token_version + 1)
+    ),
+    "logged out": lambda _, token: log_out(token),
+    "disabled by an operator": lambda *_: accounts.disable_user(EMAIL),
+    "sessions ended by an operator": lambda *_: accounts.end_sessions_of(EMAIL),
+    "user erased": lambda *_: erase(),
+    "database replaced": lambda database, _: [database.execute(delete(table)) for table in reversed(EVERYTHING)],
+}
+
+
+@pytest.mark.asvs("7.2.1", "7.4.1", "7.4.2", "8.3.2")
+@pytest.mark.threat("authorizer-stale-token")
+@pytest.mark.aurora_dsql
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_protected_routes_reject_a_caller_whose_session_is_over(database, token, context, end):
+    """The token is still good, and the gateway would let it pass."""
+    end(database, token)
+    before = stored(database)
+    assert outcomes(context) == ALL_REJECTED
+    assert stored(database) == before
+
+
+@pytest.mark.asvs("2.3.1", "9.2.2")
+@pytest.mark.threat("authorizer-other-token-type")
+@pytest.mark.parametrize("kind", ["mfa_token", "refresh_token", "of a browser's null", "cut off"])
+def test_protected_routes_reject_another_bearer_token(holder, kind):
+    bearer = {
+        "mfa_token": holder.give_password(),
+        "refresh_token": holder.account.refresh_token,
+        "of a browser's null": "null",
+        "cut off": holder.account.access_token[:-10],
+    }[kind]
+    for route in PROTECTED:
+        answer = authorize(bearer, method=route.method, path=route.path.replace("{id}", holder.account.id))
+        (statement,) = answer["policyDocument"]["Statement"]
+        assert statement["Effect"] == "Deny", name_of(route)
+        # The function does not accept a caller either whom the authorizer has not named.
+        assert request(route, answer.get("context")).code == "invalid_token", name_of(route)
+
+
+# --- Which methods, paths and query parameters there are --------------------------------------------------------------
+
+PATHS = {route.path: {each.method for each in ROUTES if each.path == route.path} for route in ROUTES}
+FUNCTIONS = {route.path: route.function.folder.name for route in ROUTES}
+
+
+@pytest.mark.asvs("3.5.3")
+def test_get_changes_nothing(database, context):
+    """A link, an image or another site's page gains nothing from a GET (ASVS 5.0 3.5.3)."""
+    # Reading the data of others is recorded in the audit log, under the reader's salt.
+    tables = [table for table in metadata.sorted_tables if table not in (audit_events, audit_salts)]
+    before = [sorted(map(repr, database.execute(select(table)))) for table in tables]
+    for route in ROUTES:
+        if route.method == "GET":
+            assert request(route, context if route.authorizer else None).status == 200, name_of(route)
+    assert [sorted(map(repr, database.execute(select(table)))) for table in tables] == before
+
+
+@pytest.mark.asvs("3.5.3", "4.1.4", "13.4.4")
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW"])
+@pytest.mark.usefixtures("environment")
+def test_method_that_no_route_has_returns_405_and_names_the_others(method):
+    for path, methods in PATHS.items():
+        if method in methods:
+            continue
+        answer = call(FUNCTIONS[path], json_event(method, path.replace("{id}", "1"), {}))
+        assert (answer.status, answer.code) == (405, "method_not_allowed"), path
+        assert set(answer.headers["allow"].split(", ")) <= methods, path
+
+
+@pytest.mark.usefixtures("environment")
+def test_path_that_no_route_has_returns_404():
+    found = {}
+    for route in ROUTES:
+        path = route.path.replace("{id}", "1")
+        others = [f"{path}/", f"/{path}", path.swapcase(), f"{path}/..{path}", "/", "/docs", "/openapi.json"]
+        for other in others:
+            answer = call(route.function.folder.name, json_event(route.method, other, {}))
+            found[name_of(route), other] = (answer.status, answer.code)
+    assert {key: outcome for key, outcome in found.items() if outcome != (404, "not_found")} == {}
+
+
+def test_unknown_query_parameter_is_rejected_by_the_audit_log_alone(context):
+    statuses = {
+        route.path: request(route, context, query={"invented": "1"}).status
+        for route in PROTECTED
+        if route.method == "GET"
+    }
+    assert statuses == {
+        "/users/{id}": 200,
+        "/sessions": 200,
+        "/webauthn/credentials": 200,
+        "/audit/events": 422,
+        "/audit/summary": 422,
+    }
