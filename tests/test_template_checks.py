@@ -35,6 +35,7 @@ def properties(template, name):
 
 
 def test_the_rules_of_our_own_find_planted_faults(template):
+    """They find nothing else. `make lint` fails if they find anything in the template as it is."""
     del properties(template, "AccessLogs")["KmsKeyId"]
     template["Resources"]["FunctionLogs"]["DeletionPolicy"] = "Delete"
     properties(template, "SecretsKey")["EnableKeyRotation"] = False
@@ -64,12 +65,6 @@ def test_the_rules_of_our_own_find_planted_faults(template):
     assert not passed
 
 
-def test_the_rules_of_our_own_find_nothing_else(template):
-    """`make lint` looks for the same, and for cfn-lint's own."""
-    said, passed = check("template_lint", template)
-    assert (said.strip(), passed) == ("", True)
-
-
 def test_the_open_methods_are_listed_alike():
     listed = re.search(
         r"^OPEN = \{\n(.*?)^\}",
@@ -81,6 +76,8 @@ def test_the_open_methods_are_listed_alike():
 
 
 def test_the_scanner_finds_a_planted_fault(template):
+    """Two resources are enough here, and quick. `make lint` scans all of them."""
+    template["Resources"] = {name: template["Resources"][name] for name in ("AlarmTopic", "SecretsKey")}
     properties(template, "AlarmTopic").pop("KmsMasterKeyId")
     said, passed = check("template_scan", template)
     assert re.search(r"^Check: CKV_AWS_26:.*\n\tFAILED for resource: AWS::SNS::Topic.AlarmTopic$", said, re.MULTILINE)
