@@ -1,0 +1,17 @@
+"""The routes of the template, and which of them need no access token."""
+
+from local_runtime.template import load_template
+from tests.support.runtime import PROJECT
+
+ROUTES = load_template(PROJECT / "template.yaml").routes
+
+#: The routes that any client on the internet may call. A new entry is a decision.
+OPEN_ROUTES = {
+    ("POST", "/users"),
+    ("POST", "/login"),
+    ("POST", "/token/refresh"),
+    ("POST", "/webauthn/login/begin"),
+    ("POST", "/webauthn/login/complete"),
+    ("GET", "/.well-known/jwks.json"),
+    ("GET", "/health"),
+}
