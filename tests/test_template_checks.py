@@ -9,8 +9,8 @@ import pytest
 
 from local_runtime.cloudformation import read_template
 from tests.support.deployment import TEMPLATE, translated
+from tests.support.routes import OPEN_ROUTES
 from tests.support.runtime import PROJECT
-from tests.test_structure import OPEN_ROUTES
 from tools.deployed_template import main
 from tools.uv_path import uv_path
 

@@ -97,4 +97,3 @@ def _from_docs(path: str) -> str:
 
 def _seen_from_docs(match: re.Match[str]) -> str:
     return f"]({_from_docs(match['path'])}"
-

@@ -47,4 +47,3 @@ def _item(missing: Missing) -> str:
     text = f"- **{missing.control}.** {missing.why} {missing.instead}{asks}"
     wrapped = textwrap.fill(text, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     return f"{wrapped}\n"
-

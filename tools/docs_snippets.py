@@ -43,7 +43,8 @@ def source_of(path: str, symbol: str) -> str:
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
     found = _find(ast.parse(text).body, symbol)
     if found is None:
-        raise LookupError(f"{path}::{symbol} does not exist: correct the fence that names it")
+        message = f"{path}::{symbol} does not exist: correct the fence that names it"
+        raise LookupError(message)
     lines = text.splitlines(keepends=True)
     first = min(node.lineno for node in [found, *getattr(found, "decorator_list", [])]) - 1
     while first and lines[first - 1].lstrip().startswith("#"):
@@ -51,7 +52,9 @@ def source_of(path: str, symbol: str) -> str:
     docstring = range(0)
     if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(found):
         docstring = range(found.body[0].lineno - 1, found.body[0].end_lineno or 0)
-    shown = (line for number, line in enumerate(lines[: found.end_lineno]) if number >= first and number not in docstring)
+    shown = (
+        line for number, line in enumerate(lines[: found.end_lineno]) if number >= first and number not in docstring
+    )
     return textwrap.dedent("".join(shown))
 
 

@@ -18,4 +18,3 @@ def script() -> str:
         for event, entry in sorted(CATALOGUE.items())
     }
     return f"{_HEAD}\nexport const EVENT_MEANINGS = {json.dumps(meanings, indent=2, ensure_ascii=False)};\n"
-

@@ -16,6 +16,8 @@ from fastapi.routing import APIRoute
 
 from auth_common import errors
 from auth_common.errors import ServiceError
+from auth_common.monitoring.event_catalogue import CATALOGUE
+from auth_common.monitoring.vocabulary import SecurityEvent
 from auth_common.services.authorization import PROTECTED_ROUTES
 from auth_common.web.problems import ProblemResponse
 from tools.openapi_examples import EXAMPLES
@@ -65,13 +67,32 @@ _ERRORS: Final[dict[tuple[str, str], tuple[type[ServiceError], ...]]] = {
 _WITH_BODY: Final = (errors.UnsupportedMediaType, errors.RequestTooLarge, errors.ValidationFailed)
 #: The last one in the local stage only.
 _ALWAYS: Final = (ServiceError, errors.ServiceUnavailable, errors.StorageNotMounted)
-#: Header fields whose values are known at the answer only.
-_HEADERS: Final[dict[type[ServiceError], dict[str, str]]] = {
+#: A header field in the manner of OpenAPI, without "required".
+_Header = dict[str, Any]
+
+
+def _constant(value: str) -> _Header:
+    return {"schema": {"type": "string", "const": value}, "example": value}
+
+
+def _matching(pattern: str, example: str) -> _Header:
+    return {"schema": {"type": "string", "pattern": f"^{pattern}$"}, "example": example}
+
+
+_LIMIT: Final = f'"({"|".join(sorted(CATALOGUE[SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED].reasons))})"'
+#: Header fields of errors whose values depend on the request.
+_ERROR_HEADERS: Final[dict[type[ServiceError], dict[str, _Header]]] = {
     errors.TooManyAttempts: {
-        "Retry-After": "30",
-        "RateLimit": '"login-source";r=0;t=30',
-        "RateLimit-Policy": '"login-source";q=100;w=3600',
+        "Retry-After": _matching("[0-9]+", "30"),
+        "RateLimit": _matching(f"{_LIMIT};r=0;t=[0-9]+", '"login_source";r=0;t=30'),
+        "RateLimit-Policy": _matching(f"{_LIMIT};q=[0-9]+;w=[0-9]+", '"login_source";q=100;w=3600'),
     }
+}
+#: By operation and status: header fields of successes, besides those of every response.
+_SUCCESS_HEADERS: Final[dict[tuple[str, str], dict[str, _Header]]] = {
+    ("register", "201"): {"Location": _matching("/users/[0-9a-f-]{36}", "/users/3f0e6a52-8f0b-4f5b-9a53-6c1f0d1f2a7e")},
+    ("log_out", "204"): {"Clear-Site-Data": _constant('"storage"')},
+    ("jwks", "200"): {"Cache-Control": _constant("public, max-age=300")},
 }
 _JSON: Final = "application/json"
 _PROBLEM: Final = "application/problem+json"
@@ -141,6 +162,9 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
     ]
     for status in sorted({error.status for error in raised}):
         answers[str(status)] = _problem_response([error for error in raised if error.status == status])
+    for (name, status), headers in _SUCCESS_HEADERS.items():
+        if name == route.name:
+            answers[status]["headers"] = {field: {"required": True, **header} for field, header in headers.items()}
     if operation["operationId"] in LINKS:
         status, links = LINKS[operation["operationId"]]
         answers[status]["links"] = links
@@ -172,11 +196,20 @@ def _problem_response(raised: list[type[ServiceError]]) -> dict[str, Any]:
                 "examples": {error.code: {"value": _problem_example(error)} for error in raised},
             }
         },
-        "headers": {
-            name: {"schema": {"type": "string"}, "example": value}
-            for error in raised
-            for name, value in {**error.headers, **_HEADERS.get(error, {})}.items()
-        },
+        "headers": _error_headers(raised),
+    }
+
+
+def _error_headers(raised: list[type[ServiceError]]) -> dict[str, _Header]:
+    """Return the header fields of errors with one status. Required are those that each of the errors has."""
+    by_error = [
+        {name: _constant(value) for name, value in error.headers.items()} | _ERROR_HEADERS.get(error, {})
+        for error in raised
+    ]
+    return {
+        name: {"required": all(name in each for each in by_error), **header}
+        for headers in by_error
+        for name, header in headers.items()
     }
 
 

@@ -62,4 +62,3 @@ def _ocsf(entry: Entry) -> str:
     name = entry.ocsf_class.name.replace("_", " ").capitalize()
     activity = "by HTTP method" if entry.activity is None else str(entry.activity)
     return f"{name} ({entry.ocsf_class}), {activity}"
-

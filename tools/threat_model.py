@@ -33,7 +33,6 @@ def without_tests(proof: str) -> str:
     return _TEST.sub("", proof).strip().removesuffix(",")
 
 
-def ids(text: str) -> list[str]:
-    """Return the threats' ids."""
-    return [match["id"] for match in _ROW.finditer(text)]
-
+def threats(text: str) -> list[tuple[str, str]]:
+    """Return the id and the proof of each threat."""
+    return [(match["id"], match["proof"]) for match in _ROW.finditer(text)]

@@ -22,7 +22,8 @@ from tests.support.functions import Answer, authorize, call_authorizer
 from tests.support.hostile_strings import STRINGS, spellings
 from tests.support.openapi import DOCUMENT
 from tests.support.passkeys import begin_login
-from tests.support.routes import BODIES, ROUTES, name_of, send
+from tests.support.route_requests import BODIES, name_of, send
+from tests.support.routes import ROUTES
 from tools.audit import main as audit
 
 pytestmark = [pytest.mark.web, pytest.mark.sqlite]

@@ -3,6 +3,7 @@
 import json
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -22,7 +23,8 @@ from tests.support.events import json_event
 from tests.support.factories import EMAIL, erase, log_out, sign_up
 from tests.support.functions import authorize, call
 from tests.support.passkeys import enrol
-from tests.support.routes import BODIES, PROTECTED, ROUTES, name_of, send
+from tests.support.route_requests import BODIES, name_of, send
+from tests.support.routes import PROTECTED, ROUTES
 
 pytestmark = [pytest.mark.web, pytest.mark.sqlite]
 
@@ -108,7 +110,8 @@ def test_protected_routes_with_an_authorizer_of_null_stay_closed():
 @pytest.mark.parametrize("member", ["user_id", "session_id", "token_version", "expires_at"])
 def test_protected_routes_reject_a_malformed_context(database, context, member):
     before = stored(database)
-    for value in (None, "", "x", "[]", "9" * 5_000, {}):
+    values: list[Any] = [None, "", "x", "[]", "9" * 5_000, {}]
+    for value in values:
         assert outcomes({**context, member: value}) == ALL_REJECTED, value
     without = {name: value for name, value in context.items() if name != member}
     assert outcomes(without) == ALL_REJECTED
@@ -204,7 +207,7 @@ def test_method_that_no_route_has_returns_405_and_names_the_others(method):
     for path, methods in PATHS.items():
         if method in methods:
             continue
-        answer = call(FUNCTIONS[path], json_event(method, path.replace("{id}", "1"), {}))
+        answer = call(FUNCTIONS[path], json_event(method, path.replace("{id}", "1"), {}), is_routed=False)
         assert (answer.status, answer.code) == (405, "method_not_allowed"), path
         assert set(answer.headers["allow"].split(", ")) <= methods, path
 

@@ -30,7 +30,7 @@ def translated(**parameters: str) -> dict[str, Any]:
 
 @cache
 def _translator() -> subprocess.Popen[str]:
-    """Return a translator that runs until this process ends: it starts in a second, and translates in a tenth of one."""
+    """Return a translator that runs until this process ends: starting costs ten translations."""
     command = [uv_path(), *TRANSLATOR]
     process = subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     atexit.register(process.communicate)

@@ -2,12 +2,15 @@
 
 import base64
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from tests.support.routes import ROUTES
 
 ACCOUNT = "123456789012"
 STAGE_ARN = f"arn:aws:execute-api:eu-central-1:{ACCOUNT}:a1b2c3d4e5/local"
@@ -27,12 +30,9 @@ def proxy_event(
     **identity: str,
 ) -> dict[str, Any]:
     """Return the proxy event of a request. A body that is not UTF-8 comes as base64, as from a binary media type."""
-    resource = path
-    for name, value in (path_parameters or {}).items():
-        resource = resource.replace(value, f"{{{name}}}")
     headers = {"Content-Type": "application/json", **(headers or {})} if body is not None else dict(headers or {})
     return {
-        "resource": resource,
+        "resource": _resource(path, path_parameters or {}),
         "path": path,
         "httpMethod": method,
         "headers": headers,
@@ -51,6 +51,13 @@ def proxy_event(
         },
         **_encode(body),
     }
+
+
+def _resource(path: str, parameters: Mapping[str, str]) -> str:
+    """Return the path of the route that a request matches. A path without a route, as of a test's own, stays."""
+    for name, value in parameters.items():
+        path = path.replace(value, f"{{{name}}}")
+    return next((route.path for route in ROUTES if re.fullmatch(re.sub("{.*?}", "[^/]+", route.path), path)), path)
 
 
 def json_event(method: str, path: str, body: Any, **options: Any) -> dict[str, Any]:

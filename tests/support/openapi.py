@@ -1,4 +1,4 @@
-"""Every answer that a test gets from a function, held to docs/openapi.json."""
+"""Every response that a test gets from a function is compared with docs/openapi.json."""
 
 import json
 from collections.abc import Mapping
@@ -8,23 +8,45 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from auth_common.web.application import SECURITY_HEADERS
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
+#: Header fields of every response, which the document does not repeat. tests/support/functions.py checks their values.
+COMMON_HEADERS = {name.lower() for name in SECURITY_HEADERS} | {"content-length", "content-type", "x-request-id"}
+
+
+def is_documented(*, method: str, resource: str) -> bool:
+    return method.lower() in _document()["paths"].get(resource, {})
 
 
 def check_answer(*, method: str, resource: str, status: int, headers: Mapping[str, str], text: str) -> None:
-    """Fail if an endpoint of the document answers what the document does not say."""
-    operation = _document()["paths"].get(resource, {}).get(method.lower())
-    if operation is None:
-        return  # a test's own application, or a method that the gateway does not route
-    documented = operation["responses"].get(str(status))
-    assert documented, f"{method} {resource}: docs/openapi.json does not know the status {status}: {text[:200]}"
+    """Fail if a response is not as documented: operation, status, header fields, media type or body."""
+    what = f"{method} {resource} {status}"
+    assert is_documented(method=method, resource=resource), f"docs/openapi.json does not know {method} {resource}"
+    documented = _document()["paths"][resource][method.lower()]["responses"].get(str(status))
+    assert documented, f"docs/openapi.json does not know this status: {what}: {text[:200]}"
+    header_faults = _header_faults(documented.get("headers", {}), headers)
+    assert header_faults == [], f"{what}: {header_faults}"
     media_type = headers.get("content-type", "").partition(";")[0]
     if not documented.get("content"):
-        assert text == "", f"{method} {resource}: docs/openapi.json knows no body for {status}"
+        assert text == "", f"docs/openapi.json knows no body: {what}"
         return
-    assert media_type in documented["content"], f"{method} {resource}: {media_type} for {status}"
+    assert media_type in documented["content"], f"docs/openapi.json does not know {media_type}: {what}"
     faults = list(_validator(resource, method.lower(), str(status), media_type).iter_errors(json.loads(text)))
-    assert faults == [], f"{method} {resource} {status}: {[(fault.json_path, fault.message) for fault in faults]}"
+    assert faults == [], f"{what}: {[(fault.json_path, fault.message) for fault in faults]}"
+
+
+def _header_faults(documented: Mapping[str, Any], headers: Mapping[str, str]) -> list[str]:
+    known = {name.lower(): header for name, header in documented.items()}
+    missing = [name for name, header in known.items() if header["required"] and name not in headers]
+    unknown = [name for name in headers if name not in known and name not in COMMON_HEADERS]
+    wrong = [
+        f"{name}: {headers[name]}"
+        for name, header in known.items()
+        if name in headers and not Draft202012Validator(header["schema"]).is_valid(headers[name])
+    ]
+    may_be_cached = "cache-control" not in known and headers.get("cache-control") != "no-store"
+    return [*missing, *unknown, *wrong, *(["cache-control"] if may_be_cached else [])]
 
 
 @cache

@@ -1,52 +1,18 @@
-"""The routes of the template, each with a request body that is valid in form."""
+"""The routes of the template, and which of them need no access token."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from local_runtime.template import Route, load_template
-from tests.support.events import proxy_event
-from tests.support.factories import NEW_PASSWORD, registration
-from tests.support.functions import Answer, call
+from local_runtime.template import load_template
 from tests.support.runtime import PROJECT
 
-_CREDENTIAL = {
-    "id": "AQID",
-    "rawId": "AQID",
-    "type": "public-key",
-    "clientExtensionResults": {},
-    "authenticatorAttachment": "platform",
-    "response": {
-        "clientDataJSON": "e30",
-        "attestationObject": "oA",
-        "authenticatorData": "AA",
-        "signature": "AA",
-        "userHandle": "AA",
-        "transports": ["usb"],
-    },
-}
-#: By method and path. Only an authenticator could sign what these credentials lack.
-BODIES: dict[str, dict[str, Any]] = {
-    "POST /users": registration(),
-    "POST /login": {"email": "a@example.com", "password": "p"},
-    "POST /token/refresh": {"refresh_token": "rt"},
-    "PUT /users/{id}/password": {"current_password": "p", "new_password": NEW_PASSWORD},
-    "POST /webauthn/register/begin": {},
-    "POST /webauthn/register/complete": {"challenge_id": "c", "credential": _CREDENTIAL, "name": "Laptop"},
-    "POST /webauthn/login/begin": {"mfa_token": "t"},
-    "POST /webauthn/login/complete": {"challenge_id": "c", "credential": _CREDENTIAL},
-    "PATCH /webauthn/credentials/{id}": {"name": "Laptop"},
-}
 ROUTES = load_template(PROJECT / "template.yaml").routes
 PROTECTED = [route for route in ROUTES if route.authorizer]
 
-
-def name_of(route: Route) -> str:
-    """Return ``GET /users/{id}``, for example."""
-    return f"{route.method} {route.path}"
-
-
-def send(route: Route, context: Mapping[str, Any] | None, *, segment: str = "x", **options: Any) -> Answer:
-    """Call the function of ``route`` with an authorizer's context, and with ``segment`` as the ``{id}`` of the path."""
-    event = proxy_event(route.method, route.path.replace("{id}", segment), authorizer=context, **options)
-    event["resource"] = route.path
-    return call(route.function.folder.name, event)
+#: The routes that any client on the internet may call. A new entry is a decision.
+OPEN_ROUTES = {
+    ("POST", "/users"),
+    ("POST", "/login"),
+    ("POST", "/token/refresh"),
+    ("POST", "/webauthn/login/begin"),
+    ("POST", "/webauthn/login/complete"),
+    ("GET", "/.well-known/jwks.json"),
+    ("GET", "/health"),
+}

@@ -39,7 +39,7 @@ def test_each_requirement_that_is_met_has_a_test_unless_on_documentation(collect
 
 
 def test_each_threat_that_a_test_names_is_in_the_threat_model(collected):
-    assert collected.threat.keys() - {*threat_model.ids(threat_model.PAGE.read_text())} == set()
+    assert collected.threat.keys() - dict(threat_model.threats(threat_model.PAGE.read_text())).keys() == set()
 
 
 # --- Collecting ------------------------------------------------------------------------------------------------------

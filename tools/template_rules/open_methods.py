@@ -5,7 +5,7 @@ from typing import Any
 
 from cfnlint.rules import CloudFormationLintRule, RuleMatch
 
-#: What anybody on the internet may call. A new entry is a decision; tests/test_structure.py has the same list.
+#: What any client on the internet may call. A new entry is a decision. tests/support/routes.py has the same list.
 OPEN = {
     "GET /.well-known/jwks.json",
     "GET /health",

@@ -11,7 +11,7 @@ from contextlib import suppress
 def before_snapshot(let_go: Callable[[], None]) -> Callable[[], None]:
     """Have Lambda call ``let_go`` before it takes a snapshot; elsewhere nobody does. A decorator."""
     with suppress(ModuleNotFoundError):  # Lambda's runtime brings it
-        from snapshot_restore_py import register_before_snapshot  # noqa: PLC0415
+        from snapshot_restore_py import register_before_snapshot
 
         register_before_snapshot(let_go)
     return let_go

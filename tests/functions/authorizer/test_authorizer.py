@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.support.databases import start_fresh_environment
 from tests.support.events import STAGE_ARN, authorizer_event
 from tests.support.functions import authorize, call_authorizer
-from tests.support.routes import PROTECTED, name_of
+from tests.support.route_requests import name_of
+from tests.support.routes import PROTECTED
 
 pytestmark = [pytest.mark.tokens, pytest.mark.sqlite]
 
@@ -68,7 +69,7 @@ def test_the_policy_opens_nothing_that_is_not_behind_the_authorizer(person):
 def test_a_star_stands_at_the_end_of_a_resource_but_for_one_that_opens_nothing_else(person):
     """In the middle it crosses slashes: ``GET/users/*/name`` would match ``GET/users/1/secret/name``.
 
-    That there is no other route which the one matches, tests/test_structure.py holds.
+    That there is no other route which the one matches, tests/project/test_routes.py holds.
     """
     (statement,) = authorize(person.access_token)["policyDocument"]["Statement"]
     assert all(resource.startswith(f"{STAGE_ARN}/") for resource in statement["Resource"])

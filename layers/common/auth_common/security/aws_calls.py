@@ -19,7 +19,7 @@ def call_aws(service: str, operation: str, **request: Any) -> Any:
         ServiceUnavailable: the service throttles, refuses or is away. The cause is chained; the log has it.
 
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see aws_client
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         return getattr(aws_client(service), operation)(**request)
@@ -31,8 +31,8 @@ def call_aws(service: str, operation: str, **request: Any) -> Any:
 def aws_client(service: str) -> Any:
     """Return boto3's client, one for each environment and service."""
     # boto3 comes with Lambda's runtime and takes 425 ms to import: only where AWS is used, when it is first used.
-    import boto3  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
+    import boto3
+    from botocore.config import Config
 
     config = Config(
         connect_timeout=_TIMEOUT, read_timeout=_TIMEOUT, retries={"mode": "standard", "total_max_attempts": 3}

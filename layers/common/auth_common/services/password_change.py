@@ -61,6 +61,7 @@ def _admit(connection: Connection, principal: Principal, user_id: str) -> Creden
 
 def _require_good(new_password: str, current_password: str, user: User) -> None:
     faults = list(password_faults(new_password, personal=(user.name, user.email, user.job_title)))
+    # No secret: the caller has sent both.
     if normalise_password(new_password) == normalise_password(current_password):
         faults.append("must be another one than the current password")
     if faults:

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -20,11 +19,11 @@ from auth_common.monitoring.ocsf import to_ocsf
 from auth_common.monitoring.request_context import RequestContext
 from auth_common.monitoring.security_events import SecurityEvent
 from local_runtime.cloudformation import Intrinsics, read_template
+from tests.support.runtime import PROJECT
 from tools.attacks.alarms import load_alarms
 
 pytestmark = [pytest.mark.deployment, pytest.mark.events]
 
-PROJECT = Path(__file__).parents[1]
 TEMPLATE = PROJECT / "template.yaml"
 RUNBOOKS = PROJECT / "docs" / "runbooks"
 INDEX = RUNBOOKS / "README.md"

@@ -8,7 +8,8 @@ import pytest
 from local_runtime.cloudformation import Intrinsics, read_template
 from local_runtime.template import load_template
 from tests.support.deployment import TEMPLATE, deployed, of_type, translated
-from tests.test_structure import OPEN_ROUTES, PROJECT
+from tests.support.routes import OPEN_ROUTES
+from tests.support.runtime import PROJECT
 
 pytestmark = [pytest.mark.deployment, pytest.mark.template]
 

@@ -1,0 +1,97 @@
+"""No input becomes code, SQL or an endless search (ASVS 5.0 V1.2, V1.3, V1.5)."""
+
+import ast
+import importlib
+from typing import Any
+
+import pytest
+
+from tests.support.source_code import deployed_nodes, names_imported_by
+
+pytestmark = pytest.mark.project
+
+#: It parses a pattern as ``re`` itself does.
+sre = importlib.import_module("re._parser")
+#: They run commands or code, make objects of bytes, or read XML.
+DANGEROUS_MODULES = {
+    *("subprocess", "pty", "ctypes", "code", "codeop", "runpy"),
+    *("pickle", "marshal", "shelve", "yaml", "xml", "lxml", "jsonpickle", "dill"),
+}
+DANGEROUS_NAMES = {"eval", "exec", "compile", "__import__", "system", "popen", "format_map", "execv", "spawnv"}
+CALLS = [(place, node) for place, node in deployed_nodes() if isinstance(node, ast.Call)]
+
+
+def called(node: ast.Call) -> str:
+    """Return the last part of the name of the called function, or "" if it has no name."""
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+@pytest.mark.asvs("1.2.5", "1.3.6", "1.5.2", "15.2.5")
+def test_no_function_can_run_commands_or_unpickle():
+    imported = [(place, name) for place, node in deployed_nodes() for name in names_imported_by(node)]
+    assert [(place, name) for place, name in imported if name.partition(".")[0] in DANGEROUS_MODULES] == []
+
+
+@pytest.mark.asvs("1.2.5", "1.3.2", "1.3.10")
+def test_no_function_runs_text_as_code_or_uses_a_format_from_elsewhere():
+    """``re.compile`` compiles a pattern. The tests below look at patterns."""
+    dangerous = [
+        place
+        for place, call in CALLS
+        if called(call) in DANGEROUS_NAMES or (called(call) == "format" and isinstance(call.func, ast.Attribute))
+        if ast.unparse(call.func) != "re.compile"
+    ]
+    assert dangerous == []
+
+
+@pytest.mark.asvs("1.2.4")
+def test_sql_is_a_literal_and_its_values_are_bound():
+    """SQL that SQLAlchemy's expressions do not make is one literal, into which the code puts nothing.
+
+    The exception is what a deployment grants, since GRANT takes no parameters: names are constants, ARNs are checked.
+    """
+    statements = {
+        place: call.args[0]
+        for place, call in CALLS
+        if called(call) in {"text", "exec_driver_sql", "literal_column", "DDL"} and "/db/privileges.py:" not in place
+    }
+    assert len(statements) >= 4
+    assert [place for place, argument in statements.items() if not isinstance(argument, ast.Constant)] == []
+
+
+def can_backtrack_exponentially(pattern: str) -> bool:
+    """Return whether an unbounded repetition contains another one, as in ``(a+)+``, even if that one is harmless."""
+
+    def repeats(items: Any, *, inside: bool) -> bool:
+        for operator, argument in items:
+            is_repetition = operator in {sre.MAX_REPEAT, sre.MIN_REPEAT}
+            is_unbounded = is_repetition and argument[1] == sre.MAXREPEAT
+            if inside and is_unbounded:
+                return True
+            parts = [argument[2]] if is_repetition else argument[1] if operator is sre.BRANCH else [argument]
+            for part in parts:
+                inner = part[-1] if operator in {sre.SUBPATTERN, sre.ASSERT, sre.ASSERT_NOT} else part
+                if isinstance(inner, sre.SubPattern) and repeats(inner, inside=inside or is_unbounded):
+                    return True
+        return False
+
+    return repeats(sre.parse(pattern), inside=False)
+
+
+@pytest.mark.asvs("1.3.12")
+@pytest.mark.threat("function-slow-input")
+def test_no_regular_expression_backtracks_exponentially():
+    """ReDoS (ASVS 5.0 1.3.12). The patterns of settings meet no request."""
+    patterns = {
+        place: ast.literal_eval(call.args[0])
+        for place, call in CALLS
+        if ast.unparse(call.func) == "re.compile" and "/settings.py:" not in place
+    }
+    assert len(patterns) >= 7
+    assert [place for place, pattern in patterns.items() if can_backtrack_exponentially(pattern)] == []
+
+
+@pytest.mark.asvs("1.3.12")
+@pytest.mark.parametrize("pattern", ["(a+)+", "(?:a*b?)*c", "((x|y+)z)+", "(?=(a+)+)b", "(?:[a-z]+ ?){2,}"])
+def test_a_pattern_that_backtracks_exponentially_is_found(pattern):
+    assert can_backtrack_exponentially(pattern)

@@ -1,0 +1,266 @@
+"""The documentation names only what exists, and mentions everything that a user, an operator or a deployer needs."""
+
+import base64
+import importlib
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+from uuid import uuid4
+
+import botocore.session
+import jwt
+import pytest
+from botocore import xform_name
+
+from auth_common.db.tables import metadata
+from auth_common.errors import ServiceError
+from auth_common.monitoring.event_catalogue import CATALOGUE
+from auth_common.monitoring.vocabulary import SecurityEvent
+from auth_common.security.access_tokens import issue_access_token
+from auth_common.security.jwk import public_jwk, public_key
+from auth_common.settings import Settings
+from local_runtime.cloudformation import read_template
+from tests.support.documentation import DOCUMENTATION, FOLDERS, PAGES, blocks, commands, exists, prose
+from tests.support.routes import ROUTES
+from tests.support.runtime import PROJECT
+from tools import threat_model
+
+pytestmark = pytest.mark.docs
+
+SETTINGS = Settings.__dataclass_fields__
+DECISIONS = {page.name: page for page in (PROJECT / "docs" / "decisions").glob("[0-9]*.md")}
+PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+SCRIPTS = PYPROJECT["project"]["scripts"]
+
+LINK = re.compile(r"\[[^\]]*\]\((?!https?://)(?P<target>[^)\s]+)\)")
+PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./-]*")
+
+
+def named(pattern: str) -> set[str]:
+    """Return what the first group of a pattern finds in the commands of all pages."""
+    return {name for page in PAGES.values() for text in commands(page) for name in re.findall(pattern, text)}
+
+
+# --- What the pages name ---------------------------------------------------------------------------------------------
+
+
+def test_each_link_leads_to_a_file_and_a_heading():
+    links = [(page, match["target"]) for page, text in PAGES.items() for match in LINK.finditer(prose(text))]
+    assert links
+    assert [(str(page), target) for page, target in links if not exists(target, page=page)] == []
+
+
+def test_each_path_exists():
+    paths = [(page, path) for page, text in PAGES.items() for path in PATH.findall(LINK.sub("", text))]
+    assert paths
+    assert [(str(page), path) for page, path in paths if not (PROJECT / path).exists()] == []
+
+
+def test_each_make_target_exists():
+    targets = set(re.findall(r"^([a-z][\w-]*):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    assert named(r"\bmake ([a-z][\w-]*)") - targets == set()
+
+
+def test_each_tool_that_uv_runs_exists():
+    installed = [*PYPROJECT["project"]["dependencies"], *PYPROJECT["dependency-groups"]["dev"]]
+    tools = {"python", *SCRIPTS, *(re.split(r"[\[><=]", name)[0] for name in installed)}
+    assert named(r"\buv run (?:--\S+ )*([a-z][\w-]*)") - tools == set()
+
+
+@pytest.mark.parametrize("tool", SCRIPTS)
+def test_a_tool_and_all_of_its_subcommands_are_shown(tool, capsys):
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"tools.{tool}").main(["--help"])
+    choices = re.search(r"\{([\w,-]+)\}", capsys.readouterr().out)
+    offered = set(choices[1].split(",")) if choices else set()
+    shown = named(rf"\buv run {tool} (?:--\S+ \S+ )?([a-z][\w-]*)")
+    assert shown <= offered
+    assert [name for name in offered - shown if f"`{name}`" not in DOCUMENTATION] == []
+    assert f"uv run {tool}" in DOCUMENTATION
+
+
+#: What AWS CLI adds to the operations of AWS's services, and options that all of them accept.
+ADDED_COMMANDS = {"dsql generate-db-connect-admin-auth-token", "logs tail"}
+GLOBAL_OPTIONS = {"output", "profile", "query", "region"}
+AWS_COMMAND = re.compile(r"\baws ([a-z][a-z0-9]*) ([a-z][a-z0-9-]+)((?:[ \t]+(?!aws )[^\s|;)]+)*)")
+
+
+@cache
+def service_model(service: str) -> Any:
+    return botocore.session.get_session().get_service_model(service)
+
+
+def unknown_to_aws(text: str) -> Iterator[str]:
+    """Yield the operations and options in a text that the services of AWS do not have."""
+    for command in AWS_COMMAND.finditer(re.sub(r"\\\n *", "", text)):
+        service, operation, rest = command.groups()
+        if f"{service} {operation}" in ADDED_COMMANDS:
+            continue
+        model = service_model(service)
+        operations = {xform_name(name, "-"): name for name in model.operation_names}
+        if operation not in operations:
+            yield command[0]
+            continue
+        shape = model.operation_model(operations[operation]).input_shape
+        options = {xform_name(name, "-") for name in (shape.members if shape else {})} | GLOBAL_OPTIONS
+        for option in re.findall(r"--([a-z][a-z0-9-]*)", rest):
+            if option.removeprefix("no-") not in options:
+                yield f"{command[0]}: {option}"
+
+
+def test_each_operation_of_aws_exists_and_has_these_options():
+    texts = [text for page in PAGES.values() for text in commands(page)]
+    assert any(AWS_COMMAND.search(text) for text in texts)
+    assert [fault for text in texts for fault in unknown_to_aws(text)] == []
+
+
+@pytest.mark.parametrize("text", ["aws kms forget-key", "aws kms disable-key --key ID", "aws logs tails GROUP"])
+def test_a_command_that_aws_does_not_have_is_found(text):
+    assert list(unknown_to_aws(text))
+
+
+def test_commands_that_need_an_account_are_marked():
+    """On the pages that mark them at all."""
+    marking = [page for page in PAGES.values() if "# on AWS\n" in page]
+    shown = [text for page in marking for text in blocks(page, "sh")]
+    needs_account = re.compile(r"^(aws|sam|make build)|\$\(aws |API-URL", re.MULTILINE)
+    assert shown
+    assert [text for text in shown if text.startswith("# on AWS\n") != bool(needs_account.search(text))] == []
+
+
+# --- What the pages mention ------------------------------------------------------------------------------------------
+
+
+def test_each_route_is_mentioned():
+    assert [route for route in ROUTES if f"`{route.method} {route.path}`" not in DOCUMENTATION] == []
+
+
+def kinds_of(error: type[ServiceError]) -> Iterator[type[ServiceError]]:
+    yield error
+    for kind in error.__subclasses__():
+        yield from kinds_of(kind)
+
+
+def test_each_error_code_of_service_and_gateway_is_mentioned():
+    (api,) = (
+        each["Properties"]
+        for each in read_template(PROJECT / "template.yaml")["Resources"].values()
+        if each["Type"] == "AWS::Serverless::Api"
+    )
+    bodies = [json.loads(each["ResponseTemplates"]["application/json"]) for each in api["GatewayResponses"].values()]
+    of_the_service = {error.code for error in kinds_of(ServiceError) if error.__module__ == "auth_common.errors"}
+    codes = of_the_service | {body["code"] for body in bodies}
+    assert [code for code in codes if f"`{code}`" not in DOCUMENTATION] == []
+
+
+def test_each_setting_has_a_row_with_its_default_and_its_bounds():
+    def shown(value: Any) -> str:
+        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        return f"`{text.lower() if isinstance(value, bool) else text}`" if value is not None else ""
+
+    def is_shown(name: str) -> bool:
+        field = SETTINGS[name]
+        rules = field.metadata
+        parts = [shown(field.default), str(rules.get("bounds", "")), *map(shown, rules.get("choices", ()))]
+        rows = re.findall(rf"^\| *`{name.upper()}` *\|.*$", DOCUMENTATION, re.MULTILINE)
+        return any(all(part in row for part in parts) for row in rows)
+
+    assert [name for name in SETTINGS if not is_shown(name)] == []
+
+
+@pytest.mark.asvs("2.1.3", "6.1.1")
+def test_each_counter_is_mentioned_beside_its_limit():
+    """Each limit is a setting, which the test above finds. The name of its counter is the reason of the event."""
+    counters = CATALOGUE[SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED].reasons
+    written_by_hand = (PROJECT / "docs" / "security-inventories.md").read_text()
+    assert counters
+    assert [name for name in counters if f"`{name}`" not in written_by_hand] == []
+
+
+def test_the_data_model_is_drawn_with_all_tables_and_columns():
+    entities = re.findall(
+        r"^ *(\w+) \{\n(.*?)^ *\}", "".join(blocks(DOCUMENTATION, "mermaid")), re.MULTILINE | re.DOTALL
+    )
+    drawn = {name: {line.split()[1] for line in columns.splitlines()} for name, columns in entities}
+    assert drawn == {table.name: {column.name for column in table.columns} for table in metadata.tables.values()}
+
+
+def test_the_list_of_decisions_is_complete():
+    listed = (PROJECT / "docs" / "decisions" / "README.md").read_text()
+    assert DECISIONS
+    assert [name for name in DECISIONS if f"[{name[:4]}]({name})" not in listed] == []
+
+
+def test_each_decision_that_the_code_cites_exists():
+    sources = [path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py")]
+    cited = {number for path in sources for number in re.findall(r"docs/decisions/(\d{4})", path.read_text())}
+    assert cited
+    assert cited <= {name[:4] for name in DECISIONS}
+
+
+# --- The threat model ------------------------------------------------------------------------------------------------
+
+
+def test_each_threat_has_an_id_of_its_own_and_a_proof():
+    """A threat without a proof says "none:" and why. The tests among the proofs: tests/tools/test_proofs.py."""
+    threats = threat_model.threats(threat_model.PAGE.read_text())
+    ids = [name for name, _ in threats]
+    assert len(ids) == len({*ids}) > 10
+    assert [name for name, proof in threats if not re.search(r"`|\]\(|none:", proof)] == []
+    by_hand = {name: re.findall("`([^`]+)`", threat_model.without_tests(proof)) for name, proof in threats}
+    assert [(name, proof) for name, proofs in by_hand.items() for proof in proofs if not exists(proof)] == []
+
+
+# --- The example token -----------------------------------------------------------------------------------------------
+
+
+@cache
+def example() -> tuple[str, str, dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return the page with the example token, the token, and the header, the payload and the JWK beside it."""
+    (page,) = (text for text in PAGES.values() if re.search(r"^eyJ[\w-]+\.eyJ", text, re.MULTILINE))
+    (token,) = re.findall(r"^eyJ[\w-]+\.[\w-]+\.[\w-]+$", page, re.MULTILINE)
+    documents = [json.loads(text) for text in blocks(page, "json")]
+    header, payload, jwk = (
+        next(document for document in documents if member in document) for member in ("typ", "exp", "kty")
+    )
+    return page, token, header, payload, jwk
+
+
+def test_the_example_token_verifies_with_the_key_beside_it():
+    _, token, header, payload, jwk = example()
+    verified = jwt.decode_complete(
+        token,
+        jwt.PyJWK(jwk),
+        algorithms=["ES256"],
+        issuer=str(SETTINGS["token_issuer"].default),
+        audience=str(SETTINGS["token_audience"].default),
+        options={"verify_exp": False},
+    )
+    assert (verified["header"], verified["payload"]) == (header, payload)
+    assert public_jwk(public_key(jwk)) == jwk
+    assert header["kid"] == jwk["kid"]
+
+
+def test_the_example_token_does_not_verify_with_a_changed_claim():
+    _, token, _, payload, jwk = example()
+    header, _, signature = token.split(".")
+    forged = base64.urlsafe_b64encode(json.dumps({**payload, "role": "admin"}).encode()).rstrip(b"=").decode()
+    with pytest.raises(jwt.InvalidSignatureError):
+        jwt.decode(
+            f"{header}.{forged}.{signature}", jwt.PyJWK(jwk), algorithms=["ES256"], options={"verify_aud": False}
+        )
+
+
+def test_the_example_token_has_the_claims_that_the_service_issues(environment):
+    page, _, header, payload, _ = example()
+    issued = issue_access_token(
+        user_id=uuid4(), role="user", session_id=uuid4(), token_version=0, amr=("pwd",), auth_time=0, now=0
+    )
+    claims = jwt.decode(issued, options={"verify_signature": False})
+    assert {name: type(value) for name, value in payload.items()} == {n: type(v) for n, v in claims.items()}
+    assert payload["exp"] - payload["iat"] == claims["exp"] - claims["iat"]
+    assert jwt.get_unverified_header(issued) | {"kid": header["kid"]} == header
+    assert [claim for claim in claims if f"`{claim}`" not in prose(page)] == []

@@ -1,0 +1,112 @@
+"""What the deployed code loads and reaches. `make lint` checks the rest, by the contracts in pyproject.toml."""
+
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import packages_distributions
+
+import pytest
+
+from auth_common.settings import Settings
+from benchmarks.cold_start import INDISPENSABLE, first_answer
+from benchmarks.first_requests import FirstRequests
+from benchmarks.service import environment_of
+from tests.support.runtime import PROJECT
+from tests.support.source_code import DEPLOYED, FUNCTIONS, LAYER, imports, libraries, name_of
+
+pytestmark = pytest.mark.project
+
+#: The runtime of Lambda contains them.
+IN_LAMBDA = {"boto3", "botocore", "snapshot_restore_py"}
+#: Packages of the project that are not in the layer.
+NOT_IN_LAMBDA = {"benchmarks", "functions", "local_runtime", "tests", "tools"}
+#: Each takes longer to import than most requests take to answer, so only the function that uses one may load it.
+EXPENSIVE = {"alembic", "aurora_dsql_sqlalchemy", "aws_xray_sdk", "boto3", "psycopg", "webauthn"}
+USES = {"migrate": {"alembic"}, "webauthn": {"webauthn"}}
+#: A caller's first request waits for the authorizer and for the function, so the authorizer must be small.
+NOT_IN_AUTHORIZER = {"fastapi", "mangum", "sqlalchemy", "starlette"}
+
+
+def forbidden(function: str) -> set[str]:
+    """Return the libraries that a function must not load when its database is SQLite and its keys are files."""
+    return (
+        EXPENSIVE - USES.get(function, set())
+        | NOT_IN_LAMBDA
+        | (NOT_IN_AUTHORIZER if function == "authorizer" else set())
+    )
+
+
+@cache
+def in_the_layer() -> set[str]:
+    """Return the top-level names that the layer's requirements.txt installs."""
+    requirements = (LAYER.parent / "requirements.txt").read_text()
+    distributions = {normalise(name) for name in re.findall(r"^([\w.-]+)==", requirements, re.MULTILINE)}
+    return {name for name, owners in packages_distributions().items() if distributions & {*map(normalise, owners)}}
+
+
+def normalise(distribution: str) -> str:
+    """Return the one spelling of a distribution's name (PyPA specification "Name normalization")."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+@pytest.mark.asvs("13.4.1", "15.2.3")
+def test_a_function_folder_holds_app_py_only():
+    held = {function: {path.name for path in (PROJECT / "functions" / function).iterdir()} for function in FUNCTIONS}
+    assert {function: names for function, names in held.items() if names - {"__pycache__"} != {"app.py"}} == {}
+
+
+@pytest.mark.asvs("15.2.3")
+def test_deployed_code_imports_only_what_the_layer_or_lambda_ships():
+    allowed = {"auth_common", *in_the_layer(), *IN_LAMBDA, *sys.stdlib_module_names}
+    assert {name_of(path): libraries(path) - allowed for path in DEPLOYED if libraries(path) - allowed} == {}
+
+
+@pytest.mark.asvs("15.2.3", "15.2.5")
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_starts_without_expensive_libraries(function, tmp_path):
+    """Lambda imports the file as ``app``, from its own folder, next to the layer."""
+    environment = {
+        name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__
+    }
+    start = "import sys, app; assert callable(app.handler); print(*{name.partition('.')[0] for name in sys.modules})"
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, sys.argv[1])\n{start}", f"functions/{function}"],
+        cwd=PROJECT,
+        env={**environment, "DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    loaded = set(run.stdout.split())
+    assert "aws_lambda_powertools" in loaded
+    assert loaded & forbidden(function) == set()
+
+
+@pytest.mark.asvs("15.2.5")
+def test_a_first_request_loads_no_expensive_libraries(environment):
+    requests = FirstRequests()
+    for function in INDISPENSABLE:
+        folder = PROJECT / "functions" / function
+        answer = first_answer(folder, requests.request(function), environment_of(function, environment))
+        assert answer.modules & forbidden(function) == set(), function
+
+
+@pytest.mark.asvs("13.2.4", "14.2.3", "15.3.2", "16.2.3")
+@pytest.mark.threat("function-taken-over")
+def test_the_layer_reaches_only_the_database_and_aws():
+    """ASVS 13.2.4, 14.2.3. Only ``aws_calls`` imports boto3: see the contracts of import-linter in pyproject.toml."""
+    outward = {"aiohttp", "asyncio", "ftplib", "httpx", "imaplib", "poplib", "requests", "smtplib", "socket", "ssl"}
+    outward |= {"http.client", "subprocess", "urllib", "urllib3", "xmlrpc"}
+    found = {
+        (name_of(path), name) for path in DEPLOYED for name in imports(path) if {name, name.partition(".")[0]} & outward
+    }
+    assert found == {
+        ("layers/common/auth_common/web/application.py", "asyncio"),  # the event loop that Mangum asks for
+        ("layers/common/auth_common/web/custom_resources.py", "urllib.request"),  # the response to CloudFormation
+    }
+    assert [
+        name_of(path) for path in DEPLOYED if "create_engine" in path.read_text() if path.parent != LAYER / "db"
+    ] == []

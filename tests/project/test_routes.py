@@ -1,0 +1,131 @@
+"""Template, functions and authorizer agree on the routes, on who may call them, and on the settings."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.dependencies.models import Dependant
+
+from auth_common.services.authorization import PROTECTED_ROUTES
+from auth_common.settings import Settings
+from auth_common.web.dependencies import Caller
+from local_runtime.cloudformation import read_template
+from local_runtime.policies import matches
+from tests.support.routes import OPEN_ROUTES, ROUTES
+from tests.support.runtime import PROJECT
+from tests.support.source_code import FUNCTIONS
+
+pytestmark = pytest.mark.project
+
+TEMPLATE = read_template(PROJECT / "template.yaml")
+RESOURCES = TEMPLATE["Resources"].values()
+TEMPLATE_FUNCTIONS = [each["Properties"] for each in RESOURCES if each["Type"] == "AWS::Serverless::Function"]
+VARIABLES = {
+    name: value
+    for section in (TEMPLATE["Globals"]["Function"], *TEMPLATE_FUNCTIONS)
+    for name, value in section.get("Environment", {}).get("Variables", {}).items()
+}
+API = TEMPLATE["Resources"]["Api"]["Properties"]
+PROTECTED = {(route.method, route.path) for route in ROUTES if route.authorizer}
+
+
+def application(function: str) -> Any:
+    """Return the FastAPI application of a function, or None for a function that no route leads to."""
+    return getattr(importlib.import_module(f"functions.{function}.app"), "app", None)
+
+
+def endpoints(function: str) -> list[Any]:
+    app = application(function)
+    return list(app.routes) if app else []
+
+
+def test_each_function_of_the_template_has_a_folder_and_vice_versa():
+    assert sorted(each["CodeUri"] for each in TEMPLATE_FUNCTIONS) == [f"functions/{name}" for name in FUNCTIONS]
+
+
+@pytest.mark.asvs("4.1.4", "13.4.4")
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_gateway_routes_what_the_function_answers(function):
+    answered = [(method, route.path) for route in endpoints(function) for method in route.methods]
+    routed = [(route.method, route.path) for route in ROUTES if route.function.folder.name == function]
+    assert sorted(answered) == sorted(routed)
+
+
+def test_the_authorizers_policy_names_exactly_the_protected_routes():
+    protected = [f"{method}{re.sub('{.*?}', '*', path)}" for method, path in PROTECTED]
+    assert sorted(PROTECTED_ROUTES) == sorted(protected)
+
+
+@pytest.mark.threat("authorizer-cached-policy")
+def test_a_wildcard_of_the_policy_opens_only_its_own_route():
+    """It matches slashes too: ``GET/users/*`` would open a ``GET/users/1/x``, and ``GET/*/x`` all the more."""
+    for route in ROUTES:
+        path = f"{route.method}{re.sub('{.*?}', '1', route.path)}"
+        own = f"{route.method}{re.sub('{.*?}', '*', route.path)}"
+        assert [pattern for pattern in PROTECTED_ROUTES if matches(pattern, path)] == [own] * bool(route.authorizer)
+
+
+@pytest.mark.asvs("6.3.4", "6.3.6", "7.2.2", "8.2.1", "13.4.5")
+@pytest.mark.threat("deployment-custom-resource-call", "deployment-weakened-template", "gateway-open-route")
+def test_only_the_listed_routes_are_open():
+    assert {(route.method, route.path) for route in ROUTES if not route.authorizer} == OPEN_ROUTES
+
+
+def calls(dependant: Dependant) -> Iterator[Any]:
+    """Yield the function of an endpoint and the functions that it depends on."""
+    yield dependant.call
+    for inner in dependant.dependencies:
+        yield from calls(inner)
+
+
+@pytest.mark.asvs("8.2.1")
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_an_endpoint_knows_its_caller_if_its_route_is_protected(function):
+    principal = Caller.__metadata__[0].dependency  # type: ignore[attr-defined]
+    for route in endpoints(function):
+        (method,) = route.methods
+        assert (principal in calls(route.dependant)) == ((method, route.path) in PROTECTED), route.path
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_endpoint_needs_an_event_loop(function):
+    """There is none (docs/decisions/0017): no threads for plain functions, and no generators."""
+    called = [call for route in endpoints(function) for call in calls(route.dependant)]
+    assert [call for call in called if not inspect.iscoroutinefunction(call)] == []
+
+
+@pytest.mark.asvs("13.4.2")
+def test_no_function_runs_in_debug_mode():
+    apps = [app for app in map(application, FUNCTIONS) if app]
+    assert apps
+    assert [app for app in apps if app.debug] == []
+    assert VARIABLES["POWERTOOLS_LOG_LEVEL"] == "INFO"
+    assert [name for name in VARIABLES if "DEV" in name or "DEBUG" in name or name.startswith("PYTHON")] == []
+
+
+@pytest.mark.asvs("14.2.2")
+@pytest.mark.threat("gateway-logged-secrets")
+def test_the_gateway_caches_no_responses():
+    """ASVS 14.2.2: a cache would store personal data and return it to the next caller."""
+    assert not API.keys() & {"CacheClusterEnabled", "CacheClusterSize"}
+    assert {method["CachingEnabled"] for method in API["MethodSettings"]} == {False}
+
+
+@pytest.mark.asvs("3.4.1", "12.2.1")
+@pytest.mark.threat("gateway-plain-http")
+def test_every_response_of_the_gateway_itself_requires_https():
+    """ASVS 3.4.1: two years of HSTS, as in the responses of the functions."""
+    responses = API["GatewayResponses"]
+    assert responses.keys() >= {"UNAUTHORIZED", "THROTTLED", "DEFAULT_4XX", "DEFAULT_5XX"}
+    for name, response in responses.items():
+        headers = response["ResponseParameters"]["Headers"]
+        assert headers.get("Strict-Transport-Security") == "'max-age=63072000; includeSubDomains'", name
+
+
+def test_each_environment_variable_of_the_template_is_a_setting():
+    """The service would ignore a misspelt one and use the default."""
+    settings = {name.upper() for name in Settings.__dataclass_fields__}
+    assert {name for name in VARIABLES if not name.startswith("POWERTOOLS_")} <= settings

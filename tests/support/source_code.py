@@ -1,0 +1,53 @@
+"""The project's Python modules as syntax trees, for tests that search all of them."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from tests.support.runtime import PROJECT
+
+LAYER = PROJECT / "layers" / "common" / "auth_common"
+FUNCTIONS = sorted(path.name for path in (PROJECT / "functions").iterdir())
+
+
+def modules(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (PROJECT / folder).rglob("*.py"))
+
+
+#: The modules that run on AWS.
+DEPLOYED = modules("functions", "layers")
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PROJECT).as_posix()
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), path)
+
+
+def deployed_nodes() -> Iterator[tuple[str, ast.AST]]:
+    """Yield every syntax node of the deployed modules with its place."""
+    for path in DEPLOYED:
+        for node in ast.walk(tree(path)):
+            yield f"{name_of(path)}:{getattr(node, 'lineno', 0)}", node
+
+
+def names_imported_by(node: ast.AST) -> list[str]:
+    """Return the full names of the modules that an import statement may load. A relative name starts with a dot."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [f"{'.' * node.level}{node.module or ''}"]
+    return []
+
+
+def imports(path: Path) -> set[str]:
+    return {name for node in ast.walk(tree(path)) for name in names_imported_by(node)}
+
+
+def libraries(path: Path) -> set[str]:
+    """Return the top-level names that a module imports, at its top or in a function."""
+    return {name.partition(".")[0] for name in imports(path)}
