@@ -11,7 +11,7 @@ from tests.support.requirements import require
 from tests.support.runtime import PROJECT
 from tests.support.sam import build
 
-pytestmark = [pytest.mark.operations, pytest.mark.sam, pytest.mark.xdist_group("sam")]
+pytestmark = [pytest.mark.operations, pytest.mark.sam]
 
 #: Bytes. Lambda takes 250 MB of function and layers, unzipped; every one of them is read at a cold start.
 LARGEST = 120 * 1024 * 1024

@@ -8,7 +8,7 @@ from tests.support.runtime import PROJECT
 from tests.support.sam import SAM_CLI
 from tools.uv_path import uv_path
 
-pytestmark = [pytest.mark.operations, pytest.mark.sam, pytest.mark.xdist_group("sam")]
+pytestmark = [pytest.mark.operations, pytest.mark.sam]
 
 
 def test_the_pinned_sam_cli_has_the_places_that_the_launcher_changes():

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 
+from auth_common.file_lock import exclusive_lock
 from auth_common.settings import Settings
 from tests.support.processes import wait_until
 from tests.support.requirements import require
@@ -57,10 +58,18 @@ def missing_for_containers(*, pulls: bool) -> str:
 
 @lru_cache
 def build() -> Path:
-    """Run `make build` and return the folder with its results."""
-    result = subprocess.run(["make", "build"], cwd=PROJECT, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    return PROJECT / ".aws-sam" / "build"
+    """Run `make build`, once for all workers of pytest-xdist, and return the folder with its results."""
+    folder = PROJECT / ".aws-sam"
+    folder.mkdir(exist_ok=True)
+    builder = folder / "built-by-test-run"
+    this_run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    # Two builds at once in one folder break each other.
+    with exclusive_lock(folder / "test-run.lock"):
+        if not builder.exists() or builder.read_text() != this_run:
+            result = subprocess.run(["make", "build"], cwd=PROJECT, capture_output=True, text=True, check=False)
+            assert result.returncode == 0, result.stderr
+            builder.write_text(this_run)
+    return folder / "build"
 
 
 @contextmanager
