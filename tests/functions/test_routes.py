@@ -219,7 +219,7 @@ def test_path_that_no_route_has_returns_404():
         path = route.path.replace("{id}", "1")
         others = [f"{path}/", f"/{path}", path.swapcase(), f"{path}/..{path}", "/", "/docs", "/openapi.json"]
         for other in others:
-            answer = call(route.function.folder.name, json_event(route.method, other, {}))
+            answer = call(route.function.folder.name, json_event(route.method, other, {}), is_routed=False)
             found[name_of(route), other] = (answer.status, answer.code)
     assert {key: outcome for key, outcome in found.items() if outcome != (404, "not_found")} == {}
 

@@ -58,10 +58,10 @@ def counted(database: Database, name: str, *subjects: str) -> int:
     return failures(database).get(throttle_key(name, *subjects), 0)
 
 
-def recorded_failures(database: Database) -> Counter[tuple[str, str | None]]:
+def recorded_failures(database: Database) -> Counter[tuple[Any, ...]]:
     """Return how many failures of which name and reason the audit log has."""
     failed = select(audit_events.c.name, audit_events.c.reason).where(audit_events.c.outcome == "failure")
-    return Counter((row[0], row[1]) for row in database.execute(failed))
+    return Counter(tuple(row) for row in database.execute(failed))
 
 
 def guess(email: str = EMAIL, **identity: str) -> Answer:
