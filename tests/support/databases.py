@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import _lru_cache_wrapper, cache
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Executable, Row, Table, create_engine, func, make_url, select
+from sqlalchemy import Engine, Executable, Row, Table, create_engine, event, func, make_url, select
 from sqlalchemy.pool import NullPool
 
 from auth_common.db import engine
@@ -157,7 +157,11 @@ class PostgresServer:
         try:
             yield name
         finally:
-            if self._schema_of(name, after=_DELETE_ROWS) != self._schemas[name]:
+            try:
+                schema = self._schema_of(name, after=_DELETE_ROWS)
+            except psycopg.Error:
+                schema = None  # a test has renamed or locked a table
+            if schema != self._schemas[name]:
                 # A test has changed more than rows: the next one gets a new copy.
                 self.execute(f"DROP DATABASE {name} WITH (FORCE)")
                 del self._schemas[name]
@@ -205,6 +209,16 @@ def migrate(url: str) -> None:
         upgrade(connection)
         grant_privileges(connection, {})
     own.dispose()
+
+
+@contextmanager
+def listening(name: str, listener: Callable[..., None]) -> Iterator[None]:
+    """Call ``listener`` at this event of SQLAlchemy, of every engine, while the block runs."""
+    event.listen(Engine, name, listener)
+    try:
+        yield
+    finally:
+        event.remove(Engine, name, listener)
 
 
 def start_fresh_environment() -> None:

@@ -4,12 +4,11 @@ Work is counted in bcrypt computations and their costs, not by a clock.
 """
 
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import update
 
-from auth_common.db import engine
 from auth_common.db.tables import refresh_tokens, sessions, users
 from auth_common.security.password_policy import LONGEST
-from tests.support.databases import start_fresh_environment
+from tests.support.databases import listening, start_fresh_environment
 from tests.support.factories import EMAIL, PASSWORD, log_in, register
 
 pytestmark = pytest.mark.login
@@ -74,10 +73,10 @@ def test_a_failed_login_asks_the_database_as_often_where_the_address_is_unknown(
     """A statement is a round trip, and ten of them can be told from nine."""
     asked = []
     log_in(EMAIL, "wrong")  # the engine is there from now on
-    event.listen(engine._engine(), "before_cursor_execute", lambda *arguments: asked.append(arguments[2]))
     counts = []
     for email in (EMAIL, UNKNOWN):
-        log_in(email, "wrong")
+        with listening("before_cursor_execute", lambda *arguments: asked.append(arguments[2])):
+            log_in(email, "wrong")
         counts.append(len(asked))
         asked.clear()
     assert counts[0] == counts[1] > 0

@@ -4,10 +4,9 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import event, func, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 
-from auth_common.db import engine
 from auth_common.db.engine import read, transaction
 from auth_common.db.tables import audit_events, sessions, users
 from auth_common.errors import DatabaseUnavailable
@@ -15,7 +14,7 @@ from auth_common.monitoring.event_catalogue import CATALOGUE
 from auth_common.monitoring.logger import logger
 from auth_common.monitoring.security_events import SecurityEvent, security_event, security_log
 from auth_common.services.audit_verification import verify_audit_log
-from tests.support.databases import start_fresh_environment
+from tests.support.databases import listening, start_fresh_environment
 from tests.support.events import SOURCE_IP, USER_AGENT
 from tests.support.factories import EMAIL, log_in, register, sign_up
 
@@ -85,8 +84,7 @@ def test_a_refusal_is_recorded_although_its_transaction_is_rolled_back(database,
     assert [row.name for row in database.execute(select(users.c.name))] == ["Test Person"]
 
 
-def test_a_body_that_runs_again_is_recorded_once(database, log_lines, monkeypatch):
-    monkeypatch.setattr(engine, "_FIRST_PAUSE", 0.001)
+def test_a_body_that_runs_again_is_recorded_once(database, log_lines):
     tries = []
 
     def conflict_twice(_connection):
@@ -101,9 +99,8 @@ def test_a_body_that_runs_again_is_recorded_once(database, log_lines, monkeypatc
     assert verify_audit_log().findings == []
 
 
-def test_a_conflict_at_the_commit_is_recorded_once(database, log_lines, monkeypatch):
+def test_a_conflict_at_the_commit_is_recorded_once(database, log_lines):
     """Where Aurora DSQL reports one: after the record was written."""
-    monkeypatch.setattr(engine, "_FIRST_PAUSE", 0.001)
     commits = []
 
     def conflict_once(_connection):
@@ -112,8 +109,8 @@ def test_a_conflict_at_the_commit_is_recorded_once(database, log_lines, monkeypa
             raise conflict()
 
     transaction(lambda _connection: None)
-    event.listen(engine._engine(), "commit", conflict_once)
-    transaction(lambda _connection: security_event(SecurityEvent.USER_CREATED))
+    with listening("commit", conflict_once):
+        transaction(lambda _connection: security_event(SecurityEvent.USER_CREATED))
     assert len(commits) == 2
     assert recorded(database) == published(log_lines) == ["user_created"]
     assert verify_audit_log().findings == []
@@ -191,11 +188,9 @@ def test_after_a_record_that_may_be_lost_a_new_chain_begins(database, log_lines)
     transaction(lambda _connection: security_event(SecurityEvent.USER_CREATED))
 
     def hang_up(_connection):
-        event.remove(engine._engine(), "commit", hang_up)
         raise OperationalError("COMMIT", None, OSError("connection reset"))
 
-    event.listen(engine._engine(), "commit", hang_up)
-    with pytest.raises(DatabaseUnavailable):
+    with listening("commit", hang_up), pytest.raises(DatabaseUnavailable):
         transaction(lambda _connection: security_event(SecurityEvent.USER_ENABLED))
     transaction(lambda _connection: security_event(SecurityEvent.USER_DISABLED))
     chains = database.execute(select(audit_events.c.chain_id, func.count()).group_by(audit_events.c.chain_id))

@@ -1,5 +1,6 @@
 """``transaction()`` and ``read()`` against databases that conflict, hang up and lock."""
 
+import os
 import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from auth_common.db import engine
-from auth_common.db.engine import read, transaction
+from auth_common.db.engine import make_engine, read, transaction
 from auth_common.db.tables import sessions, users
 from auth_common.errors import DatabaseUnavailable
 from tests.support.databases import start_fresh_environment
@@ -52,7 +53,6 @@ def two_users(database):
 @pytest.fixture
 def isolated(two_users, monkeypatch):
     """PostgreSQL as strict as Aurora DSQL, which reports a conflict at the latest when it commits."""
-    monkeypatch.setattr(engine, "_FIRST_PAUSE", 0.001)
     monkeypatch.setenv("DATABASE_URL", f"{two_users.url}&options=-c%20default_transaction_isolation%3Dserializable")
     start_fresh_environment()
     return two_users
@@ -105,9 +105,11 @@ def test_a_conflict_at_the_commit_runs_the_body_again(isolated):
         connection.execute(select(users)).all()
         rename(connection, FIRST, "ours")
         if len(attempts) == 1:
-            with engine._engine().begin() as theirs:
-                theirs.execute(select(users)).all()
-                rename(theirs, SECOND, "theirs")
+            theirs = make_engine(os.environ["DATABASE_URL"], timeout=5, verify_server=False)
+            with theirs.begin() as other:
+                other.execute(select(users)).all()
+                rename(other, SECOND, "theirs")
+            theirs.dispose()
 
     transaction(write_skew)
     assert len(attempts) == 2
