@@ -28,7 +28,8 @@ def with_snippets(page: str) -> str:
 
     def fence(match: re.Match[str]) -> str:
         parts = [source_of(match["path"], symbol) for symbol in match["symbols"].split(",")]
-        return match["head"] + "\n".join(parts) + "```"
+        has_blocks = any(re.search("^(@|async def |class |def )", part, re.MULTILINE) for part in parts)
+        return match["head"] + ("\n\n" if has_blocks else "").join(parts) + "```"
 
     return _FENCE.sub(fence, page)
 

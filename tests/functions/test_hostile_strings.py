@@ -112,8 +112,12 @@ def test_every_route_that_takes_a_body_has_one_here():
 @pytest.mark.threat("function-injection")
 @each_route_with_a_body
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
-def test_hostile_strings_in_each_field_are_harmless(database, context, route):
+@pytest.mark.parametrize("what", ["value", "name"])
+def test_hostile_strings_in_each_field_are_harmless(database, context, route, what):
+    """Apart, because the log may contain the name of an unknown field but no password, which may be the same text."""
     for way in places(BODIES[name_of(route)]):
+        if (way[-1] is None) != (what == "name"):
+            continue
         database.execute(throttles.delete())  # No success ends the failures of an account here.
         for text in STRINGS:
             body = dict(BODIES[name_of(route)])

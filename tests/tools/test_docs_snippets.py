@@ -43,9 +43,10 @@ def _project(tmp_path, monkeypatch):
     ("symbols", "code"),
     [
         ("LIMIT", "#: How many.\nLIMIT: int = 3\n"),
-        ("LIMIT,settings.name", '#: How many.\nLIMIT: int = 3\n\nsettings.name = "service"\n'),
+        ("LIMIT,settings.name", '#: How many.\nLIMIT: int = 3\nsettings.name = "service"\n'),
         ("Shop.goods", "@cached\n# The newest first.\ndef goods(self):\n    return [LIMIT]\n"),
         ("sell.pay", "def pay():\n    return 1\n"),
+        ("LIMIT,sell.pay", "#: How many.\nLIMIT: int = 3\n\n\ndef pay():\n    return 1\n"),
         ("sell", "async def sell():\n    def pay():\n        return 1\n\n    return pay()\n"),
     ],
 )

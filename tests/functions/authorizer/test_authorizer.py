@@ -69,7 +69,7 @@ def test_the_policy_opens_nothing_that_is_not_behind_the_authorizer(person):
 def test_a_star_stands_at_the_end_of_a_resource_but_for_one_that_opens_nothing_else(person):
     """In the middle it crosses slashes: ``GET/users/*/name`` would match ``GET/users/1/secret/name``.
 
-    That there is no other route which the one matches, tests/project/test_routes.py holds.
+    That there is no other route which the one matches, tests/project/test_gateway_routes.py holds.
     """
     (statement,) = authorize(person.access_token)["policyDocument"]["Statement"]
     assert all(resource.startswith(f"{STAGE_ARN}/") for resource in statement["Resource"])
