@@ -108,7 +108,8 @@ def test_protected_routes_with_an_authorizer_of_null_stay_closed():
 @pytest.mark.parametrize("member", ["user_id", "session_id", "token_version", "expires_at"])
 def test_protected_routes_reject_a_malformed_context(database, context, member):
     before = stored(database)
-    for value in (None, "", "x", "[]", "9" * 5_000, {}):
+    values: list[object] = [None, "", "x", "[]", "9" * 5_000, {}]
+    for value in values:
         assert outcomes({**context, member: value}) == ALL_REJECTED, value
     without = {name: value for name, value in context.items() if name != member}
     assert outcomes(without) == ALL_REJECTED

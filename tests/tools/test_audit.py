@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, insert, select, text, update
@@ -92,7 +93,7 @@ def test_a_log_that_nobody_has_touched_is_intact(verify, log_file):
     assert summary == "12 records in 2 chains and 10 lines checked: intact"
 
 
-CHANGES = [
+CHANGES: list[dict[str, Any]] = [
     {"record": "{}"},
     {"record": "not JSON"},
     {"mac": b"\x01" * 32},
@@ -265,7 +266,7 @@ def test_lines_of_records_past_their_retention_vouch_for_nothing(database, chain
     assert verify(log_file)[1:] == ([], "2 records in 1 chains and 0 lines checked: intact")
 
 
-TAMPERED = [
+TAMPERED: list[dict[str, Any]] = [
     {"record": "[]"},
     {"record": '{"personal":[],"detail":1,"path":2}'},
     {"record": '{"sealed":"no base64"}'},
@@ -511,7 +512,7 @@ def test_who_runs_a_command_is_asked_of_the_system(chain, monkeypatch, capsys):
     assert "operator=4000000001" in by_number
 
 
-ODD_PLACES = [
+ODD_PLACES: list[dict[str, Any]] = [
     {"sequence": math.inf},
     {"sequence": "1" * 5_000},
     {"mac": "not hexadecimal"},

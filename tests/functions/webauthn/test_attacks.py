@@ -820,7 +820,7 @@ class OddBrowser(SoftwareAuthenticator):
 @pytest.mark.asvs("1.5.3")
 def test_client_data_that_two_readers_read_differently_is_rejected(database, holder, log_lines):
     account = sign_up("other@example.com")
-    outcomes = {}
+    outcomes: dict[tuple[str, object], object] = {}
     for kind, write in ODD_CLIENT_DATA.items():
         database.execute(throttles.delete())
         ceremony = begin_registration(account.access_token)
@@ -831,7 +831,7 @@ def test_client_data_that_two_readers_read_differently_is_rejected(database, hol
             ceremony = begin_login(token)
             answer = complete_login(ceremony, browser.authenticate(ceremony["options"]))
             outcomes[kind, bool(token)] = (answer.status, answer.code, log_lines.security_events[-1]["reason"])
-    expected = {
+    expected: dict[object, object] = {
         "registration": (400, "passkey_rejected", "not_valid"),
         False: (401, "passkey_login_failed", "not_valid"),
         True: (401, "passkey_login_failed", "not_valid"),

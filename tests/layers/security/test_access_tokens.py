@@ -118,8 +118,8 @@ def test_alg_none_rfc_8725_2_1(thief):
 @pytest.mark.asvs("9.1.2", "11.4.3")
 def test_another_alg_in_the_header(thief):
     known = ["ES384", "ES512", "ES256K", "RS256", "PS256", "HS256", "EdDSA"]
-    odd = ["es256", "ES256 ", "Es256", None, 256, ["ES256"], {}]
-    assert accepted(with_header(thief, "alg", known + odd)) == []
+    odd: list[object] = ["es256", "ES256 ", "Es256", None, 256, ["ES256"], {}]
+    assert accepted(with_header(thief, "alg", [*known, *odd])) == []
 
 
 def public_key_spellings(key):
@@ -236,7 +236,7 @@ def test_another_typ_rfc_8725_3_11(thief):
     assert accepted(with_header(thief, "typ", [ABSENT, *types])) == []
 
 
-UNKNOWN_KIDS = [
+UNKNOWN_KIDS: list[object] = [
     ABSENT,
     None,
     "",
@@ -341,7 +341,16 @@ def test_a_repeated_header_parameter_rfc_7515_4(thief):
 
 @pytest.mark.asvs("10.3.3")
 def test_another_issuer_rfc_8725_3_8(thief):
-    issuers = ["", "secure-backend/", "Secure-Backend", "https://attacker.example", None, 1, ["secure-backend"], {}]
+    issuers: list[object] = [
+        "",
+        "secure-backend/",
+        "Secure-Backend",
+        "https://attacker.example",
+        None,
+        1,
+        ["secure-backend"],
+        {},
+    ]
     assert accepted(with_claim(thief, "iss", issuers)) == []
 
 
@@ -349,8 +358,8 @@ def test_another_issuer_rfc_8725_3_8(thief):
 def test_another_audience_or_a_list_of_them_rfc_8725_3_9(thief):
     audience = "secure-backend-users"
     others = ["", "secure-backend", "secure-backend-mfa", f"{audience} ", audience.upper()]
-    odd = [[audience], [audience, "another"], [], None, 1, {}]
-    assert accepted(with_claim(thief, "aud", others + odd)) == []
+    odd: list[object] = [[audience], [audience, "another"], [], None, 1, {}]
+    assert accepted(with_claim(thief, "aud", [*others, *odd])) == []
 
 
 def test_the_token_between_two_factors_opens_nothing(thief):

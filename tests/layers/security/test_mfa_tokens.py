@@ -121,7 +121,7 @@ def test_another_typ(thief):
 
 @pytest.mark.asvs("9.2.3")
 def test_another_audience_or_a_list_of_them(thief):
-    audiences = ["", "secure-backend-users", f"{AUDIENCE} ", AUDIENCE.upper(), [AUDIENCE], None, {}]
+    audiences: list[object] = ["", "secure-backend-users", f"{AUDIENCE} ", AUDIENCE.upper(), [AUDIENCE], None, {}]
     assert accepted({repr(aud): forge(thief, aud=aud) for aud in audiences}) == []
 
 
@@ -157,7 +157,7 @@ def test_a_missing_claim(thief):
 
 
 def test_a_claim_of_a_wrong_type(thief):
-    values = [None, {}, [[]], 1.5, True]
+    values: list[object] = [None, {}, [[]], 1.5, True]
     assert accepted({(c, repr(value)): forge(thief, **{c: value}) for c in CLAIMS for value in values}) == []
 
 

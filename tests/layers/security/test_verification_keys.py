@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -60,7 +61,7 @@ def test_a_retired_key_verifies_and_is_published_until_its_last_token_has_expire
     assert published_jwks() == {"keys": []}
 
 
-OTHER_PURPOSES = [
+OTHER_PURPOSES: list[dict[str, Any]] = [
     {"use": "enc"},
     {"use": ABSENT},
     {"key_ops": ["sign"]},
@@ -90,7 +91,7 @@ def test_a_key_that_says_that_it_verifies_does(deploy, signer):
     assert verify_access_token(signer.token()).role == "user"
 
 
-NOT_PUBLIC_KEYS = [
+NOT_PUBLIC_KEYS: list[dict[str, Any]] = [
     {"x": "A" * 43},
     {"y": "A" * 43},
     {"x": "_" * 43},
