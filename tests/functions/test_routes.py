@@ -180,6 +180,18 @@ def test_protected_routes_reject_another_bearer_token(holder, kind):
         assert request(route, answer.get("context")).code == "invalid_token", name_of(route)
 
 
+@pytest.mark.usefixtures("environment")
+def test_open_routes_without_shared_storage_say_what_to_run(monkeypatch):
+    """A plain ``sam local start-api``: each container would keep a database of its own."""
+    monkeypatch.setenv("DATA_DIR", "/nowhere")
+    for route in ROUTES:
+        if route.method == "POST" and not route.authorizer:
+            answer = request(route, None)
+            assert (answer.status, answer.code) == (503, "storage_not_mounted"), name_of(route)
+            assert "make sam" in answer.json["detail"]
+            assert answer.headers["retry-after"] == "5"
+
+
 # --- Which methods, paths and query parameters there are --------------------------------------------------------------
 
 PATHS = {route.path: {each.method for each in ROUTES if each.path == route.path} for route in ROUTES}

@@ -263,10 +263,3 @@ def test_bad_input_returns_422_and_opens_no_session(database):
         assert (answer.status, answer.code, answer.fields) == (422, "validation_failed", fields), body
         assert PASSWORD not in answer.text
     assert database.count(sessions) == 0
-
-
-@pytest.mark.usefixtures("environment")
-def test_without_shared_storage_it_says_what_to_run(monkeypatch):
-    monkeypatch.setenv("DATA_DIR", "/nowhere")
-    answer = log_in()
-    assert (answer.status, answer.code) == (503, "storage_not_mounted")

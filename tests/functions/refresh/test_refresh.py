@@ -390,10 +390,3 @@ def test_bad_input_returns_422():
 def test_a_lone_surrogate_is_bad_input():
     answer = call("refresh", json_event("POST", "/token/refresh", {"refresh_token": "\ud800"}))
     assert (answer.status, answer.code) == (422, "validation_failed")
-
-
-@pytest.mark.usefixtures("environment")
-def test_without_shared_storage_it_says_what_to_run(monkeypatch):
-    monkeypatch.setenv("DATA_DIR", "/nowhere")
-    answer = refresh("rt_" + "A" * 43)
-    assert (answer.status, answer.code) == (503, "storage_not_mounted")

@@ -255,13 +255,3 @@ def test_every_character_of_a_password_counts():
 def test_content_type_may_name_a_charset():
     event = json_event("POST", "/users", registration(), headers={"Content-Type": "application/json; charset=utf-8"})
     assert call("register", event).status == 201
-
-
-@pytest.mark.usefixtures("environment")
-def test_without_shared_storage_it_says_what_to_run(monkeypatch):
-    """A plain ``sam local start-api``: each container would keep a database of its own."""
-    monkeypatch.setenv("DATA_DIR", "/nowhere")
-    answer = register()
-    assert (answer.status, answer.code) == (503, "storage_not_mounted")
-    assert "make sam" in answer.json["detail"]
-    assert answer.headers["retry-after"] == "5"

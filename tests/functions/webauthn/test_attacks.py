@@ -23,6 +23,7 @@ from tests.support.fuzzing import examples
 from tests.support.passkeys import (
     ORIGIN,
     anonymously,
+    answered_registration,
     begin_login,
     begin_registration,
     complete_login,
@@ -88,8 +89,7 @@ def test_each_ceremony_has_a_challenge_of_its_own_of_256_bits(account):
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.7.2")
 def test_a_challenge_counts_once_even_after_a_wrong_answer(database, holder):
-    ceremony = begin_login()
-    credential = holder.authenticator.authenticate(ceremony["options"])
+    ceremony, credential = holder.answered_login()
     assert complete_login(ceremony, mutated(credential, "signature", flipped)).code == "passkey_login_failed"
     assert complete_login(ceremony, credential).code == "invalid_challenge"
 
@@ -102,8 +102,7 @@ def test_an_answer_is_not_replayed_with_another_challenge(holder):
 
 
 def test_a_registration_is_not_replayed(account, database):
-    ceremony = begin_registration(account.access_token)
-    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    ceremony, credential = answered_registration(account.access_token)
     assert complete_registration(account.access_token, ceremony, credential).status == 201
     assert complete_registration(account.access_token, ceremony, credential).code == "invalid_challenge"
     assert database.count(passkeys) == 1
@@ -111,15 +110,14 @@ def test_a_registration_is_not_replayed(account, database):
 
 @pytest.mark.aurora_dsql
 def test_an_expired_challenge_counts_no_more(database, holder):
-    ceremony = begin_login()
+    ceremony, credential = holder.answered_login()
     database.execute(update(challenges).values(expires_at=datetime.now(UTC)))
-    answer = complete_login(ceremony, holder.authenticator.authenticate(ceremony["options"]))
+    answer = complete_login(ceremony, credential)
     assert (answer.status, answer.code) == (400, "invalid_challenge")
 
 
 def test_an_expired_registration_challenge_counts_no_more(database, account):
-    ceremony = begin_registration(account.access_token)
-    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    ceremony, credential = answered_registration(account.access_token)
     database.execute(update(challenges).values(expires_at=datetime.now(UTC)))
     answer = complete_registration(account.access_token, ceremony, credential)
     assert (answer.status, answer.code) == (400, "invalid_challenge")
@@ -127,8 +125,7 @@ def test_an_expired_registration_challenge_counts_no_more(database, account):
 
 
 def test_a_session_that_has_ended_spends_no_challenge(database, account):
-    ceremony = begin_registration(account.access_token)
-    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    ceremony, credential = answered_registration(account.access_token)
     log_out(account.access_token)
     answer = complete_registration(account.access_token, ceremony, credential)
     assert (answer.status, answer.code) == (401, "invalid_token")
@@ -151,8 +148,7 @@ def test_a_challenge_of_one_ceremony_is_none_of_the_other(database, account):
 @pytest.mark.asvs("2.2.3")
 def test_a_registration_challenge_of_somebody_else_counts_for_nobody(database, account):
     other = sign_up("other@example.com")
-    ceremony = begin_registration(account.access_token)
-    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    ceremony, credential = answered_registration(account.access_token)
     answer = complete_registration(other.access_token, ceremony, credential)
     assert (answer.status, answer.code) == (400, "invalid_challenge")
     assert database.count(passkeys) == 0
@@ -162,8 +158,7 @@ def test_a_registration_challenge_of_somebody_else_counts_for_nobody(database, a
 @pytest.mark.threat("function-race")
 @pytest.mark.aurora_dsql
 def test_concurrent_completions_of_one_challenge_open_one_session(database, holder):
-    ceremony = begin_login()
-    credential = holder.authenticator.authenticate(ceremony["options"])
+    ceremony, credential = holder.answered_login()
     before = database.count(sessions)
     assert burst(40, lambda _: complete_login(ceremony, credential)) == {200: 1, 400: 39}
     assert database.count(sessions) == before + 1
@@ -171,8 +166,7 @@ def test_concurrent_completions_of_one_challenge_open_one_session(database, hold
 
 @pytest.mark.aurora_dsql
 def test_concurrent_completions_of_one_registration_store_one_passkey(database, account):
-    ceremony = begin_registration(account.access_token)
-    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    ceremony, credential = answered_registration(account.access_token)
     complete = partial(complete_registration, account.access_token, ceremony, credential)
     assert burst(40, lambda _: complete()) == {201: 1, 400: 39}
     assert database.count(passkeys) == 1
@@ -259,8 +253,7 @@ def test_a_passkey_for_another_relying_party_is_refused(holder):
 @pytest.mark.parametrize("member", ["signature", "authenticatorData", "clientDataJSON"])
 def test_tampered_login_is_rejected(holder, member):
     for change in (flipped, lambda octets: octets[:-1], lambda octets: octets + b"\0", lambda _: b""):
-        ceremony = begin_login()
-        credential = holder.authenticator.authenticate(ceremony["options"])
+        ceremony, credential = holder.answered_login()
         assert complete_login(ceremony, mutated(credential, member, change)).code == "passkey_login_failed"
 
 
@@ -374,23 +367,20 @@ def test_ones_own_passkey_with_the_name_of_another_is_no_second_factor(database,
         holder.account.id.encode(),
         UUID(holder.account.id).bytes[:-1],
     ):
-        ceremony = begin_login(holder.give_password())
-        credential = holder.authenticator.authenticate(ceremony["options"])
+        ceremony, credential = holder.answered_login(holder.give_password())
         credential["response"]["userHandle"] = to_base64url(handle)
         answer = complete_login(ceremony, credential)
         assert (answer.status, answer.code) == (401, "passkey_login_failed")
         assert log_lines.security_events[-1]["reason"] == "passkey_of_another_user"
     assert database.count(sessions) == before
-    ceremony = begin_login(holder.give_password())
-    credential = holder.authenticator.authenticate(ceremony["options"])
+    ceremony, credential = holder.answered_login(holder.give_password())
     credential["response"]["userHandle"] = to_base64url(UUID(holder.account.id).bytes)
     assert complete_login(ceremony, credential).status == 200
 
 
 def test_passkey_alone_without_its_users_handle_is_rejected(holder):
     for handle in (None, to_base64url(b"somebody else"), ""):
-        ceremony = begin_login()
-        credential = holder.authenticator.authenticate(ceremony["options"])
+        ceremony, credential = holder.answered_login()
         credential["response"]["userHandle"] = handle
         assert complete_login(ceremony, credential).code == "passkey_login_failed", handle
 
@@ -475,42 +465,29 @@ def test_forged_attestation_object_is_rejected(database, account):
     assert database.count(passkeys) == 0
 
 
-def test_a_credential_id_of_more_than_1023_bytes_is_refused(database, account):
-    ceremony = begin_registration(account.access_token)
-    device = SoftwareAuthenticator(origin=ORIGIN)
-    key = Credential(id=bytes(1024), rp_id="localhost", user_handle=b"x", key=new_key(device.algorithms[0]))
-    client_data = device.client_data("webauthn.create", ceremony["options"]["challenge"])
-    assert complete_registration(account.access_token, ceremony, attested(device, key, client_data)).status == 400
-    key.id = bytes(1023)
-    ceremony = begin_registration(account.access_token)
-    client_data = device.client_data("webauthn.create", ceremony["options"]["challenge"])
-    assert complete_registration(account.access_token, ceremony, attested(device, key, client_data)).status == 201
+def test_credential_id_of_more_than_1023_bytes_is_rejected(database, account):
+    sizes = {size: size for size in (1024, 1023)}
+    accepted = accepted_of(account, sizes, lambda device, data, size: attested(device, own_key(id=bytes(size)), data))
+    assert accepted == {1023: (201, None)}
 
 
 def test_the_credentials_id_is_the_attested_one(database, account):
-    ceremony = begin_registration(account.access_token)
-    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    ceremony, credential = answered_registration(account.access_token)
     credential["id"] = credential["rawId"] = to_base64url(b"another one")
     assert complete_registration(account.access_token, ceremony, credential).code == "passkey_rejected"
 
 
 @pytest.mark.asvs("11.6.1")
 def test_a_public_key_that_is_no_point_of_its_curve_is_refused(database, account):
-    ceremony = begin_registration(account.access_token)
-    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    ceremony, credential = answered_registration(account.access_token)
     forged = mutated(credential, "attestationObject", flipped)
     assert complete_registration(account.access_token, ceremony, forged).code == "passkey_rejected"
     assert database.count(passkeys) == 0
 
 
 def test_a_short_rsa_key_is_refused(database, account):
-    ceremony = begin_registration(account.access_token)
-    device = SoftwareAuthenticator(origin=ORIGIN)
-    weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
-    key = Credential(id=bytes(16), rp_id="localhost", user_handle=b"x", key=weak)
-    client_data = device.client_data("webauthn.create", ceremony["options"]["challenge"])
-    answer = complete_registration(account.access_token, ceremony, attested(device, key, client_data))
-    assert (answer.status, answer.code) == (400, "passkey_rejected")
+    weak = own_key(key=rsa.generate_private_key(public_exponent=65537, key_size=1024))
+    assert accepted_of(account, {1024: weak}, lambda device, data, key: attested(device, key, data)) == {}
 
 
 def ec2(curve, algorithm, identifier):
@@ -579,8 +556,7 @@ def test_shared_values_in_cbor_cannot_keep_the_service_busy(database, account):
     bomb = b"\xd8\x1c\x80"
     for level in range(60):
         bomb = b"\xd8\x1c\x82" + bomb + b"\xd8\x1d" + cbor2.dumps(60 - level)
-    ceremony = begin_registration(account.access_token)
-    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    ceremony, credential = answered_registration(account.access_token)
     document = cbor2.loads(from_base64url(credential["response"]["attestationObject"]))
     head = cbor2.dumps({"fmt": "none", "authData": document["authData"]})
     credential["response"]["attestationObject"] = to_base64url(b"\xa3" + head[1:] + cbor2.dumps("attStmt") + bomb)
@@ -588,13 +564,9 @@ def test_shared_values_in_cbor_cannot_keep_the_service_busy(database, account):
 
 
 def test_a_packed_attestation_by_another_key_is_refused(database, account):
-    ceremony = begin_registration(account.access_token)
-    device = SoftwareAuthenticator(origin=ORIGIN, attestation="packed")
-    key = Credential(id=bytes(16), rp_id="localhost", user_handle=b"x", key=new_key(device.algorithms[0]))
-    client_data = device.client_data("webauthn.create", ceremony["options"]["challenge"])
-    statement = {"alg": -7, "sig": sign(new_key(device.algorithms[0]), b"something else")}
-    credential = attested(device, key, client_data, attStmt=statement)
-    assert complete_registration(account.access_token, ceremony, credential).code == "passkey_rejected"
+    statement = {"alg": -7, "sig": sign(new_key(Algorithm.ES256), b"something else")}
+    forgery = {"fmt": "packed", "attStmt": statement}
+    assert accepted_of(account, {"packed": forgery}, lambda d, data, case: attested(d, own_key(), data, **case)) == {}
 
 
 BROKEN: list[Any] = [None, True, 7, "", "!", "A" * 20_000, [], {}, [[]], {"a": {}}, "\u0000", "é", "A"]
@@ -621,8 +593,7 @@ def test_member_of_an_odd_type_makes_no_server_error(database, holder):
 @examples(60)
 @given(data=st.data())
 def test_no_mutation_of_an_attestation_object_makes_a_server_error(database, account, data):
-    ceremony = begin_registration(account.access_token)
-    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    ceremony, credential = answered_registration(account.access_token)
     good = from_base64url(credential["response"]["attestationObject"])
     start = data.draw(st.integers(0, len(good)))
     cut = data.draw(st.integers(0, 8))
@@ -681,8 +652,7 @@ responses = examples(150)
 @responses
 @given(data=st.data())
 def test_no_mutation_of_a_registration_response_makes_a_server_error(database, account, data):
-    ceremony = begin_registration(account.access_token)
-    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    ceremony, credential = answered_registration(account.access_token)
     mutate(data, credential)
     assert complete_registration(account.access_token, ceremony, credential).status in {201, 400, 413, 422}
     database.execute(passkeys.delete())
@@ -775,8 +745,7 @@ def test_cbor_bomb_in_a_registration_is_rejected_at_once(database, account, plac
 
 def test_cbor_bomb_in_a_login_is_rejected_at_once(holder):
     for kind, bomb in BOMBS.items():
-        ceremony = begin_login()
-        credential = holder.authenticator.authenticate(ceremony["options"])
+        ceremony, credential = holder.answered_login()
         data = from_base64url(credential["response"]["authenticatorData"])
         with_extensions = data[:32] + bytes([data[32] | Flags.EXTENSION_DATA]) + data[33:] + bomb
         credential["response"]["authenticatorData"] = to_base64url(with_extensions)
@@ -840,8 +809,7 @@ def test_client_data_that_two_readers_read_differently_is_rejected(database, hol
 
 
 def test_a_body_of_more_than_64_kib_is_refused(account):
-    ceremony = begin_registration(account.access_token)
-    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    ceremony, credential = answered_registration(account.access_token)
     credential["response"]["attestationObject"] = "A" * 70_000
     assert complete_registration(account.access_token, ceremony, credential).status == 413
 
@@ -852,8 +820,7 @@ def test_a_body_of_more_than_64_kib_is_refused(account):
 @pytest.mark.asvs("16.3.1")
 def test_each_refusal_is_a_security_event(database, holder, log_lines):
     token = holder.log_in().json["access_token"]
-    ceremony = begin_registration(token)
-    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    ceremony, credential = answered_registration(token)
     complete_registration(token, ceremony, credential)
     complete_registration(token, ceremony, credential)
     again = begin_login()
