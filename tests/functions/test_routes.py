@@ -3,7 +3,6 @@
 import json
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -110,7 +109,7 @@ def test_protected_routes_with_an_authorizer_of_null_stay_closed():
 @pytest.mark.parametrize("member", ["user_id", "session_id", "token_version", "expires_at"])
 def test_protected_routes_reject_a_malformed_context(database, context, member):
     before = stored(database)
-    values: list[Any] = [None, "", "x", "[]", "9" * 5_000, {}]
+    values: list[object] = [None, "", "x", "[]", "9" * 5_000, {}]
     for value in values:
         assert outcomes({**context, member: value}) == ALL_REJECTED, value
     without = {name: value for name, value in context.items() if name != member}
@@ -180,6 +179,18 @@ def test_protected_routes_reject_another_bearer_token(holder, kind):
         assert statement["Effect"] == "Deny", name_of(route)
         # The function does not accept a caller either whom the authorizer has not named.
         assert request(route, answer.get("context")).code == "invalid_token", name_of(route)
+
+
+@pytest.mark.usefixtures("environment")
+def test_open_routes_without_shared_storage_say_what_to_run(monkeypatch):
+    """A plain ``sam local start-api``: each container would keep a database of its own."""
+    monkeypatch.setenv("DATA_DIR", "/nowhere")
+    for route in ROUTES:
+        if route.method == "POST" and not route.authorizer:
+            answer = request(route, None)
+            assert (answer.status, answer.code) == (503, "storage_not_mounted"), name_of(route)
+            assert "make sam" in answer.json["detail"]
+            assert answer.headers["retry-after"] == "5"
 
 
 # --- Which methods, paths and query parameters there are --------------------------------------------------------------

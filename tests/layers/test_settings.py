@@ -7,6 +7,7 @@ import pytest
 
 from auth_common.errors import Misconfigured, StorageNotMounted
 from auth_common.settings import settings
+from tests.support.databases import start_fresh_environment
 from tests.support.events import proxy_event
 from tests.support.functions import call
 
@@ -94,39 +95,43 @@ def test_a_deployed_stage_refuses_cheap_password_hashes(monkeypatch, cost, accep
             settings()
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("STAGE", "production"),
-        ("ACCESS_TOKEN_LIFETIME", "59"),
-        ("ACCESS_TOKEN_LIFETIME", "3601"),
-        ("ACCESS_TOKEN_LIFETIME", "15 minutes"),
-        ("CLOCK_LEEWAY", "-1"),
-        ("CLOCK_LEEWAY", "121"),
-        ("REFRESH_IDLE_LIFETIME", "59"),
-        ("REFRESH_ABSOLUTE_LIFETIME", "0"),
-        ("REFRESH_ABSOLUTE_LIFETIME", "315360001"),
-        ("AUDIT_RETENTION_DAYS", "9999999999"),
-        ("DATABASE_TIMEOUT", "nan"),
-        ("BCRYPT_COST", "3"),
-        ("BCRYPT_COST", "16"),
-        ("TRUSTED_PROXY_HOPS", "-1"),
-        ("TRUSTED_PROXY_HOPS", "11"),
-        ("THROTTLE_LOGIN_PER_ACCOUNT", "0"),
-        ("THROTTLE_LOGIN_PER_ACCOUNT", "51"),
-        ("THROTTLE_SECOND_FACTOR_PER_ACCOUNT", "51"),
-        ("THROTTLE_LONGEST_LOCK", "86401"),
-        ("TOKEN_PROFILE_CLAIMS", "perhaps"),
-    ],
-)
-def test_a_setting_out_of_bounds_stops_the_service_and_the_log_names_it(monkeypatch, log_lines, name, value):
-    monkeypatch.setenv(name, value)
-    answer = get_health()
-    assert (answer.status, answer.code) == (503, "service_unavailable")
-    assert name not in answer.text
-    (record,) = log_lines.records
-    assert (record["level"], record["message"]) == ("CRITICAL", "misconfigured")
-    assert record["error"].startswith(f"{name}: ")
+OUT_OF_BOUNDS = [
+    ("STAGE", "production"),
+    ("ACCESS_TOKEN_LIFETIME", "59"),
+    ("ACCESS_TOKEN_LIFETIME", "3601"),
+    ("ACCESS_TOKEN_LIFETIME", "15 minutes"),
+    ("CLOCK_LEEWAY", "-1"),
+    ("CLOCK_LEEWAY", "121"),
+    ("REFRESH_IDLE_LIFETIME", "59"),
+    ("REFRESH_ABSOLUTE_LIFETIME", "0"),
+    ("REFRESH_ABSOLUTE_LIFETIME", "315360001"),
+    ("AUDIT_RETENTION_DAYS", "9999999999"),
+    ("DATABASE_TIMEOUT", "nan"),
+    ("BCRYPT_COST", "3"),
+    ("BCRYPT_COST", "16"),
+    ("TRUSTED_PROXY_HOPS", "-1"),
+    ("TRUSTED_PROXY_HOPS", "11"),
+    ("THROTTLE_LOGIN_PER_ACCOUNT", "0"),
+    ("THROTTLE_LOGIN_PER_ACCOUNT", "51"),
+    ("THROTTLE_SECOND_FACTOR_PER_ACCOUNT", "51"),
+    ("THROTTLE_LONGEST_LOCK", "86401"),
+    ("TOKEN_PROFILE_CLAIMS", "perhaps"),
+]
+
+
+@pytest.mark.usefixtures("environment")
+def test_setting_out_of_bounds_stops_the_service_and_the_log_names_it(monkeypatch, log_lines):
+    for name, value in OUT_OF_BOUNDS:
+        with monkeypatch.context() as patched:
+            patched.setenv(name, value)
+            start_fresh_environment()
+            answer = get_health()
+        assert (answer.status, answer.code) == (503, "service_unavailable"), (name, value)
+        assert name not in answer.text
+        record = log_lines.records[-1]
+        assert (record["level"], record["message"]) == ("CRITICAL", "misconfigured")
+        assert record["error"].startswith(f"{name}: ")
+    assert len(log_lines.records) == len(OUT_OF_BOUNDS)
 
 
 def test_all_wrong_settings_are_named_at_once(monkeypatch):
@@ -205,27 +210,29 @@ def test_a_relying_party_id_that_no_browser_takes_stops_the_service(monkeypatch,
         settings()
 
 
+UNUSABLE_ORIGINS = [
+    ("https://example.org", "origins on WEBAUTHN_RP_ID"),
+    ("https://badexample.com", "origins on WEBAUTHN_RP_ID"),
+    ("https://example.com/login", "origins on WEBAUTHN_RP_ID"),
+    ("https://example.com,", "origins on WEBAUTHN_RP_ID"),
+    ("https://example.com@evil.org", "origins on WEBAUTHN_RP_ID"),
+    ("null", "origins on WEBAUTHN_RP_ID"),
+    ("https://.example.com", "origins on WEBAUTHN_RP_ID"),
+    ("https://a..example.com", "origins on WEBAUTHN_RP_ID"),
+    ("https://example.com:65536", "origins on WEBAUTHN_RP_ID"),
+    ("https://example.com, http://www.example.com", "must be https"),
+]
+
+
 @pytest.mark.asvs("1.2.2")
-@pytest.mark.parametrize(
-    ("origins", "fault"),
-    [
-        ("https://example.org", "origins on WEBAUTHN_RP_ID"),
-        ("https://badexample.com", "origins on WEBAUTHN_RP_ID"),
-        ("https://example.com/login", "origins on WEBAUTHN_RP_ID"),
-        ("https://example.com,", "origins on WEBAUTHN_RP_ID"),
-        ("https://example.com@evil.org", "origins on WEBAUTHN_RP_ID"),
-        ("null", "origins on WEBAUTHN_RP_ID"),
-        ("https://.example.com", "origins on WEBAUTHN_RP_ID"),
-        ("https://a..example.com", "origins on WEBAUTHN_RP_ID"),
-        ("https://example.com:65536", "origins on WEBAUTHN_RP_ID"),
-        ("https://example.com, http://www.example.com", "must be https"),
-    ],
-)
-def test_an_origin_that_cannot_use_the_passkeys_stops_the_service(monkeypatch, origins, fault):
+@pytest.mark.usefixtures("environment")
+def test_origin_that_cannot_use_the_passkeys_stops_the_service(monkeypatch):
     monkeypatch.setenv("WEBAUTHN_RP_ID", "example.com")
-    monkeypatch.setenv("WEBAUTHN_ORIGINS", origins)
-    with pytest.raises(Misconfigured, match=fault):
-        settings()
+    for origins, fault in UNUSABLE_ORIGINS:
+        monkeypatch.setenv("WEBAUTHN_ORIGINS", origins)
+        start_fresh_environment()
+        with pytest.raises(Misconfigured, match=fault):
+            settings()
 
 
 def test_origins_are_separated_by_commas(monkeypatch):

@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
-from tests.support.databases import start_fresh_environment
+from tests.support.databases import listening, start_fresh_environment
 
 #: What SQLAlchemy raises when a database is away.
 UNAVAILABLE = OperationalError("", {}, Exception("the database is away"))
@@ -21,11 +20,8 @@ def watched(listener: Callable[[str, Any], object]) -> Iterator[None]:
     def listen(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
         listener(" ".join(statement.split()), parameters)
 
-    event.listen(Engine, "before_cursor_execute", listen)
-    try:
+    with listening("before_cursor_execute", listen):
         yield
-    finally:
-        event.remove(Engine, "before_cursor_execute", listen)
 
 
 @contextmanager

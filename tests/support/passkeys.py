@@ -37,6 +37,12 @@ def complete_registration(token: str, ceremony: Ceremony, credential: Mapping[st
     return as_bearer(token, "POST", "/webauthn/register/complete", body)
 
 
+def answered_registration(token: str) -> tuple[Ceremony, dict[str, Any]]:
+    """Begin to add a passkey, and return the ceremony with what a new authenticator responds."""
+    ceremony = begin_registration(token)
+    return ceremony, SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+
+
 def begin_login(mfa_token: str | None = None) -> Ceremony:
     """Begin a login: the second step of one, or one with the passkey alone."""
     return _begun(anonymously("/webauthn/login/begin", {} if mfa_token is None else {"mfa_token": mfa_token}))
@@ -60,15 +66,18 @@ class Holder:
         token: str = log_in(self.account.email).json["mfa_token"]
         return token
 
+    def answered_login(self, mfa_token: str | None = None) -> tuple[Ceremony, dict[str, Any]]:
+        """Begin a login, as ``begin_login`` does, and return the ceremony with what the authenticator responds."""
+        ceremony = begin_login(mfa_token)
+        return ceremony, self.authenticator.authenticate(ceremony["options"])
+
     def log_in(self) -> Answer:
         """Log in with password and passkey."""
-        ceremony = begin_login(self.give_password())
-        return complete_login(ceremony, self.authenticator.authenticate(ceremony["options"]))
+        return complete_login(*self.answered_login(self.give_password()))
 
     def log_in_alone(self) -> Answer:
         """Log in with the passkey alone."""
-        ceremony = begin_login()
-        return complete_login(ceremony, self.authenticator.authenticate(ceremony["options"]))
+        return complete_login(*self.answered_login())
 
 
 def enrol(account: Account | None = None, **authenticator: Any) -> Holder:

@@ -61,7 +61,7 @@ def counted(database: Database, name: str, *subjects: str) -> int:
 def recorded_failures(database: Database) -> Counter[tuple[Any, ...]]:
     """Return how many failures of which name and reason the audit log has."""
     failed = select(audit_events.c.name, audit_events.c.reason).where(audit_events.c.outcome == "failure")
-    return Counter(tuple(row) for row in database.execute(failed))
+    return Counter((row.name, row.reason) for row in database.execute(failed))
 
 
 def guess(email: str = EMAIL, **identity: str) -> Answer:

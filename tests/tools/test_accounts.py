@@ -29,7 +29,7 @@ from tests.support.log_lines import in_short
 from tests.support.passkeys import begin_login, enrol
 from tools.accounts import main
 
-pytestmark = pytest.mark.accounts
+pytestmark = [pytest.mark.accounts, pytest.mark.sqlite]
 
 PROJECT = Path(__file__).parents[2]
 COMMANDS = [["role", EMAIL, "admin"], ["disable", EMAIL], ["enable", EMAIL], ["end-sessions", EMAIL], ["erase", EMAIL]]
@@ -62,11 +62,11 @@ def last_line(capsys):
     return capsys.readouterr().out.splitlines()[-1]
 
 
-@pytest.mark.parametrize("role", ["user", "security", "admin"])
-def test_role_gives_a_role(database, person, role, capsys):
-    assert main(["role", EMAIL, role]) == 0
-    assert last_line(capsys) == f"{person.id}: role {role}, active; all of their sessions have ended"
-    assert database.execute(select(users.c.role, users.c.status)) == [(role, "active")]
+def test_role_command_gives_each_role(database, person, capsys):
+    for role in ("security", "admin", "user"):
+        assert main(["role", EMAIL, role]) == 0
+        assert last_line(capsys) == f"{person.id}: role {role}, active; all of their sessions have ended"
+        assert database.execute(select(users.c.role, users.c.status)) == [(role, "active")]
 
 
 @pytest.mark.asvs("6.3.2")
@@ -80,6 +80,7 @@ def test_the_first_admin_sees_others(person):
     assert get_user(other.id, token=token).status == 403
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.asvs("7.4.2", "7.4.5", "10.4.9")
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_each_change_ends_the_users_sessions_and_nobody_elses(person, command):
@@ -107,6 +108,7 @@ def test_a_disabled_user_cannot_log_in_until_they_are_enabled(person, capsys):
     assert not is_logged_in(person)
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 def test_an_account_is_unlocked_and_no_session_ends(person, capsys):
     for number in range(20):
         log_in(password="another password entirely", sourceIp=f"192.0.2.{number}")
@@ -187,6 +189,7 @@ def test_each_change_is_recorded_with_who_made_it(database, person, capsys, comm
     assert (json.loads(stored)["function"], json.loads(stored)["detail"]["operator"]) == ("accounts", operator)
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.asvs("14.2.7")
 def test_erasure_deletes_the_person_and_nobody_else(database, capsys):
     holder, other = enrol(), enrol(sign_up("other@example.com"))
@@ -206,6 +209,7 @@ def test_erasure_deletes_the_person_and_nobody_else(database, capsys):
     assert verify_audit_log().findings == []
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 def test_erasure_goes_in_batches(database, monkeypatch):
     monkeypatch.setattr(erasure, "BATCH", 2)
     account = sign_up()
@@ -222,10 +226,10 @@ def test_the_address_is_free_after_an_erasure(person):
     assert sign_up().id != person.id
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, ["remove-passkeys", EMAIL]], ids=lambda command: command[0])
-def test_an_unknown_user_is_said_to_be_unknown(database, command, capsys):
-    assert main(command) == 1
-    assert capsys.readouterr() == ("", f"accounts: no user has the address '{EMAIL}'\n")
+def test_unknown_user_is_reported(database, capsys):
+    for command in (*COMMANDS, ["remove-passkeys", EMAIL]):
+        assert main(command) == 1
+        assert capsys.readouterr() == ("", f"accounts: no user has the address '{EMAIL}'\n"), command
 
 
 @pytest.mark.usefixtures("environment")
@@ -234,16 +238,13 @@ def test_what_is_no_address_is_said_to_be_none(capsys):
     assert capsys.readouterr() == ("", "accounts: 'person' is not a valid e-mail address\n")
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [[], ["promote", EMAIL], ["disable"], ["role", EMAIL], ["role", EMAIL, "root"], ["disable", EMAIL, "now"]],
-    ids=" ".join,
-)
-def test_a_wrong_command_line_changes_nothing_and_shows_the_usage(database, person, arguments, capsys):
+def test_wrong_command_line_changes_nothing_and_shows_the_usage(database, person, capsys):
     before = database.execute(select(users))
-    with pytest.raises(SystemExit, match="2"):
-        main(arguments)
-    assert "usage: accounts" in capsys.readouterr().err
+    wrong = [[], ["promote", EMAIL], ["disable"], ["role", EMAIL], ["role", EMAIL, "root"], ["disable", EMAIL, "now"]]
+    for arguments in wrong:
+        with pytest.raises(SystemExit, match="2"):
+            main(arguments)
+        assert "usage: accounts" in capsys.readouterr().err, arguments
     assert database.execute(select(users)) == before
 
 
@@ -269,7 +270,6 @@ def test_without_the_data_folder_it_makes_no_database(monkeypatch, tmp_path, cap
     assert not (tmp_path / "mistyped").exists()
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_the_installed_command_works(database, person):
     command = Path(sys.executable).with_name("accounts")
     done = subprocess.run(

@@ -325,8 +325,7 @@ def test_nor_does_it_lead_to_the_second_factor(person, monkeypatch, log_lines):
 def test_nor_does_one_that_has_answered_its_challenge(database, person, monkeypatch, log_lines):
     holder = enrol(person)
     token = holder.log_in().json["access_token"]
-    begun = begin_login(holder.give_password())
-    credential = holder.authenticator.authenticate(begun["options"])
+    begun, credential = holder.answered_login(holder.give_password())
     before = database.count(sessions)
 
     def verify_after_the_change(*arguments, **options):

@@ -19,7 +19,7 @@ from tests.support.events import json_event, lambda_context
 from tests.support.factories import erase, get_user, log_in, log_out, refresh
 from tests.support.functions import call
 
-pytestmark = [pytest.mark.operations, pytest.mark.aurora_dsql]
+pytestmark = [pytest.mark.operations, pytest.mark.sqlite]
 
 PROJECT = Path(__file__).parents[3]
 SCHEDULED = {"version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}}
@@ -57,6 +57,7 @@ def rows(database):
     return database.count(refresh_tokens), database.count(sessions)
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.asvs("14.2.7")
 def test_what_expired_is_deleted_and_what_lives_stays(database, person):
     add_sessions(database, 3, expires_at=ago(days=1, minutes=1))
@@ -75,6 +76,7 @@ def test_challenges_that_nobody_answered_are_deleted_too(database):
     assert database.count(challenges) == 1
 
 
+@pytest.mark.aurora_dsql
 def test_counters_that_have_expired_are_deleted_and_those_that_lock_stay(database):
     for number in range(3):
         log_in(f"person{number}@example.com")
@@ -98,6 +100,7 @@ def test_expired_sessions_stay_for_a_day(database, person):
     assert rows(database) == (2, 2)
 
 
+@pytest.mark.aurora_dsql
 def test_a_live_session_keeps_its_live_token_and_loses_the_old_ones(database, person):
     newest = refresh(person.refresh_token).json["refresh_token"]
     database.execute(
@@ -129,6 +132,7 @@ def test_the_reuse_of_a_token_of_a_revoked_session_is_still_known(database, pers
     assert rows(database) == (1, 1)
 
 
+@pytest.mark.aurora_dsql
 def test_a_run_goes_on_in_batches_until_all_is_deleted(database, person, monkeypatch):
     monkeypatch.setattr(cleanup, "BATCH", 3)
     add_sessions(database, 7, expires_at=ago(days=2))
@@ -153,6 +157,7 @@ def test_a_run_ends_before_the_functions_timeout():
     assert function["Timeout"] * 0.8 >= 5 * cleanup.BUDGET
 
 
+@pytest.mark.aurora_dsql
 def test_an_hour_of_challenges_is_deleted_at_once(database):
     """Anybody can begin a login. What eight requests a second leave behind in an hour must not pile up."""
     template = {"ceremony": "authentication", "challenge": bytes(32), "expires_at": ago(minutes=2)}
@@ -196,6 +201,7 @@ def age_audit_log(database, days):
     database.execute(update(audit_events).values(time=aged))
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.asvs("14.2.7")
 def test_chains_past_their_retention_are_deleted_and_the_rest_holds(database, person):
     age_audit_log(database, 401)
@@ -221,6 +227,7 @@ def test_the_retention_is_a_setting(database, person, monkeypatch):
     assert database.count(audit_events) == 0
 
 
+@pytest.mark.aurora_dsql
 def test_many_chains_go_in_one_run_from_their_ends(database, person, monkeypatch):
     """A run that is cut off leaves chains that were cut, and no gaps."""
     for _ in range(5):
@@ -241,6 +248,7 @@ def test_many_chains_go_in_one_run_from_their_ends(database, person, monkeypatch
     assert database.count(audit_events) == 0
 
 
+@pytest.mark.aurora_dsql
 def test_what_an_erasure_has_missed_is_forgotten_within_the_hour(database, person):
     """A request was under way while its user was erased: it wrote its record afterwards, with salt and source."""
     (salt,) = database.execute(select(audit_salts))

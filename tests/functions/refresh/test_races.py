@@ -10,7 +10,7 @@ from sqlalchemy.pool import NullPool
 
 from auth_common.db.tables import refresh_tokens, sessions
 from auth_common.services.accounts import disable_user
-from tests.support.factories import EMAIL, get_user, log_in, log_out, refresh, sign_up
+from tests.support.factories import EMAIL, get_user, is_alive, log_in, log_out, refresh, sign_up
 from tests.support.functions import Answer
 from tests.support.processes import wait_until
 from tests.support.races import everywhere, on_postgresql, together
@@ -30,10 +30,7 @@ def generations(database):
 
 
 def is_dead(person, pair):
-    return (
-        refresh(pair["refresh_token"]).code == "invalid_refresh_token"
-        and get_user(person.id, token=pair["access_token"]).code == "invalid_token"
-    )
+    return not is_alive(person.id, pair)
 
 
 # --- Rotate and rotate --------------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ from sqlalchemy import select, update
 from auth_common.db.tables import refresh_tokens, sessions, users
 from tests.support.events import json_event
 from tests.support.factories import EMAIL, get_user, log_in, refresh
-from tests.support.functions import authorize, call
+from tests.support.functions import call
 from tests.support.outages import signing_key_away
 
-pytestmark = [pytest.mark.sessions, pytest.mark.aurora_dsql]
+pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
 
 DAY = 24 * 3600
 GRACE = 10
@@ -67,6 +67,7 @@ def reasons(log_lines, name):
 # --- Rotation -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.2.2")
 def test_answers_a_new_pair_of_the_same_session(person):
     answer = refresh(person.refresh_token)
@@ -91,6 +92,7 @@ def test_both_access_tokens_work_until_they_expire(person):
     assert {get_user(person.id, token=token).status for token in (person.access_token, new)} == {200}
 
 
+@pytest.mark.aurora_dsql
 def test_a_family_goes_on_and_its_generations_are_counted(database, clock, person):
     before = session_of(database)
     token = person.refresh_token
@@ -133,6 +135,7 @@ def test_a_refresh_is_recorded(person, log_lines):
 # --- A spent token comes back -------------------------------------------------------------------------------------
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.asvs("8.2.4", "10.4.5", "16.3.3")
 @pytest.mark.threat("function-stolen-refresh-token")
 def test_a_grandparent_ends_the_family_newest_token_included(database, person, log_lines):
@@ -148,6 +151,7 @@ def test_a_grandparent_ends_the_family_newest_token_included(database, person, l
     assert theft["session_id"] == claims_of(person.access_token)["sid"]
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.asvs("10.4.5")
 def test_a_parent_after_the_grace_ends_the_family(database, clock, person):
     newest = refresh(person.refresh_token).json
@@ -178,6 +182,7 @@ def test_each_further_use_of_a_dead_family_is_refused_and_is_no_second_theft(clo
 # --- The grace ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.asvs("10.4.5")
 @pytest.mark.parametrize("seconds", [0, 3, GRACE])
 def test_the_parent_gets_the_same_successor_within_the_grace(clock, person, seconds):
@@ -213,6 +218,7 @@ def test_of_two_who_hold_one_token_the_one_who_falls_behind_is_found_out(clock, 
     assert reasons(log_lines, "authn_token_reuse") == ["spent_token_reused"]
 
 
+@pytest.mark.aurora_dsql
 def test_a_clock_that_is_behind_changes_no_order(database, clock, person):
     """Two environments' clocks differ: the counter, not the time, says who is whose parent."""
     first = person.refresh_token
@@ -250,6 +256,7 @@ def test_without_the_signing_key_no_token_is_spent(database, clock, person, monk
 # --- The end of a session -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.3.1", "10.4.8")
 def test_a_token_expires_after_seven_days_without_use(database, clock, person):
     ((clock.time,),) = database.execute(select(refresh_tokens.c.expires_at))
@@ -258,6 +265,7 @@ def test_a_token_expires_after_seven_days_without_use(database, clock, person):
     renewed(person.refresh_token)
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.3.2", "10.4.8")
 @pytest.mark.threat("caller-stolen-device")
 def test_a_session_ends_after_thirty_days_however_busy_it_is(database, clock, person, log_lines):
@@ -319,26 +327,18 @@ def test_the_new_access_token_has_the_role_of_this_moment(database, person):
 # --- What is no refresh token -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "token",
-    ["", "x", "rt_", "rt_" + "A" * 43, "\x00", "é" * 40, "' OR 1=1 --", "r" * 64, "r" * 65, "r" * 1_024, "null"],
-    ids=lambda token: f"{token[:8]!a} {len(token)}",
-)
 @pytest.mark.usefixtures("person")
-def test_garbage_is_refused_like_a_spent_token(token, log_lines):
-    answer = refresh(token)
-    assert (answer.status, answer.code) == (401, "invalid_refresh_token")
-    assert answer.headers["www-authenticate"] == "Bearer"
-    assert reasons(log_lines, "authn_token_rejected") == ["unknown_token"]
+def test_text_that_is_no_refresh_token_is_rejected_like_a_spent_one(log_lines):
+    texts = ["", "x", "rt_", "rt_" + "A" * 43, "\x00", "é" * 40, "' OR 1=1 --", "r" * 64, "r" * 65, "r" * 1_024, "null"]
+    for text in texts:
+        answer = refresh(text)
+        assert (answer.status, answer.code) == (401, "invalid_refresh_token"), text
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert reasons(log_lines, "authn_token_rejected") == ["unknown_token"] * len(texts)
 
 
 def test_an_access_token_is_not_a_refresh_token(person):
     assert refused(person.access_token)
-
-
-def test_a_refresh_token_is_not_an_access_token(person):
-    (statement,) = authorize(person.refresh_token)["policyDocument"]["Statement"]
-    assert statement["Effect"] == "Deny"
 
 
 def test_the_token_is_taken_to_the_letter(person):
@@ -367,33 +367,26 @@ def test_all_refusals_are_alike(clock, person):
     assert answers[0] == answers[1] == answers[2]
 
 
-@pytest.mark.parametrize(
-    ("body", "fields"),
-    [
-        ({}, {"refresh_token"}),
-        ({"refresh_token": None}, {"refresh_token"}),
-        ({"refresh_token": 7}, {"refresh_token"}),
-        ({"refresh_token": ["rt_x"]}, {"refresh_token"}),
-        ({"refresh_token": "r" * 1_025}, {"refresh_token"}),
-        ({"refresh_token": "rt_x", "role": "admin"}, {"role"}),
-        ([], {"body"}),
-        ("rt_x", {"body"}),
-    ],
-)
+BAD_BODIES = [
+    ({}, {"refresh_token"}),
+    ({"refresh_token": None}, {"refresh_token"}),
+    ({"refresh_token": 7}, {"refresh_token"}),
+    ({"refresh_token": ["rt_x"]}, {"refresh_token"}),
+    ({"refresh_token": "r" * 1_025}, {"refresh_token"}),
+    ({"refresh_token": "rt_x", "role": "admin"}, {"role"}),
+    ([], {"body"}),
+    ("rt_x", {"body"}),
+]
+
+
 @pytest.mark.usefixtures("environment")
-def test_bad_input_answers_422(body, fields):
-    answer = call("refresh", json_event("POST", "/token/refresh", body))
-    assert (answer.status, answer.code, answer.fields) == (422, "validation_failed", fields)
+def test_bad_input_returns_422():
+    for body, fields in BAD_BODIES:
+        answer = call("refresh", json_event("POST", "/token/refresh", body))
+        assert (answer.status, answer.code, answer.fields) == (422, "validation_failed", fields), body
 
 
 @pytest.mark.usefixtures("person")
 def test_a_lone_surrogate_is_bad_input():
     answer = call("refresh", json_event("POST", "/token/refresh", {"refresh_token": "\ud800"}))
     assert (answer.status, answer.code) == (422, "validation_failed")
-
-
-@pytest.mark.usefixtures("environment")
-def test_without_shared_storage_it_says_what_to_run(monkeypatch):
-    monkeypatch.setenv("DATA_DIR", "/nowhere")
-    answer = refresh("rt_" + "A" * 43)
-    assert (answer.status, answer.code) == (503, "storage_not_mounted")

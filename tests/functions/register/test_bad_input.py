@@ -16,7 +16,7 @@ from tests.support.events import json_event, proxy_event
 from tests.support.factories import PASSWORD, registration
 from tests.support.functions import Answer, call
 
-pytestmark = pytest.mark.accounts
+pytestmark = [pytest.mark.accounts, pytest.mark.sqlite]
 
 #: Stands in bad values, so that an echo is found wherever it turns up.
 MARK = "ec7h0-"
@@ -34,6 +34,20 @@ def assert_refused(database: Any, answer: Answer, fields: set[str]) -> None:
     assert MARK not in answer.text
     assert PASSWORD not in answer.text
     assert database.count(users) == 0
+
+
+def not_rejected(database: Any, bodies: dict[str, Any], fields: set[str]) -> dict[str, Any]:
+    """Send each body, and return what differs from a problem document that names ``fields`` and repeats nothing."""
+    rejected = (422, "validation_failed", "Unprocessable Content", fields, False)
+    found = {}
+    for kind, body in bodies.items():
+        answer = call("register", json_event("POST", "/users", body))
+        echoed = MARK in answer.text or PASSWORD in answer.text
+        problem = answer.json
+        named = {error["field"] for error in problem.get("errors", [])}
+        found[kind] = (answer.status, problem.get("code"), problem.get("title"), named, echoed)
+    assert database.count(users) == 0
+    return {kind: outcome for kind, outcome in found.items() if outcome != rejected}
 
 
 BAD_FIELDS: dict[str, dict[str, Any]] = {
@@ -126,49 +140,42 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.asvs("1.3.3", "2.2.1", "2.2.2", "15.3.5")
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        pytest.param(field, value, id=f"{field}: {kind}")
-        for field, values in BAD_FIELDS.items()
-        for kind, value in values.items()
-    ],
-)
-def test_a_bad_field_is_named_and_not_repeated(database, field, value):
-    answer = call("register", json_event("POST", "/users", registration(**{field: value})))
-    assert_refused(database, answer, {field})
+@pytest.mark.parametrize("field", BAD_FIELDS)
+def test_bad_value_of_a_field_is_named_and_not_echoed(database, field):
+    bodies = {kind: registration(**{field: value}) for kind, value in BAD_FIELDS[field].items()}
+    assert not_rejected(database, bodies, {field}) == {}
 
 
-@pytest.mark.parametrize("field", registration())
-def test_a_missing_field_is_named(database, field):
-    body = registration()
-    del body[field]
-    answer = call("register", json_event("POST", "/users", body))
-    assert_refused(database, answer, {field})
-    assert answer.json["errors"] == [{"field": field, "message": "is required"}]
+def test_missing_field_is_named(database):
+    for field in registration():
+        body = registration()
+        del body[field]
+        answer = call("register", json_event("POST", "/users", body))
+        assert_refused(database, answer, {field})
+        assert answer.json["errors"] == [{"field": field, "message": "is required"}]
 
 
-@pytest.mark.parametrize(
-    ("body", "field", "message"),
-    [
-        (registration(name=7), "name", "must be a string"),
-        (registration(name="7"), "name", "must contain a letter"),
-        (registration(name="a\tb"), "name", "contains characters that are not allowed"),
-        (registration(name="a" * 101), "name", "is too long"),
-        (registration(email="person"), "email", "is not a valid e-mail address"),
-        (registration(email="a" * 321), "email", "is too long"),
-        (registration(date_of_birth="14.04.1980"), "date_of_birth", "must be a date such as 1980-04-14"),
-        (registration(date_of_birth="2999-01-01"), "date_of_birth", "must be between 1900-01-01 and yesterday"),
-        (registration(password="short"), "password", None),
-        ([], "body", "must be a JSON object"),
-        (None, "body", "must be a JSON object"),
-    ],
-)
+FAULTS = [
+    (registration(name=7), "name", "must be a string"),
+    (registration(name="7"), "name", "must contain a letter"),
+    (registration(name="a\tb"), "name", "contains characters that are not allowed"),
+    (registration(name="a" * 101), "name", "is too long"),
+    (registration(email="person"), "email", "is not a valid e-mail address"),
+    (registration(email="a" * 321), "email", "is too long"),
+    (registration(date_of_birth="14.04.1980"), "date_of_birth", "must be a date such as 1980-04-14"),
+    (registration(date_of_birth="2999-01-01"), "date_of_birth", "must be between 1900-01-01 and yesterday"),
+    (registration(password="short"), "password", None),
+    ([], "body", "must be a JSON object"),
+    (None, "body", "must be a JSON object"),
+]
+
+
 @pytest.mark.usefixtures("environment")
-def test_each_fault_is_put_into_words_for_people(body, field, message):
-    (error,) = call("register", json_event("POST", "/users", body)).json["errors"]
-    assert error == {"field": field, "message": message or error["message"]}
-    assert not error["message"].endswith(".")
+def test_fault_is_described_for_people():
+    for body, field, message in FAULTS:
+        (error,) = call("register", json_event("POST", "/users", body)).json["errors"]
+        assert error == {"field": field, "message": message or error["message"]}
+        assert not error["message"].endswith(".")
 
 
 @pytest.mark.usefixtures("environment")
@@ -191,12 +198,9 @@ def test_an_unknown_field_is_named(database):
 
 
 @pytest.mark.asvs("1.2.1")
-@pytest.mark.parametrize(
-    "name", [f"<script>{MARK}</script>", f"{MARK}\r\nSet-Cookie: a=b", MARK * 20, f"{MARK}é", "", "a" * 65, "\u202e"]
-)
-def test_an_unknown_field_whose_name_could_do_harm_is_not_repeated(database, name):
-    answer = call("register", json_event("POST", "/users", registration(**{name: 1})))
-    assert_refused(database, answer, {"body"})
+def test_unknown_field_with_a_harmful_name_is_not_echoed(database):
+    names = [f"<script>{MARK}</script>", f"{MARK}\r\nSet-Cookie: a=b", MARK * 20, f"{MARK}é", "", "a" * 65, "\u202e"]
+    assert not_rejected(database, {name: registration(**{name: 1}) for name in names}, {"body"}) == {}
 
 
 def test_a_thousand_unknown_fields_give_a_short_answer(database):
@@ -244,12 +248,12 @@ BAD_BODIES = {
 
 
 @pytest.mark.asvs("1.1.1", "1.5.3", "15.3.7")
-@pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES.keys())
-def test_a_body_that_is_not_one_strict_json_object_is_refused(database, body):
-    answer = post(body, **{"Content-Type": "application/json"})
-    assert answer.status == 422
-    assert_refused(database, answer, answer.fields)
-    assert answer.fields in ({"body"}, {"name", "email", "date_of_birth", "job_title", "password"})
+def test_body_that_is_not_one_strict_json_object_is_rejected(database):
+    for kind, body in BAD_BODIES.items():
+        answer = post(body, **{"Content-Type": "application/json"})
+        assert answer.status == 422, kind
+        assert_refused(database, answer, answer.fields)
+        assert answer.fields in ({"body"}, {"name", "email", "date_of_birth", "job_title", "password"}), kind
 
 
 @pytest.mark.asvs("1.1.1")
@@ -273,21 +277,12 @@ def test_a_body_beyond_64_kib_is_refused_unread(database):
 
 
 @pytest.mark.asvs("3.5.1", "3.5.2")
-@pytest.mark.parametrize(
-    "content_type",
-    [
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "multipart/form-data; boundary=x",
-        "application/jsonp",
-        "",
-        "json",
-    ],
-)
-def test_a_wrong_content_type_answers_415(database, content_type):
-    answer = post(GOOD.encode(), **{"Content-Type": content_type})
-    assert (answer.status, answer.code) == (415, "unsupported_media_type")
-    assert answer.json["title"] == "Unsupported Media Type"
+def test_wrong_content_type_returns_415(database):
+    types = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
+    for content_type in (*types, "application/jsonp", "", "json"):
+        answer = post(GOOD.encode(), **{"Content-Type": content_type})
+        assert (answer.status, answer.code) == (415, "unsupported_media_type"), content_type
+        assert answer.json["title"] == "Unsupported Media Type"
     assert database.count(users) == 0
 
 
@@ -296,13 +291,6 @@ def test_a_missing_content_type_answers_415(database):
     event = json_event("POST", "/users", registration())
     event["headers"], event["multiValueHeaders"] = {}, {}
     assert call("register", event).status == 415
-    assert database.count(users) == 0
-
-
-@pytest.mark.parametrize("path", ["/", "/users/", "//users", "/Users", "/users/../users", "/docs", "/openapi.json"])
-def test_an_unknown_path_answers_404(database, path):
-    answer = call("register", json_event("POST", path, registration()), is_routed=False)
-    assert (answer.status, answer.code) == (404, "not_found")
     assert database.count(users) == 0
 
 
@@ -318,6 +306,7 @@ almost_registrations = st.fixed_dictionaries(
 # The database fixture serves all examples of one run: whatever was registered, nothing may break.
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.asvs("1.2.1", "1.4.2", "2.2.1", "16.5.1")
 @given(body=almost_registrations | any_json)
 def test_whatever_json_comes_the_answer_is_201_or_a_problem_that_repeats_nothing(database, body):

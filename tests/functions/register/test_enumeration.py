@@ -7,7 +7,7 @@ from auth_common.db.tables import users
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import EMAIL, log_in, register
 
-pytestmark = pytest.mark.accounts
+pytestmark = [pytest.mark.accounts, pytest.mark.sqlite]
 
 OTHER_PASSWORD = "copper lantern forty rivers"
 

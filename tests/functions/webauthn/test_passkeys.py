@@ -28,6 +28,7 @@ from tests.support.functions import Answer, authorize
 from tests.support.passkeys import (
     ORIGIN,
     anonymously,
+    answered_registration,
     as_bearer,
     begin_login,
     begin_registration,
@@ -81,8 +82,7 @@ def test_the_owner_sees_what_they_recognise_a_passkey_by(holder):
 
 def test_a_passkey_has_the_name_that_its_owner_gives_it(database):
     account = sign_up()
-    ceremony = begin_registration(account.access_token)
-    credential = SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
+    ceremony, credential = answered_registration(account.access_token)
     added = complete_registration(account.access_token, ceremony, credential, name="Laptop")
     assert added.json["name"] == "Laptop"
     token = account.access_token

@@ -77,6 +77,7 @@ def test_nothing(database):
 
 @pytest.mark.asvs("14.2.4", "16.2.5")
 @pytest.mark.threat("function-leaked-secrets")
+@pytest.mark.thorough  # starts a pytest of its own
 def test_every_test_that_writes_a_secret_fails_and_no_other(tmp_path, monkeypatch):
     # Options of the run around this one, such as "-x", are none of the inner run's.
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)

@@ -4,7 +4,7 @@ Every event that any test provokes is validated too: tests/support/event_schema.
 """
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -38,15 +38,16 @@ def full_detail(event) -> dict[str, Any]:
 
 
 @pytest.mark.asvs("16.2.4")
-@pytest.mark.parametrize("context", CONTEXTS)
-@pytest.mark.parametrize("known", [True, False], ids=["known user", "unknown user"])
-@pytest.mark.parametrize("event", SecurityEvent)
-def test_each_event_is_valid_in_each_context(event, known, context):
-    for detail in (full_detail(event), dict[str, Any]()):
-        for reason in (None, *CATALOGUE[event].reasons):
-            user_id = uuid4() if known else None
-            made = occurrence(event, request=CONTEXTS[context], user_id=user_id, reason=reason, detail=detail)
-            assert faults_of(to_ocsf(made)) == []
+@pytest.mark.parametrize("context", CONTEXTS.values(), ids=CONTEXTS)
+@pytest.mark.parametrize("user_id", [UUID(int=1), None], ids=["known user", "unknown user"])
+def test_each_event_is_valid_in_each_context(user_id, context):
+    faults = {}
+    for event in SecurityEvent:
+        for detail in (full_detail(event), dict[str, Any]()):
+            for reason in (None, *CATALOGUE[event].reasons):
+                made = occurrence(event, request=context, user_id=user_id, reason=reason, detail=detail)
+                faults[event, reason, bool(detail)] = faults_of(to_ocsf(made))
+    assert {case: found for case, found in faults.items() if found} == {}
 
 
 @pytest.mark.asvs("16.2.4")
@@ -85,14 +86,12 @@ def test_the_name_the_reason_and_the_fields_are_where_a_siem_looks():
     assert event["unmapped"] == {"fault": "origin"}
 
 
-@pytest.mark.parametrize(
-    ("method", "activity"), [("POST", 1), ("GET", 2), ("PATCH", 3), ("DELETE", 4), ("PROPFIND", 99)]
-)
-def test_api_activity_follows_the_method(method, activity):
-    request = RequestContext(request_id="x", function="f", method=method, path="/x", source_ip=SOURCE_IP)
-    event = to_ocsf(occurrence(SecurityEvent.AUTHZ_FAIL, request=request))
-    assert (event["activity_id"], event["type_uid"]) == (activity, 600300 + activity)
-    assert event["api"]["operation"] == f"{method} /x"
+def test_api_activity_follows_the_method():
+    for method, activity in {"POST": 1, "GET": 2, "PATCH": 3, "DELETE": 4, "PROPFIND": 99}.items():
+        request = RequestContext(request_id="x", function="f", method=method, path="/x", source_ip=SOURCE_IP)
+        event = to_ocsf(occurrence(SecurityEvent.AUTHZ_FAIL, request=request))
+        assert (event["activity_id"], event["type_uid"]) == (activity, 600300 + activity), method
+        assert event["api"]["operation"] == f"{method} /x"
 
 
 @pytest.mark.asvs("16.3.3")

@@ -53,6 +53,21 @@ def refuses(token: str) -> bool:
     return False
 
 
+def accepted(tokens):
+    """Return the names of those tokens that are not refused."""
+    return [name for name, token in tokens.items() if not refuses(token)]
+
+
+def with_header(thief, name, values):
+    """Return a token for each value of a header parameter, by that value."""
+    return {repr(value): thief.token(header=thief.header(**{name: value})) for value in values}
+
+
+def with_claim(thief, name, values):
+    """Return a token for each value of a claim, by that value."""
+    return {f"{name}: {value!r}": thief.token(claims=thief.claims(**{name: value})) for value in values}
+
+
 # --- Good tokens --------------------------------------------------------------------------------------------------
 
 
@@ -91,34 +106,20 @@ def test_what_the_forger_makes_without_a_change_is_accepted(thief):
 
 @pytest.mark.asvs("9.1.2")
 @pytest.mark.threat("authorizer-forged-token")
-@pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", ""])
-@pytest.mark.parametrize("signature", ["", "A" * 86, "AA"])
-def test_alg_none_rfc_8725_2_1(thief, alg, signature):
-    assert refuses(f"{thief.signing_input(header=thief.header(alg=alg))}.{signature}")
+def test_alg_none_rfc_8725_2_1(thief):
+    tokens = {
+        (alg, signature): f"{thief.signing_input(header=thief.header(alg=alg))}.{signature}"
+        for alg in ("none", "None", "NONE", "nOnE", "")
+        for signature in ("", "A" * 86, "AA")
+    }
+    assert accepted(tokens) == []
 
 
 @pytest.mark.asvs("9.1.2", "11.4.3")
-@pytest.mark.parametrize(
-    "alg",
-    [
-        "ES384",
-        "ES512",
-        "ES256K",
-        "RS256",
-        "PS256",
-        "HS256",
-        "EdDSA",
-        "es256",
-        "ES256 ",
-        "Es256",
-        None,
-        256,
-        ["ES256"],
-        {},
-    ],
-)
-def test_another_alg_in_the_header(thief, alg):
-    assert refuses(thief.token(header=thief.header(alg=alg)))
+def test_another_alg_in_the_header(thief):
+    known = ["ES384", "ES512", "ES256K", "RS256", "PS256", "HS256", "EdDSA"]
+    odd: list[object] = ["es256", "ES256 ", "Es256", None, 256, ["ES256"], {}]
+    assert accepted(with_header(thief, "alg", [*known, *odd])) == []
 
 
 def public_key_spellings(key):
@@ -140,25 +141,27 @@ def public_key_spellings(key):
 
 @pytest.mark.asvs("9.1.2")
 @pytest.mark.threat("authorizer-forged-token")
-@pytest.mark.parametrize("spelling", public_key_spellings(ec.generate_private_key(ec.SECP256R1())))
-@pytest.mark.parametrize(("alg", "digest"), [("HS256", "sha256"), ("HS384", "sha384"), ("HS512", "sha512")])
-def test_hmac_with_the_public_key_as_secret_cve_2015_9235(thief, alg, digest, spelling):
-    secret = public_key_spellings(thief.key)[spelling]
-    signing_input = thief.signing_input(header=thief.header(alg=alg))
-    mac = hmac.digest(secret, signing_input.encode(), digest)
-    assert refuses(f"{signing_input}.{base64url(mac)}")
-    signing_input = thief.signing_input()  # the header says ES256, the signature is the same HMAC twice
-    assert refuses(f"{signing_input}.{base64url((hmac.digest(secret, signing_input.encode(), 'sha256') * 2)[:64])}")
+def test_hmac_with_the_public_key_as_secret_cve_2015_9235(thief):
+    tokens = {}
+    for spelling, secret in public_key_spellings(thief.key).items():
+        for alg, digest in (("HS256", "sha256"), ("HS384", "sha384"), ("HS512", "sha512")):
+            signing_input = thief.signing_input(header=thief.header(alg=alg))
+            mac = hmac.digest(secret, signing_input.encode(), digest)
+            tokens[spelling, alg] = f"{signing_input}.{base64url(mac)}"
+        signing_input = thief.signing_input()  # the header says ES256, the signature is the same HMAC twice
+        mac = hmac.digest(secret, signing_input.encode(), "sha256")
+        tokens[spelling, "ES256"] = f"{signing_input}.{base64url(mac * 2)}"
+    assert len(tokens) == 28
+    assert accepted(tokens) == []
 
 
 # --- The signature ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("r", "s"), [(0, 0), (0, 1), (1, 0), (1, 1), (N, N), (N, 1), (1, N), (N - 1, N - 1), (2**256 - 1, 2**256 - 1)]
-)
-def test_psychic_signatures_cve_2022_21449(thief, r, s):
-    assert refuses(f"{thief.signing_input()}.{base64url(r.to_bytes(32) + s.to_bytes(32))}")
+def test_psychic_signatures_cve_2022_21449(thief):
+    pairs = [(0, 0), (0, 1), (1, 0), (1, 1), (N, N), (N, 1), (1, N), (N - 1, N - 1), (2**256 - 1, 2**256 - 1)]
+    signatures = {(r, s): base64url(r.to_bytes(32) + s.to_bytes(32)) for r, s in pairs}
+    assert accepted({pair: f"{thief.signing_input()}.{text}" for pair, text in signatures.items()}) == []
 
 
 def test_a_signature_in_der(thief):
@@ -227,47 +230,44 @@ def test_a_malleated_signature_is_still_the_same_token(thief):
 
 
 @pytest.mark.asvs("9.2.2")
-@pytest.mark.parametrize(
-    "typ", [ABSENT, "JWT", "at+JWT", "AT+JWT", "application/at+jwt", "mfa+jwt", "dpop+jwt", "", None, 1, ["at+jwt"]]
-)
-def test_another_typ_rfc_8725_3_11(thief, typ):
+def test_another_typ_rfc_8725_3_11(thief):
     """An ID token, a DPoP proof or the second-factor token of a login is not an access token."""
-    assert refuses(thief.token(header=thief.header(typ=typ)))
+    types = ["JWT", "at+JWT", "AT+JWT", "application/at+jwt", "mfa+jwt", "dpop+jwt", "", None, 1, ["at+jwt"]]
+    assert accepted(with_header(thief, "typ", [ABSENT, *types])) == []
+
+
+UNKNOWN_KIDS: list[object] = [
+    ABSENT,
+    None,
+    "",
+    0,
+    True,
+    [],
+    {},
+    "A" * 43,
+    "A" * 44,
+    "../../../../dev/null",
+    "/dev/null",
+    "keys/signing-key.pem",
+    "file:///etc/passwd",
+    "https://attacker.example/key",
+    "' UNION SELECT 'x' --",
+    "'; DROP TABLE users; --",
+    "$(id)",
+    "| id",
+    "%00",
+    "\x00",
+    "a\nb",
+    "{{7*7}}",
+    "é" * 43,
+    "A" * 5_000,
+    "__proto__",
+]
 
 
 @pytest.mark.asvs("1.3.6", "9.1.3")
-@pytest.mark.parametrize(
-    "kid",
-    [
-        ABSENT,
-        None,
-        "",
-        0,
-        True,
-        [],
-        {},
-        "A" * 43,
-        "A" * 44,
-        "../../../../dev/null",
-        "/dev/null",
-        "keys/signing-key.pem",
-        "file:///etc/passwd",
-        "https://attacker.example/key",
-        "' UNION SELECT 'x' --",
-        "'; DROP TABLE users; --",
-        "$(id)",
-        "| id",
-        "%00",
-        "\x00",
-        "a\nb",
-        "{{7*7}}",
-        "é" * 43,
-        "A" * 5_000,
-        "__proto__",
-    ],
-)
-def test_an_unknown_kid_is_never_a_path_a_query_or_a_url_rfc_8725_3_10(thief, kid):
-    assert refuses(thief.token(header=thief.header(kid=kid)))
+def test_an_unknown_kid_is_never_a_path_a_query_or_a_url_rfc_8725_3_10(thief):
+    assert accepted(with_header(thief, "kid", UNKNOWN_KIDS)) == []
 
 
 def test_our_kid_with_something_around_it(thief):
@@ -285,35 +285,37 @@ def test_a_key_of_the_attackers_in_the_header_cve_2018_0114(thief):
         assert refuses(attacker.token(header=attacker.header(jwk=jwk)))
 
 
+FURTHER_PARAMETERS = [
+    ("jku", "https://attacker.example/jwks.json"),
+    ("x5u", "https://attacker.example/chain.pem"),
+    ("jwk", {"kty": "EC"}),
+    ("x5c", ["MIIB"]),
+    ("x5t", "AAAA"),
+    ("x5t#S256", "AAAA"),
+    ("crit", ["exp"]),
+    ("crit", []),
+    ("crit", ["b64"]),
+    ("b64", True),
+    ("b64", False),
+    ("cty", "JWT"),
+    ("cty", "at+jwt"),
+    ("zip", "DEF"),
+    ("enc", "A256GCM"),
+    ("epk", {}),
+    ("p2c", 2**31),
+    ("nonce", "x"),
+    ("iss", "secure-backend"),
+    ("ALG", "none"),
+    ("", ""),
+]
+
+
 @pytest.mark.asvs("1.3.6", "9.1.3")
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("jku", "https://attacker.example/jwks.json"),
-        ("x5u", "https://attacker.example/chain.pem"),
-        ("jwk", {"kty": "EC"}),
-        ("x5c", ["MIIB"]),
-        ("x5t", "AAAA"),
-        ("x5t#S256", "AAAA"),
-        ("crit", ["exp"]),
-        ("crit", []),
-        ("crit", ["b64"]),
-        ("b64", True),
-        ("b64", False),
-        ("cty", "JWT"),
-        ("cty", "at+jwt"),
-        ("zip", "DEF"),
-        ("enc", "A256GCM"),
-        ("epk", {}),
-        ("p2c", 2**31),
-        ("nonce", "x"),
-        ("iss", "secure-backend"),
-        ("ALG", "none"),
-        ("", ""),
-    ],
-)
-def test_any_further_header_parameter_rfc_8725_3_10(thief, name, value):
-    assert refuses(thief.token(header=thief.header(**{name: value})))
+def test_any_further_header_parameter_rfc_8725_3_10(thief):
+    tokens = {
+        (name, str(value)): thief.token(header=thief.header(**{name: value})) for name, value in FURTHER_PARAMETERS
+    }
+    assert accepted(tokens) == []
 
 
 def test_an_unencoded_payload_rfc_7797(thief):
@@ -338,32 +340,26 @@ def test_a_repeated_header_parameter_rfc_7515_4(thief):
 
 
 @pytest.mark.asvs("10.3.3")
-@pytest.mark.parametrize(
-    "iss", ["", "secure-backend/", "Secure-Backend", "https://attacker.example", None, 1, ["secure-backend"], {}]
-)
-def test_another_issuer_rfc_8725_3_8(thief, iss):
-    assert refuses(thief.token(claims=thief.claims(iss=iss)))
+def test_another_issuer_rfc_8725_3_8(thief):
+    issuers: list[object] = [
+        "",
+        "secure-backend/",
+        "Secure-Backend",
+        "https://attacker.example",
+        None,
+        1,
+        ["secure-backend"],
+        {},
+    ]
+    assert accepted(with_claim(thief, "iss", issuers)) == []
 
 
 @pytest.mark.asvs("9.2.3", "10.3.1")
-@pytest.mark.parametrize(
-    "aud",
-    [
-        "",
-        "secure-backend",
-        "secure-backend-mfa",
-        "secure-backend-users ",
-        "SECURE-BACKEND-USERS",
-        ["secure-backend-users"],
-        ["secure-backend-users", "another"],
-        [],
-        None,
-        1,
-        {},
-    ],
-)
-def test_another_audience_or_a_list_of_them_rfc_8725_3_9(thief, aud):
-    assert refuses(thief.token(claims=thief.claims(aud=aud)))
+def test_another_audience_or_a_list_of_them_rfc_8725_3_9(thief):
+    audience = "secure-backend-users"
+    others = ["", "secure-backend", "secure-backend-mfa", f"{audience} ", audience.upper()]
+    odd: list[object] = [[audience], [audience, "another"], [], None, 1, {}]
+    assert accepted(with_claim(thief, "aud", [*others, *odd])) == []
 
 
 def test_the_token_between_two_factors_opens_nothing(thief):
@@ -373,60 +369,57 @@ def test_the_token_between_two_factors_opens_nothing(thief):
     assert refuses(thief.token(claims=thief.claims(aud="secure-backend-mfa")))
 
 
-each_claim = pytest.mark.parametrize(
-    "claim", ["iss", "aud", "sub", "role", "iat", "nbf", "exp", "jti", "sid", "tv", "amr", "auth_time"]
-)
+CLAIMS = ["iss", "aud", "sub", "role", "iat", "nbf", "exp", "jti", "sid", "tv", "amr", "auth_time"]
 
 
-@each_claim
-def test_a_missing_claim(thief, claim):
-    assert refuses(thief.token(claims=thief.claims(**{claim: ABSENT})))
+def with_each_claim(thief, change):
+    """Return a token for each claim, with ``change(value)`` in its place."""
+    good = thief.claims()
+    return {claim: thief.token(claims=thief.claims(**{claim: change(good[claim])})) for claim in CLAIMS}
 
 
-@each_claim
-@pytest.mark.parametrize("value", [None, {}, [[]], 1.5, True])
-def test_a_claim_of_a_wrong_type(thief, claim, value):
-    assert refuses(thief.token(claims=thief.claims(**{claim: value})))
+def test_a_missing_claim(thief):
+    assert accepted(with_each_claim(thief, lambda _: ABSENT)) == []
+
+
+def test_a_claim_of_a_wrong_type(thief):
+    for claim in CLAIMS:
+        assert accepted(with_claim(thief, claim, [None, {}, [[]], 1.5, True])) == []
 
 
 @pytest.mark.asvs("15.3.5")
-@each_claim
-def test_a_string_where_a_number_belongs_and_the_reverse(thief, claim):
-    good = thief.claims()[claim]
-    odd = str(good) if isinstance(good, int) else 7
-    assert refuses(thief.token(claims=thief.claims(**{claim: odd})))
+def test_a_string_where_a_number_belongs_and_the_reverse(thief):
+    assert accepted(with_each_claim(thief, lambda good: str(good) if isinstance(good, int) else 7)) == []
 
 
 @pytest.mark.asvs("1.5.3")
-@each_claim
-def test_a_repeated_claim_rfc_8725_3_2(thief, claim):
+def test_a_repeated_claim_rfc_8725_3_2(thief):
     """The last one wins with most parsers, the first with others."""
     claims = thief.claims()
-    document = json.dumps(claims)
-    repeated = f'{{"{claim}":{json.dumps(claims[claim])},{document[1:]}'
-    assert refuses(thief.token(claims=repeated.encode()))
+    document = json.dumps(claims)[1:]
+    repeated = {claim: f'{{"{claim}":{json.dumps(claims[claim])},{document}' for claim in CLAIMS}
+    assert accepted({claim: thief.token(claims=text.encode()) for claim, text in repeated.items()}) == []
 
 
-@each_claim
-def test_a_claim_with_a_lone_surrogate(thief, claim):
-    good = thief.claims()[claim]
-    odd = [f"{good[0]}\ud800"] if isinstance(good, list) else f"{good}\ud800"
-    assert refuses(thief.token(claims=thief.claims(**{claim: odd})))
+def test_a_claim_with_a_lone_surrogate(thief):
+    tokens = with_each_claim(thief, lambda good: [f"{good[0]}\ud800"] if isinstance(good, list) else f"{good}\ud800")
+    assert accepted(tokens) == []
 
 
 @pytest.mark.asvs("1.4.2")
-@pytest.mark.parametrize("claim", ["iat", "nbf", "exp", "auth_time", "tv"])
-@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "9" * 5_000, "4102444800.0", "1E9"])
-def test_a_number_that_is_no_integer_or_beyond_all_bounds(thief, claim, number):
-    document = json.dumps(thief.claims(**{claim: "HERE"})).replace('"HERE"', number)
-    assert refuses(thief.token(claims=document.encode()))
+def test_a_number_that_is_no_integer_or_beyond_all_bounds(thief):
+    tokens = {}
+    for claim in ("iat", "nbf", "exp", "auth_time", "tv"):
+        document = json.dumps(thief.claims(**{claim: "HERE"}))
+        for number in ("1e999", "-1e999", "NaN", "Infinity", "9" * 5_000, "4102444800.0", "1E9"):
+            tokens[claim, number] = thief.token(claims=document.replace('"HERE"', number).encode())
+    assert accepted(tokens) == []
 
 
-@pytest.mark.parametrize("number", [2**63, 10**30, 10**300])
-def test_a_time_beyond_all_clocks(thief, number):
-    assert refuses(thief.token(claims=thief.claims(nbf=number)))
-    assert refuses(thief.token(claims=thief.claims(iat=number)))
-    assert refuses(thief.token(claims=thief.claims(exp=-number)))
+def test_a_time_beyond_all_clocks(thief):
+    for number in (2**63, 10**30, 10**300):
+        assert accepted(with_claim(thief, "nbf", [number]) | with_claim(thief, "iat", [number])) == []
+        assert accepted(with_claim(thief, "exp", [-number])) == []
 
 
 @pytest.mark.asvs("9.2.1")
@@ -454,38 +447,34 @@ def test_the_leeway_is_a_setting(thief, monkeypatch):
 
 
 @pytest.mark.asvs("10.3.3")
-@pytest.mark.parametrize("claim", ["sub", "jti", "sid"])
-@pytest.mark.parametrize("value", ["", "1", "admin", "' OR 1=1 --", "../1", "é", "0" * 33])
-def test_an_id_that_is_no_uuid(thief, claim, value):
-    assert refuses(thief.token(claims=thief.claims(**{claim: value})))
+def test_an_id_that_is_no_uuid(thief):
+    for claim in ("sub", "jti", "sid"):
+        assert accepted(with_claim(thief, claim, ["", "1", "admin", "' OR 1=1 --", "../1", "é", "0" * 33])) == []
 
 
-@pytest.mark.parametrize("amr", ["pwd", ["pwd", None], ["pwd", 1], [["pwd"]], {"pwd": True}])
-def test_an_amr_that_is_no_list_of_strings(thief, amr):
-    assert refuses(thief.token(claims=thief.claims(amr=amr)))
+def test_an_amr_that_is_no_list_of_strings(thief):
+    values = ["pwd", ["pwd", None], ["pwd", 1], [["pwd"]], {"pwd": True}]
+    assert accepted(with_claim(thief, "amr", values)) == []
 
 
-@pytest.mark.parametrize(
-    "payload", [b"", b"[]", b"null", b'"x"', b"7", b"{", b"\xff", b"{}", b"\xef\xbb\xbf{}", b"[" * 3_000]
-)
-def test_a_payload_that_is_no_object(thief, payload):
-    assert refuses(thief.token(claims=payload))
+NO_OBJECTS = [b"", b"[]", b"null", b'"x"', b"7", b"{", b"\xff", b"{}", b"\xef\xbb\xbf{}", b"[" * 3_000]
 
 
-@pytest.mark.parametrize("header", [b"", b"[]", b"null", b'"x"', b"7", b"{", b"\xff", b"{}", b"[" * 3_000])
-def test_a_header_that_is_no_object(thief, header):
-    assert refuses(thief.token(header=header))
+def test_a_payload_that_is_no_object(thief):
+    assert accepted({payload: thief.token(claims=payload) for payload in NO_OBJECTS}) == []
+
+
+def test_a_header_that_is_no_object(thief):
+    assert accepted({header: thief.token(header=header) for header in NO_OBJECTS}) == []
 
 
 # --- The form -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "token", ["", ".", "..", "...", "a", "a.b", "a.b.c", "a.b.c.d", "null", "undefined", "Bearer x"]
-)
 @pytest.mark.usefixtures("environment")
-def test_no_token_at_all(token):
-    assert refuses(token)
+def test_no_token_at_all():
+    texts = ["", ".", "..", "...", "a", "a.b", "a.b.c", "a.b.c.d", "null", "undefined", "Bearer x"]
+    assert accepted({text: text for text in texts}) == []
 
 
 def test_an_encrypted_token_has_five_parts_cve_2022_3102(thief):
@@ -498,11 +487,10 @@ def test_json_serialisation_rfc_7515_7_2(thief):
     assert refuses(json.dumps({"protected": protected, "payload": payload, "signature": signature}))
 
 
-@pytest.mark.parametrize(
-    "change", ["{}\n", "\n{}", " {}", "{} ", "{}\x00", "{}=", "{}.", ".{}", "\ufeff{}", "{}\u200b", '"{}"']
-)
-def test_whitespace_and_other_things_around_it(thief, change):
-    assert refuses(change.format(thief.token()))
+def test_whitespace_and_other_things_around_it(thief):
+    blanks = ["{}\n", "\n{}", " {}", "{} ", "{}\x00"]
+    others = ["{}=", "{}.", ".{}", "\ufeff{}", "{}\u200b", '"{}"']
+    assert accepted({change: change.format(thief.token()) for change in blanks + others}) == []
 
 
 def test_padded_base64_rfc_7515_2(thief):

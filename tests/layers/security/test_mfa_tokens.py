@@ -24,8 +24,6 @@ pytestmark = pytest.mark.tokens
 LEEWAY = 30
 CLAIMS = ["iss", "aud", "sub", "tv", "jti", "iat", "nbf", "exp"]
 
-each_claim = pytest.mark.parametrize("claim", CLAIMS)
-
 
 @pytest.fixture
 def thief(environment) -> Forger:
@@ -47,6 +45,11 @@ def refuses(token):
     except InvalidMFAToken:
         return True
     return False
+
+
+def accepted(tokens):
+    """Return the names of those tokens that are not refused."""
+    return [name for name, token in tokens.items() if not refuses(token)]
 
 
 def issue(*, now=None):
@@ -111,17 +114,15 @@ def test_whatever_the_audience_of_access_tokens_is_called_the_type_tells_them_ap
     assert refuses(thief.token(claims=thief.claims(aud=audience)))
 
 
-@pytest.mark.parametrize(
-    "typ", [ABSENT, "JWT", "at+jwt", "MFA+JWT", "application/mfa+jwt", "mfa+jwt ", "", None, 1, [TYPE]]
-)
-def test_another_typ(thief, typ):
-    assert refuses(forge(thief, thief.header(typ=typ)))
+def test_another_typ(thief):
+    types = [ABSENT, "JWT", "at+jwt", "MFA+JWT", "application/mfa+jwt", "mfa+jwt ", "", None, 1, [TYPE]]
+    assert accepted({repr(typ): forge(thief, thief.header(typ=typ)) for typ in types}) == []
 
 
 @pytest.mark.asvs("9.2.3")
-@pytest.mark.parametrize("aud", ["", "secure-backend-users", f"{AUDIENCE} ", AUDIENCE.upper(), [AUDIENCE], None, {}])
-def test_another_audience_or_a_list_of_them(thief, aud):
-    assert refuses(forge(thief, aud=aud))
+def test_another_audience_or_a_list_of_them(thief):
+    audiences: list[object] = ["", "secure-backend-users", f"{AUDIENCE} ", AUDIENCE.upper(), [AUDIENCE], None, {}]
+    assert accepted({repr(aud): forge(thief, aud=aud) for aud in audiences}) == []
 
 
 # --- Whose, and when --------------------------------------------------------------------------------------------------
@@ -151,28 +152,26 @@ def test_it_lives_for_five_minutes_and_the_leeway():
     assert refuses(issue(now=datetime.fromtimestamp(now + LEEWAY + 10, UTC)))
 
 
-@each_claim
-def test_a_missing_claim(thief, claim):
-    assert refuses(forge(thief, **{claim: ABSENT}))
+def test_a_missing_claim(thief):
+    assert accepted({claim: forge(thief, **{claim: ABSENT}) for claim in CLAIMS}) == []
 
 
-@each_claim
-@pytest.mark.parametrize("value", [None, {}, [[]], 1.5, True])
-def test_a_claim_of_a_wrong_type(thief, claim, value):
-    assert refuses(forge(thief, **{claim: value}))
+def test_a_claim_of_a_wrong_type(thief):
+    values: list[object] = [None, {}, [[]], 1.5, True]
+    assert accepted({(c, repr(value)): forge(thief, **{c: value}) for c in CLAIMS for value in values}) == []
 
 
-@each_claim
-def test_a_string_where_a_number_belongs_and_the_reverse(thief, claim):
+def test_a_string_where_a_number_belongs_and_the_reverse(thief):
     """A string as ``exp`` is one that the library takes."""
     now = int(time.time())
-    good = {"iat": now, "nbf": now, "exp": now + LIFETIME, "tv": 0}.get(claim)
-    assert refuses(forge(thief, **{claim: 7 if good is None else str(good)}))
+    numbers = {"iat": now, "nbf": now, "exp": now + LIFETIME, "tv": 0}
+    odd = {claim: str(numbers[claim]) if claim in numbers else 7 for claim in CLAIMS}
+    assert accepted({claim: forge(thief, **{claim: value}) for claim, value in odd.items()}) == []
 
 
-@pytest.mark.parametrize("sub", ["", "1", "admin", "' OR 1=1 --", "0" * 33, "é", f"{UUID(int=0)}\ud800"])
-def test_a_subject_that_is_no_user_id(thief, sub):
-    assert refuses(forge(thief, sub=sub))
+def test_a_subject_that_is_no_user_id(thief):
+    subjects = ["", "1", "admin", "' OR 1=1 --", "0" * 33, "é", f"{UUID(int=0)}\ud800"]
+    assert accepted({sub: forge(thief, sub=sub) for sub in subjects}) == []
 
 
 @given(

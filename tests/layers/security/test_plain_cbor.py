@@ -50,16 +50,16 @@ def test_an_indefinite_length_is_refused(start):
     assert not is_plain_cbor(bytes([start, 0xFF]))
 
 
-@pytest.mark.parametrize("start", [major << 5 | reserved for major in range(8) for reserved in (28, 29, 30)])
-def test_a_reserved_initial_byte_is_refused(start):
+def test_a_reserved_initial_byte_is_refused():
     """RFC 8949 section 3: not well-formed."""
-    assert not is_plain_cbor(bytes([start]) + bytes(9))
+    reserved = [major << 5 | low for major in range(8) for low in (28, 29, 30)]
+    assert [start for start in reserved if is_plain_cbor(bytes([start]) + bytes(9))] == []
 
 
-@pytest.mark.parametrize("start", [b"\x5b", b"\x7b", b"\x9b", b"\xbb"])
-@pytest.mark.parametrize("length", [1, 2**16, 2**40, 2**64 - 1])
-def test_a_length_beyond_the_input_is_refused(start, length):
-    assert not is_plain_cbor(start + length.to_bytes(8))
+def test_a_length_beyond_the_input_is_refused():
+    lengths = (1, 2**16, 2**40, 2**64 - 1)
+    starts = [start + length.to_bytes(8) for start in (b"\x5b", b"\x7b", b"\x9b", b"\xbb") for length in lengths]
+    assert [octets for octets in starts if is_plain_cbor(octets)] == []
 
 
 @given(tree=st.binary(min_size=1) | st.text(min_size=1) | st.lists(LEAVES, min_size=1))
