@@ -82,7 +82,7 @@ def test_the_request_context_is_what_the_gateway_vouches_for():
 
 def test_an_authorizers_event_describes_the_same_request():
     context = handler(authorizer_event("Bearer x"), lambda_context("authorizer"))["context"]
-    assert (context.method, context.path, context.source_ip) == ("GET", "/users/x", SOURCE_IP)
+    assert (context.method, context.path, context.source_ip) == ("GET", "/users/{id}", SOURCE_IP)
 
 
 @pytest.mark.parametrize("event", [{}, {"requestContext": None}, {"requestContext": {"identity": None}}])
@@ -185,7 +185,7 @@ def test_a_security_event_says_what_happened_to_whom_and_from_where(log_lines):
             "source_ip": SOURCE_IP,
             "user_agent": USER_AGENT,
             "method": "GET",
-            "path": "/users/another",
+            "path": "/users/{id}",
             "target": "another",
         }
     ]
