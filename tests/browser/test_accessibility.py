@@ -3,29 +3,27 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.accessibility import DESK, PHONE, Keyboard, faults, parts_too_wide
-from tests.support.browser import PASSWORD
-from tests.support.security_team import HOSTILE, Auditor, fail_to_log_in, reuse_a_refresh_token
+from tests.support.accessibility import Keyboard, faults, parts_too_wide
+from tests.support.browser import DESK, PHONE
+from tests.support.factories import PASSWORD
+from tests.support.security_team import HOSTILE, fail_to_log_in, reuse_a_refresh_token
 
 pytestmark = [pytest.mark.pages, pytest.mark.browser]
 
 
-@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_state_of_the_page_has_a_fault(visit, scheme, viewport):
-    visitor = visit(color_scheme=scheme, viewport=viewport)
+def test_no_state_of_the_page_has_a_fault(visitor):
     page = visitor.page
-    assert faults(page) == []
+    assert faults(visitor) == []
 
     visitor.press("Register")
     expect(page.get_by_text("Name must contain a letter.")).to_be_visible()
-    assert faults(page) == []
+    assert faults(visitor) == []
 
     visitor.enter()
     page.get_by_label("Stop after each message").check()
     visitor.press("Add a passkey")
     expect(visitor.step("registration", "begin")).to_have_attribute("aria-current", "step")
-    assert faults(page) == []
+    assert faults(visitor) == []
     page.get_by_label("Stop after each message").uncheck()
     expect(visitor.status).to_have_text("The passkey “Passkey” is registered.")
 
@@ -34,10 +32,10 @@ def test_no_state_of_the_page_has_a_fault(visit, scheme, viewport):
     expect(page.get_by_role("button", name="Confirm with a passkey")).to_be_visible()
     visitor.press("Add a passkey")
     expect(page.get_by_role("button", name="Confirm with a passkey")).to_have_count(2)
-    assert faults(page) == []
+    assert faults(visitor) == []
     visitor.press("Keep")
     visitor.press("Rename Passkey")
-    assert faults(page) == []
+    assert faults(visitor) == []
 
     visitor.log_out()
     visitor.set_authenticator(verifies=False)
@@ -46,54 +44,53 @@ def test_no_state_of_the_page_has_a_fault(visit, scheme, viewport):
     visitor.set_authenticator()
     visitor.give_password()
     expect(visitor.step("second-factor", "mfa")).to_have_attribute("data-state", "active")
-    assert faults(page) == []
+    assert faults(visitor) == []
     visitor.press("Use your passkey")
     visitor.expect_to_be_in()
     visitor.press("Open all messages")
     visitor.press("Open all messages")
     visitor.press("Check it with the public key")
     expect(page.get_by_text("It is good: signed with the key")).to_be_visible()
-    assert faults(page) == []
+    assert faults(visitor) == []
 
 
-@pytest.mark.parametrize("width", [320, 360, 768, 1088, 1920])
-def test_no_window_is_too_narrow(visit, width):
+def test_no_window_is_too_narrow(visitor):
     """WCAG 2.2, 1.4.10: 320 px is a window of 1280 px at 400 %."""
-    visitor = visit(viewport={"width": width, "height": 700})
     visitor.enter()
     visitor.add_passkey("A passkey with quite a long name, which has to go somewhere")
     visitor.press("Open all messages")
     visitor.press("Check it with the public key")
     expect(visitor.page.get_by_text("It is good: signed with the key")).to_be_visible()
-    assert parts_too_wide(visitor.page) == []
+    assert parts_too_wide(visitor, widths=(320, 360, 768, 1088, 1920)) == {}
 
 
-@pytest.mark.parametrize("width", [1088, 1280, 1360])
-def test_the_names_of_the_lanes_keep_apart(visit, width):
-    page = visit(viewport={"width": width, "height": 700}).page
-    gaps = page.locator(".lanes").evaluate(
-        """list => {
-          const boxes = [...list.children].map((lane) => {
-            const range = document.createRange();
-            range.selectNodeContents(lane);
-            return range.getBoundingClientRect();
-          });
-          return boxes.slice(1).map((box, place) => box.left - boxes[place].right);
-        }"""
-    )
-    assert min(gaps) >= 20
+def test_the_names_of_the_lanes_keep_apart(visitor):
+    for width in (1088, 1280, 1360):
+        visitor.look({"width": width, "height": 700})
+        gaps = visitor.page.locator(".lanes").evaluate(
+            """list => {
+              const boxes = [...list.children].map((lane) => {
+                const range = document.createRange();
+                range.selectNodeContents(lane);
+                return range.getBoundingClientRect();
+              });
+              return boxes.slice(1).map((box, place) => box.left - boxes[place].right);
+            }"""
+        )
+        assert min(gaps) >= 20, width
 
 
-@pytest.mark.parametrize(("scheme", "is_dark"), [("light", False), ("dark", True)])
-def test_the_page_is_as_dark_as_the_person_wants_it(visit, scheme, is_dark):
-    page = visit(color_scheme=scheme).page
-    # Chromium writes rgb(15, 18, 23).
-    colour = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
-    assert (sum(int(part) for part in colour[4:-1].split(",")) < 3 * 128) == is_dark
+def test_the_page_is_as_dark_as_the_person_wants_it(visitor):
+    for scheme in ("light", "dark"):
+        visitor.look(DESK, scheme)
+        # Chromium writes rgb(15, 18, 23).
+        colour = visitor.page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+        is_dark = sum(int(part) for part in colour[4:-1].split(",")) < 3 * 128
+        assert is_dark == (scheme == "dark")
 
 
-def test_nothing_moves_for_whom_it_must_not(visit):
-    visitor = visit(reduced_motion="reduce")
+def test_nothing_moves_for_whom_it_must_not(visitor):
+    """All windows of these tests belong to somebody who prefers reduced motion."""
     assert visitor.page.evaluate("() => getComputedStyle(document.documentElement).scrollBehavior") == "auto"
     visitor.enter()
     visitor.page.get_by_label("Stop after each message").check()
@@ -159,27 +156,24 @@ def test_the_page_has_its_landmarks_and_one_first_heading(visitor):
 # --- The Security team's page -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_state_of_the_security_page_has_a_fault(visit, data_dir, scheme, viewport):
-    visitor = visit(color_scheme=scheme, viewport=viewport)
-    page = visitor.page
-    visitor.enter()
-    page.goto(f"{visitor.url}/security.html")
-    assert faults(page) == []
+def test_no_way_into_the_security_page_has_a_fault(visit):
+    visitor = visit(path="/security.html")
+    assert faults(visitor) == []
+    visitor.sign_up()
     visitor.give_password()
-    expect(page.get_by_role("heading", name="This page is not open to you")).to_be_visible()
-    assert faults(page) == []
+    expect(visitor.page.get_by_role("heading", name="This page is not open to you")).to_be_visible()
+    assert faults(visitor) == []
 
-    auditor = Auditor(visit(color_scheme=scheme, viewport=viewport), data_dir)
-    page = auditor.page
-    fail_to_log_in(visitor.url, auditor.visitor.email, times=2, user_agent=HOSTILE)
-    reuse_a_refresh_token(visitor.url, f"stolen-{visitor.email}")
+
+def test_no_state_of_the_security_page_has_a_fault(auditor, target):
+    visitor, page = auditor.visitor, auditor.page
+    fail_to_log_in(visitor.url, target.email, times=2, user_agent=HOSTILE)
+    reuse_a_refresh_token(visitor.url, f"stolen-{target.email}")
     with page.expect_response("**/audit/summary?*"):
         page.get_by_label("hour").check()
     expect(auditor.headline("authn_token_reuse")).not_to_have_text("0")
     page.get_by_text("The chart as a table").click()
-    assert faults(page) == []
+    assert faults(visitor) == []
 
     def tamper(route):
         answer = route.fetch()
@@ -193,29 +187,29 @@ def test_no_state_of_the_security_page_has_a_fault(visit, data_dir, scheme, view
     page.route("**/audit/events?*", tamper)
     auditor.filter(event="authn_login_fail")
     expect(page.locator("#chain-alarm")).to_contain_text("The chain check fails for 1 record")
-    assert faults(page) == []
+    assert faults(visitor) == []
     for row in (0, 1):
         auditor.open(auditor.rows.nth(row))
-        assert faults(page) == []
+        assert faults(visitor) == []
         page.keyboard.press("Escape")
     page.unroute("**/audit/events?*")
     auditor.filter(ip="nowhere")
-    assert faults(page) == []
+    assert faults(visitor) == []
 
 
-@pytest.mark.parametrize("width", [320, 768, 1088, 1920])
-def test_no_window_is_too_narrow_for_the_security_page(visit, data_dir, width):
-    auditor = Auditor(visit(viewport={"width": width, "height": 700}), data_dir)
-    fail_to_log_in(auditor.visitor.url, auditor.visitor.email, user_agent=HOSTILE + "W" * 250)
+def test_no_window_is_too_narrow_for_the_security_page(auditor, target):
+    widths = (320, 768, 1088, 1920)
+    fail_to_log_in(auditor.visitor.url, target.email, user_agent=HOSTILE + "W" * 250)
     auditor.filter(reason="wrong_password")
-    assert parts_too_wide(auditor.page) == []
+    auditor.page.get_by_text("The chart as a table").click()
+    assert parts_too_wide(auditor.visitor, widths=widths) == {}
     auditor.open(auditor.rows.first)
-    assert parts_too_wide(auditor.page) == []
+    assert parts_too_wide(auditor.visitor, widths=widths) == {}
 
 
-def test_a_keyboard_is_enough_for_the_security_page(auditor):
+def test_a_keyboard_is_enough_for_the_security_page(auditor, target):
     page, keyboard = auditor.page, Keyboard(auditor.page)
-    fail_to_log_in(auditor.visitor.url, auditor.visitor.email)
+    fail_to_log_in(auditor.visitor.url, target.email)
     page.reload()
     keyboard.press("Log in with a passkey alone")
     expect(page.get_by_role("heading", name="Numbers")).to_be_focused()
@@ -244,8 +238,8 @@ def test_a_keyboard_is_enough_for_the_security_page(auditor):
     expect(page.get_by_role("heading", name="Log in", exact=True)).to_be_focused()
 
 
-def test_the_security_page_is_a_table_to_a_screen_reader_also_where_it_looks_like_a_list(visit, data_dir):
-    auditor = Auditor(visit(viewport=PHONE), data_dir)
+def test_the_security_page_is_a_table_to_a_screen_reader_also_where_it_looks_like_a_list(auditor):
+    auditor.visitor.look(PHONE)
     table = auditor.page.get_by_role("table", name="Events")
     expect(table.get_by_role("columnheader")).to_have_count(8)
     expect(table.get_by_role("row").nth(1).get_by_role("cell").first).to_be_visible()

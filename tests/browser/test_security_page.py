@@ -9,11 +9,11 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from tests.support.callers import give_role
 from tests.support.security_team import (
     HOSTILE,
     ask_for_somebody_else,
     fail_to_log_in,
-    give_role,
     log_in_somewhere,
     reuse_a_refresh_token,
 )
@@ -21,18 +21,15 @@ from tests.support.security_team import (
 pytestmark = [pytest.mark.pages, pytest.mark.audit, pytest.mark.browser]
 
 
-@pytest.fixture
-def target(visit):
-    """Somebody whose password is being guessed; the id of their account comes with them."""
-    visitor = visit()
-    visitor.enter()
-    visitor.id = visitor.page.locator("#me code").text_content()
-    return visitor
-
-
 def query_of(request):
     """Return a request's query parameters."""
     return {name: values[0] for name, values in parse_qs(urlsplit(request.url).query).items()}
+
+
+def place_in(chart):
+    """Return the place of a late interval."""
+    box = chart.bounding_box()
+    return box["x"] + box["width"] - 20, box["y"] + box["height"] / 2
 
 
 def change_record(data_dir, event_id, **columns):
@@ -53,9 +50,8 @@ def change_record(data_dir, event_id, **columns):
 
 
 def test_without_the_role_the_page_says_how_to_get_it(visit):
-    visitor = visit()
-    visitor.enter()
-    visitor.page.goto(f"{visitor.url}/security.html")
+    visitor = visit(path="/security.html")
+    visitor.sign_up()
     visitor.give_password()
     expect(visitor.page.get_by_role("heading", name="This page is not open to you")).to_be_focused()
     expect(visitor.page.locator("#denied")).to_contain_text("Your account has the role user.")
@@ -67,10 +63,9 @@ def test_without_the_role_the_page_says_how_to_get_it(visit):
 
 
 def test_without_a_passkey_the_page_says_to_add_one(visit, data_dir):
-    visitor = visit()
-    visitor.enter()
+    visitor = visit(path="/security.html")
+    visitor.sign_up()
     give_role(data_dir, visitor.email, "security")
-    visitor.page.goto(f"{visitor.url}/security.html")
     visitor.give_password()
     denied = visitor.page.locator("#denied")
     expect(denied).to_contain_text("The audit log takes a passkey as well")
@@ -84,21 +79,20 @@ def test_a_password_and_then_a_passkey_get_in_and_logging_out_forgets_everything
     expect(auditor.page.get_by_role("heading", name="Log in", exact=True)).to_be_focused()
     for place in ("#event-rows", "#headlines", "#reasons", "#sources", "#accounts", "#chart", "#chart-rows"):
         expect(auditor.page.locator(place)).to_be_empty()
-    auditor.visitor.give_password()
-    expect(auditor.page.get_by_role("heading", name="One more step")).to_be_focused()
-    auditor.visitor.press("Use your passkey")
-    auditor.expect_events()
-    expect(auditor.page.locator("#who")).to_have_text("Ann Example")
-    assert auditor.visitor.refusals == []
-
-
-def test_a_passkey_that_fails_can_be_tried_again(auditor):
-    auditor.visitor.log_out()
+    # A passkey that fails can be tried again.
     auditor.visitor.set_authenticator(verifies=False)
     auditor.visitor.press("Log in with a passkey alone")
     expect(auditor.page.locator("#passkey-login-form .problem")).to_contain_text("Nothing came of it")
     auditor.visitor.set_authenticator()
     auditor.log_in()
+
+    auditor.visitor.log_out()
+    auditor.visitor.give_password()
+    expect(auditor.page.get_by_role("heading", name="One more step")).to_be_focused()
+    auditor.visitor.press("Use your passkey")
+    auditor.expect_events()
+    expect(auditor.page.locator("#who")).to_have_text("Test Person")
+    assert auditor.visitor.refusals == []
 
 
 def test_each_page_links_to_the_other(visitor):
@@ -135,10 +129,10 @@ def test_the_numbers_count_what_has_happened(target, auditor, url):
     auditor.page.get_by_text("The chart as a table").click()
     cells = auditor.page.locator("#chart-rows td:last-child").all_text_contents()
     assert sum(map(int, cells)) == failures
+    expect(auditor.page.locator("#numbers")).to_contain_text("uv run audit verify checks them")
 
 
-@pytest.mark.parametrize("is_known", [True, False])
-def test_a_number_is_shown_only_of_events_that_the_catalogue_has(auditor, is_known):
+def test_a_number_is_shown_only_of_events_that_the_catalogue_has(auditor):
     lock = '"authn_login_lock": { when: "", respond: "", reasons: {} },'
 
     def change(route):
@@ -148,23 +142,11 @@ def test_a_number_is_shown_only_of_events_that_the_catalogue_has(auditor, is_kno
         route.fulfill(body=body, content_type="text/javascript")
 
     auditor.page.route("**/event-meanings.js", change)
-    auditor.page.reload()
-    auditor.log_in()
-    expect(auditor.headline("authn_login_success")).to_be_visible()
-    expect(auditor.headline("authn_login_lock")).to_have_count(int(is_known))
-
-
-def test_the_page_says_that_the_numbers_are_not_verified(auditor):
-    expect(auditor.page.locator("#numbers")).to_contain_text("uv run audit verify checks them")
-
-
-def test_an_interval_has_its_number(auditor):
-    with auditor.page.expect_response("**/audit/summary?*"):
-        auditor.page.get_by_label("hour").check()
-    expect(auditor.page.locator("#chart-summary")).to_contain_text("By intervals of 1 minute:")
-    box = auditor.page.locator("#chart .u-over").bounding_box()
-    auditor.page.mouse.move(box["x"] + box["width"] - 20, box["y"] + box["height"] / 2)
-    expect(auditor.page.locator("#chart-readout")).to_contain_text(re.compile(r"\d\d:\d\d, 1 minute: \d+ logins?,"))
+    for is_known in (True, False):
+        auditor.page.reload()
+        auditor.log_in()
+        expect(auditor.headline("authn_login_success")).to_be_visible()
+        expect(auditor.headline("authn_login_lock")).to_have_count(int(is_known))
 
 
 def test_the_range_decides_about_numbers_and_events(auditor):
@@ -209,6 +191,9 @@ def test_a_click_on_a_number_or_an_interval_shows_its_events(auditor, target, ur
     reuse_a_refresh_token(url, f"again-{target.email}")
     with auditor.page.expect_response("**/audit/summary?*"):
         auditor.page.get_by_label("hour").check()
+    expect(auditor.page.locator("#chart-summary")).to_contain_text("By intervals of 1 minute:")
+    auditor.page.mouse.move(*place_in(auditor.page.locator("#chart .u-over")))
+    expect(auditor.page.locator("#chart-readout")).to_contain_text(re.compile(r"\d\d:\d\d, 1 minute: \d+ logins?,"))
     auditor.page.get_by_role("button", name="Token reuse: show these events").click()
     expect(auditor.page.get_by_role("heading", name="Events", exact=True)).to_be_focused()
     expect(auditor.page.locator("#filter-event")).to_have_value("authn_token_reuse")
@@ -224,15 +209,22 @@ def test_a_click_on_a_number_or_an_interval_shows_its_events(auditor, target, ur
     assert "event" not in query
 
     with auditor.page.expect_request("**/audit/events?*"):
-        box = auditor.page.locator("#chart .u-over").bounding_box()
-        auditor.page.mouse.click(box["x"] + box["width"] - 20, box["y"] + box["height"] / 2)
+        auditor.page.mouse.click(*place_in(auditor.page.locator("#chart .u-over")))
     expect(auditor.page.locator("#filter-from")).not_to_have_value("")
 
 
 def test_the_rankings_name_what_failures_have_in_common(auditor, target, url):
+    for number in range(3):
+        fail_to_log_in(url, f"nobody{number}-{target.email}", times=9)
     fail_to_log_in(url, target.email, times=9)
     with auditor.page.expect_response("**/audit/summary?*"):
         auditor.page.get_by_label("hour").check()
+    # Failures without an account come last.
+    last = auditor.page.locator("#accounts li").last
+    expect(last).to_contain_text("no account")
+    expect(last).to_have_class("none")
+    expect(last.locator(".bar")).to_have_count(0)
+    expect(auditor.page.locator("#accounts li").first.get_by_role("button")).to_be_visible()
     account = auditor.page.locator("#accounts li", has_text=target.id)
     expect(account.locator(".count")).to_have_text("9")
     expect(auditor.page.locator("#sources")).to_contain_text("127.0.0.1")
@@ -242,19 +234,6 @@ def test_the_rankings_name_what_failures_have_in_common(auditor, target, url):
     account.get_by_role("button").click()
     expect(auditor.page.locator("#filter-reason")).to_have_value("")
     expect(auditor.rows).to_have_count(9)
-
-
-def test_failures_without_an_account_come_last_in_their_ranking(auditor, target, url):
-    for number in range(3):
-        fail_to_log_in(url, f"nobody{number}-{target.email}", times=9)
-    fail_to_log_in(url, target.email)
-    with auditor.page.expect_response("**/audit/summary?*"):
-        auditor.page.get_by_label("hour").check()
-    last = auditor.page.locator("#accounts li").last
-    expect(last).to_contain_text("no account")
-    expect(last).to_have_class("none")
-    expect(last.locator(".bar")).to_have_count(0)
-    expect(auditor.page.locator("#accounts li").first.get_by_role("button")).to_be_visible()
 
 
 # --- The list ---------------------------------------------------------------------------------------------------------
@@ -274,6 +253,7 @@ def test_each_filter_filters(auditor, target, url):
         found = set(auditor.rows.locator(f'[data-column="{column}"]').all_text_contents())
         assert found
         assert found <= shown
+    expect(auditor.page.locator("#filter-user-id")).to_have_attribute("placeholder", re.compile("whole id"))
     auditor.filter(to="2020-01-01T00:00:00", **{"from": "2019-01-01T00:00:00"})
     expect(auditor.rows).to_have_count(0)
     expect(auditor.page.locator("#events-end")).to_have_text("0 events: these are all.")
@@ -281,9 +261,7 @@ def test_each_filter_filters(auditor, target, url):
     expect(auditor.rows).not_to_have_count(0)
     expect(auditor.page.locator("#filter-from")).to_have_value("")
 
-
-def test_a_value_in_the_list_filters_by_itself_and_what_was_chosen_before(auditor, target, url):
-    fail_to_log_in(url, target.email, times=2)
+    # A value in the list filters, too, besides what was chosen before.
     auditor.filter(user_id=target.id)
     with auditor.page.expect_response("**/audit/events?*"):
         auditor.page.get_by_role("button", name="Filter by wrong_password").first.click()
@@ -343,28 +321,29 @@ def test_a_flood_begins_the_list_anew(auditor):
     assert auditor.rows.count() <= 50
 
 
-def test_the_readings_of_the_log_are_shown_on_request(auditor):
+def test_readings_of_the_log_and_starts_of_functions_are_shown_on_request(auditor):
     assert "audit_log" not in auditor.page.locator("#event-rows").text_content()
     auditor.page.get_by_label("Readings of this log, too").check()
     auditor.visitor.press("Filter")
     expect(auditor.rows.filter(has_text="audit_log").first).to_be_visible()
 
+    def begin_with_a_start(route):
+        answer = route.fetch()
+        newest, *others = answer.json()["items"]
+        start = {**newest, "event": "sys_startup", "function": "login"}
+        route.fulfill(response=answer, json={"items": [start, *others], "next_cursor": None})
 
-def test_the_starts_of_functions_are_shown_on_request_and_with_their_function(auditor):
+    auditor.page.route("**/audit/events?*", begin_with_a_start)
+    auditor.filter()
     expect(auditor.rows.filter(has_text="sys_startup")).to_have_count(0)
-    document = auditor.filter(starts="yes", reason="")
-    starts = [event for event in document["items"] if event["event"] == "sys_startup"]
-    document = auditor.filter(starts="yes", event="sys_startup") if not starts else document
-    start = next(event for event in document["items"] if event["event"] == "sys_startup")
-    row = auditor.page.locator(f'[data-event="{start["id"]}"]')
-    expect(row.locator('[data-column="Event"]')).to_have_text(f"sys_startup of {start['function']}")
-    auditor.page.get_by_label("Starts of the service's functions, too").uncheck()
-    auditor.visitor.press("Filter")
-    expect(auditor.rows.filter(has_text="sys_startup")).to_have_count(0)
+    auditor.filter(starts="yes")
+    expect(auditor.rows.first.locator('[data-column="Event"]')).to_have_text("sys_startup of login")
+    auditor.page.unroute("**/audit/events?*")
     # Who asks for them by name gets them.
+    auditor.page.get_by_label("Starts of the service's functions, too").uncheck()
     auditor.page.locator("#filter-event").select_option("sys_startup")
     auditor.visitor.press("Filter")
-    expect(auditor.rows.first).to_contain_text("sys_startup of ")
+    expect(auditor.rows.nth(1)).to_contain_text("sys_startup of ")
 
 
 def test_pages_that_have_nothing_but_starts_are_passed_over(auditor):
@@ -410,25 +389,20 @@ def test_a_start_whose_chain_check_fails_is_never_left_out(auditor):
     expect(auditor.page.locator("#chain-alarm")).to_contain_text("1 record")
 
 
-def test_the_account_filter_says_what_it_takes(auditor, target):
-    field = auditor.page.locator("#filter-user-id")
-    expect(field).to_have_attribute("placeholder", "whole id: click one in the table")
-
-
 # --- Live -------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_new_comes_by_itself_unless_the_page_is_paused_or_hidden(auditor, target, url):
+def test_what_is_new_comes_by_itself_unless_the_page_is_paused_or_hidden(auditor, clock, target, url):
     page = auditor.page
     auditor.filter(user_id=target.id)
-    page.clock.install()
+    clock.install()
     auditor.visitor.press("Pause")
     auditor.visitor.press("Pause")  # from here on the timer is the clock's
     count = auditor.rows.count()
     news = page.get_by_role("status").and_(page.locator("#news"))
 
     fail_to_log_in(url, target.email, times=2)
-    page.clock.fast_forward("00:10")
+    clock.fast_forward("00:10")
     expect(auditor.rows).to_have_count(count + 2)
     expect(news).to_have_text(re.compile(r"^2 new events at \d\d:\d\d:\d\d\.$"))
     expect(auditor.rows.first).to_contain_text("wrong_password")
@@ -437,7 +411,7 @@ def test_what_is_new_comes_by_itself_unless_the_page_is_paused_or_hidden(auditor
     expect(page.get_by_role("button", name="Pause")).to_have_attribute("aria-pressed", "true")
     before = len(auditor.visitor.requests)
     fail_to_log_in(url, target.email)
-    page.clock.fast_forward("05:00")
+    clock.fast_forward("05:00")
     auditor.visitor.press("Pause")
     expect(auditor.rows).to_have_count(count + 3)
     # One look at the list when it went on, and the numbers, which had become old.
@@ -451,38 +425,40 @@ def test_what_is_new_comes_by_itself_unless_the_page_is_paused_or_hidden(auditor
     page.wait_for_load_state("networkidle")
     before = len(auditor.visitor.requests)
     fail_to_log_in(url, target.email)
-    page.clock.fast_forward("05:00")
+    clock.fast_forward("05:00")
     assert len(auditor.visitor.requests) == before
     page.evaluate(hide, "visible")
-    page.clock.run_for(100)
+    clock.run_for(100)
     expect(auditor.rows).to_have_count(count + 4)
 
 
-def test_a_server_that_does_not_answer_is_said_and_asked_again(auditor, target, url):
+def test_a_server_that_does_not_answer_is_said_and_asked_again(auditor, clock):
     page = auditor.page
-    page.clock.install()
+    clock.install()
     auditor.visitor.press("Pause")
     page.route("**/audit/events?*", lambda route: route.abort())
     auditor.visitor.press("Pause")
-    page.clock.run_for(100)
+    clock.run_for(100)
     problem = page.locator("#poll-problem")
     expect(problem).to_contain_text("The server does not answer.")
     auditor.visitor.complaints.clear()
     page.unroute("**/audit/events?*")
-    page.clock.fast_forward("00:10")
+    clock.fast_forward("00:10")
     expect(problem).to_be_empty()
 
 
-def test_a_session_that_has_ended_ends_the_watching(auditor, data_dir):
-    auditor.page.clock.install()
+def test_a_session_that_has_ended_ends_the_watching(auditor, clock, client):
+    clock.install()
+    with auditor.page.expect_request("**/audit/events?*") as request:
+        auditor.visitor.press("Filter")
     auditor.visitor.press("Pause")
-    give_role(data_dir, auditor.visitor.email, "user")
+    client.post("/logout", headers={"Authorization": request.value.headers["authorization"]}).raise_for_status()
     auditor.visitor.press("Pause")
-    auditor.page.clock.run_for(100)
+    clock.run_for(100)
     expect(auditor.visitor.status).to_have_text("This session has ended.")
     expect(auditor.page.locator("#event-rows")).to_be_empty()
     before = len(auditor.visitor.requests)
-    auditor.page.clock.fast_forward("05:00")
+    clock.fast_forward("05:00")
     assert len(auditor.visitor.requests) == before
     assert auditor.visitor.refusals == [401]
 

@@ -12,7 +12,7 @@ from schemathesis import AuthContext, Case, CheckContext, HookContext, Response
 from schemathesis.generation.meta import CoverageScenario, coverage_scenario
 
 from auth_common.web.application import SECURITY_HEADERS
-from tests.support.callers import Caller, admin
+from tests.support.callers import Caller, caller_with_role
 from tests.support.factories import PASSWORD, registration
 from tests.support.functions import PROBLEM_MEMBERS
 
@@ -33,7 +33,7 @@ def operation_id(case: Case[Any]) -> str:
 
 
 if WHO != "nobody":
-    CALLER = admin(CLIENT, Path(os.environ["FUZZ_DATA"])) if WHO == "admin" else Caller(CLIENT)
+    CALLER = caller_with_role("admin", CLIENT, Path(os.environ["FUZZ_DATA"])) if WHO == "admin" else Caller(CLIENT)
 
     @schemathesis.auth(refresh_interval=None)
     class Session:

@@ -2,16 +2,22 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
 
-from tests.support import leaks
+from tests.support.factories import PASSWORD, registration
+from tools.software_authenticator import Credential
 
-PASSWORD: Final = "seven purple kites over Lyon"
+Scheme: TypeAlias = Literal["light", "dark"]
+
+DESK: Final[ViewportSize] = {"width": 1360, "height": 900}
+PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 #: A container's root has no sandbox and no graphics; and the browser must call nobody of its own accord.
@@ -47,46 +53,54 @@ def running_chromium(path: str) -> Iterator[Browser]:
 class Visitor:
     """A person with a browser window and a device that holds passkeys. Nothing that they see may go wrong unnoticed."""
 
-    def __init__(self, browser: Browser, url: str, **context: Any) -> None:
-        """Open the page at ``url``."""
+    def __init__(self, page: Page, url: str, *, path: str = "/", viewport: ViewportSize = DESK) -> None:
+        """Open ``path`` of the service at ``url`` in a window."""
         self.url = url
         self.email = f"person{next(_numbers)}@example.com"
         self.requests: list[str] = []
         #: Statuses of refusals that have been seen, in the order of the requests.
         self.refusals: list[int] = []
         self.complaints: list[str] = []
-        self._context = browser.new_context(**{"reduced_motion": "reduce", "viewport": _DESK, **context})
-        self.page: Page = self._context.new_page()
+        self._registration = registration(email=self.email)
+        self.page = page
+        self.look(viewport)
         self.page.set_default_timeout(30_000)
-        self.page.on("request", self._on_request)
-        self.page.on("console", self._on_console)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self._devtools = self._context.new_cdp_session(self.page)
+        self._listeners: list[tuple[Any, Any]] = []
+        self.listen("request", lambda request: self.requests.append(request.url))
+        self.listen("console", self._on_console)
+        self.listen("pageerror", lambda error: self.complaints.append(str(error)))
+        self._devtools = page.context.new_cdp_session(page)
         self._devtools.send("WebAuthn.enable")
         self._authenticator = self._devtools.send("WebAuthn.addVirtualAuthenticator", {"options": _AUTHENTICATOR})
-        leaks.remember(PASSWORD)
-        self.page.goto(url)
+        self.page.goto(f"{url}{path}")
 
-    def close(self) -> None:
-        """Close the window."""
-        self._context.close()
+    def leave(self) -> None:
+        """Leave the window to the next visitor."""
+        self._devtools.detach()  # takes the authenticator along
+        self.page.unroute_all()
+        for event, listener in self._listeners:
+            self.page.remove_listener(event, listener)
+
+    def listen(self, event: Any, listener: Callable[[Any], None]) -> None:
+        """Call ``listener`` at each ``event`` of Playwright's, as long as this visitor has the window."""
+        self._listeners.append((event, listener))
+        self.page.on(event, listener)
+
+    def look(self, viewport: ViewportSize, scheme: Scheme = "light") -> None:
+        """Give the window this size and these colours."""
+        self.page.set_viewport_size(viewport)
+        self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
 
     def set_authenticator(self, *, verifies: bool = True, answers: bool = True) -> None:
         """Say whether the device recognises the person, and whether the person touches it."""
-        which = {"authenticatorId": self._authenticator["authenticatorId"]}
-        self._devtools.send("WebAuthn.setUserVerified", {**which, "isUserVerified": verifies})
-        self._devtools.send("WebAuthn.setAutomaticPresenceSimulation", {**which, "enabled": answers})
+        self._devtools.send("WebAuthn.setUserVerified", {**self._authenticator, "isUserVerified": verifies})
+        self._devtools.send("WebAuthn.setAutomaticPresenceSimulation", {**self._authenticator, "enabled": answers})
 
     def register(self) -> None:
-        """Register; the login's fields are filled in afterwards."""
-        for label, text in {
-            "Name": "Ann Example",
-            "E-mail": self.email,
-            "Date of birth": "1980-04-14",
-            "Job title": "Baker",
-            "Password": PASSWORD,
-        }.items():
-            self.page.locator("#register-form").get_by_label(label, exact=True).fill(text)
+        """Register at the page; the login's fields are filled in afterwards."""
+        form = self.page.locator("#register-form")
+        for label, name in _FIELDS.items():
+            form.get_by_label(label, exact=True).fill(self._registration[name])
         self.press("Register")
         expect(self.status).to_have_text("You are registered. Now log in.")
 
@@ -96,10 +110,14 @@ class Visitor:
         self.page.locator("#login-password").fill(password)
         self.press("Log in")
 
+    def sign_up(self) -> None:
+        """Register without the page, which takes longer."""
+        assert self.page.request.post(f"{self.url}/users", data=self._registration).status == 201
+
     def enter(self) -> None:
-        """Register and log in."""
-        self.register()
-        self.press("Log in")
+        """Log in to a new account."""
+        self.sign_up()
+        self.give_password()
         self.expect_to_be_in()
 
     def add_passkey(self, name: str = "Laptop") -> None:
@@ -114,10 +132,23 @@ class Visitor:
         self.press(f"Delete {name}")
         self.press("Delete for good")
 
+    def hold(self, passkey: Credential) -> None:
+        """Put a passkey onto the device, for ``localhost``. The next device that gets it has counted further."""
+        key = passkey.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        credential = {
+            "credentialId": b64encode(passkey.id).decode(),
+            "privateKey": b64encode(key).decode(),
+            "userHandle": b64encode(passkey.user_handle).decode(),
+            "rpId": "localhost",
+            "signCount": passkey.sign_count,
+            "isResidentCredential": True,
+        }
+        passkey.sign_count += 1_000
+        self._devtools.send("WebAuthn.addCredential", {**self._authenticator, "credential": credential})
+
     def forget_passkeys(self) -> None:
         """Let the device be a new one: it has no passkey."""
-        which = {"authenticatorId": self._authenticator["authenticatorId"]}
-        self._devtools.send("WebAuthn.clearCredentials", which)
+        self._devtools.send("WebAuthn.clearCredentials", self._authenticator)
 
     def log_out(self) -> None:
         """Log out."""
@@ -157,9 +188,6 @@ class Visitor:
         """Return a step of the diagram."""
         return self.page.locator(f'#flow-{flow} [data-step="{step}"]')
 
-    def _on_request(self, request: Request) -> None:
-        self.requests.append(request.url)
-
     def _on_console(self, message: ConsoleMessage) -> None:
         refusal = _REFUSAL.match(message.text)
         if refusal:
@@ -168,7 +196,13 @@ class Visitor:
             self.complaints.append(message.text)
 
 
-_DESK: Final = {"width": 1360, "height": 900}
+_FIELDS: Final = {
+    "Name": "name",
+    "E-mail": "email",
+    "Date of birth": "date_of_birth",
+    "Job title": "job_title",
+    "Password": "password",
+}
 _AUTHENTICATOR: Final = {
     "protocol": "ctap2",
     "transport": "internal",

@@ -1,5 +1,8 @@
 """People who call a service that is served, over HTTP; they log in again whenever their session has ended."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +11,7 @@ from uuid import uuid4
 import httpx
 
 from tests.support.factories import registration
-from tests.support.security_team import give_role
+from tests.support.runtime import PROJECT
 from tools.software_authenticator import SoftwareAuthenticator
 
 Headers = dict[str, str]
@@ -22,10 +25,11 @@ class Caller:
     email: str = field(default_factory=lambda: f"{uuid4()}@example.com")
     #: The passkey of somebody who has one.
     device: SoftwareAuthenticator | None = None
+    id: str = field(init=False)
     _headers: Headers | None = None
 
     def __post_init__(self) -> None:
-        self._post("/users", registration(email=self.email))
+        self.id = self._post("/users", registration(email=self.email))["id"]
 
     def headers(self) -> Headers:
         """Return the headers of a session that has not ended, as far as this caller knows."""
@@ -55,11 +59,22 @@ class Caller:
         return self.client.post(path, json=body, headers=headers).raise_for_status().json()
 
 
-def admin(client: httpx.Client, data_dir: Path) -> Caller:
-    """Return somebody with the role ``admin`` and a passkey: every route answers them."""
+def caller_with_role(role: str, client: httpx.Client, data_dir: Path) -> Caller:
+    """Return somebody who has this role and a passkey."""
     caller = Caller(client, device=SoftwareAuthenticator(origin=str(client.base_url).rstrip("/")))
-    give_role(data_dir, caller.email, "admin")
+    give_role(data_dir, caller.email, role)
     return caller
+
+
+def give_role(data_dir: Path, email: str, role: str) -> None:
+    """Give somebody a role, as an operator does."""
+    subprocess.run(
+        [Path(sys.executable).with_name("accounts"), "role", email, role],
+        cwd=PROJECT,
+        env={**os.environ, "DATA_DIR": str(data_dir)},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
 
 
 def _bearer(tokens: dict[str, Any]) -> Headers:

@@ -1,9 +1,5 @@
 """A member of the Security team at public/security.html, and what there is for them to see."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
@@ -11,36 +7,24 @@ import httpx
 from playwright.sync_api import expect
 
 from tests.support import leaks
-from tests.support.browser import PASSWORD, Visitor
-from tests.support.factories import registration
-from tests.support.runtime import PROJECT
+from tests.support.browser import Visitor
+from tests.support.callers import Caller
+from tests.support.factories import PASSWORD, registration
 
 #: Markup, code in an attribute, and nothing that a line break could stop.
 HOSTILE: Final = "<img src=x onerror=alert(1)>\"><script>alert(2)</script>{{7*7}}${7*7}'`"
 
 
-def give_role(data_dir: Path, email: str, role: str) -> None:
-    """Give somebody a role, as an operator does."""
-    subprocess.run(
-        [Path(sys.executable).with_name("accounts"), "role", email, role],
-        cwd=PROJECT,
-        env={**os.environ, "DATA_DIR": str(data_dir)},
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
-
-
 class Auditor:
-    """Somebody with the role ``security`` and a passkey, at the page."""
+    """A member of the Security team, logged in at the page."""
 
-    def __init__(self, visitor: Visitor, data_dir: Path) -> None:
-        """Register, add a passkey, get the role, log in."""
+    def __init__(self, visitor: Visitor, member: Caller) -> None:
+        """Log in, in a window with the page."""
         self.visitor = visitor
         self.page = visitor.page
-        visitor.enter()
-        visitor.add_passkey()
-        give_role(data_dir, visitor.email, "security")
-        self.page.goto(f"{visitor.url}/security.html")
+        visitor.email = member.email
+        assert member.device
+        visitor.hold(member.device.credentials[0])
         self.log_in()
 
     def log_in(self) -> None:
