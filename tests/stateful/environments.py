@@ -1,0 +1,217 @@
+"""Environments of the service, each a process of its own, and the faults that can strike them.
+
+An environment is forked from a process that has imported the service and done nothing else. So a cold start is fast,
+and each environment has its own settings, engine, connections, keys and chain of audit records.
+"""
+
+import importlib
+import multiprocessing
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import OperationalError
+
+from tests.support.clocks import clock_off_by
+from tests.support.databases import start_fresh_environment
+from tests.support.functions import Answer
+
+for _function in ("authorizer", "change_password", "get_user", "login", "refresh", "register", "sessions"):
+    importlib.import_module(f"functions.{_function}.app")
+
+#: Sends one request, or runs one operator's command, and returns the response. Pickled, it travels to an environment.
+Job = Callable[[], Answer]
+#: More conflicts than the service has tries.
+ENDLESS = 1_000
+
+_PAUSED = "paused"
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["tests.stateful.preloaded"])
+
+
+# --- Faults -----------------------------------------------------------------------------------------------------------
+
+
+class Fault(Protocol):
+    """Strikes at a point of a job: before its n-th statement or commit, counted from 1."""
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether the service must respond as if nothing had happened."""
+
+    def strike(self, point: int, connection: Connection) -> None:
+        """Strike, if this is the point."""
+
+
+@dataclass(frozen=True)
+class Crash:
+    """The environment is killed (SIGKILL) at a point; after the last one, before it can respond."""
+
+    at: int
+    is_masked: ClassVar[bool] = False
+
+    def strike(self, point: int, _connection: Connection | None = None) -> None:
+        if point == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class HangUp:
+    """The connection is closed at a point."""
+
+    at: int
+    is_masked: ClassVar[bool] = False
+
+    def strike(self, point: int, connection: Connection) -> None:
+        if point == self.at:
+            connection.connection.driver_connection.close()  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """The database reports a conflict (SQLSTATE 40001) at a point, and at the next ones if ``times`` says so."""
+
+    at: int
+    times: int = 1
+
+    @property
+    def is_masked(self) -> bool:
+        return self.times == 1
+
+    def strike(self, point: int, _connection: Connection) -> None:
+        if self.at <= point < self.at + self.times:
+            raise OperationalError("conflict", None, _SerializationFailure())
+
+
+class _SerializationFailure(Exception):
+    sqlstate = "40001"
+
+
+# --- Outside: what a test uses ----------------------------------------------------------------------------------------
+
+
+class Environment:
+    """A running copy of all functions. The first job after its making, or after a crash, is a cold start."""
+
+    def __init__(self, output: Path) -> None:
+        """Prepare an environment with the settings of this process; what it writes is appended to ``output``."""
+        self._output = output
+        self._process: Any = None
+        self._pipe: Any = None
+
+    def run(self, job: Job, *, now: float, fault: Fault | None = None) -> Answer | None:
+        """Return the response to ``job`` at the time ``now``. Return None if the environment crashes before that."""
+        self._send(job, now, fault, pause_at=0)
+        response: Answer | None = self._receive()
+        return response
+
+    def run_around(self, job: Job, *, now: float, pause_at: int, meanwhile: Callable[[], None]) -> Answer:
+        """Pause ``job`` before it begins its transaction ``pause_at``, call ``meanwhile``, and let it go on."""
+        self._send(job, now, None, pause_at=pause_at)
+        outcome = self._receive()
+        if outcome == _PAUSED:
+            meanwhile()
+            self._pipe.send(None)
+            outcome = self._receive()
+        response: Answer = outcome
+        return response
+
+    def forget(self) -> None:
+        """Become a new environment: the next job is a cold start."""
+        if self._process is not None:
+            self.run(_forget, now=time.time())
+
+    def stop(self) -> None:
+        """Kill the process, if there is one."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process.close()
+            self._pipe.close()
+            self._process = None
+
+    def _send(self, job: Job, now: float, fault: Fault | None, *, pause_at: int) -> None:
+        if self._process is None:
+            self._pipe, theirs = _forks.Pipe()
+            self._process = _forks.Process(target=_serve, args=(theirs, dict(os.environ), self._output), daemon=True)
+            self._process.start()
+            theirs.close()
+        self._pipe.send((job, now, fault, pause_at))
+
+    def _receive(self) -> Any:
+        try:
+            outcome = self._pipe.recv()
+        except EOFError:
+            self.stop()
+            return None
+        assert not isinstance(outcome, _Failure), outcome.traceback
+        return outcome
+
+
+# --- Inside the process -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A job has raised: a response breaks the contract that all functions share, for example."""
+
+    traceback: str
+
+
+def _forget() -> Answer:
+    start_fresh_environment()
+    return Answer(204, {}, "")
+
+
+class _Watch:
+    """Counts the points and transactions of a job, lets a fault strike, and pauses."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
+        self.begin_job(None, pause_at=0)
+        event.listen(Engine, "begin", self._on_begin)
+        event.listen(Engine, "before_cursor_execute", self._on_point)
+        event.listen(Engine, "commit", self._on_point)
+
+    def begin_job(self, fault: Fault | None, *, pause_at: int) -> None:
+        self._fault, self._pause_at = fault, pause_at
+        self._points = self._transactions = 0
+
+    def _on_point(self, connection: Connection, *_: object) -> None:
+        self._points += 1
+        if self._fault:
+            self._fault.strike(self._points, connection)
+
+    def _on_begin(self, _connection: Connection) -> None:
+        self._transactions += 1
+        if self._transactions == self._pause_at:
+            self._pipe.send(_PAUSED)
+            self._pipe.recv()
+
+
+def _serve(pipe: Any, variables: Mapping[str, str], output: Path) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+    file = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    # Between two tries the service pauses for others who use the database. Here there are none.
+    time.sleep = lambda _seconds: None
+    watch = _Watch(pipe)
+    while True:
+        job, now, fault, pause_at = pipe.recv()
+        watch.begin_job(fault, pause_at=pause_at)
+        try:
+            with clock_off_by(now - time.time()):
+                outcome: object = job()
+        except Exception:  # noqa: BLE001 - the test fails with it
+            outcome = _Failure(traceback.format_exc())
+        if isinstance(fault, Crash):
+            fault.strike(fault.at)
+        pipe.send(outcome)

@@ -1,0 +1,288 @@
+"""The machine: two environments and a model side by side, compared after each operation.
+
+Features add rules to it: see ``test_sessions_model.py``.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jwt
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine
+
+from tests.stateful.environments import ENDLESS, Conflict, Crash, Fault, HangUp
+from tests.stateful.model import Model
+from tests.stateful.operations import (
+    Expected,
+    LogIn,
+    Operation,
+    OvertakenLogIn,
+    ReadProfile,
+    Refresh,
+    Stage,
+)
+from tests.stateful.service import Service
+from tests.stateful.tables import Contents, seconds
+from tests.support.functions import Answer
+
+#: When each example begins: 2030-01-01.
+_BEGINNING: Final = 1_893_456_000
+#: Seconds that a request may take. The clock of the model stands still meanwhile.
+_TOLERANCE: Final = 5
+
+
+# --- What rules draw --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a request reaches the service, and what happens on the way."""
+
+    environment: int = 0
+    fault: Fault | None = None
+    #: The response does not reach the client.
+    is_lost: bool = False
+    #: A client without a response sends the request again at once, and the other environment gets it.
+    is_sent_again: bool = False
+
+
+_environment = st.integers(0, 1)
+_point = st.integers(1, 30)
+_fault = st.one_of(
+    st.builds(Crash, at=_point),
+    st.builds(HangUp, at=_point),
+    st.builds(Conflict, at=_point, times=st.sampled_from([1, ENDLESS])),
+)
+_calm = st.builds(Way, environment=_environment)
+_lost = st.builds(Way, environment=_environment, is_lost=st.just(value=True), is_sent_again=st.booleans())
+_faulty = st.builds(Way, environment=_environment, fault=_fault, is_sent_again=st.booleans())
+#: Half of the ways are without a fault.
+ways = st.one_of(_calm, _calm, _calm, _lost, _faulty, _faulty)
+
+
+def one_of(pick: Callable[[Model], Iterable[Any]]) -> st.SearchStrategy[Any]:
+    """Draw one of what ``pick`` finds in the model. The rule needs ``there_is(pick)`` as its precondition."""
+    return st.runner().flatmap(lambda machine: st.sampled_from(list(pick(machine.model))))
+
+
+def there_is(pick: Callable[[Model], Iterable[Any]]) -> Callable[[Any], bool]:
+    """Return the condition that ``pick`` finds something in the model."""
+    return lambda machine: any(True for _ in pick(machine.model))
+
+
+# --- The machine ------------------------------------------------------------------------------------------------------
+
+
+class Machine(RuleBasedStateMachine):
+    """Two environments, the tables that they share, and the model."""
+
+    def __init__(self, service: Service) -> None:
+        """Begin with a service that is as good as new."""
+        super().__init__()
+        self.model = Model(_BEGINNING)
+        self._service = service
+        self._contents = Contents()
+        #: How many audit records of each name the last operation has made.
+        self._records = Counter[str]()
+
+    def do(self, operation: Operation, way: Way = Way()) -> None:
+        """Do ``operation``, compare, and use each token that must work or has just stopped working."""
+        other = Way(1 - way.environment)
+        has_response = self._do(operation, way)
+        if way.is_sent_again and not has_response:
+            self._do(operation, other)
+        self._use_tokens(other)
+
+    def do_meanwhile(self, first: Operation, second: Operation, *, pause_at: int) -> None:
+        """Do ``second`` while ``first`` is paused before a transaction; then let ``first`` go on.
+
+        The outcome must be that of one after the other, in either order.
+        """
+        here, there = self._service.environments
+        now = self.model.now
+        others: list[tuple[Operation, Answer]] = []
+
+        def do_second() -> None:
+            answer = there.run(second.job(), now=now)
+            assert answer is not None, "the environment has crashed without a fault"
+            others.append((second, answer))
+
+        response = here.run_around(first.job(), now=now, pause_at=pause_at, meanwhile=do_second)
+        orders = [[(first, response), *others], [*others, (first, response)]]
+        if isinstance(first, LogIn):
+            orders.append([*others, (OvertakenLogIn(first), response)])
+        self._read_tables()
+        before, problems = self.model, []
+        for order in orders:
+            self.model, steps = deepcopy((before, order))
+            problem = self._replay(steps)
+            if not problem:
+                break
+            problems.append(problem)
+        else:
+            raise AssertionError(_any_of(problems))
+        self._use_tokens(Way())
+
+    def wait_for(self, seconds: float) -> None:
+        """Let time pass."""
+        self.model.now += seconds
+        self._use_tokens(Way())
+
+    def teardown(self) -> None:
+        """Look at everything once more, unless something has failed already, and delete it."""
+        try:
+            if sys.exc_info()[0] is None:
+                self._check_everything()
+        finally:
+            self._service.renew()
+
+    # One operation.
+
+    def _do(self, operation: Operation, way: Way) -> bool:
+        """Do ``operation``, compare, and return whether the client has a response other than "try again"."""
+        expected = operation.expect(self.model)
+        response = self._service.environments[way.environment].run(operation.job(), now=self.model.now, fault=way.fault)
+        self._read_tables()
+        is_masked = way.fault is None or way.fault.is_masked
+        if not is_masked and (response is None or response.status == 503):
+            self._settle(expected.stages, is_complete=False)
+            return False
+        problem = _compare(response, expected)
+        assert not problem, f"{operation}:\n{problem}"
+        # A success is complete. A rejection stands although a fault has kept it from being counted and recorded.
+        self._settle(expected.stages, is_complete=is_masked or expected.status < 400)
+        if way.is_lost:
+            return False
+        assert response is not None
+        expected.learn(response)
+        return True
+
+    def _replay(self, steps: Sequence[tuple[Operation, Answer]]) -> str:
+        """Let the model do ``steps`` one after the other. Return what differs from what has happened, "" if nothing."""
+        done = []
+        records = Counter[str]()
+        for operation, response in steps:
+            expected = operation.expect(self.model)
+            problem = _compare(response, expected)
+            if problem:
+                return problem
+            for stage in expected.stages:
+                stage.change()
+                records.update(stage.records)
+            done.append((expected, response))
+        problem = self._difference(records)
+        if not problem:
+            self._synchronise()
+            for expected, response in done:
+                expected.learn(response)
+        return problem
+
+    def _use_tokens(self, way: Way) -> None:
+        """Use the newest access token of each session, and once each token of what has ended."""
+        now = self.model.now
+        for session in self.model.sessions:
+            for token in session.access_tokens:
+                is_newest = token is session.access_tokens[-1]
+                if not token.is_known_dead and (is_newest or not token.is_accepted(now)):
+                    self._do(ReadProfile(token), way)
+                    token.is_known_dead = not token.is_accepted(now)
+            if session.newest_received and not session.is_known_dead and not session.is_live(now):
+                self._do(Refresh(session.newest_received), way)
+                session.is_known_dead = True
+
+    # The comparison with the tables.
+
+    def _read_tables(self) -> None:
+        before, self._contents = self._contents, self._service.tables.read()
+        self._records = Counter()
+        for record, number in (self._contents.audit_records - before.audit_records).items():
+            self._records[record.name] += number
+        for family in self._contents.families().values():
+            # One line of generations, of which the newest alone is live.
+            assert family == [(generation, generation < len(family) - 1) for generation in range(len(family))]
+
+    def _settle(self, stages: Sequence[Stage], *, is_complete: bool) -> None:
+        """Let the model do what has been committed: all ``stages``, or after a fault perhaps only the first few."""
+        records = Counter[str]()
+        problems = []
+        for number, stage in enumerate([Stage(), *stages]):
+            stage.change()
+            records.update(stage.records)
+            if is_complete and number < len(stages):
+                continue
+            problem = self._difference(records)
+            if not problem:
+                self._synchronise()
+                return
+            problems.append(problem)
+        raise AssertionError(_any_of(problems))
+
+    def _difference(self, records: Counter[str]) -> str:
+        """Return how tables and model differ, and ``records`` from the new audit records; "" if they do not."""
+        self._learn_ids()
+        stored, expected = self._contents.facts(self.model.now), self.model.facts()
+        lines = [
+            f"  {key}: stored {stored.get(key)}, expected {expected.get(key)}"
+            for key in {**stored, **expected}
+            if stored.get(key) != expected.get(key)
+        ]
+        if self._records != records:
+            lines.append(f"  audit records: stored {dict(self._records)}, expected {dict(records)}")
+        return "\n".join(lines)
+
+    def _learn_ids(self) -> None:
+        """Give new accounts and sessions of the model the ids that the service has chosen."""
+        for user in self._contents.users:
+            account = self.model.accounts.get(user.email)
+            if account and not account.id:
+                account.id = user.id
+        known = {session.id for session in self.model.sessions}
+        new = {row.user_id: row.id for row in self._contents.sessions if row.id not in known}
+        for session in self.model.sessions:
+            session.id = session.id or new.get(session.account.id)
+
+    def _synchronise(self) -> None:
+        """Take over the times of counters. They differ from the model's by the time that a request takes."""
+        rows = {row.key: row for row in self._contents.throttles}
+        for key, counter in self.model.counters.items():
+            row = rows.get(key)
+            locked_until = seconds(row.locked_until) if row else 0
+            assert not counter.is_locked(self.model.now) or abs(locked_until - counter.locked_until) < _TOLERANCE
+            counter.locked_until = locked_until
+            counter.expires_at = seconds(row.expires_at) if row else 0
+            counter.is_refusal_recorded = row is not None and row.refusal_recorded
+
+    # The end.
+
+    def _check_everything(self) -> None:
+        """Use every token, and verify the audit log and what the environments have written."""
+        for session in self.model.sessions:
+            if session.newest_received:
+                self._do(Refresh(session.newest_received), Way())
+        for access_token in self.model.access_tokens:
+            self._do(ReadProfile(access_token), Way(1))
+        passwords = [account.password for account in self.model.accounts.values()]
+        access_tokens = [token.text for token in self.model.access_tokens]
+        refresh_tokens = [token.text for token in self.model.refresh_tokens]
+        self._service.verify(now=self.model.now, secrets=[*passwords, *filter(None, access_tokens + refresh_tokens)])
+
+
+def _compare(response: Answer | None, expected: Expected) -> str:
+    """Return how a response differs from the expected one; "" if it does not."""
+    if response is None or response.status != expected.status:
+        return f"  response: {response}, expected {expected.status}"
+    if expected.code and response.code != expected.code:
+        return f"  response: {response}, expected {expected.code}"
+    if expected.claims:
+        claims = jwt.decode(response.json["access_token"], options={"verify_signature": False})
+        if not expected.claims.items() <= claims.items():
+            return f"  access token: {claims}, expected {expected.claims}"
+    return ""
+
+
+def _any_of(problems: list[str]) -> str:
+    return "the model differs from what has happened:\n" + "\nor:\n".join(problems)

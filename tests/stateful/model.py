@@ -1,0 +1,256 @@
+"""What the service remembers, as a model that is small enough to read: accounts, sessions, tokens, counters.
+
+Times are seconds since the epoch. The numbers are those of the documentation, and not read from the code under test.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from auth_common.security.audit_protection import throttle_key
+from tests.support.events import SOURCE_IP
+
+HOUR = 3600
+DAY = 24 * HOUR
+#: How long the parent of the newest refresh token is accepted (docs/decisions/0008).
+GRACE = 10
+#: How recent a login must be for what ends other sessions.
+RECENT_LOGIN = 600
+ACCESS_TOKEN_LIFETIME = 900
+CLOCK_LEEWAY = 30
+REFRESH_IDLE_LIFETIME = 7 * DAY
+SESSION_LIFETIME = 30 * DAY
+FIRST_LOCK, LONGEST_LOCK = 30, HOUR
+
+#: The limits as settings. Two are small, so that lockouts happen; the others are out of reach.
+LIMITS = {
+    "THROTTLE_LOGIN_PER_ACCOUNT_AND_SOURCE": 3,
+    "THROTTLE_LOGIN_PER_ACCOUNT": 50,
+    "THROTTLE_LOGIN_PER_SOURCE": 1_000,
+    "THROTTLE_REFRESH_PER_SOURCE": 6,
+    "THROTTLE_REGISTRATION_PER_SOURCE": 1_000,
+}
+
+#: What model and tables must agree on.
+Facts = dict[tuple[Any, ...], Any]
+
+
+class Shown:
+    """Something that examples show in a few words, and hypothesis would otherwise show with all of its fields."""
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # noqa: FBT001 - hypothesis calls it
+        printer.text(repr(self))
+
+
+# --- Accounts, sessions, tokens ---------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False, repr=False)
+class Account(Shown):
+    """A registered user."""
+
+    email: str
+    password: str
+    role: str = "user"
+    status: str = "active"
+    #: Raised by what ends all access tokens of the user.
+    token_version: int = 0
+    #: None until a table has shown it.
+    id: UUID | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.email}>"
+
+
+@dataclass(eq=False, repr=False)
+class Session(Shown):
+    """One login, with the tokens that descend from it."""
+
+    number: int
+    account: Account
+    opened_at: float
+    token_version: int
+    is_revoked: bool = False
+    #: None until a table has shown it.
+    id: UUID | None = None
+    #: The family, by generation.
+    refresh_tokens: list["RefreshToken"] = field(default_factory=list)
+    #: Those that a client has received.
+    access_tokens: list["AccessToken"] = field(default_factory=list)
+    #: Whether a refresh token of the session has been rejected after its end.
+    is_known_dead: bool = False
+
+    def __repr__(self) -> str:
+        return f"<session {self.number} of {self.account.email}>"
+
+    @property
+    def expires_at(self) -> float:
+        """When the session expires, however often it is used."""
+        return self.opened_at + SESSION_LIFETIME
+
+    @property
+    def newest_received(self) -> "RefreshToken | None":
+        """The newest refresh token that a client has received."""
+        return next((token for token in reversed(self.refresh_tokens) if token.text), None)
+
+    def is_live(self, now: float) -> bool:
+        """Tell whether the session can still be used, with tokens that have not expired."""
+        return (
+            not self.is_revoked
+            and now < self.expires_at
+            and self.account.status == "active"
+            and self.token_version == self.account.token_version
+        )
+
+    def add_generation(self, now: float) -> None:
+        """Add a refresh token to the family, and spend its parent."""
+        if self.refresh_tokens:
+            self.refresh_tokens[-1].spent_at = now
+        expires_at = min(now + REFRESH_IDLE_LIFETIME, self.expires_at)
+        self.refresh_tokens.append(RefreshToken(self, len(self.refresh_tokens), expires_at))
+
+
+@dataclass(eq=False, repr=False)
+class RefreshToken(Shown):
+    """A refresh token."""
+
+    session: Session
+    generation: int
+    expires_at: float
+    spent_at: float | None = None
+    #: None if no client has received it: the response was lost.
+    text: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<refresh token {self.generation} of {self.session}>"
+
+
+@dataclass(eq=False, repr=False)
+class AccessToken(Shown):
+    """An access token that a client has received."""
+
+    session: Session
+    number: int
+    issued_at: float
+    token_version: int
+    text: str
+    #: Whether the service has rejected it.
+    is_known_dead: bool = False
+
+    def __repr__(self) -> str:
+        return f"<access token {self.number} of {self.session}>"
+
+    def is_accepted(self, now: float) -> bool:
+        """Tell whether the service must accept the token."""
+        return (
+            self.session.is_live(now)
+            and self.token_version == self.session.account.token_version
+            and now < self.issued_at + ACCESS_TOKEN_LIFETIME + CLOCK_LEEWAY
+        )
+
+
+# --- Counters of attempts ---------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class AttemptCounter:
+    """Failures of an account or a source (docs/decisions/0012)."""
+
+    key: bytes
+    limit: int
+    window: int
+    #: Whether each failure extends the window, and a success ends the count.
+    in_a_row: bool
+    failures: int = 0
+    expires_at: float = 0
+    locked_until: float = 0
+    is_refusal_recorded: bool = False
+
+    def is_locked(self, now: float) -> bool:
+        """Tell whether attempts are rejected without being counted."""
+        return self.locked_until > now
+
+    def will_lock(self, now: float) -> bool:
+        """Tell whether the next attempt begins a lock."""
+        return self._next(now) >= self.limit
+
+    def count(self, now: float) -> None:
+        """Count an attempt as a failure, which it is until it succeeds."""
+        self.failures, has_expired = self._next(now), self.expires_at <= now
+        if self.in_a_row or has_expired:
+            self.expires_at = now + self.window
+        if self.failures >= self.limit:
+            self.locked_until = now + min(FIRST_LOCK * 2 ** (self.failures - self.limit), LONGEST_LOCK)
+            self.expires_at = max(self.expires_at, self.locked_until)
+            self.is_refusal_recorded = False
+
+    def succeed(self) -> None:
+        """Take back an attempt that has been counted; a count of failures in a row ends."""
+        self.failures = 0 if self.in_a_row else self.failures - 1
+        self.locked_until = 0
+
+    def _next(self, now: float) -> int:
+        return 1 if self.expires_at <= now else self.failures + 1
+
+
+# --- Everything together ----------------------------------------------------------------------------------------------
+
+
+class Model:
+    """The state of the service, and what clients know of it."""
+
+    def __init__(self, now: float) -> None:
+        """Begin without accounts."""
+        self.now = now
+        self.accounts: dict[str, Account] = {}
+        self.sessions: list[Session] = []
+        self.counters: dict[bytes, AttemptCounter] = {}
+
+    @property
+    def access_tokens(self) -> list[AccessToken]:
+        """Return the access tokens that clients hold."""
+        return [token for session in self.sessions for token in session.access_tokens]
+
+    @property
+    def refresh_tokens(self) -> list[RefreshToken]:
+        """Return the refresh tokens that clients hold, newest generation of each family first."""
+        return [token for session in self.sessions for token in session.refresh_tokens[::-1] if token.text]
+
+    def sessions_of(self, account: Account) -> list[Session]:
+        """Return all sessions that an account has ever had."""
+        return [session for session in self.sessions if session.account is account]
+
+    def login_counters(self, email: str) -> list[AttemptCounter]:
+        """Return what counts a password that is given for an account."""
+        return [
+            self._counter("LOGIN_PER_ACCOUNT_AND_SOURCE", "login_account_source", email, SOURCE_IP, in_a_row_for=DAY),
+            self._counter("LOGIN_PER_ACCOUNT", "login_account", email, in_a_row_for=400 * DAY),
+            self._counter("LOGIN_PER_SOURCE", "login_source", SOURCE_IP),
+        ]
+
+    def refresh_counter(self) -> AttemptCounter:
+        """Return what counts refresh tokens that are rejected."""
+        return self._counter("REFRESH_PER_SOURCE", "refresh_source", SOURCE_IP)
+
+    def registration_counter(self) -> AttemptCounter:
+        """Return what counts registrations, successes too."""
+        return self._counter("REGISTRATION_PER_SOURCE", "registration_source", SOURCE_IP)
+
+    def _counter(self, limit: str, name: str, *subjects: str, in_a_row_for: int = 0) -> AttemptCounter:
+        key = throttle_key(name, *subjects)
+        new = AttemptCounter(key, LIMITS[f"THROTTLE_{limit}"], in_a_row_for or HOUR, in_a_row=bool(in_a_row_for))
+        return self.counters.setdefault(key, new)
+
+    def facts(self) -> Facts:
+        """Return what the tables must show."""
+        facts: Facts = {}
+        for account in self.accounts.values():
+            facts["account", account.email] = (account.role, account.status, account.token_version)
+        for session in self.sessions:
+            facts["session", session.id] = (session.account.email, session.token_version, session.is_revoked)
+            for token in session.refresh_tokens:
+                facts["refresh token", session.id, token.generation] = token.spent_at is not None
+        for counter in self.counters.values():
+            if counter.failures:
+                facts["counter", counter.key] = (counter.failures, counter.is_locked(self.now))
+        return facts

@@ -1,0 +1,423 @@
+"""What can be done to the service: for each operation the request, and what the model expects of it.
+
+A request is a list of transactions. If its environment crashes, the first few of them have been committed as a whole,
+the others not at all.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+from tests.stateful.environments import Job
+from tests.stateful.model import GRACE, RECENT_LOGIN, AccessToken, Account, AttemptCounter, Model, RefreshToken, Session
+from tests.support.events import proxy_event
+from tests.support.factories import log_in, refresh, register
+from tests.support.functions import Answer, authorize, call
+from tools import accounts
+
+
+def _nothing(*_: object) -> None:
+    """Change nothing, learn nothing."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One transaction: what it changes, and the names of the audit records that commit with it."""
+
+    change: Callable[[], None] = _nothing
+    records: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The response that the model expects, the transactions before it, and what a client learns from it."""
+
+    status: int
+    stages: Sequence[Stage] = ()
+    code: str | None = None
+    #: Claims of the access token in the response.
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    learn: Callable[[Answer], None] = _nothing
+
+
+class Operation(Protocol):
+    """A request, or an operator's command."""
+
+    def job(self) -> Job:
+        """Return what an environment shall do."""
+
+    def expect(self, model: Model) -> Expected:
+        """Return what the model expects. It changes only when the stages do it."""
+
+
+# --- Anyone -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Register:
+    """POST /users."""
+
+    email: str
+    password: str
+
+    def job(self) -> Job:
+        return partial(register, email=self.email, password=self.password)
+
+    def expect(self, model: Model) -> Expected:
+        counted = Stage(partial(model.registration_counter().count, model.now))
+        if self.email in model.accounts:
+            return Expected(409, [counted, Stage(records=["user_creation_fail"])], "email_taken")
+        return Expected(201, [counted, Stage(partial(self._create, model), ["user_created"])])
+
+    def _create(self, model: Model) -> None:
+        model.accounts[self.email] = Account(self.email, self.password)
+
+
+@dataclass(frozen=True)
+class LogIn:
+    """POST /login."""
+
+    email: str
+    password: str
+
+    def job(self) -> Job:
+        return partial(log_in, self.email, self.password)
+
+    def expect(self, model: Model) -> Expected:
+        attempt = _PasswordAttempt(model, self.email)
+        if attempt.rejection:
+            return attempt.rejection
+        account = model.accounts.get(self.email)
+        if account is None or account.password != self.password or account.status != "active":
+            return self.failure(model)
+        session = Session(len(model.sessions), account, model.now, account.token_version)
+
+        def open_session() -> None:
+            model.sessions.append(session)
+            session.add_generation(model.now)
+            attempt.succeed()
+
+        opened = Stage(open_session, ["authn_login_success", "authn_token_created"])
+        return _pair(model, session, [attempt.counted, opened])
+
+    def failure(self, model: Model) -> Expected:
+        """Return what is expected if the password is wrong, or the account has changed while it was hashed."""
+        return _PasswordAttempt(model, self.email).failure(401, "invalid_credentials", "authn_login_fail")
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """POST /token/refresh."""
+
+    token: RefreshToken
+
+    def job(self) -> Job:
+        assert self.token.text, "no client has this token"
+        return partial(refresh, self.token.text)
+
+    def expect(self, model: Model) -> Expected:
+        now, session = model.now, self.token.session
+        if not session.is_live(now) or now >= self.token.expires_at:
+            return self._rejected(model)
+        if self.token.spent_at is None:
+            return _pair(model, session, [Stage(partial(session.add_generation, now), ["authn_token_created"])])
+        is_parent_of_newest = self.token is session.refresh_tokens[-2]
+        if is_parent_of_newest and now - self.token.spent_at <= GRACE:
+            return _pair(model, session, [Stage(records=["authn_token_created"])])
+        return self._rejected(model, Stage(partial(_revoke, [session]), ["authn_token_reuse"]))
+
+    def _rejected(self, model: Model, reuse: Stage | None = None) -> Expected:
+        counter = model.refresh_counter()
+        before = [reuse] if reuse else []
+        if counter.is_locked(model.now):
+            return _too_many_attempts(counter, before)
+        # Rejections are counted in lockouts only, and the audit log gets no more of them than the counter.
+        record = [] if reuse else [Stage(records=["authn_token_rejected"])]
+        counted = Stage(partial(counter.count, model.now))
+        return Expected(401, [*before, counted, *record], "invalid_refresh_token")
+
+
+@dataclass(frozen=True)
+class OvertakenLogIn:
+    """A login that is rejected because the account has changed since its password was checked."""
+
+    login: LogIn
+
+    def job(self) -> Job:
+        return self.login.job()
+
+    def expect(self, model: Model) -> Expected:
+        return self.login.failure(model)
+
+
+# --- Users ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ReadProfile:
+    """GET /users/{id}."""
+
+    token: AccessToken
+
+    def job(self) -> Job:
+        user_id = str(self.token.session.account.id)
+        return partial(_call_as, self.token.text, "get_user", "GET", f"/users/{user_id}", {"id": user_id})
+
+    def expect(self, model: Model) -> Expected:
+        return _rejection(model, self.token) or Expected(200)
+
+
+@dataclass(frozen=True)
+class ListSessions:
+    """GET /sessions."""
+
+    token: AccessToken
+
+    def job(self) -> Job:
+        return partial(_call_as, self.token.text, "sessions", "GET", "/sessions")
+
+    def expect(self, model: Model) -> Expected:
+        return _rejection(model, self.token) or Expected(200, learn=partial(self._compare, model))
+
+    def _compare(self, model: Model, response: Answer) -> None:
+        """Compare the list with the sessions whose newest refresh token works."""
+        items = response.json["items"]
+        own = model.sessions_of(self.token.session.account)
+        usable = {
+            str(session.id)
+            for session in own
+            if session.is_live(model.now) and model.now < session.refresh_tokens[-1].expires_at
+        }
+        assert {item["id"] for item in items} == usable
+        assert [item["id"] for item in items if item["current"]] == [str(self.token.session.id)]
+
+
+@dataclass(frozen=True)
+class LogOut:
+    """POST /logout."""
+
+    token: AccessToken
+
+    def job(self) -> Job:
+        return partial(_call_as, self.token.text, "sessions", "POST", "/logout")
+
+    def expect(self, model: Model) -> Expected:
+        return _rejection(model, self.token) or _revocation([self.token.session])
+
+
+@dataclass(frozen=True)
+class EndSession:
+    """DELETE /sessions/{id}."""
+
+    token: AccessToken
+    target: Session
+
+    def job(self) -> Job:
+        target = str(self.target.id)
+        return partial(_call_as, self.token.text, "sessions", "DELETE", f"/sessions/{target}", {"id": target})
+
+    def expect(self, model: Model) -> Expected:
+        is_own = self.target is self.token.session
+        rejection = _rejection(model, self.token) or (None if is_own else _old_login(model, self.token))
+        if rejection:
+            return rejection
+        if self.target.account is not self.token.session.account or self.target.is_revoked:
+            return Expected(404, code="not_found")
+        return _revocation([self.target])
+
+
+@dataclass(frozen=True)
+class EndSessions:
+    """DELETE /sessions."""
+
+    token: AccessToken
+    keep_current: bool = False
+
+    def job(self) -> Job:
+        query = {"keep_current": str(self.keep_current).lower()}
+        return partial(_call_as, self.token.text, "sessions", "DELETE", "/sessions", query=query)
+
+    def expect(self, model: Model) -> Expected:
+        current = self.token.session
+        ended = _unrevoked(model, current.account, keep=current if self.keep_current else None)
+        return _rejection(model, self.token) or _old_login(model, self.token) or _revocation(ended)
+
+
+@dataclass(frozen=True)
+class ChangePassword:
+    """PUT /users/{id}/password."""
+
+    token: AccessToken
+    current: str
+    new: str
+
+    def job(self) -> Job:
+        user_id = str(self.token.session.account.id)
+        body = json.dumps({"current_password": self.current, "new_password": self.new}).encode()
+        path = f"/users/{user_id}/password"
+        return partial(_call_as, self.token.text, "change_password", "PUT", path, {"id": user_id}, body=body)
+
+    def expect(self, model: Model) -> Expected:
+        session = self.token.session
+        account = session.account
+        attempt = _PasswordAttempt(model, account.email)
+        rejection = _rejection(model, self.token) or attempt.rejection
+        if rejection:
+            return rejection
+        if self.current != account.password:
+            return attempt.failure(400, "invalid_current_password", "authn_password_change_fail")
+        others = _unrevoked(model, account, keep=session)
+
+        def replace() -> None:
+            account.password = self.new
+            account.token_version += 1
+            session.token_version = account.token_version
+            _revoke(others)
+            attempt.succeed()
+
+        records = ["authn_password_change", *(["authn_token_revoked"] if others else [])]
+        return Expected(204, [attempt.counted, Stage(replace, records)])
+
+
+# --- Operators --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Command:
+    """``uv run accounts``: each of these commands ends all sessions of the user."""
+
+    account: Account
+    record: str
+    arguments: tuple[str, ...]
+    role: str | None = None
+    status: str | None = None
+
+    def job(self) -> Job:
+        return partial(_run_command, *self.arguments)
+
+    def expect(self, model: Model) -> Expected:  # noqa: ARG002 - as every operation's
+        return Expected(200, [Stage(self._change, [self.record])])
+
+    def _change(self) -> None:
+        self.account.token_version += 1
+        self.account.role = self.role or self.account.role
+        self.account.status = self.status or self.account.status
+
+
+def disable(account: Account) -> Command:
+    return Command(account, "user_disabled", ("disable", account.email), status="disabled")
+
+
+def enable(account: Account) -> Command:
+    return Command(account, "user_enabled", ("enable", account.email), status="active")
+
+
+def end_sessions(account: Account) -> Command:
+    return Command(account, "authn_token_revoked", ("end-sessions", account.email))
+
+
+def give_role(account: Account, role: str) -> Command:
+    return Command(account, "authz_change", ("role", account.email, role), role=role)
+
+
+# --- What requests share ----------------------------------------------------------------------------------------------
+
+
+class _PasswordAttempt:
+    """A password that is given for an account: counted before it is checked."""
+
+    def __init__(self, model: Model, email: str) -> None:
+        self._now = model.now
+        self._counters = model.login_counters(email)
+        self.counted = Stage(self._count)
+
+    @property
+    def rejection(self) -> Expected | None:
+        """What is expected if one of the counters is locked."""
+        locked = next((counter for counter in self._counters if counter.is_locked(self._now)), None)
+        return _too_many_attempts(locked) if locked else None
+
+    def failure(self, status: int, code: str, record: str) -> Expected:
+        """Return what is expected if the password is wrong."""
+        locks = [Stage(records=["authn_login_lock"]) for counter in self._counters if counter.will_lock(self._now)]
+        return Expected(status, [self.counted, Stage(records=[record]), *locks], code)
+
+    def succeed(self) -> None:
+        for counter in self._counters:
+            counter.succeed()
+
+    def _count(self) -> None:
+        for counter in self._counters:
+            counter.count(self._now)
+
+
+def _too_many_attempts(counter: AttemptCounter, before: Sequence[Stage] = ()) -> Expected:
+    """Return what is expected during a lock: its first rejection is recorded."""
+
+    def mark() -> None:
+        counter.is_refusal_recorded = True
+
+    record = [] if counter.is_refusal_recorded else [Stage(mark, ["excess_rate_limit_exceeded"])]
+    return Expected(429, [*before, *record], "too_many_attempts")
+
+
+def _rejection(model: Model, token: AccessToken) -> Expected | None:
+    """Return what is expected of an access token that does not work."""
+    return None if token.is_accepted(model.now) else Expected(401, [Stage(records=["authn_token_rejected"])])
+
+
+def _old_login(model: Model, token: AccessToken) -> Expected | None:
+    """Return what is expected of a session whose login is not recent."""
+    if model.now - token.session.opened_at <= RECENT_LOGIN:
+        return None
+    return Expected(403, [Stage(records=["authz_fail"])], "step_up_required")
+
+
+def _revocation(sessions: list[Session]) -> Expected:
+    """Return what is expected of a request that revokes ``sessions``. Without any, there is nothing to record."""
+    return Expected(204, [Stage(partial(_revoke, sessions), ["authn_token_revoked"])] if sessions else [])
+
+
+def _revoke(sessions: list[Session]) -> None:
+    for session in sessions:
+        session.is_revoked = True
+
+
+def _unrevoked(model: Model, account: Account, *, keep: Session | None) -> list[Session]:
+    sessions = model.sessions_of(account)
+    return [session for session in sessions if not session.is_revoked and session is not keep]
+
+
+def _pair(model: Model, session: Session, stages: Sequence[Stage]) -> Expected:
+    """Return what is expected of a request that gives the client of ``session`` a token pair."""
+    token_version, role = session.token_version, session.account.role
+
+    def receive(response: Answer) -> None:
+        newest, pair = session.refresh_tokens[-1], response.json
+        assert newest.text in {None, pair["refresh_token"]}, f"{session} has two branches"
+        newest.text = pair["refresh_token"]
+        number = len(session.access_tokens)
+        session.access_tokens.append(AccessToken(session, number, model.now, token_version, pair["access_token"]))
+
+    return Expected(200, stages, claims={"tv": token_version, "role": role}, learn=receive)
+
+
+# --- In the environment -----------------------------------------------------------------------------------------------
+
+
+def _call_as(
+    token: str, function: str, method: str, path: str, path_parameters: dict[str, str] | None = None, **options: Any
+) -> Answer:
+    """Call a protected function as the gateway does, which itself responds if the authorizer denies the request."""
+    decision = authorize(token)
+    if "context" not in decision:
+        return Answer(401, {}, '{"code": "invalid_token"}')
+    event = proxy_event(method, path, path_parameters=path_parameters, authorizer=decision["context"], **options)
+    return call(function, event)
+
+
+def _run_command(*arguments: str) -> Answer:
+    """Run an operator's command, and return its exit status as a response: 200, or 503 if it asks for another try."""
+    return Answer(503 if accounts.main(arguments) else 200, {}, "null")

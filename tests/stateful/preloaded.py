@@ -1,0 +1,21 @@
+"""What environments are forked from: a process that has imported the service, served requests, and forgotten them.
+
+So libraries have loaded what they load at their first use, which would take most of the time of a short example.
+"""
+
+import os
+from tempfile import TemporaryDirectory
+
+from tests.stateful import machine  # noqa: F401 - jobs come from there
+from tests.support.databases import start_fresh_environment
+from tests.support.factories import get_user, log_in, log_out, refresh, sign_up
+
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+with TemporaryDirectory() as folder:
+    os.environ.update(DATA_DIR=folder, DATABASE_URL="")
+    user = sign_up()
+    refresh(user.refresh_token)
+    get_user(user.id, token=user.access_token)
+    log_out(user.access_token)
+    log_in(password="not the password")
+    start_fresh_environment()

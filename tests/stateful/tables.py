@@ -1,0 +1,84 @@
+"""What the service has stored, looked at from outside."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, create_engine, select
+
+from auth_common.db.tables import audit_events, metadata, refresh_tokens, sessions, throttles, users
+from tests.stateful.model import Facts
+from tests.support.databases import Database
+
+_Rows = Sequence[Row[Any]]
+_RECORDS = select(audit_events.c.name, audit_events.c.outcome, audit_events.c.user_id)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The rows at one moment."""
+
+    users: _Rows = ()
+    sessions: _Rows = ()
+    refresh_tokens: _Rows = ()
+    throttles: _Rows = ()
+    #: How often there is a record with a name, an outcome and a user. The record that begins a chain is left out.
+    audit_records: Counter[Any] = field(default_factory=Counter)
+
+    def facts(self, now: float) -> Facts:
+        """Return what the model must show as well."""
+        emails = {user.id: user.email for user in self.users}
+        facts: Facts = {}
+        for user in self.users:
+            facts["account", user.email] = (user.role, user.status, user.token_version)
+        for row in self.sessions:
+            facts["session", row.id] = (emails[row.user_id], row.token_version, row.revoked_at is not None)
+        for row in self.refresh_tokens:
+            facts["refresh token", row.session_id, row.generation] = row.spent_at is not None
+        for row in self.throttles:
+            if row.failures:
+                facts["counter", row.key] = (row.failures, seconds(row.locked_until) > now)
+        return facts
+
+    def families(self) -> dict[UUID, list[tuple[int, bool]]]:
+        """Return each session's refresh tokens by generation, and whether each is spent."""
+        families: dict[UUID, list[tuple[int, bool]]] = {session.id: [] for session in self.sessions}
+        for row in sorted(self.refresh_tokens, key=lambda row: row.generation):
+            families[row.session_id].append((row.generation, row.spent_at is not None))
+        return families
+
+
+class Tables:
+    """The tables of a database."""
+
+    def __init__(self, database: Database) -> None:
+        """Connect."""
+        self._engine = create_engine(database.url)
+
+    def read(self) -> Contents:
+        """Return what is in them."""
+        with self._engine.connect() as connection:
+            rows = {
+                table.name: connection.execute(table.select()).all()
+                for table in (users, sessions, refresh_tokens, throttles)
+            }
+            records = Counter(record for record in connection.execute(_RECORDS).all() if record.name != "sys_startup")
+        return Contents(audit_records=records, **rows)
+
+    def empty(self) -> None:
+        """Delete all rows."""
+        with self._engine.begin() as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(table.delete())
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._engine.dispose()
+
+
+def seconds(time: datetime | None) -> float:
+    """Return a time as the model has it; 0 for none."""
+    return time.timestamp() if time else 0
