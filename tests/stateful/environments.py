@@ -1,13 +1,14 @@
 """Environments of the service, each a process of its own, and the faults that can strike them.
 
-An environment is forked from a process that has imported the service and done nothing else. So a cold start is fast,
-and each environment has its own settings, engine, connections, keys and chain of audit records.
+Each has its own settings, engine, connections, keys and chain of audit records. It is forked from ``preloaded``, so a
+cold start is fast.
 """
 
 import importlib
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from sqlalchemy.exc import OperationalError
 from tests.support.clocks import clock_off_by
 from tests.support.databases import start_fresh_environment
 from tests.support.functions import Answer
+from tests.support.processes import PATIENCE
 
 for _function in ("authorizer", "change_password", "get_user", "login", "refresh", "register", "sessions"):
     importlib.import_module(f"functions.{_function}.app")
@@ -116,9 +118,11 @@ class Environment:
         self._send(job, now, None, pause_at=pause_at)
         outcome = self._receive()
         if outcome == _PAUSED:
-            meanwhile()
-            self._pipe.send(None)
-            outcome = self._receive()
+            try:
+                meanwhile()
+            finally:
+                self._pipe.send(None)
+                outcome = self._receive()
         response: Answer = outcome
         return response
 
@@ -128,12 +132,11 @@ class Environment:
             self.run(_forget, now=time.time())
 
     def stop(self) -> None:
-        """Kill the process, if there is one."""
+        """Let the process end, if there is one, and wait for its end."""
         if self._process is not None:
-            self._process.kill()
+            self._pipe.close()
             self._process.join()
             self._process.close()
-            self._pipe.close()
             self._process = None
 
     def _send(self, job: Job, now: float, fault: Fault | None, *, pause_at: int) -> None:
@@ -145,6 +148,7 @@ class Environment:
         self._pipe.send((job, now, fault, pause_at))
 
     def _receive(self) -> Any:
+        assert self._pipe.poll(PATIENCE), "the environment does not respond"
         try:
             outcome = self._pipe.recv()
         except EOFError:
@@ -201,11 +205,16 @@ def _serve(pipe: Any, variables: Mapping[str, str], output: Path) -> None:
     file = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(file, stream)
+    # A line that waits in a buffer would be lost in a crash, or would appear in the log of the next example.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     # Between two tries the service pauses for others who use the database. Here there are none.
     time.sleep = lambda _seconds: None
     watch = _Watch(pipe)
     while True:
-        job, now, fault, pause_at = pipe.recv()
+        try:
+            job, now, fault, pause_at = pipe.recv()
+        except EOFError:
+            return
         watch.begin_job(fault, pause_at=pause_at)
         try:
             with clock_off_by(now - time.time()):

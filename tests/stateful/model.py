@@ -78,7 +78,7 @@ class Session(Shown):
     #: Those that a client has received.
     access_tokens: list["AccessToken"] = field(default_factory=list)
     #: Whether a refresh token of the session has been rejected after its end.
-    is_known_dead: bool = False
+    has_been_rejected: bool = False
 
     def __repr__(self) -> str:
         return f"<session {self.number} of {self.account.email}>"
@@ -135,7 +135,7 @@ class AccessToken(Shown):
     token_version: int
     text: str
     #: Whether the service has rejected it.
-    is_known_dead: bool = False
+    has_been_rejected: bool = False
 
     def __repr__(self) -> str:
         return f"<access token {self.number} of {self.session}>"

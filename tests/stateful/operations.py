@@ -18,16 +18,17 @@ from tests.support.functions import Answer, authorize, call
 from tools import accounts
 
 
-def _nothing(*_: object) -> None:
-    """Change nothing, learn nothing."""
-
-
 @dataclass(frozen=True)
 class Stage:
     """One transaction: what it changes, and the names of the audit records that commit with it."""
 
-    change: Callable[[], None] = _nothing
+    change: Callable[[], None] | None = None
     records: Sequence[str] = ()
+
+    def apply(self) -> None:
+        """Let the model change."""
+        if self.change:
+            self.change()
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Expected:
     code: str | None = None
     #: Claims of the access token in the response.
     claims: Mapping[str, Any] = field(default_factory=dict)
-    learn: Callable[[Answer], None] = _nothing
+    learn: Callable[[Answer], None] = lambda _response: None
 
 
 class Operation(Protocol):
@@ -291,27 +292,26 @@ class Command:
     account: Account
     record: str
     arguments: tuple[str, ...]
-    role: str | None = None
-    status: str | None = None
+    changes: Mapping[str, str] = field(default_factory=dict)
 
     def job(self) -> Job:
         return partial(_run_command, *self.arguments)
 
-    def expect(self, model: Model) -> Expected:  # noqa: ARG002 - as every operation's
+    def expect(self, model: Model) -> Expected:  # noqa: ARG002 - the protocol has it
         return Expected(200, [Stage(self._change, [self.record])])
 
     def _change(self) -> None:
         self.account.token_version += 1
-        self.account.role = self.role or self.account.role
-        self.account.status = self.status or self.account.status
+        for name, value in self.changes.items():
+            setattr(self.account, name, value)
 
 
 def disable(account: Account) -> Command:
-    return Command(account, "user_disabled", ("disable", account.email), status="disabled")
+    return Command(account, "user_disabled", ("disable", account.email), {"status": "disabled"})
 
 
 def enable(account: Account) -> Command:
-    return Command(account, "user_enabled", ("enable", account.email), status="active")
+    return Command(account, "user_enabled", ("enable", account.email), {"status": "active"})
 
 
 def end_sessions(account: Account) -> Command:
@@ -319,7 +319,7 @@ def end_sessions(account: Account) -> Command:
 
 
 def give_role(account: Account, role: str) -> Command:
-    return Command(account, "authz_change", ("role", account.email, role), role=role)
+    return Command(account, "authz_change", ("role", account.email, role), {"role": role})
 
 
 # --- What requests share ----------------------------------------------------------------------------------------------

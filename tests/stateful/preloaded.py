@@ -4,6 +4,7 @@ So libraries have loaded what they load at their first use, which would take mos
 """
 
 import os
+import sys
 from tempfile import TemporaryDirectory
 
 from tests.stateful import machine  # noqa: F401 - jobs come from there
@@ -19,3 +20,5 @@ with TemporaryDirectory() as folder:
     log_out(user.access_token)
     log_in(password="not the password")
     start_fresh_environment()
+# What is left in the buffer would appear in the log of each environment.
+sys.stdout.flush()

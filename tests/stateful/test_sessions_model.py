@@ -196,6 +196,7 @@ def service(database, monkeypatch, tmp_path):
 
 
 @pytest.mark.hypothesis  # hypothesis marks functions with @given only; `make fuzz` chooses by it
+@pytest.mark.xdist_group("stateful")  # environments of all tests are forked from one process
 @pytest.mark.parametrize(("rules", "number"), [(Tokens, 4), (Everything, 8)])
 def test_service_behaves_like_the_model(service, rules, number):
     machine: Any = partial(rules, service)
