@@ -206,6 +206,16 @@ def test_a_stack_that_is_deleted_leaves_the_data(empty):
 
 
 @pytest.mark.threat("deployment-half-done")
+def test_migrate_with_a_revision_of_a_slower_migration_ends_at_the_newest(empty):
+    """Of two migrations at once, the slower may record a revision after the faster has left it."""
+    migrate()
+    empty.execute(text("UPDATE alembic_version SET version_num = '0004'"))
+    empty.execute(text("INSERT INTO alembic_version VALUES ('0001')"))
+    assert migrate()["Status"] == "SUCCESS"
+    assert empty.execute(text("SELECT version_num FROM alembic_version")) == [(HEAD,)]
+
+
+@pytest.mark.threat("deployment-half-done")
 def test_of_two_at_once_both_succeed(empty):
     """A deployment, and somebody's `make migrate`."""
     command = [sys.executable, "-c", "from tools.migrate import main; raise SystemExit(main())"]
