@@ -1,6 +1,7 @@
 """What a deployment makes of template.yaml, as SAM's own translator says: who may do what, and who gets which key."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -29,6 +30,14 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "Migrate": {"Cluster.ResourceArn": ("dsql:DbConnectAdmin",)},
     "Cleanup": AUDIT,
 }
+
+
+#: The functions that sign tokens.
+SIGNING = ("Login", "Refresh", "Webauthn")
+#: The values of ``SigningKeys`` in the order of a rotation, and each step of it, also back (a rollback).
+ROTATION = ("blue", "blue+green", "green+blue", "green")
+ROTATION_STEPS = [*pairwise(ROTATION), *pairwise(reversed(ROTATION))]
+ROTATION_NAMES = [f"{before} to {after}" for before, after in ROTATION_STEPS]
 
 
 def test_each_function_has_a_role_of_its_own():
@@ -110,10 +119,51 @@ def test_a_rotation_publishes_a_key_before_it_signs_and_after(signing_keys, publ
     signing = {name: key for name, key in keys.items() if key.get("KeyUsage") == "SIGN_VERIFY"}
     assert sorted(f"{name}.Arn" for name in signing) == sorted(published)
     assert {key["KeySpec"] for key in signing.values()} == {"ECC_NIST_P256"}
-    for name in ("Login", "Refresh", "Webauthn"):
+    for name in SIGNING:
         assert resources[f"{name}Function"]["Properties"]["Environment"]["Variables"]["SIGNING_KEY_ARN"] == published[0]
-        (sign,) = [s for s in statements(resources[f"{name}Role"]["Properties"]) if "kms:Sign" in s["Action"]]
-        assert sign["Resource"] == published[0]
+
+
+def _signs_with(name, signing_keys):
+    """Return the key that this function's versions sign with."""
+    function = deployed(SigningKeys=signing_keys)[f"{name}Function"]["Properties"]
+    return function["Environment"]["Variables"]["SIGNING_KEY_ARN"]
+
+
+def _may_sign_with(name, signing_keys):
+    """Return the keys that this function's role may use."""
+    role = deployed(SigningKeys=signing_keys)[f"{name}Role"]["Properties"]
+    (sign,) = [statement for statement in statements(role) if "kms:Sign" in statement["Action"]]
+    return listed(sign["Resource"])
+
+
+@pytest.mark.threat("deployment-key-rotation", "signing-key-misuse")
+@pytest.mark.parametrize(("before", "after"), ROTATION_STEPS, ids=ROTATION_NAMES)
+@pytest.mark.parametrize("name", SIGNING)
+def test_a_rotation_step_keeps_the_running_versions_key_usable(name, before, after):
+    """CloudFormation changes a role minutes before the alias leaves the version that was there before.
+
+    The reverse holds for a step that is rolled back: the role is changed back first.
+    """
+    running, next_one = _signs_with(name, before), _signs_with(name, after)
+    assert {running, next_one} <= set(_may_sign_with(name, after))
+    assert {running, next_one} <= set(_may_sign_with(name, before))
+
+
+@pytest.mark.threat("deployment-key-rotation")
+@pytest.mark.parametrize(("before", "after"), ROTATION_STEPS, ids=ROTATION_NAMES)
+def test_a_rotation_step_leaves_no_verifier_without_a_signers_key(before, after):
+    """Verifiers and signers are updated in any order, so each JWK Set has the signing key of both versions."""
+    signing = {_signs_with("Login", before), _signs_with("Login", after)}
+    for signing_keys in (before, after):
+        assert signing <= set(deployed(SigningKeys=signing_keys)["PublicKeys"]["Properties"]["KeyArns"])
+
+
+@pytest.mark.threat("signing-key-misuse")
+@pytest.mark.parametrize("retired", ["blue", "green"])
+def test_a_retired_key_signs_no_more(retired):
+    kept = {"blue": "green", "green": "blue"}[retired]
+    for name in SIGNING:
+        assert _may_sign_with(name, kept) == [f"SigningKey{kept.capitalize()}.Arn"]
 
 
 @pytest.mark.threat("gateway-flood")
