@@ -57,7 +57,7 @@ SAM = PATH="$(PYTHON_313)/bin:$$PATH" UV="$$(command -v $(UV))" AWS_DEFAULT_REGI
 
 .PHONY: python-313
 python-313: $(UV)
-	@test -x "$(PYTHON_313)/bin/python3.13"
+	@test -x "$(PYTHON_313)/bin/python3.13" && echo "$(PYTHON_313)/bin"
 
 .PHONY: build
 build: $(UV) ## Build the layer and the functions for Lambda (into .aws-sam/)

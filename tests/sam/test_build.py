@@ -1,8 +1,11 @@
 """What `make build` makes: the layer that Lambda gets, for each architecture."""
 
 import importlib.util
+import os
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from tests.support.requirements import require
 from tests.support.runtime import PROJECT
 from tests.support.sam import build
+from tools.uv_path import uv_path
 
 pytestmark = [pytest.mark.operations, pytest.mark.sam]
 
@@ -19,11 +23,29 @@ LARGEST = 120 * 1024 * 1024
 MACHINES = {"CommonLayerX86": 62, "CommonLayerArm": 183}
 
 
-@pytest.fixture(scope="module", params=MACHINES)
-def layer(request):
-    found = subprocess.run(["make", "--silent", "python-313"], cwd=PROJECT, capture_output=True, check=False)
+@pytest.fixture(scope="module")
+def python_313():
+    """Return the folder of the Python that Lambda runs."""
+    found = subprocess.run(["make", "--silent", "python-313"], cwd=PROJECT, capture_output=True, text=True, check=False)
     require(found.returncode == 0, "needs a Python 3.13, or uv's download of one")
+    return found.stdout.strip()
+
+
+@pytest.fixture(scope="module", params=MACHINES)
+def layer(request, python_313):
     return build() / request.param
+
+
+def run_makefile(name, sources, artifacts, **variables):
+    """Build the layer ``name`` from a copy of its folder, as SAM CLI does."""
+    return subprocess.run(
+        ["make", f"build-{name}", f"ARTIFACTS_DIR={artifacts}", f"UV={uv_path()}"],
+        cwd=sources,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def size(folder):
@@ -72,12 +94,42 @@ def test_a_requirement_whose_hash_is_wrong_stops_the_build(name, tmp_path):
         (tmp_path / file).write_bytes((PROJECT / "layers" / "common" / file).read_bytes())
     (tmp_path / "auth_common").mkdir()
     (tmp_path / "requirements.txt").write_text(tampered)
-    result = subprocess.run(
-        ["make", f"build-{name}", f"ARTIFACTS_DIR={tmp_path / 'artifacts'}"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = run_makefile(name, tmp_path, tmp_path / "artifacts")
     assert result.returncode != 0
     assert "Hash mismatch" in result.stderr
+
+
+def files_of(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.threat("supply-unknown-contents")
+@pytest.mark.parametrize("name", MACHINES)
+def test_two_builds_in_different_places_are_the_same_in_every_byte(name, python_313, tmp_path):
+    """Otherwise each deployment would publish every function again, and a layer could not be verified by a build.
+
+    The second build has another folder, another Python to install with, and another order of sets.
+    """
+    path = f"{python_313}:{os.environ['PATH']}"
+    places = {
+        tmp_path / "one": {},
+        tmp_path / "another" / "place": {"UV_PYTHON": sys.executable, "PYTHONHASHSEED": "7"},
+    }
+    built = []
+    for place, variables in places.items():
+        shutil.copytree(PROJECT / "layers" / "common", place / "sources")
+        result = run_makefile(name, place / "sources", place / "artifacts", PATH=path, **variables)
+        assert result.returncode == 0, result.stderr
+        built.append(files_of(place / "artifacts"))
+    one, another = built
+    assert one.keys() == another.keys()
+    assert [path for path in one if one[path] != another[path]] == []
+
+
+def test_a_traceback_on_lambda_names_the_file_in_the_layer(layer):
+    """Lambda unpacks a layer in /opt."""
+    compiled = [path for path in layer.rglob("*.cpython-313.pyc") if "templates" not in path.parts]
+    assert len(compiled) > 1000
+    for path in compiled:
+        source = Path("/opt", path.parent.parent.relative_to(layer), path.name.replace(".cpython-313.pyc", ".py"))
+        assert str(source).encode() in path.read_bytes()
