@@ -58,20 +58,24 @@ def _new_databases(server: Any, sizes: tuple[int, ...]) -> Iterator[dict[int, st
         yield {size: stack.enter_context(server.new_database(migrated=True)) for size in sizes}
 
 
-def measure_database(name: str, urls: Mapping[int, str], *, rounds: int) -> list[Figure]:
+def measure_database(
+    name: str, urls: Mapping[int, str], *, rounds: int, calls_per_round: int | None = None
+) -> list[Figure]:
     """Fill the databases of one kind, and measure each call in all of them by turns.
 
     Args:
         name: of that kind.
         urls: an empty database for each number of people, the smallest first.
         rounds: how many count.
+        calls_per_round: the same number for all calls. By default a slow call is made less often.
 
     """
     places = [_fill(url, people) for people, url in urls.items()]
     smallest, *others = places
     figures = []
     for call, (ask, calls) in _CALLS.items():
-        taken = take_turns({str(place.people): _round(place, ask, calls) for place in places}, rounds=rounds)
+        number = calls_per_round or calls
+        taken = take_turns({str(place.people): _round(place, ask, number) for place in places}, rounds=rounds)
         figures += [
             compare(
                 f"{call}, {name}, {place.people:,} people",

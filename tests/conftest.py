@@ -20,6 +20,7 @@ from auth_common.settings import Settings
 from tests.support import event_schema, leaks
 from tests.support import log_lines as logs
 from tests.support.aurora_dsql import standing_in
+from tests.support.clocks import skip_pauses
 from tests.support.databases import (
     Database,
     PostgresServer,
@@ -172,8 +173,8 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, en
 
 @pytest.fixture
 def empty(environment: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    """A PostgreSQL without our schema, and its owner as the one who migrates, without long pauses between tries."""
-    monkeypatch.setattr("auth_common.services.schema._PAUSE", 0.01)
+    """A PostgreSQL without our schema, and its owner as the one who migrates, without pauses between tries."""
+    skip_pauses(monkeypatch)
     with postgres.new_database(migrated=False) as url:
         monkeypatch.setenv("DATABASE_URL", url)
         yield Database("postgresql", url)

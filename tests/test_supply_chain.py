@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from auth_common.db import engine
+from auth_common.db.engine import read
 from tests.support.factories import sign_up
 from tests.support.requirements import require
 from tools.keys import main as keys
@@ -125,10 +125,13 @@ def test_an_audit_that_cannot_reach_its_data_fails():
 def test_whatever_the_local_stage_keeps_is_its_owners_alone(environment):
     sign_up()
     assert keys(["rotate"]) == 0
-    engine._engine().connect()  # SQLite's own files are there as long as somebody is connected
-    modes = {
-        path.relative_to(environment).as_posix(): stat.S_IMODE(path.stat().st_mode) for path in environment.rglob("*")
-    }
+    # SQLite keeps its own files while a connection is open.
+    modes = read(
+        lambda _: {
+            path.relative_to(environment).as_posix(): stat.S_IMODE(path.stat().st_mode)
+            for path in environment.rglob("*")
+        }
+    )
     assert {"pepper", "audit-key", "keys/signing-key.pem", "secure-backend.sqlite3-wal"} <= modes.keys()
     open_to_others = {name: oct(mode) for name, mode in modes.items() if mode & 0o077}
     assert open_to_others == {}

@@ -8,7 +8,6 @@ from sqlalchemy import make_url
 
 from auth_common.db.migrations import HEAD
 from auth_common.db.privileges import CLEANUP_ROLE, HEALTH_ROLE, PRIVILEGES, READER_ROLE, SERVICE_ROLE
-from auth_common.services.schema import _PATIENCE
 from local_runtime.cloudformation import read_template
 from tests.support.deployment import TEMPLATE, deployed, listed, of_type, statements, translated
 
@@ -109,10 +108,6 @@ def test_cloudformation_waits_for_longer_than_the_function_runs_which_it_does_on
         if invoke["FunctionName"] == f"{function}Function"
     ]
     assert configuration["MaximumRetryAttempts"] == 0
-
-
-def test_a_statement_of_a_migration_has_its_time_and_may_fail_before_the_function_ends():
-    assert 2 * _PATIENCE < deployed()["MigrateFunction"]["Properties"]["Timeout"] == 900
 
 
 @pytest.mark.threat("deployment-readable-parameters")

@@ -2,14 +2,18 @@
 
 from types import SimpleNamespace
 
+import botocore.config
 import botocore.endpoint
 import pytest
-
-from auth_common.security import aws_calls
 
 
 @pytest.fixture
 def impatient_boto(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let boto3 wait less for an answer, and not at all between its three tries."""
-    monkeypatch.setattr(aws_calls, "_TIMEOUT", 0.2)
+    """Let boto3 wait less for a response, and not at all between its three tries."""
+    config = botocore.config.Config
+
+    def impatient(**options: object) -> botocore.config.Config:
+        return config(**options | {"connect_timeout": 0.2, "read_timeout": 0.2})
+
+    monkeypatch.setattr(botocore.config, "Config", impatient)
     monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _: None))

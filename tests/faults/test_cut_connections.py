@@ -4,15 +4,14 @@ Each cut is real: the server ends the process behind the connection, as in a res
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from itertools import count, repeat
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, func, select
+from sqlalchemy import Connection, func, select
 
-from auth_common.db import engine
-from tests.support.databases import Database
+from tests.support.databases import Database, listening
 from tests.support.factories import log_in, refresh, register, sign_up
 from tests.support.faults import assert_nothing_half_done, is_unavailable
 from tests.support.functions import Answer
@@ -64,7 +63,10 @@ class Nth:
     def __call__(self, connection: Connection, *_: object) -> None:
         self._left -= 1
         if self._left == 0:
-            cut(self._database, connection.connection.driver_connection)
+            self._strike(connection.connection.driver_connection)
+
+    def _strike(self, connection: Any) -> None:
+        cut(self._database, connection)
 
     @property
     def was_reached(self) -> bool:
@@ -79,17 +81,20 @@ class NthCommit(Nth):
             super().__call__(connection)
 
 
-@contextmanager
-def at(name: str, nth: Nth) -> Iterator[Nth]:
-    event.listen(engine._engine(), name, nth)
-    yield nth
-    event.remove(engine._engine(), name, nth)
+class LostConfirmation(NthCommit):
+    """The server has committed, and the connection is cut before the server can say so."""
+
+    def _strike(self, connection: Any) -> None:
+        connection.commit()
+        connection.execute("SELECT 1")  # begins a transaction, or the commit that follows would send nothing
+        super()._strike(connection)
 
 
 def test_a_connection_that_is_lost_at_any_statement_costs_the_client_nothing(database, requests):
     for number in count(1):
         request = next(requests)
-        with at("before_cursor_execute", Nth(number, database)) as statement:
+        statement = Nth(number, database)
+        with listening("before_cursor_execute", statement):
             answer = request()
         assert answer.status in {200, 201}, f"cut at statement {number}: {answer.text}"
         if not statement.was_reached:
@@ -101,7 +106,8 @@ def test_a_connection_that_is_lost_at_any_statement_costs_the_client_nothing(dat
 def test_a_connection_that_is_lost_before_any_commit_is_503_and_the_same_request_works_then(database, requests):
     for number in count(1):
         request = next(requests)
-        with at("commit", NthCommit(number, database)) as commit:
+        commit = NthCommit(number, database)
+        with listening("commit", commit):
             answer = request()
         if not commit.was_reached:
             break
@@ -111,51 +117,31 @@ def test_a_connection_that_is_lost_before_any_commit_is_503_and_the_same_request
     assert_nothing_half_done(database)
 
 
-@pytest.fixture
-def the_word_of_the_last_commit_is_lost(database, person, monkeypatch):
-    """The server has committed, and the connection is cut before it can say so."""
-
-    def lose_the_word_of(last: Callable[[], Answer], *, commits: int) -> Answer:
-        left = [commits]
-
-        def commit(pooled):
-            connection = pooled.driver_connection
-            connection.commit()
-            left[0] -= not connection.autocommit
-            if left[0] == 0:
-                cut(database, connection)
-                connection.execute("SELECT 1")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(engine._engine().dialect, "do_commit", commit)
-            answer = last()
-        assert left[0] <= 0
-        return answer
-
-    return lose_the_word_of
+def lose_confirmation(database: Database, request: Callable[[], Answer], *, commits: int) -> None:
+    """Send ``request``, whose last commit the service does not hear of."""
+    last = LostConfirmation(commits, database)
+    with listening("commit", last):
+        assert is_unavailable(request())
+    assert last.was_reached
 
 
-def test_a_refresh_whose_answer_is_lost_is_forgiven_and_the_family_is_not_split(
-    database, person, the_word_of_the_last_commit_is_lost
-):
-    answer = the_word_of_the_last_commit_is_lost(lambda: refresh(person.refresh_token), commits=1)
-    assert is_unavailable(answer)
+def test_refresh_with_a_lost_confirmation_does_not_split_the_family(database, person):
+    lose_confirmation(database, partial(refresh, person.refresh_token), commits=1)
     successors = {refresh(person.refresh_token).json["refresh_token"] for _ in range(2)}
     assert len(successors) == 1
     assert refresh(successors.pop()).status == 200
     assert_nothing_half_done(database)
 
 
-def test_a_registration_whose_answer_is_lost_is_there(database, the_word_of_the_last_commit_is_lost):
+def test_registration_with_a_lost_confirmation_is_stored(database):
     email = NEWCOMER.format(0)
-    answer = the_word_of_the_last_commit_is_lost(lambda: register(email=email), commits=2)
-    assert is_unavailable(answer)
+    lose_confirmation(database, partial(register, email=email), commits=2)
     assert register(email=email).code == "email_taken"
     assert log_in(email).status == 200
     assert_nothing_half_done(database)
 
 
-def test_a_login_whose_answer_is_lost_is_a_session_with_its_record(database, the_word_of_the_last_commit_is_lost):
-    assert is_unavailable(the_word_of_the_last_commit_is_lost(log_in, commits=2))
+def test_login_with_a_lost_confirmation_is_a_session_with_its_record(database, person):
+    lose_confirmation(database, log_in, commits=2)
     assert log_in().status == 200
     assert_nothing_half_done(database)

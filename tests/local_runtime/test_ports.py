@@ -1,10 +1,12 @@
+import errno
 import os
 import socket
 import sys
+from contextlib import nullcontext
 
 import pytest
 
-from local_runtime.ports import PortInUse, _explain, _owners_by_lsof, listen
+from local_runtime.ports import PortInUse, listen
 from tests.support.runtime import PROJECT, start_runtime
 
 pytestmark = pytest.mark.local_runtime
@@ -59,33 +61,48 @@ def test_a_port_that_is_taken_on_ipv6_alone_is_taken():
         listen(server.getsockname()[1])
 
 
-def test_an_owner_that_cannot_be_found_is_not_named():
-    # A port that nobody listens on looks like one of another user's process.
-    assert _explain(1).splitlines() == ["Port 1 is in use by another process.", "Or use another:  PORT=2 make run"]
+@pytest.fixture
+def taken_by_another_user():
+    """A port whose process cannot be found: its socket is on its way from one process to another."""
+    here, there = socket.socketpair()
+    with here, there:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            socket.send_fds(here, [b"-"], [server.fileno()])
+        yield port
 
 
-def test_a_machine_without_ipv6_listens_on_ipv4(monkeypatch):
-    elsewhere = (socket.AF_INET6, "2001:db8::1")  # RFC 3849: for documentation, hence nobody's address
-    monkeypatch.setattr("local_runtime.ports._LOOPBACK", ((socket.AF_INET, "127.0.0.1"), elsewhere))
-    sockets = listen(0)
-    close(sockets)
-    assert len(sockets) == 1
+def test_port_in_use_by_an_unknown_process_names_none(monkeypatch, taken_by_another_user):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(PortInUse) as error:
+        listen(taken_by_another_user)
+    assert "kill" not in str(error.value)
+    assert f"PORT={taken_by_another_user + 1} make run" in str(error.value)
 
 
-def test_a_machine_without_localhost_is_an_error(monkeypatch):
-    monkeypatch.setattr("local_runtime.ports._LOOPBACK", ((socket.AF_INET, "192.0.2.1"),))  # RFC 5737
-    with pytest.raises(OSError, match="assign"):
-        listen(0)
-
-
-def test_lsof_is_asked_where_there_is_no_proc(tmp_path, monkeypatch):
+def test_port_in_use_without_proc_names_the_process_by_lsof(tmp_path, monkeypatch, taken_by_another_user):
     lsof = tmp_path / "lsof"
     lsof.write_text(f'#!{sys.executable}\nimport sys\nprint("p4711\\ncnode\\nf21", sys.argv[1:])\n')
     lsof.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert list(_owners_by_lsof(8000)) == [(4711, "node")]
-    lsof.unlink()
-    assert list(_owners_by_lsof(8000)) == []
+    with pytest.raises(PortInUse, match="process 4711: node\n"):
+        listen(taken_by_another_user)
+
+
+@pytest.mark.parametrize(("missing", "number"), [({socket.AF_INET6}, 1), ({socket.AF_INET, socket.AF_INET6}, 0)])
+def test_listen_without_an_address_family_uses_the_other(monkeypatch, missing, number):
+    create_server = socket.create_server
+
+    def create_if_supported(address, *, family, **options):
+        if family in missing:
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        return create_server(address, family=family, **options)
+
+    monkeypatch.setattr(socket, "create_server", create_if_supported)
+    with nullcontext() if number else pytest.raises(OSError, match="assign"):
+        sockets = listen(0)
+        close(sockets)
+        assert len(sockets) == number
 
 
 @pytest.mark.parametrize("port", ["65536", "8000a", "-1", "²"])

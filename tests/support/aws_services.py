@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from urllib3 import HTTPResponse
 
@@ -25,7 +25,7 @@ def refusing(error: str, *, service: str = "kms", operation: str = "*", times: i
         body = io.BytesIO(f'{{"__type": "{error}"}}'.encode())
         return AWSResponse("https://aws.example", 400, HTTPHeaders(), HTTPResponse(body, preload_content=False))
 
-    with _answered_by(refuse, service, operation):
+    with _handling("before-send", refuse, service, operation):
         yield
 
 
@@ -33,18 +33,17 @@ def refusing(error: str, *, service: str = "kms", operation: str = "*", times: i
 def elsewhere(url: str, *, service: str = "kms") -> Iterator[None]:
     """Send each request to ``url`` instead, where nobody answers."""
 
-    def send(request: AWSPreparedRequest, **_: Any) -> Any:
+    def redirect(request: AWSRequest, **_: Any) -> None:
         request.url = url
-        return aws_client(service)._endpoint.http_session.send(request)
 
-    with _answered_by(send, service, "*"):
+    with _handling("request-created", redirect, service, "*"):
         yield
 
 
 @contextmanager
-def _answered_by(handler: Callable[..., Any], service: str, operation: str) -> Iterator[None]:
+def _handling(name: str, handler: Callable[..., Any], service: str, operation: str) -> Iterator[None]:
     events = aws_client(service).meta.events
-    event = f"before-send.{service}.{operation}"
+    event = f"{name}.{service}.{operation}"
     events.register_first(event, handler)
     yield
     events.unregister(event, handler)

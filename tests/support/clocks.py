@@ -1,4 +1,4 @@
-"""Environments whose clock is wrong, and time that goes by."""
+"""Environments whose clock is wrong, time that goes by, and pauses that take none."""
 
 import sys
 import time
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta, tzinfo
 from unittest import mock
+
+import pytest
 
 
 @contextmanager
@@ -29,3 +31,8 @@ def clock_off_by(seconds: float) -> Iterator[None]:
         patches.enter_context(mock.patch("time.time", side_effect=lambda: now() + seconds))
         patches.enter_context(mock.patch("time.time_ns", side_effect=lambda: now_ns() + int(seconds * 1e9)))
         yield
+
+
+def skip_pauses(patches: pytest.MonkeyPatch) -> None:
+    """Let pauses between tries take no time: in a test there are no others to wait for."""
+    patches.setattr(time, "sleep", lambda _seconds: None)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from auth_common.monitoring.invocation import LambdaHandler
-from auth_common.web import custom_resources
+from tests.support.clocks import skip_pauses
 from tests.support.events import lambda_context
 
 _IDS = {
@@ -57,7 +57,7 @@ def deploy(
             **_IDS,
         }
         with pytest.MonkeyPatch.context() as patches:
-            patches.setattr(custom_resources, "_PAUSE", 0.01)
+            skip_pauses(patches)
             handler(event, lambda_context(function, timeout=timeout))
     (word,) = received
     assert {name: word[name] for name in _IDS} == _IDS

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import _lru_cache_wrapper, cache
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -223,12 +223,11 @@ def listening(name: str, listener: Callable[..., None]) -> Iterator[None]:
 
 def start_fresh_environment() -> None:
     """Forget settings, engine, keys and pepper, as a new Lambda environment knows none."""
-    if engine._engine.cache_info().currsize:
-        engine._engine().dispose()
+    engine.dispose_engines()
     for name, module in list(sys.modules.items()):
         if name.startswith("auth_common."):
             for value in vars(module).values():
-                if isinstance(value, _lru_cache_wrapper):
+                if callable(getattr(value, "cache_clear", None)):
                     value.cache_clear()
 
 

@@ -5,7 +5,8 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import uuid4
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -78,20 +79,16 @@ def authorizer_event(authorization: str | None, *, method: str = "GET", path: st
 def lambda_context(function: str, *, timeout: float = 900) -> LambdaContext:
     """Return the context of an invocation of ``function`` that Lambda ends after ``timeout`` seconds."""
     end = time.monotonic() + timeout
-
-    class Context(LambdaContext):
-        @staticmethod
-        def get_remaining_time_in_millis() -> int:
-            return int(1_000 * (end - time.monotonic()))
-
-    context = Context()
-    context._function_name = function
-    context._function_version = "$LATEST"
-    context._memory_limit_in_mb = 1024
-    context._invoked_function_arn = f"arn:aws:lambda:eu-central-1:{ACCOUNT}:function:{function}"
-    context._aws_request_id = str(uuid4())
-    context._log_stream_name = "2026/01/01/[$LATEST]0"
-    return context
+    context = SimpleNamespace(
+        function_name=function,
+        function_version="$LATEST",
+        memory_limit_in_mb=1024,
+        invoked_function_arn=f"arn:aws:lambda:eu-central-1:{ACCOUNT}:function:{function}",
+        aws_request_id=str(uuid4()),
+        log_stream_name="2026/01/01/[$LATEST]0",
+        get_remaining_time_in_millis=lambda: int(1_000 * (end - time.monotonic())),
+    )
+    return cast("LambdaContext", context)
 
 
 def _encode(body: bytes | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from contextlib import closing
+import time
 from pathlib import Path
 
 import psycopg
@@ -14,11 +14,11 @@ from sqlalchemy.pool import NullPool
 from auth_common.db.migrations import HEAD, current_revision
 from auth_common.db.privileges import CLEANUP_ROLE, HEALTH_ROLE, PRIVILEGES, READER_ROLE, SERVICE_ROLE
 from auth_common.db.tables import audit_events, metadata, passkeys, users
-from auth_common.services import schema
 from functions.migrate.app import handler
+from local_runtime.cloudformation import read_template
+from tests.support.clocks import skip_pauses
 from tests.support.custom_resources import deploy
-from tests.support.databases import Database, dsql_url, start_fresh_environment
-from tests.support.impostors import listen
+from tests.support.databases import Database, dsql_url, listening, start_fresh_environment
 from tools.migrate import main
 
 pytestmark = [pytest.mark.database, pytest.mark.operations]
@@ -32,7 +32,7 @@ CLEANUP = "arn:aws:iam::123456789012:role/auth-CleanupRole-7A8B9C"
 @pytest.fixture
 def cluster(environment, aurora_dsql, monkeypatch):
     """A new cluster of Aurora DSQL, and its admin as the one who migrates."""
-    monkeypatch.setattr(schema, "_PAUSE", 0.01)
+    skip_pauses(monkeypatch)
     with aurora_dsql.new_cluster(migrated=False) as name:
         admin = dsql_url(name, user="admin")
         monkeypatch.setenv("DATABASE_URL", admin)
@@ -175,11 +175,16 @@ def test_a_url_that_is_none_shows_nothing_of_its_password(environment, monkeypat
     assert "DATABASE_URL: no URL" in log_lines.text
 
 
-def test_a_database_that_does_not_answer_ends_the_deployment_in_time(environment, monkeypatch):
-    with closing(listen()) as listener:
-        monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://owner@127.0.0.1:{listener.getsockname()[1]}/accounts")
-        monkeypatch.setattr(schema, "_PATIENCE", 2)
-        assert deploy(handler, "migrate", timeout=12, Revision=HEAD, Roles={})["Status"] == "FAILED"
+def test_migrate_with_a_hanging_database_fails_within_its_timeout(environment, monkeypatch):
+    """CloudFormation gets no response from a function that Lambda has ended, and waits for an hour."""
+    timeout = read_template(PROJECT / "template.yaml")["Resources"]["MigrateFunction"]["Properties"]["Timeout"]
+    monotonic = time.monotonic
+    passed: list[int] = []
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + sum(passed))
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://owner@127.0.0.1:9/accounts")
+    with listening("do_connect", lambda *_: passed.append(5 * 60)):
+        assert deploy(handler, "migrate", timeout=timeout, Revision=HEAD, Roles={})["Status"] == "FAILED"
+    assert 0 < sum(passed) < timeout
 
 
 @pytest.mark.threat("deployment-half-done")

@@ -4,7 +4,6 @@ import os
 import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
 from datetime import UTC, date, datetime
 from threading import Event
 from uuid import UUID
@@ -13,7 +12,6 @@ import pytest
 from sqlalchemy import Connection, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from auth_common.db import engine
 from auth_common.db.engine import make_engine, read, transaction
 from auth_common.db.tables import sessions, users
 from auth_common.errors import DatabaseUnavailable
@@ -211,14 +209,18 @@ def test_a_connection_that_is_lost_at_the_commit_is_not_run_again(two_users):
 @pytest.mark.threat("database-away")
 @on_sqlite
 @pytest.mark.usefixtures("database")
-def test_where_no_connection_is_free_in_time_the_database_is_unavailable(monkeypatch):
-    """Only the threads of a test can get there: a Lambda environment serves one event at a time."""
-    monkeypatch.setattr(engine._engine().pool, "_timeout", 0)
-    with ExitStack() as stack:
-        for _ in range(64):
-            stack.enter_context(closing(engine._engine().raw_connection()))
-        with pytest.raises(DatabaseUnavailable):
-            transaction(lambda _: None)
+def test_transaction_without_a_free_connection_is_unavailable(monkeypatch):
+    """Only a test can get there: a Lambda environment serves one event at a time."""
+    monkeypatch.setenv("DATABASE_TIMEOUT", "0.1")
+
+    def use_connections(number):
+        if number:
+            read(lambda _: use_connections(number - 1))
+        else:
+            with pytest.raises(DatabaseUnavailable):
+                transaction(lambda _: None)
+
+    use_connections(64)
     transaction(lambda _: None)
 
 

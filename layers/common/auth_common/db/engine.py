@@ -172,8 +172,8 @@ def _has_moved() -> bool:
 
 
 @before_snapshot
-def _disconnect() -> None:
-    """Close what connections there are: two environments must not talk over one."""
+def dispose_engines() -> None:
+    """Close this environment's connections, if it has any: two environments must not share one."""
     if _engine.cache_info().currsize:
         _engine().dispose()
 
@@ -194,12 +194,12 @@ def make_engine(url: str | URL, *, timeout: float, verify_server: bool) -> Engin
 
     Args:
         url: SQLAlchemy's.
-        timeout: seconds that a connection, a statement, or the writer before us on SQLite may take.
+        timeout: seconds that connecting, a statement, a place in the pool, or the writer before us on SQLite may take.
         verify_server: whether a PostgreSQL must prove its name by TLS, whatever ``url`` says. libpq's own default goes
             on without TLS where the server has none (ASVS 5.0 12.3.1, 12.3.2). An Aurora DSQL always must.
 
     """
-    options: dict[str, Any] = {"hide_parameters": True, "pool_size": 1, "max_overflow": 63, "pool_timeout": 5}
+    options: dict[str, Any] = {"hide_parameters": True, "pool_size": 1, "max_overflow": 63, "pool_timeout": timeout}
     where = make_url(url)
     if where.get_backend_name() != "sqlite":
         from auth_common.db.patient_connection import connect_with  # noqa: PLC0415 - psycopg, 285 ms: where it is used
