@@ -64,9 +64,9 @@ _ERRORS: Final[dict[tuple[str, str], tuple[type[ServiceError], ...]]] = {
     ("GET", "/audit/events"): (errors.Forbidden, errors.StepUpRequired),
     ("GET", "/audit/summary"): (errors.Forbidden, errors.StepUpRequired),
 }
-_WITH_BODY: Final = (errors.UnsupportedMediaType, errors.RequestTooLarge, errors.ValidationFailed)
+_WITH_BODY: Final = (errors.UnsupportedMediaType, errors.RequestTooLarge)
 #: The last one in the local stage only.
-_ALWAYS: Final = (ServiceError, errors.ServiceUnavailable, errors.StorageNotMounted)
+_ALWAYS: Final = (errors.ValidationFailed, ServiceError, errors.ServiceUnavailable, errors.StorageNotMounted)
 #: A header field in the manner of OpenAPI, without "required".
 _Header = dict[str, Any]
 
@@ -153,11 +153,10 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
         _drop_null(parameter["schema"])
     answers = operation["responses"]
     answers.pop("422", None)
-    has_input = "requestBody" in operation or any(p["in"] == "query" for p in operation.get("parameters", []))
     raised = [
         *((errors.InvalidToken,) if is_protected else ()),
         *_ERRORS.get((method, route.path_format), ()),
-        *(_WITH_BODY if "requestBody" in operation else (errors.ValidationFailed,) if has_input else ()),
+        *(_WITH_BODY if "requestBody" in operation else ()),
         *_ALWAYS,
     ]
     for status in sorted({error.status for error in raised}):

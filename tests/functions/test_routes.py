@@ -235,16 +235,35 @@ def test_path_that_no_route_has_returns_404():
     assert {key: outcome for key, outcome in found.items() if outcome != (404, "not_found")} == {}
 
 
-def test_unknown_query_parameter_is_rejected_by_the_audit_log_alone(context):
-    statuses = {
-        route.path: request(route, context, query={"invented": "1"}).status
-        for route in PROTECTED
-        if route.method == "GET"
-    }
-    assert statuses == {
-        "/users/{id}": 200,
-        "/sessions": 200,
-        "/webauthn/credentials": 200,
-        "/audit/events": 422,
-        "/audit/summary": 422,
-    }
+@pytest.mark.asvs("2.2.1", "15.3.7")
+def test_unknown_query_parameter_on_any_route_is_named_and_changes_nothing(database, context):
+    before = stored(database)
+    found = {}
+    for route in ROUTES:
+        answer = request(route, context if route.authorizer else None, query={"invented": "ec7h0"})
+        found[name_of(route)] = (answer.status, answer.code, answer.fields, "ec7h0" in answer.text)
+    rejected = (422, "validation_failed", {"invented"}, False)
+    assert {name: outcome for name, outcome in found.items() if outcome != rejected} == {}
+    assert stored(database) == before
+
+
+def test_unknown_query_parameter_whose_name_could_do_harm_is_not_echoed(context):
+    names = ["<script>ec7h0</script>", "ec7h0\r\nSet-Cookie: a=b", "ec7h0" * 20, "ec7h0é", "ec7h0\u202e", "ec7h0 "]
+    for route in ROUTES:
+        answer = request(route, context if route.authorizer else None, query=dict.fromkeys(names, ""))
+        assert (answer.status, answer.fields, "ec7h0" in answer.text) == (422, {"query"}, False), name_of(route)
+
+
+def test_a_thousand_unknown_query_parameters_return_twenty_faults(context):
+    query = {f"invented{number}": "1" for number in range(1_000)}
+    for route in ROUTES:
+        answer = request(route, context if route.authorizer else None, query=query)
+        assert (answer.status, len(answer.json["errors"])) == (422, 20), name_of(route)
+
+
+@pytest.mark.parametrize("query", [{"keep_curent": "true"}, {"keep_current": "true", "Keep_Current": "1"}, {"": ""}])
+def test_misspelt_query_parameter_revokes_no_session(database, context, query):
+    before = stored(database)
+    (route,) = (route for route in ROUTES if (route.method, route.path) == ("DELETE", "/sessions"))
+    assert request(route, context, query=query).code == "validation_failed"
+    assert stored(database) == before

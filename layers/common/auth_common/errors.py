@@ -35,10 +35,11 @@ class ValidationFailed(ServiceError):
     code = "validation_failed"
     detail = "The request has fields that are missing, unknown or not valid."
 
-    def __init__(self, *errors: FieldError) -> None:
-        """Take one ``FieldError`` a fault."""
+    def __init__(self, *errors: FieldError, is_recorded: bool = True) -> None:
+        """Store one ``FieldError`` per fault, and whether the audit log gets an event."""
         super().__init__(self.detail)
         self.errors = errors
+        self.is_recorded = is_recorded
 
 
 class UnsupportedMediaType(ServiceError):

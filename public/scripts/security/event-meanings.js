@@ -147,7 +147,7 @@ export const EVENT_MEANINGS = {
     }
   },
   "input_validation_fail": {
-    "when": "a body or parameter is refused; its fields are named, their values are not. Of one source so many in a window are recorded, and all are counted by the metric",
+    "when": "a body or parameter is rejected; its fields are named, their values are not. The audit log records a limited number per client IP, and none for a route that has no input. The metric counts all",
     "respond": "Forms cause some. Fields that no form has are somebody probing.",
     "reasons": {}
   },

@@ -84,3 +84,13 @@ def test_without_shared_storage_it_says_what_to_run(monkeypatch):
 def test_it_needs_no_more_than_its_own_privileges():
     with acting_as(HEALTH_ROLE):
         assert get_health().status == 200
+
+
+@pytest.mark.usefixtures("database")
+def test_unknown_query_parameter_needs_no_more_privileges_either(log_lines):
+    """Otherwise anyone could raise the alarm for audit records that cannot be stored."""
+    with acting_as(HEALTH_ROLE):
+        answer = call("health", proxy_event("GET", "/health", query={"verbose": "1"}))
+    assert (answer.status, answer.fields) == (422, {"verbose"})
+    assert "audit_write_fail" not in log_lines.text
+    assert '"input_validation_fail"' in log_lines.text

@@ -61,8 +61,8 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
         succeeded=False,
         ocsf_class=OCSFClass.API_ACTIVITY,
         activity=None,
-        when="a body or parameter is refused; its fields are named, their values are not. Of one source so many in a "
-        "window are recorded, and all are counted by the metric",
+        when="a body or parameter is rejected; its fields are named, their values are not. The audit log records a "
+        "limited number per client IP, and none for a route that has no input. The metric counts all",
         respond="Forms cause some. Fields that no form has are somebody probing.",
         fields={"fields": "those at fault"},
     ),

@@ -1,17 +1,18 @@
-"""Request bodies: strict JSON, declared as such. And queries: each parameter once."""
+"""Request bodies: strict JSON, declared as such. And queries: known parameters, each of them once."""
 
 import json
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from fastapi import Request, Response, params
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from auth_common.errors import FieldError, RequestTooLarge, UnsupportedMediaType, ValidationFailed
 from auth_common.strict_json import parse_strict_json
-from auth_common.web.problems import validation_failure
+from auth_common.web.problems import unknown_parameters, validation_failure
 
 #: Bytes. The largest body of ours is a WebAuthn attestation of a few KiB.
 LARGEST: Final = 64 * 1024
@@ -38,18 +39,25 @@ class StrictJSONRequest(Request):
 
 
 class StrictJSONRoute(APIRoute):
-    """A route that reads its body through ``StrictJSONRequest`` and says in words of ours what is wrong with it."""
+    """A route that reads its body through ``StrictJSONRequest`` and rejects query parameters that it does not declare.
+
+    FastAPI ignores an unknown parameter. A misspelt ``keep_current`` would then revoke the caller's own session.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler."""
         handle = super().get_route_handler()
-        takes_query = any(isinstance(field.field_info, params.Query) for field in get_flat_params(self.dependant))
+        known = _query_names(self.dependant)
+        has_input = self.body_field is not None or bool(known)
 
         async def handle_strictly(request: Request) -> Response:
             if self.body_field is not None and not _is_json(request.headers.get("content-type", "")):
                 raise UnsupportedMediaType
-            if takes_query and len(request.query_params.multi_items()) > len(request.query_params):
-                # Whatever stands before us may have looked at the first; the framework takes the last (ASVS 15.3.7).
+            if unknown := [name for name in request.query_params if name not in known]:
+                # The function of a route without input may have no database to record the event in.
+                raise unknown_parameters(unknown, is_recorded=has_input)
+            if len(request.query_params.multi_items()) > len(request.query_params):
+                # A proxy before this function may have used the first value. The framework uses the last (ASVS 15.3.7).
                 raise ValidationFailed(FieldError("query", "has a parameter more than once"))
             strict_request = StrictJSONRequest(request.scope, request.receive)
             if len(await strict_request.body()) > LARGEST:
@@ -61,6 +69,12 @@ class StrictJSONRoute(APIRoute):
                 raise validation_failure(error) from None
 
         return handle_strictly
+
+
+def _query_names(dependant: Dependant) -> set[str]:
+    """Return the names of the query parameters that an endpoint and its dependencies declare."""
+    own = {field.alias for field in get_flat_params(Dependant(query_params=dependant.query_params))}
+    return own.union(*map(_query_names, dependant.dependencies))
 
 
 def _is_json(content_type: str) -> bool:

@@ -1,6 +1,6 @@
 """Errors as RFC 9457 problem documents: one shape for every failure, nothing internal, no input repeated."""
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -53,8 +53,10 @@ class ProblemResponse(JSONResponse):
 
 async def on_service_error(_request: Request, error: ServiceError) -> ProblemResponse:
     """Answer an error of the domain."""
-    if isinstance(error, ValidationFailed):
+    if isinstance(error, ValidationFailed) and error.is_recorded:
         _record_bad_input(error)
+    elif isinstance(error, ValidationFailed):
+        metrics.count(SecurityEvent.INPUT_VALIDATION_FAIL)
     elif isinstance(error, Misconfigured):
         logger.critical("misconfigured", extra={"error": str(error) or error.detail})
     elif error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -108,6 +110,19 @@ def validation_failure(error: RequestValidationError) -> ValidationFailed:
     return ValidationFailed(*(FieldError(_field(fault["loc"]), _message(fault)) for fault in faults[:_MOST_ERRORS]))
 
 
+def unknown_parameters(names: Iterable[str], *, is_recorded: bool) -> ValidationFailed:
+    """Return the error for query parameters that an endpoint does not declare.
+
+    Args:
+        names: decoded, as the client sent them.
+        is_recorded: whether the audit log gets an event.
+
+    """
+    fields = list(dict.fromkeys(_field(("query", name)) for name in names))
+    faults = (FieldError(field, "is not a parameter of this request") for field in fields[:_MOST_ERRORS])
+    return ValidationFailed(*faults, is_recorded=is_recorded)
+
+
 def _field(location: Sequence[str | int]) -> str:
     """Name the field as the client wrote it: ``("body", "email")`` is "email", the whole body is "body".
 
@@ -115,7 +130,7 @@ def _field(location: Sequence[str | int]) -> str:
     """
     name = ".".join(part for part in location[1:] if isinstance(part, str)) or str(location[0])
     harmless = name.isascii() and name.replace(".", "").replace("_", "").isalnum() and len(name) <= _LONGEST_FIELD_NAME
-    return name if harmless else "body"
+    return name if harmless else str(location[0])
 
 
 def _message(fault: Mapping[str, Any]) -> str:
