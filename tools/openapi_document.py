@@ -57,6 +57,7 @@ _ERRORS: Final[dict[tuple[str, str], tuple[type[ServiceError], ...]]] = {
     ("POST", "/webauthn/login/complete"): (
         errors.InvalidChallenge,
         errors.PasskeyLoginFailed,
+        errors.PasswordRequired,
         errors.TooManyAttempts,
     ),
     ("PATCH", "/webauthn/credentials/{id}"): (errors.NotFound,),

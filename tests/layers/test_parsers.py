@@ -149,8 +149,6 @@ def test_no_credential_breaks_its_verification(credential):
             credential,
             expected_challenge=b"c" * 32,
             public_key=b"",
-            sign_count=0,
-            backup_eligible=False,
             require_user_verification=False,
         )
     try:

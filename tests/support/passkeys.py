@@ -79,6 +79,12 @@ class Holder:
         """Log in with the passkey alone."""
         return complete_login(*self.answered_login())
 
+    def log_in_with(self, *, alone: bool = False, **traits: Any) -> Answer:
+        """Log in with both factors, or ``alone`` with the passkey, whose authenticator has these traits from now on."""
+        for name, value in traits.items():
+            setattr(self.authenticator, name, value)
+        return self.log_in_alone() if alone else self.log_in()
+
 
 def enrol(account: Account | None = None, **authenticator: Any) -> Holder:
     """Give ``account``, or a new one, a passkey of an authenticator with these traits."""

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Barrier
+from typing import Any
 
 import bcrypt
 import pytest
+import webauthn
 
 from tests.support.events import proxy_event
 from tests.support.functions import Answer, call
@@ -37,6 +39,24 @@ def together(*requests: Callable[[], Answer]) -> list[Answer]:
 def burst(size: int, request: Callable[[int], Answer]) -> Counter[int]:
     """Send ``request(0)`` to ``request(size - 1)`` at one moment, and return how often each status was returned."""
     return Counter(answer.status for answer in together(*(partial(request, number) for number in range(size))))
+
+
+def while_a_passkey_is_verified(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
+    """Run ``action``, as from another environment, while the next response of a passkey is verified."""
+    for name in ("verify_authentication_response", "verify_registration_response"):
+        monkeypatch.setattr(webauthn, name, _preceded_by(action, getattr(webauthn, name), monkeypatch, name))
+
+
+def _preceded_by(
+    action: Callable[[], object], verify: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, name: str
+) -> Callable[..., Any]:
+    def verify_later(**arguments: Any) -> Any:
+        monkeypatch.setattr(webauthn, name, verify)
+        with ThreadPoolExecutor(1) as elsewhere:
+            elsewhere.submit(action).result()
+        return verify(**arguments)
+
+    return verify_later
 
 
 def while_a_password_is_checked(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:

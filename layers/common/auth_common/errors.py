@@ -123,6 +123,21 @@ class PasskeyLoginFailed(ServiceError):
     headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
+class PasswordRequired(ServiceError):
+    """The passkey is synced and inconsistent with its record, and is the only factor.
+
+    Only the holder of the passkey sees this error, so it tells an attacker nothing.
+    """
+
+    status = 401
+    code = "password_required"
+    detail = (
+        "This passkey has changed since its last use, which a copy of it would look like too. Log in with your e-mail "
+        "address and your password, and then with this passkey. After that, the passkey alone is enough again."
+    )
+    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
+
+
 class InvalidChallenge(ServiceError):
     """The challenge is unknown, spent or expired, or belongs to another ceremony or user."""
 

@@ -73,19 +73,42 @@ def select_passkey_and_owner(connection: Connection, *, credential_id: bytes) ->
     return passkey, User(**dict(zip(User.__dataclass_fields__, row[len(_FIELDS) :], strict=True)))
 
 
-def record_use(
-    connection: Connection, *, passkey_id: UUID, sign_count: int, uv_initialized: bool, backed_up: bool, now: datetime
-) -> bool:
-    """Record a login and the authenticator's counter; ``False`` where the counter has not advanced.
+def select_passkey(connection: Connection, *, passkey_id: UUID) -> Passkey | None:
+    """Return the passkey with this id. Return None if there is none."""
+    row = connection.execute(select(*_COLUMNS).where(passkeys.c.id == passkey_id)).mappings().one_or_none()
+    return Passkey(**row) if row else None
 
-    The comparison is in the write itself: of two answers with one counter, the later one loses, and a stored counter
-    is never lowered. 0 stays 0: such an authenticator does not count (WebAuthn section 6.1.1).
+
+def record_use(
+    connection: Connection,
+    *,
+    passkey_id: UUID,
+    sign_count: int,
+    uv_initialized: bool,
+    backup_eligible: bool,
+    backed_up: bool,
+    now: datetime,
+    if_consistent: bool,
+) -> bool:
+    """Record a use of a passkey with the counter and the flags of its authenticator.
+
+    Return False if there is no such passkey, or if ``if_consistent`` is set and the counter has not advanced or the
+    backup eligibility has changed. The write itself compares, so of two responses with one counter the second one is
+    inconsistent. A counter that stays 0 is consistent: such an authenticator does not count (WebAuthn section 6.1.1).
     """
-    advances = or_(
-        passkeys.c.sign_count < sign_count, and_(passkeys.c.sign_count == 0, passkeys.c.sign_count == sign_count)
-    )
-    used = update(passkeys).where(passkeys.c.id == passkey_id, advances)
-    values = {"sign_count": sign_count, "uv_initialized": uv_initialized, "backed_up": backed_up, "last_used_at": now}
+    used = update(passkeys).where(passkeys.c.id == passkey_id)
+    if if_consistent:
+        advances = or_(
+            passkeys.c.sign_count < sign_count, and_(passkeys.c.sign_count == 0, passkeys.c.sign_count == sign_count)
+        )
+        used = used.where(advances, passkeys.c.backup_eligible == backup_eligible)
+    values = {
+        "sign_count": sign_count,
+        "uv_initialized": uv_initialized,
+        "backup_eligible": backup_eligible,
+        "backed_up": backed_up,
+        "last_used_at": now,
+    }
     return connection.execute(used.values(**values)).rowcount == 1
 
 

@@ -38,11 +38,13 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, Entry]] = {
             "unknown_user": "no account has the address",
             "wrong_password": "the account is there, the password is another",
             "user_not_active": "right, but the account is disabled",
-            "unknown_passkey": "nobody has registered this credential",
+            "unknown_passkey": "no user has registered this credential, or it was deleted at that moment",
             "passkey_of_another_user": "somebody else's passkey as second factor, or a false user handle",
             "not_valid": "a rule of WebAuthn is broken; `fault` says which",
-            "sign_count_not_advanced": "of two answers with one counter, the later (perhaps a copied "
-            "authenticator); or the passkey was deleted at that moment",
+            "sign_count_not_advanced": "the counter of a passkey that is bound to one device did not advance: "
+            "perhaps a copied authenticator",
+            "passkey_inconsistent": "a synced passkey alone, with a counter or backup eligibility that does not fit: "
+            "`authn_passkey_inconsistent` says which, and the response asks for the password",
             "token_version_changed": "the account was changed while this login was under way",
             "user_verification_not_initialized": "alone, a key that was registered without PIN or biometry",
             "invalid_challenge": "unknown, expired, or answered before",
@@ -81,6 +83,21 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, Entry]] = {
         when="somebody adds a passkey",
         respond="From an address that is new for the account: ask its owner.",
         fields={"passkey_id": "which"},
+    ),
+    SecurityEvent.AUTHN_PASSKEY_INCONSISTENT: Entry(
+        succeeded=False,
+        severity=Severity.MEDIUM,
+        ocsf_class=OCSFClass.AUTHENTICATION,
+        activity=99,
+        when="a synced passkey gives a valid signature, but its counter or backup eligibility does not fit the stored "
+        "record; with the password it is accepted and the new values are stored",
+        respond="Once is an update of a password manager, or a second one. Repeated, or from a client IP that is new "
+        "for the account: ask the user, because a copy of the key looks the same (docs/runbooks/lost-passkey.md).",
+        reasons={
+            "sign_count_not_advanced": "the counter did not advance",
+            "backup_eligibility_changed": "a passkey bound to one device became synced, or the reverse",
+        },
+        fields={"passkey_id": "which", "accepted": "`yes`, beside the password; `no`, as the only factor"},
     ),
     SecurityEvent.AUTHN_PASSKEY_REMOVED: Entry(
         succeeded=True,

@@ -11,6 +11,7 @@ class SecurityEvent(StrEnum):
     AUTHN_LOGIN_FIRST_FACTOR = "authn_login_first_factor"
     AUTHN_LOGIN_LOCK = "authn_login_lock"
     AUTHN_PASSKEY_ADDED = "authn_passkey_added"
+    AUTHN_PASSKEY_INCONSISTENT = "authn_passkey_inconsistent"
     AUTHN_PASSKEY_REMOVED = "authn_passkey_removed"
     AUTHN_PASSKEY_REJECTED = "authn_passkey_rejected"
     AUTHN_PASSWORD_CHANGE = "authn_password_change"

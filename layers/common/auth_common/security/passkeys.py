@@ -1,8 +1,8 @@
 """Passkeys: the relying party's side of WebAuthn Level 3; the one module that uses ``webauthn`` (py_webauthn).
 
-The library parses and verifies. Added here are what it leaves to its user: ceremonies inside another site's frame
-(``crossOrigin``, ``topOrigin``) are refused, and so are a passkey whose backup eligibility has changed and CBOR that no
-authenticator sends.
+The library parses and verifies. This module adds what the library leaves to its user: it rejects ceremonies inside
+another site's frame (``crossOrigin``, ``topOrigin``) and CBOR that no authenticator sends. Whether the counter and the
+backup flags of an assertion fit the stored record is decided by ``services.passkey_proofs``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -99,9 +99,10 @@ class RegisteredPasskey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasskeyAssertion:
-    """A login with a passkey, verified."""
+    """A verified assertion. Its counter and backup flags are not yet compared with the stored record."""
 
     sign_count: int
+    backup_eligible: bool
     backed_up: bool
     user_verified: bool
 
@@ -223,18 +224,14 @@ def verify_authentication(
     *,
     expected_challenge: bytes,
     public_key: bytes,
-    sign_count: int,
-    backup_eligible: bool,
     require_user_verification: bool,
 ) -> PasskeyAssertion:
-    """Verify an AuthenticationResponseJSON (WebAuthn section 7.2).
+    """Verify an AuthenticationResponseJSON (WebAuthn section 7.2) except for its counter and backup eligibility.
 
     Args:
         credential: as the browser made it; anything.
         expected_challenge: the one that the ceremony began with.
         public_key: of the credential record, COSE_Key.
-        sign_count: of the credential record.
-        backup_eligible: of the credential record: a credential never changes it.
         require_user_verification: refuse where the authenticator has not checked PIN or biometry.
 
     Raises:
@@ -248,14 +245,16 @@ def verify_authentication(
         expected_rp_id=settings().webauthn_rp_id,
         expected_origin=list(settings().webauthn_origins),
         credential_public_key=public_key,
-        credential_current_sign_count=sign_count,
+        # Every counter advances from 0, so the library rejects none: ``services.passkey_proofs`` compares.
+        credential_current_sign_count=0,
         require_user_verification=require_user_verification,
     )
-    if (found.credential_device_type == CredentialDeviceType.MULTI_DEVICE) != backup_eligible:
-        raise InvalidPasskeyResponse("backup eligibility has changed")
     _refuse_frames(credential)
     return PasskeyAssertion(
-        sign_count=found.new_sign_count, backed_up=found.credential_backed_up, user_verified=found.user_verified
+        sign_count=found.new_sign_count,
+        backup_eligible=found.credential_device_type == CredentialDeviceType.MULTI_DEVICE,
+        backed_up=found.credential_backed_up,
+        user_verified=found.user_verified,
     )
 
 

@@ -1,27 +1,21 @@
 """Login with a passkey: as second factor after a password, or alone (WebAuthn's authentication ceremony)."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from auth_common.db.challenges import Ceremony, Challenge
+from auth_common.db.challenges import Ceremony
 from auth_common.db.engine import read
-from auth_common.db.passkeys import Passkey, record_use, select_passkey_and_owner, select_passkeys_of
+from auth_common.db.passkeys import select_passkeys_of
 from auth_common.db.users import User, select_user
-from auth_common.errors import InvalidMFAToken, PasskeyLoginFailed
+from auth_common.errors import InvalidMFAToken, PasskeyLoginFailed, PasswordRequired
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.mfa_tokens import verify_mfa_token
-from auth_common.security.passkeys import (
-    InvalidPasskeyResponse,
-    PasskeyAssertion,
-    authentication_options,
-    identify,
-    verify_authentication,
-)
+from auth_common.security.passkeys import authentication_options
 from auth_common.services.attempts import Attempt
 from auth_common.services.challenges import Begun, issue_challenge, spend_challenge
+from auth_common.services.passkey_proofs import PasskeyProof, UnprovenPasskey, record_proof, verify_proof
 from auth_common.services.sessions import is_unchanged, open_session
 from auth_common.services.throttling import (
     count_challenge,
@@ -66,6 +60,7 @@ def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> Token
 
     Raises:
         InvalidChallenge: unknown, answered, expired, or not for a login.
+        PasswordRequired: a synced passkey whose counter or backup eligibility does not fit its record, as only factor.
         PasskeyLoginFailed: for everything else that can be wrong.
         TooManyAttempts: too many failures from one source, or with this user's second factors.
 
@@ -76,29 +71,40 @@ def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> Token
 
 def _complete_login(attempt: Attempt, challenge_id: str, credential: Mapping[str, Any]) -> TokenPair:
     challenge = spend_challenge(challenge_id, Ceremony.AUTHENTICATION)
+    with_password = challenge.user_id is not None
     if challenge.user_id is not None:
         attempt.count_second_factor(challenge.user_id)
-    passkey, user, user_handle = _identify(credential)
-    _require_owner(challenge, user, user_handle)
-    assertion = _verify(challenge, passkey, user, credential)
-    if user.status != "active":
-        raise _refused(user, "user_not_active")
-    if challenge.user_id is None and not passkey.uv_initialized:
-        # Registered without PIN or biometry: whoever found the key may have set this PIN (section 4, uvInitialized).
-        raise _refused(user, "user_verification_not_initialized")
-    amr = (*(("pwd",) if challenge.user_id else ()), "swk" if passkey.backup_eligible else "hwk", "user", "mfa")
+    try:
+        # Alone, a passkey must be two factors by itself: possession, and PIN or biometric.
+        proof = verify_proof(challenge, credential, require_user_verification=not with_password)
+        return _open_session(attempt, proof, with_password=with_password)
+    except UnprovenPasskey as error:
+        raise _rejected(error.user, error.reason, **error.detail) from error
 
-    # In one transaction with the session: who deletes this passkey ends the sessions that it has opened, this one too.
+
+def _open_session(attempt: Attempt, proof: PasskeyProof, *, with_password: bool) -> TokenPair:
+    user = proof.user
+    if user.status != "active":
+        raise UnprovenPasskey("user_not_active", user)
+    if not with_password and not proof.passkey.uv_initialized:
+        # Registered without PIN or biometric: an attacker who found the key may have set this PIN (section 4,
+        # uvInitialized).
+        raise UnprovenPasskey("user_verification_not_initialized", user)
+
+    # In one transaction with the session: deleting this passkey revokes the sessions that it has opened, this one too.
     def confirm(connection: Connection) -> bool:
         if not is_unchanged(connection, user):
-            raise _refused(user, "token_version_changed")
-        return _record_use(connection, challenge, passkey, assertion) and attempt.succeed(connection)
+            raise UnprovenPasskey("token_version_changed", user)
+        return record_proof(connection, proof, with_password=with_password) and attempt.succeed(connection)
 
-    pair = open_session(user, amr=amr, passkey_id=passkey.id, confirm=confirm)
+    amr = (*(("pwd",) if with_password else ()), proof.key_method, "user", "mfa")
+    try:
+        pair = open_session(user, amr=amr, passkey_id=proof.passkey.id, confirm=confirm)
+    except PasswordRequired:
+        security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user.id, reason="passkey_inconsistent")
+        raise
     if pair is None:
-        # Two answers at once with one counter: one of the two authenticators is a copy (WebAuthn section 6.1.1). Or the
-        # passkey has just been deleted.
-        raise _refused(user, "sign_count_not_advanced")
+        raise UnprovenPasskey("unknown_passkey", user)
     return pair
 
 
@@ -118,64 +124,6 @@ def _user_of(mfa_token: str) -> User:
     return user
 
 
-def _identify(credential: Mapping[str, Any]) -> tuple[Passkey, User, bytes | None]:
-    """Return the passkey that this answer claims to be of, its owner, and the user handle that the answer gives."""
-    try:
-        credential_id, user_handle = identify(credential)
-    except InvalidPasskeyResponse as error:
-        raise _not_valid(None, error) from error
-    found = read(lambda connection: select_passkey_and_owner(connection, credential_id=credential_id))
-    if found is None:
-        raise _refused(None, "unknown_passkey")
-    return *found, user_handle
-
-
-def _require_owner(challenge: Challenge, user: User, user_handle: bytes | None) -> None:
-    """Let only the passkey of the right person count (WebAuthn section 7.2, steps 5 and 6)."""
-    if challenge.user_id is None:
-        is_owner = user_handle == user.id.bytes
-    else:
-        is_owner = challenge.user_id == user.id and user_handle in {None, user.id.bytes}
-        # What ended all of the user's tokens since the password was given has ended this login too.
-        if is_owner and challenge.token_version != user.token_version:
-            raise _refused(user, "token_version_changed")
-    if not is_owner:
-        whose = {"target": str(challenge.user_id)} if challenge.user_id else {}
-        raise _refused(user, "passkey_of_another_user", **whose)
-
-
-def _verify(challenge: Challenge, passkey: Passkey, user: User, credential: Mapping[str, Any]) -> PasskeyAssertion:
-    try:
-        return verify_authentication(
-            credential,
-            expected_challenge=challenge.challenge,
-            public_key=passkey.public_key,
-            sign_count=passkey.sign_count,
-            backup_eligible=passkey.backup_eligible,
-            # Alone, a passkey must be two factors by itself: possession, and PIN or biometry.
-            require_user_verification=challenge.user_id is None,
-        )
-    except InvalidPasskeyResponse as error:
-        raise _not_valid(user, error) from error
-
-
-def _record_use(connection: Connection, challenge: Challenge, passkey: Passkey, assertion: PasskeyAssertion) -> bool:
-    # The password vouches for a user verification that is seen for the first time; the key alone cannot.
-    vouched_for = challenge.user_id is not None and assertion.user_verified
-    return record_use(
-        connection,
-        passkey_id=passkey.id,
-        sign_count=assertion.sign_count,
-        uv_initialized=passkey.uv_initialized or vouched_for,
-        backed_up=assertion.backed_up,
-        now=datetime.now(UTC),
-    )
-
-
-def _not_valid(user: User | None, error: InvalidPasskeyResponse) -> PasskeyLoginFailed:
-    return _refused(user, "not_valid", fault=str(error)[:200])
-
-
-def _refused(user: User | None, reason: str, **detail: str) -> PasskeyLoginFailed:
+def _rejected(user: User | None, reason: str, **detail: str) -> PasskeyLoginFailed:
     security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user.id if user else None, reason=reason, **detail)
     return PasskeyLoginFailed()

@@ -1,0 +1,167 @@
+"""Genuine passkeys whose counter or backup flags do not fit the stored record: docs/decisions/0010-passkeys.md."""
+
+import pytest
+
+from auth_common.db.tables import passkeys, sessions
+from auth_common.services import accounts
+from tests.support.passkeys import as_bearer, begin_login, complete_login, enrol
+from tests.support.races import burst, while_a_passkey_is_verified
+from tests.support.throttles import use_limits
+
+pytestmark = [pytest.mark.passkeys, pytest.mark.sqlite]
+
+
+def stored(database):
+    (row,) = database.execute(passkeys.select())
+    return row.sign_count, row.backup_eligible, row.backed_up
+
+
+def signals(log_lines):
+    return [
+        (event["reason"], event["user_id"], event["passkey_id"], event["accepted"])
+        for event in log_lines.security_events
+        if event["name"] == "authn_passkey_inconsistent"
+    ]
+
+
+@pytest.fixture
+def synced(database):
+    """A user whose passkey is synced by two password managers and has the counter 3."""
+    holder = enrol(backup_eligible=True, backed_up=True)
+    assert [holder.log_in_alone().status for _ in range(3)] == [200] * 3
+    return holder
+
+
+def use_other_manager(holder, *, count=0):
+    """Let the holder's next response come from a password manager with a counter of its own."""
+    holder.authenticator.counts = False
+    holder.authenticator.credentials[0].sign_count = count
+
+
+@pytest.mark.aurora_dsql
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_synced_passkey_beside_password_with_old_counter_logs_in(database, synced, log_lines, count):
+    use_other_manager(synced, count=count)
+    assert synced.log_in().status == 200
+    assert stored(database) == (count, True, True)
+    assert signals(log_lines) == [("sign_count_not_advanced", synced.account.id, synced.passkey_id, "yes")]
+
+
+@pytest.mark.aurora_dsql
+@pytest.mark.asvs("6.5.7")
+@pytest.mark.threat("function-passkey-replay")
+def test_synced_passkey_alone_with_old_counter_is_asked_for_password(database, synced, log_lines):
+    """A copy of the key looks the same, so the passkey is one factor until the password is beside it."""
+    use_other_manager(synced)
+    before = database.count(sessions)
+    answer = synced.log_in_alone()
+    assert (answer.status, answer.code) == (401, "password_required")
+    assert "password" in answer.json["detail"]
+    assert stored(database) == (3, True, True)
+    assert database.count(sessions) == before
+    assert signals(log_lines) == [("sign_count_not_advanced", synced.account.id, synced.passkey_id, "no")]
+    assert log_lines.security_events[-1]["reason"] == "passkey_inconsistent"
+    assert synced.log_in().status == 200
+    assert synced.log_in_alone().status == 200
+
+
+def test_asking_for_password_uses_up_no_attempt(synced, monkeypatch):
+    """The signature was valid: nothing was guessed."""
+    use_limits(monkeypatch, passkey_per_source=2)
+    use_other_manager(synced)
+    assert [synced.log_in_alone().code for _ in range(4)] == ["password_required"] * 4
+
+
+@pytest.mark.aurora_dsql
+@pytest.mark.parametrize("backed_up", [True, False])
+def test_passkey_beside_password_that_became_synced_logs_in(database, holder, log_lines, backed_up):
+    """An update of a password manager did this to real users."""
+    assert holder.log_in_with(backup_eligible=True, backed_up=backed_up).status == 200
+    assert stored(database) == (1, True, backed_up)
+    assert signals(log_lines) == [("backup_eligibility_changed", holder.account.id, holder.passkey_id, "yes")]
+    assert holder.log_in_alone().status == 200
+    assert len(signals(log_lines)) == 1
+
+
+def test_passkey_alone_that_became_synced_is_asked_for_password(database, holder, log_lines):
+    answer = holder.log_in_with(alone=True, backup_eligible=True, backed_up=True)
+    assert (answer.status, answer.code) == (401, "password_required")
+    assert stored(database) == (0, False, False)
+    assert signals(log_lines) == [("backup_eligibility_changed", holder.account.id, holder.passkey_id, "no")]
+
+
+def test_passkey_that_became_synced_and_stopped_counting_logs_in(database, holder):
+    """Synced passkeys mostly do not count, so the two changes come together."""
+    assert holder.log_in().status == 200
+    use_other_manager(holder)
+    assert holder.log_in_with(backup_eligible=True).status == 200
+    assert stored(database) == (0, True, False)
+
+
+def test_passkey_that_is_no_longer_synced_logs_in_with_password(database, synced, log_lines):
+    answer = synced.log_in_with(alone=True, backup_eligible=False, backed_up=False)
+    assert (answer.status, answer.code) == (401, "password_required")
+    assert synced.log_in().status == 200
+    assert stored(database) == (5, False, False)
+    assert [(reason, accepted) for reason, _, _, accepted in signals(log_lines)] == [
+        ("backup_eligibility_changed", "no"),
+        ("backup_eligibility_changed", "yes"),
+    ]
+    use_other_manager(synced)
+    assert synced.log_in().code == "passkey_login_failed"
+
+
+def test_backup_state_of_synced_passkey_may_change(database, synced, log_lines):
+    for backed_up in (False, True):
+        assert synced.log_in_with(alone=True, backed_up=backed_up).status == 200
+        assert stored(database)[1:] == (True, backed_up)
+    assert signals(log_lines) == []
+
+
+def test_passkey_that_is_backed_up_without_being_eligible_is_rejected(database, holder):
+    """Section 6.1.3 forbids the combination, and section 7.2 makes every relying party reject it."""
+    for alone in (False, True):
+        answer = holder.log_in_with(alone=alone, backed_up=True)
+        assert (answer.status, answer.code) == (401, "passkey_login_failed")
+    assert stored(database) == (0, False, False)
+
+
+def test_invalid_signature_of_inconsistent_passkey_is_rejected(synced, log_lines):
+    use_other_manager(synced)
+    for mfa_token in (synced.give_password(), None):
+        ceremony, credential = synced.answered_login(mfa_token)
+        credential["response"]["signature"] = "AAAA"
+        assert complete_login(ceremony, credential).code == "passkey_login_failed"
+    assert signals(log_lines) == []
+
+
+def test_disabled_user_with_inconsistent_passkey_is_rejected(synced, log_lines):
+    use_other_manager(synced)
+    accounts.disable_user(synced.account.email)
+    assert synced.log_in_alone().code == "passkey_login_failed"
+    assert signals(log_lines) == []
+
+
+@pytest.mark.aurora_dsql
+def test_concurrent_logins_with_one_counter_of_synced_passkey_open_one_session(synced):
+    """The counter is compared in the write, so all but the first are inconsistent."""
+    ceremonies = [begin_login() for _ in range(6)]
+    credentials = []
+    for ceremony in ceremonies:
+        synced.authenticator.credentials[0].sign_count = 7
+        credentials.append(synced.authenticator.authenticate(ceremony["options"]))
+    assert burst(6, lambda number: complete_login(ceremonies[number], credentials[number])) == {200: 1, 401: 5}
+
+
+def test_passkey_that_is_deleted_during_its_login_opens_no_session(database, holder, monkeypatch):
+    token = holder.log_in().json["access_token"]
+    path = f"/webauthn/credentials/{holder.passkey_id}"
+    ceremony, credential = holder.answered_login()
+
+    def delete():
+        assert as_bearer(token, "DELETE", path, path_parameters={"id": holder.passkey_id}).status == 204
+
+    while_a_passkey_is_verified(monkeypatch, delete)
+    before = database.count(sessions)
+    assert complete_login(ceremony, credential).code == "passkey_login_failed"
+    assert database.count(sessions) == before
