@@ -32,6 +32,12 @@ _REFUSED: Final = {
 }
 #: Rows are locked one table at a time, and by the whole key.
 _LOCKING: Final = re.compile(r"SELECT .*\sFROM (\w+)\s+WHERE \1\.id = %\(\w+\)s(::UUID)? FOR UPDATE", re.DOTALL)
+#: A table, and what an UPDATE changes in it.
+_UPDATE: Final = re.compile(r"\s*UPDATE (\w+) SET (.*?)(?:\sWHERE\s.*)?", re.DOTALL | re.IGNORECASE)
+_PRIMARY_KEY: Final = """
+    SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
+    WHERE indisprimary AND indrelid = CAST(%s AS regclass)
+"""
 _MAPPING: Final = re.compile(r"AWS IAM (GRANT|REVOKE) (\w+) (?:TO|FROM) '([^']+)'")
 
 
@@ -87,9 +93,22 @@ def _check(connection: Connection, statement: str) -> None:
             raise RefusedByAuroraDSQL(what, statement)
     if "FOR UPDATE" in statement and not _LOCKING.search(statement):
         raise RefusedByAuroraDSQL("a lock that is not by the key of one table", statement)
+    if (update := _UPDATE.fullmatch(statement)) and (key := _primary_key(connection, update[1])):
+        changed = {name.partition("=")[0].strip() for name in update[2].split(",")}
+        if key & changed:
+            raise RefusedByAuroraDSQL("a change of a primary key", statement)
     in_autocommit: bool = connection.connection.dbapi_connection.autocommit  # type: ignore[union-attr]
     if _DDL.match(statement) and not in_autocommit:
         raise RefusedByAuroraDSQL("a transaction that has more than this", statement)
+
+
+def _primary_key(connection: Connection, table: str) -> set[str]:
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(_PRIMARY_KEY, [table])
+        return {name for (name,) in cursor.fetchall()}
+    finally:
+        cursor.close()
 
 
 def _in_postgresql(statement: str) -> str:

@@ -99,6 +99,7 @@ def test_binary_keys_come_back_as_they_went_in(cluster, value):
         "SELECT * FROM users FOR UPDATE",
         "SELECT users.id FROM users JOIN sessions ON true FOR UPDATE",
         'SELECT name FROM users ORDER BY name COLLATE "C"',
+        "UPDATE throttles SET failures = 1, key = 'another'",
     ],
 )
 def test_the_stand_in_refuses_what_aurora_dsql_refuses(cluster, statement):
