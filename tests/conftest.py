@@ -20,6 +20,7 @@ from auth_common.settings import Settings
 from tests.support import event_schema, leaks
 from tests.support import log_lines as logs
 from tests.support.aurora_dsql import standing_in
+from tests.support.aws_services import REGION
 from tests.support.clocks import skip_pauses
 from tests.support.databases import (
     Database,
@@ -94,7 +95,7 @@ def deployed(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
 
 
 @pytest.fixture

@@ -5,13 +5,16 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from urllib3 import HTTPResponse
 
 from auth_common.security.aws_calls import aws_client
+
+#: The tests' region (``conftest.py``).
+REGION: Final = "eu-central-1"
 
 
 @contextmanager
@@ -42,7 +45,7 @@ def elsewhere(url: str, *, service: str = "kms") -> Iterator[None]:
 
 @contextmanager
 def _handling(name: str, handler: Callable[..., Any], service: str, operation: str) -> Iterator[None]:
-    events = aws_client(service).meta.events
+    events = aws_client(service, REGION).meta.events
     event = f"{name}.{service}.{operation}"
     events.register_first(event, handler)
     yield

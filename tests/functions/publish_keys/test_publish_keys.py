@@ -9,7 +9,7 @@ from auth_common.errors import InvalidToken
 from auth_common.security.access_tokens import verify_access_token
 from auth_common.security.aws_calls import aws_client
 from functions.publish_keys.app import handler
-from tests.support.aws_services import refusing
+from tests.support.aws_services import REGION, refusing
 from tests.support.custom_resources import deploy
 from tests.support.databases import start_fresh_environment
 from tests.support.forged_tokens import USER_ID, issue
@@ -100,6 +100,8 @@ def test_a_role_that_iam_does_not_know_yet_ends_no_deployment():
 
 def test_a_stack_that_is_deleted_asks_nobody():
     asked = []
-    aws_client("kms").meta.events.register("before-call.kms.GetPublicKey", lambda **_: asked.append("GetPublicKey"))
+    aws_client("kms", REGION).meta.events.register(
+        "before-call.kms.GetPublicKey", lambda **_: asked.append("GetPublicKey")
+    )
     assert publish(make_key(), request_type="Delete")["Status"] == "SUCCESS"
     assert asked == []

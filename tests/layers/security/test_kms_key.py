@@ -14,7 +14,7 @@ from auth_common.security.access_tokens import verify_access_token
 from auth_common.security.aws_calls import aws_client
 from auth_common.security.jwk import public_jwk
 from auth_common.security.signing_keys import signing_key
-from tests.support.aws_services import refusing
+from tests.support.aws_services import REGION, refusing
 from tests.support.databases import start_fresh_environment
 from tests.support.forged_tokens import USER_ID, issue
 
@@ -39,7 +39,9 @@ def test_a_token_signed_in_kms_verifies_with_its_public_half(key_arn, monkeypatc
 
 def test_kms_is_asked_for_the_public_half_once_an_environment(key_arn, kms):
     asked = []
-    aws_client("kms").meta.events.register("before-call.kms.GetPublicKey", lambda **_: asked.append("GetPublicKey"))
+    aws_client("kms", REGION).meta.events.register(
+        "before-call.kms.GetPublicKey", lambda **_: asked.append("GetPublicKey")
+    )
     issue()
     issue()
     assert asked == ["GetPublicKey"]
@@ -83,7 +85,7 @@ def test_a_redirect_is_not_followed(key_arn):
         headers["Location"] = "https://evil.example/"
         return AWSResponse(request.url, 307, headers, HTTPResponse(io.BytesIO(b"{}"), preload_content=False))
 
-    aws_client("kms").meta.events.register_first("before-send.kms.GetPublicKey", redirect)
+    aws_client("kms", REGION).meta.events.register_first("before-send.kms.GetPublicKey", redirect)
     with pytest.raises(ServiceUnavailable):
         issue()
     assert set(asked) == {"https://kms.eu-central-1.amazonaws.com/"}

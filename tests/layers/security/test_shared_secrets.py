@@ -9,6 +9,7 @@ from auth_common.security.audit_protection import account_pseudonym
 from auth_common.security.aws_calls import aws_client
 from auth_common.security.passwords import hash_password, verify_password
 from auth_common.security.shared_secrets import audit_key, pepper
+from tests.support.aws_services import REGION
 from tests.support.databases import start_fresh_environment
 
 pytestmark = [pytest.mark.keys, pytest.mark.usefixtures("deployed", "aws")]
@@ -53,7 +54,7 @@ def test_passwords_and_pseudonyms_hang_on_them(store, monkeypatch):
 def test_it_is_asked_for_once_an_environment(store, setting, secret):
     store(setting, SecretString=SECRET)
     asked = []
-    events = aws_client("secretsmanager").meta.events
+    events = aws_client("secretsmanager", REGION).meta.events
     events.register("before-call.secretsmanager.GetSecretValue", lambda **_: asked.append(setting))
     assert secret() == secret()
     assert asked == [setting]

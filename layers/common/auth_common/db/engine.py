@@ -7,7 +7,6 @@ can be run again, not a ``with`` block.
 
 import math
 import os
-import re
 import time
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -29,9 +28,6 @@ from auth_common.settings import settings
 from auth_common.snapshots import before_snapshot
 
 _T = TypeVar("_T")
-
-#: The region in a cluster's endpoint.
-_DSQL_REGION: Final = re.compile(r"\.dsql[^.]*\.([a-z0-9-]+)\.on\.aws$")
 
 #: Tries in all. With the pauses below, a request that keeps losing gives up after about a second.
 _ATTEMPTS: Final = 6
@@ -235,9 +231,7 @@ def _dsql_token(url: URL) -> str:
 
     """
     operation = "generate_db_connect_admin_auth_token" if url.username == "admin" else "generate_db_connect_auth_token"
-    # A token is for one region: the cluster's, and not the one where an operator happens to be.
-    region = _DSQL_REGION.search(str(url.host))
-    return str(call_aws("dsql", operation, Hostname=url.host, **({"Region": region[1]} if region else {})))
+    return str(call_aws("dsql", operation, Hostname=url.host))
 
 
 def _make_private(file: Path) -> None:
