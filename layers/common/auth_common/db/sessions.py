@@ -45,6 +45,18 @@ class Standing:
     auth_time: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class KnownSources:
+    """The client IPs that an account is known to use."""
+
+    #: None if no account has the address.
+    user_id: UUID | None
+    #: Client IPs of logins, the newest first.
+    addresses: list[str]
+    #: Keyed hash of the client IP of the registration. None if it no longer counts.
+    registered_from: bytes | None
+
+
 #: The columns of ``Session``, in its order.
 SESSION_COLUMNS: Final = tuple(sessions.c[name] for name in Session.__dataclass_fields__)
 
@@ -76,9 +88,11 @@ _ADVANCE: Final = (
     .where(sessions.c.id == bindparam("session_id"), sessions.c.revoked_at.is_(None))
     .values(generation=bindparam("newest"), last_used_at=bindparam("now"))
 )
+#: What a registration has stored.
+_OWNER: Final = (users.c.id, users.c.created_at, users.c.token_version, users.c.registered_from)
 #: A user, and where they have logged in from: sessions from before all of theirs were ended do not count.
 _SELECT_KNOWN_SOURCES: Final = (
-    select(users.c.id, sessions.c.source_ip)
+    select(*_OWNER, sessions.c.source_ip)
     .select_from(
         users.outerjoin(
             sessions,
@@ -90,7 +104,7 @@ _SELECT_KNOWN_SOURCES: Final = (
         )
     )
     .where(users.c.email == bindparam("email"))
-    .group_by(users.c.id, sessions.c.source_ip)
+    .group_by(*_OWNER, sessions.c.source_ip)
     .order_by(func.max(sessions.c.auth_time).desc())
     .limit(bindparam("rows", type_=Integer()))
 )
@@ -163,15 +177,24 @@ def select_live_sessions(
     return [Session(**row) for row in connection.execute(statement).mappings()]
 
 
-def select_known_sources(
-    connection: Connection, *, email: str, since: datetime, limit: int
-) -> tuple[UUID | None, list[str]]:
-    """Return the id of the user with this normalised address, and where they have logged in from since then.
+def select_known_sources(connection: Connection, *, email: str, since: datetime, limit: int) -> KnownSources:
+    """Return the client IPs that the account with this address is known to use.
 
-    ``(None, [])`` where there is no such user; ``limit`` addresses at the most, the newest first.
+    Args:
+        connection: to read with.
+        email: normalised.
+        since: earlier logins, and an earlier registration, do not count.
+        limit: client IPs of logins, at most.
+
     """
     rows = connection.execute(_SELECT_KNOWN_SOURCES, {"email": email, "since": since, "rows": limit}).all()
-    return rows[0].id if rows else None, [row.source_ip for row in rows if row.source_ip]
+    if not rows:
+        return KnownSources(None, [], None)
+    owner = rows[0]
+    # A change that revokes all sessions raises the version. The client IP of the registration counts like theirs.
+    counts = owner.token_version == 0 and owner.created_at > since
+    addresses = [row.source_ip for row in rows if row.source_ip]
+    return KnownSources(owner.id, addresses, owner.registered_from if counts else None)
 
 
 def advance_session(connection: Connection, *, session_id: UUID, generation: int, now: datetime) -> bool:

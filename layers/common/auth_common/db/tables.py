@@ -115,6 +115,8 @@ users = Table(
     #: Raised when all of the user's tokens must end: password change, role change.
     Column("token_version", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    #: A keyed hash of the client IP that registered the account: attempts from there are known, as after a login.
+    Column("registered_from", KeyBytes(16)),
 )
 
 #: One row a login; the ``sid`` of its tokens.

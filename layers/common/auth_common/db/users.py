@@ -49,17 +49,25 @@ _LOCK_USER: Final = _SELECT_USER.with_for_update()
 _INSERT: Final = users.insert()
 
 
-def insert_user(connection: Connection, user: User, *, password_hash: str) -> None:
+def insert_user(connection: Connection, user: User, *, password_hash: str, registered_from: bytes) -> None:
     """Store a new user.
 
     The unique constraint decides, not a look beforehand: of two registrations at once exactly one gets the address.
+
+    Args:
+        connection: to write with.
+        user: the user.
+        password_hash: bcrypt's.
+        registered_from: keyed hash of the client IP, 16 bytes.
 
     Raises:
         EmailTaken: the address has an account.
 
     """
     try:
-        connection.execute(_INSERT, {**as_row(user), "password_hash": password_hash})
+        connection.execute(
+            _INSERT, {**as_row(user), "password_hash": password_hash, "registered_from": registered_from}
+        )
     except IntegrityError as error:
         # The id is 122 random bits: the only constraint that input can violate is the one on the address.
         raise EmailTaken from error

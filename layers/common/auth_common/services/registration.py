@@ -12,7 +12,7 @@ from auth_common.errors import EmailTaken, FieldError, ValidationFailed
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.password_policy import password_faults
 from auth_common.security.passwords import hash_password
-from auth_common.services.throttling import registration_attempt
+from auth_common.services.throttling import known_source, registration_attempt, start_afresh
 from auth_common.settings import settings
 
 #: Nobody chooses their own role or status: these are constants, and the schema refuses fields of such names.
@@ -37,9 +37,6 @@ def register_user(*, name: str, email: str, date_of_birth: date, job_title: str,
         TooManyAttempts: too many registrations from one source.
 
     """
-    faults = list(password_faults(password, personal=(name, email, job_title)))
-    if faults:
-        raise ValidationFailed(*(FieldError("password", fault) for fault in faults))
     user = User(
         id=uuid4(),
         email=email,
@@ -53,7 +50,9 @@ def register_user(*, name: str, email: str, date_of_birth: date, job_title: str,
     )
 
     try:
+        # Scoring a password costs as much as hashing one: neither is done during a lockout.
         with registration_attempt():
+            _require_good_password(password, user)
             _store(user, password_hash=hash_password(password))
     except EmailTaken:
         if not settings().neutral_registration:
@@ -61,9 +60,16 @@ def register_user(*, name: str, email: str, date_of_birth: date, job_title: str,
     return None if settings().neutral_registration else user
 
 
+def _require_good_password(password: str, user: User) -> None:
+    faults = password_faults(password, personal=(user.name, user.email, user.job_title))
+    if errors := [FieldError("password", fault) for fault in faults]:
+        raise ValidationFailed(*errors)
+
+
 def _store(user: User, *, password_hash: str) -> None:
     def create(connection: Connection) -> None:
-        insert_user(connection, user, password_hash=password_hash)
+        insert_user(connection, user, password_hash=password_hash, registered_from=known_source())
+        start_afresh(connection, email=user.email)
         security_event(SecurityEvent.USER_CREATED, user_id=user.id)
 
     try:

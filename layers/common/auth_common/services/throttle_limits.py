@@ -73,7 +73,7 @@ def of_login(*, email: str, source: str, is_known: bool) -> list[Limit]:
     return [
         Limit(
             name="login_account_source",
-            key=throttle_key("login_account_source", email, source),
+            key=account_source_key(email, source),
             budget=settings().throttle_login_per_account_and_source,
             window=_PAIR_WINDOW,
             in_a_row=True,
@@ -131,6 +131,11 @@ def of_bad_input(source: str) -> Limit:
 def account_key(email: str) -> bytes:
     """Return the key of an account's failures with the password, whatever their source."""
     return throttle_key("login_account", email)
+
+
+def account_source_key(email: str, source: str) -> bytes:
+    """Return the key of an account's failures with the password from one client IP."""
+    return throttle_key("login_account_source", email, source)
 
 
 def second_factor_key(user_id: UUID) -> bytes:

@@ -28,7 +28,7 @@ from auth_common.errors import (
     TooManyAttempts,
 )
 from auth_common.monitoring import request_context
-from auth_common.security.audit_protection import account_pseudonym
+from auth_common.security.audit_protection import account_pseudonym, throttle_key
 from auth_common.services import throttle_limits as limits
 from auth_common.services.attempts import Attempt, Subject, counted_attempt, refuse_if_locked
 from auth_common.services.throttle_limits import Limit
@@ -48,10 +48,12 @@ def login_attempt(email: str) -> Iterator[Attempt]:
 
     """
     since = datetime.now(UTC) - KNOWN_FOR
-    user_id, known = read(lambda c: select_known_sources(c, email=email, since=since, limit=_SOURCES))
+    known = read(lambda c: select_known_sources(c, email=email, since=since, limit=_SOURCES))
     source = _source()
-    is_known = source in {limits.source_of(address) for address in known}
-    subject = Subject(user_id, None if user_id else account_pseudonym(email))
+    is_known = source in {limits.source_of(address) for address in known.addresses}
+    if known.registered_from is not None:
+        is_known |= known.registered_from == known_source()
+    subject = Subject(known.user_id, None if known.user_id else account_pseudonym(email))
     counters = limits.of_login(email=email, source=source, is_known=is_known)
     with counted_attempt(subject, counters, failures=(InvalidCredentials,)) as attempt:
         yield attempt
@@ -87,7 +89,7 @@ def passkey_attempt() -> Iterator[Attempt]:
 
 @contextmanager
 def registration_attempt() -> Iterator[Attempt]:
-    """Count a registration: one that succeeds as well, so nothing has to be taken back.
+    """Count a registration, whether it succeeds or its address is taken. One with a weak password is given back.
 
     Raises:
         TooManyAttempts: the source is locked.
@@ -150,6 +152,23 @@ def count_bad_input() -> bool:
         # Without a database nothing fills it. A refusal stands, whether it can be counted and recorded or not.
         return True
     return True
+
+
+def known_source() -> bytes:
+    """Return the keyed hash of this request's client IP, 16 bytes: what a registration stores of it."""
+    return throttle_key("known_source", _source())
+
+
+def start_afresh(connection: Connection, *, email: str) -> None:
+    """Delete the failed logins that were counted for ``email`` before its account existed.
+
+    Call it in the transaction that gives an account this address, after the statement that fails if the address is
+    taken. Otherwise an attacker could lock the account before its owner registers, or clear the counters of another.
+    Failures from other client IPs at this address stay counted for those client IPs: they do not stop this one.
+    """
+    keys = (limits.account_key(email), limits.account_source_key(email, _source()))
+    for key in sorted(keys):  # attempts lock them in this order
+        delete_throttle(connection, key)
 
 
 def unlock(connection: Connection, *, email: str, user_id: UUID) -> int:

@@ -1,0 +1,134 @@
+"""An attacker guesses at an address that has no account yet. Its owner registers afterwards."""
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import update
+
+from auth_common.db.tables import users
+from auth_common.services import accounts
+from auth_common.services.throttle_limits import MOST_OF_STRANGERS
+from auth_common.services.throttling import KNOWN_FOR
+from tests.support.databases import start_fresh_environment
+from tests.support.events import SOURCE_IP
+from tests.support.factories import EMAIL, erase, log_in, register
+from tests.support.outages import UNAVAILABLE, failing
+from tests.support.throttles import ELSEWHERE, counted, guess, let_locks_end
+
+pytestmark = [pytest.mark.accounts, pytest.mark.throttling]
+
+AT_WORK = {"sourceIp": "198.51.100.77"}
+
+
+def lock_address(database, *, guesses=MOST_OF_STRANGERS):
+    """Fail so often, from as many client IPs, that the address is locked for 400 days."""
+    for number in range(guesses):
+        assert guess(sourceIp=f"192.0.2.{number}").status == 401
+        let_locks_end(database)
+
+
+@pytest.mark.asvs("6.3.1")
+@pytest.mark.threat("function-lockout-of-others")
+@pytest.mark.aurora_dsql
+def test_lockout_of_an_address_ends_when_its_account_is_created(database):
+    lock_address(database)
+    assert guess(sourceIp=ELSEWHERE).status == 429
+    assert register().status == 201
+    assert log_in().status == 200
+    assert log_in(**AT_WORK).status == 200
+
+
+def test_failures_at_the_registering_client_ip_end_with_the_registration(database):
+    for _ in range(10):
+        guess()
+    assert guess().status == 429
+    assert register().status == 201
+    assert log_in().status == 200
+
+
+@pytest.mark.sqlite
+def test_neutral_registration_ends_the_lockout_too(database, monkeypatch):
+    monkeypatch.setenv("NEUTRAL_REGISTRATION", "true")
+    start_fresh_environment()
+    lock_address(database)
+    assert register().status == 202
+    assert log_in(**AT_WORK).status == 200
+
+
+@pytest.mark.sqlite
+def test_registration_after_an_erasure_starts_without_failures(database):
+    register()
+    erase()
+    lock_address(database)
+    assert register().status == 201
+    assert log_in(**AT_WORK).status == 200
+
+
+@pytest.mark.threat("function-password-guessing")
+@pytest.mark.parametrize("neutral", ["false", "true"])
+def test_registration_of_a_taken_address_clears_no_counter(database, monkeypatch, neutral):
+    """Otherwise an attacker could guess at an account without limit, with a registration in between."""
+    monkeypatch.setenv("NEUTRAL_REGISTRATION", neutral)
+    start_fresh_environment()
+    register()
+    for _ in range(3):
+        guess(sourceIp=ELSEWHERE)
+    assert register({"sourceIp": ELSEWHERE}).status == (202 if neutral == "true" else 409)
+    assert counted(database, "login_account", EMAIL) == 3
+    assert counted(database, "login_account_source", EMAIL, ELSEWHERE) == 3
+
+
+@pytest.mark.sqlite
+def test_registration_of_a_taken_address_makes_no_client_ip_known(database):
+    register()
+    register({"sourceIp": ELSEWHERE})
+    lock_address(database)
+    assert log_in(sourceIp=ELSEWHERE).status == 429
+
+
+def test_failed_registration_clears_no_counter(database):
+    for _ in range(3):
+        guess()
+    assert register(password="short").status == 422
+    with failing("INSERT INTO audit_events", error=UNAVAILABLE):
+        assert register().status == 503
+    assert counted(database, "login_account", EMAIL) == 3
+    assert counted(database, "login_account_source", EMAIL, SOURCE_IP) == 3
+
+
+@pytest.mark.threat("function-password-guessing")
+@pytest.mark.sqlite
+def test_registration_of_another_address_clears_no_counter(database):
+    for _ in range(3):
+        guess()
+    assert register(email="attacker@example.com").status == 201
+    assert counted(database, "login_account", EMAIL) == 3
+    assert counted(database, "login_source", SOURCE_IP) == 3
+
+
+@pytest.mark.threat("function-lockout-of-others")
+@pytest.mark.aurora_dsql
+def test_client_ip_of_the_registration_is_known_for_the_account(database):
+    """An attacker who waits for the registration does not lock out its owner either."""
+    register()
+    lock_address(database)
+    assert log_in(**AT_WORK).status == 429
+    assert log_in().status == 200
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("why", ["too long ago", "all sessions were revoked"])
+def test_client_ip_of_the_registration_is_forgotten(database, why):
+    register()
+    if why == "too long ago":
+        database.execute(update(users).values(created_at=datetime.now(UTC) - KNOWN_FOR))
+    else:
+        accounts.end_sessions_of(EMAIL)
+    lock_address(database)
+    assert log_in().status == 429
+
+
+@pytest.mark.sqlite
+def test_registration_stores_no_client_ip_in_clear(database):
+    register()
+    assert SOURCE_IP not in str(database.execute(users.select()))
