@@ -5,6 +5,7 @@ import pytest
 from auth_common.db.tables import audit_events, throttles
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import call_as, register, sign_up
+from tests.support.races import burst
 from tests.support.throttles import ELSEWHERE, let_locks_end, recorded_failures, use_limits
 
 pytestmark = [pytest.mark.accounts, pytest.mark.throttling, pytest.mark.sqlite]
@@ -24,6 +25,22 @@ def test_invalid_registrations_are_not_counted():
     for changes in ({"password": "short"}, {"email": "nobody"}, {"role": "admin"}):
         assert [register(**changes).status for _ in range(4)] == [422] * 4, changes
     assert register().status == 201
+
+
+@pytest.mark.asvs("2.4.1", "15.2.2")
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+def test_weak_password_during_a_lockout_is_not_scored(database):
+    """Scoring is as expensive as hashing. The response says nothing about the password, which was not looked at."""
+    for number in range(3):
+        register(email=f"person{number}@example.com")
+    for weak in ("short", "a" * 256, "4@8({[<369!1|0$5+7%2/" * 12):
+        answer = register(password=weak)
+        assert (answer.status, answer.code, "errors" in answer.json) == (429, "too_many_attempts", False), weak
+
+
+def test_registrations_with_weak_passwords_at_once_leave_the_limit_as_it_was(database):
+    assert burst(12, lambda _: register(password="a" * 20)).keys() <= {422, 429}
+    assert [register(email=f"person{number}@example.com").status for number in range(3)] == [201] * 3
 
 
 @pytest.fixture

@@ -112,3 +112,57 @@ def test_one_made_of_the_services_own_name_is_refused(password):
 )
 def test_one_that_is_easy_to_guess_is_refused(password):
     assert faults(password) == ["is too easy to guess; use several unrelated words"]
+
+
+@pytest.mark.parametrize("unit", ["crocodile", "llama", "aab", "p4$$w0rd", "elephants"])
+def test_repeated_unit_is_too_easy_beyond_the_scored_length(unit):
+    """Only the beginning is scored. The cut must not leave a part of a word that looks random."""
+    repetitions = [unit * number for number in range(41 // len(unit) + 1, LONGEST // len(unit) + 1)]
+    assert [text for text in repetitions if not faults(text)] == []
+
+
+@pytest.mark.parametrize("suffix", ["4@8({[<369!1|0$5+7%2/" * 10, " and a quilt of rain" * 8, "a" * 200, "1234567890"])
+def test_longer_password_is_as_good_as_its_beginning(suffix):
+    password = "zebra violin quilt 42"
+    assert faults(password) == []
+    assert faults((password + suffix)[:LONGEST]) == []
+
+
+def test_good_password_behind_a_long_repetition_is_accepted():
+    assert faults("a" * 60 + " zebra violin quilt 42") == []
+
+
+ABE = ("Abe Fox", "abe.fox@example.com", "QA")
+CONTAINS_A_NAME_BY_CHANCE = [
+    ("5fe2f2a60b988e22f79648305b182eb4", ABE),
+    ("5fe2abe60b988e22", ABE),
+    ("abe 7391 8264 0157 39", ABE),
+    ("550e8400-e29b-41d4-a716-446655440000", ("Dea Bee", "dead@beef.fed", "ABC")),
+    ("8b1a9f3c7d5e0246", ("A B C", "a@b.cd", "E F")),
+    ("2024-05-17T10:22:33.918264", ("May T", "t@may.example", "T")),
+    ("li42na97bo31xi58qu", ("Li Na", "lina@example.com", "Bo")),
+    ("!abe%#&/()=?*'<>", ABE),
+]
+
+
+@pytest.mark.parametrize(("password", "personal"), CONTAINS_A_NAME_BY_CHANCE)
+def test_good_password_that_contains_a_name_by_chance_is_accepted(password, personal):
+    assert faults(password, personal) == []
+
+
+LITTLE_BESIDE_A_NAME = [
+    "a-b-e-f-o-x-a-b-e-f-o-x",
+    "a1b1e1f1o1x1a1b1e1",
+    "abefox1234567890",
+    "abefox 1980-04-14",
+    "abe 14.04.1980 fox 03.05.1978",
+    "fox 2024 abe 2025 fox",
+    "abefox!!!!!!!!!!",
+    "4bef0x4bef0x4bef0x",
+]
+
+
+@pytest.mark.asvs("6.2.11")
+@pytest.mark.parametrize("password", LITTLE_BESIDE_A_NAME)
+def test_name_with_dates_or_separators_is_rejected(password):
+    assert faults(password, ABE) != []

@@ -4,6 +4,7 @@ Long enough, not among the commonest, not made of the person's own data, and not
 composition rules ("one digit, one symbol"): they make passwords harder to remember and not harder to guess.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -18,17 +19,25 @@ from auth_common.security.passwords import normalise_password
 SHORTEST: Final = 15
 LONGEST: Final = 256
 
-#: zxcvbn: 3 is "safely unguessable", 10^8 guesses or more.
-LOWEST_SCORE: Final = 3
-#: zxcvbn's work grows faster than its input; what stands behind this length cannot make a password weaker.
-_SCORED_LENGTH: Final = 100
+#: Decimal logarithm of the guesses that a password must withstand: zxcvbn's score 3, "safely unguessable".
+LOWEST_MAGNITUDE: Final = 8
+#: Characters that zxcvbn scores. Its work grows faster than its input: 100 characters that stand for letters ("4@$7")
+#: take longer than four hashes, 40 a quarter of one. A password is at least as strong as its beginning.
+SCORED_LENGTH: Final = 40
 
 #: Words that everybody who guesses passwords for this service tries first.
 _SERVICE_WORDS: Final = ("secure", "backend", "password", "passphrase")
 _SHORTEST_WORD: Final = 3
-#: What must remain of a password when those words, the person's own, and all digits and symbols are taken out.
+#: Letters that must remain of a password without those words and the person's own. With fewer letters, the remaining
+#: digits and symbols must withstand so many guesses alone, zxcvbn's score 4. Two dates do not.
 _SHORTEST_REMAINDER: Final = 8
+_REMAINDER_MAGNITUDE: Final = 10
+_SEPARATORS: Final = re.compile(r"[\s._/,:+-]+")
 _NOT_A_LETTER: Final = re.compile(r"[\W\d_]+")
+_LETTER: Final = re.compile(r"[^\W\d_]+")
+#: A text that repeats itself at once, and the shortest unit of such a text.
+_REPETITION: Final = re.compile(r"(.+)\1+", re.DOTALL)
+_UNIT: Final = re.compile(r"\A(.+?)\1+\Z", re.DOTALL)
 
 
 def password_faults(password: str, *, personal: Iterable[str]) -> Iterator[str]:
@@ -51,10 +60,11 @@ def password_faults(password: str, *, personal: Iterable[str]) -> Iterator[str]:
         yield "is one of the commonest passwords"
         return
     words = sorted(_words((*personal, *_SERVICE_WORDS)), key=len, reverse=True)
-    if _is_made_of(folded, words):
-        yield "must not be made of your name, e-mail address or job title, or of this service's name"
-        return
-    if int(zxcvbn(candidate[:_SCORED_LENGTH], words).score) < LOWEST_SCORE:
+    remainder = _without(words, folded)
+    if remainder != folded and len(_NOT_A_LETTER.sub("", remainder)) < _SHORTEST_REMAINDER:
+        if _magnitude(_SEPARATORS.sub("", remainder), words) < _REMAINDER_MAGNITUDE:
+            yield "must not be made of your name, e-mail address or job title, or of this service's name"
+    elif _magnitude(candidate, words) < LOWEST_MAGNITUDE:
         yield "is too easy to guess; use several unrelated words"
 
 
@@ -65,14 +75,32 @@ def _words(values: Iterable[str]) -> set[str]:
     return {word for word in words if len(word) >= _SHORTEST_WORD}
 
 
-def _is_made_of(folded: str, words: list[str]) -> bool:
-    """Tell whether hardly anything is left when ``words`` (longest first), digits and symbols are taken out.
+def _without(words: list[str], folded: str) -> str:
+    """Return ``folded`` without the letters of ``words`` (longest first), also with digits or symbols between them.
 
-    Not "contains a word": a person called Ann may well use "banner" in a sentence.
+    Digits and symbols stay: "5fe2f2a60b988e" has "abe" in it, and is a good password for a person of that name.
     """
-    letters = _NOT_A_LETTER.sub("", folded)
-    remainder = re.sub("|".join(re.escape(word) for word in words), "", letters)
-    return remainder != letters and len(remainder) < _SHORTEST_REMAINDER
+    pattern = "|".join(r"[\W\d_]*".join(map(re.escape, word)) for word in words)
+    return re.sub(pattern, lambda found: _LETTER.sub("", found[0]), folded)
+
+
+def _magnitude(text: str, words: list[str]) -> float:
+    """Return the decimal logarithm of zxcvbn's number of guesses for a text of any length.
+
+    A long text is scored with each repetition shortened to two. Otherwise the cut could leave a part of a word that
+    looks random: "crocodile" nine times is nearly as weak as twice.
+    """
+    repetitions = 1.0
+
+    def shorten(repetition: re.Match[str]) -> str:
+        nonlocal repetitions
+        twice = _UNIT.sub(r"\1\1", repetition[0])
+        repetitions *= len(repetition[0]) / len(twice)
+        return twice
+
+    if len(text) > SCORED_LENGTH:
+        text = _REPETITION.sub(shorten, text)[:SCORED_LENGTH]
+    return float(zxcvbn(text, words).guesses_log10) + math.log10(repetitions)
 
 
 @lru_cache(maxsize=1)
