@@ -6,16 +6,18 @@
 import { call } from "./api.js";
 import { decode } from "./base64url.js";
 import { authenticationChecks, registrationChecks } from "./checks.js";
+import { authenticationJson, creationOptions, registrationJson, requestOptions } from "./credential-json.js";
 import { find, say } from "./elements.js";
 import { session } from "./session.js";
 import {
   decodeAttestationObject, decodeAuthenticatorData, decodeClientData, FLAGS_IN_WORDS, sha256,
 } from "./webauthn-data.js";
 
-/** Whether this browser has what the ceremonies use (WebAuthn Level 3, sections 5.1.8 and 5.1.9). */
-export const isSupported = Boolean(globalThis.PublicKeyCredential?.parseCreationOptionsFromJSON);
+/** Whether this browser has WebAuthn. It has none on a page without HTTPS, except on localhost. */
+export const isSupported = Boolean(globalThis.PublicKeyCredential && navigator.credentials?.create);
 
 const UNSEEN = "No page can watch this message. It is put together here from what goes in and what comes out.";
+const UNREADABLE = "This page cannot decode the authenticator's bytes. The server decodes and verifies them itself.";
 
 // --- Registration (WebAuthn section 7.1) ---------------------------------------------------------------------------
 
@@ -30,7 +32,7 @@ export function registerPasskey(run, name) {
     const { challenge_id, options } = begun.body;
     run.marked = options.challenge;
     await run.reach("options", [response(begun)]);
-    const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
+    const publicKey = creationOptions(options);
 
     // 6.3.2: from here on the browser and the authenticator talk, until the person has agreed.
     const command = {
@@ -44,22 +46,22 @@ export function registerPasskey(run, name) {
     await run.reach("make", [unseen("authenticatorMakeCredential", command)]);
     const credential = await askThePerson(run, () => navigator.credentials.create({ publicKey, signal: run.signal }));
 
-    // 5.1: the answer as JSON, RegistrationResponseJSON.
-    const json = credential.toJSON();
-    const clientData = decodeClientData(json.response.clientDataJSON);
-    const attestation = decodeAttestationObject(json.response.attestationObject);
+    // 5.1: the response as JSON, RegistrationResponseJSON.
+    const json = registrationJson(credential);
+    const clientData = tryTo(() => decodeClientData(json.response.clientDataJSON));
+    const attestation = tryTo(() => decodeAttestationObject(json.response.attestationObject));
     const hash = await sha256(decode(json.response.clientDataJSON));
     run.show("make", [unseen("authenticatorMakeCredential", { ...command, hash })]);
-    run.show("consent", [flags(attestation.authData)]);
+    run.show("consent", [flags(attestation?.authData)]);
     await run.reach("attested", [decoded("Attestation object", attestation)]);
-    await run.reach("credential", [decoded("Client data", clientData), { title: "credential.toJSON()", json }]);
+    await run.reach("credential", [decoded("Client data", clientData), { title: "RegistrationResponseJSON", json }]);
 
     // 7.1: the relying party's turn.
     const body = { challenge_id, credential: json, ...(name && { name }) };
     await run.reach("complete", [request("/webauthn/register/complete", body, "with the access token")]);
     const completed = await session.call("POST", "/webauthn/register/complete", body);
-    const seen = { options, credential: json, clientData, authenticatorData: attestation.authData };
-    await run.reach("checks", [{ title: "Comparisons", checks: await registrationChecks(seen) }]);
+    const seen = { options, credential: json, clientData, authenticatorData: attestation?.authData };
+    await run.reach("checks", await comparisons(registrationChecks, seen));
     await run.reach("stored", [response(completed)]);
     run.finish();
     return completed.body;
@@ -87,7 +89,7 @@ export function logInWithPasskey(run, mfa_token) {
     const { challenge_id, options } = begun.body;
     run.marked = options.challenge;
     await run.reach("options", [response(begun)]);
-    const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(options);
+    const publicKey = requestOptions(options);
 
     // 6.3.3: the authenticator finds a key of this site, the person agrees, the key signs.
     const command = {
@@ -99,23 +101,23 @@ export function logInWithPasskey(run, mfa_token) {
     await run.reach("get", [unseen("authenticatorGetAssertion", command)]);
     const credential = await askThePerson(run, () => navigator.credentials.get({ publicKey, signal: run.signal }));
 
-    // 5.1: the answer as JSON, AuthenticationResponseJSON.
-    const json = credential.toJSON();
-    const clientData = decodeClientData(json.response.clientDataJSON);
-    const authenticatorData = decodeAuthenticatorData(json.response.authenticatorData);
+    // 5.1: the response as JSON, AuthenticationResponseJSON.
+    const json = authenticationJson(credential);
+    const clientData = tryTo(() => decodeClientData(json.response.clientDataJSON));
+    const authenticatorData = tryTo(() => decodeAuthenticatorData(json.response.authenticatorData));
     const hash = await sha256(decode(json.response.clientDataJSON));
     run.show("get", [unseen("authenticatorGetAssertion", { ...command, hash })]);
     run.show("consent", [flags(authenticatorData)]);
     const { signature, userHandle } = json.response;
-    await run.reach("assertion", [decoded("Assertion", { authenticatorData, signature, userHandle })]);
-    await run.reach("credential", [decoded("Client data", clientData), { title: "credential.toJSON()", json }]);
+    await run.reach("assertion", [decoded("Assertion", authenticatorData && { authenticatorData, signature, userHandle })]);
+    await run.reach("credential", [decoded("Client data", clientData), { title: "AuthenticationResponseJSON", json }]);
 
     // 7.2: the relying party's turn.
     const body = { challenge_id, credential: json };
     await run.reach("complete", [request("/webauthn/login/complete", body)]);
     const completed = await call("POST", "/webauthn/login/complete", { body });
     const seen = { options, credential: json, clientData, authenticatorData };
-    await run.reach("checks", [{ title: "Comparisons", checks: await authenticationChecks(seen) }]);
+    await run.reach("checks", await comparisons(authenticationChecks, seen));
     await run.reach("tokens", [response(completed)]);
     run.finish();
     return completed.body;
@@ -133,8 +135,9 @@ async function askThePerson(run, ask) {
   try {
     return await answer;
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Error(REASONS[error.name] ?? `The browser says: ${error.message}`, { cause: error });
+    // A password manager may reject with anything.
+    if (error?.name === "AbortError") throw error;
+    throw new Error(REASONS[error?.name] ?? `The browser says: ${error?.message ?? error}`, { cause: error });
   } finally {
     // What ended it (a logout, for one) may have said something else.
     if (find("status").textContent === ASKING) say("");
@@ -165,9 +168,27 @@ function unseen(title, json) {
 }
 
 function flags(authenticatorData) {
-  return { title: "What the device will say about it: the flags, decoded", note: FLAGS_IN_WORDS, json: authenticatorData.flags };
+  const title = "What the device will say about it: the flags, decoded";
+  return authenticatorData ? { title, note: FLAGS_IN_WORDS, json: authenticatorData.flags } : { title, note: UNREADABLE };
 }
 
 function decoded(title, json) {
-  return { title: `${title}, decoded`, json };
+  return { title: `${title}, decoded`, ...(json ? { json } : { note: UNREADABLE }) };
+}
+
+async function comparisons(checks, seen) {
+  try {
+    return [{ title: "Comparisons", checks: await checks(seen) }];
+  } catch {
+    return [{ title: "Comparisons", note: UNREADABLE }];
+  }
+}
+
+/** Decode something to show it. Return null if it cannot be decoded: only the server decides what is valid. */
+function tryTo(decodeIt) {
+  try {
+    return decodeIt();
+  } catch {
+    return null;
+  }
 }

@@ -24,10 +24,10 @@ const ANSWER = {
   id: "credential",
   from: "browser",
   to: "browser",
-  title: "The answer becomes JSON",
+  title: "The response becomes JSON",
   text:
-    "credential.toJSON() writes all bytes in base64url. Among them is the client data: the challenge, and the origin as " +
-    "the browser saw it. Compare the marked value with the one that the server sent.",
+    "All bytes are written in base64url, as credential.toJSON() does. Among them is the client data: the challenge, and " +
+    "the origin as the browser saw it. Compare the marked value with the one that the server sent.",
   spec: webauthn("5.8.1 Client Data Used in WebAuthn Signatures", "dictionary-client-data"),
 };
 

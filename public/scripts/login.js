@@ -22,8 +22,8 @@ export function show(state, heading) {
  * for what the page itself does when somebody has logged in, or out.
  */
 export function setUpLogin(startRun, { onIn, onOut }) {
-  session.addEventListener("change", ({ detail: { reason, isSamePerson } }) => {
-    if (isSamePerson) return;
+  session.addEventListener("change", ({ detail: { reason, isRenewal } }) => {
+    if (isRenewal) return;
     secondFactor = null;
     if (session.tokens) {
       onIn();
@@ -37,12 +37,14 @@ export function setUpLogin(startRun, { onIn, onOut }) {
   });
 
   onSubmit(find("login-form"), async ({ email, password }) => {
+    const { login } = session;
     const answer = await call("POST", "/login", { body: { email, password } });
     find("login-form").reset(); // the password is needed no more
     if (!answer.body.mfa_required) {
-      session.start(answer.body);
+      await enter(answer.body, login);
       return;
     }
+    if (session.login !== login) return;
     const run = startRun("second-factor");
     secondFactor = { email, answer, run };
     show("second-factor", "second-factor-heading");
@@ -56,7 +58,8 @@ export function setUpLogin(startRun, { onIn, onOut }) {
       secondFactor.run = startRun("second-factor");
       await showPasswordStep(secondFactor.run, email, answer);
     }
-    session.start(await logInWithPasskey(secondFactor.run, answer.body.mfa_token));
+    const { login } = session;
+    await enter(await logInWithPasskey(secondFactor.run, answer.body.mfa_token), login);
   });
 
   find("start-again").addEventListener("click", () => {
@@ -66,7 +69,8 @@ export function setUpLogin(startRun, { onIn, onOut }) {
   });
 
   onSubmit(find("passkey-login-form"), async () => {
-    session.start(await logInWithPasskey(startRun("passkey-alone")));
+    const { login } = session;
+    await enter(await logInWithPasskey(startRun("passkey-alone")), login);
   });
 
   onPress(find("log-out"), find("log-out-problem"), async () => {
@@ -75,6 +79,12 @@ export function setUpLogin(startRun, { onIn, onOut }) {
   });
 
   checkAddress();
+}
+
+/** Begin a login, unless another one has begun since `login`: then log this late one out again. */
+async function enter(tokens, login) {
+  if (session.login === login) session.start(tokens);
+  else await call("POST", "/logout", { token: tokens.access_token });
 }
 
 /** A passkey is bound to a domain. An address of numbers is none, so no browser makes one for it. */

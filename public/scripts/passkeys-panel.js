@@ -181,7 +181,7 @@ async function stepUp() {
   // Somebody else's passkey logs somebody else in: that session is not wanted here.
   const isSamePerson = decodeJson(tokens.access_token.split(".")[1]).sub === sub;
   const unwanted = isSamePerson ? session.tokens : tokens;
-  if (isSamePerson) session.start(tokens);
+  if (isSamePerson) session.replace(tokens);
   await call("POST", "/logout", { token: unwanted.access_token });
   if (!isSamePerson) throw new Error("That was a passkey of another account.");
 }

@@ -87,10 +87,9 @@ function refreshToken() {
 /** Show the time that is left. */
 function tick() {
   if (!session.tokens) return;
-  const { iat, exp } = session.claims;
-  const left = Math.max(0, Math.ceil(exp - Date.now() / 1000));
+  const left = Math.ceil(session.secondsLeft);
   const seconds = String(left % 60).padStart(2, "0");
   find("countdown").textContent = left ? `${Math.floor(left / 60)}:${seconds}` : "0:00, expired";
-  find("countdown-bar").max = exp - iat;
+  find("countdown-bar").max = session.tokens.expires_in;
   find("countdown-bar").value = left;
 }

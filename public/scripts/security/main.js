@@ -50,6 +50,7 @@ async function enter() {
     find("who").textContent = me.name;
     await loadNumbers();
   } catch (error) {
+    if (error.name === "AbortError") return; // the login has ended, and the page says so
     say("");
     if (me && explainRefusal(error, me)) show("denied", "denied-heading");
     else showProblem(find("page-problem"), error);

@@ -1,0 +1,293 @@
+"""The page's login while tokens expire, are rejected, or arrive late."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import jwt
+import pytest
+from playwright.sync_api import expect
+
+from tests.support.browser import Visitor
+from tests.support.callers import Caller
+from tests.support.factories import PASSWORD
+
+pytestmark = [pytest.mark.pages, pytest.mark.sessions, pytest.mark.browser]
+
+REFRESH = "**/token/refresh"
+
+
+def refreshes(visitor):
+    """Return how often the page has sent its refresh token."""
+    return visitor.requests.count(f"{visitor.url}/token/refresh")
+
+
+class Held:
+    """Responses that reach the page only when the test wants it. The service has already sent them."""
+
+    def __init__(self, visitor, pattern):
+        self._page, self._waiting = visitor.page, []
+        visitor.page.route(pattern, self._hold, times=1)
+
+    def _hold(self, route):
+        self._waiting.append((route, route.fetch()))
+
+    def wait(self):
+        """Wait until the service has sent a response."""
+        while not self._waiting:
+            self._page.wait_for_timeout(20)
+
+    def release(self, **changes):
+        """Let the page have it, with ``changes``, and time to do something with it."""
+        ((route, response),) = self._waiting
+        with self._page.expect_response(route.request.url):
+            route.fulfill(response=response, **changes)
+        self._page.wait_for_timeout(100)
+
+
+def change_password(client, tokens):
+    """Change the password from the page's own session: its access tokens are rejected, its refresh token is not."""
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    user = jwt.decode(tokens["access_token"], options={"verify_signature": False})["sub"]
+    body = {"current_password": PASSWORD, "new_password": "silver kettle ninety meadows"}
+    client.put(f"/users/{user}/password", headers=headers, json=body).raise_for_status()
+
+
+def log_in_as_someone_else(visitor, client):
+    """Log in at the page with another account."""
+    visitor.email = Caller(client).email
+    visitor.give_password()
+    visitor.expect_to_be_in()
+
+
+@pytest.fixture
+def page_login(visitor):
+    """Log in at the page, to a new account; return the tokens that the page has."""
+
+    def log_in():
+        visitor.sign_up()
+        with visitor.page.expect_response("**/login") as response:
+            visitor.give_password()
+        tokens = response.value.json()
+        visitor.expect_to_be_in()
+        return tokens
+
+    return log_in
+
+
+# --- Expiry (counted from receipt) ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("minutes", [-60, -10, 0, 60])
+def test_access_token_on_a_device_with_a_wrong_clock_is_refreshed_when_it_expires(visitor, clock, minutes):
+    clock.install(time=datetime.now(UTC) + timedelta(minutes=minutes))
+    visitor.enter()
+    countdown = visitor.page.get_by_role("timer")
+    expect(countdown).to_have_text(re.compile(r"^(15:00|14:\d\d)$"))
+    assert refreshes(visitor) == 0
+
+    clock.fast_forward("14:00")
+    expect(countdown).to_have_text(re.compile(r"^(1:00|0:\d\d)$"))
+    clock.fast_forward("01:01")
+    expect(countdown).to_have_text("0:00, expired")
+    visitor.log_out()
+    assert refreshes(visitor) == 1
+    assert visitor.refusals == []
+
+
+def test_a_clock_that_is_set_while_the_page_is_open_changes_nothing(visitor, clock):
+    clock.install()
+    visitor.enter()
+    clock.set_system_time(datetime.now(UTC) + timedelta(hours=5))
+    visitor.page.wait_for_timeout(1500)
+    expect(visitor.page.get_by_role("timer")).to_have_text(re.compile(r"^(15:00|14:\d\d)$"))
+    visitor.log_out()
+    assert refreshes(visitor) == 0
+
+
+# --- Rejection --------------------------------------------------------------------------------------------------------
+
+
+def test_several_requests_rejected_at_once_make_one_refresh_and_are_repeated(visitor, client):
+    def reject_at_once(route):
+        response = route.fetch()
+        change_password(client, response.json())
+        route.fulfill(response=response)
+
+    visitor.sign_up()
+    visitor.page.route("**/login", reject_at_once)
+    visitor.give_password()
+    visitor.expect_to_be_in()
+    # The user's data, passkeys and sessions.
+    assert visitor.refusals == [401, 401, 401]
+    assert refreshes(visitor) == 1
+    visitor.log_out()
+
+
+@pytest.mark.parametrize("failure", ["network_error", 429, 500, 503])
+def test_a_refresh_that_fails_without_a_verdict_keeps_the_login(visitor, client, page_login, failure):
+    change_password(client, page_login())
+
+    def fail(route):
+        if failure == "network_error":
+            route.abort()
+        else:
+            route.fulfill(status=failure, json={"code": "busy"})
+
+    visitor.page.route(REFRESH, fail)
+    visitor.press("Log out")
+    expect(visitor.page.locator("#log-out-problem")).to_contain_text(re.compile("network_error|busy"))
+    expect(visitor.page.locator("#me")).to_contain_text(visitor.email)
+    visitor.page.unroute(REFRESH)
+    visitor.log_out()
+    visitor.complaints.clear()  # Chromium's, about the missing network
+
+
+def test_a_refresh_that_is_rejected_ends_the_login(visitor, client, page_login):
+    tokens = page_login()
+    client.delete("/sessions", headers={"Authorization": f"Bearer {tokens['access_token']}"})
+    visitor.press("Log out")
+    expect(visitor.status).to_have_text("This session has ended.")
+    expect(visitor.page.get_by_role("heading", name="Log in", exact=True)).to_be_focused()
+    expect(visitor.page.locator("#log-out-problem")).to_be_empty()
+    assert visitor.refusals == [401, 401]
+
+
+def test_a_request_that_is_rejected_with_new_tokens_too_is_not_repeated_for_ever(visitor, page_login):
+    page_login()
+    visitor.page.route("**/logout", lambda route: route.fulfill(status=401, json={"code": "invalid_token"}))
+    visitor.press("Log out")
+    expect(visitor.page.locator("#log-out-problem")).to_contain_text("401 invalid_token")
+    assert (visitor.refusals, refreshes(visitor)) == ([401, 401], 1)
+    visitor.page.unroute("**/logout")
+    visitor.log_out()
+
+
+def test_a_refresh_whose_response_is_lost_is_repeated_and_the_login_goes_on(visitor, page_login):
+    page_login()
+
+    def lose_response(route):
+        route.fetch()
+        route.abort()
+
+    visitor.page.route(REFRESH, lose_response, times=1)
+    visitor.press("Renew with the refresh token")
+    expect(visitor.status).to_have_text("The refresh token was exchanged for a new pair.")
+    visitor.press("Renew with the refresh token")
+    visitor.log_out()
+    visitor.complaints.clear()  # Chromium's, about the lost response
+
+
+# --- Late responses ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changes", [{}, {"status": 401, "json": {"code": "invalid_refresh_token"}}])
+def test_a_refresh_response_after_a_newer_login_does_not_replace_its_tokens(visitor, client, page_login, changes):
+    page_login()
+    held = Held(visitor, REFRESH)
+    visitor.press("Renew with the refresh token")
+    held.wait()
+    visitor.log_out()
+    log_in_as_someone_else(visitor, client)
+    newer = visitor.claim("jti").text_content()
+
+    held.release(**changes)
+    expect(visitor.claim("jti")).to_have_text(newer)
+    expect(visitor.page.locator("#me")).to_contain_text(visitor.email)
+    visitor.press("Renew with the refresh token")
+    expect(visitor.claim("jti")).not_to_have_text(newer)
+    visitor.log_out()
+
+
+def test_a_refresh_response_after_a_logout_logs_nobody_in(visitor, page_login):
+    page_login()
+    held = Held(visitor, REFRESH)
+    visitor.press("Renew with the refresh token")
+    held.wait()
+    visitor.log_out()
+    held.release()
+    expect(visitor.status).to_have_text("You are logged out.")
+    expect(visitor.page.locator("#token-parts")).to_be_empty()
+    expect(visitor.page.get_by_role("heading", name="Log in", exact=True)).to_be_visible()
+
+
+def test_a_newer_login_does_not_wait_for_an_older_refresh(visitor, client, page_login):
+    page_login()
+    held = Held(visitor, REFRESH)
+    visitor.press("Renew with the refresh token")
+    held.wait()
+    visitor.log_out()
+    with visitor.page.expect_response("**/login") as response:
+        log_in_as_someone_else(visitor, client)
+    change_password(client, response.value.json())
+    visitor.log_out()
+    assert refreshes(visitor) == 2
+    held.release()
+
+
+def test_the_data_of_an_earlier_login_is_not_shown_to_a_later_one(visitor, client):
+    visitor.sign_up()
+    earlier = visitor.email
+    held = Held(visitor, "**/users/*")
+    visitor.give_password()
+    held.wait()
+    visitor.log_out()
+    log_in_as_someone_else(visitor, client)
+    held.release()
+    expect(visitor.page.locator("#me")).to_contain_text(visitor.email)
+    expect(visitor.page.locator("#me")).not_to_contain_text(earlier)
+
+
+def test_a_login_response_after_a_newer_login_is_dropped_and_its_session_revoked(visitor, client):
+    visitor.enter()
+    owner = visitor.email
+    visitor.add_passkey()
+    visitor.log_out()
+    visitor.email = Caller(client).email
+    held = Held(visitor, "**/login")
+    visitor.give_password()
+    held.wait()
+    visitor.press("Log in with a passkey alone")
+    expect(visitor.page.locator("#me")).to_contain_text(owner)
+    newer = visitor.claim("jti").text_content()
+
+    with visitor.page.expect_response("**/logout"):
+        held.release()
+    expect(visitor.claim("jti")).to_have_text(newer)
+    visitor.log_out()
+    visitor.give_password()
+    visitor.expect_to_be_in()
+    expect(visitor.sessions.locator("li")).to_have_count(1)
+
+
+# --- Several tabs -----------------------------------------------------------------------------------------------------
+
+
+def test_two_tabs_have_sessions_of_their_own(visitor, url):
+    visitor.enter()
+    tab = visitor.page.context.new_page()
+    other = Visitor(tab, url)
+    other.email = visitor.email
+    other.give_password()
+    other.expect_to_be_in()
+    for first, second in ((visitor, other), (other, visitor)):
+        first.press("Renew with the refresh token")
+        expect(first.status).to_have_text("The refresh token was exchanged for a new pair.")
+        second.press("Renew with the refresh token")
+        expect(second.status).to_have_text("The refresh token was exchanged for a new pair.")
+    other.log_out()
+    visitor.press("Renew with the refresh token")
+    expect(visitor.status).to_have_text("The refresh token was exchanged for a new pair.")
+    visitor.log_out()
+    assert visitor.refusals == other.refusals == []
+    tab.close()
+
+
+def test_the_security_page_refreshes_a_rejected_token_and_goes_on(auditor):
+    page = auditor.page
+    page.route("**/audit/events?*", lambda route: route.fulfill(status=401, json={"code": "invalid_token"}), times=1)
+    page.get_by_label("week").check()
+    expect(page.locator("#news")).to_contain_text("event")
+    expect(page.get_by_role("heading", name="Numbers")).to_be_visible()
+    auditor.expect_events()
+    assert auditor.visitor.refusals == [401]
+    assert refreshes(auditor.visitor) == 1
