@@ -3,6 +3,8 @@
 import json
 import time
 from datetime import UTC, datetime
+from functools import partial
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -19,9 +21,9 @@ from auth_common.db.tables import (
 )
 from auth_common.services import accounts
 from tests.support.events import json_event
-from tests.support.factories import EMAIL, erase, log_out, sign_up
+from tests.support.factories import EMAIL, PASSWORD, erase, log_out, sign_up
 from tests.support.functions import authorize, call
-from tests.support.passkeys import enrol
+from tests.support.passkeys import answered_registration, complete_login, complete_registration, enrol
 from tests.support.route_requests import BODIES, name_of, send
 from tests.support.routes import PROTECTED, ROUTES
 
@@ -191,6 +193,70 @@ def test_open_routes_without_shared_storage_say_what_to_run(monkeypatch):
             assert (answer.status, answer.code) == (503, "storage_not_mounted"), name_of(route)
             assert "make sam" in answer.json["detail"]
             assert answer.headers["retry-after"] == "5"
+
+
+# --- How an id may be spelled -----------------------------------------------------------------------------------------
+
+#: RFC 9562 section 4: capitals are accepted, and no other spelling than hexadecimal digits and hyphens.
+SPELLINGS = {"capitals": str.upper, "both": lambda key: "".join(map(str.upper, key[:18])) + key[18:]}
+NOT_AN_ID = {
+    "braces": "{{{}}}".format,
+    "a URN": "urn:uuid:{}".format,
+    "no hyphens": lambda key: key.replace("-", ""),
+    "other hyphens": lambda key: key.replace("-", "")[:16] + "-" + key.replace("-", "")[16:],
+    "a blank": "{} ".format,
+    "full width": lambda key: "".join(chr(ord(each) + 0xFEE0) if each.isdigit() else each for each in key),
+}
+
+
+def complete_registration_by(holder, spell):
+    token = holder.log_in().json["access_token"]
+    ceremony, credential = answered_registration(token)
+    return complete_registration(token, {"challenge_id": spell(ceremony["challenge_id"])}, credential)
+
+
+def complete_login_by(holder, spell):
+    ceremony, credential = holder.answered_login()
+    return complete_login({"challenge_id": spell(ceremony["challenge_id"])}, credential)
+
+
+def in_path(holder, spell, name, identifier):
+    (route,) = (route for route in ROUTES if name_of(route) == name)
+    context = authorize(holder.log_in().json["access_token"])["context"]
+    segment, body = spell(identifier(holder, context)), dict(BODIES.get(name, {}))
+    if "current_password" in body:
+        body["current_password"] = PASSWORD
+    content = json.dumps(body).encode() if body else None
+    return send(route, context, segment=quote(segment), path_parameters={"id": segment}, body=content)
+
+
+BY_ID = {
+    "GET /users/{id}": partial(in_path, identifier=lambda holder, _: holder.account.id),
+    "PUT /users/{id}/password": partial(in_path, identifier=lambda holder, _: holder.account.id),
+    "DELETE /sessions/{id}": partial(in_path, identifier=lambda _, context: context["session_id"]),
+    "PATCH /webauthn/credentials/{id}": partial(in_path, identifier=lambda holder, _: holder.passkey_id),
+    "DELETE /webauthn/credentials/{id}": partial(in_path, identifier=lambda holder, _: holder.passkey_id),
+    "POST /webauthn/register/complete": lambda holder, spell, _: complete_registration_by(holder, spell),
+    "POST /webauthn/login/complete": lambda holder, spell, _: complete_login_by(holder, spell),
+}
+
+
+def test_every_route_with_an_id_is_listed():
+    with_body = {name for name, body in BODIES.items() if "challenge_id" in body}
+    assert BY_ID.keys() == with_body | {name_of(route) for route in ROUTES if "{id}" in route.path}
+
+
+@pytest.mark.parametrize("name", BY_ID)
+@pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
+def test_id_in_capitals_is_accepted(holder, name, spell):
+    answer = BY_ID[name](holder, spell, name)
+    assert answer.status in {200, 201, 204}, answer.text
+
+
+@pytest.mark.parametrize("name", BY_ID)
+def test_id_in_a_spelling_that_rfc_9562_does_not_allow_is_rejected(holder, name):
+    for kind, spell in NOT_AN_ID.items():
+        assert BY_ID[name](holder, spell, name).status in {400, 403, 404}, kind
 
 
 # --- Which methods, paths and query parameters there are --------------------------------------------------------------

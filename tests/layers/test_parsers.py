@@ -104,10 +104,13 @@ def test_an_address_reads_as_itself_and_is_ascii(text):
     assert address.isascii()
 
 
-@given(text=any_text | st.uuids().map(str) | st.uuids().map(lambda key: key.hex.upper()))
-def test_an_id_has_one_spelling(text):
+almost_ids = st.uuids().map(str) | st.uuids().map(lambda key: str(key).upper()) | st.uuids().map(lambda key: key.hex)
+
+
+@given(text=any_text | almost_ids)
+def test_an_id_has_one_spelling_but_for_capitals(text):
     parsed = parse_id(text)
-    assert parsed is None or str(parsed) == text
+    assert parsed is None or str(parsed) == text.lower()
 
 
 # --- Passwords ----------------------------------------------------------------------------------------------------

@@ -149,6 +149,11 @@ def test_each_filter_returns_its_events(auditor):
     assert [(query, names(all_events(auditor, **query))) for query, _ in FILTERS] == FILTERS
 
 
+def test_user_id_filter_in_capitals_returns_the_same_events(auditor):
+    user_id = sign_up().id
+    assert all_events(auditor, user_id=user_id.upper()) == all_events(auditor, user_id=user_id) != []
+
+
 def test_one_persons_history(auditor):
     person = sign_up()
     log_in(password="something else entirely")
