@@ -11,6 +11,9 @@ from auth_common.security.passwords import hash_password, verify_password
 from auth_common.security.shared_secrets import audit_key, pepper
 from tests.support.aws_services import REGION
 from tests.support.databases import start_fresh_environment
+from tests.support.events import proxy_event
+from tests.support.factories import log_in, register
+from tests.support.functions import call
 
 pytestmark = [pytest.mark.keys, pytest.mark.usefixtures("deployed", "aws")]
 
@@ -120,3 +123,28 @@ def test_a_secret_cannot_bring_sqlite_into_a_deployed_stage(store):
     store("DATABASE_URL_SECRET_ARN", SecretString="sqlite://")
     with pytest.raises(Misconfigured, match=r"^DATABASE_URL_SECRET_ARN: "):
         read(lambda connection: connection)
+
+
+@pytest.mark.parametrize("stage", ["local", "prod"])
+def test_database_away_that_a_secret_names_returns_503_in_each_stage(store, monkeypatch, tmp_path, stage):
+    """On the local stage the first connection is the one that makes the schema."""
+    monkeypatch.setenv("STAGE", stage)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("DATABASE_TIMEOUT", "0.3")
+    monkeypatch.delenv("DATABASE_URL")
+    store("DATABASE_URL_SECRET_ARN", SecretString="postgresql+psycopg://service@127.0.0.1:9/service")
+    answers = [call("health", proxy_event("GET", "/health")) for _ in range(2)]
+    assert [(answer.status, answer.code) for answer in answers] == [(503, "service_unavailable")] * 2
+
+
+@pytest.mark.parametrize(
+    "setting", ["DATABASE_URL_SECRET_ARN", "PEPPER_SECRET_ARN", "AUDIT_KEY_SECRET_ARN", "SIGNING_KEY_ARN"]
+)
+def test_secret_or_key_that_does_not_exist_returns_503_on_the_local_stage(monkeypatch, tmp_path, setting):
+    for name in ("DATABASE_URL", "WEBAUTHN_RP_ID", "WEBAUTHN_ORIGINS"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("STAGE", "local")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("BCRYPT_COST", "4")
+    monkeypatch.setenv(setting, "arn:aws:secretsmanager:eu-central-1:123456789012:secret:gone")
+    assert {answer.status for answer in (register(), log_in())} - {201} == {503}

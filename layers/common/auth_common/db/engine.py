@@ -159,7 +159,10 @@ def _parse_url(text: str, *, setting: str) -> URL:
 
 def _has_moved() -> bool:
     """Tell whether the secret with the URL, a password for example, is another one by now; then forget the old one."""
-    if settings().database_url_secret_arn is None or _database_url() == _engine().url:
+    # Without an engine there is no old one. On the local stage the database was away when the schema was to be made.
+    if settings().database_url_secret_arn is None or not _engine.cache_info().currsize:
+        return False
+    if _database_url() == _engine().url:
         return False
     _engine().dispose()
     _engine.cache_clear()
