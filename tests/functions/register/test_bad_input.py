@@ -1,6 +1,7 @@
 """POST /users with input that is wrong: a problem document, no 500, no echo, no row."""
 
 import base64
+import gzip
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -72,7 +73,12 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
         "a zero-width space": f"{MARK}\u200bPerson",
         "a tag character": f"{MARK}\U000e0041Person",
         "a private character": f"{MARK}\ue000Person",
-        "an unassigned character": f"{MARK}\u0378Person",
+        "a noncharacter": f"{MARK}\ufdd0Person",
+        "the last noncharacter of a plane": f"{MARK}\U0003fffePerson",
+        "a character that will be invisible": f"{MARK}\u2065Person",
+        "another one": f"{MARK}\U000e0080Person",
+        "a format character newer than Python": f"{MARK}\U00013439Person",
+        "only a symbol newer than Python": "\U0001fae8",
         "10 kB": MARK * 1_700,
         "101 characters": "a" * 101,
         "longer than 100 once it is composed": "\ufb2c" * 40,
@@ -88,7 +94,7 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
         "two at signs": f"{MARK}@example@example.com",
         "a display name": f"{MARK} <person@example.com>",
         "a blank inside": f"{MARK} person@example.com",
-        "a newline at the end": "person@example.com\n",
+        "a newline inside": f"{MARK}\nperson@example.com",
         "a header injection": f"{MARK}@example.com\r\nBcc: other@example.com",
         "NUL": f"{MARK}\x00@example.com",
         "no dot in the domain": f"{MARK}@localhost",
@@ -98,6 +104,9 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
         "a comment": f"{MARK}(comment)@example.com",
         "a local part of 65 characters": "a" * 65 + "@example.com",
         "10 kB": MARK * 1_700 + "@example.com",
+        "a domain that never resolves": f"{MARK}@example.invalid",
+        "a domain of Tor": f"{MARK}@example.onion",
+        "an IP address as a domain": f"{MARK}@7.113.0.203.in-addr.arpa",
     },
     "date_of_birth": {
         "null": None,
@@ -117,7 +126,14 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
         "today": datetime.now(UTC).date().isoformat(),
         "in the future": (datetime.now(UTC) + timedelta(days=2)).date().isoformat(),
         "far in the future": "9999-12-31",
-        "a time without a zone": "1980-04-14T10:00:00",
+        "no such day, with a time": "1980-02-30T10:00:00Z",
+        "minute 60": "1980-04-14T10:60:00Z",
+        "second 61": "1980-04-14T10:00:61Z",
+        "after the end of the day": "1980-04-14T24:00:01Z",
+        "hour 24 of a zone": "1980-04-14T10:00:00+24:00",
+        "a T without a time": "1980-04-14T",
+        "a zone without a time": "1980-04-14Z",
+        "Arabic digits of a time": "1980-04-14T\u0661\u0660:00:00Z",
         "hour 25": "1980-04-14T25:00:00Z",
         "a blank instead of T": "1980-04-14 10:00:00Z",
         "a newline at the end": "1980-04-14\n",
@@ -292,6 +308,23 @@ def test_a_missing_content_type_answers_415(database):
     event["headers"], event["multiValueHeaders"] = {}, {}
     assert call("register", event).status == 415
     assert database.count(users) == 0
+
+
+@pytest.mark.asvs("1.1.1", "2.2.2")
+def test_compressed_body_returns_415_and_names_the_accepted_encoding(database):
+    body = gzip.compress(GOOD.encode())
+    for encoding in ("gzip", "GZIP", "deflate", "br", "zstd", "identity, gzip", "gzip,", "x-unknown"):
+        answer = post(body, **{"Content-Type": "application/json", "Content-Encoding": encoding})
+        assert (answer.status, answer.code) == (415, "unsupported_content_encoding"), encoding
+        assert answer.headers["accept-encoding"] == "identity"
+    assert database.count(users) == 0
+
+
+def test_body_encoded_as_identity_is_read(database):
+    for number, encoding in enumerate(("identity", "Identity", "", " identity , identity")):
+        body = json.dumps(registration(email=f"person{number}@example.com")).encode()
+        assert post(body, **{"Content-Type": "application/json", "Content-Encoding": encoding}).status == 201
+    assert database.count(users) == 4
 
 
 any_scalar = st.none() | st.booleans() | st.integers() | st.floats() | st.text().map(lambda text: MARK + text)

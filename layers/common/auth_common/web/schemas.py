@@ -6,53 +6,105 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from auth_common.services.email_address import LONGEST as LONGEST_EMAIL
 from auth_common.services.email_address import normalise_email
 
 _EARLIEST_BIRTH: Final = date(1900, 1, 1)
-_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-#: RFC 3339 date-time; the fraction has as many digits as Python keeps.
-_DATE_TIME: Final = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt]\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:[Zz]|[+-]\d{2}:\d{2})", re.ASCII
+#: A date, or a date and time in the extended format of ISO 8601. Seconds, fraction and zone may be absent. A leap
+#: second is 60, and the end of a day may be 24:00.
+_DATE_OF_BIRTH: Final = re.compile(
+    r"""(?P<date>\d{4}-\d{2}-\d{2})
+    (?:T (?: (?:[01]\d|2[0-3]) (?: :[0-5]\d (?: :(?:[0-5]\d|60) (?:[.,]\d+)? )? )?
+           | 24 (?: :00 (?: :00 (?:[.,]0+)? )? )? )
+       (?: Z | [+-](?:[01]\d|2[0-3]) (?: :?[0-5]\d )? )? )?""",
+    re.ASCII | re.IGNORECASE | re.VERBOSE,
 )
 #: Longer than any password that registration takes, so that a login never fails by its form.
 _LONGEST_PASSWORD_INPUT: Final = 1024
 
 
+#: Unassigned characters that will never be visible: noncharacters, what DerivedCoreProperties.txt reserves as
+#: Default_Ignorable_Code_Point, and controls of Egyptian hieroglyphs, which Python 3.11 does not know. Not from U+E0100
+#: to U+E01EF: they choose between forms of an ideograph, which Japanese names need.
+_NEVER_VISIBLE: Final = (
+    range(0x2065, 0x2066),
+    range(0xFDD0, 0xFDF0),
+    range(0xFFF0, 0xFFF9),
+    range(0x13439, 0x13440),
+    range(0xE0000, 0xE0100),
+    range(0xE01F0, 0xE1000),
+    *(range(plane + 0xFFFE, plane + 0x10000) for plane in range(0, 0x110000, 0x10000)),
+)
+
+
 def _clean_text(text: str) -> str:
     """Return ``text`` in NFC, trimmed.
 
-    Refused are control characters, line separators, unassigned and private code points, invisible formatting, with
-    which one name can pass for another (Unicode TR 36), and the replacement character, which a gateway leaves where a
-    body was not UTF-8. The two joiners stay: Persian and Indic names need them.
+    A name must not be rejected because its characters are newer than the Unicode that this version of Python knows. So
+    unassigned characters are accepted, unless they will never be visible.
+
+    Raises:
+        ValueError: ``text`` has no letter, or a character with which one name can pass for another (Unicode TR 36).
+
     """
     text = unicodedata.normalize("NFC", text).strip()
-    if not any(character.isalpha() for character in text):
+    if not any(map(_may_be_letter, text)):
         message = "must contain a letter"
         raise ValueError(message)
-    for character in text:
-        category = unicodedata.category(character)
-        is_hidden = category == "Cf" and character not in "\u200c\u200d"
-        if is_hidden or character == "\ufffd" or category in {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}:
-            message = "contains characters that are not allowed"
-            raise ValueError(message)
+    if any(map(_is_forbidden, text)):
+        message = "contains characters that are not allowed"
+        raise ValueError(message)
     return text
 
 
+def _may_be_letter(character: str) -> bool:
+    """Tell whether ``character`` is a letter, or may be one in a newer Unicode than Python's.
+
+    From U+1F000 to U+1FFFF Unicode only adds symbols, such as emoji.
+    """
+    is_symbol = "\U0001f000" <= character <= "\U0001ffff"
+    return character.isalpha() or (unicodedata.category(character) == "Cn" and not is_symbol)
+
+
+def _is_forbidden(character: str) -> bool:
+    """Tell whether no name may have ``character``.
+
+    Forbidden are control characters, line separators, surrogates, private characters, noncharacters and invisible
+    formatting. So is the replacement character, which a gateway leaves where a body was not UTF-8. The two joiners are
+    allowed: Persian and Indic names need them.
+    """
+    if character in "\u200c\u200d\ufffd":
+        return character == "\ufffd"
+    category = unicodedata.category(character)
+    if category == "Cn":
+        return any(ord(character) in never for never in _NEVER_VISIBLE)
+    return category in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
 def _parse_date_of_birth(value: Any) -> date:
-    """Read ``1980-04-14`` or an RFC 3339 time such as ``1980-04-14T10:00:00Z``, of which the date as written counts."""
+    """Return the date of ``1980-04-14`` or of a timestamp such as ``1980-04-14T10:00:00Z``, whose time is ignored.
+
+    Raises:
+        ValueError: neither of them, or not a date between 1900 and yesterday.
+
+    """
     message = "must be a date such as 1980-04-14"
-    if not isinstance(value, str):
-        raise ValueError(message)  # noqa: TRY004 - pydantic turns ValueError into a fault of the field
-    match = _DATE_TIME.fullmatch(value)
-    if match is None and not _DATE.fullmatch(value):
+    match = _DATE_OF_BIRTH.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
         raise ValueError(message)
     try:
-        if match:
-            datetime.fromisoformat(value.upper())
-        born = date.fromisoformat(value[:10])
+        born = date.fromisoformat(match["date"])
     except ValueError:
         raise ValueError(message) from None
     if not _EARLIEST_BIRTH <= born < datetime.now(UTC).date():
@@ -65,15 +117,26 @@ def _utc_seconds(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+#: Measured without the blanks around it.
 Email = Annotated[
-    str, Field(max_length=LONGEST_EMAIL, json_schema_extra={"format": "email"}), AfterValidator(normalise_email)
+    str,
+    StringConstraints(strip_whitespace=True),
+    Field(max_length=LONGEST_EMAIL, json_schema_extra={"format": "email"}),
+    AfterValidator(normalise_email),
 ]
 #: Measured as it is stored: composing (NFC) makes some characters longer.
 Text = Annotated[str, AfterValidator(_clean_text), Field(max_length=100)]
 DateOfBirth = Annotated[
     date,
     BeforeValidator(_parse_date_of_birth),
-    WithJsonSchema({"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date",
+            "description": "Between 1900-01-01 and yesterday. A timestamp such as `1980-04-14T10:00:00Z` is accepted "
+            "too, with or without a zone. Its time is ignored.",
+        }
+    ),
 ]
 Password = Annotated[str, Field(max_length=_LONGEST_PASSWORD_INPUT, json_schema_extra={"format": "password"})]
 #: RFC 3339 in UTC, whole seconds.
