@@ -99,7 +99,7 @@ class Service:
             context["authorizer"] = await authorizer.authorize(request, match, context)
         event = proxy_event(request, match, context, binary_media_types=self._template.binary_media_types)
         try:
-            return to_response(
+            response = to_response(
                 await self._pools[match.route.function.name].invoke(event),
                 accept=dict(request.headers).get("accept", ""),
                 binary_media_types=self._template.binary_media_types,
@@ -112,6 +112,10 @@ class Service:
         except FunctionFailed:
             # One that its own Timeout ended among them: INTEGRATION_TIMEOUT is for API Gateway's 29 s alone.
             raise RequestFailed(Failure.DEFAULT_5XX) from None
+        if request.method == "HEAD":
+            # It would have to be the length of the response to GET (RFC 9110 section 8.6).
+            del response.headers["content-length"]
+        return response
 
 
 class Gateway:

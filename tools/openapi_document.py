@@ -65,7 +65,7 @@ _ERRORS: Final[dict[tuple[str, str], tuple[type[ServiceError], ...]]] = {
     ("GET", "/audit/events"): (errors.Forbidden, errors.StepUpRequired),
     ("GET", "/audit/summary"): (errors.Forbidden, errors.StepUpRequired),
 }
-_WITH_BODY: Final = (errors.UnsupportedMediaType, errors.RequestTooLarge)
+_WITH_BODY: Final = (errors.UnsupportedMediaType, errors.UnsupportedContentEncoding, errors.RequestTooLarge)
 #: The last one in the local stage only.
 _ALWAYS: Final = (errors.ValidationFailed, ServiceError, errors.ServiceUnavailable, errors.StorageNotMounted)
 #: A header field in the manner of OpenAPI, without "required".
@@ -91,9 +91,14 @@ _ERROR_HEADERS: Final[dict[type[ServiceError], dict[str, _Header]]] = {
 }
 #: By operation and status: header fields of successes, besides those of every response.
 _SUCCESS_HEADERS: Final[dict[tuple[str, str], dict[str, _Header]]] = {
-    ("register", "201"): {"Location": _matching("/users/[0-9a-f-]{36}", "/users/3f0e6a52-8f0b-4f5b-9a53-6c1f0d1f2a7e")},
+    # Relative to the request's URL (RFC 9110 section 10.2.2).
+    ("register", "201"): {"Location": _matching("users/[0-9a-f-]{36}", "users/3f0e6a52-8f0b-4f5b-9a53-6c1f0d1f2a7e")},
     ("log_out", "204"): {"Clear-Site-Data": _constant('"storage"')},
+    # If the caller's own session is among the revoked ones.
+    ("delete_sessions", "204"): {"Clear-Site-Data": _constant('"storage"') | {"required": False}},
+    ("delete_session", "204"): {"Clear-Site-Data": _constant('"storage"') | {"required": False}},
     ("jwks", "200"): {"Cache-Control": _constant("public, max-age=300")},
+    ("head_jwks", "200"): {"Cache-Control": _constant("public, max-age=300")},
 }
 _JSON: Final = "application/json"
 _PROBLEM: Final = "application/problem+json"
@@ -168,10 +173,18 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
     if operation["operationId"] in LINKS:
         status, links = LINKS[operation["operationId"]]
         answers[status]["links"] = links
+    if method == "HEAD":
+        for answer in answers.values():
+            answer.pop("content", None)
+    _add_examples(operation)
+
+
+def _add_examples(operation: dict[str, Any]) -> None:
+    """Add an example of the request and of each success."""
     example = EXAMPLES.get(operation["operationId"], {})
     if "request" in example:
         operation["requestBody"]["content"][_JSON]["examples"] = example["request"]
-    for status, answer in answers.items():
+    for status, answer in operation["responses"].items():
         for media_type in answer.get("content", {}):
             if media_type != _PROBLEM and "response" in example:
                 answer["content"][media_type]["examples"] = example.get(status, example["response"])

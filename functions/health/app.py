@@ -1,4 +1,4 @@
-"""GET /health: whether this service can do its work."""
+"""GET and HEAD /health: whether this service can do its work."""
 
 from auth_common.services.health import check_health
 from auth_common.web.application import create_app, create_handler
@@ -7,6 +7,7 @@ from auth_common.web.schemas import HealthResponse
 app = create_app()
 
 
+@app.head("/health", name="head_health")
 @app.get("/health")
 async def health() -> HealthResponse:
     """Answer 200 when the database answers and has this version's schema, or a newer one, else 503.

@@ -1,4 +1,4 @@
-"""GET /.well-known/jwks.json: our public keys, for whoever verifies our tokens (RFC 7517 section 5)."""
+"""GET and HEAD /.well-known/jwks.json: our public keys, for whoever verifies our tokens (RFC 7517 section 5)."""
 
 from fastapi.responses import JSONResponse
 
@@ -14,6 +14,7 @@ class JWKSetResponse(JSONResponse):
     media_type = "application/jwk-set+json"
 
 
+@app.head("/.well-known/jwks.json", response_class=JWKSetResponse, name="head_jwks")
 @app.get("/.well-known/jwks.json", response_class=JWKSetResponse)
 async def jwks() -> JWKSetResponse:
     """Answer the JWK Set. Public and the same for everybody: the one answer of ours that caches may keep."""

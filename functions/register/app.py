@@ -32,7 +32,8 @@ async def register(body: RegistrationRequest, response: Response) -> UserRespons
     )
     if user is None:
         return JSONResponse(RegistrationAcceptedResponse().model_dump(), status_code=202)
-    response.headers["Location"] = f"/users/{user.id}"
+    # Relative to the request's URL, whose path begins with the stage unless the API has a domain of its own.
+    response.headers["Location"] = f"users/{user.id}"
     return UserResponse.model_validate(user)
 
 

@@ -6,22 +6,24 @@ whatever the gateway has cached.
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Query, Response
 
 from auth_common.services.devices import name_device
+from auth_common.services.identifiers import parse_id
 from auth_common.services.sessions import end_all_sessions, end_current_session, end_session, list_sessions
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.cursors import SessionCursor, encode_cursor
-from auth_common.web.dependencies import CLEARS_STORAGE, Caller, PathId
+from auth_common.web.dependencies import Caller, PathId, clear_storage
 from auth_common.web.schemas import SessionListResponse, SessionResponse
 
 app = create_app()
 
 
-@app.post("/logout", status_code=204, dependencies=[CLEARS_STORAGE])
-async def log_out(caller: Caller) -> None:
+@app.post("/logout", status_code=204)
+async def log_out(caller: Caller, response: Response) -> None:
     """End the session that asks."""
     end_current_session(caller)
+    clear_storage(response)
 
 
 @app.get("/sessions")
@@ -46,15 +48,23 @@ async def get_sessions(caller: Caller, cursor: SessionCursor) -> SessionListResp
 
 
 @app.delete("/sessions", status_code=204)
-async def delete_sessions(caller: Caller, keep_current: Annotated[bool, Query()] = False) -> None:  # noqa: FBT002 - a query parameter
+async def delete_sessions(
+    caller: Caller,
+    response: Response,
+    keep_current: Annotated[bool, Query()] = False,  # noqa: FBT002 - a query parameter
+) -> None:
     """End all of the caller's sessions, or with ``keep_current=true`` all others, after a fresh login."""
     end_all_sessions(caller, keep_current=keep_current)
+    if not keep_current:
+        clear_storage(response)
 
 
 @app.delete("/sessions/{id}", status_code=204)
-async def delete_session(caller: Caller, session_id: PathId) -> None:
+async def delete_session(caller: Caller, session_id: PathId, response: Response) -> None:
     """End one of the caller's sessions, after a fresh login where it is another one; 404 for any other id."""
     end_session(caller, session_id)
+    if parse_id(session_id) == caller.session_id:
+        clear_storage(response)
 
 
 handler = create_handler(app)

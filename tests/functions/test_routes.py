@@ -20,7 +20,7 @@ from auth_common.db.tables import (
     users,
 )
 from auth_common.services import accounts
-from tests.support.events import json_event
+from tests.support.events import json_event, proxy_event
 from tests.support.factories import EMAIL, PASSWORD, erase, log_out, sign_up
 from tests.support.functions import authorize, call
 from tests.support.passkeys import answered_registration, complete_login, complete_registration, enrol
@@ -263,6 +263,10 @@ def test_id_in_a_spelling_that_rfc_9562_does_not_allow_is_rejected(holder, name)
 
 PATHS = {route.path: {each.method for each in ROUTES if each.path == route.path} for route in ROUTES}
 FUNCTIONS = {route.path: route.function.folder.name for route in ROUTES}
+#: Header fields that differ from one request to the next, or with the body.
+VARYING = {"content-length", "x-request-id"}
+#: A response to HEAD has no body that could name anything.
+WITH_BODY = [route for route in ROUTES if route.method != "HEAD"]
 
 
 @pytest.mark.asvs("3.5.3")
@@ -285,14 +289,30 @@ def test_method_that_no_route_has_returns_405_and_names_the_others(method):
         if method in methods:
             continue
         answer = call(FUNCTIONS[path], json_event(method, path.replace("{id}", "1"), {}), is_routed=False)
-        assert (answer.status, answer.code) == (405, "method_not_allowed"), path
-        assert set(answer.headers["allow"].split(", ")) <= methods, path
+        assert answer.status == 405, path
+        assert method == "HEAD" or answer.code == "method_not_allowed"
+        assert set(answer.headers["allow"].split(", ")) == methods, path
+
+
+def test_head_returns_the_status_and_headers_of_get_without_a_body(database):
+    found = {}
+    for route in ROUTES:
+        if route.method == "HEAD":
+            for query in (None, {"invented": "1"}):
+                head = request(route, None, query=query)
+                get = call(route.function.folder.name, proxy_event("GET", route.path, query=query))
+                of_get = {name: get.headers[name] for name in get.headers if name not in VARYING}
+                of_head = {name: head.headers[name] for name in head.headers if name not in VARYING}
+                found[route.path, get.status] = (head.status == get.status, of_head == of_get, head.text)
+    assert found == dict.fromkeys(
+        [(path, status) for path in ("/.well-known/jwks.json", "/health") for status in (200, 422)], (True, True, "")
+    )
 
 
 @pytest.mark.usefixtures("environment")
 def test_path_that_no_route_has_returns_404():
     found = {}
-    for route in ROUTES:
+    for route in WITH_BODY:
         path = route.path.replace("{id}", "1")
         others = [f"{path}/", f"/{path}", path.swapcase(), f"{path}/..{path}", "/", "/docs", "/openapi.json"]
         for other in others:
@@ -305,7 +325,7 @@ def test_path_that_no_route_has_returns_404():
 def test_unknown_query_parameter_on_any_route_is_named_and_changes_nothing(database, context):
     before = stored(database)
     found = {}
-    for route in ROUTES:
+    for route in WITH_BODY:
         answer = request(route, context if route.authorizer else None, query={"invented": "ec7h0"})
         found[name_of(route)] = (answer.status, answer.code, answer.fields, "ec7h0" in answer.text)
     rejected = (422, "validation_failed", {"invented"}, False)
@@ -315,14 +335,14 @@ def test_unknown_query_parameter_on_any_route_is_named_and_changes_nothing(datab
 
 def test_unknown_query_parameter_whose_name_could_do_harm_is_not_echoed(context):
     names = ["<script>ec7h0</script>", "ec7h0\r\nSet-Cookie: a=b", "ec7h0" * 20, "ec7h0é", "ec7h0\u202e", "ec7h0 "]
-    for route in ROUTES:
+    for route in WITH_BODY:
         answer = request(route, context if route.authorizer else None, query=dict.fromkeys(names, ""))
         assert (answer.status, answer.fields, "ec7h0" in answer.text) == (422, {"query"}, False), name_of(route)
 
 
 def test_a_thousand_unknown_query_parameters_return_twenty_faults(context):
     query = {f"invented{number}": "1" for number in range(1_000)}
-    for route in ROUTES:
+    for route in WITH_BODY:
         answer = request(route, context if route.authorizer else None, query=query)
         assert (answer.status, len(answer.json["errors"])) == (422, 20), name_of(route)
 

@@ -48,9 +48,9 @@ def test_a_person_registers_logs_in_and_sees_their_own_data_alone(client):
     assert register(client, "Ann").json()["code"] == "email_taken"
     token = log_in(client, "Ann")
 
-    own = client.get(ann.headers["location"], headers=token)
+    own = client.get(ann.url.join(ann.headers["location"]), headers=token)
     assert (own.status_code, own.json()) == (200, ann.json())
-    other = client.get(bob.headers["location"], headers=token)
+    other = client.get(bob.url.join(bob.headers["location"]), headers=token)
     assert (other.status_code, other.json()["code"]) == (403, "forbidden")
 
 
@@ -103,6 +103,14 @@ def test_everybody_may_ask_for_health_and_public_keys(client):
     assert key.keys() == {"kty", "crv", "x", "y", "use", "alg", "kid"}
 
 
+def test_head_of_health_and_public_keys_returns_no_body(client):
+    for path in ("/health", "/.well-known/jwks.json"):
+        head = client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"] == client.get(path).headers["content-type"]
+        assert "content-length" not in head.headers
+
+
 def test_the_routes_are_announced(service):
     assert "GET     /users/{id}                      GetUserFunction        TokenAuthorizer\n" in service.log
 
@@ -118,7 +126,7 @@ def test_what_was_stored_is_there_after_a_restart(tmp_path):
         user = register(client, "Carol")
         token = log_in(client, "Carol")
     with running_runtime(tmp_path) as runtime:
-        assert httpx.get(f"{runtime.url}{user.headers['location']}", headers=token, timeout=60).json() == user.json()
+        assert httpx.get(f"{runtime.url}/users/{user.json()['id']}", headers=token, timeout=60).json() == user.json()
 
 
 def test_no_password_and_no_token_is_in_the_terminal(client, service):

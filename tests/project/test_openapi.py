@@ -11,7 +11,7 @@ from tests.support.routes import OPEN_ROUTES, ROUTES
 
 pytestmark = [pytest.mark.docs, pytest.mark.web]
 
-METHODS = {"get", "post", "patch", "put", "delete"}
+METHODS = {"get", "head", "post", "patch", "put", "delete"}
 SAVED = json.loads(DOCUMENT.read_text())
 OPERATIONS = [
     pytest.param(path, method, operation, id=operation["operationId"])

@@ -15,4 +15,6 @@ OPEN_ROUTES = {
     ("POST", "/webauthn/login/complete"),
     ("GET", "/.well-known/jwks.json"),
     ("GET", "/health"),
+    ("HEAD", "/.well-known/jwks.json"),
+    ("HEAD", "/health"),
 }

@@ -9,6 +9,8 @@ from cfnlint.rules import CloudFormationLintRule, RuleMatch
 OPEN = {
     "GET /.well-known/jwks.json",
     "GET /health",
+    "HEAD /.well-known/jwks.json",
+    "HEAD /health",
     "POST /login",
     "POST /token/refresh",
     "POST /users",

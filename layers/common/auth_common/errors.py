@@ -50,6 +50,18 @@ class UnsupportedMediaType(ServiceError):
     detail = "Send the body as JSON, with the header Content-Type: application/json."
 
 
+class UnsupportedContentEncoding(ServiceError):
+    """The body is compressed (RFC 9110 section 15.5.16).
+
+    A compressed body would get around the limit of its size, and around every filter that stands before this service.
+    """
+
+    status = 415
+    code = "unsupported_content_encoding"
+    detail = "Send the body as it is, without compression. The only Content-Encoding that is accepted is identity."
+    headers: Mapping[str, str] = {"Accept-Encoding": "identity"}
+
+
 class RequestTooLarge(ServiceError):
     """The body is larger than any that this service takes."""
 

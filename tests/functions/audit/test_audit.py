@@ -225,6 +225,14 @@ def test_bad_query_is_rejected_by_its_parameter(auditor):
         assert (answer.status, answer.code, answer.fields) == (422, "validation_failed", {*query}), query
 
 
+def test_time_whose_plus_is_not_encoded_is_explained(auditor):
+    for read in (read_events, read_summary):
+        for name in ("from", "to"):
+            answer = read(auditor, **{name: "2026-01-01T00:00:00 02:00"})
+            assert (answer.status, answer.fields) == (422, {name})
+            assert "%2B" in answer.json["errors"][0]["message"]
+
+
 # --- Trust ------------------------------------------------------------------------------------------------------------
 
 

@@ -84,6 +84,26 @@ def test_a_logout_has_the_browser_forget_what_pages_have_stored(person):
     assert "clear-site-data" not in log_out(person.access_token).headers
 
 
+@pytest.mark.asvs("14.3.1")
+@pytest.mark.threat("page-tokens-in-browser")
+def test_revoking_the_own_session_clears_what_pages_have_stored(person):
+    for path in ("/sessions", "/sessions/{}"):
+        token = log_in().json["access_token"]
+        answer = end(token, path.format(session_id(token).upper()))
+        assert (answer.status, answer.headers["clear-site-data"]) == (204, '"storage"'), path
+
+
+def test_revoking_other_sessions_clears_nothing(person):
+    other = session_id(log_in().json["access_token"])
+    answers = [
+        end(person.access_token, f"/sessions/{other}"),
+        end(person.access_token, keep_current="true"),
+        end(person.access_token, f"/sessions/{uuid4()}"),
+    ]
+    assert [answer.status for answer in answers] == [204, 204, 404]
+    assert [answer for answer in answers if "clear-site-data" in answer.headers] == []
+
+
 # --- GET /sessions ------------------------------------------------------------------------------------------------
 
 
@@ -252,9 +272,9 @@ def test_malformed_session_id_is_not_found(person):
         assert end(person.access_token, f"/sessions/{spelling}").code == "not_found", spelling
 
 
-def test_an_id_has_one_spelling(person):
+def test_session_id_in_braces_or_without_hyphens_is_not_found(person):
     target = session_id(person.access_token)
-    for spelling in (target.upper(), f"{{{target}}}", target.replace("-", ""), f"urn:uuid:{target}"):
+    for spelling in (f"{{{target}}}", target.replace("-", ""), f"urn:uuid:{target}"):
         assert end(person.access_token, f"/sessions/{spelling}").code == "not_found"
 
 

@@ -163,7 +163,8 @@ def test_a_path_has_one_spelling(path):
 @pytest.mark.parametrize("method", ["DELETE", "TRACE", "CONNECT", "HEAD", "OPTIONS"])
 def test_another_method_is_refused_with_the_ones_that_there_are(method):
     answer = get("/things/1", method=method)
-    assert (answer.status, answer.code) == (405, "method_not_allowed")
+    assert answer.status == 405
+    assert method == "HEAD" or answer.code == "method_not_allowed"
     assert answer.headers["allow"] == "GET"
 
 

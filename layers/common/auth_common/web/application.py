@@ -100,6 +100,7 @@ class _SecurityHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answered = False
+        is_head = scope["method"] == "HEAD"
 
         async def send_with_headers(message: Message) -> None:
             nonlocal answered
@@ -110,6 +111,8 @@ class _SecurityHeaders:
                 defaults = [header for header in _RAW_HEADERS if header[0] not in present]
                 request_id = (b"x-request-id", request_context.get().request_id.encode())
                 message["headers"] = [*message["headers"], *defaults, request_id]
+            if is_head:
+                message = _without_body(message)
             await send(message)
 
         try:
@@ -120,3 +123,10 @@ class _SecurityHeaders:
             if not answered:
                 response = await on_unexpected(Request(scope), error)
                 await response(scope, receive, send_with_headers)
+
+
+def _without_body(message: Message) -> Message:
+    """Return a message of the response to GET as one of the response to HEAD (RFC 9110 section 9.3.2)."""
+    if message["type"] == "http.response.body":
+        return {**message, "body": b""}
+    return {**message, "headers": [header for header in message["headers"] if header[0] != b"content-length"]}

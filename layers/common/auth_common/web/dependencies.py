@@ -1,6 +1,6 @@
 """What endpoints ask for by a type annotation."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Path, Request, Response
@@ -33,14 +33,14 @@ async def _principal(request: Request) -> Principal:
 
 
 #: The ``{id}`` of a path, as it came: whether it names anything is the service's question.
-PathId = Annotated[str, Path(alias="id")]
+PathId = Annotated[str, Path(alias="id", json_schema_extra={"format": "uuid"})]
 Caller = Annotated[Principal, Depends(_principal)]
 
 
-async def _clear_storage(response: Response) -> None:
+def clear_storage(response: Response) -> None:
+    """Have the browser delete what pages of this origin have stored: their session is revoked (ASVS 5.0 14.3.1).
+
+    Not "cache", since no response is in it. Not "cookies", since there are none, and those of every other port of
+    localhost would be deleted.
+    """
     response.headers["Clear-Site-Data"] = '"storage"'
-
-
-#: Has the browser forget what pages of this origin have stored (ASVS 5.0 14.3.1). Not "cache": no answer is in it. Not
-#: "cookies": there are none, and those of every other port of localhost would go.
-CLEARS_STORAGE: Final = Depends(_clear_storage)

@@ -10,7 +10,13 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from auth_common.errors import FieldError, RequestTooLarge, UnsupportedMediaType, ValidationFailed
+from auth_common.errors import (
+    FieldError,
+    RequestTooLarge,
+    UnsupportedContentEncoding,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 from auth_common.strict_json import parse_strict_json
 from auth_common.web.problems import unknown_parameters, validation_failure
 
@@ -53,6 +59,8 @@ class StrictJSONRoute(APIRoute):
         async def handle_strictly(request: Request) -> Response:
             if self.body_field is not None and not _is_json(request.headers.get("content-type", "")):
                 raise UnsupportedMediaType
+            if self.body_field is not None and _is_encoded(request):
+                raise UnsupportedContentEncoding
             if unknown := [name for name in request.query_params if name not in known]:
                 # The function of a route without input may have no database to record the event in.
                 raise unknown_parameters(unknown, is_recorded=has_input)
@@ -79,3 +87,9 @@ def _query_names(dependant: Dependant) -> set[str]:
 
 def _is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+def _is_encoded(request: Request) -> bool:
+    """Tell whether the body has a content coding other than ``identity`` (RFC 9110 section 8.4)."""
+    codings = ",".join(request.headers.getlist("content-encoding")).split(",")
+    return any(coding.strip().lower() not in {"", "identity"} for coding in codings)

@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from auth_common.errors import FieldError, Misconfigured, NotFound, ServiceError, ValidationFailed
 from auth_common.monitoring import metrics, request_context
@@ -83,9 +84,16 @@ async def on_http_exception(request: Request, error: HTTPException) -> ProblemRe
     if error.status_code == HTTPStatus.NOT_FOUND:
         return await on_service_error(request, NotFound())
     status = HTTPStatus(error.status_code)
+    headers = {"Allow": _methods_of(request)} if status == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
     return ProblemResponse(
-        status=status, code=status.name.lower(), detail=f"{status.description or status.phrase}.", headers=error.headers
+        status=status, code=status.name.lower(), detail=f"{status.description or status.phrase}.", headers=headers
     )
+
+
+def _methods_of(request: Request) -> str:
+    """Return the methods of the request's path, for ``Allow``. Starlette names those of the first route only."""
+    routes = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return ", ".join(sorted({method for route in routes for method in route.methods}))
 
 
 async def on_unexpected(_request: Request, error: Exception) -> ProblemResponse:
@@ -140,6 +148,8 @@ def _message(fault: Mapping[str, Any]) -> str:
     return _MESSAGES.get(fault["type"], "is not valid")
 
 
+#: A "+" in a query means a blank, so the zone of a time that is not encoded gets lost.
+_NO_TIME: Final = "must be a time with a zone, such as 2026-01-31T09:30:00Z. In a URL, write + as %2B"
 _MESSAGES: Final = {
     "missing": "is required",
     "extra_forbidden": "is not a field of this request",
@@ -148,4 +158,6 @@ _MESSAGES: Final = {
     "too_long": "is too long",
     "json_invalid": "is not valid JSON",
     "model_attributes_type": "must be a JSON object",
+    "datetime_from_date_parsing": _NO_TIME,
+    "timezone_aware": _NO_TIME,
 }
