@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import quote
@@ -22,7 +23,7 @@ from auth_common.db.tables import (
 from auth_common.services import accounts
 from tests.support.events import json_event, proxy_event
 from tests.support.factories import EMAIL, PASSWORD, erase, log_out, sign_up
-from tests.support.functions import authorize, call
+from tests.support.functions import Answer, authorize, call
 from tests.support.passkeys import answered_registration, complete_login, complete_registration, enrol
 from tests.support.route_requests import BODIES, name_of, send
 from tests.support.routes import PROTECTED, ROUTES
@@ -230,7 +231,7 @@ def in_path(holder, spell, name, identifier):
     return send(route, context, segment=quote(segment), path_parameters={"id": segment}, body=content)
 
 
-BY_ID = {
+BY_ID: dict[str, Callable[..., Answer]] = {
     "GET /users/{id}": partial(in_path, identifier=lambda holder, _: holder.account.id),
     "PUT /users/{id}/password": partial(in_path, identifier=lambda holder, _: holder.account.id),
     "DELETE /sessions/{id}": partial(in_path, identifier=lambda _, context: context["session_id"]),
