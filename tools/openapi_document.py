@@ -125,9 +125,18 @@ def document() -> dict[str, Any]:
             "description": "The `access_token` of a login or a refresh (RFC 9068, ES256), for 15 minutes.",
         }
     }
+    made["info"]["license"] = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
     made["servers"] = [
-        {"url": "http://localhost:8000", "description": "make run"},
-        {"url": "http://localhost:3000", "description": "make sam"},
+        {
+            "url": "{base}",
+            "variables": {
+                "base": {
+                    "default": "http://localhost:8000",
+                    "description": "`make run`. `make sam` serves http://localhost:3000. On AWS it is the output "
+                    "`ApiUrl` of the stack.",
+                }
+            },
+        }
     ]
     for route in routes:
         for method in route.methods or ():

@@ -1,12 +1,17 @@
 """docs/openapi.json: true, whole, and valid. Each answer of each test is held to it too (tests/support/openapi.py)."""
 
 import json
+import os
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from auth_common.security.password_policy import LONGEST, SHORTEST
 from tests.support.openapi import DOCUMENT, check_answer
+from tests.support.requirements import require
 from tests.support.routes import OPEN_ROUTES, ROUTES
 
 pytestmark = [pytest.mark.docs, pytest.mark.web]
@@ -61,6 +66,43 @@ def test_no_request_has_a_field_for_a_hint_or_a_secret_question():
     assert fields.pop("LoginRequest") == {"email", "password"}
     assert fields.pop("ChangePasswordRequest") == {"current_password", "new_password"}
     assert set().union(*fields.values()) == {"refresh_token", *of_passkeys}
+
+
+def test_ids_and_dates_have_their_formats():
+    """Code generators make types of them."""
+    parameters = [
+        parameter
+        for item in SAVED["paths"].values()
+        for operation in item.values()
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "path" or parameter["name"].endswith("_id")
+    ]
+    assert {(each["schema"].get("type"), each["schema"].get("format")) for each in parameters} == {("string", "uuid")}
+    formats = {
+        (name, schema.get("type"), schema.get("format"))
+        for component in SAVED["components"]["schemas"].values()
+        for name, schema in component.get("properties", {}).items()
+        if name in {"date_of_birth", "challenge_id"}
+    }
+    assert formats == {("date_of_birth", "string", "date"), ("challenge_id", "string", "uuid")}
+
+
+def test_limits_of_a_new_password_are_those_of_the_policy():
+    schemas = SAVED["components"]["schemas"]
+    registration = schemas["RegistrationRequest"]["properties"]["password"]
+    change = schemas["ChangePasswordRequest"]["properties"]["new_password"]
+    for schema in (registration, change):
+        assert (schema["minLength"], schema["maxLength"]) == (SHORTEST, LONGEST)
+
+
+@pytest.mark.thorough
+def test_redocly_has_no_complaint():
+    require(shutil.which("npm"), "needs Node.js and npm")
+    command = ["npm", "exec", "--yes", "--package=@redocly/cli@2.77.0", "--", "redocly", "lint", str(DOCUMENT)]
+    quiet = os.environ | {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
+    run = subprocess.run([*command, "--format=json"], env=quiet, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert [problem["message"] for problem in json.loads(run.stdout)["problems"]] == []
 
 
 @each_operation

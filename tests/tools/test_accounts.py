@@ -69,6 +69,11 @@ def test_role_command_gives_each_role(database, person, capsys):
         assert database.execute(select(users.c.role, users.c.status)) == [(role, "active")]
 
 
+def test_address_with_blanks_around_it_finds_its_account(database, person):
+    assert main(["role", f" {EMAIL.upper()}\t", "admin"]) == 0
+    assert database.execute(select(users.c.role)) == [("admin",)]
+
+
 @pytest.mark.asvs("6.3.2")
 def test_the_first_admin_sees_others(person):
     other = sign_up("other@example.com")

@@ -139,6 +139,14 @@ DateOfBirth = Annotated[
     ),
 ]
 Password = Annotated[str, Field(max_length=_LONGEST_PASSWORD_INPUT, json_schema_extra={"format": "password"})]
+#: The document has the limits of ``password_policy``, which rejects other lengths in words for the user.
+NewPassword = Annotated[
+    str,
+    Field(
+        max_length=_LONGEST_PASSWORD_INPUT,
+        json_schema_extra={"format": "password", "minLength": 15, "maxLength": 256},
+    ),
+]
 #: RFC 3339 in UTC, whole seconds.
 Timestamp = Annotated[
     datetime, PlainSerializer(_utc_seconds), WithJsonSchema({"type": "string", "format": "date-time"})
@@ -157,7 +165,7 @@ class RegistrationRequest(_Request):
     email: Email
     date_of_birth: DateOfBirth
     job_title: Text
-    password: Password
+    password: NewPassword
 
 
 class LoginRequest(_Request):
@@ -171,7 +179,7 @@ class ChangePasswordRequest(_Request):
     """PUT /users/{id}/password."""
 
     current_password: Password
-    new_password: Password
+    new_password: NewPassword
 
 
 class RefreshRequest(_Request):
@@ -187,7 +195,7 @@ class BeginRegistrationRequest(_Request):
 class CompleteLoginRequest(_Request):
     """POST /webauthn/login/complete. The credential is an AuthenticationResponseJSON (WebAuthn section 5.1)."""
 
-    challenge_id: Annotated[str, Field(max_length=64)]
+    challenge_id: Annotated[str, Field(max_length=64, json_schema_extra={"format": "uuid"})]
     credential: dict[str, Any]
 
 
