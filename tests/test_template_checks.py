@@ -46,6 +46,8 @@ def test_the_rules_of_our_own_find_planted_faults(template):
     paths["/users/{id}"]["get"]["security"] = [{"NONE": []}]
     paths["/sessions"]["get"]["security"] = [{"TokenAuthorizer": []}, {"NONE": []}]
     del paths["/logout"]["post"]["security"]
+    properties(template, "CredentialStuffingAlarm")["AlarmName"] = {"Fn::GetAtt": ["UnknownAddressesRule", "RuleName"]}
+    properties(template, "PasswordSprayingAlarm")["AlarmName"] = {"Fn::Sub": "${AccountsUnderAttackRule.RuleBody}"}
 
     said, passed = check("template_lint", template)
 
@@ -61,6 +63,8 @@ def test_the_rules_of_our_own_find_planted_faults(template):
         ("E9004", "GET /users/{id} asks no authorizer"),
         ("E9004", "GET /sessions asks no authorizer"),
         ("E9004", "POST /logout asks no authorizer"),
+        ("E9005", "AWS::CloudWatch::InsightRule returns no RuleName"),
+        ("E9005", "AWS::CloudWatch::InsightRule returns no RuleBody"),
     }
     assert not passed
 

@@ -53,8 +53,8 @@ def total(*queries):
     return {**WITHOUT_A_SERIES, "Metrics": [{"Id": "total", "Expression": "SUM(FILL(METRICS(), 0))"}, *queries]}
 
 
-def contributors(rule="Rule", statistic="UniqueContributors"):
-    expression = {"Fn::Sub": f'INSIGHT_RULE_METRIC("${{{rule}.RuleName}}", "{statistic}")'}
+def contributors(rule="r", statistic="UniqueContributors"):
+    expression = f'INSIGHT_RULE_METRIC("{rule}", "{statistic}")'
     return {**WITHOUT_A_SERIES, "Metrics": [{"Id": "accounts", "Expression": expression, "Period": 60}]}
 
 
@@ -196,7 +196,7 @@ def test_what_aws_counts_is_left_to_aws_by_name(load, alarm):
         ({**WITHOUT_A_SERIES, "Metrics": [{"Id": "x", "Expression": "m1 / m2"}]}, "expression m1 / m2"),
         ({**WITHOUT_A_SERIES, "Metrics": [{"Id": "x"}]}, "expression None"),
         (contributors(statistic="MaxContributorValue"), "MaxContributorValue"),
-        (contributors(rule="Logs"), "Logs.RuleName"),
+        (contributors(rule="another"), "another"),
     ],
 )
 def test_what_is_not_known_is_an_error(load, alarm, reason):

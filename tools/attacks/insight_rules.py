@@ -36,21 +36,22 @@ class InsightRule:
 
 
 def read_insight_rules(intrinsics: Intrinsics, *, log_groups: Collection[str]) -> dict[str, InsightRule]:
-    """Return the rules by what ``!GetAtt Rule.RuleName`` resolves to.
+    """Return the rules by their names in CloudWatch.
 
     Args:
-        intrinsics: the template.
+        intrinsics: The template's resources, and the values of its parameters.
         log_groups: where the functions' lines go. A rule over another one would never see them.
 
     Raises:
         TemplateError: a rule is off, or has something that is not evaluated here.
 
     """
-    return {
-        f"{name}.RuleName": _read(name, intrinsics.resolve(resource["Properties"]), log_groups)
+    rules = {
+        name: intrinsics.resolve(resource["Properties"])
         for name, resource in intrinsics.resources.items()
         if resource["Type"] == _RULE
     }
+    return {properties["RuleName"]: _read(name, properties, log_groups) for name, properties in rules.items()}
 
 
 def _read(name: str, properties: Mapping[str, Any], log_groups: Collection[str]) -> InsightRule:
