@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.deployment, pytest.mark.template]
 PUBLISHED = {
     *("Register", "Login", "GetUser", "ChangePassword", "Refresh"),
     *("Sessions", "Webauthn", "Audit", "Jwks", "Health"),
+    "Authorizer",
 }
 HASHING = {"Register", "Login", "ChangePassword"}
 #: It has no place in a version: it is Lambda's own word about all of them.
@@ -51,17 +52,28 @@ def configuration_of(function, **parameters):
 
 def test_the_gateway_calls_published_versions_by_an_alias():
     (api,) = of_type("AWS::ApiGateway::RestApi").values()
-    called = {
-        method["x-amazon-apigateway-integration"]["uri"].split("functions/")[1]
+    integrations = [
+        method["x-amazon-apigateway-integration"]["uri"]
         for path in api["Body"]["paths"].values()
         for method in path.values()
         if "x-amazon-apigateway-integration" in method
-    }
+    ]
+    authorizers = [
+        scheme["x-amazon-apigateway-authorizer"]["authorizerUri"]
+        for scheme in api["Body"]["components"]["securitySchemes"].values()
+        if "x-amazon-apigateway-authorizer" in scheme
+    ]
+    called = {uri.split("functions/")[1] for uri in [*integrations, *authorizers]}
     assert called == {f"{name}FunctionAliaslive/invocations" for name in PUBLISHED}
     aliases = of_type("AWS::Lambda::Alias")
     assert aliases.keys() == {f"{name}FunctionAliaslive" for name in PUBLISHED}
     for name in PUBLISHED:
         assert aliases[f"{name}FunctionAliaslive"]["FunctionVersion"] == f"{version_of(name)[0]}.Version"
+
+
+def test_the_gateway_may_call_each_alias():
+    permitted = {p["FunctionName"] for p in of_type("AWS::Lambda::Permission").values()}
+    assert permitted == {f"{name}FunctionAliaslive" for name in PUBLISHED}
 
 
 @pytest.mark.parametrize("changed", CHANGES.values(), ids=CHANGES)

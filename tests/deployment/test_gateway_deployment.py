@@ -23,6 +23,7 @@ LIMITED_ROUTES = {
 }
 #: Rules of AWS's groups that count and do not block, each with a reason in the template. A new entry is a decision.
 COUNTED = {
+    *("JavaDeserializationRCE_BODY", "Log4JRCE_BODY", "ReactJSRCE_BODY"),
     *("CrossSiteScripting_BODY", "EC2MetaDataSSRF_BODY", "GenericLFI_BODY", "GenericRFI_BODY"),
     *("SizeRestrictions_BODY", "NoUserAgent_HEADER"),
 }
@@ -154,7 +155,7 @@ def test_the_firewall_stands_before_the_stage():
     assert association["ResourceArn"] == "arn:aws:apigateway:us-east-1::/restapis/Api/stages/ApiStage"
 
 
-def test_the_firewall_is_awss_groups_and_a_limit_of_our_own():
+def test_the_firewall_is_awss_groups_and_two_limits_of_our_own():
     groups = {
         rule["Statement"]["ManagedRuleGroupStatement"]["Name"]
         for rule in rules().values()
@@ -167,7 +168,7 @@ def test_the_firewall_is_awss_groups_and_a_limit_of_our_own():
     }
     # {"Count": {}} here would have a whole group block nothing.
     assert [rule["OverrideAction"] for rule in rules().values() if "OverrideAction" in rule] == [{"None": {}}] * 3
-    assert len(rules()) == len({rule["Priority"] for rule in rules().values()}) == 4
+    assert len(rules()) == len({rule["Priority"] for rule in rules().values()}) == 5
 
 
 @pytest.mark.threat("gateway-honest-request-blocked")
@@ -200,14 +201,25 @@ def test_a_path_that_is_spelled_otherwise_is_the_same_path():
     assert [change["Type"] for change in match["TextTransformations"]] == ["URL_DECODE", "NORMALIZE_PATH"]
 
 
+@pytest.mark.threat("gateway-flood")
+def test_one_client_cannot_use_up_the_gateways_limit_of_any_route():
+    """The gateway's limits are for all clients together, those of /health and of the public keys included."""
+    statement = rules()["all-requests-of-an-address"]["Statement"]["RateBasedStatement"]
+    assert statement.keys() == {"AggregateKeyType", "EvaluationWindowSec", "Limit"}
+    assert statement["AggregateKeyType"] == "IP"
+    (stage,) = of_type("AWS::ApiGateway::Stage").values()
+    (for_all,) = [m["ThrottlingRateLimit"] for m in stage["MethodSettings"] if m["ResourcePath"] == "/*"]
+    assert int(statement["Limit"]) / statement["EvaluationWindowSec"] <= int(for_all) / 5
+
+
 def test_proxies_that_everybody_comes_through_are_not_limited_as_one_address():
-    assert "requests-of-an-address" not in rules(TrustedProxyHops="1")
-    assert len(rules(TrustedProxyHops="1")) == 3
+    assert rules(TrustedProxyHops="1").keys() == {"bad-addresses", "known-bad-inputs", "common"}
 
 
 def test_the_firewalls_own_answer_is_like_the_gateways():
     acl = one("AWS::WAFv2::WebACL")
     answer = rules()["requests-of-an-address"]["Action"]["Block"]["CustomResponse"]
+    assert rules()["all-requests-of-an-address"]["Action"]["Block"]["CustomResponse"] == answer
     throttled = read_template(TEMPLATE)["Resources"]["Api"]["Properties"]["GatewayResponses"]["THROTTLED"]
     document = json.loads(throttled["ResponseTemplates"]["application/json"])
     assert answer["ResponseCode"] == throttled["StatusCode"]
