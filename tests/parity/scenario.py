@@ -16,6 +16,7 @@ from tests.support.factories import registration
 
 #: Headers that clients and browsers act on.
 HEADERS = (
+    "accept-encoding",
     "cache-control",
     "content-security-policy",
     "content-type",
@@ -96,7 +97,10 @@ def _body(content: bytes | str, **headers: str) -> Step:
 
 SCENARIO: dict[str, Step] = {
     "health": lambda c: c.client.get("/health"),
+    "health by HEAD": lambda c: c.client.head("/health"),
+    "health with an unknown query": lambda c: c.client.get("/health?verbose"),
     "public keys": lambda c: c.client.get("/.well-known/jwks.json"),
+    "public keys by HEAD": lambda c: c.client.head("/.well-known/jwks.json"),
     "register": _register,
     "register again": lambda c: c.client.post("/users", json=c.registration()),
     "register with a role": lambda c: c.client.post("/users", json=c.registration(role="admin")),
@@ -109,6 +113,7 @@ SCENARIO: dict[str, Step] = {
     "NUL in a name": _body('{"name": "a\\u0000b"}'),
     "deep nesting": _body("[" * 50_000),
     "wrong content type": lambda c: c.client.post("/users", content="name=x", headers={"Content-Type": "text/plain"}),
+    "compressed body": _body("{}", **{"Content-Encoding": "gzip"}),
     "binary body": lambda c: c.client.post(
         "/users", content=bytes(range(256)), headers={"Content-Type": "application/octet-stream"}
     ),
@@ -116,6 +121,7 @@ SCENARIO: dict[str, Step] = {
     "log in with a wrong password": lambda c: c.client.post("/login", json={"email": c.email, "password": "wrong"}),
     "log in": _log_in,
     "get my user": lambda c: c.client.get(f"/users/{c.user_id}", headers=c.bearer()),
+    "get my user by an id in capitals": lambda c: c.client.get(f"/users/{c.user_id.upper()}", headers=c.bearer()),
     "get my user by a percent-encoded path": lambda c: c.client.get(
         f"/users/{c.user_id.replace('-', '%2D')}", headers=c.bearer()
     ),
