@@ -18,6 +18,7 @@ _TOKENS: Final = {
 }
 _PASSKEY: Final = {
     "id": _PASSKEY_ID,
+    "credential_id": "4cKQ0bT1rJ8uXyWmZ5oHfA",
     "name": "Laptop",
     "created_at": _MOMENT,
     "last_used_at": None,

@@ -211,15 +211,23 @@ def test_a_relying_party_id_that_no_browser_takes_stops_the_service(monkeypatch,
 
 
 UNUSABLE_ORIGINS = [
-    ("https://example.org", "origins on WEBAUTHN_RP_ID"),
-    ("https://badexample.com", "origins on WEBAUTHN_RP_ID"),
-    ("https://example.com/login", "origins on WEBAUTHN_RP_ID"),
-    ("https://example.com,", "origins on WEBAUTHN_RP_ID"),
-    ("https://example.com@evil.org", "origins on WEBAUTHN_RP_ID"),
-    ("null", "origins on WEBAUTHN_RP_ID"),
-    ("https://.example.com", "origins on WEBAUTHN_RP_ID"),
-    ("https://a..example.com", "origins on WEBAUTHN_RP_ID"),
-    ("https://example.com:65536", "origins on WEBAUTHN_RP_ID"),
+    ("https://localhost", "WEBAUTHN_ORIGINS"),
+    ("http://localhost:8000", "WEBAUTHN_ORIGINS"),
+    ("https://192.0.2.1", "WEBAUTHN_ORIGINS"),
+    ("http://example.org", "WEBAUTHN_ORIGINS"),
+    ("android:apk-key-hash:", "WEBAUTHN_ORIGINS"),
+    ("android:apk-key-hash:" + "A" * 42, "WEBAUTHN_ORIGINS"),
+    ("android:apk-key-hash:" + "A" * 44, "WEBAUTHN_ORIGINS"),
+    ("android:apk-key-hash:" + "A" * 42 + "=", "WEBAUTHN_ORIGINS"),
+    ("android:apk-key-hash:" + "A" * 42 + "+", "WEBAUTHN_ORIGINS"),
+    ("https://android:apk-key-hash:" + "A" * 43, "WEBAUTHN_ORIGINS"),
+    ("https://example.com/login", "WEBAUTHN_ORIGINS"),
+    ("https://example.com,", "WEBAUTHN_ORIGINS"),
+    ("https://example.com@evil.org", "WEBAUTHN_ORIGINS"),
+    ("null", "WEBAUTHN_ORIGINS"),
+    ("https://.example.com", "WEBAUTHN_ORIGINS"),
+    ("https://a..example.com", "WEBAUTHN_ORIGINS"),
+    ("https://example.com:65536", "WEBAUTHN_ORIGINS"),
     ("https://example.com, http://www.example.com", "must be https"),
 ]
 
@@ -239,6 +247,18 @@ def test_origins_are_separated_by_commas(monkeypatch):
     monkeypatch.setenv("WEBAUTHN_RP_ID", "example.com")
     monkeypatch.setenv("WEBAUTHN_ORIGINS", "https://example.com, https://login.example.com:8443")
     assert settings().webauthn_origins == ("https://example.com", "https://login.example.com:8443")
+
+
+def test_origins_of_apps_and_of_related_domains_are_accepted(monkeypatch):
+    """WebAuthn sections 13.4.9 and 5.11."""
+    app = "android:apk-key-hash:7uPzD-rA_1s9vUCVTqZ3Jx5oX0lKJ4b2nWmEyH8dGfQ"
+    monkeypatch.setenv("WEBAUTHN_RP_ID", "example.com")
+    monkeypatch.setenv(
+        "WEBAUTHN_ORIGINS", f"https://example.com, {app},https://example.co.uk,https://myrewards.org:8443"
+    )
+    assert settings().webauthn_origins == (
+        *("https://example.com", app, "https://example.co.uk", "https://myrewards.org:8443"),
+    )
 
 
 def test_an_origin_is_what_browsers_make_of_it(monkeypatch):

@@ -104,6 +104,7 @@ def test_the_layer_reaches_only_the_database_and_aws():
         (name_of(path), name) for path in DEPLOYED for name in imports(path) if {name, name.partition(".")[0]} & outward
     }
     assert found == {
+        ("layers/common/auth_common/db/tables.py", "urllib.parse"),  # percent-encoding, which reaches nothing
         ("layers/common/auth_common/web/application.py", "asyncio"),  # the event loop that Mangum asks for
         ("layers/common/auth_common/web/custom_resources.py", "urllib.request"),  # the response to CloudFormation
     }

@@ -1,7 +1,7 @@
 """WebAuthn ceremonies, begun and completed through the functions."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,17 @@ def begin_login(mfa_token: str | None = None) -> Ceremony:
 def complete_login(ceremony: Ceremony, credential: Mapping[str, Any]) -> Answer:
     """Complete it with ``credential``."""
     return anonymously("/webauthn/login/complete", {"challenge_id": ceremony["challenge_id"], "credential": credential})
+
+
+class OddBrowser(SoftwareAuthenticator):
+    """Its authenticator signs whatever client data the browser writes."""
+
+    def __init__(self, write: Callable[[str], bytes], **traits: Any) -> None:
+        super().__init__(**{"origin": ORIGIN, **traits})
+        self.write = write
+
+    def client_data(self, ceremony: str, challenge: str) -> bytes:
+        return self.write(super().client_data(ceremony, challenge).decode())
 
 
 @dataclass(frozen=True)

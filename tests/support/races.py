@@ -9,7 +9,7 @@ from typing import Any
 
 import bcrypt
 import pytest
-import webauthn
+from webauthn.helpers.structs import AuthenticatorDataFlags
 
 from tests.support.events import proxy_event
 from tests.support.functions import Answer, call
@@ -23,12 +23,12 @@ everywhere = pytest.mark.parametrize(
 on_postgresql = pytest.mark.parametrize(("database", "isolation"), _POSTGRESQL, indirect=True, ids=str)
 
 
-def together(*requests: Callable[[], Answer]) -> list[Answer]:
-    """Return the responses to ``requests``, each from a thread and a connection of its own, sent at one moment."""
+def together(*requests: Callable[[], Any]) -> list[Any]:
+    """Return the results of ``requests``, each from a thread and a connection of its own, sent at one moment."""
     call("health", proxy_event("GET", "/health"))  # All threads share one engine, as requests in one environment do.
     start = Barrier(len(requests))
 
-    def wait_and_send(request: Callable[[], Answer]) -> Answer:
+    def wait_and_send(request: Callable[[], Any]) -> Any:
         start.wait()
         return request()
 
@@ -43,20 +43,15 @@ def burst(size: int, request: Callable[[int], Answer]) -> Counter[int]:
 
 def while_a_passkey_is_verified(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
     """Run ``action``, as from another environment, while the next response of a passkey is verified."""
-    for name in ("verify_authentication_response", "verify_registration_response"):
-        monkeypatch.setattr(webauthn, name, _preceded_by(action, getattr(webauthn, name), monkeypatch, name))
+    parse = AuthenticatorDataFlags.__init__
 
-
-def _preceded_by(
-    action: Callable[[], object], verify: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, name: str
-) -> Callable[..., Any]:
-    def verify_later(**arguments: Any) -> Any:
-        monkeypatch.setattr(webauthn, name, verify)
+    def parse_later(self: AuthenticatorDataFlags, **flags: bool) -> None:
+        monkeypatch.setattr(AuthenticatorDataFlags, "__init__", parse)
         with ThreadPoolExecutor(1) as elsewhere:
             elsewhere.submit(action).result()
-        return verify(**arguments)
+        parse(self, **flags)
 
-    return verify_later
+    monkeypatch.setattr(AuthenticatorDataFlags, "__init__", parse_later)
 
 
 def while_a_password_is_checked(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:

@@ -22,6 +22,8 @@ LOWEST_DEPLOYED_BCRYPT_COST = 10
 #: A domain name whose last label is not a number (that would be an IPv4 address), and an origin as browsers write it.
 _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z](?:[a-z0-9-]*[a-z0-9])?")
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+)(?::(?P<port>[1-9][0-9]{0,4}))?")
+#: What Android reports as the origin of a native app: the SHA-256 of its signing certificate.
+_ANDROID_APP = re.compile(r"android:apk-key-hash:[A-Za-z0-9_-]{43}")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _LARGEST_PORT = 65_535
 #: Ten years, in seconds: from now on, still a date.
@@ -83,7 +85,8 @@ class Settings:
     #: The relying party of WebAuthn: a domain, without scheme and port. Passkeys are bound to it for ever.
     webauthn_rp_id: str = "localhost"
     webauthn_rp_name: str = "Secure Backend"
-    #: Where pages may use those passkeys: origins on that domain or below it, separated by commas.
+    #: Where those passkeys may be used, separated by commas: origins of pages, on that domain or related to it
+    #: (WebAuthn section 5.11), and Android apps as ``android:apk-key-hash:…`` (section 13.4.9).
     webauthn_origins: tuple[str, ...] = ("http://localhost:8000", "http://localhost:3000")
 
     #: log2 of bcrypt's rounds. 12 is about 280 ms on a slow core.
@@ -119,15 +122,19 @@ class Settings:
 
     def contradictions(self) -> Iterator[str]:
         """Tell what is wrong beyond types and bounds."""
-        origins = [_ORIGIN.fullmatch(origin) for origin in self.webauthn_origins]
+        pages = [origin for origin in self.webauthn_origins if not _ANDROID_APP.fullmatch(origin)]
+        origins = [_ORIGIN.fullmatch(page) for page in pages]
         # An IP address is not a valid domain, so no browser ever lets it be a relying party (WebAuthn section 5.1.3).
         if not _DOMAIN.fullmatch(self.webauthn_rp_id):
             yield "WEBAUTHN_RP_ID: must be a domain in lower case; an IP address never works, use localhost"
         elif not all(
-            origin and _is_on(origin["host"], self.webauthn_rp_id) and int(origin["port"] or 1) <= _LARGEST_PORT
+            origin and _may_use(origin["host"], self.webauthn_rp_id) and int(origin["port"] or 1) <= _LARGEST_PORT
             for origin in origins
         ):
-            yield "WEBAUTHN_ORIGINS: must be origins on WEBAUTHN_RP_ID, such as https://login.example.com"
+            yield (
+                "WEBAUTHN_ORIGINS: must be origins such as https://login.example.com, without a path, or "
+                "android:apk-key-hash: and 43 characters; localhost only with WEBAUTHN_RP_ID=localhost"
+            )
         elif any(origin and origin["scheme"] == "http" and origin["host"] != "localhost" for origin in origins):
             yield "WEBAUTHN_ORIGINS: must be https; only localhost does without"
         if self.stage != "local":
@@ -174,8 +181,12 @@ def _serialise(origin: str) -> str:
     return origin.removesuffix(_DEFAULT_PORTS.get(origin.partition(":")[0], ""))
 
 
-def _is_on(host: str, domain: str) -> bool:
-    return _DOMAIN.fullmatch(host) is not None and f".{host}".endswith(f".{domain}")
+def _may_use(host: str, domain: str) -> bool:
+    """Tell whether pages of ``host`` may use the passkeys of ``domain``: it is there, below, or a related origin.
+
+    A related origin is on a domain of its own (WebAuthn section 5.11), which a host without a dot is not.
+    """
+    return _DOMAIN.fullmatch(host) is not None and (f".{host}".endswith(f".{domain}") or "." in host)
 
 
 def _origins(text: str) -> tuple[str, ...]:

@@ -71,8 +71,10 @@ def test_the_owner_sees_what_they_recognise_a_passkey_by(holder):
     (passkey,) = shown["items"]
     assert shown["next_cursor"] is None
     assert passkey.pop("created_at") <= passkey.pop("last_used_at")
+    (key,) = holder.authenticator.credentials
     assert passkey == {
         "id": holder.passkey_id,
+        "credential_id": to_base64url(key.id),
         "name": "Passkey",
         "transports": ["internal"],
         "aaguid": str(AAGUID),

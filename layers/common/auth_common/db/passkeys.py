@@ -1,5 +1,6 @@
 """The table of passkeys."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -8,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from auth_common.db.tables import as_row, passkeys, users
+from auth_common.db.tables import TRANSPORTS_LENGTH, as_row, encode_words, passkeys, users
 from auth_common.db.users import USER_COLUMNS, User
 from auth_common.errors import PasskeyRejected
 
@@ -23,8 +24,8 @@ class Passkey:
     #: COSE_Key.
     public_key: bytes
     sign_count: int
-    #: Space-separated; the client's word.
-    transports: str
+    #: The client's word.
+    transports: tuple[str, ...]
     aaguid: UUID
     #: Whether it may log in alone (WebAuthn section 4, uvInitialized).
     uv_initialized: bool
@@ -43,6 +44,15 @@ _SELECT_ALL_OF: Final = (
     .where(passkeys.c.user_id == bindparam("user_id"))
     .order_by(passkeys.c.created_at.desc(), passkeys.c.id)
 )
+
+
+def storable_transports(transports: Iterable[str]) -> tuple[str, ...]:
+    """Return the transports that the table has room for, sorted. The first ones are kept."""
+    kept: list[str] = []
+    for transport in transports:
+        if transport and len(encode_words([*kept, transport])) <= TRANSPORTS_LENGTH:
+            kept.append(transport)
+    return tuple(sorted(kept))
 
 
 def insert_passkey(connection: Connection, passkey: Passkey) -> None:

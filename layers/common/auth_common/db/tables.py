@@ -1,8 +1,10 @@
 """The tables, for SQLite, PostgreSQL and Aurora DSQL alike: UUID keys made in Python, no sequences, times in UTC."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from sqlalchemy import (
     BigInteger,
@@ -86,6 +88,29 @@ class KeyBytes(TypeDecorator[bytes]):
         return urlsafe_b64decode(value + "=" * (-len(value) % 4)) if isinstance(value, str) else value
 
 
+class Words(TypeDecorator[tuple[str, ...]]):
+    """Words of any characters in one text: percent-encoded (RFC 3986 section 2.1) and separated by spaces.
+
+    ASCII words without spaces look as they are, so rows that were written before this type existed are read correctly.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str:  # noqa: ARG002 - the interface's
+        """Return the text."""
+        return encode_words(value or ())
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...]:  # noqa: ARG002 - the interface's
+        """Return the words."""
+        return tuple(unquote(word) for word in (value or "").split())
+
+
+def encode_words(words: Iterable[str]) -> str:
+    """Return the text that ``Words`` stores."""
+    return " ".join(quote(word, safe="") for word in words)
+
+
 def as_row(record: Any) -> dict[str, Any]:
     """Return the fields of a dataclass by their names, as an INSERT takes them.
 
@@ -158,7 +183,8 @@ refresh_tokens = Table(
 Index("ix_refresh_tokens_session_id", refresh_tokens.c.session_id)
 Index("ix_refresh_tokens_expires_at", refresh_tokens.c.expires_at)
 
-#: The challenges of WebAuthn ceremonies under way. A row is deleted by the first who answers it.
+#: The challenges of WebAuthn ceremonies. A registration's row is deleted by its first answer. A login's challenge is
+#: signed and gets its row with its first answer (services.login_challenges).
 challenges = Table(
     "challenges",
     metadata,
@@ -174,6 +200,9 @@ challenges = Table(
 )
 Index("ix_challenges_expires_at", challenges.c.expires_at)
 
+#: The longest text that keeps a passkey's transports.
+TRANSPORTS_LENGTH: Final = 100
+
 #: WebAuthn credentials (credential records, section 4 of the specification).
 passkeys = Table(
     "passkeys",
@@ -186,8 +215,8 @@ passkeys = Table(
     Column("public_key", LargeBinary(2048), nullable=False),
     #: An unsigned number of 32 bits, hence not an Integer.
     Column("sign_count", BigInteger, nullable=False),
-    #: Space-separated; what the client says, a hint for its next login.
-    Column("transports", String(100), nullable=False),
+    #: What the client says, a hint for its next login. Level 3 section 5.2.1 keeps unknown ones too.
+    Column("transports", Words(TRANSPORTS_LENGTH), nullable=False),
     #: The authenticator's model, unattested.
     Column("aaguid", Uuid, nullable=False),
     #: Whether its holder has proved to be the user by PIN or biometry at a moment that vouches for it: then it may log

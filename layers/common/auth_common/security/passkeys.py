@@ -1,13 +1,15 @@
 """Passkeys: the relying party's side of WebAuthn Level 3; the one module that uses ``webauthn`` (py_webauthn).
 
-The library parses and verifies. This module adds what the library leaves to its user: it rejects ceremonies inside
-another site's frame (``crossOrigin``, ``topOrigin``) and CBOR that no authenticator sends. Whether the counter and the
-backup flags of an assertion fit the stored record is decided by ``services.passkey_proofs``.
+The library makes the options, parses CBOR and keys, and verifies signatures. This module takes the steps of sections
+7.1 and 7.2 itself. The library's own functions for them reject members that Level 3 reserves or lets a client choose
+(``tokenBinding``, ``authenticatorAttachment``), and read client data less strictly than this service reads JSON.
+``services.passkey_proofs`` compares the counter and the backup flags of an assertion with the stored record.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,21 +17,26 @@ import webauthn
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from webauthn.helpers import (
     base64url_to_bytes,
+    bytes_to_base64url,
     decode_credential_public_key,
     decoded_public_key_to_cryptography,
     options_to_json_dict,
+    parse_authenticator_data,
+    parse_backup_flags,
     parse_cbor,
+    verify_signature,
 )
 from webauthn.helpers.cose import COSEAlgorithmIdentifier
+from webauthn.helpers.parse_attestation_statement import parse_attestation_statement
 from webauthn.helpers.structs import (
     AttestationFormat,
+    AuthenticatorData,
     AuthenticatorSelectionCriteria,
     AuthenticatorTransport,
-    CredentialDeviceType,
-    PublicKeyCredentialDescriptor,
     ResidentKeyRequirement,
     UserVerificationRequirement,
 )
+from webauthn.registration.formats.packed import verify_packed
 
 from auth_common.errors import ServiceError
 from auth_common.security.plain_cbor import is_plain_cbor
@@ -50,8 +57,6 @@ _KEYS: Final[Mapping[COSEAlgorithmIdentifier, type]] = {
     COSEAlgorithmIdentifier.ECDSA_SHA_512: ec.SECP521R1,
     COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256: rsa.RSAPublicKey,
 }
-#: No attestation is asked for; some authenticators send one by themselves in the common format.
-_FORMATS: Final = frozenset({AttestationFormat.NONE, AttestationFormat.PACKED})
 #: Seconds that a ceremony may take (WebAuthn section 15.1 recommends 5 to 10 minutes).
 TIMEOUT: Final = 5 * 60
 #: Bytes (WebAuthn section 4, Credential ID).
@@ -64,7 +69,13 @@ _FLAGS: Final = 32
 _ATTESTED_CREDENTIAL_DATA: Final = 0x40
 #: NIST SP 800-57: at least 112 bits of strength; and no more than the table has room for.
 _RSA_BITS: Final = range(2048, 4097)
-_TRANSPORTS: Final = {transport.value for transport in AuthenticatorTransport}
+_KNOWN_TRANSPORTS: Final = {transport.value for transport in AuthenticatorTransport}
+#: UTF-8's byte order mark, which section 7.1, step 5 strips.
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+#: The beginning of an Ed25519 key as Firefox 117 and 118 wrote it, after the map's initial byte: the texts "OKP" and
+#: "Ed25519" for the numbers 1 and 6 (RFC 9053). Firefox 117 also counted 3 members for 4.
+_KEY_IN_WORDS: Final = bytes.fromhex("01634f4b500327206745643235353139")
+_KEY_IN_NUMBERS: Final = bytes.fromhex("01010327 2006")
 
 
 class InvalidPasskeyResponse(Exception):
@@ -94,6 +105,7 @@ class RegisteredPasskey:
     user_verified: bool
     backup_eligible: bool
     backed_up: bool
+    #: As the client names them, known ones first.
     transports: tuple[str, ...]
 
 
@@ -108,7 +120,7 @@ class PasskeyAssertion:
 
 
 def registration_options(
-    *, challenge: bytes, user_handle: bytes, email: str, name: str, registered: Iterable[tuple[bytes, str]]
+    *, challenge: bytes, user_handle: bytes, email: str, name: str, registered: Iterable[tuple[bytes, Iterable[str]]]
 ) -> dict[str, Any]:
     """Return the PublicKeyCredentialCreationOptionsJSON for a new passkey.
 
@@ -133,14 +145,14 @@ def registration_options(
             resident_key=ResidentKeyRequirement.PREFERRED,
             user_verification=UserVerificationRequirement.PREFERRED,
         ),
-        exclude_credentials=[_descriptor(*credential) for credential in registered],
         supported_pub_key_algs=ALGORITHMS,
     )
-    return options_to_json_dict(options)
+    excluded = [_descriptor(*credential) for credential in registered]
+    return {**options_to_json_dict(options), "excludeCredentials": excluded}
 
 
 def authentication_options(
-    *, challenge: bytes, allowed: Iterable[tuple[bytes, str]], require_user_verification: bool
+    *, challenge: bytes, allowed: Iterable[tuple[bytes, Iterable[str]]], require_user_verification: bool
 ) -> dict[str, Any]:
     """Return the PublicKeyCredentialRequestOptionsJSON for a login.
 
@@ -155,10 +167,9 @@ def authentication_options(
         rp_id=settings().webauthn_rp_id,
         challenge=challenge,
         timeout=TIMEOUT * 1000,
-        allow_credentials=[_descriptor(*credential) for credential in allowed],
         user_verification=required if require_user_verification else UserVerificationRequirement.PREFERRED,
     )
-    return options_to_json_dict(options)
+    return {**options_to_json_dict(options), "allowCredentials": [_descriptor(*credential) for credential in allowed]}
 
 
 @_any_fault_is_the_inputs()
@@ -173,36 +184,32 @@ def verify_registration(credential: Mapping[str, Any], *, expected_challenge: by
         InvalidPasskeyResponse: for every fault.
 
     """
-    attestation_object = base64url_to_bytes(credential["response"]["attestationObject"])
+    response = credential["response"]
+    credential_id = _credential_id(credential)
+    client_data = _check_client_data(response, ceremony="webauthn.create", expected_challenge=expected_challenge)
+    attestation_object = _octets(response["attestationObject"])
     _require_plain_cbor(attestation_object)
     attestation = parse_cbor(attestation_object)
-    _require_plain_authenticator_data(attestation["authData"])
-    if attestation["fmt"] not in _FORMATS:
-        # Before the library reads certificates and TPM structures that we have not asked for.
-        raise InvalidPasskeyResponse("attestation format")
-    found = webauthn.verify_registration_response(
-        credential=dict(credential),
-        expected_challenge=expected_challenge,
-        expected_rp_id=settings().webauthn_rp_id,
-        expected_origin=list(settings().webauthn_origins),
-        supported_pub_key_algs=ALGORITHMS,
-    )
-    _require_usable_key(found.credential_public_key)
-    if len(found.credential_public_key) > _LONGEST_PUBLIC_KEY or len(found.credential_id) > _LONGEST_CREDENTIAL_ID:
-        raise InvalidPasskeyResponse("public key or credential id too long")
-    if found.credential_id != base64url_to_bytes(credential["id"]):
+    found = _check_authenticator_data(_with_key_in_numbers(attestation["authData"]))
+    created = found.attested_credential_data
+    if created is None:
+        raise InvalidPasskeyResponse("no attested credential data")
+    public_key = created.credential_public_key
+    _require_usable_key(public_key)
+    if len(public_key) > _LONGEST_PUBLIC_KEY or not 0 < len(created.credential_id) <= _LONGEST_CREDENTIAL_ID:
+        raise InvalidPasskeyResponse("length of the public key or the credential id")
+    if created.credential_id != credential_id:
         raise InvalidPasskeyResponse("credential id differs from the attested one")
-    _refuse_frames(credential)
-    transports = credential["response"].get("transports")
+    _check_attestation(attestation, attestation_object, client_data, public_key)
     return RegisteredPasskey(
-        credential_id=found.credential_id,
-        public_key=found.credential_public_key,
+        credential_id=credential_id,
+        public_key=public_key,
         sign_count=found.sign_count,
-        aaguid=UUID(found.aaguid),
-        user_verified=found.user_verified,
-        backup_eligible=found.credential_device_type == CredentialDeviceType.MULTI_DEVICE,
-        backed_up=found.credential_backed_up,
-        transports=tuple(sorted(_TRANSPORTS.intersection(transports or ()))),
+        aaguid=UUID(bytes=created.aaguid),
+        user_verified=found.flags.uv,
+        backup_eligible=found.flags.be,
+        backed_up=found.flags.bs,
+        transports=_known_first(response.get("transports") or ()),
     )
 
 
@@ -215,7 +222,8 @@ def identify(credential: Mapping[str, Any]) -> tuple[bytes, bytes | None]:
 
     """
     user_handle = credential["response"].get("userHandle")
-    return base64url_to_bytes(credential["id"]), base64url_to_bytes(user_handle) if user_handle else None
+    # Some clients write an absent user handle as null or as empty.
+    return _octets(credential["id"]), None if user_handle is None else _octets(user_handle) or None
 
 
 @_any_fault_is_the_inputs()
@@ -238,32 +246,114 @@ def verify_authentication(
         InvalidPasskeyResponse: for every fault.
 
     """
-    _require_plain_authenticator_data(base64url_to_bytes(credential["response"]["authenticatorData"]))
-    found = webauthn.verify_authentication_response(
-        credential=dict(credential),
-        expected_challenge=expected_challenge,
-        expected_rp_id=settings().webauthn_rp_id,
-        expected_origin=list(settings().webauthn_origins),
-        credential_public_key=public_key,
-        # Every counter advances from 0, so the library rejects none: ``services.passkey_proofs`` compares.
-        credential_current_sign_count=0,
-        require_user_verification=require_user_verification,
+    response = credential["response"]
+    _credential_id(credential)
+    client_data = _check_client_data(response, ceremony="webauthn.get", expected_challenge=expected_challenge)
+    authenticator_data = _octets(response["authenticatorData"])
+    found = _check_authenticator_data(authenticator_data)
+    if require_user_verification and not found.flags.uv:
+        raise InvalidPasskeyResponse("user not verified")
+    key = decode_credential_public_key(public_key)
+    verify_signature(
+        public_key=decoded_public_key_to_cryptography(key),
+        signature_alg=key.alg,
+        signature=_octets(response["signature"]),
+        data=authenticator_data + hashlib.sha256(client_data).digest(),
     )
-    _refuse_frames(credential)
     return PasskeyAssertion(
-        sign_count=found.new_sign_count,
-        backup_eligible=found.credential_device_type == CredentialDeviceType.MULTI_DEVICE,
-        backed_up=found.credential_backed_up,
-        user_verified=found.user_verified,
+        sign_count=found.sign_count,
+        backup_eligible=found.flags.be,
+        backed_up=found.flags.bs,
+        user_verified=found.flags.uv,
     )
 
 
-def _refuse_frames(credential: Mapping[str, Any]) -> None:
-    """Refuse a ceremony in a frame of another site: we have no such use, and clickjacking has."""
-    # Strictly: the library has read the last of a repeated name, and takes UTF-16 and lone surrogates too.
-    client_data = parse_strict_json(base64url_to_bytes(credential["response"]["clientDataJSON"]))
-    if client_data.get("crossOrigin") or "topOrigin" in client_data:
+def _octets(text: object) -> bytes:
+    """Decode base64url, with or without padding."""
+    if not isinstance(text, str):
+        raise InvalidPasskeyResponse("a member is no base64url")
+    return base64url_to_bytes(text)
+
+
+def _credential_id(credential: Mapping[str, Any]) -> bytes:
+    """Return the id of a PublicKeyCredentialJSON (section 5.1), which has it twice.
+
+    Its other members are ignored. Level 3 treats an unknown ``authenticatorAttachment`` as null and lets a relying
+    party ignore extension outputs.
+    """
+    credential_id = _octets(credential["id"])
+    if credential["type"] != "public-key" or _octets(credential["rawId"]) != credential_id:
+        raise InvalidPasskeyResponse("type or rawId")
+    return credential_id
+
+
+def _check_client_data(response: Mapping[str, Any], *, ceremony: str, expected_challenge: bytes) -> bytes:
+    """Verify the client data (section 7.1, steps 5 to 11; section 7.2, steps 8 to 14) and return it for hashing."""
+    client_data = _octets(response["clientDataJSON"])
+    # Strictly, because a repeated name, UTF-16 or a lone surrogate means different things to two readers.
+    collected = parse_strict_json(client_data.removeprefix(_BYTE_ORDER_MARK))
+    if collected["type"] != ceremony:
+        raise InvalidPasskeyResponse("type of the client data")
+    # No secret: the client has the challenge.
+    if _octets(collected["challenge"]) != expected_challenge:
+        raise InvalidPasskeyResponse("another challenge")
+    if collected["origin"] not in settings().webauthn_origins:
+        raise InvalidPasskeyResponse("origin is not one of WEBAUTHN_ORIGINS")
+    _refuse_frames(collected)
+    return client_data
+
+
+def _refuse_frames(collected: Mapping[str, Any]) -> None:
+    """Reject a ceremony in a frame of another site: this service has no such use, and clickjacking has."""
+    if collected.get("crossOrigin") or collected.get("topOrigin") not in {None, collected["origin"]}:
         raise InvalidPasskeyResponse("ceremony in a frame of another origin")
+
+
+def _check_authenticator_data(octets: bytes) -> AuthenticatorData:
+    """Verify domain, presence and backup flags (section 7.1, steps 14, 15, 17; section 7.2, steps 15, 16, 18)."""
+    _require_plain_authenticator_data(octets)
+    found = parse_authenticator_data(octets)
+    # No secret: the hash of a domain.
+    if found.rp_id_hash != hashlib.sha256(settings().webauthn_rp_id.encode()).digest():
+        raise InvalidPasskeyResponse("passkey of another relying party")
+    if not found.flags.up:
+        raise InvalidPasskeyResponse("user not present")
+    parse_backup_flags(found.flags)
+    return found
+
+
+def _check_attestation(
+    attestation: Mapping[str, Any], attestation_object: bytes, client_data: bytes, public_key: bytes
+) -> None:
+    """Verify the attestation statement (section 7.1, steps 21 and 22) of the two formats that are accepted."""
+    statement = parse_attestation_statement(attestation.get("attStmt", {}))
+    if attestation["fmt"] == AttestationFormat.NONE:
+        if any(member is not None for member in asdict(statement).values()):
+            raise InvalidPasskeyResponse("attestation statement where there must be none")
+    elif attestation["fmt"] == AttestationFormat.PACKED:
+        verify_packed(
+            attestation_statement=statement,
+            attestation_object=attestation_object,
+            client_data_json=client_data,
+            credential_public_key=public_key,
+            pem_root_certs_bytes=[],
+        )
+    else:
+        raise InvalidPasskeyResponse("attestation format")
+
+
+def _with_key_in_numbers(authenticator_data: bytes) -> bytes:
+    """Return authenticator data whose public key has numbers for the words that Firefox 117 and 118 wrote."""
+    start = _start_of_key(authenticator_data) + 1
+    end = start + len(_KEY_IN_WORDS)
+    if authenticator_data[start:end] != _KEY_IN_WORDS:
+        return authenticator_data
+    return authenticator_data[: start - 1] + b"\xa4" + _KEY_IN_NUMBERS + authenticator_data[end:]
+
+
+def _known_first(transports: Iterable[str]) -> tuple[str, ...]:
+    """Return distinct transports, those that Level 3 names first: the store may have no room for all of the others."""
+    return tuple(sorted(set(transports), key=lambda transport: (transport not in _KNOWN_TRANSPORTS, transport)))
 
 
 def _require_usable_key(public_key: bytes) -> None:
@@ -280,12 +370,14 @@ def _require_usable_key(public_key: bytes) -> None:
 
 
 def _require_plain_authenticator_data(octets: bytes) -> None:
-    """Look at the CBOR in authenticator data (section 6.1): public key and extensions, where it has them."""
-    end = _FIXED_PART
-    if octets[_FLAGS] & _ATTESTED_CREDENTIAL_DATA:
-        # AAGUID, length of the credential id, credential id (section 6.5.1).
-        end += 18 + int.from_bytes(octets[end + 16 : end + 18])
-    _require_plain_cbor(octets[end:])
+    """Check the CBOR in authenticator data (section 6.1): public key and extensions, if it has them."""
+    has_key = octets[_FLAGS] & _ATTESTED_CREDENTIAL_DATA
+    _require_plain_cbor(octets[_start_of_key(octets) if has_key else _FIXED_PART :])
+
+
+def _start_of_key(octets: bytes) -> int:
+    """Return where the public key begins: after AAGUID, length of the credential id, credential id (section 6.5.1)."""
+    return _FIXED_PART + 18 + int.from_bytes(octets[_FIXED_PART + 16 : _FIXED_PART + 18])
 
 
 def _require_plain_cbor(octets: bytes) -> None:
@@ -293,6 +385,11 @@ def _require_plain_cbor(octets: bytes) -> None:
         raise InvalidPasskeyResponse("not CBOR as authenticators send it")
 
 
-def _descriptor(credential_id: bytes, transports: str) -> PublicKeyCredentialDescriptor:
-    known = [AuthenticatorTransport(transport) for transport in transports.split()]
-    return PublicKeyCredentialDescriptor(id=credential_id, transports=known or None)
+def _descriptor(credential_id: bytes, transports: Iterable[str]) -> dict[str, Any]:
+    """Return a PublicKeyCredentialDescriptorJSON. The library's own cannot say an unknown transport."""
+    hints = list(transports)
+    return {
+        "id": bytes_to_base64url(credential_id),
+        "type": "public-key",
+        **({"transports": hints} if hints else {}),
+    }

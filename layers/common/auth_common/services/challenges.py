@@ -28,7 +28,7 @@ _REFUSED: Final = {
 class Begun:
     """A ceremony that has begun: what the browser gets."""
 
-    challenge_id: UUID
+    challenge_id: str
     #: PublicKeyCredentialCreationOptionsJSON or PublicKeyCredentialRequestOptionsJSON (WebAuthn section 5.1).
     options: dict[str, Any]
 

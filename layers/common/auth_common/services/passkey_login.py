@@ -48,7 +48,7 @@ def begin_login(mfa_token: str | None) -> Begun:
         allowed=[(passkey.credential_id, passkey.transports) for passkey in passkeys],
         require_user_verification=user is None,
     )
-    return Begun(challenge.id, options)
+    return Begun(str(challenge.id), options)
 
 
 def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> TokenPair:

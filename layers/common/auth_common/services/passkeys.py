@@ -44,7 +44,7 @@ def begin_registration(principal: Principal) -> Begun:
         name=user.name,
         registered=[(passkey.credential_id, passkey.transports) for passkey in registered],
     )
-    return Begun(challenge.id, options)
+    return Begun(str(challenge.id), options)
 
 
 def complete_registration(
@@ -82,7 +82,7 @@ def complete_registration(
         credential_id=verified.credential_id,
         public_key=verified.public_key,
         sign_count=verified.sign_count,
-        transports=" ".join(verified.transports),
+        transports=store.storable_transports(verified.transports),
         aaguid=verified.aaguid,
         uv_initialized=verified.user_verified,
         backup_eligible=verified.backup_eligible,

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from base64 import urlsafe_b64encode
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -55,12 +56,12 @@ def _clean_text(text: str) -> str:
     unassigned characters are accepted, unless they will never be visible.
 
     Raises:
-        ValueError: ``text`` has no letter, or a character with which one name can pass for another (Unicode TR 36).
+        ValueError: ``text`` is empty, or has a character with which one name can pass for another (Unicode TR 36).
 
     """
     text = unicodedata.normalize("NFC", text).strip()
-    if not any(map(_may_be_letter, text)):
-        message = "must contain a letter"
+    if not text.strip("\u200c\u200d"):
+        message = "must not be empty"
         raise ValueError(message)
     if any(map(_is_forbidden, text)):
         message = "contains characters that are not allowed"
@@ -90,6 +91,24 @@ def _is_forbidden(character: str) -> bool:
     if category == "Cn":
         return any(ord(character) in never for never in _NEVER_VISIBLE)
     return category in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def _require_letter(text: str) -> str:
+    if not any(map(_may_be_letter, text)):
+        message = "must contain a letter"
+        raise ValueError(message)
+    return text
+
+
+def _check_transports(credential: dict[str, Any]) -> dict[str, Any]:
+    """Reject transports that are no strings. The other members are checked by the ceremony."""
+    response = credential.get("response")
+    transports = response.get("transports") if isinstance(response, dict) else None
+    # Some clients write null for an absent list.
+    if transports is not None and not (isinstance(transports, list) and all(isinstance(t, str) for t in transports)):
+        message = "response.transports must be a list of strings"
+        raise ValueError(message)
+    return credential
 
 
 def _parse_date_of_birth(value: Any) -> date:
@@ -125,7 +144,10 @@ Email = Annotated[
     AfterValidator(normalise_email),
 ]
 #: Measured as it is stored: composing (NFC) makes some characters longer.
-Text = Annotated[str, AfterValidator(_clean_text), Field(max_length=100)]
+Text = Annotated[str, AfterValidator(_clean_text), AfterValidator(_require_letter), Field(max_length=100)]
+ChallengeId = Annotated[str, Field(max_length=256)]
+#: Any printable text, such as "2" or a picture of a key.
+PasskeyName = Annotated[str, AfterValidator(_clean_text), Field(max_length=100)]
 DateOfBirth = Annotated[
     date,
     BeforeValidator(_parse_date_of_birth),
@@ -146,6 +168,12 @@ NewPassword = Annotated[
         max_length=_LONGEST_PASSWORD_INPUT,
         json_schema_extra={"format": "password", "minLength": 15, "maxLength": 256},
     ),
+]
+#: Bytes in base64url without padding (RFC 4648 section 5).
+Base64URL = Annotated[
+    bytes,
+    PlainSerializer(lambda octets: urlsafe_b64encode(octets).decode().rstrip("="), return_type=str),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}),
 ]
 #: RFC 3339 in UTC, whole seconds.
 Timestamp = Annotated[
@@ -195,14 +223,16 @@ class BeginRegistrationRequest(_Request):
 class CompleteLoginRequest(_Request):
     """POST /webauthn/login/complete. The credential is an AuthenticationResponseJSON (WebAuthn section 5.1)."""
 
-    challenge_id: Annotated[str, Field(max_length=64, json_schema_extra={"format": "uuid"})]
+    challenge_id: ChallengeId
     credential: dict[str, Any]
 
 
-class CompleteRegistrationRequest(CompleteLoginRequest):
+class CompleteRegistrationRequest(_Request):
     """POST /webauthn/register/complete. The credential is a RegistrationResponseJSON."""
 
-    name: Text | None = None
+    challenge_id: ChallengeId
+    credential: Annotated[dict[str, Any], AfterValidator(_check_transports)]
+    name: PasskeyName | None = None
 
 
 class BeginLoginRequest(_Request):
@@ -214,7 +244,7 @@ class BeginLoginRequest(_Request):
 class RenameRequest(_Request):
     """PATCH /webauthn/credentials/{id}."""
 
-    name: Text
+    name: PasskeyName
 
 
 class UserResponse(BaseModel):
@@ -266,7 +296,8 @@ class CeremonyResponse(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    challenge_id: UUID
+    #: To be sent back as it is.
+    challenge_id: str
     options: dict[str, Any]
 
 
@@ -276,14 +307,16 @@ class PasskeyResponse(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
+    #: The authenticator's id of it, for the browser's Signal API (WebAuthn section 5.1.10).
+    credential_id: Base64URL
     name: str
     created_at: Timestamp
     last_used_at: Timestamp | None
-    #: Hints of the browser: "internal", "usb", "hybrid", ...
-    transports: Annotated[list[str], BeforeValidator(str.split)]
+    #: Hints of the browser: "internal", "usb", "hybrid", ... Unknown ones are kept (section 5.2.1).
+    transports: list[str]
     #: The authenticator's model, unattested.
     aaguid: UUID
-    #: Whether it is synchronised, so that losing the device does not lose it.
+    #: Whether it is synced, so that losing the device does not lose it.
     backed_up: bool
 
 
