@@ -3,18 +3,14 @@
 import pytest
 
 from auth_common.db.tables import challenges, passkeys, sessions, users
-from auth_common.security.audit_protection import throttle_key
 from auth_common.settings import Settings
 from tests.support.events import SOURCE_IP
 from tests.support.outages import UNAVAILABLE, failing
 from tests.support.races import burst
 from tests.support.throttles import (
     LIMITS,
-    ChallengeFromClientIP,
     LoginAtUnknownAddress,
     RefreshFromClientIP,
-    SecondFactor,
-    counted,
     failures,
     let_locks_end,
     recorded_failures,
@@ -39,11 +35,6 @@ def limit(request, database, monkeypatch):
     return limit
 
 
-def failures_but_of_challenges(database):
-    """Return the counted attempts. Each challenge is counted, whatever becomes of it."""
-    return failures(database) | {throttle_key("challenge_source", SOURCE_IP): 0}
-
-
 def reach(limit):
     assert [limit.attempt(number).status for number in range(LIMIT)] == [limit.status] * LIMIT
 
@@ -51,8 +42,7 @@ def reach(limit):
 @pytest.mark.asvs("2.3.2", "2.4.1", "6.3.1", "8.2.4", "15.2.2")
 def test_attempt_beyond_limit_is_rejected_before_its_work(database, limit, hash_costs):
     reach(limit)
-    stored = [database.count(table) for table in (users, sessions, passkeys)]
-    begun = database.count(challenges)
+    stored = [database.count(table) for table in (users, sessions, passkeys, challenges)]
     hash_costs.clear()
     answer = limit.attempt(LIMIT)
     assert (answer.status, answer.code) == (429, "too_many_attempts")
@@ -61,8 +51,7 @@ def test_attempt_beyond_limit_is_rejected_before_its_work(database, limit, hash_
     assert answer.headers["ratelimit-policy"] == f'"{limit.name}";q={LIMIT};w={limit.window}'
     assert answer.headers["ratelimit"] == f'"{limit.name}";r=0;t={seconds}'
     assert hash_costs == []
-    assert [database.count(table) for table in (users, sessions, passkeys)] == stored
-    assert database.count(challenges) <= begun
+    assert [database.count(table) for table in (users, sessions, passkeys, challenges)] == stored
 
 
 @pytest.mark.asvs("2.4.1", "15.2.2")
@@ -97,25 +86,19 @@ def test_lockout_that_has_ended_accepts_one_attempt_and_doubles(database, limit)
 @pytest.mark.aurora_dsql
 def test_concurrent_burst_does_not_exceed_limit(database, limit):
     statuses = burst(20, limit.attempt)
-    if isinstance(limit, SecondFactor):
-        # A rejected attempt gives back its count of the client IP, so fewer than three may be accepted, never more.
-        assert statuses.keys() == {limit.status, 429}
-        assert statuses[limit.status] <= LIMIT
-        assert counted(database, limit.name, limit.holder.account.id) == statuses[limit.status]
-    else:
-        assert statuses == {limit.status: LIMIT, 429: 20 - LIMIT}
+    assert statuses == {limit.status: LIMIT, 429: 20 - LIMIT}
 
 
 @pytest.mark.asvs("16.5.2")
-@all_limits_but(LoginAtUnknownAddress, ChallengeFromClientIP)
+@all_limits_but(LoginAtUnknownAddress)
 def test_server_error_uses_up_no_attempt(database, limit):
     for number in range(LIMIT - 1):
         limit.attempt(number)
-    before = failures_but_of_challenges(database)
+    before = failures(database)
     for error, status in ((UNAVAILABLE, 503), (ZeroDivisionError(), 500)):
         with failing(limit.needs, error=error):
             assert [limit.succeed().status for _ in range(LIMIT)] == [status] * LIMIT
-    assert failures_but_of_challenges(database) == before
+    assert failures(database) == before
     assert limit.succeed().status < 300
 
 

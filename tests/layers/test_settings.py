@@ -50,7 +50,6 @@ def test_the_defaults_are_those_of_the_design(monkeypatch):
         "throttle_passkey_per_source": 100,
         "throttle_refresh_per_source": 100,
         "throttle_registration_per_source": 100,
-        "throttle_challenge_per_source": 1_000,
         "throttle_bad_input_per_source": 100,
         "throttle_window": 3_600,
         "throttle_first_lock": 30,

@@ -296,32 +296,6 @@ class RegistrationFromClientIP(Limit):
         return [log_in("person0@example.com")]
 
 
-class ChallengeFromClientIP(Limit):
-    """Each challenge is counted, also when the request fails afterwards."""
-
-    name = "challenge_source"
-    setting = "challenge_per_source"
-    status = 200
-
-    def __init__(self) -> None:
-        self.holder = enrol()
-
-    def attempt(self, _number: int, /) -> Answer:
-        answer = anonymously("/webauthn/login/begin", {})
-        if answer.status == 200:
-            self.ceremony = answer.json
-        return answer
-
-    def succeed(self) -> Answer:
-        return self.attempt(0)
-
-    def attempt_of_another(self) -> Answer:
-        return anonymously("/webauthn/login/begin", {}, sourceIp=ELSEWHERE)
-
-    def allowed(self) -> list[Answer]:
-        return [complete_login(self.ceremony, self.holder.authenticator.authenticate(self.ceremony["options"]))]
-
-
 #: Of each limit that rejects attempts. THROTTLE_BAD_INPUT_PER_SOURCE limits audit records and rejects nothing.
 LIMITS: list[type[Limit]] = [
     LoginAtAccountFromClientIP,
@@ -333,5 +307,4 @@ LIMITS: list[type[Limit]] = [
     PasskeyFromClientIP,
     RefreshFromClientIP,
     RegistrationFromClientIP,
-    ChallengeFromClientIP,
 ]

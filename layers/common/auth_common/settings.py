@@ -107,9 +107,8 @@ class Settings:
     throttle_login_per_source: int = _number(100, 1, 100_000)
     throttle_passkey_per_source: int = _number(100, 1, 100_000)
     throttle_refresh_per_source: int = _number(100, 1, 100_000)
-    #: Registrations and challenges, whatever becomes of them: each is a row. A challenge's lasts minutes.
+    #: Registrations, whatever becomes of them: each is a row.
     throttle_registration_per_source: int = _number(100, 1, 100_000)
-    throttle_challenge_per_source: int = _number(1_000, 1, 100_000)
     #: Refused bodies and queries that are recorded; the answer is the same beyond.
     throttle_bad_input_per_source: int = _number(100, 1, 100_000)
     #: Seconds: that window; the first lock, and the longest: each lasts twice as long as the one before.

@@ -151,7 +151,6 @@ export const EVENT_MEANINGS = {
       "passkey_source": "with passkeys, from one source",
       "refresh_source": "with refresh tokens that are not valid, from one source",
       "registration_source": "registrations from one source",
-      "challenge_source": "logins with a passkey that are begun, from one source",
       "bad_input_source": "refused bodies and queries from one source: answered as before, and not recorded"
     }
   },

@@ -52,7 +52,6 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
             **AUTHENTICATION_EVENTS[SecurityEvent.AUTHN_LOGIN_LOCK].reasons,
             "refresh_source": "with refresh tokens that are not valid, from one source",
             "registration_source": "registrations from one source",
-            "challenge_source": "logins with a passkey that are begun, from one source",
             "bad_input_source": "refused bodies and queries from one source: answered as before, and not recorded",
         },
         fields=ACCOUNT,

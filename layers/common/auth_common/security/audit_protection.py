@@ -60,6 +60,11 @@ def throttle_key(limit: str, *subjects: str) -> bytes:
     return _hmac(b"throttle", "\0".join((limit, *subjects)).encode())[:16]
 
 
+def challenge_mac(content: bytes) -> bytes:
+    """Return the HMAC-SHA-256 (32 bytes) under which the challenge of a login travels through the client."""
+    return _hmac(b"login challenge", content)
+
+
 def seal_personal(personal: Mapping[str, str], *, user_id: UUID, salt: bytes) -> str:
     """Return ``personal`` encrypted with AES-256-GCM for the audit log of ``user_id``, as base64."""
     nonce = secrets.token_bytes(_NONCE_BYTES)

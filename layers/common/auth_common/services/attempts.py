@@ -21,7 +21,7 @@ from auth_common.errors import DatabaseUnavailable, ServiceError, TooManyAttempt
 from auth_common.monitoring import metrics
 from auth_common.monitoring.logger import logger
 from auth_common.monitoring.security_events import SecurityEvent, security_event
-from auth_common.services.throttle_limits import Limit, of_second_factor
+from auth_common.services.throttle_limits import Limit
 
 #: Past by every clock. When the count began is not: the environment that began it may be a little ahead of ours.
 _NO_LOCK: Final = datetime.min.replace(tzinfo=UTC)
@@ -74,16 +74,6 @@ class Attempt:
             self._counted += transaction(lambda connection: _count(connection, counters))
         except _Locked as locked:
             _refuse(locked.limit, locked.throttle, self._subject)
-
-    def count_second_factor(self, user_id: UUID) -> None:
-        """Count it as one with this user's second factor, too.
-
-        Raises:
-            TooManyAttempts: the user's second factors are locked.
-
-        """
-        self._subject = Subject(user_id)
-        self.count(of_second_factor(user_id))
 
     def succeed(self, connection: Connection) -> bool:
         """Take it back, and end what was counted in a row; return ``True``. In the transaction of the success."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from auth_common.db.challenges import Ceremony
+from auth_common.db.challenges import Challenge
 from auth_common.db.engine import read
 from auth_common.db.passkeys import select_passkeys_of
 from auth_common.db.users import User, select_user
@@ -14,11 +14,11 @@ from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.mfa_tokens import verify_mfa_token
 from auth_common.security.passkeys import authentication_options
 from auth_common.services.attempts import Attempt
-from auth_common.services.challenges import Begun, issue_challenge, spend_challenge
+from auth_common.services.challenges import Begun
+from auth_common.services.login_challenges import issue_login_challenge, read_login_challenge, spend_login_challenge
 from auth_common.services.passkey_proofs import PasskeyProof, UnprovenPasskey, record_proof, verify_proof
 from auth_common.services.sessions import is_unchanged, open_session
 from auth_common.services.throttling import (
-    count_challenge,
     count_rejected_mfa_token,
     passkey_attempt,
     require_second_factor_unlocked,
@@ -35,20 +35,18 @@ def begin_login(mfa_token: str | None) -> Begun:
 
     Raises:
         InvalidMFAToken: not one of ours, expired, or overtaken by a change of the account.
-        TooManyAttempts: too many of those, or of logins begun, from one source, or too many failures with this user's
-            second factors.
+        TooManyAttempts: too many of those from one client IP, or too many failures with this user's second factors.
 
     """
     user = _user_of(mfa_token) if mfa_token is not None else None
     passkeys = read(lambda c: select_passkeys_of(c, user_id=user.id)) if user else []
-    count_challenge()  # a row that anybody may ask for; a token that was refused has left none, and its own count
-    challenge = issue_challenge(Ceremony.AUTHENTICATION, user)
+    challenge_id, challenge = issue_login_challenge(user)
     options = authentication_options(
-        challenge=challenge.challenge,
+        challenge=challenge,
         allowed=[(passkey.credential_id, passkey.transports) for passkey in passkeys],
         require_user_verification=user is None,
     )
-    return Begun(str(challenge.id), options)
+    return Begun(challenge_id, options)
 
 
 def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> TokenPair:
@@ -62,18 +60,16 @@ def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> Token
         InvalidChallenge: unknown, answered, expired, or not for a login.
         PasswordRequired: a synced passkey whose counter or backup eligibility does not fit its record, as only factor.
         PasskeyLoginFailed: for everything else that can be wrong.
-        TooManyAttempts: too many failures from one source, or with this user's second factors.
+        TooManyAttempts: too many failures with this user's second factors, or of passkeys alone from one client IP.
 
     """
-    with passkey_attempt() as attempt:
-        return _complete_login(attempt, challenge_id, credential)
+    challenge = read_login_challenge(challenge_id)
+    with passkey_attempt(challenge.user_id if challenge else None) as attempt:
+        return _complete_login(attempt, spend_login_challenge(challenge), credential)
 
 
-def _complete_login(attempt: Attempt, challenge_id: str, credential: Mapping[str, Any]) -> TokenPair:
-    challenge = spend_challenge(challenge_id, Ceremony.AUTHENTICATION)
+def _complete_login(attempt: Attempt, challenge: Challenge, credential: Mapping[str, Any]) -> TokenPair:
     with_password = challenge.user_id is not None
-    if challenge.user_id is not None:
-        attempt.count_second_factor(challenge.user_id)
     try:
         # Alone, a passkey must be two factors by itself: possession, and PIN or biometric.
         proof = verify_proof(challenge, credential, require_user_verification=not with_password)

@@ -103,9 +103,9 @@ def of_second_factor(user_id: UUID) -> Limit:
     )
 
 
-def of_passkeys(source: str) -> Limit:
+def of_passkeys(source: str, *, exempt: bool = False) -> Limit:
     """Return the limit of logins with a passkey. Not that of passwords: guessing at those must leave passkeys alone."""
-    return _of_source("passkey_source", source, settings().throttle_passkey_per_source)
+    return _of_source("passkey_source", source, settings().throttle_passkey_per_source, exempt=exempt)
 
 
 def of_refreshes(source: str) -> Limit:
@@ -116,11 +116,6 @@ def of_refreshes(source: str) -> Limit:
 def of_registrations(source: str) -> Limit:
     """Return the limit of registrations."""
     return _of_source("registration_source", source, settings().throttle_registration_per_source, of_login=False)
-
-
-def of_challenges(source: str) -> Limit:
-    """Return the limit of logins with a passkey that are begun."""
-    return _of_source("challenge_source", source, settings().throttle_challenge_per_source, of_login=False)
 
 
 def of_bad_input(source: str) -> Limit:
@@ -143,9 +138,10 @@ def second_factor_key(user_id: UUID) -> bytes:
     return throttle_key("second_factor", str(user_id))
 
 
-def _of_source(name: str, source: str, budget: int, *, of_login: bool = True) -> Limit:
+def _of_source(name: str, source: str, budget: int, *, of_login: bool = True, exempt: bool = False) -> Limit:
     window = timedelta(seconds=settings().throttle_window)
-    return Limit(name=name, key=throttle_key(name, source), budget=budget, window=window, of_login=of_login)
+    key = throttle_key(name, source)
+    return Limit(name=name, key=key, budget=budget, window=window, of_login=of_login, exempt=exempt)
 
 
 def _memory() -> timedelta:

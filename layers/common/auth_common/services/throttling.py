@@ -75,15 +75,23 @@ def password_attempt(user: User) -> Iterator[Attempt]:
 
 
 @contextmanager
-def passkey_attempt() -> Iterator[Attempt]:
-    """Count the answer of a passkey. Once it is known whose second factor it is, ``count_second_factor``.
+def passkey_attempt(user_id: UUID | None) -> Iterator[Attempt]:
+    """Count the response of a passkey.
+
+    A second factor is counted for its client IP, too, but only its user's own lockout stops it: strangers behind the
+    same client IP, who do not know the password, cannot.
+
+    Args:
+        user_id: whose second factor it is. None for a passkey alone, and for a response to no challenge of ours.
 
     Raises:
-        TooManyAttempts: the source is locked.
+        TooManyAttempts: the user's second factors are locked, or the client IP is, for a passkey alone.
 
     """
-    failures = (PasskeyLoginFailed, InvalidChallenge)
-    with counted_attempt(Subject(), [limits.of_passkeys(_source())], failures=failures) as attempt:
+    counters = [limits.of_passkeys(_source(), exempt=user_id is not None)]
+    if user_id is not None:
+        counters.append(limits.of_second_factor(user_id))
+    with counted_attempt(Subject(user_id), counters, failures=(PasskeyLoginFailed, InvalidChallenge)) as attempt:
         yield attempt
 
 
@@ -97,16 +105,6 @@ def registration_attempt() -> Iterator[Attempt]:
     """
     with counted_attempt(Subject(), [limits.of_registrations(_source())], failures=(EmailTaken,)) as attempt:
         yield attempt
-
-
-def count_challenge() -> None:
-    """Count a challenge for whoever asks, whatever becomes of it.
-
-    Raises:
-        TooManyAttempts: the source is locked.
-
-    """
-    Attempt(Subject()).count(limits.of_challenges(_source()))
 
 
 def require_second_factor_unlocked(user_id: UUID) -> None:

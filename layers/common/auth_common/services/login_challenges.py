@@ -1,0 +1,106 @@
+"""Challenges of logins with a passkey: signed, and stored only after they were answered.
+
+Anyone may begin a login. A challenge that needs no row needs no limit either: strangers cannot fill the table, and
+cannot use up a limit that stops the users behind their client IP. The challenge travels in the ``challenge_id``, under
+a MAC. Its first answer stores its id until it expires, so there is no second one.
+"""
+
+import hmac
+import secrets
+import struct
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+from sqlalchemy.exc import IntegrityError
+
+from auth_common.db.challenges import Ceremony, Challenge, insert_challenge
+from auth_common.db.engine import transaction
+from auth_common.db.users import User
+from auth_common.errors import InvalidChallenge
+from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.security.audit_protection import challenge_mac
+from auth_common.security.passkeys import TIMEOUT
+
+LIFETIME: Final = timedelta(seconds=TIMEOUT)
+
+#: Id, user (zeros: none), token version, expiry in microseconds since the epoch, challenge.
+_LAYOUT: Final = struct.Struct(">16s16sIQ32s")
+_NO_USER: Final = UUID(int=0)
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def issue_login_challenge(user: User | None) -> tuple[str, bytes]:
+    """Return a new ``challenge_id`` and its challenge of 32 random bytes.
+
+    Args:
+        user: whose passkey must answer, after the password. None for a login with the passkey alone.
+
+    """
+    challenge = secrets.token_bytes(32)
+    expires_at = datetime.now(UTC) + LIFETIME
+    content = _LAYOUT.pack(
+        uuid4().bytes,
+        (user.id if user else _NO_USER).bytes,
+        user.token_version if user else 0,
+        (expires_at - _EPOCH) // _MICROSECOND,
+        challenge,
+    )
+    return urlsafe_b64encode(challenge_mac(content) + content).decode().rstrip("="), challenge
+
+
+def read_login_challenge(challenge_id: str) -> Challenge | None:
+    """Return the challenge in a ``challenge_id``. Return None if this service did not issue it, or if it has expired.
+
+    Args:
+        challenge_id: as the client sent it; anything.
+
+    """
+    try:
+        octets = urlsafe_b64decode(challenge_id + "=" * (-len(challenge_id) % 4))
+    except ValueError:
+        return None
+    content = octets[-_LAYOUT.size :]
+    if not hmac.compare_digest(challenge_mac(content) + content, octets):
+        return None
+    key, user, token_version, expiry, challenge = _LAYOUT.unpack(content)
+    user_id = UUID(bytes=user)
+    expires_at = _EPOCH + expiry * _MICROSECOND
+    if expires_at <= datetime.now(UTC):
+        return None
+    return Challenge(
+        id=UUID(bytes=key),
+        ceremony=Ceremony.AUTHENTICATION,
+        user_id=None if user_id == _NO_USER else user_id,
+        token_version=None if user_id == _NO_USER else token_version,
+        challenge=challenge,
+        expires_at=expires_at,
+    )
+
+
+def spend_login_challenge(challenge: Challenge | None) -> Challenge:
+    """Return ``challenge`` for its first answer, whatever the answer is worth.
+
+    Raises:
+        InvalidChallenge: there is none, or it was answered before.
+
+    """
+    if challenge is None or not _is_first_answer(challenge):
+        user_id = challenge.user_id if challenge else None
+        security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user_id, reason="invalid_challenge")
+        raise InvalidChallenge
+    return challenge
+
+
+def _is_first_answer(challenge: Challenge) -> bool:
+    """Store the challenge's id, whose primary key accepts one of several answers at once."""
+    # Without the user, who may have been erased since the challenge was issued.
+    answered = replace(challenge, user_id=None, token_version=None)
+    try:
+        transaction(lambda connection: insert_challenge(connection, answered))
+    except IntegrityError:
+        return False
+    return True

@@ -1,0 +1,211 @@
+"""Challenges of logins: signed, so that strangers stop nobody by beginning many, and answered once."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from uuid import UUID, uuid4
+
+import pytest
+
+from auth_common.db.tables import audit_events, challenges, sessions, throttles
+from tests.support.clocks import clock_off_by
+from tests.support.databases import start_fresh_environment
+from tests.support.factories import EMAIL, erase, log_in, sign_up
+from tests.support.passkeys import (
+    anonymously,
+    answered_registration,
+    as_bearer,
+    begin_login,
+    complete_login,
+    complete_registration,
+    enrol,
+)
+from tests.support.races import burst, together, while_a_passkey_is_verified
+
+pytestmark = [pytest.mark.passkeys]
+
+INVALID_CHALLENGE = (400, "invalid_challenge")
+LOGIN_FAILED = (401, "passkey_login_failed")
+
+
+def outcome(answer):
+    return answer.status, answer.json.get("code")
+
+
+# --- Strangers who begin many logins ----------------------------------------------------------------------------------
+
+
+@pytest.mark.asvs("2.4.1", "6.3.1")
+@pytest.mark.threat("function-lockout-of-others")
+def test_thousand_anonymous_begins_stop_no_login_behind_their_client_ip(database, holder):
+    tables = (challenges, throttles, audit_events)
+    before = [database.count(table) for table in tables]
+    assert {anonymously("/webauthn/login/begin", {}).status for _ in range(1_001)} == {200}
+    assert [database.count(table) for table in tables] == before
+    assert holder.log_in().status == 200
+    assert holder.log_in_alone().status == 200
+
+
+@pytest.mark.aurora_dsql
+def test_responses_without_a_valid_login_store_a_bounded_number_of_rows(database, holder, monkeypatch):
+    monkeypatch.setenv("THROTTLE_PASSKEY_PER_SOURCE", "5")
+    start_fresh_environment()
+    for _ in range(20):
+        complete_login(begin_login(), {})
+    assert database.count(challenges) == 5
+
+
+# --- One answer -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.aurora_dsql
+@pytest.mark.asvs("2.3.4", "6.7.2")
+@pytest.mark.threat("function-passkey-replay")
+@pytest.mark.parametrize("with_password", [True, False])
+def test_login_challenge_is_answered_once(database, holder, with_password):
+    """Even when the counter would allow a second answer."""
+    ceremony = begin_login(holder.give_password() if with_password else None)
+    first = holder.authenticator.authenticate(ceremony["options"])
+    second = holder.authenticator.authenticate(ceremony["options"])
+    assert complete_login(ceremony, first).status == 200
+    for credential in (first, second):
+        assert outcome(complete_login(ceremony, credential)) == INVALID_CHALLENGE
+
+
+@pytest.mark.aurora_dsql
+def test_two_answers_at_once_open_one_session(database, holder):
+    ceremony = begin_login(holder.give_password())
+    credentials = [holder.authenticator.authenticate(ceremony["options"]) for _ in range(8)]
+    before = database.count(sessions)
+    assert burst(8, lambda number: complete_login(ceremony, credentials[number])) == {200: 1, 400: 7}
+    assert database.count(sessions) == before + 1
+
+
+def test_answer_in_another_environment_counts_as_the_first(database, holder):
+    ceremony, credential = holder.answered_login()
+    assert complete_login(ceremony, credential).status == 200
+    start_fresh_environment()
+    assert outcome(complete_login(ceremony, credential)) == INVALID_CHALLENGE
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("respell", [str.lower, lambda text: f"{text}==", lambda text: f"\n{text}", lambda t: f"{t}A"])
+def test_challenge_id_in_another_spelling_is_no_second_answer(database, holder, respell):
+    ceremony, credential = holder.answered_login()
+    assert complete_login(ceremony, credential).status == 200
+    again = {**ceremony, "challenge_id": respell(ceremony["challenge_id"])}
+    assert outcome(complete_login(again, credential)) == INVALID_CHALLENGE
+
+
+# --- Forged, expired and other challenges -----------------------------------------------------------------------------
+
+
+def changed(challenge_id, position, octets):
+    content = bytearray(urlsafe_b64decode(challenge_id + "=" * (-len(challenge_id) % 4)))
+    content[position : position + len(octets)] = octets
+    return urlsafe_b64encode(content).decode().rstrip("=")
+
+
+@pytest.mark.sqlite
+@pytest.mark.threat("function-passkey-replay")
+def test_challenge_id_that_was_changed_or_made_up_is_rejected(database, holder):
+    ceremony, credential = holder.answered_login()
+    good = ceremony["challenge_id"]
+    user = UUID(holder.account.id).bytes
+    forged = [
+        *(changed(good, position, b"\x01\x02\x03") for position in range(0, 105, 3)),
+        *(changed(good, position, user) for position in range(32, 92)),
+        *(good[:length] for length in (0, 1, 42, len(good) - 1)),
+        *(good * 2, "A" * 144, "A" * 256, "é" * 144, "\x00", "not one of ours", str(uuid4())),
+    ]
+    answers = {forgery: complete_login({**ceremony, "challenge_id": forgery[:256]}, credential) for forgery in forged}
+    database.execute(throttles.delete())
+    wrong = {forgery: outcome(answer) for forgery, answer in answers.items() if answer.status not in {400, 429}}
+    assert wrong == {}
+    assert complete_login(ceremony, credential).status == 200
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("with_password", [True, False])
+def test_login_challenge_expires_after_five_minutes(database, holder, with_password):
+    for seconds, status in ((-4 * 60 - 55, 200), (-5 * 60 - 1, 400)):
+        with clock_off_by(seconds):
+            ceremony = begin_login(holder.give_password() if with_password else None)
+        assert complete_login(ceremony, holder.authenticator.authenticate(ceremony["options"])).status == status
+
+
+@pytest.mark.sqlite
+def test_challenge_of_another_service_is_rejected(database, holder, environment):
+    ceremony, credential = holder.answered_login()
+    (environment / "audit-key").write_bytes(bytes(32))
+    start_fresh_environment()
+    assert outcome(complete_login(ceremony, credential)) == INVALID_CHALLENGE
+
+
+@pytest.mark.sqlite
+@pytest.mark.asvs("2.3.1")
+def test_challenge_of_login_alone_is_no_second_factor_and_the_reverse(database, holder):
+    """A login alone needs user verification, which a second factor does not."""
+    holder.authenticator.user_verified = False
+    ceremony = begin_login()
+    assert outcome(complete_login(ceremony, holder.authenticator.authenticate(ceremony["options"]))) == LOGIN_FAILED
+    other = enrol(sign_up("other@example.com"))
+    ceremony = begin_login(holder.give_password())
+    credential = other.authenticator.authenticate({**ceremony["options"], "allowCredentials": []})
+    assert outcome(complete_login(ceremony, credential)) == LOGIN_FAILED
+
+
+# --- Users who are erased meanwhile -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_user(database):
+    """Another account, so that an erasure leaves somebody."""
+    return sign_up("other@example.com")
+
+
+@pytest.mark.usefixtures("other_user")
+@pytest.mark.parametrize("with_password", [True, False])
+def test_login_of_user_who_is_erased_meanwhile_is_rejected(database, holder, with_password):
+    ceremony, credential = holder.answered_login(holder.give_password() if with_password else None)
+    erase()
+    assert outcome(complete_login(ceremony, credential)) == LOGIN_FAILED
+
+
+@pytest.mark.usefixtures("other_user")
+@pytest.mark.parametrize("with_password", [True, False])
+def test_login_of_user_who_is_erased_during_it_is_rejected(database, holder, monkeypatch, with_password):
+    ceremony, credential = holder.answered_login(holder.give_password() if with_password else None)
+    while_a_passkey_is_verified(monkeypatch, erase)
+    assert outcome(complete_login(ceremony, credential)) == LOGIN_FAILED
+
+
+def test_mfa_token_of_erased_user_begins_nothing(database, holder):
+    mfa_token = holder.give_password()
+    erase()
+    answer = anonymously("/webauthn/login/begin", {"mfa_token": mfa_token})
+    assert outcome(answer) == (401, "invalid_mfa_token")
+
+
+def test_registration_of_user_who_is_erased_meanwhile_is_rejected(database, monkeypatch):
+    account = sign_up()
+    ceremony, credential = answered_registration(account.access_token)
+    while_a_passkey_is_verified(monkeypatch, erase)
+    assert outcome(complete_registration(account.access_token, ceremony, credential)) == (401, "invalid_token")
+    ceremony_again = as_bearer(account.access_token, "POST", "/webauthn/register/begin", {})
+    assert outcome(ceremony_again) == (401, "invalid_token")
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_erasure_at_the_same_moment_makes_no_server_error(database, attempt):
+    holder = enrol()
+    token = holder.log_in().json["access_token"]
+    mfa_token = holder.give_password()
+    ceremonies = [holder.answered_login(), holder.answered_login(holder.give_password())]
+    *answers, _ = together(
+        lambda: as_bearer(token, "POST", "/webauthn/register/begin", {}),
+        lambda: anonymously("/webauthn/login/begin", {"mfa_token": mfa_token}),
+        lambda: complete_login(*ceremonies[0]),
+        lambda: complete_login(*ceremonies[1]),
+        lambda: log_in(EMAIL),
+        erase,
+    )
+    assert {answer.status for answer in answers} <= {200, 401}
