@@ -1,4 +1,7 @@
-"""Challenges: what makes an authenticator's answer fresh (WebAuthn section 13.4.3)."""
+"""Challenges of ceremonies in a session: what makes an authenticator's response fresh (WebAuthn section 13.4.3).
+
+Those of logins are in ``login_challenges``.
+"""
 
 import secrets
 from dataclasses import dataclass
@@ -20,7 +23,6 @@ LIFETIME: Final = timedelta(seconds=TIMEOUT)
 
 _REFUSED: Final = {
     Ceremony.REGISTRATION: SecurityEvent.AUTHN_PASSKEY_REJECTED,
-    Ceremony.AUTHENTICATION: SecurityEvent.AUTHN_LOGIN_FAIL,
 }
 
 
@@ -33,18 +35,16 @@ class Begun:
     options: dict[str, Any]
 
 
-def issue_challenge(ceremony: Ceremony, user: User | None) -> Challenge:
-    """Store and return a new challenge: for ``user``, or for whoever a passkey turns out to belong to."""
-    challenge = Challenge(
+def new_challenge(ceremony: Ceremony, user: User) -> Challenge:
+    """Return a new challenge for ``user``, not yet stored."""
+    return Challenge(
         id=uuid4(),
         ceremony=ceremony,
-        user_id=user.id if user else None,
-        token_version=user.token_version if user else None,
+        user_id=user.id,
+        token_version=user.token_version,
         challenge=secrets.token_bytes(32),
         expires_at=datetime.now(UTC) + LIFETIME,
     )
-    transaction(lambda connection: store.insert_challenge(connection, challenge))
-    return challenge
 
 
 def spend_challenge(challenge_id: str, ceremony: Ceremony, *, user_id: UUID | None = None) -> Challenge:

@@ -4,6 +4,7 @@ What the audit log keeps of a person is encrypted under a salt of theirs. Deleti
 to any record; what happened can still be read and verified, but not from which address.
 """
 
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -11,7 +12,8 @@ from sqlalchemy import Connection
 
 from auth_common.db.audit_events import delete_salt, forget_sources
 from auth_common.db.engine import read, transaction
-from auth_common.db.users import delete_some_refresh_tokens, delete_user, select_credentials
+from auth_common.db.sessions import revoke_sessions
+from auth_common.db.users import delete_some_refresh_tokens, delete_user, lock_user, select_credentials
 from auth_common.errors import NotFound
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.services.throttling import unlock
@@ -40,6 +42,10 @@ def erase_user(email: str) -> UUID:
         pass
 
     def erase(connection: Connection) -> None:
+        # Both take locks. A session, challenge or refresh token that is being made now is either stored already, and
+        # deleted below, or waits and then finds no user or no session.
+        lock_user(connection, user_id=user_id)
+        revoke_sessions(connection, user_id=user_id, now=datetime.now(UTC))
         delete_some_refresh_tokens(connection, user_id=user_id, limit=BATCH)
         forget_sources(connection, user_id=user_id, limit=BATCH)
         unlock(connection, email=email, user_id=user_id)

@@ -8,14 +8,14 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from auth_common.db import passkeys as store
-from auth_common.db.challenges import Ceremony
+from auth_common.db.challenges import Ceremony, Challenge, insert_challenge
 from auth_common.db.engine import read, transaction
 from auth_common.db.passkeys import Passkey
 from auth_common.db.users import User, lock_user
 from auth_common.errors import InvalidToken, NotFound, PasskeyRejected, TooManyPasskeys
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.passkeys import InvalidPasskeyResponse, registration_options, verify_registration
-from auth_common.services.challenges import Begun, issue_challenge, spend_challenge
+from auth_common.services.challenges import Begun, new_challenge, spend_challenge
 from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
 from auth_common.services.sessions import end_other_sessions
@@ -35,8 +35,15 @@ def begin_registration(principal: Principal) -> Begun:
         TooManyPasskeys: one more would be too many.
 
     """
-    user, registered = transaction(lambda connection: _admit(connection, principal))
-    challenge = issue_challenge(Ceremony.REGISTRATION, user)
+
+    def begin(connection: Connection) -> tuple[User, list[Passkey], Challenge]:
+        user, registered = _admit(connection, principal)
+        challenge = new_challenge(Ceremony.REGISTRATION, user)
+        # In the transaction that holds the user's row, so that no erasure comes in between.
+        insert_challenge(connection, challenge)
+        return user, registered, challenge
+
+    user, registered, challenge = transaction(begin)
     options = registration_options(
         challenge=challenge.challenge,
         user_handle=user.id.bytes,
