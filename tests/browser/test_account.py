@@ -138,7 +138,7 @@ def test_a_passkey_is_renamed_and_deleted_after_a_step_up(visitor):
     expect(new_name).to_be_focused()
     new_name.fill("\N{ZERO WIDTH SPACE}")
     visitor.press("Save")
-    expect(new_name).to_have_accessible_description("New name must contain a letter.")
+    expect(new_name).to_have_accessible_description("New name contains characters that are not allowed.")
     new_name.fill("<b>Desk</b>")
     visitor.press("Save")
     expect(visitor.passkeys.get_by_text("<b>Desk</b>")).to_be_visible()

@@ -144,7 +144,7 @@ Email = Annotated[
     AfterValidator(normalise_email),
 ]
 #: Measured as it is stored: composing (NFC) makes some characters longer.
-Text = Annotated[str, AfterValidator(_clean_text), AfterValidator(_require_letter), Field(max_length=100)]
+Text = Annotated[str, AfterValidator(_require_letter), AfterValidator(_clean_text), Field(max_length=100)]
 ChallengeId = Annotated[str, Field(max_length=256)]
 #: Any printable text, such as "2" or a picture of a key.
 PasskeyName = Annotated[str, AfterValidator(_clean_text), Field(max_length=100)]
