@@ -135,6 +135,8 @@ FILTERS = [
     ({"severity": "medium"}, ["authz_change"]),
     ({"ip": ELSEWHERE}, ["authn_login_fail"]),
     ({"ip": "2001:0DB8:0:0:0:0:0:7"}, ["authn_login_fail"]),
+    ({"ip": "2001:db8::7%eth0"}, ["authn_login_fail"]),
+    ({"ip": f"::ffff:{SOURCE_IP}", "outcome": "failure"}, ["authn_login_fail"]),
     ({"ip": "192.0.2.1"}, []),
     ({"user_id": str(UUID(int=7))}, []),
     ({"event": "authn_login_fail", "outcome": "success"}, []),

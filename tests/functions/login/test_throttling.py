@@ -311,6 +311,12 @@ def test_a_whole_ipv6_network_is_one_source(database):
     assert statuses == [401] * 3 + [429]
 
 
+@pytest.mark.threat("function-password-guessing")
+def test_another_spelling_of_a_client_ip_has_no_limit_of_its_own(database):
+    spellings = ("203.0.113.9", "::ffff:203.0.113.9", "::FFFF:CB00:7109", "0:0:0:0:0:ffff:203.0.113.9")
+    assert [guess(UNKNOWN, sourceIp=spelling).status for spelling in spellings] == [401] * 3 + [429]
+
+
 def log_in_from(database, *sources):
     """Log in from each, a day after the one before."""
     register({"sourceIp": REGISTERED_FROM})

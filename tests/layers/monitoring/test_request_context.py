@@ -54,8 +54,19 @@ def test_the_headers_name_may_be_in_any_case(hops, name):
         "",
         " ",
         "unknown",
-        "198.51.100.1:443",
-        "[2001:db8::1]",
+        "_hidden",
+        "_SEVKISEK:443",
+        "unknown:443",
+        "[unknown]",
+        "[2001:db8::1",
+        "[2001:db8::1]:x",
+        "198.51.100.1:123456",
+        "198.51.100.1:443:443",
+        '"',
+        '""',
+        "[fe80::1%eth0]:443",
+        "203.0.113.0/24",
+        "x" * 10_000,
         "198.51.100.256",
         "fe80::1%eth0",
         "fe80::1%<b>",
@@ -66,6 +77,65 @@ def test_the_headers_name_may_be_in_any_case(hops, name):
 def test_what_is_malformed_counts_for_nothing(hops, line):
     hops(1)
     assert address(line) == SOURCE_IP
+
+
+NODES = {
+    "203.0.113.9:51008": "203.0.113.9",
+    "203.0.113.9:_port": "203.0.113.9",
+    '"203.0.113.9:51008"': "203.0.113.9",
+    "[2001:db8::1]": "2001:db8::1",
+    '"[2001:db8::1]"': "2001:db8::1",
+    "[2001:db8::1]:443": "2001:db8::1",
+    ' "[2001:DB8:0:0::1]:443" ': "2001:db8::1",
+    "2001:db8::1": "2001:db8::1",
+    "[203.0.113.9]:443": "203.0.113.9",
+    "::ffff:203.0.113.9": "203.0.113.9",
+    "[::ffff:203.0.113.9]:443": "203.0.113.9",
+    "::FFFF:CB00:7109": "203.0.113.9",
+}
+
+
+@pytest.mark.parametrize("node", NODES, ids=str)
+def test_port_brackets_and_quotes_of_a_proxy_are_stripped(hops, node):
+    """RFC 7239 section 6; load balancers write ports into X-Forwarded-For, too."""
+    hops(2)
+    assert address(f"198.51.100.66, {node}, 192.0.2.1") == NODES[node]
+
+
+@pytest.mark.threat("gateway-forged-client-ip")
+def test_empty_part_counts_as_a_hop(hops):
+    """If a proxy of ours has written nothing, what a client has written must not move into its place."""
+    hops(2)
+    assert address("198.51.100.66, , 192.0.2.1") == SOURCE_IP
+    assert address("198.51.100.66, 203.0.113.9,, 192.0.2.1") == SOURCE_IP
+
+
+def test_proxy_that_writes_no_ip_is_logged_once(hops, capsys):
+    hops(1)
+    for line in ("unknown", "_hidden", "", "203.0.113.9"):
+        address(line)
+    warnings = [line for line in capsys.readouterr().out.splitlines() if '"trusted_proxy_hops":1' in line]
+    assert len(warnings) == 1
+    hops(1)
+    address("203.0.113.9:443")
+    address()
+    assert "trusted_proxy_hops" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("spelling", "canonical"),
+    [
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("2001:0DB8:0:0:0:0:0:1", "2001:db8::1"),
+        ("2001:db8::0.0.0.1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("test-invoke-source-ip", "test-invoke-source-ip"),
+        ("x" * 100, "x" * 45),
+    ],
+)
+def test_client_ip_of_the_gateway_has_one_spelling(spelling, canonical):
+    event = proxy_event("POST", "/login", sourceIp=spelling)
+    assert describe_request(event, lambda_context("login")).source_ip == canonical
 
 
 def test_without_the_header_the_gateway_is_believed(hops):

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from auth_common.monitoring.request_context import canonical_ip
 from auth_common.monitoring.vocabulary import SecurityEvent, Severity
 from auth_common.services.audit import AuditQuery, AuditRecord
 from auth_common.web.schemas import Timestamp
@@ -68,7 +69,7 @@ class AuditEventsQuery(_Query):
             outcome=self.outcome,
             severity=int(Severity[self.severity.upper()]) if self.severity else None,
             user_id=self.user_id,
-            source_ip=str(self.ip) if self.ip else None,
+            source_ip=canonical_ip(str(self.ip)) if self.ip else None,
             reason=self.reason,
             except_reason=self.except_reason,
         )
