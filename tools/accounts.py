@@ -7,13 +7,14 @@ no endpoint can make one.
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
 
 from auth_common.errors import NoPasskey, NotFound, ServiceError
 from auth_common.services import accounts
 from auth_common.services.email_address import normalise_email
 from auth_common.services.erasure import erase_user
-from tools.operation import operation, reason
+from tools.operation import add_json_option, answer, operation, reason
 
 _CHANGES: Final = {
     "disable": ("let a user in no more", accounts.disable_user),
@@ -39,10 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     remove.add_argument("email")
     erase = commands.add_parser("erase", help="delete a user and their data for ever; the audit log stays whole")
     erase.add_argument("email")
+    erase.add_argument("--yes", action="store_true", help="do not ask")
+    for command in commands.choices.values():
+        add_json_option(command)
     options = parser.parse_args(arguments)
     try:
-        with operation("accounts"):
-            done = _run(options)
+        if options.command == "erase" and not options.yes:
+            _confirm(options.email)
+        with operation("accounts", as_json=options.json):
+            done, facts = _run(options)
     except NoPasskey:
         return _fail(f"{options.email!r} has no passkey; nothing has changed, and no session has ended")
     except NotFound:
@@ -51,27 +57,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(reason(error))
     except ValueError as error:
         return _fail(f"{options.email!r} {error}")
-    sys.stdout.write(f"{done}\n")
+    answer(done, as_json=options.json, **facts)
     return 0
 
 
-def _run(options: argparse.Namespace) -> str:
-    """Do what is asked and return it in words."""
+class _NotConfirmedError(ServiceError):
+    """The operator has not confirmed what cannot be undone."""
+
+
+def _confirm(email: str) -> None:
+    """Ask on the terminal whether a user is to be erased.
+
+    Raises:
+        _NotConfirmedError: the answer was another, or there is no terminal.
+        ValueError: this is not an e-mail address.
+
+    """
+    expected = normalise_email(email)
+    if not sys.stdin.isatty():
+        raise _NotConfirmedError("erase asks on a terminal only; to erase without being asked, add --yes")
+    sys.stderr.write(f"This deletes {expected} and all data of this user for ever. Type the address to go on: ")
+    sys.stderr.flush()
+    typed = ""
+    with suppress(KeyboardInterrupt):
+        typed = sys.stdin.readline().strip().casefold()
+    if typed not in {email.casefold(), expected}:
+        raise _NotConfirmedError("not confirmed; nothing was deleted")
+
+
+def _run(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """Do what is asked and return it in words, and as values by name."""
     email = normalise_email(options.email)
     if options.command == "erase":
-        return f"{erase_user(email)}: erased"
+        user_id = erase_user(email)
+        return f"{user_id}: erased", {"user_id": user_id, "erased": True}
     if options.command == "unlock":
         user, forgotten = accounts.unlock_user(email)
-        return f"{user.id}: role {user.role}, {user.status}; counters of failed logins forgotten: {forgotten}"
-    done = ""
+        done = f"{user.id}: role {user.role}, {user.status}; counters of failed logins forgotten: {forgotten}"
+        return done, _facts(user) | {"counters_forgotten": forgotten}
+    done, facts = "", {}
     if options.command == "role":
         user = accounts.change_role(email, options.role)
     elif options.command == "remove-passkeys":
         user, removed = accounts.remove_passkeys(email)
-        done = f"passkeys removed: {removed}; "
+        done, facts = f"passkeys removed: {removed}; ", {"passkeys_removed": removed}
     else:
         user = _CHANGES[options.command][1](email)
-    return f"{user.id}: role {user.role}, {user.status}; {done}all of their sessions have ended"
+    done = f"{user.id}: role {user.role}, {user.status}; {done}all of their sessions have ended"
+    return done, _facts(user) | facts | {"sessions_ended": True}
+
+
+def _facts(user: Any) -> dict[str, Any]:
+    return {"user_id": user.id, "role": user.role, "status": user.status}
 
 
 def _fail(reason: str) -> int:

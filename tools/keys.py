@@ -6,19 +6,21 @@ from collections.abc import Sequence
 
 from auth_common.errors import ServiceError
 from auth_common.services.key_rotation import rotate_signing_key
-from tools.operation import operation, reason
+from tools.operation import add_json_option, answer, operation, reason
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, or 1 with the reason on stderr."""
     parser = argparse.ArgumentParser(prog="keys", description=__doc__)
     parser.add_argument("command", choices=["rotate"])
-    parser.parse_args(arguments)
+    add_json_option(parser)
+    options = parser.parse_args(arguments)
     try:
-        with operation("keys"):
+        with operation("keys", as_json=options.json):
             kid = rotate_signing_key()
     except ServiceError as error:
         sys.stderr.write(f"keys: {reason(error)}\n")
         return 1
-    sys.stdout.write(f"signing with {kid} from now on; the old key stays in the JWKS until its last token expires\n")
+    done = f"signing with {kid} from now on; the old key stays in the JWKS until its last token expires"
+    answer(done, as_json=options.json, kid=kid)
     return 0

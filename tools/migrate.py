@@ -12,20 +12,22 @@ from sqlalchemy.exc import DBAPIError
 
 from auth_common.errors import ServiceError
 from auth_common.services.schema import migrate_schema
-from tools.operation import operation, reason
+from tools.operation import add_json_option, answer, operation, reason
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, or 1 with the reason on stderr."""
-    argparse.ArgumentParser(prog="migrate", description=__doc__).parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="migrate", description=__doc__)
+    add_json_option(parser)
+    options = parser.parse_args(arguments)
     try:
-        with operation("migrate"):
+        with operation("migrate", as_json=options.json):
             revision = migrate_schema({})
     except ServiceError as error:
         return _fail(reason(error))
     except (DBAPIError, CommandError) as error:
         return _fail(str(error))
-    sys.stdout.write(f"the schema is at revision {revision}\n")
+    answer(f"the schema is at revision {revision}", as_json=options.json, revision=revision)
     return 0
 
 

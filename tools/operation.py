@@ -1,11 +1,15 @@
 """An operator's command, as the log and the audit log see it."""
 
+import io
+import json
 import os
 import pwd
 import sys
+import time
+from argparse import ArgumentParser
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, cast
+from contextlib import contextmanager, suppress
+from typing import Any, Final, cast
 
 from auth_common.errors import ServiceError, StorageNotMounted
 from auth_common.monitoring import request_context
@@ -13,23 +17,88 @@ from auth_common.monitoring.logger import logger
 from auth_common.monitoring.request_context import RequestContext
 from auth_common.settings import settings
 
+#: Seconds between two messages about progress.
+_PROGRESS_EVERY: Final = 0.2
+
+
+def add_json_option(parser: ArgumentParser) -> None:
+    """Let an operator ask for JSON on a terminal."""
+    parser.add_argument("--json", action="store_true", help="answer in JSON, and write log lines to stderr as JSON")
+
 
 @contextmanager
-def operation(command: str) -> Iterator[None]:
+def operation(command: str, *, as_json: bool = False) -> Iterator[None]:
     """Let security events in the block say which command they come from and who ran it; log lines go to stderr.
 
-    Standard output is the command's own: what it exports may be another program's input.
+    Standard output is the command's own: what it exports may be another program's input. On a terminal log lines would
+    hide the answer, so the operator sees warnings only, in words.
     """
     handler = cast("Any", logger.registered_handler)  # a StreamHandler: Powertools makes no other
     entered = request_context.enter(RequestContext(function=command, operator=_user()))
     before = handler.stream
-    handler.setStream(sys.stderr)
+    handler.setStream(sys.stderr if as_json or not sys.stderr.isatty() else _Terminal())
     try:
         with logger.append_context_keys(service=command):
             yield
     finally:
         request_context.leave(entered)
         handler.setStream(before)
+
+
+class _Terminal(io.StringIO):
+    """Log lines on their way to an operator's terminal: warnings in words, and no security events."""
+
+    def write(self, line: str) -> int:
+        with suppress(ValueError):
+            document = json.loads(line)
+            if "security_event" not in document and document["level"] in {"WARNING", "ERROR", "CRITICAL"}:
+                sys.stderr.write(f"{document['level'].lower()}: {ascii(document['message'])[1:-1]}\n")
+        return len(line)
+
+
+def answer(text: str, *, as_json: bool = False, **facts: Any) -> None:
+    """Write the command's answer to standard output: ``text``, or ``facts`` as JSON.
+
+    The work is done by then. A reader who has gone, as in ``accounts disable E | true``, does not make it a failure.
+    """
+    try:
+        sys.stdout.write((json.dumps(facts, default=str) if as_json else text) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+
+
+def discard_output() -> None:
+    """Write nothing more to standard output, not even at the exit: its reader has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class Progress:
+    """Numbers on a terminal's stderr while a command works. Elsewhere nothing."""
+
+    def __init__(self, what: str) -> None:
+        """Begin.
+
+        Args:
+            what: what is counted, in words.
+
+        """
+        self._what = what
+        self._is_shown = sys.stderr.isatty()
+        self._shown_at = 0.0
+
+    def __call__(self, number: int) -> None:
+        """Show how many there are by now."""
+        if self._is_shown and time.monotonic() - self._shown_at >= _PROGRESS_EVERY:
+            self._shown_at = time.monotonic()
+            sys.stderr.write(f"\r{number} {self._what}")
+            sys.stderr.flush()
+
+    def end(self) -> None:
+        """Make room for the answer."""
+        if self._shown_at:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 def _user() -> str:

@@ -1,6 +1,7 @@
 """``uv run accounts``: what an operator does to an account takes effect at its next request."""
 
 import getpass
+import io
 import json
 import os
 import subprocess
@@ -10,8 +11,10 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import create_engine, select, update
+from sqlalchemy.pool import NullPool
 
+from auth_common.db.engine import transaction
 from auth_common.db.tables import (
     audit_events,
     audit_salts,
@@ -21,18 +24,27 @@ from auth_common.db.tables import (
     sessions,
     users,
 )
+from auth_common.monitoring.logger import logger
 from auth_common.services import erasure
 from auth_common.services.accounts import change_role
 from auth_common.services.audit_verification import verify_audit_log
-from tests.support.factories import EMAIL, get_user, log_in, refresh, sign_up
+from tests.support.databases import start_fresh_environment
+from tests.support.factories import EMAIL, get_user, log_in, refresh, register, sign_up
 from tests.support.log_lines import in_short
 from tests.support.passkeys import begin_login, enrol
 from tools.accounts import main
+from tools.operation import operation
 
 pytestmark = [pytest.mark.accounts, pytest.mark.sqlite]
 
 PROJECT = Path(__file__).parents[2]
-COMMANDS = [["role", EMAIL, "admin"], ["disable", EMAIL], ["enable", EMAIL], ["end-sessions", EMAIL], ["erase", EMAIL]]
+COMMANDS = [
+    ["role", EMAIL, "admin"],
+    ["disable", EMAIL],
+    ["enable", EMAIL],
+    ["end-sessions", EMAIL],
+    ["erase", EMAIL, "--yes"],
+]
 
 
 @pytest.fixture
@@ -201,7 +213,7 @@ def test_erasure_deletes_the_person_and_nobody_else(database, capsys):
     token = holder.log_in().json["refresh_token"]
     refresh(token)
     begin_login(holder.give_password())
-    assert main(["erase", EMAIL]) == 0
+    assert main(["erase", EMAIL, "--yes"]) == 0
     assert last_line(capsys) == f"{holder.account.id}: erased"
     for table in (users, sessions, passkeys, challenges, audit_salts):
         owner = table.c.id if table is users else table.c.user_id
@@ -221,14 +233,14 @@ def test_erasure_goes_in_batches(database, monkeypatch):
     account = sign_up()
     for _ in range(5):
         log_in()
-    assert main(["erase", EMAIL]) == 0
+    assert main(["erase", EMAIL, "--yes"]) == 0
     theirs = audit_events.c.user_id == UUID(account.id)
     assert database.execute(select(audit_events.c.source).where(theirs, audit_events.c.source.is_not(None))) == []
     assert database.count(refresh_tokens) == database.count(users) == 0
 
 
 def test_the_address_is_free_after_an_erasure(person):
-    main(["erase", EMAIL])
+    main(["erase", EMAIL, "--yes"])
     assert sign_up().id != person.id
 
 
@@ -285,3 +297,128 @@ def test_the_installed_command_works(database, person):
     assert done.stdout == f"{person.id}: role user, active; all of their sessions have ended\n"
     assert not is_logged_in(person)
     assert database.count(sessions) == 1
+
+
+# --- Erasure ----------------------------------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_erasure_without_terminal_or_yes_deletes_nothing(database, person, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{EMAIL}\n"))
+    capsys.readouterr()
+    assert main(["erase", EMAIL]) == 1
+    out, err = capsys.readouterr()
+    assert (out, "--yes" in err) == ("", True)
+    assert is_logged_in(person)
+
+
+@pytest.mark.parametrize(
+    ("typed", "status"), [(EMAIL, 0), (EMAIL.upper(), 0), ("yes", 1), ("", 1), ("other@example.com", 1)]
+)
+def test_erasure_on_a_terminal_asks_for_the_address(database, person, monkeypatch, typed, status):
+    monkeypatch.setattr(sys, "stdin", Terminal(f"{typed}\n" if typed else ""))
+    assert main(["erase", EMAIL]) == status
+    assert database.count(users) == status
+
+
+def test_erasure_that_is_interrupted_at_the_question_deletes_nothing(database, person, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdin", terminal)
+    monkeypatch.setattr(terminal, "readline", interrupt)
+    assert main(["erase", EMAIL]) == 1
+    assert database.count(users) == 1
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.asvs("14.2.7")
+@pytest.mark.threat("database-read-or-backup")
+def test_erasure_leaves_nothing_of_the_user_in_the_files_of_sqlite(database, environment):
+    register(name="Zebulon Quixote", email="zebulon@example.com", job_title="Falconer")
+    sign_up("other@example.com")
+    for _ in range(30):
+        log_in("zebulon@example.com", userAgent="Quixotebrowser/1")
+    transaction(lambda c: c.execute(update(users).values(job_title=users.c.job_title + " of the court")))
+    (user,) = database.execute(select(users).where(users.c.name == "Zebulon Quixote"))
+    (salt,) = database.execute(select(audit_salts.c.salt).where(audit_salts.c.user_id == user.id))
+    traces = [b"Zebulon", b"zebulon", b"Falconer", b"Quixotebrowser", user.password_hash.encode(), salt.salt]
+    assert all(trace in stored_bytes(environment) for trace in traces)
+    assert main(["erase", "zebulon@example.com", "--yes"]) == 0
+    left = stored_bytes(environment)
+    assert [trace for trace in traces if trace in left] == []
+    assert b"other@example.com" in left
+
+
+def stored_bytes(folder):
+    return b"".join(file.read_bytes() for file in folder.glob("secure-backend.sqlite3*"))
+
+
+def test_erasure_while_another_process_reads_says_what_is_left(database, person, monkeypatch, capsys):
+    """The user is gone, and the write-ahead log keeps old pages until the reader has finished."""
+    monkeypatch.setenv("DATABASE_TIMEOUT", "0.1")
+    start_fresh_environment()
+    with create_engine(database.url, poolclass=NullPool).connect() as reader:
+        reader.exec_driver_sql("BEGIN")
+        assert len(reader.execute(select(users)).all()) == 1
+        assert main(["erase", EMAIL, "--yes"]) == 0
+        assert "write-ahead log" in capsys.readouterr().err
+    assert database.count(users) == 0
+
+
+# --- Terminals and pipes ----------------------------------------------------------------------------------------------
+
+
+def test_answer_as_json_has_the_same_facts(person, capsys):
+    capsys.readouterr()
+    assert main(["role", EMAIL, "admin", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts == {"user_id": person.id, "role": "admin", "status": "active", "sessions_ended": True}
+    main(["unlock", EMAIL, "--json"])
+    assert json.loads(capsys.readouterr().out)["counters_forgotten"] == 0
+    main(["erase", EMAIL, "--yes", "--json"])
+    assert json.loads(capsys.readouterr().out) == {"user_id": person.id, "erased": True}
+
+
+def test_log_lines_stay_off_a_terminal_unless_asked_for(person, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    capsys.readouterr()
+    main(["disable", EMAIL])
+    out, err = capsys.readouterr()
+    assert (out.count("\n"), err) == (1, "")
+    main(["enable", EMAIL, "--json"])
+    assert event_in(capsys.readouterr().err)["name"] == "user_enabled"
+
+
+def test_warning_on_a_terminal_is_in_words(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with operation("accounts"):
+        logger.info("a detail")
+        logger.warning("something \x1b[2J odd")
+    assert capsys.readouterr().err == "warning: something \\x1b[2J odd\n"
+
+
+@pytest.mark.parametrize("command", [["disable", EMAIL], ["erase", EMAIL, "--yes"]], ids=lambda command: command[0])
+def test_answer_into_a_closed_pipe_ends_quietly(database, person, command):
+    """As in `accounts disable person@example.com | true`: the work is done."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("accounts"), *command],
+        cwd=PROJECT,
+        env=os.environ,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+    assert log_in().status == 401

@@ -117,6 +117,18 @@ def _engine() -> Engine:
     return engine
 
 
+def forget_deleted_rows() -> bool:
+    """Empty SQLite's write-ahead log, which keeps pages as they were before a deletion. Return whether it is empty.
+
+    Return False if another process was reading all the time. Other databases leave that to their operators.
+    """
+    if _engine().dialect.name != "sqlite":
+        return True
+    with _reading_engine().connect() as connection:
+        busy, _, _ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+    return not busy
+
+
 def open_engine(*, timeout: float | None = None) -> Engine:
     """Return an engine of the caller's own for the database that the settings name, whatever schema it has.
 
@@ -244,7 +256,16 @@ def _make_private(file: Path) -> None:
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver starts no transactions: the listener below does
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
+    # A text that is not UTF-8 would otherwise end the query that returns it, whatever else the query returns.
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+    # secure_delete overwrites what is deleted. Otherwise an erased user's data would stay in free pages.
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "trusted_schema = OFF",
+        "secure_delete = ON",
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 

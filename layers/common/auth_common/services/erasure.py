@@ -11,10 +11,11 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from auth_common.db.audit_events import delete_salt, forget_sources
-from auth_common.db.engine import read, transaction
+from auth_common.db.engine import forget_deleted_rows, read, transaction
 from auth_common.db.sessions import revoke_sessions
 from auth_common.db.users import delete_some_refresh_tokens, delete_user, lock_user, select_credentials
 from auth_common.errors import NotFound
+from auth_common.monitoring.logger import logger
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.services.throttling import unlock
 
@@ -26,7 +27,7 @@ def erase_user(email: str) -> UUID:
     """Delete the account with this normalised address and all that belongs to it, and return the id that it had.
 
     What takes many rows goes first, in batches; the account itself goes last, so that a run that was cut off can be
-    repeated.
+    repeated. On SQLite nothing of the user is left in the database's files.
 
     Raises:
         NotFound: no such user.
@@ -54,4 +55,7 @@ def erase_user(email: str) -> UUID:
         security_event(SecurityEvent.USER_DELETED, user_id=user_id, reason="by_operator")
 
     transaction(erase)
+    if not forget_deleted_rows():
+        # The next checkpoint empties it, at the latest when the last process closes the database.
+        logger.warning("the write-ahead log still has the deleted rows: another process was reading it")
     return user_id
