@@ -5,13 +5,12 @@ Works on the database that DATABASE_URL or DATA_DIR names, also while the servic
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from time import sleep
 from typing import Any, Final
@@ -19,15 +18,18 @@ from uuid import UUID
 
 from auth_common.errors import ServiceError
 from auth_common.monitoring.ocsf import to_ocsf
+from auth_common.monitoring.request_context import canonical_ip
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.monitoring.vocabulary import Severity
-from auth_common.services.audit import BATCH, AuditQuery, AuditRecord, read_audit_records
+from auth_common.services.audit import BATCH, FUTURE, AuditQuery, AuditRecord, read_audit_records
 from auth_common.services.audit_verification import Anchor, verify_audit_log
-from tools.operation import operation, reason
+from tools.operation import Progress, add_json_option, discard_output, operation, reason
 
 #: A record that was committed late has an earlier time than one that we have shown already: so far we look back.
 _LATEST_COMMIT: Final = timedelta(seconds=60)
 _POLL_SECONDS: Final = 1.0
+#: Records from the future that are looked at: an attacker may have inserted any number of them.
+_FUTURE_RECORDS: Final = 100
 _TAMPERED: Final = 3
 #: Where an export in OCSF has the record's MAC, in ``unmapped``.
 _MAC: Final = "audit_mac"
@@ -50,12 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.run
     try:
-        with operation("audit"):
+        with operation("audit", as_json=options.json):
             return command(options)
     except ServiceError as error:
         sys.stderr.write(f"audit: {reason(error)}\n")
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to write at the exit either
+        discard_output()
     except OSError as error:
         sys.stderr.write(f"audit: {error}\n")
     except KeyboardInterrupt:
@@ -80,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--ocsf", action="store_true", help="in the Open Cybersecurity Schema Framework, for a SIEM")
     export.set_defaults(run=_export)
 
+    for each in (verify, tail, export):
+        add_json_option(each)
     for reading in (tail, export):
         reading.add_argument("--from", dest="since", type=_moment, help="from this time on: 2026-01-31T00:00:00Z")
         reading.add_argument("--to", dest="until", type=_moment, help="before this time")
@@ -87,26 +91,33 @@ def _parser() -> argparse.ArgumentParser:
         reading.add_argument("--outcome", choices=["success", "failure"])
         reading.add_argument("--severity", choices=[name.lower() for name in Severity.__members__])
         reading.add_argument("--user-id", type=UUID)
-        reading.add_argument("--ip", type=ip_address)
+        reading.add_argument("--ip", type=_client_ip)
         reading.add_argument("--reason")
     return parser
 
 
 def _verify(options: argparse.Namespace) -> int:
     _record_reading("verify", options)
-    verification = verify_audit_log(anchor for path in options.log for anchor in _anchors(path))
+    progress = Progress("records checked")
+    anchors = (anchor for path in options.log for anchor in _anchors(path))
+    verification = verify_audit_log(anchors, progress=progress)
+    progress.end()
     for finding in verification.findings:
-        sys.stdout.write(f"{finding}\n")
-    sys.stdout.write(
+        _write(json.dumps(asdict(finding), default=str) if options.json else str(finding))
+    if options.json:
+        _write(json.dumps(asdict(verification) | {"findings": len(verification.findings)}))
+        return _TAMPERED if verification.findings else 0
+    _write(
         f"{verification.records} records in {verification.chains} chains and {verification.anchors} lines checked: "
-        f"{f'{len(verification.findings)} faults' if verification.findings else 'intact'}\n"
+        f"{f'{len(verification.findings)} faults' if verification.findings else 'intact'}"
     )
     return _TAMPERED if verification.findings else 0
 
 
 def _anchors(path: Path) -> Iterator[Anchor]:
     """Yield what the lines of a log say of records; other lines are none of our business."""
-    with sys.stdin if str(path) == "-" else path.open(encoding="utf-8", errors="replace") as lines:
+    # Standard input stays open: it may be named twice.
+    with nullcontext(sys.stdin) if str(path) == "-" else path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             try:
                 document = json.loads(line[line.index("{") :])
@@ -130,32 +141,48 @@ def _anchor(document: dict[str, Any]) -> Anchor:
 def _tail(options: argparse.Namespace) -> int:
     _record_reading("tail", options)
     query = _query(options)
+    polled = datetime.now(UTC)
+    # Before the page: what happens between the two reads is in the page, or comes with the next poll.
+    shown = {_key(record) for record in _recent(query, polled)} if options.follow else set()
     for record in read_audit_records(query, newest=options.lines):
-        _write(_line(record))
-    shown = {_key(record) for record in _recent(query)}
+        _write(_line(record, as_json=options.json))
+        shown.add(_key(record))
     while options.follow:
         sleep(_POLL_SECONDS)
-        recent = list(_recent(query))
+        # From the last poll on, however long ago that was: the process may have been stopped.
+        since, polled = polled, datetime.now(UTC)
+        recent = list(_recent(query, since))
         for record in recent:
             if _key(record) not in shown:
-                _write(_line(record))
+                _write(_line(record, as_json=options.json))
         shown = {_key(record) for record in recent}
     return 0
 
 
-def _recent(query: AuditQuery) -> Iterator[AuditRecord]:
-    return _all(replace(query, since=datetime.now(UTC) - _LATEST_COMMIT))
+def _recent(query: AuditQuery, since: datetime) -> Iterator[AuditRecord]:
+    """Yield records that may have been committed since then, and the last of those that come from the future."""
+    asked_since = query.since or since - _LATEST_COMMIT
+    horizon = datetime.now(UTC) + FUTURE
+    until = min(query.until or horizon, horizon)
+    yield from _all(replace(query, since=max(asked_since, since - _LATEST_COMMIT), until=until))
+    yield from read_audit_records(replace(query, since=max(asked_since, horizon)), newest=_FUTURE_RECORDS)
 
 
 def _export(options: argparse.Namespace) -> int:
     _record_reading("export", options)
+    # On a terminal the records themselves show the progress.
+    progress = None if sys.stdout.isatty() else Progress("records exported")
     tampered = 0
-    for record in _all(_query(options)):
+    for number, record in enumerate(_all(_query(options)), 1):
         tampered += not record.intact
         if not options.ocsf:
             _write(json.dumps(_as_json(record), default=str))
-        elif record.intact:  # a SIEM must not take for an event what somebody has made of one
+        elif record.intact:  # a SIEM must not take for an event what an attacker has made of one
             _write(json.dumps(_as_ocsf(record)))
+        if progress:
+            progress(number)
+    if progress:
+        progress.end()
     if tampered:
         left_out = ", and were left out" if options.ocsf else ""
         sys.stderr.write(f"audit: {tampered} records are not as they were written{left_out}; run: audit verify\n")
@@ -182,7 +209,7 @@ def _query(options: argparse.Namespace) -> AuditQuery:
         outcome=options.outcome,
         severity=int(Severity[options.severity.upper()]) if options.severity else None,
         user_id=options.user_id,
-        source_ip=str(options.ip) if options.ip else None,
+        source_ip=options.ip,
         reason=options.reason,
     )
 
@@ -200,8 +227,10 @@ def _as_json(record: AuditRecord) -> dict[str, Any]:
     return shown | {"time": record.time.isoformat(), "mac": record.mac.hex()}
 
 
-def _line(record: AuditRecord) -> str:
-    """Return a record as a line for people. What a client has sent is escaped: a terminal would obey it."""
+def _line(record: AuditRecord, *, as_json: bool) -> str:
+    """Return a record as a line for people, or as JSON. What a client has sent is escaped: a terminal would obey it."""
+    if as_json:
+        return json.dumps(_as_json(record), default=str)
     facts = {
         "user": record.user_id,
         "reason": record.reason,
@@ -209,7 +238,7 @@ def _line(record: AuditRecord) -> str:
         "in": f"{record.method} {record.path}".strip() or record.function or None,
         **record.detail,
     }
-    told = " ".join(f"{name}={_quoted(str(value))}" for name, value in facts.items() if value is not None)
+    told = " ".join(f"{_quoted(name)}={_quoted(str(value))}" for name, value in facts.items() if value is not None)
     warning = "" if record.intact else " NOT AS IT WAS WRITTEN"
     severity = record.severity.name.lower()
     time = record.time.isoformat(timespec="milliseconds")
@@ -241,6 +270,13 @@ def _moment(text: str) -> datetime:
     if moment.tzinfo is None:
         raise argparse.ArgumentTypeError("needs a zone, such as Z for UTC")
     return moment
+
+
+def _client_ip(text: str) -> str:
+    client_ip = canonical_ip(text)
+    if client_ip is None:
+        raise argparse.ArgumentTypeError("must be an IP address")
+    return client_ip
 
 
 def _count(text: str) -> int:

@@ -18,7 +18,7 @@ from auth_common.web.audit_schemas import (
     AuditSummaryQuery,
     AuditSummaryResponse,
 )
-from auth_common.web.cursors import AuditCursor, encode_cursor
+from auth_common.web.cursors import AuditCursor, encode_audit_cursor
 from auth_common.web.dependencies import Caller
 
 app = create_app()
@@ -31,7 +31,8 @@ async def get_events(
     """Answer events, newest first, a page at a time; 403 without the role or without a passkey."""
     page = list_audit_records(caller, query.as_query(), before=cursor)
     return AuditEventsResponse(
-        items=[AuditRecordResponse.of(record) for record in page.items], next_cursor=encode_cursor(page.next_place)
+        items=[AuditRecordResponse.of(record) for record in page.items],
+        next_cursor=encode_audit_cursor(page.next_place),
     )
 
 

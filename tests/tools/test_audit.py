@@ -1,29 +1,40 @@
 """``uv run audit``: what tampering it finds, what it shows, what it exports."""
 
+import hmac
 import io
+import itertools
 import json
 import math
 import os
 import pwd
 import subprocess
 import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import delete, insert, select, text, update
 
 from auth_common.db import audit_events as audit_events_store
-from auth_common.db.tables import audit_events
+from auth_common.db.tables import audit_events, audit_salts
 from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.security.audit_protection import source_index
 from auth_common.services import audit_verification
+from auth_common.services.accounts import unlock_user
 from auth_common.services.erasure import erase_user
 from tests.support.databases import start_fresh_environment
 from tests.support.event_schema import faults_of
 from tests.support.events import SOURCE_IP
 from tests.support.factories import log_in, sign_up
+from tests.support.hostile_rows import insert_rows
+from tests.support.outages import watched
+from tests.support.races import together
 from tools.audit import main
 
 pytestmark = [pytest.mark.audit, pytest.mark.sqlite]
@@ -161,6 +172,119 @@ def test_a_chain_of_faults_is_told_and_takes_no_hour(database, chain, verify, mo
     monkeypatch.setattr(audit_verification, "_MOST_MOVED", 3)
     database.execute(update(audit_events).where(SEQUENCE > 3).values(reason="changed"))
     assert verify()[1] == [f"chain {chain}, record {n}: is not what was written there" for n in range(4, 10)]
+
+
+OTHER_SALT = b"\x01" * 32
+OTHER_USER = UUID(int=7)
+#: One change each, of a record of a user who still exists or of what opens its personal fields.
+REATTRIBUTED: dict[str, Callable[[], dict[str, Any]]] = {
+    "another client IP": lambda: {"source": source_index("198.51.100.9")},
+    "no client IP": lambda: {"source": None},
+    "another user": lambda: {"user_id": OTHER_USER},
+    "no user": lambda: {"user_id": None},
+    "another time": lambda: {"time": 1_800_000_000_000},
+    "another event": lambda: {"name": "authn_login_fail"},
+    "another outcome": lambda: {"outcome": "failure"},
+    "another severity": lambda: {"severity": 5},
+    "another reason": lambda: {"reason": "unknown_user"},
+    "another chain": lambda: {"chain_id": UUID(int=9)},
+    "another place": lambda: {"sequence": 1_000},
+    "another record": lambda: {"record": "{}"},
+    "another MAC": lambda: {"mac": b"\x01" * 32},
+}
+
+
+@pytest.mark.threat("audit-changed-record")
+@in_production_too
+@pytest.mark.parametrize("column", REATTRIBUTED)
+def test_each_changed_column_of_a_users_record_is_found(database, chain, verify, column):
+    database.execute(update(audit_events).where(SEQUENCE == 2).values(**REATTRIBUTED[column]()))
+    status, findings, _ = verify()
+    assert status == 3
+    assert any(f"chain {chain}, record 2: " in finding for finding in findings)
+    assert not any(f"chain {chain}, record {sequence}: " in finding for finding in findings for sequence in (0, 1))
+
+
+SALTS = {
+    "replaced": update(audit_salts).values(salt=OTHER_SALT),
+    "emptied": update(audit_salts).values(salt=b""),
+    "deleted": delete(audit_salts),
+    "given to another": update(audit_salts).values(user_id=OTHER_USER),
+}
+
+
+@pytest.mark.threat("audit-changed-record")
+@in_production_too
+@pytest.mark.parametrize("change", SALTS)
+def test_changed_salt_of_an_existing_user_is_found(database, chain, verify, capsys, change):
+    """Without it the personal fields of each record are lost, as after an erasure."""
+    database.execute(SALTS[change])
+    status, findings, _ = verify()
+    assert status == 3
+    assert [finding.split(": ")[0] for finding in findings] == [f"chain {chain}, record {n}" for n in (1, 2, 3)]
+    main(["export", "--outcome", "success", "--to", "2100-01-01T00:00:00Z", "--event", "user_created"])
+    (exported,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (exported["intact"], exported["erased"], exported["source_ip"]) == (False, False, None)
+
+
+def test_client_ip_added_to_a_record_without_one_is_found(database, chain, verify):
+    """A command of an operator has no client IP."""
+    main(["export", "--outcome", "failure"])
+    unlock_user("person@example.com")
+    of_operator = audit_events.c.reason == "unlocked_by_operator"
+    database.execute(update(audit_events).where(of_operator).values(source=b"\x01" * 16))
+    assert verify()[0] == 3
+
+
+@pytest.mark.threat("audit-filled")
+@pytest.mark.parametrize("size", [100, 16_000, 200_000], ids=str)
+def test_verification_of_bogus_rows_takes_linear_work(database, verify, monkeypatch, size):
+    """Counted in MACs and in bytes that go into them. Each row is wrong, and none was moved."""
+    work: Counter[str] = Counter()
+    digest = hmac.digest
+
+    def counting(key, message, algorithm):
+        work["MACs"] += 1
+        work["bytes"] += len(message)
+        return digest(key, message, algorithm)
+
+    def cost(rows):
+        chain = UUID(int=rows)
+        record = json.dumps({"detail": {"a": "x" * size}})
+        insert_rows(database, [{"chain_id": chain, "sequence": n, "record": record} for n in range(rows)])
+        work.clear()
+        assert verify()[0] == 3
+        return work.copy()
+
+    monkeypatch.setattr(hmac, "digest", counting)
+    few, many = cost(100), cost(400)
+    assert many["MACs"] < 10 * 500
+    assert many["bytes"] < 10 * 500 * 17_000
+    assert many["MACs"] < 8 * few["MACs"]
+
+
+@pytest.mark.threat("audit-filled")
+def test_verification_of_many_chains_with_moved_records_has_a_budget(database, verify, monkeypatch):
+    """Where records came from is looked for in ten places of a chain, but not in any number of chains."""
+    computed: Counter[str] = Counter()
+    digest = hmac.digest
+
+    def counting(key, message, algorithm):
+        computed["MACs"] += 1
+        return digest(key, message, algorithm)
+
+    chains = [UUID(int=number) for number in range(1, 101)]
+    insert_rows(database, [{"chain_id": chain, "sequence": n} for chain in chains for n in range(10)])
+    monkeypatch.setattr(hmac, "digest", counting)
+    status, findings, _ = verify()
+    assert (status, len(findings)) == (3, 1_000)
+    assert computed["MACs"] < 20_000
+
+
+def test_many_changed_records_do_not_accuse_those_behind_them(database, chain, verify, monkeypatch):
+    monkeypatch.setattr(audit_verification, "_MOST_MOVED", 1)
+    database.execute(update(audit_events).where(SEQUENCE.in_([4, 6, 8])).values(mac=b"\x01" * 32))
+    assert verify()[1] == [f"chain {chain}, record {n}: is not what was written there" for n in (4, 6, 8)]
 
 
 def test_value_of_another_type_is_a_finding_too(database, chain, verify):
@@ -324,6 +448,40 @@ def test_lines_come_from_standard_input_too(verify, log_file, monkeypatch):
     assert "10 lines checked" in verify("-")[2]
 
 
+def test_standard_input_may_be_named_twice(verify, log_file, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(log_file.read_text()))
+    status, findings, summary = verify("-", "-", log_file)
+    assert (status, findings, "10 lines checked" in summary) == (0, [], True)
+
+
+def test_findings_as_json_are_lines_and_a_summary(database, chain, verify):
+    at(database, 6, reason="wrong_password")
+    status, (finding,), summary = verify("--json")
+    assert status == 3
+    assert json.loads(finding) == {"chain_id": str(chain), "sequence": 6, "fault": "is not what was written there"}
+    assert json.loads(summary) == {"records": 12, "chains": 2, "anchors": 0, "findings": 1}
+    at(database, 6, reason="unknown_user")
+    assert verify("--json")[0] == 0
+
+
+def test_progress_is_shown_on_a_terminal_only(chain, capsys, monkeypatch):
+    for command in ("verify", "export"):
+        capsys.readouterr()
+        assert main([command]) == 0
+        assert "\r" not in capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr("tools.operation._PROGRESS_EVERY", 0)
+    for command, what in (("verify", "records checked"), ("export", "records exported")):
+        assert main([command]) == 0
+        shown = capsys.readouterr().err
+        assert what in shown
+        assert shown.endswith("\r\x1b[K")
+        assert "{" not in shown
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["export"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_log_that_is_not_there_is_said_not_to_be_there(chain, capsys):
     assert main(["verify", "/nonexistent/service.log"]) == 1
     assert "audit: " in capsys.readouterr().err
@@ -478,6 +636,99 @@ def test_tail_follows_and_shows_each_event_once(chain, capsys, monkeypatch):
     assert lines == ["sensitive_read", "authn_login_fail", "authn_login_fail", "authn_login_fail"]
 
 
+@in_production_too
+@pytest.mark.parametrize("statement", range(1, 7))
+def test_event_at_any_moment_is_followed_once(chain, capsys, monkeypatch, statement):
+    """Also between the reads of the beginning: after a page was read, and before what comes next is looked for."""
+    reads = itertools.count(1)
+
+    def happen(text, _parameters):
+        is_read = (
+            text.startswith("SELECT audit_events.chain_id") and threading.current_thread() is threading.main_thread()
+        )
+        if is_read and next(reads) == statement:
+            assert [answer.status for answer in together(lambda: log_in("late@example.com"))] == [401]
+
+    polls = iter(range(3))
+
+    def while_it_waits(_seconds):
+        if next(polls, None) is None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("tools.audit.sleep", while_it_waits)
+    capsys.readouterr()
+    with watched(happen):
+        assert main(["tail", "--follow", "-n", "1"]) == 0
+    lines = [line.split()[2] for line in capsys.readouterr().out.splitlines() if not line.startswith("{")]
+    assert lines.count("authn_login_fail") == 1
+
+
+def test_events_while_the_process_was_stopped_are_followed(database, chain, capsys, monkeypatch):
+    """As by Ctrl-Z, or a laptop that sleeps: the next poll comes minutes later."""
+    polls = iter(range(3))
+
+    def while_it_waits(_seconds):
+        if next(polls, None) is None:
+            raise KeyboardInterrupt
+        log_in("nobody@example.com")
+        monkeypatch.setattr("tools.audit.datetime", Later)
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(minutes=10)
+
+    monkeypatch.setattr("tools.audit.sleep", while_it_waits)
+    capsys.readouterr()
+    assert main(["tail", "--follow", "-n", "1"]) == 0
+    lines = [line.split()[2] for line in capsys.readouterr().out.splitlines() if not line.startswith("{")]
+    assert lines.count("authn_login_fail") >= 1
+
+
+@pytest.mark.parametrize("seconds", [-10, 3600])
+def test_follow_shows_nothing_from_before_the_time_that_was_asked_for(chain, capsys, monkeypatch, seconds):
+    start = (datetime.now(UTC) + timedelta(seconds=abs(seconds) if seconds > 0 else 0)).isoformat()
+    polls = iter(range(2))
+
+    def while_it_waits(_seconds):
+        if next(polls, None) is None:
+            raise KeyboardInterrupt
+        log_in("new@example.com")
+
+    monkeypatch.setattr("tools.audit.sleep", while_it_waits)
+    capsys.readouterr()
+    assert main(["tail", "--follow", "--from", start]) == 0
+    lines = [line.split()[2] for line in capsys.readouterr().out.splitlines() if not line.startswith("{")]
+    assert lines == ([] if seconds > 0 else ["sensitive_read", "authn_login_fail", "authn_login_fail"])
+
+
+@pytest.mark.threat("audit-filled")
+def test_rows_from_the_future_are_followed_once_and_hide_nothing(database, chain, capsys, monkeypatch):
+    polls = iter(range(3))
+
+    def while_it_waits(_seconds):
+        number = next(polls, None)
+        if number is None:
+            raise KeyboardInterrupt
+        insert_rows(database, [{"time": 2**62 + number, "sequence": number}])
+        log_in("new@example.com")
+
+    insert_rows(database, [{"time": 2**61, "name": "old"}] * 1)
+    monkeypatch.setattr("tools.audit.sleep", while_it_waits)
+    capsys.readouterr()
+    assert main(["tail", "--follow", "-n", "1"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("NOT AS IT WAS WRITTEN") == 3
+    assert [line.split()[2] for line in out.splitlines() if not line.startswith("{")].count("authn_login_fail") == 6
+
+
+def test_tail_as_json_is_json_lines(chain, capsys):
+    capsys.readouterr()
+    assert main(["tail", "-n", "3", "--json"]) == 0
+    events = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
+    assert events == ["authn_login_fail", "authn_login_fail", "sensitive_read"]
+
+
 def test_the_installed_command_works(chain):
     command = Path(sys.executable).with_name("audit")
     done = subprocess.run([command, "verify"], cwd=PROJECT, env=os.environ, capture_output=True, text=True, check=False)
@@ -485,9 +736,10 @@ def test_the_installed_command_works(chain):
     assert done.stdout.endswith("checked: intact\n")
 
 
-def test_an_export_into_a_pipe_that_is_closed_ends_quietly(chain):
+@pytest.mark.parametrize("command", ["export", "tail", "verify"])
+def test_output_into_a_pipe_that_is_closed_ends_quietly(chain, command):
     """As into `head`."""
-    command = [str(Path(sys.executable).with_name("audit")), "export"]
+    command = [str(Path(sys.executable).with_name("audit")), command]
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -496,6 +748,7 @@ def test_an_export_into_a_pipe_that_is_closed_ends_quietly(chain):
     os.close(writing)
     assert done.returncode == 1
     assert "ipe" not in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.threat("operator-denies-command")

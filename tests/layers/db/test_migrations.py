@@ -131,6 +131,18 @@ def test_cut_off_anywhere_it_goes_on_where_it_stopped(empty_database):
     assert len(set(made)) > len(metadata.tables)
 
 
+@pytest.mark.threat("deployment-half-done")
+def test_migration_that_was_cut_off_before_it_was_recorded_runs_again(database):
+    revisions = sorted(
+        each.revision for each in ScriptDirectory(str(Path(migrations.__file__).parent)).walk_revisions()
+    )
+    for revision in revisions:
+        recorded = text("UPDATE alembic_version SET version_num = :revision")
+        database.execute(recorded.bindparams(revision=revision))
+        migrate(database.url)
+        assert differences(database.url) == [], revision
+
+
 @pytest.mark.asvs("6.3.2")
 def test_a_new_database_holds_no_account_and_nothing_else(empty_database):
     """No default accounts (ASVS 5.0 6.3.2)."""

@@ -1,38 +1,56 @@
-"""The tables of the audit log."""
+"""The tables of the audit log.
 
+Attackers who can insert rows fill any column with anything that the database accepts, and SQLite accepts everything. So
+rows are read as they are stored, text and bytes no longer than ours ever are, and a value that cannot be ours makes its
+row unreadable (``StoredRow``) instead of failing the query.
+"""
+
+import re
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     and_,
     bindparam,
+    case,
     delete,
     exists,
     func,
+    literal,
     or_,
     select,
     text,
     tuple_,
+    type_coerce,
     union_all,
     update,
 )
 from sqlalchemy.sql.expression import ColumnCollection
 
-from auth_common.db.tables import as_row, audit_events, audit_salts, users
+from auth_common.db.tables import AsStored, as_row, audit_events, audit_salts, users
 from auth_common.monitoring.vocabulary import Severity
 from auth_common.security.audit_protection import SALT_BYTES
 
-#: Records of a chain that are read at once.
+#: Records of chains that are read at once.
 _CHAIN_BATCH: Final = 1000
+#: Characters. The longest record of ours has a tenth of it, and a page of such records fits into a Lambda's response.
+LONGEST_RECORD: Final = 16_384
+_MAC_BYTES: Final = 32
+_SOURCE_BYTES: Final = 16
+#: Later than every time.
+_LATEST: Final = 2**63 - 1
+_HEXADECIMAL_UUID: Final = re.compile("[0-9a-f]{32}")
 
-#: ``(time, chain_id, sequence)``: a place in the order of the log.
-Place = tuple[int, UUID, int]
+#: ``(time, chain_id, sequence)``: a place in the order of the log, as it is stored: an integer, a UUID and an integer.
+#: On SQLite it may be anything else.
+Place = tuple[Any, Any, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +75,21 @@ class AuditRow:
     record: str
     mac: bytes
 
-    @property
-    def place(self) -> Place:
-        """Where it stands in the log."""
-        return self.time, self.chain_id, self.sequence
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRow:
+    """A row as it was found in the table."""
+
+    #: With substitutes for values that cannot be ours.
+    row: AuditRow
+    #: Whether there is no substitute in ``row``.
+    is_readable: bool
+    #: Whether the row says at which place of which chain it stands.
+    has_place: bool
+    #: The MAC of the record before it in its chain, if that was asked for and can be a MAC.
+    previous_mac: bytes | None
+    #: Where it stands in the order of the log.
+    place: Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +109,33 @@ class Filters:
     except_reason: str | None = None
 
 
-_COLUMNS: Final = tuple(audit_events.c[name] for name in AuditRow.__dataclass_fields__)
-_PLACE: Final = (audit_events.c.time, audit_events.c.chain_id, audit_events.c.sequence)
+_AS_STORED: Final = AsStored()
+
+
+def _bounded(column: ColumnElement[Any], length: int) -> ColumnElement[Any]:
+    """Return the beginning of a text or of bytes: one more than ours ever have shows that it is not ours."""
+    return func.substr(column, 1, length + 1, type_=_AS_STORED)
+
+
+_PLACE_COLUMNS: Final = ("time", "chain_id", "sequence")
+_PLACE: Final = tuple(type_coerce(audit_events.c[name], _AS_STORED) for name in _PLACE_COLUMNS)
+_LENGTHS: Final = {"name": 40, "outcome": 7, "reason": 60, "record": LONGEST_RECORD, "mac": _MAC_BYTES}
+_COLUMNS: Final = tuple(
+    (
+        _bounded(audit_events.c[name], _LENGTHS[name])
+        if name in _LENGTHS
+        else type_coerce(audit_events.c[name], _AS_STORED)
+    ).label(name)
+    for name in AuditRow.__dataclass_fields__
+)
 _previous: Final = audit_events.alias("previous")
-#: Each row with the MAC before it, which its own MAC covers.
-_SELECT: Final = select(*_COLUMNS, _previous.c.mac.label("previous_mac")).outerjoin_from(
+#: Each row with the MAC before it, which its own MAC covers. The smallest integer has no integer before it.
+_SELECT: Final = select(*_COLUMNS, _bounded(_previous.c.mac, _MAC_BYTES).label("previous_mac")).outerjoin_from(
     audit_events,
     _previous,
     and_(
         _previous.c.chain_id == audit_events.c.chain_id,
-        _previous.c.sequence == audit_events.c.sequence - 1,
+        _previous.c.sequence == case((audit_events.c.sequence > 0, audit_events.c.sequence - 1)),
     ),
 )
 _NOBODY: Final = UUID(int=0)
@@ -120,11 +166,19 @@ def make_salt(connection: Connection, *, user_id: UUID | None) -> bytes | None:
 
 
 def select_salts(connection: Connection, *, user_ids: Collection[UUID]) -> dict[UUID, bytes]:
-    """Return the salts of those users who have one."""
+    """Return the salts of those users who have one. What cannot be a salt is an empty one, which opens nothing."""
     if not user_ids:
         return {}
-    rows = connection.execute(select(audit_salts).where(audit_salts.c.user_id.in_(user_ids)))
-    return {row.user_id: row.salt for row in rows}
+    salts = select(audit_salts.c.user_id, type_coerce(audit_salts.c.salt, _AS_STORED).label("salt"))
+    rows = connection.execute(salts.where(audit_salts.c.user_id.in_(user_ids)))
+    return {row.user_id: row.salt if isinstance(row.salt, bytes) else b"" for row in rows}
+
+
+def select_existing(connection: Connection, *, user_ids: Collection[UUID]) -> set[UUID]:
+    """Return those users who have an account."""
+    if not user_ids:
+        return set()
+    return set(connection.execute(select(users.c.id).where(users.c.id.in_(user_ids))).scalars())
 
 
 def delete_salt(connection: Connection, *, user_id: UUID) -> None:
@@ -156,7 +210,8 @@ def select_page(
     limit: int,
     before: Place | None = None,
     after: Place | None = None,
-) -> list[tuple[AuditRow, bytes | None]]:
+    oldest_first: bool = False,
+) -> list[StoredRow]:
     """Return records that match, each with the MAC of the record before it in its chain.
 
     Args:
@@ -165,16 +220,17 @@ def select_page(
         limit: rows, at most.
         before: newest first, from this place on backwards (or from the newest).
         after: instead of ``before``: oldest first, from this place on.
+        oldest_first: instead of both: oldest first, from the oldest on.
 
     """
-    oldest_first = after is not None
+    oldest_first = oldest_first or after is not None
     statement = (
         _SELECT.where(*_conditions(filters)).order_by(*_order(audit_events.c, oldest_first=oldest_first)).limit(limit)
     )
     if before is not None:
-        statement = statement.where(tuple_(*_PLACE) < tuple_(*before))
+        statement = statement.where(tuple_(*_PLACE) < _literal(connection, before))
     if after is not None:
-        statement = statement.where(tuple_(*_PLACE) > tuple_(*after))
+        statement = statement.where(tuple_(*_PLACE) > _literal(connection, after))
     narrowed = any(value is not None for value in (filters.name, filters.user_id, filters.source, filters.reason))
     if filters.severity is not None and not narrowed:
         # Level by level: from one level on, an index has the records in the order of their levels, and not of time.
@@ -182,46 +238,79 @@ def select_page(
         pages = [select(statement.where(audit_events.c.severity == level).subquery()) for level in levels]
         found = union_all(*pages).subquery()
         statement = select(found).order_by(*_order(found.c, oldest_first=oldest_first)).limit(limit)
-    return [_row(dict(row)) for row in connection.execute(statement).mappings()]
+    return [_stored(row) for row in connection.execute(statement).mappings()]
 
 
-def select_chain_ids(connection: Connection) -> list[UUID]:
-    """Return all chains, the oldest first."""
-    statement = (
-        select(audit_events.c.chain_id).group_by(audit_events.c.chain_id).order_by(func.min(audit_events.c.time))
-    )
-    return list(connection.execute(statement).scalars())
+def is_place(connection: Connection, place: Place) -> bool:
+    """Return whether the database can compare a place of a client's with its own."""
+    time, chain_id, sequence = place
+    is_usual = isinstance(time, int) and isinstance(chain_id, UUID) and isinstance(sequence, int)
+    return is_usual or connection.dialect.name == "sqlite"
 
 
-def select_chain(connection: Connection, *, chain_id: UUID) -> Iterator[AuditRow]:
-    """Yield the records of a chain in their order."""
-    after = -(2**31)
+def select_all(connection: Connection) -> Iterator[list[StoredRow]]:
+    """Yield all records in batches, chain by chain, each chain in its order."""
+    key = (audit_events.c.chain_id, audit_events.c.sequence)
+    statement = select(*_COLUMNS).order_by(*key).limit(_CHAIN_BATCH)
+    rows: list[StoredRow] = []
     while True:
-        statement = (
-            select(*_COLUMNS)
-            .where(audit_events.c.chain_id == chain_id, audit_events.c.sequence > after)
-            .order_by(audit_events.c.sequence)
-            .limit(_CHAIN_BATCH)
-        )
-        rows = [AuditRow(**values) for values in connection.execute(statement).mappings()]
-        yield from rows
+        following = statement
+        if rows:
+            last = _literal(connection, rows[-1].place[1:])
+            following = statement.where(tuple_(*_PLACE[1:]) > last)
+        rows = [_stored(row) for row in connection.execute(following).mappings()]
+        yield rows
         if len(rows) < _CHAIN_BATCH:
             return
-        after = rows[-1].sequence
+
+
+def count_events(
+    connection: Connection, filters: Filters, *, interval: int, names: Collection[str]
+) -> Sequence[tuple[int, str, str, int]]:
+    """Return ``(start, name, outcome, count)`` of each interval, in the order of time.
+
+    Args:
+        connection: to read with.
+        filters: which.
+        interval: in milliseconds; ``start`` is its number since the epoch.
+        names: what else an attacker has inserted is counted as "unknown", so that the result stays small.
+
+    """
+    columns = audit_events.c
+    start = (columns.time // interval).label("start")
+    event = case((columns.name.in_(names), columns.name), else_="unknown").label("event")
+    result = case((columns.outcome.in_(("success", "failure")), columns.outcome), else_="unknown").label("result")
+    statement = (
+        select(start, event, result, func.count())
+        .where(*_conditions(filters))
+        .group_by(start, event, result)
+        .order_by(start)
+    )
+    return [(int(number), name, outcome, count) for number, name, outcome, count in connection.execute(statement)]
 
 
 def count_by(
-    connection: Connection,
-    filters: Filters,
-    *columns: ColumnElement[Any],
-    limit: int | None = None,
-    most_first: bool = True,
-) -> Sequence[Mapping[str, Any]]:
-    """Return how many matching records there are for each combination of values of ``columns``."""
-    count = func.count().label("count")
-    statement: Select[Any] = select(*columns, count).where(*_conditions(filters)).group_by(*columns)
-    statement = statement.order_by(count.desc() if most_first else columns[0]).limit(limit)
-    return [dict(values) for values in connection.execute(statement).mappings()]
+    connection: Connection, filters: Filters, column: str, *, limit: int
+) -> list[tuple[UUID | str | bytes | None, int]]:
+    """Return the most frequent values of ``user_id``, ``reason`` or ``source``, each with the number of its records.
+
+    What cannot be a value of ours is None.
+    """
+    statement = (
+        select(type_coerce(audit_events.c[column], _AS_STORED), func.count())
+        .where(*_conditions(filters))
+        .group_by(audit_events.c[column])
+        .order_by(func.count().desc())
+        .limit(limit)
+    )
+    return [(_counted(column, value), count) for value, count in connection.execute(statement)]
+
+
+def _counted(column: str, value: Any) -> UUID | str | bytes | None:
+    try:
+        return None if value is None else _COUNTED[column](value)
+    except ValueError:
+        return None
 
 
 def delete_old_rows(connection: Connection, older_than: int, *, limit: int) -> int:
@@ -244,12 +333,126 @@ def delete_old_rows(connection: Connection, older_than: int, *, limit: int) -> i
 
 
 def _order(columns: ColumnCollection[str, Any], *, oldest_first: bool) -> list[ColumnElement[Any]]:
-    return [columns[place.name] if oldest_first else columns[place.name].desc() for place in _PLACE]
+    return [columns[name] if oldest_first else columns[name].desc() for name in _PLACE_COLUMNS]
 
 
-def _row(fields: dict[str, Any]) -> tuple[AuditRow, bytes | None]:
-    previous_mac = fields.pop("previous_mac")
-    return AuditRow(**fields), previous_mac
+def _literal(connection: Connection, place: tuple[Any, ...]) -> Any:
+    """Return a place, or a part of one, to compare with what is stored."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    return tuple_(*(literal(part.hex if is_sqlite and isinstance(part, UUID) else part, _AS_STORED) for part in place))
+
+
+def _stored(values: Mapping[Any, Any]) -> StoredRow:
+    fields: dict[str, Any] = {}
+    unreadable = set()
+    for name, (read, substitute) in _READERS.items():
+        try:
+            fields[name] = read(values[name])
+        except ValueError:
+            unreadable.add(name)
+            fields[name] = substitute(values[name])
+    place = (values["time"], values["chain_id"], values["sequence"])
+    has_place = not unreadable & {"chain_id", "sequence"}
+    if not has_place:
+        # Whoever lists records tells them apart by chain and sequence.
+        fields |= {"chain_id": UUID(bytes=sha256(repr(place).encode()).digest()[:16]), "sequence": -1}
+    try:
+        previous_mac = _octets(_MAC_BYTES)(values.get("previous_mac"))
+    except ValueError:
+        previous_mac = None
+    return StoredRow(
+        row=AuditRow(**fields),
+        is_readable=not unreadable,
+        has_place=has_place,
+        previous_mac=previous_mac,
+        place=place,
+    )
+
+
+def _uuid(value: Any) -> UUID:
+    if isinstance(value, UUID):
+        return value
+    # One spelling only: a chain must not be found under two.
+    if isinstance(value, str) and _HEXADECIMAL_UUID.fullmatch(value):
+        return UUID(value)
+    raise ValueError
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, int):
+        return value
+    raise ValueError
+
+
+def _text(length: int) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if isinstance(value, str) and len(value) <= length:
+            return value
+        raise ValueError
+
+    return read
+
+
+def _octets(length: int) -> Callable[[Any], bytes]:
+    def read(value: Any) -> bytes:
+        if isinstance(value, bytes) and len(value) == length:
+            return value
+        raise ValueError
+
+    return read
+
+
+def _source(value: Any) -> bytes:
+    # Aurora DSQL has it as text (tables.KeyBytes).
+    if isinstance(value, str):
+        octets = urlsafe_b64decode(value + "=" * (-len(value) % 4))
+        if urlsafe_b64encode(octets).decode().rstrip("=") != value:
+            raise ValueError
+        value = octets
+    return _octets(_SOURCE_BYTES)(value)
+
+
+def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else read(value)
+
+
+def _shown(length: int) -> Callable[[Any], str]:
+    def show(value: Any) -> str:
+        text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+        return text[:length]
+
+    return show
+
+
+def _as_time(value: Any) -> int:
+    """Return a time that is sorted as SQLite sorts ``value``."""
+    return int(max(-_LATEST, min(value, _LATEST))) if isinstance(value, float) else _LATEST
+
+
+def _nothing(value: Any) -> Any:  # noqa: ARG001 - as the other substitutes
+    return None
+
+
+#: By column: what reads a value of ours and raises ValueError for another one, and what makes a substitute of that.
+_READERS: Final[dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = {
+    "chain_id": (_uuid, _nothing),
+    "sequence": (_integer, _nothing),
+    "time": (_integer, _as_time),
+    "name": (_text(_LENGTHS["name"]), _shown(_LENGTHS["name"])),
+    "outcome": (_text(_LENGTHS["outcome"]), _shown(_LENGTHS["outcome"])),
+    "severity": (_integer, lambda _: int(Severity.INFORMATIONAL)),
+    "user_id": (_or_none(_uuid), _nothing),
+    "source": (_or_none(_source), _nothing),
+    "reason": (_or_none(_text(_LENGTHS["reason"])), _shown(_LENGTHS["reason"])),
+    "record": (_text(LONGEST_RECORD), lambda _: ""),
+    "mac": (_octets(_MAC_BYTES), lambda _: b""),
+}
+#: The values that a column may be counted by, as texts.
+_COUNTED: Final[dict[str, Callable[[Any], UUID | str | bytes]]] = {
+    "user_id": _uuid,
+    "reason": _shown(_LENGTHS["reason"]),
+    "source": _source,
+}
 
 
 def _conditions(filters: Filters) -> list[ColumnElement[bool]]:

@@ -24,7 +24,7 @@ from sqlalchemy import (
     TypeDecorator,
     Uuid,
 )
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
 metadata = MetaData(
     naming_convention={
@@ -109,6 +109,15 @@ class Words(TypeDecorator[tuple[str, ...]]):
 def encode_words(words: Iterable[str]) -> str:
     """Return the text that ``Words`` stores."""
     return " ".join(quote(word, safe="") for word in words)
+
+
+class AsStored(UserDefinedType[Any]):
+    """A value as the driver returns it, without a conversion that could fail.
+
+    SQLite stores values of any type in any column. One of them must not end a query that returns others.
+    """
+
+    cache_ok = True
 
 
 def as_row(record: Any) -> dict[str, Any]:

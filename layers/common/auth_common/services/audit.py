@@ -2,17 +2,17 @@
 
 import hmac
 import json
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from auth_common.db import audit_events as store
-from auth_common.db.audit_events import AuditRow, Filters, Place
+from auth_common.db.audit_events import AuditRow, Filters, Place, StoredRow
 from auth_common.db.engine import read
-from auth_common.errors import Forbidden
+from auth_common.errors import FieldError, Forbidden, ValidationFailed
 from auth_common.monitoring.occurrence import Occurrence
 from auth_common.monitoring.request_context import RequestContext
 from auth_common.monitoring.security_events import SecurityEvent, security_event
@@ -20,11 +20,14 @@ from auth_common.monitoring.vocabulary import Severity
 from auth_common.security.audit_protection import FIRST_PREVIOUS_MAC, chain_mac, open_personal, source_index
 from auth_common.services.principal import Principal
 from auth_common.services.standing import check_standing, require_mfa
+from auth_common.strict_json import parse_strict_json
 
 PAGE_SIZE: Final = 50
 #: Records that an operator's command reads at once.
 BATCH: Final = 1000
 _LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
+#: How far a clock of ours may be ahead. Only an attacker writes a record with a later time.
+FUTURE: Final = timedelta(days=1)
 #: Who may read.
 READERS: Final = frozenset({"security", "admin"})
 
@@ -53,7 +56,7 @@ class AuditRecord:
     #: Whether the record and its place are as they were written.
     intact: bool
     mac: bytes
-    #: Where it stands in the order of the log, even if somebody has changed its time to one that is none.
+    #: Where it stands in the order of the log, even if an attacker has changed its time to one that is none.
     place: Place
 
     def as_occurrence(self) -> Occurrence:
@@ -126,13 +129,16 @@ def list_audit_records(principal: Principal, query: AuditQuery, *, before: Place
         InvalidToken: the caller's session has ended.
         Forbidden: the caller's role is not one of ``READERS``.
         StepUpRequired: the caller has logged in without a passkey.
+        ValidationFailed: ``before`` is not a place in this log.
 
     """
 
     def select(connection: Connection) -> AuditPage:
         require_reader(connection, principal)
-        rows = store.select_page(connection, query.as_filters(), limit=PAGE_SIZE + 1, before=before)
-        more = rows[PAGE_SIZE - 1][0].place if len(rows) > PAGE_SIZE else None
+        if before is not None and not store.is_place(connection, before):
+            raise ValidationFailed(FieldError("cursor", "is not a cursor of this list"))
+        rows = _select_newest(connection, query.as_filters(), limit=PAGE_SIZE + 1, before=before)
+        more = rows[PAGE_SIZE - 1].place if len(rows) > PAGE_SIZE else None
         return AuditPage(open_rows(connection, rows[:PAGE_SIZE]), more)
 
     page = read(select)
@@ -146,12 +152,33 @@ def read_audit_records(
     """Return records for an operator, oldest first: a batch from ``after`` on, or the ``newest`` so many."""
 
     def select(connection: Connection) -> list[AuditRecord]:
+        filters = query.as_filters()
         if newest is not None:
-            return open_rows(connection, store.select_page(connection, query.as_filters(), limit=newest))[::-1]
-        start = after or (-1, UUID(int=0), 0)
-        return open_rows(connection, store.select_page(connection, query.as_filters(), limit=BATCH, after=start))
+            return open_rows(connection, _select_newest(connection, filters, limit=newest))[::-1]
+        return open_rows(
+            connection, store.select_page(connection, filters, limit=BATCH, after=after, oldest_first=True)
+        )
 
     return read(select)
+
+
+def _select_newest(
+    connection: Connection, filters: Filters, *, limit: int, before: Place | None = None
+) -> list[StoredRow]:
+    """Return a page, newest first.
+
+    Records from the future come last. Otherwise an attacker could fill the first page with them for ever.
+    """
+    horizon = _milliseconds(datetime.now(UTC) + FUTURE)
+    rows: list[StoredRow] = []
+    if before is None or (isinstance(before[0], int | float) and before[0] < horizon):
+        until = horizon if filters.until is None else min(filters.until, horizon)
+        rows = store.select_page(connection, replace(filters, until=until), limit=limit, before=before)
+        before = None
+    if len(rows) < limit and (filters.until is None or filters.until > horizon):
+        since = horizon if filters.since is None else max(filters.since, horizon)
+        rows += store.select_page(connection, replace(filters, since=since), limit=limit - len(rows), before=before)
+    return rows
 
 
 def require_reader(connection: Connection, principal: Principal) -> None:
@@ -169,16 +196,17 @@ def record_reading(principal: Principal, target: str, query: AuditQuery) -> None
     security_event(SecurityEvent.SENSITIVE_READ, user_id=user_id, reason="audit_log", target=target, filters=filters)
 
 
-def open_rows(connection: Connection, rows: list[tuple[AuditRow, bytes | None]]) -> list[AuditRecord]:
+def open_rows(connection: Connection, rows: list[StoredRow]) -> list[AuditRecord]:
     """Return rows with their personal fields readable, and each compared with its MAC."""
-    salts = store.select_salts(connection, user_ids={row.user_id for row, _ in rows if row.user_id})
-    return [_open(row, previous_mac, salts) for row, previous_mac in rows]
+    personal = open_all_personal(connection, rows)
+    return [_open(stored, opened) for stored, opened in zip(rows, personal, strict=True)]
 
 
-def is_intact(row: AuditRow, previous_mac: bytes | None) -> bool:
-    """Tell whether ``row`` is as it was written, at its place: its MAC, and the columns that repeat the record."""
+def is_intact(stored: StoredRow, previous_mac: bytes | None) -> bool:
+    """Tell whether a row is as it was written, at its place: its MAC, and the columns that repeat the record."""
+    row = stored.row
     previous = FIRST_PREVIOUS_MAC if row.sequence == 0 else previous_mac
-    if previous is None:
+    if previous is None or not stored.is_readable:
         return False
     return has_mac(row, previous=previous, place=row.sequence) and columns_agree(row)
 
@@ -190,26 +218,65 @@ def has_mac(row: AuditRow, *, previous: bytes, place: int) -> bool:
 
 
 def columns_agree(row: AuditRow) -> bool:
-    """Tell whether the columns by which a record is found say what the record says."""
+    """Tell whether the columns by which a record is found say what the record says. Its MAC must be right."""
     document = json.loads(row.record)
     if "personal" in document:
         source_ip = document["personal"].get("source_ip")
         if row.source != (source_index(source_ip) if source_ip else None):
             return False
+    elif "sealed" not in document and row.source is not None:
+        return False
     user_id = str(row.user_id) if row.user_id else None
     repeated = (row.time, row.name, row.outcome, row.severity, user_id, row.reason)
     return repeated == tuple(document[name] for name in ("time", "event", "outcome", "severity", "user_id", "reason"))
 
 
-def _open(row: AuditRow, previous_mac: bytes | None, salts: dict[UUID, bytes]) -> AuditRecord:
-    intact = is_intact(row, previous_mac)
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """The personal fields of a record, opened."""
+
+    fields: dict[str, Any]
+    #: Whether they have been erased, with the account.
+    erased: bool = False
+    #: What contradicts the record, in words. None if nothing does.
+    fault: str | None = None
+
+
+def open_all_personal(connection: Connection, rows: list[StoredRow]) -> list[Personal]:
+    """Return the personal fields of each row, as far as the user's salt opens them."""
+    documents = [_members(stored.row.record) for stored in rows]
+    owners = {stored.row.user_id for stored in rows if stored.row.user_id}
+    salts = store.select_salts(connection, user_ids=owners)
+    # Only an erasure deletes a salt, and it deletes the account too.
+    existing = store.select_existing(connection, user_ids=owners - salts.keys())
+    return [
+        _open_personal(stored.row, document, salts, existing) for stored, document in zip(rows, documents, strict=True)
+    ]
+
+
+def _open_personal(row: AuditRow, document: dict[str, Any], salts: dict[UUID, bytes], existing: set[UUID]) -> Personal:
+    sealed = _text(document, "sealed")
+    if row.user_id is None or not sealed:
+        personal = document.get("personal") if row.user_id is None else None
+        return Personal(personal if isinstance(personal, dict) else {})
+    salt = salts.get(row.user_id)
+    if salt is None:
+        is_erased = row.user_id not in existing
+        return Personal({}, is_erased, None if is_erased else "has lost its salt, although the account exists")
+    opened = open_personal(sealed, user_id=row.user_id, salt=salt)
+    if opened is None:
+        return Personal({}, fault="has a salt that does not open it")
+    source_ip = opened.get("source_ip")
+    if row.source != (source_index(source_ip) if source_ip else None):
+        return Personal(opened, fault="is found by another client IP than the one that was written")
+    return Personal(opened)
+
+
+def _open(stored: StoredRow, personal: Personal) -> AuditRecord:
+    row = stored.row
     # What was tampered with must be shown, whatever it is now; it must not break the reading of the rest.
     document = _members(row.record)
-    personal, erased = _personal(row, document, salts)
-    source_ip = _text(personal, "source_ip")
-    if row.source is not None and source_ip and source_index(source_ip) != row.source:
-        intact = False
-    detail = document.get("detail")
+    source_ip = _text(personal.fields, "source_ip")
     return AuditRecord(
         chain_id=row.chain_id,
         sequence=row.sequence,
@@ -220,48 +287,40 @@ def _open(row: AuditRow, previous_mac: bytes | None, salts: dict[UUID, bytes]) -
         user_id=row.user_id,
         reason=row.reason,
         source_ip=source_ip or None,
-        user_agent=_text(personal, "user_agent") or None,
+        user_agent=_text(personal.fields, "user_agent") or None,
         function=_text(document, "function"),
         method=_text(document, "method"),
         path=_text(document, "path"),
         request_id=_text(document, "request_id"),
-        detail=detail if isinstance(detail, dict) else {},
-        erased=erased,
-        intact=intact,
+        detail=_detail(document),
+        erased=personal.erased,
+        intact=personal.fault is None and is_intact(stored, stored.previous_mac),
         mac=row.mac,
-        place=row.place,
+        place=stored.place,
     )
 
 
 def _members(record: str) -> dict[str, Any]:
-    """Return the members of a record; none, where somebody has made of it what cannot be shown."""
+    """Return the members of a record; none, if an attacker has made of it what cannot be shown."""
     try:
-        # A lone surrogate could be read, and then not be written.
-        document = json.loads(record.encode().decode(), parse_constant=_refuse)
-        json.dumps(document, ensure_ascii=False).encode()
+        document = parse_strict_json(record.encode())
     except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
+def _detail(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the further fields: texts, numbers and lists of them. Anything deeper is not ours."""
+    detail = document.get("detail")
+    if not isinstance(detail, dict):
+        return {}
+    items = (item for value in detail.values() for item in (value if isinstance(value, list) else [value]))
+    return {} if any(isinstance(item, dict | list) for item in items) else detail
 
 
 def _text(document: dict[str, Any], name: str) -> str:
     value = document.get(name)
     return value if isinstance(value, str) else ""
-
-
-def _personal(row: AuditRow, document: dict[str, Any], salts: dict[UUID, bytes]) -> tuple[dict[str, Any], bool]:
-    """Return the personal fields, and whether they have been erased."""
-    if row.user_id is None:
-        personal = document.get("personal")
-        return personal if isinstance(personal, dict) else {}, False
-    sealed = _text(document, "sealed")
-    salt = salts.get(row.user_id)
-    opened = open_personal(sealed, user_id=row.user_id, salt=salt) if sealed and salt else None
-    return opened or {}, opened is None and bool(sealed)
 
 
 def _milliseconds(time: datetime) -> int:

@@ -9,13 +9,16 @@ from sqlalchemy import Connection
 from auth_common.db import audit_events as store
 from auth_common.db.audit_events import Filters
 from auth_common.db.engine import read
-from auth_common.db.tables import audit_events
+from auth_common.monitoring.vocabulary import SecurityEvent
+from auth_common.security.audit_protection import source_index
 from auth_common.services.audit import AuditQuery, open_rows, record_reading, require_reader
 from auth_common.services.principal import Principal
 
 #: Bars of a chart, at most, and the length of each list of the most frequent.
 _MOST_BARS: Final = 400
 _TOP: Final = 10
+#: Records of a client IP that are opened to name it: one, unless an attacker has inserted others.
+_NAMED_BY: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,17 +91,11 @@ def _interval(span: timedelta) -> int:
 
 
 def _series(connection: Connection, filters: Filters, interval: int) -> list[Bar]:
-    columns = audit_events.c
-    start = (columns.time // (interval * 1000)).label("start")
-    counts = store.count_by(connection, filters, start, columns.name, columns.outcome, most_first=False)
+    names = [event.value for event in SecurityEvent]
+    counts = store.count_events(connection, filters, interval=interval * 1000, names=names)
     return [
-        Bar(
-            start=datetime.fromtimestamp(row["start"] * interval, UTC),
-            event=row["name"],
-            outcome=row["outcome"],
-            count=row["count"],
-        )
-        for row in counts
+        Bar(start=datetime.fromtimestamp(start * interval, UTC), event=event, outcome=outcome, count=count)
+        for start, event, outcome, count in counts
     ]
 
 
@@ -107,16 +104,21 @@ def _failures(query: AuditQuery) -> Filters:
 
 
 def _most_frequent(connection: Connection, query: AuditQuery, column: str) -> list[Count]:
-    counts = store.count_by(connection, _failures(query), audit_events.c[column], limit=_TOP)
-    return [Count(value=str(row[column]) if row[column] else None, count=row["count"]) for row in counts]
+    counts = store.count_by(connection, _failures(query), column, limit=_TOP)
+    return [Count(value=str(value) if value else None, count=count) for value, count in counts]
 
 
 def _most_frequent_sources(connection: Connection, query: AuditQuery) -> list[Count]:
-    """Return addresses: what is counted are their keyed hashes, and one record of each can be opened for its name."""
+    """Return addresses: their keyed hashes are counted, and a record of each is opened for its name."""
     filters = _failures(query)
     counts = []
-    for row in store.count_by(connection, filters, audit_events.c.source, limit=_TOP):
-        found = store.select_page(connection, Filters(source=row["source"]), limit=1) if row["source"] else []
-        addresses = [record.source_ip for record in open_rows(connection, found)]
-        counts.append(Count(value=addresses[0] if addresses else None, count=row["count"]))
+    for source, count in store.count_by(connection, filters, "source", limit=_TOP):
+        addresses: list[str | None] = []
+        if isinstance(source, bytes):
+            of_source = replace(query.as_filters(), source=source)
+            found = store.select_page(connection, of_source, limit=_NAMED_BY)
+            addresses = [record.source_ip for record in open_rows(connection, found)]
+        # An inserted record may name another client IP than the one whose hash it has.
+        addresses = [address for address in addresses if address and source_index(address) == source]
+        counts.append(Count(value=addresses[0] if addresses else None, count=count))
     return counts

@@ -5,25 +5,28 @@ What the chains alone cannot show is that the end of one was cut off, or that a 
 service's log can: each carries the MAC that its record had.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from auth_common.db import audit_events as store
-from auth_common.db.audit_events import AuditRow
+from auth_common.db.audit_events import AuditRow, StoredRow
 from auth_common.db.engine import read
 from auth_common.security.audit_protection import FIRST_PREVIOUS_MAC, chain_mac
-from auth_common.services.audit import columns_agree, has_mac, is_intact
+from auth_common.services.audit import columns_agree, has_mac, is_intact, open_all_personal
 from auth_common.settings import settings
 
-#: What a database that does not check types (SQLite), and a record that is no record, can raise.
-_UNREADABLE: Final = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
-#: In a chain with more faults than this, nobody asks which record came from where.
-_MOST_MOVED: Final = 100
+#: In a chain with more changed records than this, their origins are not looked for.
+_MOST_MOVED: Final = 10
+#: MACs that are computed to look for origins, in the whole log: the work grows with the cube of the changed records.
+_MOST_TRIES: Final = 10_000
+#: Characters of a key that is none of ours.
+_SHOWN: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +45,9 @@ class Anchor:
 class Finding:
     """A place that is not as it was written."""
 
-    chain_id: UUID
-    sequence: int
+    #: As texts, if a database that checks no types (SQLite) has something else there.
+    chain_id: UUID | str
+    sequence: int | str
     #: In words.
     fault: str
 
@@ -62,8 +66,14 @@ class Verification:
     findings: list[Finding]
 
 
-def verify_audit_log(anchors: Iterable[Anchor] = ()) -> Verification:
-    """Check every chain, and every anchor that retention has not overtaken.
+def verify_audit_log(
+    anchors: Iterable[Anchor] = (), *, progress: Callable[[int], object] = lambda _records: None
+) -> Verification:
+    """Check every chain, and every anchor that retention has not overtaken. The work grows with the log's length.
+
+    Args:
+        anchors: what lines of the service's log say.
+        progress: called again and again with the number of records that have been checked.
 
     Raises:
         DatabaseUnavailable: the log could not be read.
@@ -78,99 +88,165 @@ def verify_audit_log(anchors: Iterable[Anchor] = ()) -> Verification:
         # No secret: the log shows both MACs.
         if vouched.setdefault(anchor.chain_id, {}).setdefault(anchor.sequence, anchor.mac) != anchor.mac:
             contradictions.append(Finding(anchor.chain_id, anchor.sequence, "has two lines that contradict each other"))
+    lines = sum(map(len, vouched.values()))
 
     def check(connection: Connection) -> Verification:
-        findings = list(contradictions)
-        records = 0
-        chain_ids = store.select_chain_ids(connection)
-        for chain_id in chain_ids:
-            chain = _Chain(chain_id, vouched.get(chain_id, {}))
-            try:
-                for row in store.select_chain(connection, chain_id=chain_id):
-                    chain.check(row)
-            except _UNREADABLE:
-                findings.append(Finding(chain_id, chain.next, "or one soon after it cannot be read at all"))
-                continue
-            records += chain.records
-            findings += chain.findings()
-        for chain_id in vouched.keys() - set(chain_ids):
-            findings += _Chain(chain_id, vouched[chain_id]).findings()
-        return Verification(len(chain_ids), records, sum(map(len, vouched.values())), findings)
+        log = _Log(vouched)
+        for batch in store.select_all(connection):
+            for stored, personal in zip(batch, open_all_personal(connection, batch), strict=True):
+                log.check(stored, personal.fault)
+            progress(log.records)
+        return Verification(len(log.chains), log.records, lines, [*contradictions, *log.findings()])
 
     return read(check)
 
 
+@dataclass
+class _Tries:
+    """How many MACs may still be computed to look for origins."""
+
+    left: int = _MOST_TRIES
+
+
+class _Log:
+    """The whole log, while its records pass by, chain by chain."""
+
+    def __init__(self, vouched: dict[UUID, dict[int, str]]) -> None:
+        self.records = 0
+        #: By what is stored as their ids.
+        self.chains: dict[UUID | str, _Chain] = {}
+        self._vouched = vouched
+        self._foreign: list[Finding] = []
+
+    def check(self, stored: StoredRow, personal_fault: str | None) -> None:
+        """Look at the next record."""
+        self.records += 1
+        if stored.has_place:
+            chain_id = stored.row.chain_id
+            if chain_id not in self.chains:
+                self.chains[chain_id] = _Chain(chain_id, self._vouched.get(chain_id, {}), began=stored.row.time)
+            self.chains[chain_id].check(stored, personal_fault)
+            return
+        _, chain, sequence = (part if isinstance(part, int) else ascii(part)[:_SHOWN] for part in stored.place)
+        self.chains.setdefault(str(chain), _Chain(UUID(int=0), {}, began=stored.row.time))
+        self._foreign.append(Finding(str(chain), sequence, "is not what was written there"))
+
+    def findings(self) -> list[Finding]:
+        """Return what is wrong, the oldest chain first."""
+        gone = (_Chain(chain_id, self._vouched[chain_id], 0) for chain_id in self._vouched.keys() - self.chains.keys())
+        tries = _Tries()
+        chains = sorted(self.chains.values(), key=lambda chain: chain.began)
+        return [*self._foreign, *(finding for chain in (*chains, *gone) for finding in chain.findings(tries))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    """A record whose MAC is not the one of its place."""
+
+    stored: StoredRow
+    #: The MAC that stands before it. None if that is unknown.
+    previous: bytes | None
+
+    @property
+    def row(self) -> AuditRow:
+        return self.stored.row
+
+    @property
+    def right_mac(self) -> bytes | None:
+        """The MAC that its record would have here."""
+        if self.previous is None:
+            return None
+        row = self.row
+        return chain_mac(previous=self.previous, chain_id=row.chain_id, sequence=row.sequence, record=row.record)
+
+
+@dataclass
 class _Chain:
     """One chain, while its records pass by in their order."""
 
-    def __init__(self, chain_id: UUID, vouched: dict[int, str]) -> None:
-        self._id = chain_id
-        #: By sequence, the MACs that lines of the log know.
-        self._vouched = dict(vouched)
-        self.records = 0
-        self.next = 0
-        self._previous: bytes | None = FIRST_PREVIOUS_MAC
-        self._gaps: list[range] = []
-        #: Records that do not fit, each with the MAC that stands before it.
-        self._suspects: list[tuple[AuditRow, bytes | None]] = []
-        self._replaced: list[int] = []
-        self._unchecked: list[int] = []
+    id: UUID
+    #: By sequence, the MACs that lines of the log know.
+    vouched: dict[int, str]
+    #: The time of its first record, in milliseconds.
+    began: int
+    _next: int = 0
+    _previous: bytes | None = FIRST_PREVIOUS_MAC
+    #: The MAC that the record before, a suspect, would have if it had been written there.
+    _right_previous: bytes | None = None
+    _gaps: list[range] = field(default_factory=list)
+    _suspects: list[_Suspect] = field(default_factory=list)
+    _faults: dict[int, str] = field(default_factory=dict)
+    _replaced: list[int] = field(default_factory=list)
+    _matched: set[int] = field(default_factory=set)
 
-    def check(self, row: AuditRow) -> None:
-        """Look at the next record."""
-        self.records += 1
+    def check(self, stored: StoredRow, personal_fault: str | None) -> None:
+        """Look at the next record: at one hash, or two behind a suspect."""
+        row = stored.row
         if row.sequence < 0:
-            self._suspects.append((row, None))
+            self._suspects.append(_Suspect(stored, None))
             return
-        if row.sequence > self.next:
-            self._gaps.append(range(self.next, row.sequence))
+        if row.sequence > self._next:
+            self._gaps.append(range(self._next, row.sequence))
             # What was deleted may have left its MAC in a line of the log.
-            line = self._vouched.get(row.sequence - 1)
+            line = self.vouched.get(row.sequence - 1)
             self._previous = bytes.fromhex(line) if line else None
+            self._right_previous = None
+        suspect = _Suspect(stored, self._previous)
+        right_mac = None
         if self._previous is None:
-            self._unchecked.append(row.sequence)
-        elif not is_intact(row, self._previous):
-            self._suspects.append((row, self._previous))
-        if self._vouched.pop(row.sequence, row.mac.hex()) != row.mac.hex():
-            self._replaced.append(row.sequence)
-        self.next = row.sequence + 1
-        self._previous = row.mac
+            self._faults[row.sequence] = "cannot be checked, for the one before it is missing"
+        elif is_intact(stored, self._previous) or self._stands_behind_a_changed_one(stored):
+            if personal_fault:
+                self._faults[row.sequence] = personal_fault
+        else:
+            self._suspects.append(suspect)
+            right_mac = suspect.right_mac
+        if row.sequence in self.vouched:
+            self._matched.add(row.sequence)
+            if self.vouched[row.sequence] != row.mac.hex():
+                self._replaced.append(row.sequence)
+        self._next = row.sequence + 1
+        self._previous, self._right_previous = row.mac, right_mac
 
-    def findings(self) -> list[Finding]:
+    def _stands_behind_a_changed_one(self, stored: StoredRow) -> bool:
+        return self._right_previous is not None and is_intact(stored, self._right_previous)
+
+    def findings(self, tries: _Tries) -> list[Finding]:
         """Return what is wrong, in the order of the chain."""
-        faults = dict.fromkeys(self._unchecked, "cannot be checked, for the one before it is missing")
-        faults |= dict(self._suspicions())
+        faults = self._faults | dict(self._suspicions(tries))
         faults |= dict.fromkeys(self._replaced, "is not the one that a line of the log vouches for")
         for gap in self._gaps:
             faults[gap.start] = "is missing" if len(gap) == 1 else f"is missing, and all up to {gap[-1]}"
-        for sequence in self._vouched:
-            if sequence >= self.next:
+        for sequence in self.vouched.keys() - self._matched:
+            if sequence >= self._next:
                 faults[sequence] = "was cut off the end: a line of the log vouches for it"
-        return [Finding(self._id, sequence, fault) for sequence, fault in sorted(faults.items())]
+        return [Finding(self.id, sequence, fault) for sequence, fault in sorted(faults.items())]
 
-    def _suspicions(self) -> Iterator[tuple[int, str]]:
+    def _suspicions(self, tries: _Tries) -> Iterator[tuple[int, str]]:
         """Tell records that were changed from those that were moved, and from those that only stand behind one."""
-        if len(self._suspects) > _MOST_MOVED:
-            yield from ((row.sequence, "is not what was written there") for row, _ in self._suspects)
-            return
-        previous_macs = self._possible_previous_macs()
-        places = [row.sequence for row, _ in self._suspects]
-        for row, _ in self._suspects:
-            origins = (
-                place for place in places for previous in previous_macs if has_mac(row, previous=previous, place=place)
-            )
-            origin = next(origins, None)
-            if origin is None or (origin == row.sequence and not columns_agree(row)):
+        for suspect in self._suspects:
+            row = suspect.row
+            origin = self._origin(row, tries) if len(self._suspects) <= _MOST_MOVED else None
+            if origin is None:
                 yield row.sequence, "is not what was written there"
             elif origin != row.sequence:
                 yield row.sequence, f"was moved: it was written as record {origin}"
+            elif not suspect.stored.is_readable or not columns_agree(row):
+                yield row.sequence, "is not what was written there"
 
+    def _origin(self, row: AuditRow, tries: _Tries) -> int | None:
+        """Return the place at which a record was written. Return None if it is not among those of the suspects."""
+        for suspect in self._suspects:
+            for previous in self._possible_previous_macs:
+                tries.left -= 1
+                if tries.left < 0:
+                    return None
+                if has_mac(row, previous=previous, place=suspect.row.sequence):
+                    return suspect.row.sequence
+        return None
+
+    @cached_property
     def _possible_previous_macs(self) -> set[bytes]:
         """Return what the suspects' own MACs may have been computed from: the MACs around them, stored and right."""
-        possible: set[bytes] = set()
-        for row, previous in self._suspects:
-            possible.add(row.mac)
-            if previous is not None:
-                right = chain_mac(previous=previous, chain_id=row.chain_id, sequence=row.sequence, record=row.record)
-                possible |= {previous, right}
-        return possible
+        macs = {mac for suspect in self._suspects for mac in (suspect.row.mac, suspect.previous, suspect.right_mac)}
+        return {mac for mac in macs if mac}
