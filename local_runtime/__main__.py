@@ -13,6 +13,7 @@ import uvicorn
 
 from local_runtime.cloudformation import TemplateError
 from local_runtime.gateway import Gateway, Service
+from local_runtime.hosts import host_names
 from local_runtime.ports import PortInUse, listen
 from local_runtime.reloading import watch
 from local_runtime.template import Template, load_template
@@ -57,7 +58,8 @@ def _port() -> int:
 
 
 async def _serve(path: Path, template: Template, factory: WorkerFactory, sockets: list[socket.socket]) -> None:
-    gateway = Gateway(path.parent)
+    # A developer's own name for this machine is where the pages are too.
+    gateway = Gateway(path.parent, host_names=host_names(os.environ["WEBAUTHN_ORIGINS"]))
     service = Service(template, factory)
     gateway.replace_service(service)
     server = uvicorn.Server(

@@ -1,11 +1,12 @@
 """Lambda authorizers: who is asked, what is kept of the answer, and what it means for a request."""
 
+import hashlib
 import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from local_runtime.gateway_responses import Failure, RequestFailed
 from local_runtime.policies import MalformedPolicy, is_allowed
@@ -15,6 +16,9 @@ from local_runtime.template import Authorizer
 from local_runtime.workers import FunctionFailed
 
 _log = logging.getLogger(__name__)
+
+#: Answers of one authorizer that are kept. Without a bound, unauthenticated requests would fill the memory.
+_MAX_KEPT: Final = 1_000
 
 Invoke = Callable[[dict[str, Any]], Awaitable[Any]]
 
@@ -43,7 +47,8 @@ class CachingAuthorizer:
         self._authorizer = authorizer
         self._invoke = invoke
         self._clock = clock
-        self._kept: dict[tuple[str, ...], tuple[float, _Verdict]] = {}
+        #: By identity, the oldest first: all are kept for the same time.
+        self._kept: dict[bytes, tuple[float, _Verdict]] = {}
 
     async def authorize(self, request: Request, match: Match, context: Mapping[str, Any]) -> dict[str, str]:
         """Return the caller's context for the function's event.
@@ -62,16 +67,19 @@ class CachingAuthorizer:
             raise RequestFailed(Failure.ACCESS_DENIED)
         return verdict.context
 
-    def _identity(self, request: Request) -> tuple[str, ...]:
-        """Return the values that the answer is kept under: all of them, so that a second header is another identity."""
+    def _identity(self, request: Request) -> bytes:
+        """Return what the answer is kept under: all values, so that a second header is another identity.
+
+        A hash, because a header may be long, and because a memory dump should not show tokens.
+        """
         headers, query = values_by_name(request.headers), values_by_name(query_pairs(request))
         sources = [headers.get(name.lower(), []) for name in self._authorizer.headers]
         sources += [query.get(name, []) for name in self._authorizer.query_strings]
         if not all(any(values) for values in sources):
             raise RequestFailed(Failure.UNAUTHORIZED)
-        return tuple(json.dumps(values) for values in sources)
+        return hashlib.sha256(json.dumps(sources).encode()).digest()
 
-    async def _verdict(self, identity: tuple[str, ...], event: dict[str, Any]) -> _Verdict:
+    async def _verdict(self, identity: bytes, event: dict[str, Any]) -> _Verdict:
         now = self._clock()
         self._kept = {key: (until, kept) for key, (until, kept) in self._kept.items() if until > now}
         if identity in self._kept:
@@ -85,6 +93,8 @@ class CachingAuthorizer:
         verdict = self._check(answer)
         if self._authorizer.reauthorize_every:
             self._kept[identity] = (now + self._authorizer.reauthorize_every, verdict)
+            if len(self._kept) > _MAX_KEPT:
+                del self._kept[next(iter(self._kept))]
         return verdict
 
     def _check(self, answer: Any) -> _Verdict:

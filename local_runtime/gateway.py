@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from local_runtime.api_documentation import DOCUMENTATION_PATH, create_api_documentation
 from local_runtime.authorizers import CachingAuthorizer
 from local_runtime.gateway_responses import Failure, GatewayResponses, RequestFailed
+from local_runtime.hosts import is_own_host
 from local_runtime.proxy_events import Request, proxy_event, request_context
 from local_runtime.proxy_responses import MalformedResponse, to_response
 from local_runtime.routing import Match, Router
@@ -39,6 +41,12 @@ _FILE_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+#: What the log calls the path of a request that has no route.
+_NO_ROUTE: Final = "(no route)"
+_FILE: Final = "(file)"
+_FOREIGN_HOST: Final = "(not this machine's Host)"
 
 
 class Service:
@@ -78,11 +86,14 @@ class Service:
         """Return the request's route."""
         return self._router.match(request.method, request.path)
 
-    async def answer(self, request: Request, match: Match | None) -> Response:
+    def refuse(self, request: Request, failure: Failure) -> Response:
+        """Return the gateway's own response to a request that reaches no function."""
+        context = request_context(request, stage=self._template.stage, match=None)
+        return self._template.gateway_responses.answer(failure, context)
+
+    async def answer(self, request: Request, match: Match) -> Response:
         """Return the response to a request: the function's, or the gateway's own."""
         context = request_context(request, stage=self._template.stage, match=match)
-        if match is None:
-            return self._template.gateway_responses.answer(Failure.MISSING_AUTHENTICATION_TOKEN, context)
         try:
             return await self._call(request, match, context)
         except RequestFailed as error:
@@ -119,11 +130,18 @@ class Service:
 
 
 class Gateway:
-    """The ASGI application."""
+    """The ASGI application.
 
-    def __init__(self, project: Path) -> None:
-        """Serve the project's files in ``public`` where no route matches, and 502 until there is a service."""
+    Args:
+        project: its files in ``public`` are served if no route matches.
+        host_names: what ``Host`` may name besides this machine's own names (``hosts``).
+
+    """
+
+    def __init__(self, project: Path, *, host_names: Collection[str] = ()) -> None:
+        """Answer 502 until there is a service."""
         self._service: Service | None = None
+        self._host_names = host_names
         self._files = StaticFiles(directory=project / "public", html=True, check_dir=False)
         self._api_documentation = cache(lambda: create_api_documentation(project / "docs" / "openapi.json"))
 
@@ -135,7 +153,9 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if f"{scope['path']}/".startswith(f"{DOCUMENTATION_PATH}/"):
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        is_own = is_own_host(hosts, names=self._host_names)
+        if is_own and f"{scope['path']}/".startswith(f"{DOCUMENTATION_PATH}/"):
             await self._api_documentation()(scope, receive, send)
             return
         started = time.monotonic()
@@ -143,24 +163,28 @@ class Gateway:
             request = await _read(scope, receive)
         except ClientDisconnect:
             return
-        response = await self._respond(request, scope)
+        response, route = await self._respond(request, scope, is_own=is_own)
         await response(scope, receive, send)
         milliseconds = (time.monotonic() - started) * 1000
-        # Without the query, which can hold what belongs in no log.
-        _log.info("%s %s %d, %.0f ms", request.method, request.path, response.status_code, milliseconds)
+        # The route and not the path, which can hold a token or an e-mail address. No query for the same reason.
+        _log.info("%s %s %d, %.0f ms", request.method, route, response.status_code, milliseconds)
 
-    async def _respond(self, request: Request, scope: Scope) -> Response:
+    async def _respond(self, request: Request, scope: Scope, *, is_own: bool) -> tuple[Response, str]:
+        """Return the response, and what the log calls the request's path."""
         service = self._service
         if service is None:
-            return GatewayResponses({}).answer(Failure.DEFAULT_5XX, {})
+            return GatewayResponses({}).answer(Failure.DEFAULT_5XX, {}), _NO_ROUTE
+        if not is_own:
+            return service.refuse(request, Failure.DEFAULT_4XX), _FOREIGN_HOST
         match = service.match(request)
-        if match is None:
-            # Outside the API, as SAM does it; raises where there is no such file.
-            with contextlib.suppress(HTTPException):
-                response = await self._files.get_response(self._files.get_path(scope), scope)
-                response.headers.update(_FILE_HEADERS)
-                return response
-        return await service.answer(request, match)
+        if match:
+            return await service.answer(request, match), match.route.path
+        # Outside the API, as SAM does it; raises where there is no such file.
+        with contextlib.suppress(HTTPException):
+            response = await self._files.get_response(self._files.get_path(scope), scope)
+            response.headers.update(_FILE_HEADERS)
+            return response, _FILE
+        return service.refuse(request, Failure.MISSING_AUTHENTICATION_TOKEN), _NO_ROUTE
 
 
 async def _read(scope: Scope, receive: Receive) -> Request:

@@ -18,12 +18,14 @@ from local_runtime.cloudformation import TemplateError
 class Failure(Enum):
     """The types of gateway response that can occur here, with API Gateway's own status and text.
 
-    ``DEFAULT_5XX`` stands for API Gateway's 502, which has no type of its own.
+    ``DEFAULT_4XX`` and ``DEFAULT_5XX`` stand for a refused ``Host`` and for API Gateway's 502, which have no type of
+    their own.
     """
 
     UNAUTHORIZED = (401, "Unauthorized")
     ACCESS_DENIED = (403, "User is not authorized to access this resource")
     MISSING_AUTHENTICATION_TOKEN = (403, "Missing Authentication Token")
+    DEFAULT_4XX = (400, "Bad Request")
     REQUEST_TOO_LARGE = (413, "Request Too Long")
     AUTHORIZER_FAILURE = (500, "Authorizer failure")
     AUTHORIZER_CONFIGURATION_ERROR = (500, "Authorizer configuration error")

@@ -1,4 +1,5 @@
 import asyncio
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,20 @@ def test_an_authorizer_that_fails_lets_nobody_through_and_is_asked_again(error, 
 )
 def test_an_answer_that_is_no_policy_lets_nobody_through(result):
     assert Gate(result).refusal() is Failure.AUTHORIZER_CONFIGURATION_ERROR
+
+
+def test_answers_that_are_kept_are_bounded_in_number_and_size():
+    """Unauthenticated requests, each with another long token, must not fill the memory."""
+    gate = Gate(answer("Deny"))
+    gate.refusal(headers=(("authorization", "warm up"),))
+    tracemalloc.start()
+    try:
+        for number in range(2_000):
+            gate.refusal(headers=(("authorization", f"Bearer {number} {'a' * 10_000}"),))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 5_000_000
+    calls = gate.calls
+    gate.refusal(headers=(("authorization", f"Bearer 1999 {'a' * 10_000}"),))
+    assert gate.calls == calls

@@ -1,5 +1,7 @@
 """This project over the local runtime: `make run`, and a person who registers, logs in and looks at their data."""
 
+import json
+import socket
 import stat
 from collections.abc import Iterator
 from uuid import UUID
@@ -52,6 +54,100 @@ def test_a_person_registers_logs_in_and_sees_their_own_data_alone(client):
     assert (own.status_code, own.json()) == (200, ann.json())
     other = client.get(bob.url.join(bob.headers["location"]), headers=token)
     assert (other.status_code, other.json()["code"]) == (403, "forbidden")
+
+
+def send_raw(service, head, path="/health"):
+    """Send a request with these lines after the first one; return status and body."""
+    with socket.create_connection(("127.0.0.1", httpx.URL(service.url).port), timeout=60) as connection:
+        connection.sendall(f"GET {path} HTTP/{head}\r\nConnection: close\r\n\r\n".encode("latin-1"))
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    headers, _, body = answer.partition(b"\r\n\r\n")
+    return int(headers.split()[1]), headers.lower(), body
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LOCALHOST:1",
+        "localhost.:8000",
+        "auth.localhost:65535",
+        "127.0.0.1:8000",
+        "127.255.255.254",
+        "127.1:8000",
+        "[::1]:8000",
+        "[::1]",
+        "[0:0:0:0:0:0:0:1]:8000",
+        "[::ffff:127.0.0.1]:8000",
+        "[::ffff:7f00:1]",
+    ],
+)
+def test_host_of_this_machine_is_accepted(service, host):
+    assert send_raw(service, f"1.1\r\nHost: {host}")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/health", "/", "/docs", "/nowhere"])
+def test_host_of_dns_rebinding_is_rejected(service, path):
+    """An attacker's page whose domain resolves to 127.0.0.1 after it has loaded."""
+    status, headers, body = send_raw(service, "1.1\r\nHost: attacker.example:8000\r\nX-Forwarded-Host: localhost", path)
+    assert status == 400
+    assert b"content-type: application/problem+json" in headers
+    problem = json.loads(body)
+    assert (problem["status"], problem["code"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"1.1\r\nHost: {host}"
+        for host in (
+            "",
+            "localhost:",
+            "localhost:x",
+            "localhost:65536",
+            "localhost:123456",
+            "localhost:80:80",
+            "localhost.attacker.example",
+            "notlocalhost",
+            "localhost..",
+            "localhost, attacker.example",
+            "attacker.example@localhost",
+            "localhost@attacker.example",
+            "localhost/",
+            "127.0.0.1.attacker.example",
+            "128.0.0.1",
+            "127.0.0.256",
+            "0.0.0.0",
+            "192.168.0.1",
+            "169.254.169.254",
+            "::1",
+            "[::1",
+            "::1]",
+            "[]",
+            "[::2]",
+            "[::ffff:10.0.0.1]",
+            "[::1%25lo]",
+            "[::1]x",
+            "[::1]:",
+            "[v1.localhost]",
+            "l\u00f6calhost",
+            "local host",
+            "%6cocalhost",
+        )
+    ]
+    + ["1.1", "1.0", "1.1\r\nHost: localhost\r\nHost: localhost", "1.0\r\nHost: localhost\r\nHost: attacker.example"],
+)
+def test_host_that_is_malformed_foreign_missing_or_repeated_is_rejected(service, head):
+    assert send_raw(service, head)[0] == 400
+
+
+def test_host_that_the_developer_chose_for_the_pages_is_accepted(tmp_path):
+    """A name in /etc/hosts, for passkeys of a domain of one's own."""
+    with running_runtime(
+        tmp_path, env={"WEBAUTHN_RP_ID": "auth.test", "WEBAUTHN_ORIGINS": "https://auth.test:8443"}
+    ) as own:
+        assert send_raw(own, "1.1\r\nHost: auth.test:8443")[0] == 200
+        assert send_raw(own, "1.1\r\nHost: other.auth.test")[0] == 400
 
 
 @pytest.mark.parametrize(

@@ -195,3 +195,10 @@ def test_it_answers_on_any_thread_and_leaves_no_event_loop_behind():
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(answer_twice, range(8))) == [[200, 500]] * 8
+
+
+@pytest.mark.parametrize("host", ["[::1]:8000", "localhost:", "a:b:c", ":", ""])
+def test_host_in_any_form_is_not_the_functions_business(host):
+    """Its adapter to ASGI would raise, which is a 502 without a problem document."""
+    event = proxy_event("GET", "/cacheable", headers={"Host": host, "X-Forwarded-Port": "443, x"})
+    assert call_handler(handler, event).status == 200

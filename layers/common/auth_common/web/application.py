@@ -26,6 +26,7 @@ SECURITY_HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 _RAW_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+_SERVER_HEADERS: Final = frozenset({"host", "x-forwarded-port"})
 #: What Mangum hands to the gateway as text; everything else it encodes as base64.
 _TEXT_TYPES: Final = ["application/json", "application/problem+json", "application/jwk-set+json", "text/"]
 
@@ -54,9 +55,22 @@ def create_handler(app: FastAPI) -> LambdaHandler:
     def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
         with _at_once():
             # In a copy, as a task of a loop would be: what one request sets, the next one does not find.
-            return copy_context().run(adapter, event, context)
+            return copy_context().run(adapter, _without_server(event), context)
 
     return observed(handle)
+
+
+def _without_server(event: dict[str, Any]) -> dict[str, Any]:
+    """Return the event without the headers from which Mangum reads the server's name and port.
+
+    It raises for ``[::1]:8000``, for ``localhost:`` and for each other form that it does not know. No endpoint needs
+    them: this service's URLs are settings.
+    """
+    maps = {kind: event.get(kind) or {} for kind in ("headers", "multiValueHeaders")}
+    return event | {
+        kind: {name: value for name, value in headers.items() if name.lower() not in _SERVER_HEADERS}
+        for kind, headers in maps.items()
+    }
 
 
 class _AtOnce(asyncio.AbstractEventLoop):
