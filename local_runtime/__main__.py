@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from local_runtime.hosts import host_names
 from local_runtime.ports import PortInUse, listen
 from local_runtime.reloading import watch
 from local_runtime.template import Template, load_template
+from local_runtime.terminal import ignores_hangup, tolerate_lost_output, wait_for_hangup
 from local_runtime.workers import WorkerFactory, worker_factory
 
 _log = logging.getLogger("local_runtime")
@@ -29,7 +31,8 @@ _HIGHEST_PORT: Final = 65535
 
 
 def main() -> int:
-    """Serve until SIGINT or SIGTERM. Return the exit status."""
+    """Serve until SIGINT, SIGTERM or SIGHUP, or until the terminal is closed. Return the exit status."""
+    tolerate_lost_output()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     for chatty in ("uvicorn", "watchfiles"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -38,7 +41,7 @@ def main() -> int:
     try:
         template = load_template(path)
         sockets = listen(_port())
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _require_writable(data_dir)
     except (TemplateError, PortInUse, OSError, ValueError) as error:
         _log.error("%s", error)
         return 1
@@ -47,6 +50,22 @@ def main() -> int:
     with worker_factory(data_dir) as factory:
         asyncio.run(_serve(path, template, factory, sockets))
     return 0
+
+
+def _require_writable(data_dir: Path) -> None:
+    """Make the folder, and write to it, so that the reason of a failure is seen before the first request.
+
+    Raises:
+        ValueError: it is not a folder that this user can write to.
+
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=data_dir):
+            pass
+    except OSError as error:
+        message = f"DATA_DIR must be a folder that you can write to, and {data_dir} is not: {error.strerror}"
+        raise ValueError(message) from error
 
 
 def _port() -> int:
@@ -85,11 +104,15 @@ async def _serve(path: Path, template: Template, factory: WorkerFactory, sockets
     # uvicorn passes the signal on to these when it has ended; without them the exit status would not be 0.
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
+    if not ignores_hangup():
+        signal.signal(signal.SIGHUP, stop)
     _announce(template, sockets)
     beside = [
         asyncio.create_task(watch(path, lambda: _reload(path, gateway, factory))),
         asyncio.create_task(service.run_scheduled()),
+        hangup := asyncio.create_task(wait_for_hangup()),
     ]
+    hangup.add_done_callback(stop)
     await server.serve(sockets)
     for task in beside:
         task.cancel()

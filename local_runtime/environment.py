@@ -14,6 +14,22 @@ from local_runtime.template import Function
 
 #: Taken from the shell although no template names them: what Python needs, and a setting that makes tests fast.
 _PASSED_ON: Final = ("PATH", "HOME", "LANG", "TMPDIR", "BCRYPT_COST")
+#: What Python and its libraries read while they start. ``COVERAGE_`` is for the tests' measurements.
+_READ_AT_START: Final = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+_PREFIXES_READ_AT_START: Final = ("LC_", "PYTHON", "LD_", "DYLD_", "COVERAGE_")
+
+
+def parent_environment(shell: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of the process that workers are forked from.
+
+    The system shows it for each worker (``/proc/PID/environ``), also after the worker has its function's environment.
+    So the shell's secrets are not in it.
+    """
+    return {
+        name: value
+        for name, value in shell.items()
+        if name in _READ_AT_START or name.startswith(_PREFIXES_READ_AT_START)
+    }
 
 
 def function_environment(function: Function, *, shell: Mapping[str, str], data_dir: Path) -> dict[str, str]:

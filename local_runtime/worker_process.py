@@ -5,7 +5,8 @@ code. So one process imports them once, and forks: a worker then starts in a ten
 nothing of the project (that is what changes, and what reads settings), starts no thread and opens no connection, so
 that forking is safe on Linux and macOS. The layer needs no place of its own: it is installed beside the libraries.
 
-A connection to the listening socket is a worker; its messages are lines of JSON:
+The runtime sends one end of a pair of sockets for each worker, so there is no address that another program could find,
+or that could be too long. The messages over such a pair are lines of JSON:
 
     worker    {"pid": 4711}
     runtime   {"name": "LoginFunction", "arn": ..., "folder": ..., "handler": "app.handler", "environment": {...}}
@@ -21,15 +22,16 @@ import gc
 import importlib
 import json
 import os
-import select
 import signal
 import socket
 import sys
 import time
 import traceback
 from collections.abc import Mapping
-from io import BufferedRWPair, TextIOWrapper
-from typing import Any, Final, cast
+from io import BufferedRWPair
+from typing import Any, Final
+
+from local_runtime.terminal import tolerate_lost_output
 
 #: What the functions import from other people, as far as it is slow.
 _LIBRARIES: Final = (
@@ -78,6 +80,7 @@ class LambdaContext:
 
 def main() -> None:
     """Be the parent; its children come back from ``_fork_workers`` with a connection each."""
+    tolerate_lost_output()
     for library in _LIBRARIES:
         importlib.import_module(library)
     gc.freeze()  # what is loaded now stays: not looking at it again keeps its memory shared
@@ -88,18 +91,17 @@ def main() -> None:
         _end_workers()
 
 
-def _fork_workers(listener: socket.socket) -> socket.socket | None:
-    """Fork at each connection. Return it in the child, and ``None`` in the parent when standard input has closed."""
+def _fork_workers(runtime: socket.socket) -> socket.socket | None:
+    """Fork at each connection. Return it in the child. Return None in the parent when the runtime has gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children that have ended leave nothing behind
     while True:
-        ready, _, _ = select.select([listener, sys.stdin], [], [])
-        if sys.stdin in ready:
+        _, descriptors, _, _ = socket.recv_fds(runtime, 1, 1)
+        if not descriptors:
             return None
-        connection, _ = listener.accept()
+        connection = socket.socket(fileno=descriptors[0])
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            listener.close()
-            os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
+            runtime.close()
             return connection
         connection.close()
 
@@ -125,7 +127,6 @@ def _serve(connection: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(function["environment"])
     time.tzset()
-    cast("TextIOWrapper", sys.stdout).reconfigure(line_buffering=True)  # a log line is seen when it is written
     sys.path[0] = function["folder"]  # in place of the project's folder: as in Lambda, no function sees another
     sys.dont_write_bytecode = True  # Python takes two versions of a file within one second for the same
     try:

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from local_runtime.cloudformation import function_arn
-from local_runtime.environment import function_environment
+from local_runtime.environment import function_environment, parent_environment
 from local_runtime.template import Function
 from local_runtime.worker_process import PAYLOAD_LIMIT, encode
 
@@ -47,30 +46,29 @@ class PayloadTooLarge(Exception):
 @contextmanager
 def worker_factory(data_dir: Path) -> Iterator["WorkerFactory"]:
     """Start the process that workers are forked from; when the context ends, so do they all."""
-    with tempfile.TemporaryDirectory(prefix="local-runtime-") as folder:
-        address = str(Path(folder) / "workers")
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(address)
-            listener.listen()  # connections wait here until the libraries are loaded
-            process = subprocess.Popen(  # noqa: S603 - no input from outside
-                [sys.executable, "-m", "local_runtime.worker_process", str(listener.fileno())],
-                stdin=subprocess.PIPE,
-                pass_fds=[listener.fileno()],
-                # Ctrl-C in the terminal is for the runtime, which ends the workers in order.
-                start_new_session=True,
-            )
-        try:
-            yield WorkerFactory(address, data_dir)
-        finally:
-            process.communicate()  # closes its standard input, which is the sign to end, and waits
+    runtime, parent = socket.socketpair()
+    with parent:
+        process = subprocess.Popen(  # noqa: S603 - no input from outside
+            [sys.executable, "-m", "local_runtime.worker_process", str(parent.fileno())],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[parent.fileno()],
+            env=parent_environment(os.environ),
+            # Ctrl-C in the terminal is for the runtime, which ends the workers in order.
+            start_new_session=True,
+        )
+    try:
+        yield WorkerFactory(runtime, data_dir)
+    finally:
+        runtime.close()  # the sign to end
+        process.wait()
 
 
 class WorkerFactory:
     """Starts workers."""
 
-    def __init__(self, address: str, data_dir: Path) -> None:
+    def __init__(self, parent: socket.socket, data_dir: Path) -> None:
         """Use ``worker_factory``."""
-        self._address = address
+        self._parent = parent
         self._data_dir = data_dir
 
     async def start(self, function: Function) -> "Worker":
@@ -80,10 +78,15 @@ class WorkerFactory:
             FunctionCrashed: it could not; the reason is in the terminal.
 
         """
-        try:
-            worker = Worker(*await asyncio.open_unix_connection(self._address, limit=2 * PAYLOAD_LIMIT))
-        except OSError as error:
-            raise FunctionCrashed("no worker can be started") from error
+        own, its = socket.socketpair()
+        with its:
+            try:
+                # Requests wait in the socket until the libraries are loaded.
+                socket.send_fds(self._parent, [b"."], [its.fileno()])
+            except OSError as error:
+                own.close()
+                raise FunctionCrashed("no worker can be started") from error
+        worker = Worker(*await asyncio.open_unix_connection(sock=own, limit=2 * PAYLOAD_LIMIT))
         try:
             worker.pid = (await worker.receive())["pid"]
             async with asyncio.timeout(_INIT_TIMEOUT):

@@ -1,6 +1,7 @@
 """Workers that cannot be started. (What they do when they can is test_runtime's subject.)"""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -16,9 +17,10 @@ def function(tmp_path):
 
 
 def test_without_the_parent_process_a_function_has_crashed(function, tmp_path):
-    factory = WorkerFactory(str(tmp_path / "nobody listens"), tmp_path)
-    with pytest.raises(FunctionCrashed, match="no worker can be started"):
-        asyncio.run(factory.start(function))
+    runtime, parent = socket.socketpair()
+    parent.close()
+    with runtime, pytest.raises(FunctionCrashed, match="no worker can be started"):
+        asyncio.run(WorkerFactory(runtime, tmp_path).start(function))
 
 
 def test_start_of_a_function_whose_import_hangs_fails(function, tmp_path, monkeypatch):
