@@ -161,3 +161,21 @@ def test_a_conflict_in_the_audit_log_rotates_once():
     (new,) = set(published()) - before
     (newest, _) = read_audit_records(AuditQuery(event="sys_crypto_key_rotated"))[::-1]
     assert newest.detail["kid"] == new
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("setting", "value"), [("SIGNING_KEY_ARN", "arn:aws:kms:eu-central-1:123456789012:key/1"), ("JWKS", '{"keys": []}')]
+)
+def test_rotation_of_keys_that_are_not_in_the_data_folder_is_an_error(environment, monkeypatch, capsys, setting, value):
+    """The service signs with the key in KMS, or verifies with the keys of the setting: a new file changes neither."""
+    monkeypatch.setenv(setting, value)
+    assert main(["rotate"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert setting in err
+    assert "sys_crypto_key_rotated" not in err
+    assert not (environment / "keys").exists()
+    monkeypatch.delenv(setting)
+    start_fresh_environment()
+    assert read_audit_records(AuditQuery(event="sys_crypto_key_rotated")) == []

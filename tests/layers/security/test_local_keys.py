@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from auth_common.errors import InvalidToken
+from auth_common.errors import InvalidToken, Misconfigured, ServiceUnavailable
 from auth_common.security.access_tokens import verify_access_token
 from auth_common.security.jwk import public_jwk
 from auth_common.security.local_keys import local_signing_key, rotate_local_key
@@ -48,7 +48,7 @@ def published_kids():
 def test_the_first_use_makes_key_and_jwk_set(keys):
     key = local_signing_key()
     assert isinstance(key.curve, ec.SECP256R1)
-    assert sorted(path.name for path in keys.iterdir()) == ["jwks.json", "signing-key.pem"]
+    assert sorted(path.name for path in keys.iterdir()) == ["jwks.json", "rotate.lock", "signing-key.pem"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in keys.iterdir()} == {0o600}
     assert json.loads((keys / "jwks.json").read_text()) == {"keys": [public_jwk(key.public_key())]}
 
@@ -67,16 +67,80 @@ def test_a_lost_jwk_set_is_published_again(keys):
     assert published_kids() == [kid]
 
 
-@pytest.mark.asvs("11.6.1")
-def test_a_key_of_another_kind_is_refused(keys):
-    keys.mkdir()
-    (keys / "signing-key.pem").write_bytes(
-        ed25519.Ed25519PrivateKey.generate().private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+def as_pem(key, encryption=None):
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption or serialization.NoEncryption()
     )
-    with pytest.raises(TypeError, match="not an EC key"):
+
+
+@pytest.mark.asvs("11.6.1")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no PEM",
+        as_pem(ed25519.Ed25519PrivateKey.generate()),
+        as_pem(ec.generate_private_key(ec.SECP384R1())),
+        as_pem(ec.generate_private_key(ec.SECP256R1()), serialization.BestAvailableEncryption(b"passphrase")),
+    ],
+    ids=["empty", "nonsense", "ed25519", "P-384", "encrypted"],
+)
+def test_signing_key_that_cannot_sign_is_misconfigured_and_named(keys, content):
+    keys.mkdir()
+    (keys / "signing-key.pem").write_bytes(content)
+    (keys / "signing-key.pem").chmod(0o600)
+    with pytest.raises(Misconfigured, match=r"signing-key\.pem"):
         signing_key()
+
+
+def test_lost_signing_key_is_replaced_and_no_token_is_rejected(keys):
+    old = forger()
+    (keys / "signing-key.pem").unlink()
+    start_fresh_environment()
+    new = forger()
+    assert new.kid != old.kid
+    assert verify_access_token(new.token()).role == "user"
+    assert verify_access_token(old.token()).role == "user"
+    retired = next(jwk for jwk in published_jwks()["keys"] if jwk["kid"] == old.kid)
+    assert retired["exp"] <= int(time.time()) + 900 + 30
+
+
+def test_restored_signing_key_that_was_retired_signs_again(keys):
+    old = forger()
+    pem = (keys / "signing-key.pem").read_bytes()
+    rotate_local_key()
+    (keys / "signing-key.pem").write_bytes(pem)
+    start_fresh_environment()
+    assert signing_key().kid == old.kid
+    (current,) = [jwk for jwk in published_jwks()["keys"] if "exp" not in jwk]
+    assert current["kid"] == old.kid
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", '{"keys": [1]}', '{"keys": [{"kid": 1}]}', '{"keys": [{"exp": "x"}]}']
+)
+def test_jwk_set_that_is_none_is_misconfigured_and_named(keys, content):
+    signing_key()
+    (keys / "jwks.json").write_text(content)
+    start_fresh_environment()
+    with pytest.raises(Misconfigured, match=r"jwks\.json"):
+        signing_key()
+    with pytest.raises(Misconfigured, match=r"jwks\.json"):
+        rotate_local_key()
+
+
+def test_jwk_set_that_cannot_be_read_is_misconfigured_and_named(keys):
+    (keys / "jwks.json").mkdir(parents=True)
+    with pytest.raises(Misconfigured, match=r"jwks\.json"):
+        published_jwks()
+
+
+def test_keys_folder_that_cannot_be_written_is_unavailable(keys):
+    signing_key()
+    (keys / "rotate.lock").unlink()
+    (keys / "rotate.lock").mkdir()
+    with pytest.raises(ServiceUnavailable):
+        rotate_local_key()
 
 
 def test_after_a_rotation_new_tokens_have_the_new_key_and_old_ones_stay_valid(keys):

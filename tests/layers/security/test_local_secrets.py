@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from auth_common.errors import Misconfigured, ServiceUnavailable
 from auth_common.security.local_secrets import read_or_create
 
 pytestmark = pytest.mark.keys
@@ -79,3 +80,33 @@ def test_a_faster_starters_content_counts(tmp_path):
 
     assert read_or_create(path, make_while_another_is_faster) == b"theirs"
     assert [entry.name for entry in tmp_path.iterdir()] == ["secret"]
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o666, 0o777, 0o610])
+def test_file_that_others_may_use_becomes_its_owners_alone_and_is_reported(tmp_path, caplog, mode):
+    """A restored backup has the permissions of the one who restored it."""
+    path = tmp_path / "secret"
+    path.write_bytes(b"content")
+    path.chmod(mode)
+    assert read_or_create(path, lambda: b"other") == b"content"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    (record,) = caplog.records
+    assert str(path) in record.getMessage()
+    assert "content" not in record.getMessage()
+
+
+def test_file_of_its_owner_alone_is_not_reported(tmp_path, caplog):
+    read_or_create(tmp_path / "secret", lambda: b"content")
+    assert caplog.records == []
+
+
+def test_secret_that_is_no_file_is_misconfigured(tmp_path):
+    (tmp_path / "secret").mkdir(mode=0o700)
+    with pytest.raises(Misconfigured, match="secret"):
+        read_or_create(tmp_path / "secret", lambda: b"content")
+
+
+def test_secret_in_a_folder_that_is_a_file_is_unavailable(tmp_path):
+    (tmp_path / "keys").touch()
+    with pytest.raises((Misconfigured, ServiceUnavailable)):
+        read_or_create(tmp_path / "keys" / "secret", lambda: b"content")

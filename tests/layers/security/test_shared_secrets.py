@@ -148,3 +148,27 @@ def test_secret_or_key_that_does_not_exist_returns_503_on_the_local_stage(monkey
     monkeypatch.setenv("BCRYPT_COST", "4")
     monkeypatch.setenv(setting, "arn:aws:secretsmanager:eu-central-1:123456789012:secret:gone")
     assert {answer.status for answer in (register(), log_in())} - {201} == {503}
+
+
+@pytest.mark.threat("secrets-weak")
+@pytest.mark.parametrize(("file", "secret"), [("pepper", pepper), ("audit-key", audit_key)])
+@pytest.mark.parametrize("content", [b"", b"a" * 31], ids=["empty", "short"])
+def test_secret_file_that_is_too_short_is_misconfigured_and_named(monkeypatch, environment, file, secret, content):
+    """A disk was full, or a copy was cut off."""
+    monkeypatch.setenv("STAGE", "local")
+    monkeypatch.setenv("DATA_DIR", str(environment))
+    (environment / file).write_bytes(content)
+    with pytest.raises(Misconfigured, match=file):
+        secret()
+    assert (environment / file).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "url", ["postgres://service:hunter2@h/d", "mysql://service:hunter2@h/d", "service:hunter2@h", "sqlite:////tmp/x"]
+)
+def test_database_secret_that_is_no_usable_url_is_misconfigured_and_named(store, monkeypatch, url):
+    monkeypatch.delenv("DATABASE_URL")
+    store("DATABASE_URL_SECRET_ARN", SecretString=url)
+    with pytest.raises(Misconfigured, match=r"^DATABASE_URL_SECRET_ARN: ") as raised:
+        read(lambda connection: connection)
+    assert "hunter2" not in str(raised.value)

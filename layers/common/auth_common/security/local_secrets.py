@@ -3,34 +3,63 @@
 On AWS pepper and audit key live in Secrets Manager and the signing key in KMS; nothing here runs there.
 """
 
+import logging
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
-from auth_common.errors import ServiceUnavailable
+from auth_common.errors import Misconfigured, ServiceUnavailable
+
+_log = logging.getLogger(__name__)
+
+_OWNER_ALONE: Final = 0o600
 
 
 def read_or_create(path: Path, make: Callable[[], bytes]) -> bytes:
-    """Return the content of ``path``; where there is none, write what ``make`` returns, readable by its owner alone.
+    """Return the content of ``path``. Write what ``make`` returns, readable by its owner alone, if there is no file.
 
     Several functions start at once, each in a process or container of its own. The content is written to a private
-    file first and then linked to its name, which fails if somebody was faster: every starter ends up with one content,
-    and nobody ever reads half a key.
+    file first and then linked to its name, which fails if another starter was faster. So every starter returns the
+    same content, and none reads half a key.
 
     Raises:
+        Misconfigured: as for ``read_private``.
         ServiceUnavailable: it cannot be written.
 
     """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        pass
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    with _draft(path, make()) as draft, suppress(FileExistsError):  # another starter won; its content counts
+    with suppress(FileNotFoundError):
+        return read_private(path)
+    with _draft(path, make()) as draft, suppress(FileExistsError):  # the faster starter's content is the one
         os.link(draft, path)
-    return path.read_bytes()
+    return read_private(path)
+
+
+def read_private(path: Path) -> bytes:
+    """Return the content of ``path``, and take every permission on it away from other users of this machine.
+
+    A copy, such as a restored backup, often has other permissions than the file that this service has made.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        Misconfigured: it cannot be read, or its permissions cannot be changed (ASVS 5.0 13.3.2).
+
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if mode & (stat.S_IRWXG | stat.S_IRWXO):
+                os.fchmod(file.fileno(), _OWNER_ALONE)
+                _log.warning("%s had mode %04o and has 0600 now: other users may have read this secret", path, mode)
+            return file.read()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        message = f"{path}: must be a file with mode 0600 that belongs to the service's user: {error.strerror}"
+        raise Misconfigured(message) from None
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -49,7 +78,8 @@ def _draft(path: Path, content: bytes) -> Iterator[Path]:
     """Write ``content`` to a private file beside ``path``, of which nothing is left when the block is through."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ALONE), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -58,4 +88,5 @@ def _draft(path: Path, content: bytes) -> Iterator[Path]:
         # A disk that is full, or read only: the state of the machine and no bug, and it can change.
         raise ServiceUnavailable from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # it was never made, or has its final name
+            draft.unlink()

@@ -22,7 +22,7 @@ def pepper() -> bytes:
     """Return the key of the HMAC under each password hash.
 
     Raises:
-        Misconfigured: a deployed stage names none, or one that is too short.
+        Misconfigured: a deployed stage names none, or the secret is too short or cannot be read.
         ServiceUnavailable: Secrets Manager throttles, refuses or is away.
         StorageNotMounted: the ``local`` stage has no storage.
 
@@ -66,4 +66,12 @@ def _shared_secret(arn: str | None, *, setting: str, file: str) -> bytes:
     if settings().stage != "local":
         message = f"{setting}: a deployed stage has it in Secrets Manager"
         raise Misconfigured(message)
-    return read_or_create(settings().storage() / file, lambda: secrets.token_bytes(_LEAST_BYTES))
+    path = settings().storage() / file
+    value = read_or_create(path, lambda: secrets.token_bytes(_LEAST_BYTES))
+    if len(value) < _LEAST_BYTES:
+        message = (
+            f"{path}: must have at least {_LEAST_BYTES} bytes and has {len(value)}. Restore it from a backup: what was "
+            "made with another secret cannot be verified. Delete it only if there are no accounts yet"
+        )
+        raise Misconfigured(message)
+    return value

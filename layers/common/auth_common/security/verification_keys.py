@@ -45,25 +45,29 @@ def _in_force(jwk: JWK) -> bool:
 
 def _keys() -> _Keys:
     if settings().jwks is not None:
-        return _parse(settings().jwks or "")
+        return _parse(settings().jwks or "", "JWKS")
     if settings().stage != "local":
         raise Misconfigured("JWKS: a deployed stage has its public keys in the environment")
     path = settings().storage() / JWKS_FILE
     try:
         status = path.stat()
     except FileNotFoundError:
-        return {}  # nobody has signed anything yet
+        return {}  # the service has not signed a token yet
     # Looking at the file's state at each call costs microseconds, and a rotation needs no restart.
     return _read(path, status.st_mtime_ns, status.st_ino)
 
 
 @lru_cache(maxsize=1)
 def _read(path: Path, _modified: int, _inode: int) -> _Keys:
-    return _parse(path.read_text())
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    return _parse(text, str(path))
 
 
 @lru_cache(maxsize=2)
-def _parse(text: str) -> _Keys:
+def _parse(text: str, source: str) -> _Keys:
     # Once for each JWK Set: a prepared key verifies in half the time of one read from text.
     try:
         keys = parse_strict_json(text.encode())["keys"]
@@ -72,5 +76,6 @@ def _parse(text: str) -> _Keys:
             _in_force(jwk)  # fails here, and not at each token, where "exp" is no number
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         # Without the cause, which may quote the set: it may hold a private key.
-        raise Misconfigured("JWKS: not a set of public keys") from None
+        message = f"{source}: not a set of public keys"
+        raise Misconfigured(message) from None
     return found

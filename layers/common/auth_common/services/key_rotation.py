@@ -3,18 +3,26 @@
 from sqlalchemy import Connection
 
 from auth_common.db.engine import transaction
+from auth_common.errors import Misconfigured
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.local_keys import rotate_local_key
+from auth_common.settings import settings
 
 
 def rotate_signing_key() -> str:
     """Sign with a new key from now on, and return its key id. Tokens of the old one stay valid until they expire.
 
     Raises:
+        Misconfigured: the service signs or verifies with other keys than those in the storage.
         StorageNotMounted: there is no storage.
         DatabaseUnavailable: the audit log is away.
 
     """
+    if settings().stage != "local" or settings().signing_key_arn is not None or settings().jwks is not None:
+        raise Misconfigured(
+            "SIGNING_KEY_ARN, JWKS and STAGE: only a local stage with its keys in DATA_DIR rotates them by this "
+            "command. On AWS the rotation is a deployment (docs/runbooks/rotate-signing-key.md)"
+        )
     rotated: list[str] = []
 
     def rotate(_connection: Connection) -> None:
