@@ -62,7 +62,7 @@ def test_the_defaults_are_those_of_the_design(monkeypatch):
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_a_deployed_stage_runs_on_postgresql(monkeypatch, stage):
     monkeypatch.setenv("STAGE", stage)
-    assert settings().resolve_database_url() == "postgresql+psycopg://service:hunter2@db.example/auth"
+    assert settings().database_url == "postgresql+psycopg://service:hunter2@db.example/auth"
 
 
 @pytest.mark.asvs("13.2.3")
@@ -168,13 +168,9 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch):
     assert found.access_token_lifetime == 15 * 60
 
 
-def test_the_local_stage_keeps_its_database_in_its_storage(environment):
-    assert settings().resolve_database_url() == f"sqlite+pysqlite:///{environment}/secure-backend.sqlite3"
-
-
 def test_the_local_stage_may_use_another_database(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://db.example/auth")
-    assert settings().resolve_database_url() == "postgresql+psycopg://db.example/auth"
+    assert settings().database_url == "postgresql+psycopg://db.example/auth"
 
 
 @pytest.mark.parametrize("there_is", ["nothing", "a file"])
@@ -185,7 +181,7 @@ def test_storage_is_never_made_by_a_function(monkeypatch, environment, there_is)
         folder.touch()
     monkeypatch.setenv("DATA_DIR", str(folder))
     with pytest.raises(StorageNotMounted):
-        settings().resolve_database_url()
+        settings().storage()
     assert not folder.is_dir()
 
 

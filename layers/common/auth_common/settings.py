@@ -149,17 +149,6 @@ class Settings:
         if self.webauthn_rp_id == "localhost":
             yield "a deployed stage needs WEBAUTHN_RP_ID and WEBAUTHN_ORIGINS"
 
-    def resolve_database_url(self) -> str:
-        """Return ``database_url``, or SQLite in the storage.
-
-        Raises:
-            StorageNotMounted: there is neither.
-
-        """
-        if self.database_url is not None:
-            return self.database_url
-        return f"sqlite+pysqlite:///{self.storage() / 'secure-backend.sqlite3'}"
-
     def storage(self) -> Path:
         """Return ``data_dir``, which must exist: a function never makes it.
 

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import certifi
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from auth_common.db.audit_log import install, run_audited
@@ -28,6 +28,12 @@ from auth_common.settings import settings
 from auth_common.snapshots import before_snapshot
 
 _T = TypeVar("_T")
+
+#: What can be used, and the one driver that this service brings for each.
+_DRIVERS: Final = {"postgresql": "psycopg", "auroradsql": "psycopg", "sqlite": "pysqlite"}
+_HIGHEST_PORT: Final = 65_535
+_NOT_VALID: Final = "is not a valid SQLAlchemy URL; percent-encode @ : / ? # in the password"
+_SQLITE_OPTIONS: Final = {"timeout", "check_same_thread", "cached_statements", "detect_types", "isolation_level"}
 
 #: Tries in all. With the pauses below, a request that keeps losing gives up after about a second.
 _ATTEMPTS: Final = 6
@@ -111,7 +117,13 @@ def _engine() -> Engine:
     """Make the engine at the first use of the environment, and in the ``local`` stage the schema with it."""
     engine = open_engine()
     if settings().stage == "local":
-        migrate_local_database(engine, lock_file=settings().storage() / "migrate.lock")
+        try:
+            migrate_local_database(engine, lock_file=settings().storage() / "migrate.lock")
+        except OSError as error:
+            message = (
+                f"DATA_DIR: {settings().data_dir} must be a folder that the service can write to: {error.strerror}"
+            )
+            raise Misconfigured(message) from None
         # Its connection was in AUTOCOMMIT mode, of which SQLAlchemy leaves SQLite's driver beginning transactions.
         engine.dispose()
     return engine
@@ -136,37 +148,77 @@ def open_engine(*, timeout: float | None = None) -> Engine:
         timeout: seconds, instead of the settings'.
 
     Raises:
-        Misconfigured: they name none.
+        Misconfigured: they name none that can be used.
         ServiceUnavailable: Secrets Manager, which has its URL, throttles, refuses or is away.
         StorageNotMounted: the ``local`` stage has no storage.
 
     """
     timeout = settings().database_timeout if timeout is None else timeout
-    return make_engine(_database_url(), timeout=timeout, verify_server=settings().stage != "local")
+    url = _database_url()
+    try:
+        return make_engine(url, timeout=timeout, verify_server=settings().stage != "local")
+    except (ArgumentError, ValueError):
+        message = f"{_setting()}: has an option with a value that is not valid"
+        raise Misconfigured(message) from None
+    except OSError as error:
+        message = f"{_setting()}: the SQLite file {url.database} cannot be opened: {error.strerror}"
+        raise Misconfigured(message) from None
+
+
+def _setting() -> str:
+    """Return which setting names the database."""
+    if settings().database_url_secret_arn is not None:
+        return "DATABASE_URL_SECRET_ARN"
+    return "DATA_DIR" if settings().database_url is None else "DATABASE_URL"
 
 
 def _database_url() -> URL:
     arn = settings().database_url_secret_arn
-    if arn is None:
-        return _parse_url(settings().resolve_database_url(), setting="DATABASE_URL")
-    url = _parse_url(secret_text(arn, setting="DATABASE_URL_SECRET_ARN"), setting="DATABASE_URL_SECRET_ARN")
-    if url.get_backend_name() == "sqlite":
-        raise Misconfigured("DATABASE_URL_SECRET_ARN: the secret is for a database that all environments share")
-    return url
+    if arn is not None:
+        url = _parse_url(secret_text(arn, setting="DATABASE_URL_SECRET_ARN"))
+        if url.get_backend_name() == "sqlite":
+            raise Misconfigured("DATABASE_URL_SECRET_ARN: the secret is for a database that all environments share")
+        return url
+    if settings().database_url is not None:
+        return _parse_url(settings().database_url or "")
+    # Not by a text: the folder's name may have characters that mean something in a URL.
+    return URL.create("sqlite+pysqlite", database=str(settings().storage() / "secure-backend.sqlite3"))
 
 
-def _parse_url(text: str, *, setting: str) -> URL:
-    """Return SQLAlchemy's form of a URL that ``setting`` has brought.
+def _parse_url(text: str) -> URL:
+    """Return SQLAlchemy's form of a URL that a setting has brought.
 
     Raises:
-        Misconfigured: it is none. The text does not say more: a part of a password may be what is wrong.
+        Misconfigured: there is no engine for it. The text shows no part of the URL, which may be a part of a password.
 
     """
+    begins = f"must begin with {' or '.join(f'{name}+{driver}://' for name, driver in _DRIVERS.items())}"
     try:
-        return make_url(text)
+        url = make_url(text.strip())
+        is_sqlite = url.get_backend_name() == "sqlite"
+        if _DRIVERS.get(url.get_backend_name()) != url.get_driver_name():
+            reason = begins
+        elif url.port is not None and not 0 < url.port <= _HIGHEST_PORT:
+            reason = f"the port must be from 1 to {_HIGHEST_PORT}"
+        elif is_sqlite and not _names_sqlite_file(url):
+            reason = "must name a file, as in sqlite+pysqlite:////absolute/path (four slashes)"
+        elif not is_sqlite and "@" in f"{url.host} {url.database}":
+            # What follows the first @ of a password. The client would log it as a host that it cannot find.
+            reason = _NOT_VALID
+        else:
+            return url
+    except NoSuchModuleError:
+        reason = begins
     except (ArgumentError, ValueError):
-        message = f"{setting}: no URL of SQLAlchemy's (a password needs its @ : / ? # written as %40 and so on)"
-        raise Misconfigured(message) from None
+        reason = _NOT_VALID
+    message = f"{_setting()}: {reason}"
+    raise Misconfigured(message) from None
+
+
+def _names_sqlite_file(url: URL) -> bool:
+    """Tell whether each function would open the same database: one in memory is another one for each of them."""
+    name = url.database or ":memory:"
+    return not url.host and name != ":memory:" and not name.startswith("file:") and url.query.keys() <= _SQLITE_OPTIONS
 
 
 def _has_moved() -> bool:
@@ -224,7 +276,11 @@ def make_engine(url: str | URL, *, timeout: float, verify_server: bool) -> Engin
         event.listen(engine, "do_connect", connect_with(timeout, password=password))
         return engine
     engine = create_engine(where, **options, connect_args={"timeout": timeout})
-    _make_private(Path(str(where.database)))
+    file = Path(str(where.database))
+    _make_private(file)
+    check = partial(_check_same_file, file, _identity(file))
+    event.listen(engine, "do_connect", check)
+    event.listen(engine, "checkout", check)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     return engine
@@ -250,8 +306,39 @@ def _dsql_token(url: URL) -> str:
 
 
 def _make_private(file: Path) -> None:
-    """Create the database file with mode 0600: SQLite would follow the umask and let every local user read it."""
+    """Create the database file with mode 0600: SQLite would follow the umask and let every local user read it.
+
+    Raises:
+        OSError: it cannot be opened for writing.
+
+    """
     os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Return what two files of one name differ in, or None if there is no file."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _check_same_file(file: Path, identity: tuple[int, int] | None, *_: object) -> None:
+    """Raise if the database was removed or replaced while this environment uses it.
+
+    Its connections would go on with the old file, which has no name any more: what they commit would be lost.
+
+    Raises:
+        Misconfigured: it was.
+
+    """
+    if _identity(file) != identity:
+        message = (
+            f"{_setting()}: the SQLite file {file} was removed or replaced under the running service. Stop the "
+            "service, put the database in its place without files that end in -wal and -shm, and start it again"
+        )
+        raise Misconfigured(message)
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:

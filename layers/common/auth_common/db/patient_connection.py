@@ -13,7 +13,23 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 
+from auth_common.errors import Misconfigured
+
 _T = TypeVar("_T")
+
+_ENCODING: Final = "UTF8"
+#: What a role or a database may set otherwise, and psycopg and this service rely on. The server reports each of them at
+#: connecting. Not as options in the connection's first message: poolers such as RDS Proxy refuse those.
+_REQUIRED_SETTINGS: Final = {
+    "client_encoding": _ENCODING,
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "standard_conforming_strings": "on",
+    "default_transaction_read_only": "off",
+}
+#: Other values that mean the same.
+_SAME: Final = {"ISO, DMY", "ISO, YMD", "Etc/UTC", "GMT", "Etc/GMT"}
 
 #: Seconds. A cancellation goes through a connection of its own.
 _CANCEL_TIMEOUT: Final = 1
@@ -55,8 +71,44 @@ def connect_with(patience: float, *, password: Callable[[], str] | None = None) 
     def connect(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> PatientConnection:
         if password:
             options = options | {"password": password()}
-        connection = PatientConnection.connect(*arguments, **options)
+        try:
+            connection = PatientConnection.connect(*arguments, **options)
+        except psycopg.ProgrammingError:
+            # Without its text, which quotes the URL.
+            raise Misconfigured("DATABASE_URL: has an option that PostgreSQL's client does not know") from None
         connection.patience = patience
+        try:
+            _prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     return connect
+
+
+def _prepare(connection: PatientConnection) -> None:
+    """Make the session the same on every server.
+
+    Raises:
+        Misconfigured: the database has another encoding than UTF-8.
+
+    """
+    status = connection.info.parameter_status
+    encoding = status("server_encoding")
+    if encoding not in {None, _ENCODING}:
+        message = (
+            f"DATABASE_URL: the database's encoding is {encoding}. Make one with "
+            f"CREATE DATABASE name ENCODING '{_ENCODING}' TEMPLATE template0"
+        )
+        raise Misconfigured(message)
+    differing = {
+        name: value
+        for name, value in _REQUIRED_SETTINGS.items()
+        if (found := status(name)) not in {None, value} and found not in _SAME
+    }
+    if differing:
+        connection.autocommit = True  # in a transaction they would be rolled back with it
+        calls = ", ".join(["set_config(%s, %s, false)"] * len(differing))
+        connection.execute(f"SELECT {calls}".encode(), [text for setting in differing.items() for text in setting])
+        connection.autocommit = False
