@@ -12,6 +12,7 @@ from typing import Final
 
 #: ``localhost`` is both, and clients differ in which they try first. Never another interface: this is not a server.
 _LOOPBACK: Final = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+_ANOTHER: Final = "PORT={} make run"
 _LISTENING: Final = "0A"  # in /proc/net/tcp
 
 
@@ -19,11 +20,12 @@ class PortInUse(Exception):
     """Another process listens on the port. The text says which one and what to do."""
 
 
-def listen(port: int) -> list[socket.socket]:
+def listen(port: int, *, another: str = _ANOTHER) -> list[socket.socket]:
     """Return sockets that listen on ``localhost``, IPv4 and, where the machine has it, IPv6.
 
     Args:
         port: 0 for any free one.
+        another: the command that the message names, with ``{}`` for another port.
 
     Raises:
         PortInUse: the port is taken.
@@ -37,7 +39,7 @@ def listen(port: int) -> list[socket.socket]:
             if error.errno == errno.EADDRINUSE:
                 for open_socket in sockets:
                     open_socket.close()
-                raise PortInUse(_explain(port)) from error
+                raise PortInUse(_explain(port, another)) from error
             if not sockets:
                 raise
         else:
@@ -48,12 +50,12 @@ def listen(port: int) -> list[socket.socket]:
     return sockets
 
 
-def _explain(port: int) -> str:
+def _explain(port: int, another: str = _ANOTHER) -> str:
     owner = next(chain(_owners_by_proc(port), _owners_by_lsof(port)), None)
     lines = [f"Port {port} is in use by " + (f"process {owner[0]}: {owner[1]}" if owner else "another process.")]
     if owner:
         lines.append(f"Free it:         kill {owner[0]}")
-    lines.append(f"Or use another:  PORT={port + 1} make run")
+    lines.append(f"Or use another:  {another.format(port + 1)}")
     return "\n".join(lines)
 
 

@@ -10,12 +10,14 @@ import argparse
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final, cast
 
 from cryptography.hazmat.primitives.serialization import (
@@ -27,6 +29,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from auth_common.file_lock import exclusive_lock
 from auth_common.settings import settings
+from local_runtime.hosts import is_own_host
+from local_runtime.ports import PortInUse, listen
 from tools.software_authenticator import (
     Credential,
     NoCredential,
@@ -130,31 +134,60 @@ def _serve(origin: str, port: int) -> int:
     class Handler(_Handler):
         page = origin
 
-    with HTTPServer(("127.0.0.1", port), Handler) as server:
-        sys.stdout.write(f"Answering for {origin} on http://localhost:{server.server_port} (Ctrl-C ends it)\n")
+    try:
+        sockets = listen(port, another="uv run authenticator serve --port {}")
+    except (PortInUse, OSError, OverflowError) as error:
+        sys.stderr.write(f"authenticator: {error}\n")
+        return 1
+    for ending in (signal.SIGINT, signal.SIGTERM):  # a shell lets what it starts in the background ignore Ctrl-C
+        signal.signal(ending, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        for listening in sockets:
+            Thread(target=_Server(listening, Handler).serve_forever, daemon=True).start()
+        sys.stdout.write(f"Answering for {origin} on http://localhost:{sockets[0].getsockname()[1]} (Ctrl-C ends it)\n")
         sys.stdout.flush()
-        for ending in (signal.SIGINT, signal.SIGTERM):  # a shell lets what it starts in the background ignore Ctrl-C
-            signal.signal(ending, signal.default_int_handler)
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
+        signal.pause()
     return 0
+
+
+class _Server(ThreadingHTTPServer):
+    """Serves on a socket that listens already, a thread for each connection."""
+
+    def __init__(self, listening: socket.socket, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(listening.getsockname(), handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        # What http.server would have set at binding.
+        self.server_name, self.server_port = "localhost", listening.getsockname()[1]
 
 
 class _Handler(BaseHTTPRequestHandler):
     """POST /register and POST /login."""
 
     page: str
+    #: Seconds that a connection may be silent.
+    timeout = 10
 
     def do_POST(self) -> None:
         """Answer options with a credential, or say why not."""
         command = self.path.removeprefix("/")
+        length = self.headers.get("Content-Length", "0")
         # A page of another site can send a form or plain text here, but JSON only where this server allows it (CORS).
-        if command not in _COMMANDS or self.headers.get_content_type() != "application/json":
+        # One whose domain name resolves to this machine can send JSON, and not hide that name.
+        if not is_own_host(self.headers.get_all("Host", [])):
+            self._send(HTTPStatus.BAD_REQUEST, {"error": "the Host must be localhost"})
+        elif command not in _COMMANDS or self.headers.get_content_type() != "application/json":
             self._send(HTTPStatus.NOT_FOUND, {"error": "POST /register or /login with a JSON body"})
-            return
+        elif not length.isdecimal() or len(length) > len(str(_LONGEST_BODY)) or int(length) > _LONGEST_BODY:
+            self._send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": f"at most {_LONGEST_BODY} bytes"})
+        else:
+            self._answer(command, int(length))
+
+    def _answer(self, command: str, length: int) -> None:
         try:
-            body = self.rfile.read(min(int(self.headers["Content-Length"] or 0), _LONGEST_BODY))
-            credential = answer(command, json.loads(body), origin=self.page)
+            credential = answer(command, json.loads(self.rfile.read(length)), origin=self.page)
+        except TimeoutError:
+            return  # the client is silent, and the connection is closed
         except (NoCredential, ValueError) as error:
             self._send(HTTPStatus.BAD_REQUEST, {"error": str(error)})
         else:

@@ -2,14 +2,18 @@
 
 import io
 import json
+import socket
 import stat
 import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.support.authenticator import running_authenticator
+from tests.support.requirements import require
+from tools import authenticator
 from tools.authenticator import main
 from tools.software_authenticator import from_base64url, to_base64url
 
@@ -108,3 +112,60 @@ def test_it_answers_over_http(environment):
         assert post("/", json.dumps(REQUEST))[0] == 404
         # What a page of another site could send without asking first.
         assert post("/login", json.dumps(REQUEST), "text/plain")[0] == 404
+
+
+@pytest.fixture
+def serving(environment):
+    with running_authenticator(environment, "http://localhost:8000") as url:
+        yield httpx.URL(url).port
+
+
+def send(address, port, head, body=b""):
+    """Send a request and return the response's status, or None if the connection was closed without one."""
+    with socket.create_connection((address, port), timeout=60) as connection:
+        connection.sendall(head.encode() + b"\r\n\r\n" + body)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    return int(answer.split()[1]) if answer else None
+
+
+POST = "POST /login HTTP/1.1\r\nContent-Type: application/json"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_both_addresses_of_localhost_are_served_while_another_connection_is_silent(serving, address):
+    if address == "::1":
+        require(condition=Path("/proc/net/if_inet6").exists(), reason="needs IPv6")
+    with socket.create_connection(("127.0.0.1", serving)):
+        host = f"[{address}]" if address == "::1" else address
+        assert send(address, serving, f"{POST}\r\nHost: {host}:{serving}\r\nContent-Length: 1", b"{") == 400
+
+
+def test_silent_connection_is_closed(environment, monkeypatch):
+    monkeypatch.setattr(authenticator._Handler, "timeout", 0.2)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(f"{POST}\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nonly".encode())
+        authenticator._Handler(theirs, ("::1", 1), None)  # type: ignore[arg-type]  # it asks its server nothing
+        theirs.close()
+        assert ours.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    "hosts", [["attacker.example:8010"], ["localhost", "attacker.example"], ["localhost:"], []], ids=str
+)
+def test_host_of_dns_rebinding_gets_no_credential(serving, hosts):
+    """An attacker's page whose domain resolves to 127.0.0.1 sends JSON without asking first."""
+    lines = "".join(f"\r\nHost: {host}" for host in hosts)
+    assert send("127.0.0.1", serving, f"{POST}{lines}\r\nContent-Length: 2", b"{}") == 400
+
+
+@pytest.mark.parametrize("length", [str(64 * 1024 + 1), "9" * 5000, "-1", "x"])
+def test_body_that_is_too_long_is_not_read(serving, length):
+    assert send("127.0.0.1", serving, f"{POST}\r\nHost: localhost\r\nContent-Length: {length}") == 413
+
+
+def test_port_in_use_is_an_error_that_names_another(environment, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", "--port", str(port)]) == 1
+    assert f"--port {port + 1}" in capsys.readouterr().err
