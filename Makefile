@@ -2,8 +2,15 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-# uv does everything else. Where it is not installed, a private copy goes to .tools/.
-UV := $(shell command -v uv || echo .tools/bin/uv)
+# uv does everything else. If it is not installed, a private copy goes to .tools/. Its path is never a prerequisite,
+# because a folder's name may have spaces.
+PRIVATE_UV := .tools/bin/uv
+ifeq ($(shell command -v uv),)
+UV := $(PRIVATE_UV)
+INSTALL_UV := $(PRIVATE_UV)
+else
+UV := uv
+endif
 RUN := $(UV) run --locked
 
 ifneq ($(shell command -v pyenv),)
@@ -11,43 +18,46 @@ ifneq ($(shell command -v pyenv),)
 export PYENV_VERSION := $(shell pyenv version-name):$(shell pyenv latest 3.13 2>/dev/null || pyenv version-name)
 endif
 
-.tools/bin/uv:
+# The file has the hash of uv for every platform: pip installs nothing else.
+$(PRIVATE_UV): tools/uv-requirements.txt
 	python3 -m venv .tools
-	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps \
+		--requirement $<
+	@touch $@
 
 .PHONY: help
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .PHONY: run
-run: $(UV) ## Serve everything on http://localhost:8000, without Docker (PORT=8001 DATA_DIR=/elsewhere move it)
+run: $(INSTALL_UV) ## Serve everything on http://localhost:8000, without Docker (PORT=8001 DATA_DIR=/elsewhere move it)
 	@$(RUN) --no-dev python -m local_runtime
 
 # One process for each core. FEATURE is a marker of pyproject.toml, or an expression of several.
 PYTEST = $(RUN) pytest -n auto --dist loadgroup $(if $(FEATURE),-m "$(FEATURE)")
 
 .PHONY: test
-test: $(UV) ## Run the quick tests, about 3 minutes (FEATURE=passkeys runs those of one feature)
+test: $(INSTALL_UV) ## Run the quick tests, about 3 minutes (FEATURE=passkeys runs those of one feature)
 	@$(PYTEST)
 
 .PHONY: test-all
-test-all: $(UV) ## Run every test: also PostgreSQL, browser, SAM, faults, fuzzing and the template
+test-all: $(INSTALL_UV) ## Run every test: also PostgreSQL, browser, SAM, faults, fuzzing and the template
 	@$(PYTEST) --all
 
 .PHONY: migrate
-migrate: $(UV) ## Bring the database that DATABASE_URL names to this version's schema (a deployment does so by itself)
+migrate: $(INSTALL_UV) ## Bring the database that DATABASE_URL names to this version's schema (a deployment does so by itself)
 	@$(RUN) migrate
 
 .PHONY: fuzz
-fuzz: $(UV) ## Look for counterexamples among new examples, twenty times as many as the tests have
+fuzz: $(INSTALL_UV) ## Look for counterexamples among new examples, twenty times as many as the tests have
 	@HYPOTHESIS_PROFILE=long $(RUN) pytest -m hypothesis
 
 .PHONY: attack
-attack: $(UV) ## Attack a local service of its own, and show which events and alarms each attack raises
+attack: $(INSTALL_UV) ## Attack a local service of its own, and show which events and alarms each attack raises
 	@$(RUN) python -m tools.attacks
 
 .PHONY: bench
-bench: $(UV) ## Measure speed next to what cannot be cheaper and to peers (BENCH="floors --rounds 3" is some of it)
+bench: $(INSTALL_UV) ## Measure speed next to what cannot be cheaper and to peers (BENCH="floors --rounds 3" is some of it)
 	@$(RUN) python -m benchmarks $(BENCH)
 
 # SAM CLI in an environment of its own, next to the Python that Lambda runs: SAM and the layer's Makefile call python3.13.
@@ -56,25 +66,25 @@ SAM = PATH="$(PYTHON_313)/bin:$$PATH" UV="$$(command -v $(UV))" AWS_DEFAULT_REGI
 	$(UV) run --script --locked tools/sam_local.py
 
 .PHONY: python-313
-python-313: $(UV)
+python-313: $(INSTALL_UV)
 	@test -x "$(PYTHON_313)/bin/python3.13" && echo "$(PYTHON_313)/bin"
 
 .PHONY: build
-build: $(UV) ## Build the layer and the functions for Lambda (into .aws-sam/)
+build: $(INSTALL_UV) ## Build the layer and the functions for Lambda (into .aws-sam/)
 	@$(SAM) build
 
 .PHONY: sam
 sam: build serve-sam ## Build, and serve with the real `sam local start-api` on http://localhost:3000 (needs Docker)
 
 .PHONY: serve-sam
-serve-sam: $(UV)
+serve-sam: $(INSTALL_UV)
 	@$(SAM) local start-api $(SAM_LOCAL_ARGS)
 
 # As CloudFormation gets it: what is checked is what SAM makes, and not what it was asked for.
 DEPLOYED = $(RUN) python -m tools.deployed_template Stage=prod
 
 .PHONY: lint
-lint: $(UV) ## Check style, types, import directions and the template
+lint: $(INSTALL_UV) ## Check style, types, import directions and the template
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
@@ -83,21 +93,21 @@ lint: $(UV) ## Check style, types, import directions and the template
 	@$(DEPLOYED) | $(UV) run --script --locked tools/template_scan.py
 
 .PHONY: format
-format: $(UV) ## Rewrite the code in the project's style
+format: $(INSTALL_UV) ## Rewrite the code in the project's style
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
 
 .PHONY: docs
-docs: $(UV) ## Write every generated file: docs/asvs.md, docs/openapi.json, requirements.txt and more
+docs: $(INSTALL_UV) ## Write every generated file: docs/asvs.md, docs/openapi.json, requirements.txt and more
 	$(RUN) python -m tools.generated_files
 
 SBOM ?= sbom.json
 .PHONY: sbom
-sbom: $(UV) ## Write what the layer is made of, as CycloneDX, from the lock (SBOM=elsewhere.json)
+sbom: $(INSTALL_UV) ## Write what the layer is made of, as CycloneDX, from the lock (SBOM=elsewhere.json)
 	$(UV) export --quiet --locked --preview --format cyclonedx1.5 --package auth-common --prune aurora-dsql-python-connector --no-dev --output-file $(SBOM)
 
 .PHONY: audit
-audit: $(UV) ## Look for known vulnerabilities in what uv.lock pins (asks osv.dev, and fails without it)
+audit: $(INSTALL_UV) ## Look for known vulnerabilities in what uv.lock pins (asks osv.dev, and fails without it)
 	$(UV) audit --locked
 
 .PHONY: clean

@@ -111,6 +111,57 @@ def test_each_locked_package_comes_from_pypi_with_its_hash():
     assert [file["url"] for file in files if not file["hash"].startswith("sha256:")] == []
 
 
+@pytest.mark.asvs("15.1.2", "15.2.4")
+@pytest.mark.threat("supply-replaced-dependency")
+def test_what_builds_the_project_has_a_fixed_version():
+    for file in ("pyproject.toml", "layers/common/pyproject.toml"):
+        for requirement in tomllib.loads((PROJECT / file).read_text())["build-system"]["requires"]:
+            assert re.fullmatch(r"[\w-]+==[\d.]+", requirement)
+
+
+@pytest.mark.asvs("15.1.2", "15.2.4")
+@pytest.mark.threat("supply-replaced-dependency")
+@pytest.mark.thorough  # asks the package index
+@pytest.mark.parametrize("is_genuine", [True, False], ids=["genuine", "replaced"])
+def test_private_uv_is_installed_only_with_its_hash(tmp_path, is_genuine):
+    """An attacker's uv at the package index, or on the way from it, is not installed."""
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    requirement = (PROJECT / "tools" / "uv-requirements.txt").read_text()
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "uv-requirements.txt").write_text(
+        requirement if is_genuine else re.sub(r"sha256:.{8}", "sha256:00000000", requirement)
+    )
+    done = subprocess.run(
+        ["make", ".tools/bin/uv"], cwd=tmp_path, env=without_uv(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode == 0) == is_genuine, done.stderr
+    assert (tmp_path / ".tools" / "bin" / "uv").exists() == is_genuine
+
+
+def without_uv(folder):
+    """Return the environment of a machine that has only what README asks for."""
+    programs = folder / "programs"
+    programs.mkdir()
+    for name in ("bash", "env", "make", "git", "python3", "touch", "uname"):
+        (programs / name).symlink_to(shutil.which(name) or name)
+    return {name: value for name, value in os.environ.items() if name != "UV"} | {"PATH": str(programs)}
+
+
+def test_make_uses_the_uv_of_a_folder_with_a_space(tmp_path):
+    environment = without_uv(tmp_path)
+    folder = tmp_path / "with space"
+    folder.mkdir()
+    (folder / "uv").write_text('#!/bin/bash\necho "$@"\n')
+    (folder / "uv").chmod(0o755)
+    environment["PATH"] = f"{folder}:{environment['PATH']}"
+    for target in ("run", "test", "format"):
+        done = subprocess.run(
+            ["make", target], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "run --locked" in done.stdout
+
+
 @pytest.mark.asvs("15.2.1")
 @pytest.mark.threat("supply-vulnerable-dependency")
 def test_an_audit_that_cannot_reach_its_data_fails():
