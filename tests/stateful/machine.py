@@ -5,11 +5,11 @@ Features add rules to it: see ``test_sessions_model.py``.
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import jwt
 from hypothesis import strategies as st
@@ -65,14 +65,31 @@ _faulty = st.builds(Way, environment=_environment, fault=_fault, is_sent_again=s
 ways = st.one_of(_calm, _calm, _calm, _calm, _lost, _faulty, _faulty)
 
 
-def one_of(pick: Callable[[Model], Iterable[Any]]) -> st.SearchStrategy[Any]:
-    """Draw one of what ``pick`` finds in the model. The rule needs ``there_is(pick)`` as its precondition."""
-    return st.runner().flatmap(lambda machine: st.sampled_from(list(pick(machine.model))))
+@dataclass(frozen=True)
+class Step:
+    """A wait, and an operation, which another one may overtake."""
+
+    operation: Operation | None = None
+    wait: float = 0
+    overtaken_by: Operation | None = None
+    pause_at: int = 0
 
 
-def there_is(pick: Callable[[Model], Iterable[Any]]) -> Callable[[Any], bool]:
-    """Return the condition that ``pick`` finds something in the model."""
-    return lambda machine: any(True for _ in pick(machine.model))
+#: Returns the steps of one kind that are possible now.
+Kind = Callable[[Model], Iterable[Step]]
+
+
+def _steps_of(machine: "Machine") -> st.SearchStrategy[Step]:
+    """Draw a kind by its weight, and one of its steps.
+
+    Rules would do this, too, but hypothesis leaves out most of them in each example, which makes few of few examples.
+    """
+    possible = {kind: list(kind(machine.model)) for kind in machine.weights}
+    kinds = [kind for kind, weight in machine.weights.items() for _ in range(weight) if possible[kind]]
+    return st.sampled_from(kinds).flatmap(lambda kind: st.sampled_from(possible[kind]))
+
+
+steps: Final = st.runner().flatmap(_steps_of)
 
 
 # --- The machine ------------------------------------------------------------------------------------------------------
@@ -81,14 +98,30 @@ def there_is(pick: Callable[[Model], Iterable[Any]]) -> Callable[[Any], bool]:
 class Machine(RuleBasedStateMachine):
     """Two environments, the tables that they share, and the model."""
 
-    def __init__(self, service: Service) -> None:
-        """Begin with a service that is as good as new."""
+    def __init__(self, service: Service, weights: Mapping[Kind, int]) -> None:
+        """Begin with a service that is as good as new.
+
+        Args:
+            service: is used again for each example.
+            weights: the kinds of steps, and how often each is chosen, relative to the others.
+
+        """
         super().__init__()
+        self.weights = weights
         self.model = Model(_BEGINNING)
         self._service = service
         self._contents = Contents()
         #: How many audit records of each name the last operation has made.
         self._records = Counter[str]()
+
+    def take_step(self, step: Step, way: Way) -> None:
+        """Do what ``step`` says."""
+        if step.wait:
+            self.wait_for(step.wait)
+        if step.operation and step.overtaken_by:
+            self.do_meanwhile(step.operation, step.overtaken_by, pause_at=step.pause_at)
+        elif step.operation:
+            self.do(step.operation, way)
 
     def do(self, operation: Operation, way: Way = Way()) -> None:
         """Do ``operation``, compare, and use each token that must work or has just stopped working."""
@@ -220,7 +253,9 @@ class Machine(RuleBasedStateMachine):
             records.update(stage.records)
             if is_complete and number < len(changes):
                 continue
-            problem = self._difference(records, optional=optional)
+            failed = changes[number] if number < len(changes) else Stage()
+            rejection = Counter(failed.records if failed.is_rejection else ())
+            problem = self._difference(records, optional=optional + rejection)
             if not problem:
                 self._synchronise()
                 return
@@ -252,12 +287,13 @@ class Machine(RuleBasedStateMachine):
             session.id = session.id or new.get(session.account.id)
 
     def _synchronise(self) -> None:
-        """Take over the times of counters. They differ from the model's by the time that a request takes."""
+        """Take over counters that are over, and the times of others: they differ by the time that a request takes."""
         rows = {row.key: row for row in self._contents.throttles}
         for key, counter in self.model.counters.items():
             row = rows.get(key)
             locked_until = seconds(row.locked_until) if row else 0
             assert not counter.is_locked(self.model.now) or abs(locked_until - counter.locked_until) < _TOLERANCE
+            counter.failures = row.failures if row else 0
             counter.locked_until = locked_until
             counter.expires_at = seconds(row.expires_at) if row else 0
             counter.is_refusal_recorded = row is not None and row.refusal_recorded

@@ -251,6 +251,6 @@ class Model:
             for token in session.refresh_tokens:
                 facts["refresh token", session.id, token.generation] = token.spent_at is not None
         for counter in self.counters.values():
-            if counter.failures:
+            if counter.failures and counter.expires_at > self.now:
                 facts["counter", counter.key] = (counter.failures, counter.is_locked(self.now))
         return facts

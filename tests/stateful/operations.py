@@ -24,6 +24,8 @@ class Stage:
 
     change: Callable[[], None] | None = None
     records: Sequence[str] = ()
+    #: Whether the records are kept if the transaction fails: a rejected attempt has happened all the same.
+    is_rejection: bool = False
 
     def apply(self) -> None:
         """Let the model change."""
@@ -74,6 +76,10 @@ class Register:
 
     def _create(self, model: Model) -> None:
         model.accounts[self.email] = Account(self.email, self.password)
+        # Failed logins from before do not lock the account.
+        for counter in model.login_counters(self.email):
+            if counter.in_a_row:
+                counter.succeed()
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ class Refresh:
         is_parent_of_newest = self.token is session.refresh_tokens[-2]
         if is_parent_of_newest and now - self.token.spent_at <= GRACE:
             return _pair(model, session, [Stage(records=["authn_token_created"])])
-        return self._rejected(model, Stage(partial(_revoke, [session]), ["authn_token_reuse"]))
+        return self._rejected(model, Stage(partial(_revoke, [session]), ["authn_token_reuse"], is_rejection=True))
 
     def _rejected(self, model: Model, reuse: Stage | None = None) -> Expected:
         counter = model.refresh_counter()
@@ -359,7 +365,7 @@ def _too_many_attempts(counter: AttemptCounter, before: Sequence[Stage] = ()) ->
     def mark() -> None:
         counter.is_refusal_recorded = True
 
-    record = [] if counter.is_refusal_recorded else [Stage(mark, ["excess_rate_limit_exceeded"])]
+    record = [] if counter.is_refusal_recorded else [Stage(mark, ["excess_rate_limit_exceeded"], is_rejection=True)]
     return Expected(429, [*before, *record], "too_many_attempts")
 
 

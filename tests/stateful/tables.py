@@ -39,7 +39,7 @@ class Contents:
         for row in self.refresh_tokens:
             facts["refresh token", row.session_id, row.generation] = row.spent_at is not None
         for row in self.throttles:
-            if row.failures:
+            if row.failures and seconds(row.expires_at) > now:
                 facts["counter", row.key] = (row.failures, seconds(row.locked_until) > now)
         return facts
 
