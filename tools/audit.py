@@ -31,6 +31,7 @@ _POLL_SECONDS: Final = 1.0
 #: Records from the future that are looked at: an attacker may have inserted any number of them.
 _FUTURE_RECORDS: Final = 100
 _TAMPERED: Final = 3
+_INTERRUPTED: Final = 130
 #: Where an export in OCSF has the record's MAC, in ``unmapped``.
 _MAC: Final = "audit_mac"
 
@@ -47,7 +48,8 @@ _RESET: Final = "\x1b[0m"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
-    0: done, and nothing was found; 1: the reason is on stderr; 2: wrong usage; 3: the log has been tampered with.
+    0: done, and nothing was found; 1: the reason is on stderr; 2: wrong usage; 3: the log has been tampered with;
+    130: interrupted.
     """
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.run
@@ -59,9 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         discard_output()
     except OSError as error:
+        discard_output()
         sys.stderr.write(f"audit: {error}\n")
     except KeyboardInterrupt:
-        return 0
+        # That is how one ends tail --follow. A verification that was cut off has not found the log intact.
+        return 0 if options.command == "tail" else _INTERRUPTED
     return 1
 
 
@@ -98,10 +102,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _verify(options: argparse.Namespace) -> int:
     _record_reading("verify", options)
-    progress = Progress("records checked")
     anchors = (anchor for path in options.log for anchor in _anchors(path))
-    verification = verify_audit_log(anchors, progress=progress)
-    progress.end()
+    with Progress("records checked") as progress:
+        verification = verify_audit_log(anchors, progress=progress)
     for finding in verification.findings:
         _write(json.dumps(asdict(finding), default=str) if options.json else str(finding))
     if options.json:
@@ -170,19 +173,17 @@ def _recent(query: AuditQuery, since: datetime) -> Iterator[AuditRecord]:
 
 def _export(options: argparse.Namespace) -> int:
     _record_reading("export", options)
-    # On a terminal the records themselves show the progress.
-    progress = None if sys.stdout.isatty() else Progress("records exported")
     tampered = 0
-    for number, record in enumerate(_all(_query(options)), 1):
-        tampered += not record.intact
-        if not options.ocsf:
-            _write(json.dumps(_as_json(record), default=str))
-        elif record.intact:  # a SIEM must not take for an event what an attacker has made of one
-            _write(json.dumps(_as_ocsf(record)))
-        if progress:
-            progress(number)
-    if progress:
-        progress.end()
+    with Progress("records exported") as progress:
+        for number, record in enumerate(_all(_query(options)), 1):
+            tampered += not record.intact
+            if not options.ocsf:
+                _write(json.dumps(_as_json(record), default=str))
+            elif record.intact:  # a SIEM must not take for an event what an attacker has made of one
+                _write(json.dumps(_as_ocsf(record)))
+            # On a terminal the records themselves show the progress.
+            if not sys.stdout.isatty():
+                progress(number)
     if tampered:
         left_out = ", and were left out" if options.ocsf else ""
         sys.stderr.write(f"audit: {tampered} records are not as they were written{left_out}; run: audit verify\n")

@@ -9,7 +9,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 
 from auth_common.errors import ServiceError, StorageNotMounted
 from auth_common.monitoring import request_context
@@ -66,11 +66,15 @@ def answer(text: str, *, as_json: bool = False, **facts: Any) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         discard_output()
+    except OSError as error:
+        discard_output()
+        sys.stderr.write(f"the work is done, but its answer could not be written: {error}\n")
 
 
 def discard_output() -> None:
     """Write nothing more to standard output, not even at the exit: its reader has gone."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(io.UnsupportedOperation):  # a stream in memory, which loses nothing at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Progress:
@@ -94,8 +98,12 @@ class Progress:
             sys.stderr.write(f"\r{number} {self._what}")
             sys.stderr.flush()
 
-    def end(self) -> None:
-        """Make room for the answer."""
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Make room for the answer, or for an error."""
         if self._shown_at:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()

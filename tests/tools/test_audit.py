@@ -786,3 +786,31 @@ def test_line_of_another_program_is_ignored(verify, database, chain, log_file):
         status, findings, _ = verify(forged)
         assert status == 3, odd
         assert any("record 3: is missing" in finding for finding in findings), odd
+
+
+@pytest.mark.parametrize(("command", "status"), [("verify", 130), ("export", 130), ("tail", 0)])
+def test_interrupted_command_says_so(chain, monkeypatch, command, status):
+    """An interrupted verification must not look like an intact log."""
+
+    def interrupt(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.stdout, "write", interrupt)
+    assert main([command]) == status
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+@pytest.mark.parametrize(("command", "status"), [("audit export", 1), ("accounts disable person@example.com", 0)])
+def test_output_onto_a_full_disk_ends_with_its_reason(chain, command, status):
+    name, *arguments = command.split()
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [Path(sys.executable).with_name(name), *arguments],
+            cwd=PROJECT,
+            env=os.environ,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, "Traceback" in done.stderr, "No space left" in done.stderr) == (status, False, True)

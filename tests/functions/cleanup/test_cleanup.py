@@ -17,6 +17,7 @@ from local_runtime.cloudformation import read_template
 from tests.support.databases import acting_as, start_fresh_environment
 from tests.support.events import lambda_context
 from tests.support.factories import erase, get_user, log_in, log_out, refresh
+from tests.support.hostile_rows import insert_row
 from tests.support.passkeys import begin_login, complete_login
 
 pytestmark = [pytest.mark.operations, pytest.mark.sqlite]
@@ -211,6 +212,16 @@ def test_chains_past_their_retention_are_deleted_and_the_rest_holds(database, pe
     assert run()["audit_events"] == 4
     assert database.count(audit_events) == 2
     assert verify_audit_log().findings == []
+
+
+@pytest.mark.threat("audit-filled")
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+def test_row_from_the_future_does_not_keep_a_chain_for_ever(database, person):
+    age_audit_log(database, 401)
+    ((chain_id,),) = database.execute(select(audit_events.c.chain_id).distinct())
+    insert_row(database, chain_id=chain_id, sequence=1_000, time=2**62)
+    assert run()["audit_events"] == 4
+    assert database.count(audit_events) == 1
 
 
 def test_a_chain_that_goes_on_stays_whole(database, person):

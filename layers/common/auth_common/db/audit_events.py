@@ -10,6 +10,7 @@ import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
@@ -42,6 +43,8 @@ from auth_common.security.audit_protection import SALT_BYTES
 _CHAIN_BATCH: Final = 1000
 #: Characters. The longest record of ours has a tenth of it, and a page of such records fits into a Lambda's response.
 LONGEST_RECORD: Final = 16_384
+#: How far a clock of ours may be ahead. Only an attacker writes a record with a later time.
+FUTURE: Final = timedelta(days=1)
 _MAC_BYTES: Final = 32
 _SOURCE_BYTES: Final = 16
 #: Later than every time.
@@ -313,13 +316,16 @@ def _counted(column: str, value: Any) -> UUID | str | bytes | None:
         return None
 
 
-def delete_old_rows(connection: Connection, older_than: int, *, limit: int) -> int:
+def delete_old_rows(connection: Connection, older_than: int, *, limit: int, horizon: int = _LATEST) -> int:
     """Delete up to ``limit`` records of chains that ended before ``older_than`` (ms); return how many.
 
-    Only whole chains go, so that what stays can still be verified from its first record on.
+    Only whole chains go, so that what stays can still be verified from its first record on. Records dated after
+    ``horizon`` (ms) were not written by the service: one of them must not keep a chain for ever.
     """
     later = audit_events.alias("later")
-    goes_on = exists().where(later.c.chain_id == audit_events.c.chain_id, later.c.time >= older_than)
+    goes_on = exists().where(
+        later.c.chain_id == audit_events.c.chain_id, later.c.time >= older_than, later.c.time <= horizon
+    )
     key = (audit_events.c.chain_id, audit_events.c.sequence)
     # From their ends: what an interruption leaves are chains that were cut, and their time says that they may be. By
     # time first, which has the index: a log of millions of records is not read through for the few that are old.

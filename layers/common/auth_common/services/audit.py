@@ -3,7 +3,7 @@
 import hmac
 import json
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,8 +26,7 @@ PAGE_SIZE: Final = 50
 #: Records that an operator's command reads at once.
 BATCH: Final = 1000
 _LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
-#: How far a clock of ours may be ahead. Only an attacker writes a record with a later time.
-FUTURE: Final = timedelta(days=1)
+FUTURE: Final = store.FUTURE
 #: Who may read.
 READERS: Final = frozenset({"security", "admin"})
 

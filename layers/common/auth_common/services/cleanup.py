@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from auth_common.db.audit_events import delete_old_rows, forget_the_gone
+from auth_common.db.audit_events import FUTURE, delete_old_rows, forget_the_gone
 from auth_common.db.challenges import delete_expired_challenges
 from auth_common.db.engine import transaction
 from auth_common.db.refresh_tokens import delete_expired_refresh_tokens
@@ -31,13 +31,14 @@ def delete_expired() -> dict[str, int]:
     now = datetime.now(UTC)
     expired_before = now - KEPT
     retained_since = int((now - timedelta(days=settings().audit_retention_days)).timestamp() * 1000)
+    horizon = int((now + FUTURE).timestamp() * 1000)
     deleted = {
         "refresh_tokens": _in_batches(lambda c: delete_expired_refresh_tokens(c, expired_before, limit=BATCH)),
         "sessions": _in_batches(lambda c: delete_expired_sessions(c, expired_before, limit=BATCH)),
         "challenges": _in_batches(lambda c: delete_expired_challenges(c, now - CHALLENGES_KEPT, limit=BATCH)),
         # A counter that has expired counts for nothing; a clock that is behind begins it anew all the same.
         "throttles": _in_batches(lambda c: delete_expired_throttles(c, now, limit=BATCH)),
-        "audit_events": _in_batches(lambda c: delete_old_rows(c, retained_since, limit=BATCH)),
+        "audit_events": _in_batches(lambda c: delete_old_rows(c, retained_since, limit=BATCH, horizon=horizon)),
     }
     day_ago = int((now - timedelta(days=1)).timestamp() * 1000)
     deleted["left_of_the_erased"] = transaction(lambda c: forget_the_gone(c, day_ago))
