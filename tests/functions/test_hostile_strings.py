@@ -195,11 +195,14 @@ def test_in_a_query_of_the_sessions(database, context, method, name):
 
 @pytest.mark.parametrize("route", ROUTES, ids=name_of)
 def test_hostile_strings_as_a_query_parameter_are_rejected(database, context, route):
-    for text in STRINGS:
-        caller = context if route.authorizer else None
-        answer = send(route, caller, body=body_of(route), query={in_query(text): in_query(text)})
+    # A response names 20 faults.
+    for first in range(0, len(STRINGS), 20):
+        sent = STRINGS[first : first + 20]
+        query = {in_query(text): in_query(text) for text in sent}
+        answer = send(route, context if route.authorizer else None, body=body_of(route), query=query)
         assert answer.status == 422
-        assert_harmless(answer, text)
+        for text in sent:
+            assert_harmless(answer, text)
 
 
 def carried(text: str) -> str:

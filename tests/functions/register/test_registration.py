@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from urllib.parse import urljoin
 from uuid import UUID
 
 import pytest
@@ -20,7 +21,6 @@ pytestmark = [pytest.mark.accounts, pytest.mark.sqlite]
 def test_answers_201_with_the_user_and_its_location(database):
     answer = register()
     assert answer.status == 201
-    assert answer.headers["location"] == f"users/{answer.json['id']}"
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-store"
     user = answer.json
@@ -36,6 +36,13 @@ def test_answers_201_with_the_user_and_its_location(database):
         "role": "user",
     }
     assert database.count(users) == 1
+
+
+@pytest.mark.parametrize("api", ["https://auth.example.com", "https://a1b2.execute-api.eu-central-1.amazonaws.com/dev"])
+@pytest.mark.usefixtures("database")
+def test_location_leads_to_the_user_below_a_stage_and_below_a_domain(api):
+    answer = register()
+    assert urljoin(f"{api}/users", answer.headers["location"]) == f"{api}/users/{answer.json['id']}"
 
 
 @pytest.mark.asvs("14.2.4")
