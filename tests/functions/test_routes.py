@@ -24,7 +24,7 @@ from auth_common.services import accounts
 from tests.support.events import json_event, proxy_event
 from tests.support.factories import EMAIL, PASSWORD, erase, log_out, sign_up
 from tests.support.functions import Answer, authorize, call
-from tests.support.passkeys import answered_registration, complete_login, complete_registration, enrol
+from tests.support.passkeys import answered_registration, complete_registration, enrol
 from tests.support.route_requests import BODIES, name_of, send
 from tests.support.routes import PROTECTED, ROUTES
 
@@ -216,11 +216,6 @@ def complete_registration_by(holder, spell):
     return complete_registration(token, {"challenge_id": spell(ceremony["challenge_id"])}, credential)
 
 
-def complete_login_by(holder, spell):
-    ceremony, credential = holder.answered_login()
-    return complete_login({"challenge_id": spell(ceremony["challenge_id"])}, credential)
-
-
 def in_path(holder, spell, name, identifier):
     (route,) = (route for route in ROUTES if name_of(route) == name)
     context = authorize(holder.log_in().json["access_token"])["context"]
@@ -238,12 +233,12 @@ BY_ID: dict[str, Callable[..., Answer]] = {
     "PATCH /webauthn/credentials/{id}": partial(in_path, identifier=lambda holder, _: holder.passkey_id),
     "DELETE /webauthn/credentials/{id}": partial(in_path, identifier=lambda holder, _: holder.passkey_id),
     "POST /webauthn/register/complete": lambda holder, spell, _: complete_registration_by(holder, spell),
-    "POST /webauthn/login/complete": lambda holder, spell, _: complete_login_by(holder, spell),
 }
 
 
 def test_every_route_with_an_id_is_listed():
-    with_body = {name for name, body in BODIES.items() if "challenge_id" in body}
+    # The challenge of a login is signed, so its id is no UUID.
+    with_body = {name for name, body in BODIES.items() if "challenge_id" in body} - {"POST /webauthn/login/complete"}
     assert BY_ID.keys() == with_body | {name_of(route) for route in ROUTES if "{id}" in route.path}
 
 
