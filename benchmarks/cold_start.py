@@ -36,6 +36,7 @@ INDISPENSABLE: Final = {
     "refresh": (*_BASE, "jwt", "cryptography"),
     "register": (*_BASE, "bcrypt", "email_validator", "zxcvbn_rs_py"),
     "sessions": (*_BASE, "ua_parser", "ua_parser_builtins.lazy"),
+    "step_up": (*_BASE, "bcrypt", "webauthn"),
     "webauthn": (*_BASE, "webauthn"),
 }
 _MINIMAL: Final = PROJECT / "benchmarks" / "minimal"

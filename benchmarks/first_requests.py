@@ -68,6 +68,10 @@ class FirstRequests:
     def _sessions(self) -> dict[str, Any]:
         return proxy_event("GET", "/sessions", authorizer=_context(self._person.access_token))
 
+    def _step_up(self) -> dict[str, Any]:
+        caller = _context(self._person.access_token)
+        return json_event("POST", "/step-up", {"current_password": PASSWORD}, authorizer=caller)
+
     def _webauthn(self) -> dict[str, Any]:
         return json_event("POST", "/webauthn/login/begin", {})
 

@@ -9,11 +9,11 @@ pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
 #: The gateway calls a version of each.
 PUBLISHED = {
-    *("Register", "Login", "GetUser", "ChangePassword", "Refresh"),
+    *("Register", "Login", "GetUser", "ChangePassword", "StepUp", "Refresh"),
     *("Sessions", "Webauthn", "Audit", "Jwks", "Health"),
     "Authorizer",
 }
-HASHING = {"Register", "Login", "ChangePassword"}
+HASHING = {"Register", "Login", "ChangePassword", "StepUp"}
 #: It has no place in a version: it is Lambda's own word about all of them.
 UNVERSIONED = "ReservedConcurrentExecutions"
 

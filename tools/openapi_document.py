@@ -44,6 +44,13 @@ _ERRORS: Final[dict[tuple[str, str], tuple[type[ServiceError], ...]]] = {
         errors.StepUpRequired,
         errors.TooManyAttempts,
     ),
+    ("POST", "/step-up"): (
+        errors.InvalidChallenge,
+        errors.InvalidCurrentPassword,
+        errors.StepUpFailed,
+        errors.StepUpPasswordRequired,
+        errors.TooManyAttempts,
+    ),
     ("DELETE", "/sessions"): (errors.StepUpRequired,),
     ("DELETE", "/sessions/{id}"): (errors.StepUpRequired, errors.NotFound),
     ("POST", "/webauthn/register/begin"): (errors.StepUpRequired, errors.TooManyPasskeys),
@@ -60,10 +67,10 @@ _ERRORS: Final[dict[tuple[str, str], tuple[type[ServiceError], ...]]] = {
         errors.PasswordRequired,
         errors.TooManyAttempts,
     ),
-    ("PATCH", "/webauthn/credentials/{id}"): (errors.NotFound,),
+    ("PATCH", "/webauthn/credentials/{id}"): (errors.StepUpRequired, errors.NotFound),
     ("DELETE", "/webauthn/credentials/{id}"): (errors.StepUpRequired, errors.NotFound),
-    ("GET", "/audit/events"): (errors.Forbidden, errors.StepUpRequired),
-    ("GET", "/audit/summary"): (errors.Forbidden, errors.StepUpRequired),
+    ("GET", "/audit/events"): (errors.Forbidden, errors.PasskeyLoginRequired),
+    ("GET", "/audit/summary"): (errors.Forbidden, errors.PasskeyLoginRequired),
 }
 _WITH_BODY: Final = (errors.UnsupportedMediaType, errors.UnsupportedContentEncoding, errors.RequestTooLarge)
 #: The last one in the local stage only.
@@ -237,7 +244,10 @@ def _error_headers(raised: list[type[ServiceError]]) -> dict[str, _Header]:
 
 def _problem_example(error: type[ServiceError]) -> dict[str, Any]:
     faults = [errors.FieldError("password", "is required")] if error is errors.ValidationFailed else []
-    response = ProblemResponse(status=error.status, code=error.code, detail=str(error.detail), errors=faults)
+    members = {"methods": ["webauthn"]} if issubclass(error, errors.StepUpRequired) else {}
+    response = ProblemResponse(
+        status=error.status, code=error.code, detail=str(error.detail), errors=faults, members=members
+    )
     example: dict[str, Any] = json.loads(bytes(response.body))
     return example | {"request_id": "0f6a2c9e-1b1d-4a3f-9a65-6b1f0f3c2d11"}
 
@@ -254,6 +264,11 @@ _PROBLEM_SCHEMA: Final[dict[str, Any]] = {
         "detail": {"type": "string"},
         "code": {"type": "string", "pattern": "^[a-z_]+$"},
         "request_id": {"type": "string"},
+        "methods": {
+            "description": "Of `step_up_required`: the proofs that open the request.",
+            "type": "array",
+            "items": {"enum": ["webauthn", "password"]},
+        },
         "errors": {
             "type": "array",
             "items": {

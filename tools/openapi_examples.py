@@ -16,6 +16,7 @@ _TOKENS: Final = {
     "refresh_token": "rt_<43 characters>",
     "refresh_expires_in": 604800,
 }
+_LOGIN: Final = {**_TOKENS, "step_up_token": "su_<43 characters>"}
 _PASSKEY: Final = {
     "id": _PASSKEY_ID,
     "credential_id": "4cKQ0bT1rJ8uXyWmZ5oHfA",
@@ -60,9 +61,9 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "login": {
         "request": _one({"email": "ada@example.com", "password": "violet anchor seventeen drums"}),
         "response": {
-            "tokens": {"summary": "who has no passkey", "value": _TOKENS},
+            "tokens": {"summary": "of an account without passkeys", "value": _LOGIN},
             "mfa_required": {
-                "summary": "who has one",
+                "summary": "of an account with a passkey",
                 "value": {
                     "mfa_required": True,
                     "mfa_token": "<header>.<claims>.<signature>",
@@ -70,6 +71,26 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
                     "methods": ["webauthn"],
                 },
             },
+        },
+    },
+    "step_up": {
+        "request": {
+            "methods": {"summary": "ask for the methods and, with passkeys, a challenge", "value": {}},
+            "password": {
+                "summary": "prove it with the password",
+                "value": {"current_password": "violet anchor seventeen drums"},
+            },
+            "passkey": {
+                "summary": "prove it with a passkey",
+                "value": {"challenge_id": _CHALLENGE_ID, "credential": _CREDENTIAL},
+            },
+        },
+        "response": {
+            "token": {
+                "summary": "after a proof",
+                "value": {"step_up_token": "su_<43 characters>", "expires_in": 600},
+            },
+            "methods": {"summary": "of an account without passkeys", "value": {"methods": ["password"]}},
         },
     },
     "put_password": {
@@ -153,7 +174,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
                 },
             }
         ),
-        "response": _one(_TOKENS),
+        "response": _one(_LOGIN),
     },
     "list_passkeys": {"response": _one({"items": [_PASSKEY], "next_cursor": None})},
     "rename_passkey": {"request": _one({"name": "Old laptop"})},

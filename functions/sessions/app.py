@@ -13,7 +13,7 @@ from auth_common.services.identifiers import parse_id
 from auth_common.services.sessions import end_all_sessions, end_current_session, end_session, list_sessions
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.cursors import SessionCursor, encode_cursor
-from auth_common.web.dependencies import Caller, PathId, clear_storage
+from auth_common.web.dependencies import Caller, PathId, StepUpToken, clear_storage
 from auth_common.web.schemas import SessionListResponse, SessionResponse
 
 app = create_app()
@@ -52,17 +52,20 @@ async def delete_sessions(
     caller: Caller,
     response: Response,
     keep_current: Annotated[bool, Query()] = False,  # noqa: FBT002 - a query parameter
+    step_up_token: StepUpToken = None,
 ) -> None:
-    """End all of the caller's sessions, or with ``keep_current=true`` all others, after a fresh login."""
-    end_all_sessions(caller, keep_current=keep_current)
+    """Revoke all of the caller's sessions, or with ``keep_current=true`` the others; 403 without a step-up token."""
+    end_all_sessions(caller, keep_current=keep_current, step_up_token=step_up_token)
     if not keep_current:
         clear_storage(response)
 
 
 @app.delete("/sessions/{id}", status_code=204)
-async def delete_session(caller: Caller, session_id: PathId, response: Response) -> None:
-    """End one of the caller's sessions, after a fresh login where it is another one; 404 for any other id."""
-    end_session(caller, session_id)
+async def delete_session(
+    caller: Caller, session_id: PathId, response: Response, step_up_token: StepUpToken = None
+) -> None:
+    """Revoke one of the caller's sessions, another one with a step-up token only; 404 for any other id."""
+    end_session(caller, session_id, step_up_token=step_up_token)
     if parse_id(session_id) == caller.session_id:
         clear_storage(response)
 

@@ -6,20 +6,22 @@ Registering and the list are behind the authorizer; the login is open to anyone,
 from auth_common.services import passkey_login, passkeys
 from auth_common.web import schemas
 from auth_common.web.application import create_app, create_handler
-from auth_common.web.dependencies import Caller, PathId
+from auth_common.web.dependencies import Caller, PathId, StepUpToken
 
 app = create_app()
 
 
 @app.post("/webauthn/register/begin")
-async def begin_registration(caller: Caller, _body: schemas.BeginRegistrationRequest) -> schemas.CeremonyResponse:
-    """Answer the options for ``navigator.credentials.create()``; 403 unless the caller has just logged in."""
-    return schemas.CeremonyResponse.model_validate(passkeys.begin_registration(caller))
+async def begin_registration(
+    caller: Caller, _body: schemas.BeginRegistrationRequest, step_up_token: StepUpToken = None
+) -> schemas.CeremonyResponse:
+    """Return the options for ``navigator.credentials.create()``; 403 without a valid step-up token."""
+    return schemas.CeremonyResponse.model_validate(passkeys.begin_registration(caller, step_up_token=step_up_token))
 
 
 @app.post("/webauthn/register/complete", status_code=201)
 async def complete_registration(caller: Caller, body: schemas.CompleteRegistrationRequest) -> schemas.PasskeyResponse:
-    """Answer the new passkey, the first of which ends other sessions; 400 for what is not valid."""
+    """Return the new passkey, and revoke the caller's other sessions; 400 for what is not valid."""
     return schemas.PasskeyResponse.model_validate(passkeys.complete_registration(caller, **dict(body)))
 
 
@@ -30,9 +32,9 @@ async def begin_login(body: schemas.BeginLoginRequest) -> schemas.CeremonyRespon
 
 
 @app.post("/webauthn/login/complete")
-async def complete_login(body: schemas.CompleteLoginRequest) -> schemas.TokenPairResponse:
+async def complete_login(body: schemas.CompleteLoginRequest) -> schemas.LoginResponse:
     """Answer a token pair; 400 for a challenge that is not valid, 401 for a passkey that proves nothing."""
-    return schemas.TokenPairResponse.model_validate(passkey_login.complete_login(**dict(body)))
+    return schemas.LoginResponse.model_validate(passkey_login.complete_login(**dict(body)))
 
 
 @app.get("/webauthn/credentials")
@@ -42,15 +44,17 @@ async def list_passkeys(caller: Caller) -> schemas.PasskeyListResponse:
 
 
 @app.patch("/webauthn/credentials/{id}", status_code=204)
-async def rename_passkey(caller: Caller, passkey_id: PathId, body: schemas.RenameRequest) -> None:
-    """Rename one of the caller's passkeys; 404 for any other id."""
-    passkeys.rename_passkey(caller, passkey_id, name=body.name)
+async def rename_passkey(
+    caller: Caller, passkey_id: PathId, body: schemas.RenameRequest, step_up_token: StepUpToken = None
+) -> None:
+    """Rename one of the caller's passkeys; 403 without a valid step-up token, 404 for any other id."""
+    passkeys.rename_passkey(caller, passkey_id, name=body.name, step_up_token=step_up_token)
 
 
 @app.delete("/webauthn/credentials/{id}", status_code=204)
-async def delete_passkey(caller: Caller, passkey_id: PathId) -> None:
-    """Delete one, and end other sessions; 403 unless freshly logged in with a passkey, 404 for any other id."""
-    passkeys.delete_passkey(caller, passkey_id)
+async def delete_passkey(caller: Caller, passkey_id: PathId, step_up_token: StepUpToken = None) -> None:
+    """Delete one, and revoke other sessions; 403 without a valid step-up token, 404 for any other id."""
+    passkeys.delete_passkey(caller, passkey_id, step_up_token=step_up_token)
 
 
 handler = create_handler(app)

@@ -136,7 +136,13 @@ def test_each_rule_tells_the_topic():
 def test_each_alarm_on_our_metrics_can_be_evaluated_and_the_rest_are_awss():
     alarms = load_alarms(TEMPLATE)
     assert len(alarms.evaluated) + len(alarms.left_to_aws) == len(ALARMS)
-    of_functions = {"function-errors", "function-throttles", "authorizer-failed", "cleanup-failed"}
+    of_functions = {
+        "function-errors",
+        "function-throttles",
+        "authorizer-failed",
+        "cleanup-failed",
+        "step-up-function-failed",
+    }
     assert set(alarms.left_to_aws) == {"server-errors", *of_functions}
 
 

@@ -20,6 +20,7 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "Login": {"SigningKeyBlue.Arn": SIGN, "Pepper": (READ,), **AUDIT},
     "GetUser": AUDIT,
     "ChangePassword": {"Pepper": (READ,), **AUDIT},
+    "StepUp": {"Pepper": (READ,), **AUDIT},
     "Refresh": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
     "Sessions": AUDIT,
     "Webauthn": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
@@ -172,7 +173,7 @@ def test_the_gateway_limits_every_route_and_most_those_that_hash():
     (stage,) = of_type("AWS::ApiGateway::Stage").values()
     methods = stage["MethodSettings"]
     limits = {f"{method['HttpMethod']} {method['ResourcePath']}": method["ThrottlingRateLimit"] for method in methods}
-    hashing = {"POST /~1login", "POST /~1users", "PUT /~1users~1{id}~1password"}
+    hashing = {"POST /~1login", "POST /~1users", "PUT /~1users~1{id}~1password", "POST /~1step-up"}
     assert limits.keys() == {"* /*", *hashing}
     assert {limits[route] for route in hashing} == {"20"}
     assert limits["* /*"] == "100"

@@ -108,4 +108,5 @@ def test_a_login_in_the_future_is_not_a_fresh_one(database, person, seconds, sta
     with clock_off_by(seconds):
         pair = log_in().json
     token = refresh(pair["refresh_token"]).json["access_token"]
-    assert as_bearer(token, "POST", "/webauthn/register/begin", {}).status == status
+    answer = as_bearer(token, "POST", "/webauthn/register/begin", {}, step_up_token=pair["step_up_token"])
+    assert answer.status == status

@@ -4,9 +4,7 @@ answer is held to docs/openapi.json), nothing repeated by an error, and one log 
 
 import json
 import unicodedata
-from collections.abc import Mapping
 from itertools import count
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -20,7 +18,7 @@ from tests.support.factories import Account, get_user, log_in, register, sign_up
 from tests.support.functions import Answer, authorize, call_authorizer
 from tests.support.hostile_strings import STRINGS, spellings
 from tests.support.openapi import DOCUMENT
-from tests.support.passkeys import begin_login
+from tests.support.passkeys import begin_login, begin_registration
 from tests.support.route_requests import BODIES, name_of, send
 from tests.support.routes import ROUTES
 from tools.audit import main as audit
@@ -120,24 +118,18 @@ FIELDS = [
 
 @pytest.mark.threat("function-injection")
 @pytest.mark.parametrize(("database", "route", "way"), FIELDS, indirect=["database"])
-def test_hostile_strings_in_a_field_are_harmless(database, context, route, way):
+def test_hostile_strings_in_a_field_are_harmless(database, person, context, route, way):
     """A test for each field: the leak watch knows the strings that were a password in the same test."""
     for text in STRINGS:
         body = dict(BODIES[name_of(route)])
         if "challenge_id" in body and way[0] != "challenge_id":
-            ceremony = begin_login() if "login" in route.path else begin_registration_of(context)
+            ceremony = begin_login() if "login" in route.path else begin_registration(person.access_token)
             body["challenge_id"] = ceremony["challenge_id"]
         if route.path == "/users":
             body["email"] = f"{next(numbers)}@example.com"
         body = put(body, way, text)
         answer = send(route, context if route.authorizer else None, body=json.dumps(body).encode())
         assert_harmless(answer, text)
-
-
-def begin_registration_of(context: Mapping[str, str]) -> dict[str, Any]:
-    route = next(route for route in ROUTES if route.path == "/webauthn/register/begin")
-    begun: dict[str, Any] = send(route, context, body=b"{}").json
-    return begun
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)

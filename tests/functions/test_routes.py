@@ -85,8 +85,10 @@ def stored(database):
 def test_protected_routes_with_a_valid_context_let_the_caller_in(holder):
     """Otherwise each test below could pass for a wrong reason."""
     for route in PROTECTED:
-        context = authorize(holder.log_in_alone().json["access_token"])["context"]
-        assert request(route, context).status in {200, 204, 400, 404}, name_of(route)
+        pair = holder.log_in_alone().json
+        context = authorize(pair["access_token"])["context"]
+        headers = {"Step-Up-Token": pair["step_up_token"]}
+        assert request(route, context, headers=headers).status in {200, 204, 400, 404}, name_of(route)
 
 
 @pytest.mark.asvs("8.3.1", "16.5.3")
@@ -218,12 +220,13 @@ def complete_registration_by(holder, spell):
 
 def in_path(holder, spell, name, identifier):
     (route,) = (route for route in ROUTES if name_of(route) == name)
-    context = authorize(holder.log_in().json["access_token"])["context"]
+    pair = holder.log_in().json
+    context, headers = authorize(pair["access_token"])["context"], {"Step-Up-Token": pair["step_up_token"]}
     segment, body = spell(identifier(holder, context)), dict(BODIES.get(name, {}))
     if "current_password" in body:
         body["current_password"] = PASSWORD
     content = json.dumps(body).encode() if body else None
-    return send(route, context, segment=quote(segment), path_parameters={"id": segment}, body=content)
+    return send(route, context, segment=quote(segment), path_parameters={"id": segment}, body=content, headers=headers)
 
 
 BY_ID: dict[str, Callable[..., Answer]] = {

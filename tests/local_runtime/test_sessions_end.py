@@ -26,6 +26,7 @@ pytestmark = pytest.mark.local_runtime
 
 #: What the routes want that want something; none of it has been prepared.
 BODIES: dict[str, dict[str, object]] = {
+    "/step-up": {"current_password": PASSWORD},
     "/webauthn/register/begin": {},
     "/webauthn/register/complete": {"challenge_id": "none", "credential": {}},
     "/webauthn/credentials/*": {"name": "A key"},

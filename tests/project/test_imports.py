@@ -24,7 +24,7 @@ IN_LAMBDA = {"boto3", "botocore", "snapshot_restore_py"}
 NOT_IN_LAMBDA = {"benchmarks", "functions", "local_runtime", "tests", "tools"}
 #: Each takes longer to import than most requests take to answer, so only the function that uses one may load it.
 EXPENSIVE = {"alembic", "aurora_dsql_sqlalchemy", "aws_xray_sdk", "boto3", "psycopg", "webauthn"}
-USES = {"migrate": {"alembic"}, "webauthn": {"webauthn"}}
+USES = {"migrate": {"alembic"}, "step_up": {"webauthn"}, "webauthn": {"webauthn"}}
 #: A caller's first request waits for the authorizer and for the function, so the authorizer must be small.
 NOT_IN_AUTHORIZER = {"fastapi", "mangum", "sqlalchemy", "starlette"}
 

@@ -52,7 +52,10 @@ def test_no_secret_has_a_place_in_a_url(path, method, operation):
     """ASVS 14.2.1: URLs end up in histories and in logs. Tokens are in a header, and passwords and tokens in bodies."""
     identifiers = {"id", "user_id", "ip", "cursor"}
     filters = {"from", "to", "event", "outcome", "severity", "reason", "except_reason", "keep_current"}
-    assert {parameter["name"] for parameter in operation.get("parameters", [])} <= identifiers | filters
+    parameters = operation.get("parameters", [])
+    in_url = {parameter["name"] for parameter in parameters if parameter["in"] in {"path", "query"}}
+    assert in_url <= identifiers | filters
+    assert {parameter["name"] for parameter in parameters} - in_url <= {"Step-Up-Token"}
     assert SAVED["components"]["securitySchemes"]["accessToken"]["scheme"] == "bearer"
 
 
@@ -65,6 +68,7 @@ def test_no_request_has_a_field_for_a_hint_or_a_secret_question():
     assert fields.pop("RegistrationRequest") == {"name", "email", "date_of_birth", "job_title", "password"}
     assert fields.pop("LoginRequest") == {"email", "password"}
     assert fields.pop("ChangePasswordRequest") == {"current_password", "new_password"}
+    assert fields.pop("StepUpRequest") == {"current_password", "challenge_id", "credential"}
     assert set().union(*fields.values()) == {"refresh_token", *of_passkeys}
 
 
@@ -79,10 +83,12 @@ def test_ids_and_dates_have_their_formats():
     ]
     assert {(each["schema"].get("type"), each["schema"].get("format")) for each in parameters} == {("string", "uuid")}
     formats = {
-        (name, schema.get("type"), schema.get("format"))
+        (name, kind.get("type"), kind.get("format"))
         for component in SAVED["components"]["schemas"].values()
         for name, schema in component.get("properties", {}).items()
         if name in {"date_of_birth", "challenge_id"}
+        for kind in schema.get("anyOf", [schema])
+        if kind != {"type": "null"}
     }
     # The challenge of a login is signed, so its id is no UUID.
     assert formats == {("date_of_birth", "string", "date"), ("challenge_id", "string", None)}

@@ -44,7 +44,7 @@ class Caller:
     def _log_in(self) -> Headers:
         outcome = self._post("/login", {"email": self.email, "password": registration()["password"]})
         if self.device and "access_token" in outcome:
-            self._add_passkey(self.device, _bearer(outcome))
+            self._add_passkey(self.device, _bearer(outcome) | {"Step-Up-Token": outcome["step_up_token"]})
             return self._log_in()
         if self.device:
             ceremony = self._post("/webauthn/login/begin", {"mfa_token": outcome["mfa_token"]})

@@ -9,12 +9,12 @@ from typing import Any
 from sqlalchemy import update
 
 from auth_common.db.tables import sessions
-from auth_common.errors import StepUpRequired
+from auth_common.security.step_up_tokens import LIFETIME
 from auth_common.services.erasure import erase_user
 from tests.support import leaks
 from tests.support.databases import Database, acting_as
 from tests.support.events import json_event, proxy_event
-from tests.support.functions import Answer, authorize, call
+from tests.support.functions import Answer, authorize, call, remember_step_up, step_up_token_of
 
 EMAIL = "person@example.com"
 PASSWORD = "violet anchor seventeen drums"
@@ -94,10 +94,10 @@ def is_alive(user_id: str, pair: Mapping[str, Any]) -> bool:
     return works
 
 
-def let_logins_get_old(database: Database) -> None:
-    """Let time go by until no login is a recent one."""
-    moment = datetime.now(UTC) - timedelta(seconds=StepUpRequired.max_age + 1)
-    database.execute(update(sessions).values(auth_time=moment))
+def let_step_ups_expire(database: Database) -> None:
+    """Let time go by until each step-up token, that of a login included, has expired."""
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    database.execute(update(sessions).values(step_up_expires_at=past, auth_time=past - LIFETIME))
 
 
 def log_out(token: str) -> Answer:
@@ -105,9 +105,25 @@ def log_out(token: str) -> Answer:
     return call_as(token, "sessions", "POST", "/logout")
 
 
+def step_up(token: str, body: Mapping[str, Any] | None = None, **options: Any) -> Answer:
+    """Call POST /step-up: without a body for the methods."""
+    return call_as(token, "step_up", "POST", "/step-up", body=json.dumps(body or {}).encode(), **options)
+
+
 def call_as(token: str, function: str, method: str, path: str, **options: Any) -> Answer:
-    """Call a protected function as the gateway does: through the authorizer, whose context the function gets."""
-    return call(function, proxy_event(method, path, authorizer=authorize(token)["context"], **options))
+    """Call a protected function as the gateway does: through the authorizer, whose context the function gets.
+
+    The client sends the newest step-up token that it got with this access token. ``step_up_token`` replaces it; with
+    None the client has none, as an attacker who has stolen the access token alone.
+    """
+    step_up_token = options.pop("step_up_token", step_up_token_of(token))
+    headers = {"Step-Up-Token": step_up_token} if step_up_token is not None else {}
+    headers |= options.pop("headers", {})
+    event = proxy_event(method, path, authorizer=authorize(token)["context"], headers=headers, **options)
+    answer = call(function, event)
+    if path == "/step-up" and "step_up_token" in answer.text:
+        remember_step_up(token, answer.json["step_up_token"])
+    return answer
 
 
 def erase(email: str = EMAIL) -> None:

@@ -13,6 +13,7 @@ from tests.support.events import authorizer_event, lambda_context
 from tests.support.openapi import check_answer, is_documented
 
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
+OPTIONAL_PROBLEM_MEMBERS = {"errors", "methods"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ def call_handler(handler: LambdaHandler, event: dict[str, Any], *, function: str
     answer = Answer(response["statusCode"], response["headers"], response["body"])
     if answer.text:
         leaks.remember(*leaks.secrets_in(answer.json))
+        _keep_step_up_token(answer.json)
     _check_contract(answer, event)
     return answer
 
@@ -80,6 +82,24 @@ def call_authorizer(event: dict[str, Any]) -> dict[str, Any]:
     handler = importlib.import_module("functions.authorizer.app").handler
     answer: dict[str, Any] = handler(event, lambda_context("authorizer"))
     return answer
+
+
+def step_up_token_of(access_token: str) -> str | None:
+    """Return the newest step-up token that a client with this access token has got. Return None if there is none."""
+    return _step_up_tokens.get(access_token)
+
+
+def remember_step_up(access_token: str, step_up_token: str) -> None:
+    """Keep what the holder of an access token got from a step-up."""
+    _step_up_tokens[access_token] = step_up_token
+
+
+_step_up_tokens: dict[str, str] = {}
+
+
+def _keep_step_up_token(body: Any) -> None:
+    if isinstance(body, dict) and {"access_token", "step_up_token"} <= body.keys():
+        remember_step_up(body["access_token"], body["step_up_token"])
 
 
 def _secrets_of(event: dict[str, Any]) -> list[str]:
@@ -110,7 +130,8 @@ def _check_contract(answer: Answer, event: dict[str, Any]) -> None:
         assert answer.text == ""
         return
     problem = answer.json
-    assert problem.keys() - {"errors"} == PROBLEM_MEMBERS
+    assert problem.keys() - OPTIONAL_PROBLEM_MEMBERS == PROBLEM_MEMBERS
+    assert ("methods" in problem) is (problem["code"] == "step_up_required")
     assert problem["status"] == answer.status
     assert problem["request_id"] == request_id
     assert all(error.keys() == {"field", "message"} for error in problem.get("errors", []))

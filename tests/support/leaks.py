@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 #: A shorter text is found in any log by chance.
 _SHORTEST = 8
 
-_SECRETS = {"password", "current_password", "new_password", "access_token", "refresh_token", "mfa_token"}
+_PASSWORDS = {"password", "current_password", "new_password"}
+_SECRETS = {*_PASSWORDS, "access_token", "refresh_token", "mfa_token", "step_up_token"}
 _remembered: set[str] = set()
 
 

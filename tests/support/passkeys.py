@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.support import leaks
 from tests.support.events import json_event
-from tests.support.factories import Account, call_as, log_in, sign_up
+from tests.support.factories import Account, call_as, log_in, sign_up, step_up
 from tests.support.functions import Answer, call
 from tools.software_authenticator import SoftwareAuthenticator
 
@@ -85,6 +85,16 @@ class Holder:
     def log_in(self) -> Answer:
         """Log in with password and passkey."""
         return complete_login(*self.answered_login(self.give_password()))
+
+    def answered_step_up(self, token: str) -> dict[str, Any]:
+        """Begin a step-up in the session of ``token``, and return the body that completes it."""
+        begun = _begun(step_up(token))
+        credential = self.authenticator.authenticate(begun["options"])
+        return {"challenge_id": begun["challenge_id"], "credential": credential}
+
+    def step_up(self, token: str, **more: Any) -> Answer:
+        """Step up with the passkey in the session of ``token``."""
+        return step_up(token, {**self.answered_step_up(token), **more})
 
     def log_in_alone(self) -> Answer:
         """Log in with the passkey alone."""

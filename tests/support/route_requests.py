@@ -29,6 +29,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /login": {"email": "a@example.com", "password": "p"},
     "POST /token/refresh": {"refresh_token": "rt"},
     "PUT /users/{id}/password": {"current_password": "p", "new_password": NEW_PASSWORD},
+    "POST /step-up": {"current_password": "p"},
     "POST /webauthn/register/begin": {},
     "POST /webauthn/register/complete": {"challenge_id": "c", "credential": _CREDENTIAL, "name": "Laptop"},
     "POST /webauthn/login/begin": {"mfa_token": "t"},

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from auth_common.db.tables import audit_events, throttles
 from auth_common.security.audit_protection import throttle_key
 from tests.support.databases import Database, start_fresh_environment
-from tests.support.factories import EMAIL, change_password, log_in, refresh, register, sign_up
+from tests.support.factories import EMAIL, log_in, refresh, register, sign_up
 from tests.support.functions import Answer
 from tests.support.passkeys import Ceremony, Holder, anonymously, begin_login, complete_login, enrol
 
@@ -172,31 +172,6 @@ class LoginFromClientIP(LoginAtAccountFromClientIP):
         return guess("person0@example.com", sourceIp=ELSEWHERE)
 
 
-class PasswordChange(Limit):
-    """Guesses with a stolen access token are counted as those at the login."""
-
-    name = LoginAtAccountFromClientIP.name
-    setting = LoginAtAccountFromClientIP.setting
-    window = LoginAtAccountFromClientIP.window
-    status = 400
-    needs = "UPDATE users"
-
-    def __init__(self) -> None:
-        self.account = sign_up()
-
-    def attempt(self, _number: int, /) -> Answer:
-        return change_password(self.account, current=WRONG)
-
-    def succeed(self) -> Answer:
-        return change_password(self.account)
-
-    def attempt_of_another(self) -> Answer:
-        return change_password(self.account, current=WRONG, sourceIp=ELSEWHERE)
-
-    def allowed(self) -> list[Answer]:
-        return [change_password(self.account, sourceIp=ELSEWHERE)]
-
-
 class SecondFactor(Limit):
     name = "second_factor"
     setting = "second_factor_per_account"
@@ -302,7 +277,6 @@ LIMITS: list[type[Limit]] = [
     LoginAtUnknownAddress,
     LoginAtAccount,
     LoginFromClientIP,
-    PasswordChange,
     SecondFactor,
     PasskeyFromClientIP,
     RefreshFromClientIP,

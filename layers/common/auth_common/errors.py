@@ -6,7 +6,7 @@ so that an error and its HTTP face are read in one place; nothing but ``web`` lo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class ServiceError(Exception):
     detail: str = "Something went wrong on our side. The request id finds it in our logs."
     headers: Mapping[str, str] = {}
     errors: Sequence[FieldError] = ()
+    #: Further members of the problem document (RFC 9457 section 3.2).
+    members: Mapping[str, Any] = {}
 
 
 class ValidationFailed(ServiceError):
@@ -175,17 +177,41 @@ class TooManyPasskeys(ServiceError):
 
 
 class StepUpRequired(ServiceError):
-    """The login is too old, or lacks the second factor that the user has (RFC 9470)."""
+    """The request needs a step-up token, or one of another proof. See docs/decisions/0018."""
 
     status = 403
     code = "step_up_required"
-    detail = "Log in again, with your passkey if you have one, and repeat the request."
+    detail = "Prove your identity with POST /step-up, and repeat the request with the header Step-Up-Token."
 
-    #: Seconds since the login that still count as fresh.
-    max_age: ClassVar[int] = 10 * 60
-    headers: Mapping[str, str] = {
-        "WWW-Authenticate": f'Bearer error="insufficient_user_authentication", max_age="{max_age}"'
-    }
+    def __init__(self, *methods: str) -> None:
+        """Take the proofs that open the request: ``webauthn``, ``password`` or both."""
+        super().__init__(self.detail)
+        self.members = {"methods": list(methods)}
+
+
+class PasskeyLoginRequired(StepUpRequired):
+    """The request needs a session that was opened with a passkey, of an account that has one."""
+
+    detail = "Log in with your passkey, and repeat the request."
+
+    def __init__(self) -> None:
+        """Take no methods: only a passkey opens such a session."""
+        super().__init__("webauthn")
+
+
+class StepUpFailed(ServiceError):
+    """The passkey does not prove that the caller is the account's user. Not a 401, because the access token is good."""
+
+    status = 400
+    code = "step_up_failed"
+    detail = "The step-up with this passkey failed."
+
+
+class StepUpPasswordRequired(StepUpFailed):
+    """The passkey is genuine, but not a full proof of identity by itself."""
+
+    code = "password_required"
+    detail = "This passkey is not enough alone. Begin again, and send current_password in the same request."
 
 
 class Forbidden(ServiceError):

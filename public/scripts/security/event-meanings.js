@@ -76,12 +76,36 @@ export const EVENT_MEANINGS = {
     "reasons": {}
   },
   "authn_password_change_fail": {
-    "when": "somebody who is logged in wants to change the password, and the current one does not hold",
-    "respond": "Once is a typing error. Several: who has the access token does not know the password. End the sessions, and ask the owner (docs/runbooks/disable-or-end-sessions.md).",
+    "when": "a logged-in user wants to change the password, and the current one is wrong",
+    "respond": "One is a typing error. Several: the client has an access token and not the password (docs/runbooks/failed-step-ups.md).",
     "reasons": {
       "wrong_password": "the current password is another",
       "changed_meanwhile": "it was right, and another was stored while it was checked"
     }
+  },
+  "authn_step_up_fail": {
+    "when": "a logged-in user does not prove their identity",
+    "respond": "One is a typing error. Several: the client has an access token and not the password (docs/runbooks/failed-step-ups.md).",
+    "reasons": {
+      "wrong_password": "the password is another",
+      "unknown_passkey": "no user has registered this credential, or it was deleted at that moment",
+      "passkey_of_another_user": "the passkey of another user, or a false user handle",
+      "not_valid": "a rule of WebAuthn is broken; `fault` says which",
+      "sign_count_not_advanced": "the counter of a passkey that is bound to one device did not advance: perhaps a copied authenticator",
+      "token_version_changed": "the account was changed while this step-up was under way",
+      "passkey_not_enough": "a genuine passkey, but without user verification or inconsistent, and no password",
+      "invalid_challenge": "unknown, expired, answered before, or of another session; not counted"
+    }
+  },
+  "authn_step_up_fail_max": {
+    "when": "the fifth wrong proof of identity in a session, at a step-up or a change of the password, revoked it",
+    "respond": "An attacker may hold a copy of the session's tokens (docs/runbooks/failed-step-ups.md).",
+    "reasons": {}
+  },
+  "authn_step_up_success": {
+    "when": "a logged-in user proves their identity again; recorded in the transaction that stores the step-up token",
+    "respond": "Nothing by itself. It precedes a change of passkeys or the end of other sessions.",
+    "reasons": {}
   },
   "authn_token_created": {
     "when": "a login or a refresh returns tokens; recorded in the transaction that stores the refresh token",
@@ -117,7 +141,7 @@ export const EVENT_MEANINGS = {
     "respond": "Nothing by itself.",
     "reasons": {
       "by_owner": "a logout, or the end of other sessions",
-      "passkey_added": "with the first passkey, all other sessions end",
+      "passkey_added": "with each new passkey, all other sessions end",
       "passkey_removed": "with the deletion of a passkey, all other sessions end",
       "password_changed": "with a new password, all other sessions end",
       "by_operator": "by an operator's command"
@@ -136,8 +160,12 @@ export const EVENT_MEANINGS = {
     "reasons": {
       "not_self": "another person's data",
       "role_not_sufficient": "the audit log, without the role for it",
-      "login_too_old": "what needs a fresh login",
-      "login_without_passkey": "what needs a login with a passkey"
+      "no_step_up": "what needs a step-up token, without one, or with one that is not the session's",
+      "step_up_expired": "the same, with a step-up token that has expired",
+      "step_up_without_passkey": "what needs a step-up with a passkey, after one with the password",
+      "passkey_added_meanwhile": "the end of a registration, after another passkey was added",
+      "login_without_passkey": "the audit log, after a login without a passkey",
+      "account_without_passkey": "the audit log, of an account that has no passkey any more"
     }
   },
   "excess_rate_limit_exceeded": {
@@ -151,6 +179,8 @@ export const EVENT_MEANINGS = {
       "passkey_source": "with passkeys, from one source",
       "refresh_source": "with refresh tokens that are not valid, from one source",
       "registration_source": "registrations from one source",
+      "session_proofs": "proofs of identity in one session, more at a time than may fail",
+      "step_up_challenge": "step-ups with a passkey that are begun, in one session",
       "bad_input_source": "refused bodies and queries from one source: answered as before, and not recorded"
     }
   },

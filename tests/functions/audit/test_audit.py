@@ -15,6 +15,7 @@ from tests.support.auditors import EMAIL, all_events, auditor_token, read_events
 from tests.support.databases import acting_as
 from tests.support.events import SOURCE_IP, USER_AGENT
 from tests.support.factories import erase, get_user, log_in, sign_up
+from tests.support.passkeys import as_bearer, enrol
 from tests.support.races import burst
 
 pytestmark = [pytest.mark.audit, pytest.mark.sqlite]
@@ -70,8 +71,22 @@ def test_audit_log_read_after_a_password_alone_requires_step_up(database, log_li
     for read in (read_events, read_this_hour):
         answer = read(token)
         assert (answer.status, answer.code) == (403, "step_up_required")
-        assert "insufficient_user_authentication" in answer.headers["www-authenticate"]
+        assert answer.json["methods"] == ["webauthn"]
         assert log_lines.security_events[-1]["reason"] == "login_without_passkey"
+
+
+@pytest.mark.threat("audit-readers")
+@pytest.mark.aurora_dsql
+def test_audit_log_read_after_the_last_passkey_was_deleted_is_rejected(database, log_lines):
+    holder = enrol()
+    change_role(holder.account.email, "security")
+    token = holder.log_in().json["access_token"]
+    assert read_events(token).status == 200
+    path = f"/webauthn/credentials/{holder.passkey_id}"
+    assert as_bearer(token, "DELETE", path, path_parameters={"id": holder.passkey_id}).status == 204
+    for read in (read_events, read_this_hour):
+        assert read(token).code == "step_up_required"
+        assert log_lines.security_events[-1]["reason"] == "account_without_passkey"
 
 
 @pytest.mark.asvs("8.3.2")

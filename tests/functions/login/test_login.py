@@ -33,6 +33,7 @@ def test_answers_a_token_pair():
     pair = answer.json
     assert pair.pop("access_token").count(".") == 2
     assert pair.pop("refresh_token").startswith("rt_")
+    assert pair.pop("step_up_token").startswith("su_")
     assert pair == {"token_type": "Bearer", "expires_in": 900, "refresh_expires_in": 7 * 24 * 3600}
 
 

@@ -160,7 +160,7 @@ def test_who_is_asked_about_health_sees_nobodys_data(cluster, table):
 
 @pytest.mark.parametrize(
     "statement",
-    [text("INSERT INTO sessions SELECT * FROM sessions"), users.update().values(role="admin"), passkeys.select()],
+    [text("INSERT INTO sessions SELECT * FROM sessions"), users.update().values(role="admin"), passkeys.delete()],
 )
 def test_what_shows_something_can_make_no_session_and_nobody_an_admin(cluster, statement):
     migrate(**{SERVICE_ROLE: [], CLEANUP_ROLE: []})

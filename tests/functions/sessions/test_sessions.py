@@ -11,16 +11,18 @@ from auth_common.db.tables import sessions, users
 from tests.support.events import SOURCE_IP, proxy_event
 from tests.support.factories import (
     EMAIL,
+    PASSWORD,
     call_as,
     get_user,
     is_alive,
-    let_logins_get_old,
+    let_step_ups_expire,
     log_in,
     log_out,
     refresh,
     session_id,
+    step_up,
 )
-from tests.support.functions import authorize, call
+from tests.support.functions import authorize, call, step_up_token_of
 
 pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
 
@@ -331,32 +333,40 @@ def test_bad_flag_returns_422_and_ends_no_session(person):
         assert get_user(person.id, token=person.access_token).status == 200
 
 
-# --- Step-up (RFC 9470, ASVS 5.0 7.5.2) ---------------------------------------------------------------------------
+# --- Step-up (ASVS 5.0 7.5.2) -------------------------------------------------------------------------------------
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.5.2")
-def test_an_old_login_ends_no_session_but_its_own(database, person, log_lines):
+def test_other_sessions_are_not_revoked_without_a_step_up_token(database, person, log_lines):
     second = log_in().json
-    let_logins_get_old(database)
-    for answer in (
-        end(person.access_token),
-        end(person.access_token, keep_current="true"),
-        end(person.access_token, f"/sessions/{session_id(second['access_token'])}"),
-        end(person.access_token, f"/sessions/{uuid4()}"),
-    ):
-        assert (answer.status, answer.code) == (403, "step_up_required")
-        assert "insufficient_user_authentication" in answer.headers["www-authenticate"]
-    assert [event["reason"] for event in log_lines.security_events if event["name"] == "authz_fail"] == [
-        "login_too_old"
-    ] * 4
+    let_step_ups_expire(database)
+    requests: list[tuple[str, dict[str, str]]] = [
+        ("/sessions", {}),
+        ("/sessions", {"keep_current": "true"}),
+        (f"/sessions/{session_id(second['access_token'])}", {}),
+        (f"/sessions/{uuid4()}", {}),
+    ]
+    for path, query in requests:
+        for step_up_token in (None, "", step_up_token_of(person.access_token)):
+            answer = call_as(person.access_token, "sessions", "DELETE", path, query=query, step_up_token=step_up_token)
+            assert (answer.status, answer.code, answer.json["methods"]) == (403, "step_up_required", ["password"])
+            assert "www-authenticate" not in answer.headers
+    reasons = [event["reason"] for event in log_lines.security_events if event["name"] == "authz_fail"]
+    assert reasons == ["no_step_up", "no_step_up", "step_up_expired"] * len(requests)
     assert end(person.access_token, f"/sessions/{session_id(person.access_token)}").status == 204
     assert log_out(second["access_token"]).status == 204
 
 
 @pytest.mark.asvs("7.5.2")
-def test_a_fresh_login_ends_the_old_ones(database, person):
-    let_logins_get_old(database)
-    fresh = log_in().json
-    assert end(fresh["access_token"], keep_current="true").status == 204
+def test_other_sessions_are_revoked_after_a_login_and_after_a_step_up(database, person):
+    let_step_ups_expire(database)
+    recent = log_in().json
+    assert end(recent["access_token"], keep_current="true").status == 204
     assert get_user(person.id, token=person.access_token).status == 401
+    elsewhere = log_in().json
+    let_step_ups_expire(database)
+    assert step_up(recent["access_token"], {"current_password": PASSWORD}).status == 200
+    for _ in range(2):  # Revoking sessions does not use the token up.
+        assert end(recent["access_token"], keep_current="true").status == 204
+    assert get_user(person.id, token=elsewhere["access_token"]).status == 401

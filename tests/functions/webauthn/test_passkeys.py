@@ -18,17 +18,18 @@ from tests.support.factories import (
     PASSWORD,
     get_user,
     is_alive,
-    let_logins_get_old,
+    let_step_ups_expire,
     log_in,
     refresh,
     session_id,
     sign_up,
+    step_up,
 )
 from tests.support.functions import Answer, authorize
 from tests.support.passkeys import (
     ORIGIN,
+    Holder,
     anonymously,
-    answered_registration,
     as_bearer,
     begin_login,
     begin_registration,
@@ -40,8 +41,6 @@ from tests.support.races import together, while_a_password_is_checked
 from tools.software_authenticator import AAGUID, Algorithm, NoCredential, SoftwareAuthenticator, to_base64url
 
 pytestmark = [pytest.mark.passkeys, pytest.mark.sqlite]
-
-STEP_UP = 'Bearer error="insufficient_user_authentication", max_age="600"'
 
 
 def passkeys_of(token):
@@ -84,10 +83,13 @@ def test_the_owner_sees_what_they_recognise_a_passkey_by(holder):
 
 def test_a_passkey_has_the_name_that_its_owner_gives_it(database):
     account = sign_up()
-    ceremony, credential = answered_registration(account.access_token)
+    device = SoftwareAuthenticator(origin=ORIGIN)
+    ceremony = begin_registration(account.access_token)
+    credential = device.register(ceremony["options"])
     added = complete_registration(account.access_token, ceremony, credential, name="Laptop")
     assert added.json["name"] == "Laptop"
-    token = account.access_token
+    holder = Holder(account, added.json["id"], device)
+    token = holder.log_in().json["access_token"]
     assert change(token, "PATCH", added.json["id"], {"name": " Old laptop "}).status == 204
     assert [item["name"] for item in passkeys_of(token)["items"]] == ["Old laptop"]
     assert change(token, "PATCH", added.json["id"], {"name": "\x00"}).fields == {"name"}
@@ -148,12 +150,14 @@ def test_the_first_passkey_ends_the_other_sessions_which_a_password_alone_has_op
     assert revocations(log_lines) == [(person.id, "passkey_added", 1)]
 
 
-def test_another_passkey_ends_no_sessions(holder, log_lines):
+@pytest.mark.asvs("7.4.3")
+def test_another_passkey_ends_the_other_sessions_too(holder, log_lines):
     here, elsewhere = holder.log_in().json, holder.log_in().json
     enrol(replace(holder.account, access_token=here["access_token"]))
-    assert is_alive(holder.account.id, elsewhere)
+    assert not is_alive(holder.account.id, elsewhere)
     assert is_alive(holder.account.id, here)
-    assert revocations(log_lines) == []
+    # The session of the password that added the first passkey is the other one.
+    assert revocations(log_lines) == [(holder.account.id, "passkey_added", 2)]
 
 
 @pytest.mark.aurora_dsql
@@ -303,49 +307,40 @@ def test_a_disabled_user_does_not_get_in(holder):
     assert holder.log_in_alone().code == "passkey_login_failed"
 
 
-# --- Step-up (RFC 9470, ASVS 5.0 7.5.1) -------------------------------------------------------------------------------
+# --- Step-up (ASVS 5.0 7.5.1): more in tests/functions/step_up --------------------------------------------------------
 
 
 @pytest.mark.asvs("7.5.1", "8.2.4", "10.3.4")
 @pytest.mark.threat("function-stolen-access-token")
-def test_an_old_login_adds_no_passkey(database):
+def test_an_expired_step_up_adds_no_passkey(database):
     account = sign_up()
-    waiting = begin_registration(account.access_token)
-    let_logins_get_old(database)
-    for answer in (
-        as_bearer(account.access_token, "POST", "/webauthn/register/begin", {}),
-        complete_registration(
-            account.access_token, waiting, SoftwareAuthenticator(origin=ORIGIN).register(waiting["options"])
-        ),
-    ):
-        assert (answer.status, answer.code) == (403, "step_up_required")
-        assert answer.headers["www-authenticate"] == STEP_UP
+    let_step_ups_expire(database)
+    answer = as_bearer(account.access_token, "POST", "/webauthn/register/begin", {})
+    assert (answer.status, answer.code, answer.json["methods"]) == (403, "step_up_required", ["password"])
+    assert "www-authenticate" not in answer.headers
     assert database.count(passkeys) == 0
 
 
 @pytest.mark.asvs("7.5.1")
-def test_an_old_login_with_a_passkey_adds_and_deletes_none(database, holder):
+def test_an_expired_step_up_adds_renames_and_deletes_no_passkey(database, holder):
     token = holder.log_in().json["access_token"]
-    waiting = begin_registration(token)
-    let_logins_get_old(database)
-    another = SoftwareAuthenticator(origin=ORIGIN).register(waiting["options"])
+    let_step_ups_expire(database)
     for answer in (
         change(token, "DELETE", holder.passkey_id),
+        change(token, "PATCH", holder.passkey_id, {"name": "Laptop"}),
         as_bearer(token, "POST", "/webauthn/register/begin", {}),
-        complete_registration(token, waiting, another),
     ):
-        assert (answer.status, answer.code) == (403, "step_up_required")
-        assert answer.headers["www-authenticate"] == STEP_UP
-    assert database.count(passkeys) == 1
-    assert change(token, "PATCH", holder.passkey_id, {"name": "Laptop"}).status == 204
+        assert (answer.status, answer.code, answer.json["methods"]) == (403, "step_up_required", ["webauthn"])
+    assert [item["name"] for item in passkeys_of(token)["items"]] == ["Passkey"]
     assert change(holder.log_in().json["access_token"], "DELETE", holder.passkey_id).status == 204
 
 
 @pytest.mark.asvs("7.5.1", "10.3.4")
-def test_who_has_a_passkey_must_use_it_to_add_or_delete_one(database, log_lines):
+def test_a_step_up_by_password_neither_adds_nor_deletes_a_passkey_of_an_account_that_has_one(database, log_lines):
     account = sign_up()
     waiting = begin_registration(account.access_token)
     holder = enrol(account)
+    step_up(account.access_token, {"current_password": PASSWORD})
     for answer in (
         as_bearer(account.access_token, "POST", "/webauthn/register/begin", {}),
         complete_registration(
@@ -353,10 +348,12 @@ def test_who_has_a_passkey_must_use_it_to_add_or_delete_one(database, log_lines)
         ),
         change(account.access_token, "DELETE", holder.passkey_id),
     ):
-        assert (answer.status, answer.code) == (403, "step_up_required")
+        assert (answer.status, answer.code, answer.json["methods"]) == (403, "step_up_required", ["webauthn"])
     assert [event["reason"] for event in log_lines.security_events if event["name"] == "authz_fail"] == [
-        "login_without_passkey"
-    ] * 3
+        "step_up_without_passkey",
+        "passkey_added_meanwhile",
+        "step_up_without_passkey",
+    ]
     assert change(holder.log_in().json["access_token"], "DELETE", holder.passkey_id).status == 204
     assert log_in(account.email).json.keys() >= {"access_token"}
 

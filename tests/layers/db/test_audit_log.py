@@ -73,7 +73,7 @@ def test_a_refusal_is_recorded_although_its_transaction_is_rolled_back(database,
         connection.execute(text("UPDATE users SET name = 'changed'"))
         security_event(SecurityEvent.USER_CREATED)
         security_event(SecurityEvent.AUTHZ_FAIL, reason="not_self")
-        security_event(SecurityEvent.AUTHZ_FAIL, reason="login_too_old")
+        security_event(SecurityEvent.AUTHZ_FAIL, reason="no_step_up")
         raise LookupError("mine")
 
     sign_up()

@@ -103,6 +103,6 @@ def test_each_event_is_in_the_catalogue_and_each_entry_says_what_to_do():
 
 
 def test_outcomes_are_those_that_the_names_say():
-    of_failures = {"exceeded", "fail", "inconsistent", "lock", "rejected", "reuse"}
+    of_failures = {"exceeded", "fail", "inconsistent", "lock", "max", "rejected", "reuse"}
     failures = {event.value for event in SecurityEvent if event.rsplit("_", 1)[-1] in of_failures}
     assert {event.value for event, entry in CATALOGUE.items() if not entry.succeeded} == failures

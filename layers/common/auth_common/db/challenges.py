@@ -15,6 +15,7 @@ class Ceremony(StrEnum):
 
     REGISTRATION = "registration"
     AUTHENTICATION = "authentication"
+    STEP_UP = "step_up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,10 @@ class Challenge:
     #: 32 random bytes.
     challenge: bytes
     expires_at: datetime
+    #: The session that began it. None for a login.
+    session_id: UUID | None = None
+    #: The ids of the account's passkeys when a registration began, space-separated.
+    passkey_ids: str = ""
 
 
 def insert_challenge(connection: Connection, challenge: Challenge) -> None:

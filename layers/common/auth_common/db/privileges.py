@@ -36,6 +36,7 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "alembic_version": ["SELECT"],
         "users": ["SELECT"],
         "sessions": ["SELECT"],
+        "passkeys": ["SELECT"],
         "audit_events": ["SELECT", "INSERT"],
         "audit_salts": ["SELECT", "INSERT"],
         "throttles": _ALL,

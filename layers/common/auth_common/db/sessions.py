@@ -29,6 +29,10 @@ class Session:
     token_version: int
     #: The generation of the newest refresh token in its family.
     generation: int = 0
+    #: The SHA-256 of the step-up token, its proof (RFC 8176 values, space-separated) and its end.
+    step_up_hash: bytes | None = None
+    step_up_amr: str | None = None
+    step_up_expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,10 @@ class Standing:
     #: How (RFC 8176, space-separated) and when the person logged in.
     amr: str
     auth_time: datetime
+    #: Of the step-up token, as in ``Session``.
+    step_up_hash: bytes | None
+    step_up_amr: str | None
+    step_up_expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,9 @@ _standing: Final = (
         sessions.c.revoked_at,
         sessions.c.amr,
         sessions.c.auth_time,
+        sessions.c.step_up_hash,
+        sessions.c.step_up_amr,
+        sessions.c.step_up_expires_at,
     )
     .select_from(sessions.join(_caller, _caller.c.id == sessions.c.user_id))
     .where(sessions.c.id == bindparam("session_id"), sessions.c.user_id == bindparam("user_id"))
@@ -88,6 +99,10 @@ _ADVANCE: Final = (
     .where(sessions.c.id == bindparam("session_id"), sessions.c.revoked_at.is_(None))
     .values(generation=bindparam("newest"), last_used_at=bindparam("now"))
 )
+#: Nullable, because Aurora DSQL adds no column that has a default.
+_FAILED_PROOFS: Final = func.coalesce(sessions.c.failed_proofs, 0)
+_LIVE: Final = update(sessions).where(sessions.c.id == bindparam("session_id"), sessions.c.revoked_at.is_(None))
+_NO_STEP_UP: Final = {"step_up_hash": None, "step_up_amr": None, "step_up_expires_at": None}
 #: What a registration has stored.
 _OWNER: Final = (users.c.id, users.c.created_at, users.c.token_version, users.c.registered_from)
 #: A user, and where they have logged in from: sessions from before all of theirs were ended do not count.
@@ -224,8 +239,44 @@ def revoke_sessions(
 
 
 def carry_over_session(connection: Connection, *, session_id: UUID, token_version: int) -> None:
-    """Let a session go on under its user's new token version; its access tokens have ended with the old one."""
-    connection.execute(update(sessions).where(sessions.c.id == session_id).values(token_version=token_version))
+    """Let a session go on under its user's new token version, without access tokens and without a step-up token."""
+    statement = update(sessions).where(sessions.c.id == session_id)
+    connection.execute(statement.values(token_version=token_version, failed_proofs=0, **_NO_STEP_UP))
+
+
+def grant_step_up(
+    connection: Connection, *, session_id: UUID, token_hash: bytes, amr: str, expires_at: datetime
+) -> None:
+    """Store a session's step-up token in place of the one before, and reset the count of failed proofs."""
+    granted = update(sessions).where(sessions.c.id == session_id)
+    values = {"step_up_hash": token_hash, "step_up_amr": amr, "step_up_expires_at": expires_at}
+    connection.execute(granted.values(failed_proofs=0, **values))
+
+
+def end_step_up(connection: Connection, *, session_id: UUID) -> None:
+    """Delete a session's step-up token."""
+    connection.execute(update(sessions).where(sessions.c.id == session_id).values(**_NO_STEP_UP))
+
+
+def count_proof(connection: Connection, *, session_id: UUID, ceiling: int) -> bool:
+    """Count a proof of identity as failed before it is checked. Return False at the ceiling, or if it is revoked.
+
+    The comparison is in the write itself, so that a burst cannot exceed the ceiling.
+    """
+    counted = _LIVE.where(ceiling > _FAILED_PROOFS).values(failed_proofs=_FAILED_PROOFS + 1)
+    return connection.execute(counted, {"session_id": session_id}).rowcount == 1
+
+
+def give_back_proof(connection: Connection, *, session_id: UUID) -> None:
+    """Take back a proof that was counted and did not fail."""
+    given_back = _LIVE.where(_FAILED_PROOFS > 0).values(failed_proofs=_FAILED_PROOFS - 1)
+    connection.execute(given_back, {"session_id": session_id})
+
+
+def revoke_at_ceiling(connection: Connection, *, session_id: UUID, ceiling: int, now: datetime) -> bool:
+    """Revoke a live session whose failed proofs have reached the ceiling. Return whether that was so."""
+    revoked = _LIVE.where(ceiling <= _FAILED_PROOFS).values(revoked_at=now)
+    return connection.execute(revoked, {"session_id": session_id}).rowcount == 1
 
 
 def delete_expired_sessions(connection: Connection, ended_before: datetime, *, limit: int) -> int:

@@ -171,6 +171,13 @@ sessions = Table(
     Column("token_version", Integer, nullable=False),
     #: The generation of the newest refresh token in the family.
     Column("generation", Integer, nullable=False),
+    #: The step-up token: its SHA-256, what it was proved by (RFC 8176, space-separated), and when it expires.
+    Column("step_up_hash", LargeBinary(32)),
+    Column("step_up_amr", String(100)),
+    Column("step_up_expires_at", UtcDateTime),
+    #: Proofs of identity in this session that failed, or are being checked. Null stands for 0: Aurora DSQL adds no
+    #: column that has a default.
+    Column("failed_proofs", Integer),
 )
 Index("ix_sessions_user_id", sessions.c.user_id)
 Index("ix_sessions_expires_at", sessions.c.expires_at)
@@ -198,7 +205,7 @@ challenges = Table(
     "challenges",
     metadata,
     Column("id", Uuid, primary_key=True),
-    #: ``registration`` or ``authentication``.
+    #: ``registration``, ``authentication`` or ``step_up``.
     Column("ceremony", String(20), nullable=False),
     #: Whose; none where somebody logs in with a passkey alone: who they are is what the ceremony finds out.
     Column("user_id", Uuid, ForeignKey("users.id")),
@@ -206,6 +213,10 @@ challenges = Table(
     Column("token_version", Integer),
     Column("challenge", LargeBinary(32), nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
+    #: The session that began it. Null for a login, which has no session yet.
+    Column("session_id", Uuid),
+    #: The ids of the account's passkeys when a registration began, space-separated.
+    Column("passkey_ids", Text),
 )
 Index("ix_challenges_expires_at", challenges.c.expires_at)
 

@@ -138,13 +138,55 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, Entry]] = {
         severity=Severity.MEDIUM,
         ocsf_class=OCSFClass.ACCOUNT_CHANGE,
         activity=3,
-        when="somebody who is logged in wants to change the password, and the current one does not hold",
-        respond="Once is a typing error. Several: who has the access token does not know the password. End the "
-        "sessions, and ask the owner (docs/runbooks/disable-or-end-sessions.md).",
+        when="a logged-in user wants to change the password, and the current one is wrong",
+        respond="One is a typing error. Several: the client has an access token and not the password "
+        "(docs/runbooks/failed-step-ups.md).",
         reasons={
             "wrong_password": "the current password is another",
             "changed_meanwhile": "it was right, and another was stored while it was checked",
         },
+    ),
+    SecurityEvent.AUTHN_STEP_UP_SUCCESS: Entry(
+        succeeded=True,
+        ocsf_class=OCSFClass.AUTHENTICATION,
+        activity=6,
+        when="a logged-in user proves their identity again; recorded in the transaction that stores the step-up token",
+        respond="Nothing by itself. It precedes a change of passkeys or the end of other sessions.",
+        fields={
+            "amr": "how (RFC 8176)",
+            "session_id": "the session that got the token",
+            "passkey_id": "what was used",
+        },
+    ),
+    SecurityEvent.AUTHN_STEP_UP_FAIL: Entry(
+        succeeded=False,
+        severity=Severity.MEDIUM,
+        ocsf_class=OCSFClass.AUTHENTICATION,
+        activity=6,
+        when="a logged-in user does not prove their identity",
+        respond="One is a typing error. Several: the client has an access token and not the password "
+        "(docs/runbooks/failed-step-ups.md).",
+        reasons={
+            "wrong_password": "the password is another",
+            "unknown_passkey": "no user has registered this credential, or it was deleted at that moment",
+            "passkey_of_another_user": "the passkey of another user, or a false user handle",
+            "not_valid": "a rule of WebAuthn is broken; `fault` says which",
+            "sign_count_not_advanced": "the counter of a passkey that is bound to one device did not advance: "
+            "perhaps a copied authenticator",
+            "token_version_changed": "the account was changed while this step-up was under way",
+            "passkey_not_enough": "a genuine passkey, but without user verification or inconsistent, and no password",
+            "invalid_challenge": "unknown, expired, answered before, or of another session; not counted",
+        },
+        fields={"session_id": "the session", "fault": "the rule of WebAuthn", "target": "whose step-up it was"},
+    ),
+    SecurityEvent.AUTHN_STEP_UP_FAIL_MAX: Entry(
+        succeeded=False,
+        severity=Severity.HIGH,
+        ocsf_class=OCSFClass.AUTHENTICATION,
+        activity=2,
+        when="the fifth wrong proof of identity in a session, at a step-up or a change of the password, revoked it",
+        respond="An attacker may hold a copy of the session's tokens (docs/runbooks/failed-step-ups.md).",
+        fields={"session_id": "the session that was revoked"},
     ),
     SecurityEvent.AUTHN_TOKEN_CREATED: Entry(
         succeeded=True,
@@ -180,7 +222,7 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, Entry]] = {
         respond="Nothing by itself.",
         reasons={
             "by_owner": "a logout, or the end of other sessions",
-            "passkey_added": "with the first passkey, all other sessions end",
+            "passkey_added": "with each new passkey, all other sessions end",
             "passkey_removed": "with the deletion of a passkey, all other sessions end",
             "password_changed": "with a new password, all other sessions end",
             **BY_OPERATOR,

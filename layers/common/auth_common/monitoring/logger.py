@@ -19,24 +19,24 @@ REDACTED: Final = "[REDACTED]"
 _SECRET_FIELDS: Final = frozenset(
     {
         "password", "current_password", "new_password", "password_hash", "pepper", "token", "access_token",
-        "refresh_token", "mfa_token", "token_hash",
+        "refresh_token", "mfa_token", "step_up_token", "step-up-token", "token_hash",
         "authorization", "authorizationtoken", "cookie", "set-cookie", "secret", "private_key", "challenge",
         "database_url",
     }
 )  # fmt: skip
 
-#: What a secret of ours looks like inside a longer text: a JWT (or the start of one), a bcrypt hash, a refresh token,
-#: a private key, the password in a database URL.
+#: What a secret of ours looks like inside a longer text: a JWT (or the start of one), a bcrypt hash, a refresh token, a
+#: step-up token, a private key, the password in a database URL.
 _SECRET_SHAPES: Final = re.compile(
     r"eyJ[\w-]{8,}(?:\.[\w-]*){0,2}"
     r"|\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}"
-    r"|\brt_[\w-]{20,}"
+    r"|\b(?:rt|su)_[\w-]{20,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|(?<=://)[^\s/:@]+:[^\s/@]+(?=@)",
     re.DOTALL,
 )
 #: Each of these shapes has one of them in it. Most texts have none, which is seen in a fraction of the pattern's time.
-_MARKS: Final = ("eyJ", "$2", "rt_", "-----BEGIN ", "://")
+_MARKS: Final = ("eyJ", "$2", "rt_", "su_", "-----BEGIN ", "://")
 
 
 def redact(value: Any) -> Any:

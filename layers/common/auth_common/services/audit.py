@@ -127,7 +127,7 @@ def list_audit_records(principal: Principal, query: AuditQuery, *, before: Place
     Raises:
         InvalidToken: the caller's session has ended.
         Forbidden: the caller's role is not one of ``READERS``.
-        StepUpRequired: the caller has logged in without a passkey.
+        PasskeyLoginRequired: the caller has logged in without a passkey, or has none any more.
         ValidationFailed: ``before`` is not a place in this log.
 
     """
@@ -181,12 +181,12 @@ def _select_newest(
 
 
 def require_reader(connection: Connection, principal: Principal) -> None:
-    """Let pass who may read the audit log: by role, and logged in with a passkey (ASVS 5.0 16.4.2)."""
+    """Require a role that may read the audit log, and a login with a passkey (ASVS 5.0 16.4.2)."""
     standing = check_standing(connection, principal)
     if standing.role not in READERS:
         security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="role_not_sufficient")
         raise Forbidden
-    require_mfa(principal, standing)
+    require_mfa(connection, principal, standing)
 
 
 def record_reading(principal: Principal, target: str, query: AuditQuery) -> None:

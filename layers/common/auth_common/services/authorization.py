@@ -20,6 +20,7 @@ from auth_common.security.access_tokens import AccessClaims, verify_access_token
 PROTECTED_ROUTES: Final = (
     "GET/users/*",
     "PUT/users/*/password",
+    "POST/step-up",
     "POST/logout",
     "GET/sessions",
     "DELETE/sessions",

@@ -4,6 +4,7 @@ Those of logins are in ``login_challenges``.
 """
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -17,12 +18,14 @@ from auth_common.errors import InvalidChallenge
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.passkeys import TIMEOUT
 from auth_common.services.identifiers import parse_id
+from auth_common.services.principal import Principal
 
 #: How long one may be answered: for as long as the browser is told to wait for the person.
 LIFETIME: Final = timedelta(seconds=TIMEOUT)
 
 _REFUSED: Final = {
     Ceremony.REGISTRATION: SecurityEvent.AUTHN_PASSKEY_REJECTED,
+    Ceremony.STEP_UP: SecurityEvent.AUTHN_STEP_UP_FAIL,
 }
 
 
@@ -35,8 +38,16 @@ class Begun:
     options: dict[str, Any]
 
 
-def new_challenge(ceremony: Ceremony, user: User) -> Challenge:
-    """Return a new challenge for ``user``, not yet stored."""
+def new_challenge(ceremony: Ceremony, user: User, *, session_id: UUID, passkey_ids: Iterable[UUID] = ()) -> Challenge:
+    """Return a new challenge, not yet stored.
+
+    Args:
+        ceremony: what it is for.
+        user: whose authenticator must respond.
+        session_id: the session that begins the ceremony, and must complete it.
+        passkey_ids: the passkeys that the account has when a registration begins.
+
+    """
     return Challenge(
         id=uuid4(),
         ceremony=ceremony,
@@ -44,24 +55,32 @@ def new_challenge(ceremony: Ceremony, user: User) -> Challenge:
         token_version=user.token_version,
         challenge=secrets.token_bytes(32),
         expires_at=datetime.now(UTC) + LIFETIME,
+        session_id=session_id,
+        passkey_ids=" ".join(str(passkey_id) for passkey_id in passkey_ids),
     )
 
 
-def spend_challenge(challenge_id: str, ceremony: Ceremony, *, user_id: UUID | None = None) -> Challenge:
+def spend_challenge(challenge_id: str, ceremony: Ceremony, principal: Principal) -> Challenge:
     """Return the challenge for its first answer, whatever comes of it: a second answer finds nothing.
 
     Args:
         challenge_id: as the client sent it; anything.
         ceremony: the one that is being completed.
-        user_id: whose it must be, where the caller is known.
+        principal: the caller.
 
     Raises:
-        InvalidChallenge: unknown, answered before, expired, for the other ceremony, or another user's.
+        InvalidChallenge: unknown, answered before, expired, for another ceremony, or of another session.
 
     """
     key = parse_id(challenge_id)
     challenge = key and transaction(lambda c: store.take_challenge(c, challenge_id=key, ceremony=ceremony))
-    if not challenge or challenge.expires_at <= datetime.now(UTC) or user_id not in {None, challenge.user_id}:
-        security_event(_REFUSED[ceremony], user_id=user_id, reason="invalid_challenge")
+    if not challenge or challenge.expires_at <= datetime.now(UTC) or not _belongs_to(challenge, principal):
+        security_event(_REFUSED[ceremony], user_id=principal.user_id, reason="invalid_challenge")
         raise InvalidChallenge
     return challenge
+
+
+def _belongs_to(challenge: Challenge, principal: Principal) -> bool:
+    # What has ended the user's access tokens since the beginning has ended the ceremony.
+    bound = (challenge.user_id, challenge.session_id, challenge.token_version)
+    return bound == (principal.user_id, principal.session_id, principal.token_version)

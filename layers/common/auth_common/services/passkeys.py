@@ -11,8 +11,9 @@ from auth_common.db import passkeys as store
 from auth_common.db.challenges import Ceremony, Challenge, insert_challenge
 from auth_common.db.engine import read, transaction
 from auth_common.db.passkeys import Passkey
+from auth_common.db.sessions import Standing, end_step_up
 from auth_common.db.users import User, lock_user
-from auth_common.errors import InvalidToken, NotFound, PasskeyRejected, TooManyPasskeys
+from auth_common.errors import InvalidToken, NotFound, PasskeyRejected, StepUpRequired, TooManyPasskeys
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.passkeys import InvalidPasskeyResponse, registration_options, verify_registration
 from auth_common.services.challenges import Begun, new_challenge, spend_challenge
@@ -26,20 +27,27 @@ MOST: Final = 10
 DEFAULT_NAME: Final = "Passkey"
 
 
-def begin_registration(principal: Principal) -> Begun:
+def begin_registration(principal: Principal, *, step_up_token: str | None) -> Begun:
     """Begin to add a passkey.
 
+    The challenge is bound to the session and to the passkeys that the account has now. So a proof that was enough at
+    the beginning is not used after it has ceased to be.
+
     Raises:
-        InvalidToken: the caller's session has ended.
-        StepUpRequired: the caller has not just logged in with all that they have.
+        InvalidToken: the caller's session is revoked.
+        StepUpRequired: the step-up token is not valid, or was proved by less than the account has.
         TooManyPasskeys: one more would be too many.
 
     """
 
     def begin(connection: Connection) -> tuple[User, list[Passkey], Challenge]:
-        user, registered = _admit(connection, principal)
-        challenge = new_challenge(Ceremony.REGISTRATION, user)
+        user, standing, registered = _admit(connection, principal)
+        require_step_up(connection, principal, standing, step_up_token)
+        _require_room(registered)
         # In the transaction that holds the user's row, so that no erasure comes in between.
+        challenge = new_challenge(
+            Ceremony.REGISTRATION, user, session_id=principal.session_id, passkey_ids=[each.id for each in registered]
+        )
         insert_challenge(connection, challenge)
         return user, registered, challenge
 
@@ -66,16 +74,16 @@ def complete_registration(
         name: how the person calls it.
 
     Raises:
-        InvalidChallenge: not the caller's, or not for a registration, or answered or expired.
-        PasskeyRejected: the answer breaks a rule of WebAuthn, or somebody has registered this credential.
-        InvalidToken: as for ``begin_registration``, since things may have changed meanwhile.
-        StepUpRequired: the same.
-        TooManyPasskeys: the same.
+        InvalidChallenge: not of the caller's session, or not for a registration, or answered or expired.
+        PasskeyRejected: the response breaks a rule of WebAuthn, or the credential is registered already.
+        InvalidToken: the caller's session is revoked.
+        StepUpRequired: another passkey has been added since the beginning.
+        TooManyPasskeys: one more would be too many.
 
     """
     # Before the challenge is spent: a session that has ended answers 401 and uses nothing up.
     read(lambda connection: check_standing(connection, principal))
-    challenge = spend_challenge(challenge_id, Ceremony.REGISTRATION, user_id=principal.user_id)
+    challenge = spend_challenge(challenge_id, Ceremony.REGISTRATION, principal)
     try:
         verified = verify_registration(credential, expected_challenge=challenge.challenge)
     except InvalidPasskeyResponse as error:
@@ -99,12 +107,13 @@ def complete_registration(
     )
 
     def store_if_admitted(connection: Connection) -> None:
-        _, registered = _admit(connection, principal)
+        _, _, registered = _admit(connection, principal)
+        _require_room(registered)
+        _require_known(principal, challenge, registered)
         store.insert_passkey(connection, passkey)
         security_event(SecurityEvent.AUTHN_PASSKEY_ADDED, user_id=principal.user_id, passkey_id=str(passkey.id))
-        # From the first one on, a login takes both factors: no session that a password alone has opened outlives that.
-        if not registered:
-            end_other_sessions(connection, principal, reason="passkey_added")
+        end_step_up(connection, session_id=principal.session_id)
+        end_other_sessions(connection, principal, reason="passkey_added")
 
     try:
         transaction(store_if_admitted)
@@ -130,18 +139,19 @@ def list_passkeys(principal: Principal) -> list[Passkey]:
     return read(select)
 
 
-def rename_passkey(principal: Principal, passkey_id: str, *, name: str) -> None:
+def rename_passkey(principal: Principal, passkey_id: str, *, name: str, step_up_token: str | None) -> None:
     """Give one of the caller's passkeys a name.
 
     Raises:
-        InvalidToken: the caller's session has ended.
+        InvalidToken: the caller's session is revoked.
+        StepUpRequired: the step-up token is not valid, or was not proved with a passkey.
         NotFound: the caller has no such passkey.
 
     """
     key = parse_id(passkey_id)
 
     def rename(connection: Connection) -> None:
-        check_standing(connection, principal)
+        require_step_up(connection, principal, check_standing(connection, principal), step_up_token)
         if key is None or not store.rename_passkey(connection, passkey_id=key, user_id=principal.user_id, name=name):
             raise NotFound
         security_event(
@@ -151,41 +161,49 @@ def rename_passkey(principal: Principal, passkey_id: str, *, name: str) -> None:
     transaction(rename)
 
 
-def delete_passkey(principal: Principal, passkey_id: str) -> None:
-    """Delete one of the caller's passkeys, and end their other sessions: whoever else has it may have opened them.
+def delete_passkey(principal: Principal, passkey_id: str, *, step_up_token: str | None) -> None:
+    """Delete one of the caller's passkeys, and revoke their other sessions, which the passkey may have opened.
 
     Raises:
-        InvalidToken: the caller's session has ended.
-        StepUpRequired: the caller has not just logged in with a passkey.
+        InvalidToken: the caller's session is revoked.
+        StepUpRequired: the step-up token is not valid, or was not proved with a passkey.
         NotFound: the caller has no such passkey.
 
     """
     key = parse_id(passkey_id)
 
     def delete(connection: Connection) -> None:
-        _step_up(connection, principal)
+        _, standing, _ = _admit(connection, principal)
+        require_step_up(connection, principal, standing, step_up_token)
         if key is None or not store.delete_passkeys(connection, user_id=principal.user_id, only=key):
             raise NotFound
         security_event(SecurityEvent.AUTHN_PASSKEY_REMOVED, user_id=principal.user_id, passkey_id=str(key))
+        end_step_up(connection, session_id=principal.session_id)
         end_other_sessions(connection, principal, reason="passkey_removed")
 
     transaction(delete)
 
 
-def _admit(connection: Connection, principal: Principal) -> tuple[User, list[Passkey]]:
-    """Return the caller and their passkeys if one more may be added now."""
+def _admit(connection: Connection, principal: Principal) -> tuple[User, Standing, list[Passkey]]:
+    """Return the caller, their standing and their passkeys, which stay as they are until the transaction ends."""
     # The lock: two registrations at once must not both be the last one that is allowed.
     user = lock_user(connection, user_id=principal.user_id)
     if user is None:
         raise InvalidToken
-    registered = _step_up(connection, principal)
+    standing = check_standing(connection, principal)
+    return user, standing, store.select_passkeys_of(connection, user_id=principal.user_id)
+
+
+def _require_room(registered: list[Passkey]) -> None:
     if len(registered) >= MOST:
         raise TooManyPasskeys
-    return user, registered
 
 
-def _step_up(connection: Connection, principal: Principal) -> list[Passkey]:
-    standing = check_standing(connection, principal)
-    registered = store.select_passkeys_of(connection, user_id=principal.user_id)
-    require_step_up(principal, standing, has_passkey=bool(registered))
-    return registered
+def _require_known(principal: Principal, challenge: Challenge, registered: list[Passkey]) -> None:
+    """Reject a registration if the account has a passkey that it did not have at the beginning.
+
+    What was proved then may be less than what the account asks for now.
+    """
+    if {str(passkey.id) for passkey in registered} - set(challenge.passkey_ids.split()):
+        security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="passkey_added_meanwhile")
+        raise StepUpRequired("webauthn")

@@ -10,15 +10,16 @@ from auth_common.errors import FieldError, InvalidCurrentPassword, InvalidToken,
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.password_policy import password_faults
 from auth_common.security.passwords import hash_password, normalise_password, verify_password
-from auth_common.services.attempts import Attempt
 from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
+from auth_common.services.proofs import counted_proof
 from auth_common.services.sessions import end_other_sessions
 from auth_common.services.standing import check_standing, require_self, require_step_up
-from auth_common.services.throttling import password_attempt
 
 
-def change_password(principal: Principal, user_id: str, *, current_password: str, new_password: str) -> None:
+def change_password(
+    principal: Principal, user_id: str, *, current_password: str, new_password: str, step_up_token: str | None
+) -> None:
     """Replace the caller's password, and end their other sessions.
 
     The caller's own session goes on, but all access tokens end, its own too: its refresh token gets the next one.
@@ -28,34 +29,36 @@ def change_password(principal: Principal, user_id: str, *, current_password: str
         user_id: as it stood in the path; anything. It must be the caller's, an admin's too (ASVS 5.0 6.4.6).
         current_password: as typed.
         new_password: as typed.
+        step_up_token: as it stood in the header; an account without passkeys needs none.
 
     Raises:
-        InvalidToken: the caller's session has ended, perhaps by another change at the same moment.
-        Forbidden: somebody else's id, or one that does not exist.
-        StepUpRequired: the caller has a passkey, and has not just logged in with it.
+        InvalidToken: the caller's session is revoked, perhaps by another change at the same moment.
+        Forbidden: the id of another user, or one that does not exist.
+        StepUpRequired: the caller has a passkey, and no step-up token that was proved with one.
         ValidationFailed: the new password is too weak (NIST SP 800-63B-4), or is the current one.
-        InvalidCurrentPassword: that one is wrong.
-        TooManyAttempts: too many wrong passwords, here or at the login; nothing was checked.
+        InvalidCurrentPassword: the current password is wrong. The fifth one revokes the session.
+        TooManyAttempts: too many proofs of this session are being checked.
 
     """
-    found = read(lambda connection: _admit(connection, principal, user_id))
-    _require_good(new_password, current_password, found.user)
-    with password_attempt(found.user) as attempt:
+    found = read(lambda connection: _admit(connection, principal, user_id, step_up_token))
+    # Counted first: a session at its ceiling has neither a password scored nor one hashed.
+    with counted_proof(principal):
+        _require_good(new_password, current_password, found.user)
         if not verify_password(current_password, found.password_hash):
             raise _refused(found.user, "wrong_password")
-        _replace(attempt, principal, found, hash_password(new_password))
+        _replace(principal, found, hash_password(new_password), step_up_token)
 
 
-def _admit(connection: Connection, principal: Principal, user_id: str) -> Credentials:
+def _admit(connection: Connection, principal: Principal, user_id: str, step_up_token: str | None) -> Credentials:
     """Return what the caller logs in with, if they may change it now."""
     found = select_credentials_of(connection, user_id=principal.user_id)
     if found is None:
         raise InvalidToken
     standing = check_standing(connection, principal)
     require_self(principal, parse_id(user_id))
-    # Without a passkey the current password is all the proof that a fresh login would be.
+    # Without a passkey the current password is all the proof that a step-up would be.
     if found.has_passkey:
-        require_step_up(principal, standing, has_passkey=True)
+        require_step_up(connection, principal, standing, step_up_token)
     return found
 
 
@@ -68,20 +71,19 @@ def _require_good(new_password: str, current_password: str, user: User) -> None:
         raise ValidationFailed(*(FieldError("new_password", fault) for fault in faults))
 
 
-def _replace(attempt: Attempt, principal: Principal, verified: Credentials, new_hash: str) -> None:
+def _replace(principal: Principal, verified: Credentials, new_hash: str, step_up_token: str | None) -> None:
     user = verified.user
 
     def replace(connection: Connection) -> None:
         # The lock: of two changes at once the second waits, and then finds that its access token has ended. The same
         # happens to whoever opens a session, or adds a first passkey.
         lock_user(connection, user_id=user.id)
-        _admit(connection, principal, str(user.id))
+        _admit(connection, principal, str(user.id), step_up_token)
         version = store.change_password(connection, user_id=user.id, expected=verified.password_hash, new=new_hash)
         if version is None:
             raise _refused(user, "changed_meanwhile")
         end_other_sessions(connection, principal, reason="password_changed")
         carry_over_session(connection, session_id=principal.session_id, token_version=version)
-        attempt.succeed(connection)
         security_event(SecurityEvent.AUTHN_PASSWORD_CHANGE, user_id=user.id, session_id=str(principal.session_id))
 
     transaction(replace)

@@ -17,9 +17,11 @@ from auth_common.errors import NotFound
 from auth_common.monitoring import request_context
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.refresh_tokens import hash_refresh_token, new_refresh_token
+from auth_common.security.step_up_tokens import LIFETIME as STEP_UP_LIFETIME
+from auth_common.security.step_up_tokens import hash_step_up_token, new_step_up_token
 from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
-from auth_common.services.standing import check_standing, require_fresh_login
+from auth_common.services.standing import check_standing, require_step_up
 from auth_common.services.token_pairs import TokenPair, issue_token_pair
 from auth_common.settings import settings
 
@@ -48,6 +50,8 @@ def open_session(
     """
     now = datetime.now(UTC).replace(microsecond=0)
     request = request_context.get()
+    # The login is the first step-up: who has just logged in is not asked again.
+    step_up_token = new_step_up_token()
     session = Session(
         id=uuid4(),
         user_id=user.id,
@@ -58,6 +62,9 @@ def open_session(
         last_used_at=now,
         expires_at=now + timedelta(seconds=settings().refresh_absolute_lifetime),
         token_version=user.token_version,
+        step_up_hash=hash_step_up_token(step_up_token),
+        step_up_amr=" ".join(amr),
+        step_up_expires_at=now + STEP_UP_LIFETIME,
     )
     refresh_token = new_refresh_token()
     record = RefreshToken(
@@ -68,7 +75,14 @@ def open_session(
         expires_at=refresh_expiry(session, now),
     )
     # Signed before it is stored: if the key is away, no session without tokens remains.
-    pair = issue_token_pair(user, session, refresh_token=refresh_token, refresh_expires_at=record.expires_at, now=now)
+    pair = issue_token_pair(
+        user,
+        session,
+        refresh_token=refresh_token,
+        refresh_expires_at=record.expires_at,
+        now=now,
+        step_up_token=step_up_token,
+    )
 
     def store_both(connection: Connection) -> bool:
         if not confirm(connection):
@@ -144,33 +158,34 @@ def end_current_session(principal: Principal) -> None:
     _end(principal, only=principal.session_id)
 
 
-def end_session(principal: Principal, session_id: str) -> None:
-    """End one session of the caller's.
+def end_session(principal: Principal, session_id: str, *, step_up_token: str | None) -> None:
+    """Revoke one session of the caller's.
 
     Args:
         principal: the caller.
         session_id: as it stood in the path; anything.
+        step_up_token: as it stood in the header; the caller's own session needs none.
 
     Raises:
-        InvalidToken: the caller's own session has ended.
+        InvalidToken: the caller's own session is revoked.
         NotFound: no live session of the caller's has this id.
-        StepUpRequired: it is another one, and the caller has not logged in freshly.
+        StepUpRequired: it is another one, and the step-up token is not valid.
 
     """
     target = parse_id(session_id)
-    if target is None or _end(principal, only=target) == 0:
+    if target is None or _end(principal, only=target, step_up_token=step_up_token) == 0:
         raise NotFound
 
 
-def end_all_sessions(principal: Principal, *, keep_current: bool) -> None:
-    """End the caller's sessions: all, or all but the one that asks.
+def end_all_sessions(principal: Principal, *, keep_current: bool, step_up_token: str | None) -> None:
+    """Revoke the caller's sessions: all of them, or the others.
 
     Raises:
-        InvalidToken: the caller's own session has ended.
-        StepUpRequired: the caller has not logged in freshly.
+        InvalidToken: the caller's own session is revoked.
+        StepUpRequired: the step-up token is not valid.
 
     """
-    _end(principal, keep=principal.session_id if keep_current else None)
+    _end(principal, keep=principal.session_id if keep_current else None, step_up_token=step_up_token)
 
 
 def end_other_sessions(connection: Connection, principal: Principal, *, reason: str) -> None:
@@ -178,11 +193,14 @@ def end_other_sessions(connection: Connection, principal: Principal, *, reason: 
     _revoke(connection, principal, reason=reason, keep=principal.session_id)
 
 
-def _end(principal: Principal, *, only: UUID | None = None, keep: UUID | None = None) -> int:
+def _end(
+    principal: Principal, *, only: UUID | None = None, keep: UUID | None = None, step_up_token: str | None = None
+) -> int:
     def revoke(connection: Connection) -> int:
         standing = check_standing(connection, principal)
         if only != principal.session_id:
-            require_fresh_login(principal, standing)
+            # By password too, so that a user who has lost a device with a passkey can lock it out at once.
+            require_step_up(connection, principal, standing, step_up_token, by_password=True)
         return _revoke(connection, principal, reason="by_owner", only=only, keep=keep)
 
     return transaction(revoke)

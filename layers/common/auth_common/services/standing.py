@@ -1,15 +1,20 @@
 """A caller's standing: whether the session behind an access token still counts."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from auth_common.db.passkeys import has_passkey
 from auth_common.db.sessions import Standing, select_standing
-from auth_common.errors import Forbidden, InvalidToken, StepUpRequired
+from auth_common.errors import Forbidden, InvalidToken, PasskeyLoginRequired, StepUpRequired
 from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.security.step_up_tokens import LIFETIME, is_step_up_token
 from auth_common.services.principal import Principal
 from auth_common.settings import settings
+
+_EXPIRED: Final = datetime.min.replace(tzinfo=UTC)
 
 
 def check_standing(connection: Connection, principal: Principal) -> Standing:
@@ -41,32 +46,32 @@ def require_standing(principal: Principal, standing: Standing | None) -> Standin
     return standing
 
 
-def require_step_up(principal: Principal, standing: Standing, *, has_passkey: bool) -> None:
-    """Let pass who has logged in freshly, and with a passkey if they have one (RFC 9470, ASVS 5.0 7.5.1).
+def require_step_up(
+    connection: Connection, principal: Principal, standing: Standing, token: str | None, *, by_password: bool = False
+) -> None:
+    """Require the session's step-up token (ASVS 5.0 7.5.1, 7.5.2), so that a stolen access token is not enough.
 
-    A stolen access token is thus not enough to take an account over for good.
+    If the account has a passkey, the token must have been proved with one.
 
-    Raises:
-        StepUpRequired: the person must log in again.
-
-    """
-    require_fresh_login(principal, standing)
-    if has_passkey:
-        require_mfa(principal, standing)
-
-
-def require_fresh_login(principal: Principal, standing: Standing) -> None:
-    """Let pass who has logged in within the last minutes, by whatever means (ASVS 5.0 7.5.2).
+    Args:
+        connection: to read with.
+        principal: the caller.
+        standing: from ``check_standing``.
+        token: the header ``Step-Up-Token``; anything.
+        by_password: whether a proof by password is enough for an account with passkeys too.
 
     Raises:
-        StepUpRequired: the person must log in again.
+        StepUpRequired: there is no such token, it has expired, or its proof is not enough.
 
     """
-    age = datetime.now(UTC) - standing.auth_time
-    # One from the future, by the clock of an environment that is wrong, would stay fresh for as long as it is ahead.
-    if not -timedelta(seconds=settings().clock_leeway) <= age <= timedelta(seconds=StepUpRequired.max_age):
-        security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="login_too_old")
-        raise StepUpRequired
+    account_has_passkey = has_passkey(connection, user_id=principal.user_id)
+    reason = _why_no_step_up(standing, token, needs_passkey=account_has_passkey and not by_password)
+    if reason is None:
+        return
+    security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason=reason)
+    if not account_has_passkey:
+        raise StepUpRequired("password")
+    raise StepUpRequired("webauthn", "password") if by_password else StepUpRequired("webauthn")
 
 
 def require_self(principal: Principal, target_id: UUID | None) -> None:
@@ -82,16 +87,33 @@ def require_self(principal: Principal, target_id: UUID | None) -> None:
         raise Forbidden
 
 
-def require_mfa(principal: Principal, standing: Standing) -> None:
-    """Let pass who has logged in with a passkey.
+def require_mfa(connection: Connection, principal: Principal, standing: Standing) -> None:
+    """Require a session that a passkey has opened, of an account that still has a passkey.
 
     Raises:
-        StepUpRequired: the person must log in again, with one.
+        PasskeyLoginRequired: the user must log in with a passkey.
 
     """
     if "mfa" not in standing.amr.split():
-        security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="login_without_passkey")
-        raise StepUpRequired
+        reason = "login_without_passkey"
+    elif not has_passkey(connection, user_id=principal.user_id):
+        reason = "account_without_passkey"
+    else:
+        return
+    security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason=reason)
+    raise PasskeyLoginRequired
+
+
+def _why_no_step_up(standing: Standing, token: str | None, *, needs_passkey: bool) -> str | None:
+    if not token or not standing.step_up_hash or not is_step_up_token(token, stored_hash=standing.step_up_hash):
+        return "no_step_up"
+    remaining = (standing.step_up_expires_at or _EXPIRED) - datetime.now(UTC)
+    # A token from an environment whose clock is ahead must not live longer by as much.
+    if not timedelta(0) < remaining <= LIFETIME + timedelta(seconds=settings().clock_leeway):
+        return "step_up_expired"
+    if needs_passkey and "mfa" not in (standing.step_up_amr or "").split():
+        return "step_up_without_passkey"
+    return None
 
 
 def _why_ended(principal: Principal, standing: Standing | None) -> str | None:

@@ -17,6 +17,8 @@ from auth_common.settings import settings
 MOST_IN_A_ROW: Final = 100
 #: How many of them those may use up whose source is not known for the account. The rest is kept for its owner.
 MOST_OF_STRANGERS: Final = 50
+#: Challenges of step-ups that a session may have in an hour.
+STEP_UP_CHALLENGES: Final = 30
 #: More than a counter holds.
 _NO_CEILING: Final = 2**31 - 1
 #: How long failures of one source at one account count.
@@ -116,6 +118,18 @@ def of_refreshes(source: str) -> Limit:
 def of_registrations(source: str) -> Limit:
     """Return the limit of registrations."""
     return _of_source("registration_source", source, settings().throttle_registration_per_source, of_login=False)
+
+
+def of_step_up_challenges(session_id: UUID) -> Limit:
+    """Return the limit of step-ups with a passkey that one session begins."""
+    return Limit(
+        name="step_up_challenge",
+        key=throttle_key("step_up_challenge", str(session_id)),
+        budget=STEP_UP_CHALLENGES,
+        window=timedelta(hours=1),
+        ceiling=STEP_UP_CHALLENGES,
+        of_login=False,
+    )
 
 
 def of_bad_input(source: str) -> Limit:

@@ -17,12 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from auth_common.db.engine import read
 from auth_common.db.sessions import select_known_sources
 from auth_common.db.throttles import delete_throttle
-from auth_common.db.users import User
 from auth_common.errors import (
     EmailTaken,
     InvalidChallenge,
     InvalidCredentials,
-    InvalidCurrentPassword,
     PasskeyLoginFailed,
     ServiceError,
     TooManyAttempts,
@@ -31,6 +29,7 @@ from auth_common.monitoring import request_context
 from auth_common.security.audit_protection import account_pseudonym, throttle_key
 from auth_common.services import throttle_limits as limits
 from auth_common.services.attempts import Attempt, Subject, counted_attempt, refuse_if_locked
+from auth_common.services.principal import Principal
 from auth_common.services.throttle_limits import Limit
 
 #: How long a login makes its source known for the account: as long as a session may last.
@@ -56,21 +55,6 @@ def login_attempt(email: str) -> Iterator[Attempt]:
     subject = Subject(known.user_id, None if known.user_id else account_pseudonym(email))
     counters = limits.of_login(email=email, source=source, is_known=is_known)
     with counted_attempt(subject, counters, failures=(InvalidCredentials,)) as attempt:
-        yield attempt
-
-
-@contextmanager
-def password_attempt(user: User) -> Iterator[Attempt]:
-    """Count a password that is given in a session of ``user``, in the counters of the login.
-
-    The session proves its owner's device better than any address: wherever it comes from, the source is known.
-
-    Raises:
-        TooManyAttempts: the source, or the account at it, is locked, or too many in a row have failed everywhere.
-
-    """
-    counters = limits.of_login(email=user.email, source=_source(), is_known=True)
-    with counted_attempt(Subject(user.id), counters, failures=(InvalidCurrentPassword,)) as attempt:
         yield attempt
 
 
@@ -105,6 +89,16 @@ def registration_attempt() -> Iterator[Attempt]:
     """
     with counted_attempt(Subject(), [limits.of_registrations(_source())], failures=(EmailTaken,)) as attempt:
         yield attempt
+
+
+def count_step_up_challenge(principal: Principal) -> None:
+    """Count a challenge of a step-up.
+
+    Raises:
+        TooManyAttempts: the session has begun too many.
+
+    """
+    Attempt(Subject(principal.user_id)).count(limits.of_step_up_challenges(principal.session_id))
 
 
 def require_second_factor_unlocked(user_id: UUID) -> None:

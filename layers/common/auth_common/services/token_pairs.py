@@ -17,12 +17,20 @@ class TokenPair:
     expires_in: int
     refresh_token: str
     refresh_expires_in: int
+    #: After a login only.
+    step_up_token: str | None = None
 
 
 def issue_token_pair(
-    user: User, session: Session, *, refresh_token: str, refresh_expires_at: datetime, now: datetime
+    user: User,
+    session: Session,
+    *,
+    refresh_token: str,
+    refresh_expires_at: datetime,
+    now: datetime,
+    step_up_token: str | None = None,
 ) -> TokenPair:
-    """Sign an access token for ``session`` and return it with its refresh token."""
+    """Sign an access token for ``session`` and return it with its other tokens."""
     access_token = issue_access_token(
         user_id=user.id,
         role=user.role,
@@ -38,4 +46,5 @@ def issue_token_pair(
         expires_in=settings().access_token_lifetime,
         refresh_token=refresh_token,
         refresh_expires_in=int((refresh_expires_at - now).total_seconds()),
+        step_up_token=step_up_token,
     )

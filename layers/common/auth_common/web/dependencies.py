@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Path, Request, Response
+from fastapi import Depends, Header, Path, Request, Response
 
 from auth_common.errors import InvalidToken
 from auth_common.services.principal import Principal
@@ -35,6 +35,11 @@ async def _principal(request: Request) -> Principal:
 #: The ``{id}`` of a path, as it came: whether it names anything is the service's question.
 PathId = Annotated[str, Path(alias="id", json_schema_extra={"format": "uuid"})]
 Caller = Annotated[Principal, Depends(_principal)]
+#: The step-up token, which a sensitive route needs beside the access token.
+StepUpToken = Annotated[
+    str | None,
+    Header(alias="Step-Up-Token", description="The `step_up_token` of a login or of POST /step-up, for 10 minutes."),
+]
 
 
 def clear_storage(response: Response) -> None:

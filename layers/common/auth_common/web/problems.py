@@ -36,6 +36,7 @@ class ProblemResponse(JSONResponse):
         code: str,
         detail: str,
         errors: Sequence[FieldError] = (),
+        members: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Build the document; the request id is the current request's."""
@@ -46,6 +47,7 @@ class ProblemResponse(JSONResponse):
             "detail": detail,
             "code": code,
             "request_id": request_context.get().request_id,
+            **(members or {}),
         }
         if errors:
             document["errors"] = [{"field": error.field, "message": error.message} for error in errors]
@@ -63,7 +65,12 @@ async def on_service_error(_request: Request, error: ServiceError) -> ProblemRes
     elif error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error(error.code, exc_info=error)
     return ProblemResponse(
-        status=error.status, code=error.code, detail=error.detail, errors=error.errors, headers=error.headers
+        status=error.status,
+        code=error.code,
+        detail=error.detail,
+        errors=error.errors,
+        members=error.members,
+        headers=error.headers,
     )
 
 

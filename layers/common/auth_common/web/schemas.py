@@ -4,7 +4,7 @@ import re
 import unicodedata
 from base64 import urlsafe_b64encode
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -16,6 +16,7 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
+    model_validator,
 )
 
 from auth_common.services.email_address import LONGEST as LONGEST_EMAIL
@@ -210,6 +211,26 @@ class ChangePasswordRequest(_Request):
     new_password: NewPassword
 
 
+class StepUpRequest(_Request):
+    """POST /step-up: empty for the methods, or a proof. The credential is an AuthenticationResponseJSON."""
+
+    current_password: Password | None = None
+    challenge_id: ChallengeId | None = None
+    credential: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _require_whole_answer(self) -> Self:
+        if (self.challenge_id is None) != (self.credential is None):
+            message = "challenge_id and credential must be sent together"
+            raise ValueError(message)
+        return self
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it asks for the methods."""
+        return self.current_password is None and self.credential is None
+
+
 class RefreshRequest(_Request):
     """POST /token/refresh."""
 
@@ -279,6 +300,13 @@ class TokenPairResponse(BaseModel):
     refresh_expires_in: int
 
 
+class LoginResponse(TokenPairResponse):
+    """The token pair of a login, with the step-up token that the login is proof enough for."""
+
+    #: For the header Step-Up-Token, for 10 minutes.
+    step_up_token: str
+
+
 class MFARequiredResponse(BaseModel):
     """POST /login of a user who has a passkey: the password was right, the second factor is to come."""
 
@@ -289,6 +317,25 @@ class MFARequiredResponse(BaseModel):
     #: Seconds.
     expires_in: int
     methods: list[Literal["webauthn"]] = ["webauthn"]
+
+
+class StepUpMethodsResponse(BaseModel):
+    """How the caller can prove their identity; an account with passkeys also gets a challenge for them."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    methods: list[Literal["webauthn", "password"]]
+    challenge_id: str | None = None
+    options: dict[str, Any] | None = None
+
+
+class StepUpResponse(BaseModel):
+    """A step-up that has succeeded. Seconds."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    step_up_token: str
+    expires_in: int
 
 
 class CeremonyResponse(BaseModel):
