@@ -61,7 +61,7 @@ def test_without_shared_storage_it_says_what_to_run(monkeypatch):
 
 @pytest.mark.usefixtures("environment")
 def test_unknown_query_parameter_is_rejected_without_a_database(monkeypatch, log_lines):
-    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://service:hunter2@127.0.0.1:9/service")
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://service@127.0.0.1:9/service")
     answer = call("jwks", proxy_event("GET", "/.well-known/jwks.json", query={"kid": "x"}))
     assert (answer.status, answer.fields) == (422, {"kid"})
     assert "audit_write_fail" not in log_lines.text
