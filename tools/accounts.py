@@ -8,19 +8,23 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from auth_common.db.passkeys import Passkey
 from auth_common.errors import NoPasskey, NotFound, ServiceError
 from auth_common.services import accounts
 from auth_common.services.email_address import normalise_email
 from auth_common.services.erasure import erase_user
-from tools.operation import add_json_option, answer, operation, reason
+from tools.operation import add_json_option, answer, moment, operation, reason
 
 _CHANGES: Final = {
     "disable": ("let a user in no more", accounts.disable_user),
     "enable": ("let a disabled user log in again", accounts.enable_user),
     "end-sessions": ("end all sessions of a user", accounts.end_sessions_of),
 }
+#: How far back ``end-sessions`` looks for passkeys that were added: a refresh token may live as long.
+_RECENT: Final = timedelta(days=30)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,8 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands.add_parser(name, help=purpose).add_argument("email")
     unlock = commands.add_parser("unlock", help="forget the failed logins of a user; no session ends")
     unlock.add_argument("email")
-    remove = commands.add_parser("remove-passkeys", help="delete all passkeys of a user who has lost them")
+    commands.add_parser("list-passkeys", help="show the passkeys of a user, newest first").add_argument("email")
+    remove = commands.add_parser("remove-passkeys", help="delete passkeys of a user who has lost them, or had a theft")
     remove.add_argument("email")
+    remove.add_argument("--since", type=moment, help="only those added from this time on: 2026-01-31T00:00:00Z")
     erase = commands.add_parser("erase", help="delete a user and their data for ever; the audit log stays whole")
     erase.add_argument("email")
     erase.add_argument("--yes", action="store_true", help="do not ask")
@@ -50,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with operation("accounts", as_json=options.json):
             done, facts = _run(options)
     except NoPasskey:
-        return _fail(f"{options.email!r} has no passkey; nothing has changed, and no session has ended")
+        added = f" that was added since {options.since.isoformat()}" if options.since else ""
+        return _fail(f"{options.email!r} has no passkey{added}; nothing has changed, and no session has ended")
     except NotFound:
         return _fail(f"no user has the address {options.email!r}")
     except ServiceError as error:
@@ -95,16 +102,43 @@ def _run(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         user, forgotten = accounts.unlock_user(email)
         done = f"{user.id}: role {user.role}, {user.status}; counters of failed logins forgotten: {forgotten}"
         return done, _facts(user) | {"counters_forgotten": forgotten}
-    done, facts = "", {}
+    if options.command == "list-passkeys":
+        user, passkeys = accounts.list_passkeys_of(email)
+        done = _lines(passkeys, f"{user.id}: role {user.role}, {user.status}; passkeys: {len(passkeys)}")
+        return done, _facts(user) | {"passkeys": [_shown(passkey) for passkey in passkeys]}
+    done, added = "", list[Passkey]()
+    facts: dict[str, Any] = {}
     if options.command == "role":
         user = accounts.change_role(email, options.role)
     elif options.command == "remove-passkeys":
-        user, removed = accounts.remove_passkeys(email)
+        user, removed = accounts.remove_passkeys(email, since=options.since)
         done, facts = f"passkeys removed: {removed}; ", {"passkeys_removed": removed}
     else:
         user = _CHANGES[options.command][1](email)
-    done = f"{user.id}: role {user.role}, {user.status}; {done}all of their sessions have ended"
+        if options.command == "end-sessions":
+            # A session that an attacker had may have left a passkey, which outlives it.
+            added = accounts.passkeys_added_since(user, datetime.now(UTC) - _RECENT)
+            facts = {"passkeys_added_recently": [_shown(passkey) for passkey in added]}
+    done = _lines(added, f"{user.id}: role {user.role}, {user.status}; {done}all of their sessions have ended")
     return done, _facts(user) | facts | {"sessions_ended": True}
+
+
+def _lines(passkeys: Sequence[Passkey], last: str) -> str:
+    """Return a line for each passkey, and ``last``."""
+    lines = [f"passkey {each.id}, added {_time(each.created_at)}, {_used(each)}: {each.name}" for each in passkeys]
+    return "\n".join([*lines, last])
+
+
+def _used(passkey: Passkey) -> str:
+    return f"last used {_time(passkey.last_used_at)}" if passkey.last_used_at else "never used"
+
+
+def _time(time: datetime) -> str:
+    return time.isoformat(timespec="seconds")
+
+
+def _shown(passkey: Passkey) -> dict[str, Any]:
+    return {name: getattr(passkey, name) for name in ("id", "name", "created_at", "last_used_at", "backed_up")}
 
 
 def _facts(user: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.monitoring.vocabulary import Severity
 from auth_common.services.audit import BATCH, FUTURE, AuditQuery, AuditRecord, read_audit_records
 from auth_common.services.audit_verification import Anchor, verify_audit_log
-from tools.operation import Progress, add_json_option, discard_output, operation, reason
+from tools.operation import Progress, add_json_option, discard_output, moment, operation, reason
 
 #: A record that was committed late has an earlier time than one that we have shown already: so far we look back.
 _LATEST_COMMIT: Final = timedelta(seconds=60)
@@ -89,8 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     for each in (verify, tail, export):
         add_json_option(each)
     for reading in (tail, export):
-        reading.add_argument("--from", dest="since", type=_moment, help="from this time on: 2026-01-31T00:00:00Z")
-        reading.add_argument("--to", dest="until", type=_moment, help="before this time")
+        reading.add_argument("--from", dest="since", type=moment, help="from this time on: 2026-01-31T00:00:00Z")
+        reading.add_argument("--to", dest="until", type=moment, help="before this time")
         reading.add_argument("--event", choices=[event.value for event in SecurityEvent], metavar="NAME")
         reading.add_argument("--outcome", choices=["success", "failure"])
         reading.add_argument("--severity", choices=[name.lower() for name in Severity.__members__])
@@ -264,13 +264,6 @@ def _write(line: str) -> None:
 
 def _key(record: AuditRecord) -> tuple[UUID, int]:
     return record.chain_id, record.sequence
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise argparse.ArgumentTypeError("needs a zone, such as Z for UTC")
-    return moment
 
 
 def _client_ip(text: str) -> str:

@@ -6,9 +6,10 @@ import os
 import pwd
 import sys
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any, Final, Self, cast
 
 from auth_common.errors import ServiceError, StorageNotMounted
@@ -54,6 +55,20 @@ class _Terminal(io.StringIO):
             if "security_event" not in document and document["level"] in {"WARNING", "ERROR", "CRITICAL"}:
                 sys.stderr.write(f"{document['level'].lower()}: {ascii(document['message'])[1:-1]}\n")
         return len(line)
+
+
+def moment(text: str) -> datetime:
+    """Return a time that an operator has typed, such as ``2026-01-31T00:00:00Z``.
+
+    Raises:
+        ArgumentTypeError: it has no zone.
+        ValueError: it is no time.
+
+    """
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ArgumentTypeError("needs a zone, such as Z for UTC")
+    return time
 
 
 def answer(text: str, *, as_json: bool = False, **facts: Any) -> None:

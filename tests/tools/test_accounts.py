@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -174,6 +175,76 @@ def test_who_has_no_passkey_is_said_to_have_none_and_nothing_changes(database, p
     )
     assert database.execute(select(users)) == before
     assert is_logged_in(person)
+
+
+def passkeys_of(database):
+    rows = database.execute(select(passkeys.c.id, passkeys.c.created_at).order_by(passkeys.c.created_at))
+    return {str(row.id): row.created_at for row in rows}
+
+
+@pytest.fixture
+def robbed(database):
+    """A user with a passkey of a week ago, to whose account an attacker has added another one today."""
+    holder = enrol()
+    database.execute(update(passkeys).values(created_at=datetime.now(UTC) - timedelta(days=40)))
+    enrol(replace(holder.account, access_token=holder.log_in().json["access_token"]))
+    return holder
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+def test_passkeys_are_listed_newest_first_and_the_reading_is_recorded(database, robbed, capsys):
+    capsys.readouterr()
+    assert main(["list-passkeys", EMAIL]) == 0
+    report, lines = capsys.readouterr()
+    old, new = passkeys_of(database)
+    assert old == robbed.passkey_id
+    first, second, last = report.splitlines()
+    assert new in first
+    assert "never used" in first
+    assert old in second
+    assert "last used" in second
+    assert last == f"{robbed.account.id}: role user, active; passkeys: 2"
+    recorded = event_in(lines)
+    assert (recorded["name"], recorded["reason"]) == ("sensitive_read", "by_operator")
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.threat("function-stolen-access-token")
+def test_passkeys_added_since_a_theft_are_removed_and_the_others_stay(database, robbed, capsys):
+    token = robbed.log_in().json["access_token"]
+    since = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    assert main(["remove-passkeys", EMAIL, "--since", since]) == 0
+    assert "passkeys removed: 1" in last_line(capsys)
+    assert passkeys_of(database).keys() == {robbed.passkey_id}
+    assert get_user(robbed.account.id, token=token).status == 401
+    assert robbed.log_in().status == 200
+    assert main(["remove-passkeys", EMAIL, "--since", since]) == 1
+    assert f"has no passkey that was added since {since}" in capsys.readouterr().err
+
+
+def test_end_of_sessions_shows_passkeys_that_were_added_recently(database, robbed, capsys):
+    capsys.readouterr()
+    assert main(["end-sessions", EMAIL]) == 0
+    first, last = capsys.readouterr().out.splitlines()
+    _, new = passkeys_of(database)
+    assert new in first
+    assert last.endswith("all of their sessions have ended")
+    assert main(["end-sessions", EMAIL, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [passkey["id"] for passkey in shown["passkeys_added_recently"]] == [new]
+
+
+@pytest.mark.usefixtures("database")
+def test_passkeys_of_no_user_are_not_listed(capsys):
+    assert main(["list-passkeys", EMAIL]) == 1
+    assert capsys.readouterr().err == f"accounts: no user has the address {EMAIL!r}\n"
+
+
+@pytest.mark.usefixtures("database")
+def test_time_without_a_zone_is_rejected(capsys):
+    with pytest.raises(SystemExit):
+        main(["remove-passkeys", EMAIL, "--since", "2026-01-31T00:00:00"])
+    assert "needs a zone" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("person")

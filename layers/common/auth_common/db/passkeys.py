@@ -134,7 +134,13 @@ def rename_passkey(connection: Connection, *, passkey_id: UUID, user_id: UUID, n
     return connection.execute(renamed).rowcount == 1
 
 
-def delete_passkeys(connection: Connection, *, user_id: UUID, only: UUID | None = None) -> int:
-    """Delete a user's passkeys, or the one called ``only``; return how many."""
+def delete_passkeys(
+    connection: Connection, *, user_id: UUID, only: UUID | None = None, since: datetime | None = None
+) -> int:
+    """Delete a user's passkeys, or the one called ``only``, or those added since then. Return how many."""
     statement = delete(passkeys).where(passkeys.c.user_id == user_id)
-    return connection.execute(statement if only is None else statement.where(passkeys.c.id == only)).rowcount
+    if only is not None:
+        statement = statement.where(passkeys.c.id == only)
+    if since is not None:
+        statement = statement.where(passkeys.c.created_at >= since)
+    return connection.execute(statement).rowcount

@@ -4,12 +4,13 @@ Each change raises the user's token version. Every session carries the version o
 the two: the change takes effect at the next request, whatever tokens are out and whatever a gateway has cached.
 """
 
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection
 
-from auth_common.db.engine import transaction
-from auth_common.db.passkeys import delete_passkeys
+from auth_common.db.engine import read, transaction
+from auth_common.db.passkeys import Passkey, delete_passkeys, select_passkeys_of
 from auth_common.db.users import User, select_credentials, update_account
 from auth_common.errors import NoPasskey, NotFound
 from auth_common.monitoring.security_events import SecurityEvent, security_event
@@ -82,20 +83,52 @@ def unlock_user(email: str) -> tuple[User, int]:
     return transaction(forget)
 
 
-def remove_passkeys(email: str) -> tuple[User, int]:
-    """Delete all passkeys of a user who has lost them, and end their sessions: the password alone lets them in again.
-
-    Returns the user, and how many passkeys they had.
+def list_passkeys_of(email: str) -> tuple[User, list[Passkey]]:
+    """Return the user with this normalised address and their passkeys, newest first. The reading is recorded.
 
     Raises:
         NotFound: no such user.
-        NoPasskey: they have none; nothing has changed. Whoever wanted to remove some means another user.
+
+    """
+
+    def select(connection: Connection) -> tuple[User, list[Passkey]]:
+        found = select_credentials(connection, email=email)
+        if found is None:
+            raise NotFound
+        user = found.user
+        security_event(SecurityEvent.SENSITIVE_READ, user_id=user.id, reason="by_operator", target="passkeys")
+        return user, select_passkeys_of(connection, user_id=user.id)
+
+    return transaction(select)
+
+
+def passkeys_added_since(user: User, since: datetime) -> list[Passkey]:
+    """Return the passkeys that were added to an account since then, newest first."""
+    found = read(lambda connection: select_passkeys_of(connection, user_id=user.id))
+    return [passkey for passkey in found if passkey.created_at >= since]
+
+
+def remove_passkeys(email: str, *, since: datetime | None = None) -> tuple[User, int]:
+    """Delete passkeys of a user, and revoke all of the user's sessions.
+
+    Without a passkey, the password alone logs the user in again.
+
+    Args:
+        email: normalised.
+        since: only those that were added since then, for example since a theft.
+
+    Returns:
+        The user, and how many passkeys were deleted.
+
+    Raises:
+        NotFound: no such user.
+        NoPasskey: there is none to delete; nothing has changed. The operator probably means another user.
 
     """
 
     def remove(connection: Connection) -> tuple[User, int]:
         user = _update(connection, email)
-        removed = delete_passkeys(connection, user_id=user.id)
+        removed = delete_passkeys(connection, user_id=user.id, since=since)
         if not removed:
             raise NoPasskey
         security_event(
