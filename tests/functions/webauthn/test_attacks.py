@@ -6,6 +6,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -434,6 +435,7 @@ FORGED: dict[str, Any] = {
     "a statement where there must be none": {"attStmt": {"sig": b"x", "alg": -7}},
     "no authenticator data": {"authData": b""},
     "half of it": {"authData": bytes(40)},
+    "that of a login, without a key": {"authData": sha256(b"localhost").digest() + b"\x05" + bytes(4)},
     "not bytes": {"authData": "text"},
     "a number as format": {"fmt": 7},
 }
