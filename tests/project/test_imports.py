@@ -25,6 +25,15 @@ NOT_IN_LAMBDA = {"benchmarks", "functions", "local_runtime", "tests", "tools"}
 #: Each takes longer to import than most requests take to answer, so only the function that uses one may load it.
 EXPENSIVE = {"alembic", "aurora_dsql_sqlalchemy", "aws_xray_sdk", "boto3", "psycopg", "webauthn"}
 USES = {"migrate": {"alembic"}, "step_up": {"webauthn"}, "webauthn": {"webauthn"}}
+#: The settings of a deployed stage with a cluster.
+CLUSTER = {
+    "STAGE": "prod",
+    "WEBAUTHN_RP_ID": "example.com",
+    "WEBAUTHN_ORIGINS": "https://login.example.com",
+    "DATABASE_URL": "auroradsql+psycopg://secure_backend@cluster.dsql.eu-central-1.on.aws/postgres",
+}
+#: The published functions that reach the database.
+WITH_A_DATABASE = sorted(set(FUNCTIONS) - {"authorizer", "jwks", "migrate", "publish_keys"})
 #: A caller's first request waits for the authorizer and for the function, so the authorizer must be small.
 NOT_IN_AUTHORIZER = {"fastapi", "mangum", "sqlalchemy", "starlette"}
 
@@ -63,10 +72,11 @@ def test_deployed_code_imports_only_what_the_layer_or_lambda_ships():
     assert {name_of(path): libraries(path) - allowed for path in DEPLOYED if libraries(path) - allowed} == {}
 
 
-@pytest.mark.asvs("15.2.3", "15.2.5")
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_function_starts_without_expensive_libraries(function, tmp_path):
-    """Lambda imports the file as ``app``, from its own folder, next to the layer."""
+def loaded_at_start(function, **variables):
+    """Return the top-level names that a new process imports with ``function``.
+
+    Lambda imports the file as ``app``, from its own folder, next to the layer.
+    """
     environment = {
         name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__
     }
@@ -74,7 +84,7 @@ def test_a_function_starts_without_expensive_libraries(function, tmp_path):
     run = subprocess.run(
         [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, sys.argv[1])\n{start}", f"functions/{function}"],
         cwd=PROJECT,
-        env={**environment, "DATA_DIR": str(tmp_path)},
+        env={**environment, **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -82,7 +92,43 @@ def test_a_function_starts_without_expensive_libraries(function, tmp_path):
     assert run.returncode == 0, run.stderr
     loaded = set(run.stdout.split())
     assert "aws_lambda_powertools" in loaded
+    return loaded
+
+
+@pytest.mark.asvs("15.2.3", "15.2.5")
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("variables", [{"DATA_DIR": "/nowhere"}, CLUSTER], ids=["local", "deployed"])
+def test_a_function_starts_without_expensive_libraries(function, variables):
+    assert loaded_at_start(function, **variables) & forbidden(function) == set()
+
+
+@pytest.mark.parametrize("function", WITH_A_DATABASE)
+@pytest.mark.parametrize("kind", ["snap-start", "provisioned-concurrency"])
+def test_a_function_initialised_ahead_has_loaded_its_drivers(function, kind):
+    """A request after the restore of a snapshot waits for none of them."""
+    loaded = loaded_at_start(function, AWS_LAMBDA_INITIALIZATION_TYPE=kind, **CLUSTER)
+    assert {"boto3", "botocore", "psycopg", "aurora_dsql_sqlalchemy"} <= loaded
+
+
+def test_a_function_initialised_ahead_loads_the_driver_of_a_database_that_a_secret_names():
+    secret = {"STAGE": "prod", "DATABASE_URL_SECRET_ARN": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:url"}
+    loaded = loaded_at_start(
+        "login", AWS_LAMBDA_INITIALIZATION_TYPE="snap-start", **{**CLUSTER, **secret, "DATABASE_URL": ""}
+    )
+    assert {"boto3", "psycopg"} <= loaded
+    assert "aurora_dsql_sqlalchemy" not in loaded
+
+
+@pytest.mark.parametrize("function", ["authorizer", "jwks"])
+def test_a_function_initialised_ahead_loads_no_driver_that_it_never_uses(function):
+    loaded = loaded_at_start(function, AWS_LAMBDA_INITIALIZATION_TYPE="snap-start", **CLUSTER)
     assert loaded & forbidden(function) == set()
+
+
+def test_a_function_initialised_ahead_starts_in_spite_of_a_wrong_setting():
+    """The first request reports the setting, as in every other environment."""
+    wrong = {**CLUSTER, "DATABASE_URL": "no url"}
+    assert "boto3" in loaded_at_start("login", AWS_LAMBDA_INITIALIZATION_TYPE="snap-start", **wrong)
 
 
 @pytest.mark.asvs("15.2.5")

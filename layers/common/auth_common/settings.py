@@ -237,3 +237,11 @@ def settings() -> Settings:
         if not faults:
             return read
     raise Misconfigured("; ".join(faults))
+
+
+def initialises_ahead() -> bool:
+    """Tell whether Lambda initialises this environment before a request waits for it.
+
+    It does so for a snapshot and for provisioned concurrency (Lambda Developer Guide, "Runtime environment variables").
+    """
+    return os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in {"snap-start", "provisioned-concurrency"}

@@ -9,6 +9,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from random import SystemRandom
@@ -22,9 +23,9 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from auth_common.db.audit_log import install, run_audited
 from auth_common.db.migrations import migrate_local_database
 from auth_common.errors import DatabaseUnavailable, Misconfigured
-from auth_common.security.aws_calls import call_aws
+from auth_common.security.aws_calls import call_aws, load_boto3
 from auth_common.security.shared_secrets import secret_text
-from auth_common.settings import settings
+from auth_common.settings import initialises_ahead, settings
 from auth_common.snapshots import before_snapshot
 
 _T = TypeVar("_T")
@@ -241,6 +242,17 @@ def dispose_engines() -> None:
         _engine().dispose()
 
 
+def _load_drivers() -> None:
+    """Import what the first connection of a deployed stage imports: boto3, psycopg and the dialect."""
+    load_boto3()
+    # The first request reports a wrong setting.
+    with suppress(Misconfigured, ArgumentError, ImportError):
+        # Without DATABASE_URL a secret has it, and then it is a PostgreSQL's.
+        url = _parse_url(settings().database_url or "postgresql+psycopg://", setting="DATABASE_URL")
+        create_engine(url)
+        import auth_common.db.patient_connection  # noqa: F401, PLC0415 - psycopg, where it is used
+
+
 @lru_cache(maxsize=1)
 def _reading_engine() -> Engine:
     # SQLite's connections begin nothing unless ``_begin_immediate`` does. SQLAlchemy's AUTOCOMMIT would mean the same,
@@ -366,3 +378,7 @@ def _begin_immediate(connection: Connection) -> None:
 
 #: From here on, every security event of a function that has a database is a row in it as well.
 _audit_log: Final = install(run=_run_writing)
+
+# A snapshot contains what is imported now. In other environments the first use imports it, or nothing ever does.
+if initialises_ahead():
+    _load_drivers()

@@ -41,6 +41,13 @@ def _region_in(request: dict[str, Any]) -> str | None:
     return next((match[1] or match[2] for match in found if match), None)
 
 
+def load_boto3() -> None:
+    """Import what the first call imports."""
+    import boto3  # noqa: F401
+    import botocore.config
+    import botocore.exceptions  # noqa: F401
+
+
 @lru_cache
 def aws_client(service: str, region: str | None) -> Any:
     """Return boto3's client, one for each service and region of an environment.
