@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -228,6 +229,54 @@ def test_of_two_at_once_both_succeed(empty):
     assert [process.communicate(timeout=60)[0] for process in both] == [f"the schema is at revision {HEAD}\n"] * 3
     with create_engine(empty.url, poolclass=NullPool).connect() as connection:
         assert current_revision(connection) == HEAD
+
+
+@contextmanager
+def changes_of_privileges():
+    """Yield a list of the statements that grant or revoke from here on."""
+    found = []
+
+    def note(_connection, _cursor, statement, *_):
+        if statement.startswith(("GRANT", "REVOKE", "AWS IAM")):
+            found.append(statement)
+
+    with listening("before_cursor_execute", note):
+        yield found
+
+
+@pytest.mark.threat("deployment-half-done")
+@pytest.mark.parametrize("kind", ["cluster", "postgresql"])
+def test_a_second_migration_changes_no_privilege(request, postgres, kind):
+    """Each GRANT and REVOKE may conflict with live traffic."""
+    if kind == "cluster":
+        request.getfixturevalue("cluster")
+        iam_roles = {SERVICE_ROLE: [LOGIN]}
+    else:
+        request.getfixturevalue("empty")
+        iam_roles = {}
+        if (SERVICE_ROLE,) not in postgres.execute("SELECT rolname FROM pg_roles"):
+            postgres.execute(f"CREATE ROLE {SERVICE_ROLE}")
+    with changes_of_privileges() as first:
+        assert migrate(**iam_roles)["Status"] == "SUCCESS"
+    with changes_of_privileges() as second:
+        assert migrate(**iam_roles)["Status"] == "SUCCESS"
+    assert first
+    assert second == []
+
+
+@pytest.mark.threat("function-taken-over")
+def test_a_migration_revokes_what_a_role_has_too_much(empty, postgres):
+    if (SERVICE_ROLE,) not in postgres.execute("SELECT rolname FROM pg_roles"):
+        postgres.execute(f"CREATE ROLE {SERVICE_ROLE}")
+    migrate()
+    empty.execute(text(f"GRANT DELETE, TRUNCATE ON audit_events TO {SERVICE_ROLE}"))
+    empty.execute(text(f"REVOKE INSERT ON audit_events FROM {SERVICE_ROLE}"))
+    with changes_of_privileges() as changes:
+        migrate()
+    assert changes == [
+        f"GRANT INSERT ON audit_events TO {SERVICE_ROLE}",
+        f"REVOKE DELETE, TRUNCATE ON audit_events FROM {SERVICE_ROLE}",
+    ]
 
 
 def test_elsewhere_roles_that_are_there_get_their_privileges(empty, postgres):

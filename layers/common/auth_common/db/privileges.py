@@ -55,12 +55,19 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
 }
 _TABLES: Final = sorted({table for privileges in PRIVILEGES.values() for table in privileges})
 
+_SELECT_GRANTED: Final = text(
+    "SELECT table_name, privilege_type FROM information_schema.role_table_grants "
+    "WHERE grantee = :role AND table_schema = current_schema()"
+)
+
 #: A role in IAM (IAM User Guide, "IAM identifiers").
 _ROLE_ARN: Final = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
 
 
 def grant_privileges(connection: Connection, iam_roles: Mapping[str, Sequence[str]]) -> None:
-    """Let each role do what ``PRIVILEGES`` says; again is harmless. A database without roles (SQLite) has none.
+    """Let each role do what ``PRIVILEGES`` says. A database without roles (SQLite) has none.
+
+    Only differences are granted and revoked: on Aurora DSQL each such statement may conflict with live traffic.
 
     Args:
         connection: the schema's owner's, in AUTOCOMMIT mode.
@@ -82,12 +89,21 @@ def grant_privileges(connection: Connection, iam_roles: Mapping[str, Sequence[st
                 _let_take_on(connection, role, set(iam_roles[role]))
         elif role not in there:
             continue
+        granted = _granted(connection, role)
         for table in _TABLES:
-            allowed = privileges.get(table, ())
-            if allowed:
-                connection.execute(text(f"GRANT {', '.join(allowed)} ON {table} TO {role}"))
-            if other := [privilege for privilege in _ALL if privilege not in allowed]:
-                connection.execute(text(f"REVOKE {', '.join(other)} ON {table} FROM {role}"))
+            allowed, has = set(privileges.get(table, ())), granted.get(table, set())
+            if missing := sorted(allowed - has):
+                connection.execute(text(f"GRANT {', '.join(missing)} ON {table} TO {role}"))
+            if surplus := sorted(has - allowed):
+                connection.execute(text(f"REVOKE {', '.join(surplus)} ON {table} FROM {role}"))
+
+
+def _granted(connection: Connection, role: str) -> dict[str, set[str]]:
+    """Return the privileges that a role has been granted, by table."""
+    granted: dict[str, set[str]] = {}
+    for table, privilege in connection.execute(_SELECT_GRANTED, {"role": role}):
+        granted.setdefault(table, set()).add(privilege)
+    return granted
 
 
 def _let_take_on(connection: Connection, role: str, arns: set[str]) -> None:
