@@ -8,6 +8,7 @@ from sqlalchemy import make_url
 
 from auth_common.db.migrations import HEAD
 from auth_common.db.privileges import CLEANUP_ROLE, HEALTH_ROLE, PRIVILEGES, READER_ROLE, SERVICE_ROLE
+from auth_common.settings import Settings
 from local_runtime.cloudformation import read_template
 from tests.support.deployment import TEMPLATE, deployed, listed, of_type, statements, translated
 
@@ -126,3 +127,17 @@ def test_sam_can_ask_for_every_parameter():
     """It repeats its question for ever where one must not be shown and may be empty."""
     parameters = read_template(TEMPLATE)["Parameters"]
     assert [name for name, parameter in parameters.items() if "NoEcho" in parameter] == []
+
+
+def test_a_statement_ends_before_lambda_ends_its_function():
+    """So the caller gets a 503, and the environment lives on. A request that fails may ask the database twice."""
+    for name, function in of_type("AWS::Lambda::Function").items():
+        variables = function["Environment"]["Variables"]
+        timeout = float(variables.get("DATABASE_TIMEOUT", Settings().database_timeout))
+        assert 2 * timeout < function["Timeout"], name
+
+
+@pytest.mark.parametrize("name", ["Audit", "Cleanup"])
+def test_what_reads_whole_tables_may_take_longer_than_a_login(name):
+    variables = deployed()[f"{name}Function"]["Properties"]["Environment"]["Variables"]
+    assert float(variables["DATABASE_TIMEOUT"]) > Settings().database_timeout

@@ -189,14 +189,28 @@ def delete_salt(connection: Connection, *, user_id: UUID) -> None:
     connection.execute(delete(audit_salts).where(audit_salts.c.user_id == user_id))
 
 
-def forget_the_gone(connection: Connection, since: int) -> int:
-    """Delete what records written ``since`` (ms), in the very moment of an erasure, have kept; return how much."""
-    is_gone = ~exists().where(users.c.id == audit_salts.c.user_id)
-    forgotten = connection.execute(delete(audit_salts).where(is_gone)).rowcount
-    was_erased = ~exists().where(users.c.id == audit_events.c.user_id)
-    of_somebody = (audit_events.c.user_id.is_not(None), audit_events.c.source.is_not(None))
-    statement = update(audit_events).where(audit_events.c.time >= since, *of_somebody, was_erased).values(source=None)
-    return forgotten + connection.execute(statement).rowcount
+def delete_salts_of_erased_users(connection: Connection, *, limit: int) -> int:
+    """Delete up to ``limit`` salts that a request stored in the very moment of an erasure. Return how many."""
+    is_erased = ~exists().where(users.c.id == audit_salts.c.user_id)
+    left = select(audit_salts.c.user_id).where(is_erased).limit(limit)
+    return connection.execute(delete(audit_salts).where(audit_salts.c.user_id.in_(left))).rowcount
+
+
+def forget_sources_of_erased_users(connection: Connection, since: int, *, limit: int) -> int:
+    """Remove the client IP's hash from up to ``limit`` records of erased users. Return how many.
+
+    Args:
+        connection: To write with.
+        since: Milliseconds since the epoch. A record is written at most a request after an erasure, so older ones have
+            been seen to.
+        limit: Records, at most.
+
+    """
+    is_erased = ~exists().where(users.c.id == audit_events.c.user_id)
+    has_source = (audit_events.c.user_id.is_not(None), audit_events.c.source.is_not(None))
+    key = (audit_events.c.chain_id, audit_events.c.sequence)
+    left = select(*key).where(audit_events.c.time >= since, *has_source, is_erased).limit(limit)
+    return connection.execute(update(audit_events).where(tuple_(*key).in_(left)).values(source=None)).rowcount
 
 
 def forget_sources(connection: Connection, *, user_id: UUID, limit: int) -> int:

@@ -140,8 +140,15 @@ def delete_some_refresh_tokens(connection: Connection, *, user_id: UUID, limit: 
     return connection.execute(delete(refresh_tokens).where(refresh_tokens.c.token_hash.in_(theirs))).rowcount
 
 
+def delete_some_sessions(connection: Connection, *, user_id: UUID, limit: int) -> int:
+    """Delete up to ``limit`` sessions of a user that have no refresh tokens any more. Return how many."""
+    has_tokens = exists().where(refresh_tokens.c.session_id == sessions.c.id)
+    theirs = select(sessions.c.id).where(sessions.c.user_id == user_id, ~has_tokens).limit(limit)
+    return connection.execute(delete(sessions).where(sessions.c.id.in_(theirs))).rowcount
+
+
 def delete_user(connection: Connection, *, user_id: UUID) -> None:
-    """Delete a user who has no refresh tokens any more, with all that belongs to them."""
+    """Delete a user who has at most some refresh tokens and sessions, with all that belongs to them."""
     for table in (challenges, passkeys, sessions):
         connection.execute(delete(table).where(table.c.user_id == user_id))
     connection.execute(delete(users).where(users.c.id == user_id))

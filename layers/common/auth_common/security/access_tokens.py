@@ -1,4 +1,4 @@
-"""Access tokens: JWTs after RFC 9068 ("at+jwt")."""
+"""Access tokens: JWTs with the type and claims of RFC 9068 ("at+jwt"), without its ``client_id``."""
 
 from dataclasses import dataclass
 from typing import Any, Final

@@ -13,7 +13,13 @@ from sqlalchemy import Connection
 from auth_common.db.audit_events import delete_salt, forget_sources
 from auth_common.db.engine import forget_deleted_rows, read, transaction
 from auth_common.db.sessions import revoke_sessions
-from auth_common.db.users import delete_some_refresh_tokens, delete_user, lock_user, select_credentials
+from auth_common.db.users import (
+    delete_some_refresh_tokens,
+    delete_some_sessions,
+    delete_user,
+    lock_user,
+    select_credentials,
+)
 from auth_common.errors import NotFound
 from auth_common.monitoring.logger import logger
 from auth_common.monitoring.security_events import SecurityEvent, security_event
@@ -38,6 +44,8 @@ def erase_user(email: str) -> UUID:
         raise NotFound
     user_id = found.user.id
     while transaction(lambda connection: delete_some_refresh_tokens(connection, user_id=user_id, limit=BATCH)):
+        pass
+    while transaction(lambda connection: delete_some_sessions(connection, user_id=user_id, limit=BATCH)):
         pass
     while transaction(lambda connection: forget_sources(connection, user_id=user_id, limit=BATCH)):
         pass
