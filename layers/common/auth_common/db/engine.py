@@ -245,11 +245,9 @@ def dispose_engines() -> None:
 def _load_drivers() -> None:
     """Import what the first connection of a deployed stage imports: boto3, psycopg and the dialect."""
     load_boto3()
-    # The first request reports a wrong setting.
-    with suppress(Misconfigured, ArgumentError, ImportError):
+    with suppress(Misconfigured):  # the first request reports the wrong setting
         # Without DATABASE_URL a secret has it, and then it is a PostgreSQL's.
-        url = _parse_url(settings().database_url or "postgresql+psycopg://", setting="DATABASE_URL")
-        create_engine(url)
+        create_engine(_parse_url(settings().database_url or "postgresql+psycopg://"))
         import auth_common.db.patient_connection  # noqa: F401, PLC0415 - psycopg, where it is used
 
 
