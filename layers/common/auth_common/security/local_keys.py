@@ -72,9 +72,8 @@ def _publish(path: Path) -> None:
     """Publish the signing key: at first use, and after one of the two files was lost or restored from a backup."""
     with _lock(path.parent):
         _, jwk = _read(path, *_state(path))  # a rotation may have replaced it meanwhile
-        if not _is_published(jwk):
-            others = [other for other in _unexpired(_published()) if other["kid"] != jwk["kid"]]
-            replace(_jwks_file(), _jwks_document([jwk, *_retired(others)]))
+        others = [other for other in _unexpired(_published()) if other["kid"] != jwk["kid"]]
+        replace(_jwks_file(), _jwks_document([jwk, *_retired(others)]))
 
 
 def _is_published(jwk: JWK) -> bool:
