@@ -20,6 +20,7 @@ from tools.attacks.quiet_hour import live_through_a_quiet_hour
 from tools.attacks.replay import replay_a_refresh_token
 from tools.attacks.spam import spam_registrations
 from tools.attacks.target import TEMPLATE, Answer, NotLoopback, NotStarted, Target, runtime_environment
+from tools.attacks.theft import guess_in_a_stolen_session, use_a_stolen_access_token
 
 #: One service for all of them, and so one process of the test run.
 pytestmark = [pytest.mark.events, pytest.mark.xdist_group("attack")]
@@ -33,7 +34,7 @@ def outcomes():
 # --- What the real service does --------------------------------------------------------------------------------------
 
 
-@pytest.mark.threat("function-password-guessing")
+@pytest.mark.threat("function-password-guessing", "function-stolen-access-token")
 @pytest.mark.parametrize("attack", ATTACKS, ids=[attack.name for attack in ATTACKS])
 def test_an_attack_fails_is_seen_and_raises_its_alarm(outcomes, attack):
     outcome = outcomes[attack.name]
@@ -76,12 +77,14 @@ class Pushover:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         self.status = 200
+        self.code = None
 
     def as_from(self, _source):
         return self
 
     def send(self, method, path, *_body, **_token):
-        document = {"id": "x", "access_token": TOKEN, "refresh_token": "r", "keys": [JWK], "code": None}
+        tokens = {"access_token": TOKEN, "refresh_token": "r", "step_up_token": "s"}
+        document = {"id": "x", **tokens, "keys": [JWK], "code": self.code}
         status = 201 if (method, path) == ("POST", "/users") else self.status
         return Answer(status, document)
 
@@ -128,6 +131,24 @@ def pushover(environment, monkeypatch):
             ],
         ),
         (spam_registrations, ["a second account for one mailbox", "somebody chose their own role"]),
+        (
+            guess_in_a_stolen_session,
+            [
+                "answered 200 None",
+                "the stolen session outlived the guessing",
+                "the victim cannot revoke other sessions",
+                "the victim cannot change the password",
+            ],
+        ),
+        (
+            use_a_stolen_access_token,
+            [
+                "answered 200 None",
+                "the victim cannot revoke other sessions",
+                "the victim cannot change the password",
+                "the stolen token outlived the victim's defence",
+            ],
+        ),
     ],
 )
 def test_a_breach_is_noticed(pushover, prepare, breaches):
@@ -138,6 +159,26 @@ def test_an_owner_who_is_locked_out_is_noticed(pushover):
     run = guess_one_password(pushover)
     pushover.status = 429
     assert run() == ["answered 429 None", "the owner was locked out on their own device"]
+
+
+def test_a_stolen_session_that_may_guess_for_ever_is_noticed(pushover):
+    run = guess_in_a_stolen_session(pushover)
+    pushover.status, pushover.code = 400, "invalid_current_password"
+    assert run() == [
+        "nothing stopped the guessing",
+        "the stolen session outlived the guessing",
+        "the victim cannot log in",
+    ]
+
+
+def test_a_victim_whose_sessions_are_revoked_is_noticed(pushover):
+    run = use_a_stolen_access_token(pushover)
+    pushover.status, pushover.code = 403, "step_up_required"
+    assert run() == [
+        "the victim's session was revoked",
+        "the victim cannot log in",
+        "the stolen token outlived the victim's defence",
+    ]
 
 
 def test_a_quiet_hour_notices_what_is_refused_and_what_is_not(pushover):

@@ -18,6 +18,7 @@ from tools.attacks.quiet_hour import live_through_a_quiet_hour
 from tools.attacks.replay import replay_a_refresh_token
 from tools.attacks.spam import spam_registrations
 from tools.attacks.target import TEMPLATE, NotStarted, running_target
+from tools.attacks.theft import guess_in_a_stolen_session, use_a_stolen_access_token
 
 ATTACKS: Final = (
     Attack(
@@ -49,6 +50,25 @@ ATTACKS: Final = (
         prepare=replay_a_refresh_token,
         events=frozenset({SecurityEvent.AUTHN_TOKEN_REUSE, SecurityEvent.AUTHN_TOKEN_REJECTED}),
         alarms=frozenset({"token-reuse"}),
+    ),
+    Attack(
+        name="session theft, password guessing",
+        prepare=guess_in_a_stolen_session,
+        events=frozenset(
+            {
+                SecurityEvent.AUTHN_STEP_UP_FAIL,
+                SecurityEvent.AUTHN_STEP_UP_FAIL_MAX,
+                SecurityEvent.AUTHN_PASSWORD_CHANGE_FAIL,
+                SecurityEvent.AUTHN_TOKEN_REJECTED,
+            }
+        ),
+        alarms=frozenset({"failed-step-ups"}),
+    ),
+    Attack(
+        name="session theft, access token",
+        prepare=use_a_stolen_access_token,
+        events=frozenset({SecurityEvent.AUTHZ_FAIL, SecurityEvent.AUTHN_TOKEN_REVOKED}),
+        alarms=frozenset({"authorization-failures"}),
     ),
     Attack(
         name="forged access tokens",

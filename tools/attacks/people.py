@@ -12,6 +12,7 @@ from typing import Any, Final
 from tools.attacks.target import PROJECT, Answer, Target, runtime_environment
 
 PASSWORD: Final = "violet anchor seventeen drums"
+NEW_PASSWORD: Final = "silver kettle ninety meadows"
 _numbers = count(1)
 
 
@@ -29,10 +30,11 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a login or a refresh gave."""
+    """What a login or a refresh has returned. ``step_up`` is None after a refresh."""
 
     access: str
     refresh: str
+    step_up: str | None = None
 
 
 def new_address(name: str) -> str:
@@ -100,7 +102,7 @@ def operate(target: Target, arguments: Sequence[str]) -> None:
 
 def _tokens(answer: Answer) -> Tokens:
     document = _required(answer, HTTPStatus.OK)
-    return Tokens(document["access_token"], document["refresh_token"])
+    return Tokens(document["access_token"], document["refresh_token"], document.get("step_up_token"))
 
 
 def _required(answer: Answer, status: HTTPStatus) -> Any:

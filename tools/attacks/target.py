@@ -77,13 +77,17 @@ class Target:
         if not all(ip_address(address[0]).is_loopback for *_, address in found):
             raise NotLoopback(self.url)
 
-    def send(self, method: str, path: str, body: Any = None, *, token: str | None = None) -> Answer:
+    def send(
+        self, method: str, path: str, body: Any = None, *, token: str | None = None, step_up_token: str | None = None
+    ) -> Answer:
         """Send a request, with ``body`` as JSON and ``token`` as bearer token."""
         parts = urlsplit(self.url)
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=_PATIENCE)
         headers = {"X-Forwarded-For": self.source}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
+        if step_up_token is not None:
+            headers["Step-Up-Token"] = step_up_token
         content = None if body is None else json.dumps(body).encode()
         if content is not None:
             headers["Content-Type"] = "application/json"
