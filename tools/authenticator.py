@@ -1,7 +1,8 @@
 """``uv run authenticator``: a software authenticator, so that requests.http and scripts can use passkeys.
 
-``register`` and ``login`` read WebAuthn options as JSON from standard input and write the credential as JSON. ``serve``
-answers the same over HTTP: POST /register and POST /login, options in, ``{"credential": ...}`` out.
+``register`` and ``login`` read WebAuthn options as JSON from standard input and write the credential as JSON. ``login``
+signs the challenge of a login or of a step-up. ``serve`` does the same over HTTP: POST /register and POST /login,
+options in, ``{"credential": ...}`` out.
 
 The keys are in DATA_DIR (.local) unencrypted, and nobody is asked for a touch or a PIN: for development only.
 """
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("register", help="make a key: PublicKeyCredentialCreationOptionsJSON in, credential out")
-    commands.add_parser("login", help="sign a challenge: PublicKeyCredentialRequestOptionsJSON in, credential out")
+    commands.add_parser("login", help="log in or step up: PublicKeyCredentialRequestOptionsJSON in, credential out")
     serve = commands.add_parser("serve", help="answer both over HTTP until Ctrl-C")
     serve.add_argument("--port", type=int, default=8010, help="on localhost (default: %(default)s)")
     chosen = parser.parse_args(arguments)

@@ -3,11 +3,13 @@
 import { find, make, makeButton, makeFacts, makeTime, say } from "./elements.js";
 import { onPress, showProblem } from "./forms.js";
 import { session } from "./session.js";
+import { withStepUp } from "./step-up.js";
+import { sensitiveCall } from "./step-up-token.js";
 
 /** Set up both panels, once. */
 export function setUpAccount() {
   onPress(find("end-others"), find("sessions-problem"), async () => {
-    await session.call("DELETE", "/sessions?keep_current=true");
+    await withStepUp(() => sensitiveCall("DELETE", "/sessions?keep_current=true"));
     say("All other sessions have ended.");
     await loadSessions();
   });
@@ -62,7 +64,7 @@ function entry({ id, device, ip, created_at, last_used_at, current }) {
   if (!current) {
     const button = makeButton("End", { label: `End the session ${device} from ${ip}` });
     onPress(button, find("sessions-problem"), async () => {
-      await session.call("DELETE", `/sessions/${id}`);
+      await withStepUp(() => sensitiveCall("DELETE", `/sessions/${id}`));
       say("The session has ended.");
       await loadSessions();
       find("sessions-heading").focus();

@@ -15,12 +15,13 @@ export class Problem extends Error {
 /**
  * Send a request to this origin. Return `{status, body}`; `body` is null where the answer has none.
  *
- * Throws a Problem for every answer but a 2xx, and with status 0 where there is no answer.
+ * Throws a Problem for each status but 2xx, for a 2xx that is not JSON, and with status 0 if there is no response.
  */
-export async function call(method, path, { body, token } = {}) {
+export async function call(method, path, { body, token, stepUpToken } = {}) {
   const headers = {};
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (token) headers.Authorization = `Bearer ${token}`;
+  if (stepUpToken) headers["Step-Up-Token"] = stepUpToken;
   let response;
   let text;
   try {
@@ -39,6 +40,8 @@ export async function call(method, path, { body, token } = {}) {
   }
   const answer = parse(text);
   if (!response.ok) throw new Problem(response.status, answer);
+  // For example the login page of a hotel's network.
+  if (text && answer === null) throw new Problem(response.status, { detail: "This is not the service's response.", code: "not_json" });
   return { status: response.status, body: answer };
 }
 

@@ -9,6 +9,7 @@ import { authenticationChecks, registrationChecks } from "./checks.js";
 import { authenticationJson, creationOptions, registrationJson, requestOptions } from "./credential-json.js";
 import { find, say } from "./elements.js";
 import { session } from "./session.js";
+import { sensitiveCall } from "./step-up-token.js";
 import {
   decodeAttestationObject, decodeAuthenticatorData, decodeClientData, FLAGS_IN_WORDS, sha256,
 } from "./webauthn-data.js";
@@ -24,9 +25,9 @@ const UNREADABLE = "This page cannot decode the authenticator's bytes. The serve
 /** Add a passkey to the account that is logged in. `name` may be empty. */
 export function registerPasskey(run, name) {
   return run.during(async () => {
-    // Who asks is in the access token; the server lets in only who has just logged in.
-    await run.reach("begin", [request("/webauthn/register/begin", {}, "with the access token")]);
-    const begun = await session.call("POST", "/webauthn/register/begin", {});
+    // The access token names the user. The step-up token proves that a thief of the access token does not send this.
+    await run.reach("begin", [request("/webauthn/register/begin", {}, "with the access token and the step-up token")]);
+    const begun = await sensitiveCall("POST", "/webauthn/register/begin", {});
 
     // 5.4: the options. They are JSON here, and hold base64url where the browser's API wants bytes: 5.1.8 converts.
     const { challenge_id, options } = begun.body;
@@ -80,48 +81,90 @@ export function showPasswordStep(run, email, answer) {
 
 /** Log in with a passkey: as second factor with the `mfa_token` of a login, or alone without. Return the token pair. */
 export function logInWithPasskey(run, mfa_token) {
+  return run.during(() =>
+    authenticate(run, {
+      begin: "/webauthn/login/begin",
+      beginning: mfa_token ? { mfa_token } : {},
+      complete: "/webauthn/login/complete",
+      send: (path, body) => call("POST", path, { body }),
+    }),
+  );
+}
+
+/**
+ * Prove with a passkey that the user is still there. `problem` is the 403 that asked for it. `current_password` goes
+ * with it if the passkey alone was not enough. Return `{step_up_token, expires_in}`.
+ */
+export function stepUpWithPasskey(run, problem, current_password) {
   return run.during(async () => {
-    const beginning = mfa_token ? { mfa_token } : {};
-    await run.reach("begin", [request("/webauthn/login/begin", beginning)]);
-    const begun = await call("POST", "/webauthn/login/begin", { body: beginning });
+    await run.reach("refused", [response({ status: problem.status, body: problem.document })]);
+    return authenticate(run, {
+      begin: "/step-up",
+      beginning: {},
+      complete: "/step-up",
+      more: current_password === undefined ? {} : { current_password },
+      note: "with the access token",
+      send: (path, body) => session.call("POST", path, body),
+    });
+  });
+}
 
-    // 5.5: the options, converted by 5.1.9.
-    const { challenge_id, options } = begun.body;
-    run.marked = options.challenge;
-    await run.reach("options", [response(begun)]);
-    const publicKey = requestOptions(options);
-
-    // 6.3.3: the authenticator finds a key of this site, the person agrees, the key signs.
-    const command = {
-      rpId: options.rpId,
-      hash: "SHA-256 of the client data, once the browser has written it",
-      allowCredentialDescriptorList: options.allowCredentials ?? [],
-      userVerification: options.userVerification,
-    };
-    await run.reach("get", [unseen("authenticatorGetAssertion", command)]);
-    const credential = await askThePerson(run, () => navigator.credentials.get({ publicKey, signal: run.signal }));
-
-    // 5.1: the response as JSON, AuthenticationResponseJSON.
-    const json = authenticationJson(credential);
-    const clientData = tryTo(() => decodeClientData(json.response.clientDataJSON));
-    const authenticatorData = tryTo(() => decodeAuthenticatorData(json.response.authenticatorData));
-    const hash = await sha256(decode(json.response.clientDataJSON));
-    run.show("get", [unseen("authenticatorGetAssertion", { ...command, hash })]);
-    run.show("consent", [flags(authenticatorData)]);
-    const { signature, userHandle } = json.response;
-    await run.reach("assertion", [decoded("Assertion", authenticatorData && { authenticatorData, signature, userHandle })]);
-    await run.reach("credential", [decoded("Client data", clientData), { title: "AuthenticationResponseJSON", json }]);
-
-    // 7.2: the relying party's turn.
-    const body = { challenge_id, credential: json };
-    await run.reach("complete", [request("/webauthn/login/complete", body)]);
-    const completed = await call("POST", "/webauthn/login/complete", { body });
-    const seen = { options, credential: json, clientData, authenticatorData };
-    await run.reach("checks", await comparisons(authenticationChecks, seen));
+/** The same with the password. */
+export function stepUpWithPassword(run, problem, current_password) {
+  return run.during(async () => {
+    await run.reach("refused", [response({ status: problem.status, body: problem.document })]);
+    await run.reach("complete", [request("/step-up", hidePassword({ current_password }), "with the access token")]);
+    const completed = await session.call("POST", "/step-up", { current_password });
     await run.reach("tokens", [response(completed)]);
     run.finish();
     return completed.body;
   });
+}
+
+async function authenticate(run, { begin, beginning, complete, more = {}, note, send }) {
+  await run.reach("begin", [request(begin, beginning, note)]);
+  const begun = await send(begin, beginning);
+
+  // 5.5: the options, converted by 5.1.9.
+  const { challenge_id, options } = begun.body;
+  run.marked = options.challenge;
+  await run.reach("options", [response(begun)]);
+  const publicKey = requestOptions(options);
+
+  // 6.3.3: the authenticator finds a key of this site, the person agrees, the key signs.
+  const command = {
+    rpId: options.rpId,
+    hash: "SHA-256 of the client data, once the browser has written it",
+    allowCredentialDescriptorList: options.allowCredentials ?? [],
+    userVerification: options.userVerification,
+  };
+  await run.reach("get", [unseen("authenticatorGetAssertion", command)]);
+  const credential = await askThePerson(run, () => navigator.credentials.get({ publicKey, signal: run.signal }));
+
+  // 5.1: the response as JSON, AuthenticationResponseJSON.
+  const json = authenticationJson(credential);
+  const clientData = tryTo(() => decodeClientData(json.response.clientDataJSON));
+  const authenticatorData = tryTo(() => decodeAuthenticatorData(json.response.authenticatorData));
+  const hash = await sha256(decode(json.response.clientDataJSON));
+  run.show("get", [unseen("authenticatorGetAssertion", { ...command, hash })]);
+  run.show("consent", [flags(authenticatorData)]);
+  const { signature, userHandle } = json.response;
+  await run.reach("assertion", [decoded("Assertion", authenticatorData && { authenticatorData, signature, userHandle })]);
+  await run.reach("credential", [decoded("Client data", clientData), { title: "AuthenticationResponseJSON", json }]);
+
+  // 7.2: the relying party's turn.
+  const body = { challenge_id, credential: json, ...more };
+  await run.reach("complete", [request(complete, hidePassword(body), note)]);
+  const completed = await send(complete, body);
+  const seen = { options, credential: json, clientData, authenticatorData };
+  await run.reach("checks", await comparisons(authenticationChecks, seen));
+  await run.reach("tokens", [response(completed)]);
+  run.finish();
+  return completed.body;
+}
+
+function hidePassword(body) {
+  return "current_password" in body ? { ...body, current_password: "(not shown)" } : body;
 }
 
 // --- What both share -----------------------------------------------------------------------------------------------

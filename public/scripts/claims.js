@@ -13,7 +13,7 @@ export const CLAIMS = {
   sid: "The session, that is the login, that it belongs to. Log out, and the token ends here at once.",
   tv: "Token version: the user's number at the login. Raising it ends all of their tokens.",
   amr: "Authentication methods: how the person logged in.",
-  auth_time: "When the person last proved who they are. Renewing the token does not change it.",
+  auth_time: "When the user logged in. Neither a refresh nor a step-up changes it.",
   name: "The person's name.",
   email: "The person's e-mail address.",
 };

@@ -1,35 +1,9 @@
-// The three flows that the diagram can show, message by message, with the section of the standard that governs each.
+// The four flows that the diagram can show, message by message, with the section of the standard that governs each.
 // Nothing here happens: ceremonies.js does what these steps describe, and names them by their id.
 //
 // A step goes `from` one lane `to` another; where both are the same, it is work that stays in its lane.
 
-const WEBAUTHN = "https://www.w3.org/TR/webauthn-3/#";
-
-/** A section of WebAuthn Level 3: its number and title, and where it is. */
-function webauthn(section, anchor) {
-  return { text: `WebAuthn, section ${section}`, href: WEBAUTHN + anchor };
-}
-
-// --- What both ceremonies share ----------------------------------------------------------------------------------
-
-const CONSENT = {
-  id: "consent",
-  from: "authenticator",
-  to: "authenticator",
-  title: "The person agrees",
-  spec: webauthn("6.1 Authenticator Data: the flags", "sctn-authenticator-data"),
-};
-
-const ANSWER = {
-  id: "credential",
-  from: "browser",
-  to: "browser",
-  title: "The response becomes JSON",
-  text:
-    "All bytes are written in base64url, as credential.toJSON() does. Among them is the client data: the challenge, and " +
-    "the origin as the browser saw it. Compare the marked value with the one that the server sent.",
-  spec: webauthn("5.8.1 Client Data Used in WebAuthn Signatures", "dictionary-client-data"),
-};
+import { ANSWER, authentication, BEGIN, CONSENT, OPTIONS, webauthn } from "./flow-parts.js";
 
 // --- Adding a passkey (in WebAuthn: registration) -----------------------------------------------------------------
 
@@ -46,9 +20,9 @@ const REGISTRATION = {
       to: "server",
       title: "Ask to add a passkey",
       text:
-        "With the access token. The server lets in only who has just logged in, and with a passkey if they have one: a " +
-        "stolen token must not be enough to add a thief's key.",
-      spec: { text: "RFC 9470, step-up authentication", href: "https://www.rfc-editor.org/rfc/rfc9470" },
+        "With the access token and the step-up token, which the login returned. A stolen access token alone adds no " +
+        "passkey. Without a valid step-up token the server answers 403, and the flow Step-up comes first.",
+      spec: { text: "OWASP ASVS 5.0, 7.5.1", href: "https://github.com/OWASP/ASVS/tree/v5.0.0/5.0" },
     },
     {
       id: "options",
@@ -112,87 +86,14 @@ const REGISTRATION = {
       to: "browser",
       title: "Registered",
       text:
-        "The server has stored the credential's id, its public key and its counter. None of them opens anything. With " +
-        "the first passkey it has also ended all other sessions, which took no passkey to open.",
+        "The server has stored the credential's id, its public key and its counter. None of them opens anything. It has " +
+        "also revoked all other sessions and the step-up token.",
       spec: webauthn("4 Terminology: credential record", "credential-record"),
     },
   ],
 };
 
-// --- Authentication ------------------------------------------------------------------------------------------------
-
-const AUTHENTICATION = [
-  {
-    id: "get",
-    from: "browser",
-    to: "authenticator",
-    title: "Sign this",
-    text:
-      "navigator.credentials.get(). The authenticator looks for a key that it made for exactly this rpId. For any other " +
-      "site it has none, so there is nothing to phish.",
-    spec: webauthn("6.3.3 The authenticatorGetAssertion Operation", "sctn-op-get-assertion"),
-  },
-  CONSENT,
-  {
-    id: "assertion",
-    from: "authenticator",
-    to: "browser",
-    title: "Signed",
-    text:
-      "The private key has signed the authenticator data and the hash of the client data: flags, counter, site, origin " +
-      "and challenge, all in one signature.",
-    spec: webauthn("5.2.2 AuthenticatorAssertionResponse", "iface-authenticatorassertionresponse"),
-  },
-  ANSWER,
-  {
-    id: "complete",
-    from: "browser",
-    to: "server",
-    title: "Hand it in",
-    text: "No secret is in it. Whoever records it can do nothing with it: its challenge works once.",
-    spec: webauthn("5.1 AuthenticationResponseJSON", "dictdef-authenticationresponsejson"),
-  },
-  {
-    id: "checks",
-    from: "server",
-    to: "server",
-    title: "The server checks everything",
-    text:
-      "The challenge is spent first. Below are the comparisons, made once more by this page with the values above. Two " +
-      "of them only the server can make: it has the public key and the last counter.",
-    spec: webauthn("7.2 Verifying an Authentication Assertion", "sctn-verifying-assertion"),
-  },
-  {
-    id: "tokens",
-    from: "server",
-    to: "browser",
-    title: "Logged in",
-    text: "A token pair. Its claim amr says how the person logged in.",
-    spec: { text: "RFC 8176, authentication methods", href: "https://www.rfc-editor.org/rfc/rfc8176" },
-  },
-];
-
-/** The authentication ceremony with its first steps, and with the consent that these lead to. */
-function authentication(first, consent) {
-  const steps = [...first, ...AUTHENTICATION];
-  return steps.map((step) => (step === CONSENT ? { ...step, text: consent } : step));
-}
-
-const BEGIN = {
-  id: "begin",
-  from: "browser",
-  to: "server",
-  title: "Ask for a challenge",
-  spec: webauthn("13.4.3 Cryptographic Challenges", "sctn-cryptographic-challenges"),
-};
-
-const OPTIONS = {
-  id: "options",
-  from: "server",
-  to: "browser",
-  title: "A challenge, and which passkeys count",
-  spec: webauthn("5.5 Options for Assertion Generation", "dictionary-assertion-options"),
-};
+// --- Login -----------------------------------------------------------------------------------------------------------
 
 const SECOND_FACTOR = {
   id: "second-factor",
@@ -251,4 +152,55 @@ const PASSKEY_ALONE = {
   ),
 };
 
-export const FLOWS = [REGISTRATION, SECOND_FACTOR, PASSKEY_ALONE];
+// --- Step-up -------------------------------------------------------------------------------------------------------
+
+/** What a step-up says at the steps that it shares with a login. */
+const STEP_UP_CHANGES = {
+  complete: {
+    text:
+      "The signed challenge, or the password instead. A wrong proof is counted, and the fifth revokes the session: " +
+      "its tokens are then probably stolen.",
+  },
+  tokens: {
+    title: "A step-up token",
+    text:
+      "The rejected request is sent once more, with this token in the header Step-Up-Token. It works in this session " +
+      "alone, for 10 minutes or until the passkeys or the password change.",
+    spec: { text: "OWASP ASVS 5.0, 7.5.1", href: "https://github.com/OWASP/ASVS/tree/v5.0.0/5.0" },
+  },
+};
+
+const STEP_UP = {
+  id: "step-up",
+  name: "Step-up",
+  summary:
+    "Before a sensitive request the user proves again who they are, with a passkey or with the password. The server " +
+    "returns a step-up token, which only this page has.",
+  steps: [
+    {
+      id: "refused",
+      from: "server",
+      to: "browser",
+      title: "Not without a proof",
+      text:
+        "The step-up token is missing or has expired, or its proof was a password where a passkey is needed. The 403 " +
+        "lists the methods that are accepted.",
+      spec: { text: "OWASP ASVS 5.0, 7.5.1", href: "https://github.com/OWASP/ASVS/tree/v5.0.0/5.0" },
+    },
+    ...authentication(
+      [
+        { ...BEGIN, text: "With the access token: the challenge is for this user and this session." },
+        {
+          ...OPTIONS,
+          text:
+            "Fresh random bytes, good for one answer. allowCredentials names the passkeys of this account. A challenge " +
+            "of a login does not work here.",
+        },
+      ],
+      "They touch the device, and give their PIN, finger or face. A passkey that does not check these (UV) needs the " +
+        "password in the same request.",
+    ).map((step) => ({ ...step, ...STEP_UP_CHANGES[step.id] })),
+  ],
+};
+
+export const FLOWS = [REGISTRATION, SECOND_FACTOR, PASSKEY_ALONE, STEP_UP];

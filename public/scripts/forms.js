@@ -72,7 +72,8 @@ function showFieldErrors(form, error) {
   if (fields.length) form.elements.namedItem(fields[0].field).focus();
 }
 
-function clearFieldErrors(form) {
+/** Take away what is said beside the fields. */
+export function clearFieldErrors(form) {
   for (const input of form.querySelectorAll("[aria-invalid]")) {
     input.removeAttribute("aria-invalid");
     document.getElementById(`${input.id}-error`).textContent = "";

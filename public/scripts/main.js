@@ -9,6 +9,7 @@ import { examplePerson } from "./example-person.js";
 import { onSubmit } from "./forms.js";
 import { setUpLogin, show } from "./login.js";
 import { clearPasskeys, loadPasskeys, setUpPasskeys } from "./passkeys-panel.js";
+import { setUpStepUp } from "./step-up.js";
 import { setUpToken } from "./token-panel.js";
 
 const diagram = new Diagram();
@@ -46,4 +47,5 @@ find("register-reveal").addEventListener("change", ({ target }) => {
 
 setUpAccount();
 setUpPasskeys(diagram);
+setUpStepUp((flow) => diagram.start(flow));
 setUpToken();

@@ -1,12 +1,12 @@
-// The passkeys of the account that is logged in: list, add, rename, delete; and the step-up that two of these can need.
+// The passkeys of the account that is logged in: list, add, rename, delete. All but the list may need a step-up.
 
 import { loadSessions } from "./account-panels.js";
-import { call } from "./api.js";
-import { decodeJson } from "./base64url.js";
-import { logInWithPasskey, registerPasskey } from "./ceremonies.js";
+import { registerPasskey } from "./ceremonies.js";
 import { find, make, makeButton, makeTime, say } from "./elements.js";
 import { onPress, onSubmit, showProblem } from "./forms.js";
 import { session } from "./session.js";
+import { withStepUp } from "./step-up.js";
+import { forgetStepUpToken, sensitiveCall } from "./step-up-token.js";
 
 /** What the status line has just said, repeated where the person is: on a phone the status line is out of sight. */
 const words = make("p", { class: "words" });
@@ -17,21 +17,20 @@ export function setUpPasskeys(theDiagram) {
   diagram = theDiagram;
   const form = find("passkey-form");
   const button = form.querySelector("[type=submit]");
-  onSubmit(form, ({ name }) =>
-    withFreshLogin(form.querySelector(".problem"), button, async () => {
-      const passkey = await registerPasskey(diagram.start("registration"), name.trim());
-      find("passkey-name").value = "";
-      await loadBoth();
-      tell(`The passkey “${passkey.name}” is registered.`, button);
-    }),
-  );
+  onSubmit(form, async ({ name }) => {
+    words.remove();
+    const passkey = await withStepUp(() => registerPasskey(diagram.start("registration"), name.trim()));
+    forgetStepUpToken();
+    find("passkey-name").value = "";
+    await loadBoth();
+    tell(`The passkey “${passkey.name}” is registered.`, button);
+  });
 }
 
 /** Forget whose passkeys they were. */
 export function clearPasskeys() {
   find("passkeys").replaceChildren();
   for (const problem of find("passkey-form").parentElement.querySelectorAll(".problem")) problem.replaceChildren();
-  find("passkey-form").querySelector(".step-up")?.remove();
   words.remove();
 }
 
@@ -43,7 +42,7 @@ function tell(text, element) {
   words.scrollIntoView({ block: "nearest" });
 }
 
-/** Show the passkeys, and the sessions too: the first passkey and each deletion end the other ones. */
+/** Show the passkeys, and the sessions too: each passkey added or deleted revokes the others. */
 async function loadBoth() {
   await Promise.all([loadPasskeys(), loadSessions()]);
 }
@@ -90,20 +89,20 @@ function confirmation({ id, name }, keep) {
   const question = make(
     "p",
     { class: "question", id: `delete-${id}` },
-    `Delete “${name}”? Nobody can bring it back, and you are logged out everywhere else.`,
+    `Delete “${name}”? You cannot restore it, and you are logged out everywhere else.`,
   );
   const problem = make("p", { class: "problem", role: "alert" });
   const remove = makeButton("Delete for good", { quiet: false });
   const cancel = makeButton("Keep", {}, keep);
   cancel.classList.add("keep");
-  onPress(remove, problem, () =>
-    withFreshLogin(problem, remove, async () => {
-      await session.call("DELETE", `/webauthn/credentials/${id}`);
-      await loadBoth();
-      find("passkeys-heading").focus();
-      tell(`The passkey “${name}” is deleted. Your device may still offer it: delete it there too.`, find("passkeys-heading"));
-    }),
-  );
+  onPress(remove, problem, async () => {
+    words.remove();
+    await withStepUp(() => sensitiveCall("DELETE", `/webauthn/credentials/${id}`));
+    forgetStepUpToken();
+    await loadBoth();
+    find("passkeys-heading").focus();
+    tell(`The passkey “${name}” is deleted. Your device may still offer it: delete it there too.`, find("passkeys-heading"));
+  });
   const group = make(
     "div",
     { class: "confirming", role: "group", "aria-labelledby": question.id },
@@ -135,53 +134,11 @@ function startRenaming(item, { id, name }) {
   };
   cancel.addEventListener("click", finish);
   onSubmit(form, async (data) => {
-    await session.call("PATCH", `/webauthn/credentials/${id}`, data);
+    await withStepUp(() => sensitiveCall("PATCH", `/webauthn/credentials/${id}`, data));
     say("The passkey has a new name.");
     await finish();
   });
   words.remove();
   item.replaceChildren(form);
   input.select();
-}
-
-/**
- * Do what wants a fresh login, with a passkey where there is one (RFC 9470). Where it is refused for want of that, offer
- * one behind `problem`, where the refusal is shown, and then press `button` once more in the person's place.
- */
-async function withFreshLogin(problem, button, action) {
-  words.remove();
-  problem.parentElement.querySelector(".step-up")?.remove();
-  try {
-    await action();
-  } catch (error) {
-    if (error.code === "step_up_required" && find("passkeys").querySelector("[data-passkey]")) {
-      error.message = "This takes a fresh login. Confirm with a passkey, and it is done at once.";
-      offerStepUp(problem, button);
-    }
-    throw error;
-  }
-}
-
-function offerStepUp(problem, button) {
-  const confirm = makeButton("Confirm with a passkey", { quiet: false });
-  confirm.disabled = find("passkey-form").querySelector("[type=submit]").disabled; // for want of passkeys in this browser
-  onPress(confirm, problem, async () => {
-    await stepUp();
-    await loadSessions();
-    button.focus();
-    button.click();
-  });
-  problem.after(make("p", { class: "step-up" }, confirm));
-}
-
-/** Log in once more, with a passkey alone, and put the new session in the place of the old one. */
-async function stepUp() {
-  const { sub } = session.claims;
-  const tokens = await logInWithPasskey(diagram.start("passkey-alone"));
-  // Somebody else's passkey logs somebody else in: that session is not wanted here.
-  const isSamePerson = decodeJson(tokens.access_token.split(".")[1]).sub === sub;
-  const unwanted = isSamePerson ? session.tokens : tokens;
-  if (isSamePerson) session.replace(tokens);
-  await call("POST", "/logout", { token: unwanted.access_token });
-  if (!isSamePerson) throw new Error("That was a passkey of another account.");
 }

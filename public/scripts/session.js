@@ -47,13 +47,6 @@ class Session extends EventTarget {
     this.#begin(tokens, "");
   }
 
-  /** Go on with another login of the same user. */
-  replace(tokens) {
-    this.#login += 1;
-    this.#renewing = null;
-    this.#set(tokens, { reason: "", isRenewal: true });
-  }
-
   /** Forget the tokens. `reason` is shown. */
   end(reason) {
     this.#begin(null, reason);
@@ -61,7 +54,7 @@ class Session extends EventTarget {
 
   /**
    * Send a request with the access token. If the token has expired or the server rejects it with 401, refresh it and
-   * send the request once more.
+   * send the request once more. `options` are those of `call` in api.js.
    *
    * Throws a Problem, or an AbortError if the login has ended or been replaced meanwhile: the response is then another
    * login's, and must be neither shown nor repeated with the new login's token.

@@ -174,7 +174,12 @@ def test_a_refusal_is_shown_at_its_step(visitor):
 
 
 def test_the_flows_can_be_read_before_they_run(visitor):
-    for name, flow in {"Login, both factors": "second-factor", "Login, passkey alone": "passkey-alone"}.items():
+    flows = {
+        "Login, both factors": "second-factor",
+        "Login, passkey alone": "passkey-alone",
+        "Step-up": "step-up",
+    }
+    for name, flow in flows.items():
         visitor.page.get_by_label(name).check()
         expect(visitor.step(flow, "checks")).to_be_visible()
         expect(visitor.step("registration", "begin")).to_be_hidden()
@@ -182,7 +187,7 @@ def test_the_flows_can_be_read_before_they_run(visitor):
     expect(visitor.step("registration", "begin")).to_be_visible()
     # Each step names its section of a standard.
     targets = visitor.page.locator(".spec a").evaluate_all("links => links.map(link => link.href)")
-    assert len(targets) == visitor.page.locator(".step").count() == 29
+    assert len(targets) == visitor.page.locator(".step").count() == 39
     assert all(target.startswith("https://") for target in targets)
 
 
@@ -197,7 +202,12 @@ def test_logging_out_leaves_nothing_of_the_messages(visitor):
     user_handle = wire.sent["/webauthn/login/complete"]["credential"]["response"]["userHandle"]
     tokens = wire.answer("/webauthn/login/complete")
     secrets = [
-        *(tokens["access_token"], tokens["refresh_token"], *tokens["access_token"].split(".")[1:]),
+        *(
+            tokens["access_token"],
+            tokens["refresh_token"],
+            tokens["step_up_token"],
+            *tokens["access_token"].split(".")[1:],
+        ),
         *(wire.answer("/login")["mfa_token"], wire.answer("/webauthn/login/begin")["options"]["challenge"]),
         *(visitor.email, user_handle),
     ]

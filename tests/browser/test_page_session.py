@@ -144,7 +144,8 @@ def test_a_refresh_that_fails_without_a_verdict_keeps_the_login(visitor, client,
 
 def test_a_refresh_that_is_rejected_ends_the_login(visitor, client, page_login):
     tokens = page_login()
-    client.delete("/sessions", headers={"Authorization": f"Bearer {tokens['access_token']}"})
+    headers = {"Authorization": f"Bearer {tokens['access_token']}", "Step-Up-Token": tokens["step_up_token"]}
+    client.delete("/sessions", headers=headers).raise_for_status()
     visitor.press("Log out")
     expect(visitor.status).to_have_text("This session has ended.")
     expect(visitor.page.get_by_role("heading", name="Log in", exact=True)).to_be_focused()
@@ -175,6 +176,21 @@ def test_a_refresh_whose_response_is_lost_is_repeated_and_the_login_goes_on(visi
     visitor.press("Renew with the refresh token")
     visitor.log_out()
     visitor.complaints.clear()  # Chromium's, about the lost response
+
+
+@pytest.mark.parametrize("pattern", [REFRESH, "**/logout"])
+def test_a_page_of_another_server_in_place_of_a_response_keeps_the_login(visitor, page_login, pattern):
+    """A hotel's network answers each request with 200 and its own login page."""
+    page_login()
+    page = "<!doctype html><title>Welcome to our Wi-Fi</title>"
+    visitor.page.route(pattern, lambda route: route.fulfill(status=200, content_type="text/html", body=page), times=1)
+    button, problem = ("Renew with the refresh token", "token") if pattern == REFRESH else ("Log out", "log-out")
+    visitor.press(button)
+    expect(visitor.page.locator(f"#{problem}-problem")).to_contain_text("not_json")
+    expect(visitor.page.locator("#me")).to_contain_text(visitor.email)
+    visitor.press("Renew with the refresh token")
+    expect(visitor.status).to_have_text("The refresh token was exchanged for a new pair.")
+    visitor.log_out()
 
 
 # --- Late responses ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,113 @@
+// Step-up: before a sensitive request the user proves their identity again, with a passkey or the password.
+//
+// A login counts as the first proof, for 10 minutes. After that, the server rejects a sensitive request with 403
+// step_up_required, and lists the methods that it accepts. The dialog asks for one of them, and the request is repeated.
+
+import { stepUpWithPasskey, stepUpWithPassword } from "./ceremonies.js";
+import { find } from "./elements.js";
+import { clearFieldErrors, onPress, onSubmit } from "./forms.js";
+import { session } from "./session.js";
+import { keepStepUpToken } from "./step-up-token.js";
+
+/** The methods that this page knows. */
+const METHODS = ["webauthn", "password"];
+
+const TEXTS = {
+  "webauthn,password": "Changing this takes a proof that it is you: a passkey of this account, or your password.",
+  password: "Changing this takes a proof that it is you: your password.",
+  webauthn: "Changing this takes a proof that it is you: a passkey of this account.",
+};
+
+/** The rejected request that waits for a proof: `{problem, methods, needsBoth, resolve, reject}`. */
+let pending = null;
+let startRun = null;
+
+/** Set up the dialog, once. `start(flow)` begins the flow "step-up" and returns its Run. */
+export function setUpStepUp(start) {
+  startRun = start;
+  const form = find("step-up-form");
+  onPress(find("step-up-passkey"), form.querySelector(".problem"), () => prove(withPasskey));
+  onSubmit(form, () => prove(pending.methods.includes("password") ? withPassword : withPasskey));
+  find("step-up-cancel").addEventListener("click", cancel);
+  find("step-up").addEventListener("cancel", cancel); // Escape
+  session.addEventListener("change", ({ detail: { isRenewal } }) => {
+    if (!isRenewal) cancel();
+  });
+}
+
+/** Do `action()`. If the server asks for a step-up, let the user prove their identity and do it once more. */
+export async function withStepUp(action) {
+  try {
+    return await action();
+  } catch (problem) {
+    const methods = problem.code === "step_up_required" ? METHODS.filter((method) => problem.document.methods?.includes(method)) : [];
+    if (!methods.length) throw problem;
+    await new Promise((resolve, reject) => {
+      cancel();
+      pending = { problem, methods, needsBoth: false, resolve, reject };
+      open();
+    });
+    return action();
+  }
+}
+
+function open() {
+  const { methods, needsBoth } = pending;
+  const form = find("step-up-form");
+  form.querySelector(".problem").replaceChildren();
+  clearFieldErrors(form);
+  find("step-up-text").textContent = TEXTS[methods];
+  find("step-up-password-field").hidden = !methods.includes("password") && !needsBoth;
+  find("step-up-with-password").hidden = !methods.includes("password");
+  find("step-up-passkey").hidden = !methods.includes("webauthn");
+  find("step-up").showModal();
+}
+
+/** Close the dialog without a proof: the rejected request stays rejected. */
+function cancel() {
+  close();
+  pending?.reject(new DOMException("The step-up was cancelled.", "AbortError"));
+  pending = null;
+}
+
+function close() {
+  find("step-up").close();
+  find("step-up-form").reset();
+}
+
+/**
+ * Send a proof. The dialog is closed meanwhile, because the browser shows its own and because the diagram has a button.
+ * It opens again if the proof is rejected.
+ */
+async function prove(way) {
+  const request = pending;
+  const password = find("step-up-password").value;
+  if (!password && (way === withPassword || request.needsBoth)) {
+    // Not the server's to say: it would count an empty password as a wrong one.
+    throw Object.assign(new Error("Enter your password."), { errors: [{ field: "current_password", message: "is missing" }] });
+  }
+  close();
+  try {
+    keepStepUpToken(await way(startRun("step-up"), request, password));
+  } catch (error) {
+    if (pending !== request) return; // cancelled, or another request waits
+    if (error.name === "AbortError") {
+      cancel(); // another ceremony has taken its place
+      return;
+    }
+    request.needsBoth ||= error.code === "password_required";
+    open();
+    throw error;
+  }
+  if (pending !== request) return;
+  pending = null;
+  request.resolve();
+}
+
+function withPassword(run, { problem }, password) {
+  return stepUpWithPassword(run, problem, password);
+}
+
+function withPasskey(run, { problem, needsBoth }, password) {
+  return stepUpWithPasskey(run, problem, needsBoth ? password : undefined);
+}
