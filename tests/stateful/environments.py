@@ -24,7 +24,7 @@ from tests.support.databases import start_fresh_environment
 from tests.support.functions import Answer
 from tests.support.processes import PATIENCE
 
-for _function in ("authorizer", "change_password", "get_user", "login", "refresh", "register", "sessions"):
+for _function in ("authorizer", "change_password", "get_user", "login", "refresh", "register", "sessions", "step_up"):
     importlib.import_module(f"functions.{_function}.app")
 
 #: Sends one request, or runs one operator's command, and returns the response. Pickled, it travels to an environment.

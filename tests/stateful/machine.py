@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Final
 
 import jwt
@@ -67,10 +68,11 @@ ways = st.one_of(_calm, _calm, _calm, _calm, _lost, _faulty, _faulty)
 
 @dataclass(frozen=True)
 class Step:
-    """A wait, and an operation, which another one may overtake."""
+    """A wait, and an operation, which may happen several times, or which another one may overtake."""
 
     operation: Operation | None = None
     wait: float = 0
+    times: int = 1
     overtaken_by: Operation | None = None
     pause_at: int = 0
 
@@ -121,7 +123,8 @@ class Machine(RuleBasedStateMachine):
         if step.operation and step.overtaken_by:
             self.do_meanwhile(step.operation, step.overtaken_by, pause_at=step.pause_at)
         elif step.operation:
-            self.do(step.operation, way)
+            for _ in range(step.times):
+                self.do(step.operation, way)
 
     def do(self, operation: Operation, way: Way = Way()) -> None:
         """Do ``operation``, compare, and use each token that must work or has just stopped working."""
@@ -242,19 +245,18 @@ class Machine(RuleBasedStateMachine):
     def _settle(self, stages: Sequence[Stage], *, is_complete: bool) -> None:
         """Let the model do what has been committed: all stages, or after a fault the first few that change something.
 
-        After a fault, a stage that is only a record may be missing: a rejection does not depend on it.
+        After a fault, a stage that is only a record may be missing: a rejection does not depend on it. But no record
+        comes before the change that it follows.
         """
-        changes = [stage for stage in stages if stage.change]
-        only_records = Counter(record for stage in stages if not stage.change for record in stage.records)
         problems = []
-        records, optional = (only_records, Counter[str]()) if is_complete else (Counter[str](), only_records)
-        for number, stage in enumerate([Stage(), *changes]):
+        records, optional = Counter[str](), Counter[str]()
+        for stage, following in pairwise([Stage(), *stages, None]):
+            assert stage
             stage.apply()
-            records.update(stage.records)
-            if is_complete and number < len(changes):
+            (records if stage.change or is_complete else optional).update(stage.records)
+            if following and (is_complete or not following.change):
                 continue
-            failed = changes[number] if number < len(changes) else Stage()
-            rejection = Counter(failed.records if failed.is_rejection else ())
+            rejection = Counter(following.records if following and following.is_rejection else ())
             problem = self._difference(records, optional=optional + rejection)
             if not problem:
                 self._synchronise()
@@ -310,7 +312,9 @@ class Machine(RuleBasedStateMachine):
         passwords = [account.password for account in self.model.accounts.values()]
         access_tokens = [token.text for token in self.model.access_tokens]
         refresh_tokens = [token.text for token in self.model.refresh_tokens]
-        self._service.verify(now=self.model.now, secrets=[*passwords, *filter(None, access_tokens + refresh_tokens)])
+        step_up_tokens = [token.text for token in self.model.step_up_tokens]
+        secrets = [*passwords, *access_tokens, *refresh_tokens, *step_up_tokens]
+        self._service.verify(now=self.model.now, secrets=filter(None, secrets))
 
 
 def _compare(response: Answer | None, expected: Expected) -> str:

@@ -14,8 +14,9 @@ HOUR = 3600
 DAY = 24 * HOUR
 #: How long the parent of the newest refresh token is accepted (docs/decisions/0008).
 GRACE = 10
-#: How recent a login must be for what ends other sessions.
-RECENT_LOGIN = 600
+#: How long a step-up token is accepted, and how many wrong proofs in a row revoke a session (docs/decisions/0018).
+STEP_UP_LIFETIME = 600
+MOST_WRONG_PROOFS = 5
 ACCESS_TOKEN_LIFETIME = 900
 CLOCK_LEEWAY = 30
 REFRESH_IDLE_LIFETIME = 7 * DAY
@@ -77,6 +78,10 @@ class Session(Shown):
     refresh_tokens: list["RefreshToken"] = field(default_factory=list)
     #: Those that a client has received.
     access_tokens: list["AccessToken"] = field(default_factory=list)
+    #: The only step-up token that may be accepted, unless it has expired.
+    step_up: "StepUpToken | None" = None
+    #: Proofs of identity that were wrong, since the last one that was right.
+    wrong_proofs: int = 0
     #: Whether a refresh token of the session has been rejected after its end.
     has_been_rejected: bool = False
 
@@ -108,6 +113,23 @@ class Session(Shown):
             self.refresh_tokens[-1].spent_at = now
         expires_at = min(now + REFRESH_IDLE_LIFETIME, self.expires_at)
         self.refresh_tokens.append(RefreshToken(self, len(self.refresh_tokens), expires_at))
+
+
+@dataclass(eq=False, repr=False)
+class StepUpToken(Shown):
+    """A step-up token."""
+
+    session: Session
+    expires_at: float
+    #: None if no client has received it: the response was lost.
+    text: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<step-up token of {self.session} until {self.expires_at:.0f}>"
+
+    def is_accepted(self, session: Session, now: float) -> bool:
+        """Tell whether the service must accept the token in a request of ``session``."""
+        return session.step_up is self and now < self.expires_at
 
 
 @dataclass(eq=False, repr=False)
@@ -204,6 +226,8 @@ class Model:
         self.now = now
         self.accounts: dict[str, Account] = {}
         self.sessions: list[Session] = []
+        #: Those that clients have received.
+        self.step_up_tokens: list[StepUpToken] = []
         self.counters: dict[bytes, AttemptCounter] = {}
 
     @property
@@ -248,6 +272,9 @@ class Model:
             facts["account", account.email] = (account.role, account.status, account.token_version)
         for session in self.sessions:
             facts["session", session.id] = (session.account.email, session.token_version, session.is_revoked)
+            # Proofs that are being checked when a session is revoked stay counted, which nothing shows.
+            if not session.is_revoked:
+                facts["proofs", session.id] = (session.step_up is not None, session.wrong_proofs)
             for token in session.refresh_tokens:
                 facts["refresh token", session.id, token.generation] = token.spent_at is not None
         for counter in self.counters.values():

@@ -11,7 +11,18 @@ from functools import partial
 from typing import Any, Protocol
 
 from tests.stateful.environments import Job
-from tests.stateful.model import GRACE, RECENT_LOGIN, AccessToken, Account, AttemptCounter, Model, RefreshToken, Session
+from tests.stateful.model import (
+    GRACE,
+    MOST_WRONG_PROOFS,
+    STEP_UP_LIFETIME,
+    AccessToken,
+    Account,
+    AttemptCounter,
+    Model,
+    RefreshToken,
+    Session,
+    StepUpToken,
+)
 from tests.support.events import proxy_event
 from tests.support.factories import log_in, refresh, register
 from tests.support.functions import Answer, authorize, call
@@ -100,14 +111,16 @@ class LogIn:
         if account is None or account.password != self.password or account.status != "active":
             return self.failure(model)
         session = Session(len(model.sessions), account, model.now, account.token_version)
+        step_up = _new_step_up(model, session)
 
         def open_session() -> None:
             model.sessions.append(session)
             session.add_generation(model.now)
+            session.step_up = step_up
             attempt.succeed()
 
         opened = Stage(open_session, ["authn_login_success", "authn_token_created"])
-        return _pair(model, session, [attempt.counted, opened])
+        return _pair(model, session, [attempt.counted, opened], step_up=step_up)
 
     def failure(self, model: Model) -> Expected:
         """Return what is expected if the password is wrong, or the account has changed while it was hashed."""
@@ -220,14 +233,16 @@ class EndSession:
 
     token: AccessToken
     target: Session
+    step_up: StepUpToken | None = None
 
     def job(self) -> Job:
-        target = str(self.target.id)
-        return partial(_call_as, self.token.text, "sessions", "DELETE", f"/sessions/{target}", {"id": target})
+        target, headers = str(self.target.id), _step_up_header(self.step_up)
+        path = f"/sessions/{target}"
+        return partial(_call_as, self.token.text, "sessions", "DELETE", path, {"id": target}, headers=headers)
 
     def expect(self, model: Model) -> Expected:
         is_own = self.target is self.token.session
-        rejection = _rejection(model, self.token) or (None if is_own else _old_login(model, self.token))
+        rejection = _rejection(model, self.token) or (None if is_own else _no_step_up(model, self.token, self.step_up))
         if rejection:
             return rejection
         if self.target.account is not self.token.session.account or self.target.is_revoked:
@@ -240,16 +255,46 @@ class EndSessions:
     """DELETE /sessions."""
 
     token: AccessToken
+    step_up: StepUpToken | None = None
     keep_current: bool = False
 
     def job(self) -> Job:
-        query = {"keep_current": str(self.keep_current).lower()}
-        return partial(_call_as, self.token.text, "sessions", "DELETE", "/sessions", query=query)
+        query, headers = {"keep_current": str(self.keep_current).lower()}, _step_up_header(self.step_up)
+        return partial(_call_as, self.token.text, "sessions", "DELETE", "/sessions", query=query, headers=headers)
 
     def expect(self, model: Model) -> Expected:
         current = self.token.session
         ended = _unrevoked(model, current.account, keep=current if self.keep_current else None)
-        return _rejection(model, self.token) or _old_login(model, self.token) or _revocation(ended)
+        rejection = _rejection(model, self.token) or _no_step_up(model, self.token, self.step_up)
+        return rejection or _revocation(ended)
+
+
+@dataclass(frozen=True)
+class StepUp:
+    """POST /step-up with a password."""
+
+    token: AccessToken
+    password: str
+
+    def job(self) -> Job:
+        body = json.dumps({"current_password": self.password}).encode()
+        return partial(_call_as, self.token.text, "step_up", "POST", "/step-up", body=body)
+
+    def expect(self, model: Model) -> Expected:
+        session = self.token.session
+        proof = _Proof(session)
+        rejection = _rejection(model, self.token) or proof.rejection
+        if rejection:
+            return rejection
+        if self.password != session.account.password:
+            return proof.failure("authn_step_up_fail")
+        step_up = _new_step_up(model, session)
+
+        def grant() -> None:
+            session.step_up, session.wrong_proofs = step_up, 0
+
+        stages = [proof.counted, Stage(grant, ["authn_step_up_success"])]
+        return Expected(200, stages, learn=partial(_receive_step_up, model, step_up))
 
 
 @dataclass(frozen=True)
@@ -269,23 +314,23 @@ class ChangePassword:
     def expect(self, model: Model) -> Expected:
         session = self.token.session
         account = session.account
-        attempt = _PasswordAttempt(model, account.email)
-        rejection = _rejection(model, self.token) or attempt.rejection
+        proof = _Proof(session)
+        rejection = _rejection(model, self.token) or proof.rejection
         if rejection:
             return rejection
         if self.current != account.password:
-            return attempt.failure(400, "invalid_current_password", "authn_password_change_fail")
+            return proof.failure("authn_password_change_fail")
         others = _unrevoked(model, account, keep=session)
 
         def replace() -> None:
             account.password = self.new
             account.token_version += 1
             session.token_version = account.token_version
+            session.step_up, session.wrong_proofs = None, 0
             _revoke(others)
-            attempt.succeed()
 
         records = ["authn_password_change", *(["authn_token_revoked"] if others else [])]
-        return Expected(204, [attempt.counted, Stage(replace, records)])
+        return Expected(204, [proof.counted, Stage(replace, records)])
 
 
 # --- Operators --------------------------------------------------------------------------------------------------------
@@ -359,6 +404,30 @@ class _PasswordAttempt:
             counter.count(self._now)
 
 
+class _Proof:
+    """A proof of identity in a session: counted before it is checked."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.counted = Stage(self._count)
+
+    @property
+    def rejection(self) -> Expected | None:
+        """What is expected if a crash has kept the last wrong proof from revoking the session."""
+        has_proofs_left = self._session.wrong_proofs < MOST_WRONG_PROOFS
+        return None if has_proofs_left else Expected(429, code="too_many_attempts")
+
+    def failure(self, record: str) -> Expected:
+        """Return what is expected if the password is wrong."""
+        stages = [self.counted, Stage(records=[record])]
+        if self._session.wrong_proofs + 1 == MOST_WRONG_PROOFS:
+            stages.append(Stage(partial(_revoke, [self._session]), ["authn_step_up_fail_max"]))
+        return Expected(400, stages, "invalid_current_password")
+
+    def _count(self) -> None:
+        self._session.wrong_proofs += 1
+
+
 def _too_many_attempts(counter: AttemptCounter, before: Sequence[Stage] = ()) -> Expected:
     """Return what is expected during a lock: its first rejection is recorded."""
 
@@ -374,11 +443,24 @@ def _rejection(model: Model, token: AccessToken) -> Expected | None:
     return None if token.is_accepted(model.now) else Expected(401, [Stage(records=["authn_token_rejected"])])
 
 
-def _old_login(model: Model, token: AccessToken) -> Expected | None:
-    """Return what is expected of a session whose login is not recent."""
-    if model.now - token.session.opened_at <= RECENT_LOGIN:
+def _no_step_up(model: Model, token: AccessToken, step_up: StepUpToken | None) -> Expected | None:
+    """Return what is expected of a request with this step-up token, unless it is valid."""
+    if step_up and step_up.is_accepted(token.session, model.now):
         return None
     return Expected(403, [Stage(records=["authz_fail"])], "step_up_required")
+
+
+def _new_step_up(model: Model, session: Session) -> StepUpToken:
+    return StepUpToken(session, model.now + STEP_UP_LIFETIME)
+
+
+def _receive_step_up(model: Model, step_up: StepUpToken, response: Answer) -> None:
+    step_up.text = response.json["step_up_token"]
+    model.step_up_tokens.append(step_up)
+
+
+def _step_up_header(step_up: StepUpToken | None) -> dict[str, str]:
+    return {"Step-Up-Token": step_up.text} if step_up and step_up.text else {}
 
 
 def _revocation(sessions: list[Session]) -> Expected:
@@ -396,7 +478,7 @@ def _unrevoked(model: Model, account: Account, *, keep: Session | None) -> list[
     return [session for session in sessions if not session.is_revoked and session is not keep]
 
 
-def _pair(model: Model, session: Session, stages: Sequence[Stage]) -> Expected:
+def _pair(model: Model, session: Session, stages: Sequence[Stage], *, step_up: StepUpToken | None = None) -> Expected:
     """Return what is expected of a request that gives the client of ``session`` a token pair."""
     token_version, role = session.token_version, session.account.role
 
@@ -404,6 +486,9 @@ def _pair(model: Model, session: Session, stages: Sequence[Stage]) -> Expected:
         newest, pair = session.refresh_tokens[-1], response.json
         assert newest.text in {None, pair["refresh_token"]}, f"{session} has two branches"
         newest.text = pair["refresh_token"]
+        if step_up:
+            _receive_step_up(model, step_up, response)
+        assert ("step_up_token" in pair) is (step_up is not None)
         number = len(session.access_tokens)
         session.access_tokens.append(AccessToken(session, number, model.now, token_version, pair["access_token"]))
 

@@ -36,6 +36,8 @@ class Contents:
             facts["account", user.email] = (user.role, user.status, user.token_version)
         for row in self.sessions:
             facts["session", row.id] = (emails[row.user_id], row.token_version, row.revoked_at is not None)
+            if row.revoked_at is None:
+                facts["proofs", row.id] = (row.step_up_hash is not None, row.failed_proofs or 0)
         for row in self.refresh_tokens:
             facts["refresh token", row.session_id, row.generation] = row.spent_at is not None
         for row in self.throttles:

@@ -1,4 +1,4 @@
-"""Accounts, sessions and refresh tokens as a state machine: any sequence of requests, commands, waits and faults.
+"""Accounts, sessions and their tokens as a state machine: any sequence of requests, commands, waits and faults.
 
 The example that hypothesis prints is a list of steps, the shortest that it has found. ``make fuzz`` looks for long.
 """
@@ -22,6 +22,7 @@ from tests.stateful.operations import (
     Operation,
     Refresh,
     Register,
+    StepUp,
     disable,
     enable,
     end_sessions,
@@ -63,6 +64,13 @@ def access_tokens(model: Model):
     return [*working * 2, *[token for token in model.access_tokens if token not in working][-2:]]
 
 
+def step_ups(model: Model, token):
+    """Return the step-up token of the session, more often than none and than others."""
+    own = token.session.step_up
+    others = [step_up for step_up in model.step_up_tokens if step_up is not own]
+    return [*([own] * 3 if own and own.text else []), None, *others[-2:]]
+
+
 def password_change(token, *, is_right=True):
     """Return the change to another password, with the right current one or a wrong one."""
     password = token.session.account.password
@@ -100,9 +108,18 @@ def manage_sessions(model: Model):
     for token in access_tokens(model):
         yield Step(ListSessions(token))
         yield Step(LogOut(token))
-        yield Step(EndSessions(token, keep_current=True))
-        yield Step(EndSessions(token, keep_current=False))
-        yield from (Step(EndSession(token, session)) for session in model.sessions)
+        for step_up in step_ups(model, token):
+            yield Step(EndSessions(token, step_up, keep_current=True))
+            yield Step(EndSessions(token, step_up, keep_current=False))
+            yield from (Step(EndSession(token, session, step_up)) for session in model.sessions)
+
+
+def use_step_up_later(model: Model):
+    """As a user who reads for a while: the access token still works, but the step-up token may have expired."""
+    for token, seconds in product(working_access_tokens(model), [7, 11 * 60]):
+        step_up = token.session.step_up
+        if step_up and step_up.text and token.is_accepted(model.now + seconds):
+            yield Step(EndSessions(token, step_up, keep_current=True), wait=seconds)
 
 
 def run_command(model: Model):
@@ -124,6 +141,20 @@ def try_password(_model: Model):
         yield Step(LogIn(email, password))
 
 
+def step_up(model: Model):
+    """As a user, or as an attacker with a stolen access token, who uses the step-up token at once, or too late."""
+    for token in access_tokens(model):
+        yield from [Step(StepUp(token, token.session.account.password))] * 2
+        yield Step(StepUp(token, "not the password"))
+
+
+def guess_in_session(model: Model):
+    """As an attacker with a stolen access token."""
+    for token in working_access_tokens(model):
+        yield Step(StepUp(token, "not the password"), times=4)
+        yield Step(password_change(token, is_right=False), times=2)
+
+
 def change_password(model: Model):
     for token, is_right in product(access_tokens(model), [True, False]):
         yield Step(password_change(token, is_right=is_right))
@@ -134,10 +165,11 @@ def overtake(model: Model):
     slow: list[Operation] = [Register(EMAILS[1], PASSWORDS[1])]
     slow += [LogIn(account.email, account.password) for account in accounts(model)]
     slow += [password_change(token) for token in working_access_tokens(model)]
+    slow += [StepUp(token, token.session.account.password) for token in working_access_tokens(model)]
     # These give no password: one under way would be a failure for them, which no order explains.
     quick: list[Operation] = [Register(EMAILS[1], PASSWORDS[0])]
     quick += [Refresh(session.newest_received) for session in refreshable_sessions(model)]
-    quick += [EndSessions(token) for token in working_access_tokens(model)]
+    quick += [EndSessions(token, token.session.step_up) for token in working_access_tokens(model)]
     quick += commands(model)
     for first, second, pause_at in product(slow, quick, range(2, 6)):
         yield Step(first, overtaken_by=second, pause_at=pause_at)
@@ -148,8 +180,11 @@ TOKENS: dict[Kind, int] = {wait: 2, refresh: 4, refresh_again: 3, log_in: 1}
 EVERYTHING: dict[Kind, int] = {
     **TOKENS,
     manage_sessions: 3,
+    use_step_up_later: 2,
     run_command: 3,
     try_password: 3,
+    step_up: 3,
+    guess_in_session: 3,
     change_password: 3,
     overtake: 2,
 }
@@ -180,7 +215,6 @@ def service(database, monkeypatch, tmp_path):
     service.stop()
 
 
-@pytest.mark.skip(reason="the model does not know step-up tokens yet")
 @pytest.mark.hypothesis  # hypothesis marks functions with @given only; `make fuzz` chooses by it
 @pytest.mark.xdist_group("stateful")  # environments of all tests are forked from one process
 @pytest.mark.parametrize(("weights", "number"), [(TOKENS, 6), (EVERYTHING, 12)], ids=["tokens", "everything"])
