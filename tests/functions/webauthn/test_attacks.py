@@ -173,13 +173,13 @@ def test_concurrent_completions_of_one_registration_store_one_passkey(database, 
 @pytest.mark.asvs("2.3.4", "15.4.2")
 @pytest.mark.parametrize("room", [1, 3])
 def test_parallel_registrations_of_one_step_up_add_one_passkey(database, holder, room):
-    """Each has a challenge of its own, from before the last places were taken."""
+    """Each has a challenge of its own, from before the first was completed."""
     token = holder.log_in().json["access_token"]
-    ceremonies = [begin_registration(token) for _ in range(12)]
-    credentials = [SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"]) for ceremony in ceremonies]
     (row,) = database.execute(passkeys.select())
     for _ in range(MOST - 1 - room):
         database.execute(passkeys.insert().values({**row._asdict(), "id": uuid4(), "credential_id": uuid4().bytes}))
+    ceremonies = [begin_registration(token) for _ in range(12)]
+    credentials = [SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"]) for ceremony in ceremonies]
     statuses = burst(12, lambda number: complete_registration(token, ceremonies[number], credentials[number]))
     assert statuses == {201: 1, 409 if room == 1 else 403: 11}
     assert database.count(passkeys) == MOST - room + 1
