@@ -264,3 +264,11 @@ def test_the_example_token_has_the_claims_that_the_service_issues(environment):
     assert payload["exp"] - payload["iat"] == claims["exp"] - claims["iat"]
     assert jwt.get_unverified_header(issued) | {"kid": header["kid"]} == header
     assert [claim for claim in claims if f"`{claim}`" not in prose(page)] == []
+
+
+def test_each_release_in_the_changelog_has_each_section_once():
+    releases = re.split(r"^## ", (PROJECT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
+    assert releases
+    for release in releases:
+        sections = re.findall(r"^### (.+)$", release, re.MULTILINE)
+        assert len(sections) == len(set(sections))
