@@ -189,14 +189,15 @@ class StepUpRequired(ServiceError):
         self.members = {"methods": list(methods)}
 
 
-class PasskeyLoginRequired(StepUpRequired):
-    """The request needs a session that was opened with a passkey, of an account that has one."""
+class PasskeyLoginRequired(ServiceError):
+    """The request needs a session that was opened with a passkey, of an account that has one.
 
+    A code of its own, because a step-up does not help: it leaves the session's ``amr`` as it is.
+    """
+
+    status = 403
+    code = "passkey_login_required"
     detail = "Log in with your passkey, and repeat the request."
-
-    def __init__(self) -> None:
-        """Take no methods: only a passkey opens such a session."""
-        super().__init__("webauthn")
 
 
 class StepUpFailed(ServiceError):

@@ -18,7 +18,7 @@ const EXPLANATIONS = {
     make("pre", { class: "command" }, make("code", {}, `uv run accounts role ${visible(email)} security`)),
     make("p", {}, "That ends all of your sessions. Then log in again, with a passkey."),
   ],
-  step_up_required: () => [
+  passkey_login_required: () => [
     make("p", {}, "You have the role for it. The audit log also takes a login with a passkey that your account has: a password can be guessed, or asked for by a look-alike page."),
     make("p", {}, "Add a passkey at ", make("a", { href: "index.html" }, "the page for accounts"), ", come back, and log in with it."),
   ],

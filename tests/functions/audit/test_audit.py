@@ -70,8 +70,7 @@ def test_audit_log_read_after_a_password_alone_requires_step_up(database, log_li
     token = log_in().json["access_token"]
     for read in (read_events, read_this_hour):
         answer = read(token)
-        assert (answer.status, answer.code) == (403, "step_up_required")
-        assert answer.json["methods"] == ["webauthn"]
+        assert (answer.status, answer.code) == (403, "passkey_login_required")
         assert log_lines.security_events[-1]["reason"] == "login_without_passkey"
 
 
@@ -85,7 +84,7 @@ def test_audit_log_read_after_the_last_passkey_was_deleted_is_rejected(database,
     path = f"/webauthn/credentials/{holder.passkey_id}"
     assert as_bearer(token, "DELETE", path, path_parameters={"id": holder.passkey_id}).status == 204
     for read in (read_events, read_this_hour):
-        assert read(token).code == "step_up_required"
+        assert read(token).code == "passkey_login_required"
         assert log_lines.security_events[-1]["reason"] == "account_without_passkey"
 
 
