@@ -80,6 +80,27 @@ def test_an_mfa_token_that_was_overtaken_does_not_lock_its_owners_second_factor(
     assert holder.log_in().status == 200
 
 
+def test_login_challenge_that_was_overtaken_does_not_lock_its_users_second_factor(database, holder):
+    overtaken = begin_login(holder.give_password())
+    accounts.end_sessions_of(EMAIL)
+    body = {"challenge_id": overtaken["challenge_id"], "credential": {}}
+    answers = [anonymously("/webauthn/login/complete", body, sourceIp=ELSEWHERE).status for _ in range(7)]
+    assert answers == [401] + [400] * 5 + [429]
+    assert counted(database, "second_factor", holder.account.id) == 0
+    assert holder.log_in().status == 200
+
+
+def test_login_challenge_that_was_answered_does_not_lock_its_users_second_factor(database, holder):
+    """Its first answer may have been a login, which an attacker has recorded."""
+    ceremony, credential = holder.answered_login(holder.give_password())
+    assert complete_login(ceremony, credential).status == 200
+    body = {"challenge_id": ceremony["challenge_id"], "credential": credential}
+    answers = [anonymously("/webauthn/login/complete", body, sourceIp=ELSEWHERE).status for _ in range(7)]
+    assert answers == [400] * 6 + [429]
+    assert counted(database, "second_factor", holder.account.id) == 0
+    assert holder.log_in().status == 200
+
+
 def test_a_success_clears_it_and_not_the_sources(database, holder):
     fail(holder)
     fail(holder)

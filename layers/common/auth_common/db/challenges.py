@@ -41,6 +41,12 @@ def insert_challenge(connection: Connection, challenge: Challenge) -> None:
     connection.execute(challenges.insert(), as_row(challenge))
 
 
+def has_challenge(connection: Connection, *, challenge_id: UUID) -> bool:
+    """Return whether there is a row for a challenge: for one of a login, whether it was answered."""
+    found = select(challenges.c.id).where(challenges.c.id == challenge_id)
+    return connection.execute(found).one_or_none() is not None
+
+
 def take_challenge(connection: Connection, *, challenge_id: UUID, ceremony: Ceremony) -> Challenge | None:
     """Delete a challenge and return it: of all who try, one gets it. ``None``: no such challenge for ``ceremony``."""
     taken = delete(challenges).where(challenges.c.id == challenge_id, challenges.c.ceremony == ceremony)

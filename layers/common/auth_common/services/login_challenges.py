@@ -14,11 +14,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from auth_common.db.challenges import Ceremony, Challenge, insert_challenge
-from auth_common.db.engine import transaction
-from auth_common.db.users import User
+from auth_common.db.challenges import Ceremony, Challenge, has_challenge, insert_challenge
+from auth_common.db.engine import read, transaction
+from auth_common.db.users import User, select_user
 from auth_common.errors import InvalidChallenge
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.audit_protection import challenge_mac
@@ -79,6 +80,25 @@ def read_login_challenge(challenge_id: str) -> Challenge | None:
         challenge=challenge,
         expires_at=expires_at,
     )
+
+
+def second_factor_user(challenge: Challenge | None) -> UUID | None:
+    """Return the user whose second factor an answer to ``challenge`` can still be. Return None if there is none.
+
+    An answer to a challenge that was answered before, or overtaken by a change of the account, guesses at no second
+    factor. It must not count as one: an attacker who has kept a challenge could lock out its user.
+    """
+    if challenge is None or challenge.user_id is None:
+        return None
+    user_id = challenge.user_id
+
+    def is_current(connection: Connection) -> bool:
+        user = select_user(connection, user_id=user_id)
+        if user is None or user.token_version != challenge.token_version:
+            return False
+        return not has_challenge(connection, challenge_id=challenge.id)
+
+    return user_id if read(is_current) else None
 
 
 def spend_login_challenge(challenge: Challenge | None) -> Challenge:

@@ -15,7 +15,12 @@ from auth_common.security.mfa_tokens import verify_mfa_token
 from auth_common.security.passkeys import authentication_options
 from auth_common.services.attempts import Attempt
 from auth_common.services.challenges import Begun
-from auth_common.services.login_challenges import issue_login_challenge, read_login_challenge, spend_login_challenge
+from auth_common.services.login_challenges import (
+    issue_login_challenge,
+    read_login_challenge,
+    second_factor_user,
+    spend_login_challenge,
+)
 from auth_common.services.passkey_proofs import PasskeyProof, UnprovenPasskey, record_proof, verify_proof
 from auth_common.services.sessions import is_unchanged, open_session
 from auth_common.services.throttling import (
@@ -64,7 +69,7 @@ def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> Token
 
     """
     challenge = read_login_challenge(challenge_id)
-    with passkey_attempt(challenge.user_id if challenge else None) as attempt:
+    with passkey_attempt(second_factor_user(challenge)) as attempt:
         return _complete_login(attempt, spend_login_challenge(challenge), credential)
 
 

@@ -66,7 +66,7 @@ def passkey_attempt(user_id: UUID | None) -> Iterator[Attempt]:
     same client IP, who do not know the password, cannot.
 
     Args:
-        user_id: whose second factor it is. None for a passkey alone, and for a response to no challenge of ours.
+        user_id: whose second factor it is. None for a passkey alone, and for a response to no current challenge.
 
     Raises:
         TooManyAttempts: the user's second factors are locked, or the client IP is, for a passkey alone.
