@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import jwt
 import pytest
-from sqlalchemy import DDL, select, update
+from sqlalchemy import DDL, select, text, update
 
 from auth_common.db.tables import refresh_tokens, sessions, throttles, users
 from tests.support.databases import start_fresh_environment
@@ -264,3 +264,12 @@ def test_bad_input_returns_422_and_opens_no_session(database):
         assert (answer.status, answer.code, answer.fields) == (422, "validation_failed", fields), body
         assert PASSWORD not in answer.text
     assert database.count(sessions) == 0
+
+
+@pytest.mark.audit
+@pytest.mark.parametrize("salt", ["'text'", "''"])
+def test_login_with_a_salt_that_an_attacker_inserted_succeeds(database, salt):
+    register()
+    database.execute(text(f"UPDATE audit_salts SET salt = {salt}"))
+    start_fresh_environment()
+    assert log_in().status == 200

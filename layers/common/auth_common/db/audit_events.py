@@ -143,7 +143,8 @@ _SELECT: Final = select(*_COLUMNS, _bounded(_previous.c.mac, _MAC_BYTES).label("
 )
 _NOBODY: Final = UUID(int=0)
 _INSERT: Final = audit_events.insert()
-_SELECT_SALT: Final = select(audit_salts.c.salt).where(audit_salts.c.user_id == bindparam("user_id"))
+_SALT: Final = type_coerce(audit_salts.c.salt, _AS_STORED).label("salt")
+_SELECT_SALT: Final = select(_SALT).where(audit_salts.c.user_id == bindparam("user_id"))
 #: Whoever is first makes the salt, and only for somebody who has an account: nothing of a person is kept after their
 #: erasure. Our databases agree on this statement, which SQLAlchemy has for each of them separately.
 _INSERT_SALT: Final = text(
@@ -157,24 +158,29 @@ def insert_rows(connection: Connection, rows: Iterable[AuditRow]) -> None:
 
 
 def make_salt(connection: Connection, *, user_id: UUID | None) -> bytes | None:
-    """Return the salt of a user, made now if there is none; ``None``: there is no such user (any more).
+    """Return the salt of a user, made now if there is none. Return None if there is no such user (any more).
 
-    Nobody's is asked for all the same: a failed login must take as many round trips where the address is unknown.
+    Without a user the database is asked all the same: a failed login must take as many round trips for an unknown
+    address.
     """
-    salt: bytes | None = connection.execute(_SELECT_SALT, {"user_id": user_id or _NOBODY}).scalar_one_or_none()
+    salt = connection.execute(_SELECT_SALT, {"user_id": user_id or _NOBODY}).scalar_one_or_none()
     if salt is None and user_id:
         connection.execute(_INSERT_SALT, {"user_id": user_id, "salt": secrets.token_bytes(SALT_BYTES)})
         salt = connection.execute(_SELECT_SALT, {"user_id": user_id}).scalar_one_or_none()
-    return salt
+    return None if salt is None else _usable(salt)
 
 
 def select_salts(connection: Connection, *, user_ids: Collection[UUID]) -> dict[UUID, bytes]:
-    """Return the salts of those users who have one. What cannot be a salt is an empty one, which opens nothing."""
+    """Return the salts of those users who have one."""
     if not user_ids:
         return {}
-    salts = select(audit_salts.c.user_id, type_coerce(audit_salts.c.salt, _AS_STORED).label("salt"))
-    rows = connection.execute(salts.where(audit_salts.c.user_id.in_(user_ids)))
-    return {row.user_id: row.salt if isinstance(row.salt, bytes) else b"" for row in rows}
+    rows = connection.execute(select(audit_salts.c.user_id, _SALT).where(audit_salts.c.user_id.in_(user_ids)))
+    return {row.user_id: _usable(row.salt) for row in rows}
+
+
+def _usable(stored: Any) -> bytes:
+    """Return a stored salt. An attacker can insert text into SQLite: that is an empty salt, which opens nothing."""
+    return stored if isinstance(stored, bytes) else b""
 
 
 def select_existing(connection: Connection, *, user_ids: Collection[UUID]) -> set[UUID]:
