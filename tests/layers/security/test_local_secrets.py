@@ -106,6 +106,13 @@ def test_secret_that_is_no_file_is_misconfigured(tmp_path):
         read_or_create(tmp_path / "secret", lambda: b"content")
 
 
+def test_secret_that_is_a_link_to_nothing_is_misconfigured(tmp_path):
+    path = tmp_path / "pepper"
+    path.symlink_to(tmp_path / "unmounted" / "pepper")
+    with pytest.raises(Misconfigured, match="pepper"):
+        read_or_create(path, lambda: b"new")
+
+
 def test_secret_in_a_folder_that_is_a_file_is_unavailable(tmp_path):
     (tmp_path / "keys").touch()
     with pytest.raises((Misconfigured, ServiceUnavailable)):

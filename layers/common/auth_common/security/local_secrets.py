@@ -27,7 +27,7 @@ def read_or_create(path: Path, make: Callable[[], bytes]) -> bytes:
     same content, and none reads half a key.
 
     Raises:
-        Misconfigured: as for ``read_private``.
+        Misconfigured: as for ``read_private``, or ``path`` is a link to nothing.
         ServiceUnavailable: it cannot be written.
 
     """
@@ -35,7 +35,11 @@ def read_or_create(path: Path, make: Callable[[], bytes]) -> bytes:
         return read_private(path)
     with _draft(path, make()) as draft, suppress(FileExistsError):  # the faster starter's content is the one
         os.link(draft, path)
-    return read_private(path)
+    try:
+        return read_private(path)
+    except FileNotFoundError:
+        message = f"{path}: must be a file with mode 0600, and is a link to a file that does not exist"
+        raise Misconfigured(message) from None
 
 
 def read_private(path: Path) -> bytes:
