@@ -56,9 +56,14 @@ def _require_writable(data_dir: Path) -> None:
     """Make the folder, and write to it, so that the reason of a failure is seen before the first request.
 
     Raises:
-        ValueError: it is not a folder that this user can write to.
+        ValueError: it is not a folder that this user can write to, or SQLite cannot open a file there.
 
     """
+    try:
+        str(data_dir).encode()
+    except UnicodeEncodeError:
+        message = f"DATA_DIR must be a path in UTF-8, and {str(data_dir)!a} is not"
+        raise ValueError(message) from None
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=data_dir):

@@ -44,6 +44,11 @@ def test_data_dir_that_cannot_be_written_is_an_error_at_start(tmp_path, name):
     assert "Traceback" not in printed
 
 
+def test_data_dir_whose_name_is_not_utf8_is_an_error_at_start(tmp_path):
+    status, printed = start(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    assert (status, "DATA_DIR" in printed, "Traceback" in printed) == (1, True, False)
+
+
 def test_data_dir_is_made_for_its_owner_alone(tmp_path):
     with running_runtime(tmp_path, project=PROBE_PROJECT, env={"DATA_DIR": str(tmp_path / "new" / "er")}):
         assert stat.S_IMODE((tmp_path / "new" / "er").stat().st_mode) == 0o700
