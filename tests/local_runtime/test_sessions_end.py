@@ -45,6 +45,8 @@ class Person:
 
     def request(self, method: str, path: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.pair['access_token']}"}
+        if "step_up_token" in self.pair:
+            headers["Step-Up-Token"] = self.pair["step_up_token"]
         return self.client.request(method, path, headers=headers, json=BODIES.get(path.replace(self.id, "*")))
 
     def refresh(self) -> httpx.Response:
