@@ -215,7 +215,8 @@ def test_a_keyboard_is_enough_for_the_security_page(auditor, target):
     auditor.expect_events()
 
     keyboard.go_to(page.get_by_label("day"))
-    page.keyboard.press("ArrowLeft")
+    with page.expect_response("**/audit/summary?*"):
+        page.keyboard.press("ArrowLeft")
     expect(page.get_by_label("hour")).to_be_checked()
     keyboard.go_to(page.get_by_text("The chart as a table"))
     page.keyboard.press("Enter")

@@ -57,10 +57,10 @@ class Keyboard:
 
     def go_to(self, target: Locator) -> None:
         """Press Tab until ``target`` has the focus, and shows it."""
-        element = target.element_handle()
         for _ in range(400):
-            if element.evaluate("element => element === document.activeElement"):
-                outline = element.evaluate("element => getComputedStyle(element).outlineStyle")
+            # The page may replace the element at any time, so it is looked up again for each step.
+            if target.evaluate("element => element === document.activeElement"):
+                outline = target.evaluate("element => getComputedStyle(element).outlineStyle")
                 assert outline == "solid", "the focus cannot be seen"
                 return
             self._page.keyboard.press("Tab")
