@@ -67,9 +67,18 @@ def caller_with_role(role: str, client: httpx.Client, data_dir: Path) -> Caller:
 
 
 def give_role(data_dir: Path, email: str, role: str) -> None:
-    """Give somebody a role, as an operator does."""
+    """Give a user a role, as an operator does."""
+    _run_accounts(data_dir, "role", email, role)
+
+
+def erase(data_dir: Path, email: str) -> None:
+    """Erase a user, as an operator does."""
+    _run_accounts(data_dir, "erase", email, "--yes")
+
+
+def _run_accounts(data_dir: Path, *arguments: str) -> None:
     subprocess.run(
-        [Path(sys.executable).with_name("accounts"), "role", email, role],
+        [Path(sys.executable).with_name("accounts"), *arguments],
         cwd=PROJECT,
         env={**os.environ, "DATA_DIR": str(data_dir)},
         stdout=subprocess.DEVNULL,
