@@ -2,11 +2,12 @@
 
 import contextlib
 import errno
+import re
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -80,7 +81,5 @@ def _owners_by_lsof(port: int) -> Iterator[tuple[int, str]]:
     if lsof is None:
         return
     command = [lsof, "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]
-    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()  # noqa: S603 - no input
-    for process, name in pairwise(output):
-        if process.startswith("p") and name.startswith("c"):
-            yield int(process[1:]), name[1:]
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603 - no input
+    yield from ((int(process), name) for process, name in re.findall(r"^p(\d+)\nc(.*)$", output, re.MULTILINE))

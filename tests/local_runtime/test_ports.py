@@ -72,8 +72,18 @@ def taken_by_another_user():
         yield port
 
 
-def test_port_in_use_by_an_unknown_process_names_none(monkeypatch, taken_by_another_user):
+def install_lsof(folder, monkeypatch, output):
+    lsof = folder / "lsof"
+    lsof.write_text(f"#!{sys.executable}\nprint({output!r}, end='')\n")
+    lsof.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+@pytest.mark.parametrize("has_lsof", [False, True])
+def test_port_in_use_by_an_unknown_process_names_none(tmp_path, monkeypatch, taken_by_another_user, has_lsof):
     monkeypatch.setenv("PATH", "/nonexistent")
+    if has_lsof:
+        install_lsof(tmp_path, monkeypatch, "")
     with pytest.raises(PortInUse) as error:
         listen(taken_by_another_user)
     assert "kill" not in str(error.value)
@@ -81,10 +91,7 @@ def test_port_in_use_by_an_unknown_process_names_none(monkeypatch, taken_by_anot
 
 
 def test_port_in_use_without_proc_names_the_process_by_lsof(tmp_path, monkeypatch, taken_by_another_user):
-    lsof = tmp_path / "lsof"
-    lsof.write_text(f'#!{sys.executable}\nimport sys\nprint("p4711\\ncnode\\nf21", sys.argv[1:])\n')
-    lsof.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
+    install_lsof(tmp_path, monkeypatch, "p4711\ncnode\nf21\n")
     with pytest.raises(PortInUse, match="process 4711: node\n"):
         listen(taken_by_another_user)
 
