@@ -1,8 +1,9 @@
 """Requests at one moment, under each way in which a database lets transactions meet."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from threading import Barrier
 from typing import Any
@@ -13,6 +14,7 @@ from webauthn.helpers.structs import AuthenticatorDataFlags
 
 from tests.support.events import proxy_event
 from tests.support.functions import Answer, call
+from tests.support.outages import watched
 
 _POSTGRESQL = [("postgresql", "read committed"), ("postgresql", "repeatable read"), ("postgresql", "serializable")]
 #: What a transaction may meet: SQLite's one writer, PostgreSQL's waits, and SQLSTATE 40001 as on Aurora DSQL. For tests
@@ -65,3 +67,17 @@ def while_a_password_is_checked(monkeypatch: pytest.MonkeyPatch, action: Callabl
         return check(password, stored_hash)
 
     monkeypatch.setattr(bcrypt, "checkpw", check_later)
+
+
+@contextmanager
+def before_a_read_of(column: str, action: Callable[[], object]) -> Iterator[None]:
+    """Run ``action``, as from another environment, before the first query outside a transaction that has ``column``."""
+    pending = [action]
+
+    def act(statement: str, _parameters: object) -> None:
+        if pending and statement.startswith("SELECT") and column in statement:
+            with ThreadPoolExecutor(1) as elsewhere:
+                elsewhere.submit(pending.pop()).result()
+
+    with watched(act):
+        yield

@@ -29,7 +29,7 @@ from tests.support.passkeys import (
     complete_registration,
     enrol,
 )
-from tests.support.races import while_a_password_is_checked
+from tests.support.races import before_a_read_of, while_a_passkey_is_verified, while_a_password_is_checked
 from tests.support.throttles import WRONG
 from tools.software_authenticator import SoftwareAuthenticator
 
@@ -282,6 +282,25 @@ def test_account_that_is_erased_while_a_proof_is_checked_gets_no_token(database,
     while_a_password_is_checked(monkeypatch, erase)
     assert step_up(person.access_token, {"current_password": PASSWORD}).code == "invalid_token"
     assert step_up(person.access_token).code == "invalid_token"
+
+
+def test_account_that_is_erased_before_its_proof_is_checked_gets_no_token(database, person):
+    with before_a_read_of("users.password_hash", erase):
+        assert step_up(person.access_token, {"current_password": PASSWORD}).code == "invalid_token"
+
+
+@pytest.mark.aurora_dsql
+def test_passkey_that_is_deleted_during_its_step_up_gives_no_token(database, holder, monkeypatch):
+    token = holder.log_in().json["access_token"]
+    proof = holder.answered_step_up(token)
+    path = f"/webauthn/credentials/{holder.passkey_id}"
+
+    def delete():
+        assert as_bearer(token, "DELETE", path, path_parameters={"id": holder.passkey_id}).status == 204
+
+    while_a_passkey_is_verified(monkeypatch, delete)
+    assert step_up(token, proof).code == "step_up_failed"
+    assert open_with(token).code == "step_up_required"
 
 
 # --- What is stored and recorded --------------------------------------------------------------------------------------

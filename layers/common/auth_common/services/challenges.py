@@ -13,7 +13,6 @@ from uuid import UUID, uuid4
 from auth_common.db import challenges as store
 from auth_common.db.challenges import Ceremony, Challenge
 from auth_common.db.engine import transaction
-from auth_common.db.users import User
 from auth_common.errors import InvalidChallenge
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.passkeys import TIMEOUT
@@ -38,24 +37,23 @@ class Begun:
     options: dict[str, Any]
 
 
-def new_challenge(ceremony: Ceremony, user: User, *, session_id: UUID, passkey_ids: Iterable[UUID] = ()) -> Challenge:
+def new_challenge(ceremony: Ceremony, principal: Principal, *, passkey_ids: Iterable[UUID] = ()) -> Challenge:
     """Return a new challenge, not yet stored.
 
     Args:
         ceremony: what it is for.
-        user: whose authenticator must respond.
-        session_id: the session that begins the ceremony, and must complete it.
+        principal: whose authenticator must respond, and whose session must complete the ceremony.
         passkey_ids: the passkeys that the account has when a registration begins.
 
     """
     return Challenge(
         id=uuid4(),
         ceremony=ceremony,
-        user_id=user.id,
-        token_version=user.token_version,
+        user_id=principal.user_id,
+        token_version=principal.token_version,
         challenge=secrets.token_bytes(32),
         expires_at=datetime.now(UTC) + LIFETIME,
-        session_id=session_id,
+        session_id=principal.session_id,
         passkey_ids=" ".join(str(passkey_id) for passkey_id in passkey_ids),
     )
 

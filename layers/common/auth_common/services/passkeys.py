@@ -45,9 +45,7 @@ def begin_registration(principal: Principal, *, step_up_token: str | None) -> Be
         require_step_up(connection, principal, standing, step_up_token)
         _require_room(registered)
         # In the transaction that holds the user's row, so that no erasure comes in between.
-        challenge = new_challenge(
-            Ceremony.REGISTRATION, user, session_id=principal.session_id, passkey_ids=[each.id for each in registered]
-        )
+        challenge = new_challenge(Ceremony.REGISTRATION, principal, passkey_ids=[each.id for each in registered])
         insert_challenge(connection, challenge)
         return user, registered, challenge
 

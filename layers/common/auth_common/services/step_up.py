@@ -65,11 +65,9 @@ def begin_step_up(principal: Principal) -> StepUpMethods:
 
     def begin(connection: Connection) -> tuple[Challenge, list[Passkey]]:
         # The lock: an erasure must not come between the look and the challenge.
-        user = lock_user(connection, user_id=principal.user_id)
-        if user is None:
-            raise InvalidToken
+        lock_user(connection, user_id=principal.user_id)
         passkeys = _passkeys(connection, principal)
-        challenge = new_challenge(Ceremony.STEP_UP, user, session_id=principal.session_id)
+        challenge = new_challenge(Ceremony.STEP_UP, principal)
         insert_challenge(connection, challenge)
         return challenge, passkeys
 
