@@ -29,7 +29,17 @@ HEADERS = (
     "x-content-type-options",
 )
 _VOLATILE_MEMBERS = frozenset(
-    {"access_token", "created_at", "id", "keys", "last_used_at", "expires_at", "refresh_token", "request_id"}
+    {
+        "access_token",
+        "created_at",
+        "expires_at",
+        "id",
+        "keys",
+        "last_used_at",
+        "refresh_token",
+        "request_id",
+        "step_up_token",
+    }
 )
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
