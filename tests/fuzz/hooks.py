@@ -14,11 +14,12 @@ from schemathesis.generation.meta import CoverageScenario, coverage_scenario
 from auth_common.web.application import SECURITY_HEADERS
 from tests.support.callers import Caller, caller_with_role
 from tests.support.factories import PASSWORD, registration
-from tests.support.functions import PROBLEM_MEMBERS
+from tests.support.functions import OPTIONAL_PROBLEM_MEMBERS, PROBLEM_MEMBERS
 
 #: Who calls the protected routes; set by test_openapi.py.
 WHO = os.environ["FUZZ_WHO"]
 CLIENT = httpx.Client(base_url=os.environ["FUZZ_URL"], timeout=60)
+STEP_UP_TOKEN = "Step-Up-Token"
 #: What ends the caller's session, or may.
 ENDING = {"log_out", "delete_sessions", "delete_session", "delete_passkey"}
 
@@ -44,11 +45,16 @@ if WHO != "nobody":
 
         def set(self, case: Case[Any], data: dict[str, str], _context: AuthContext) -> None:
             case.headers.update(data)
+            # A token that is made up stays, so both answers are seen.
+            if any(header.name == STEP_UP_TOKEN for header in case.operation.headers):
+                case.headers.setdefault(STEP_UP_TOKEN, CALLER.step_up_headers()[STEP_UP_TOKEN])
 
     @schemathesis.hook
     def after_call(_context: HookContext, case: Case[Any], response: Response) -> None:
-        # A session ends, and in a long run its token expires, or its login is too old for passkeys.
-        has_ended = response.status_code in {401, 403} and response.request.headers.items() >= CALLER.headers().items()
+        # A session ends, and in a long run its token expires, or its login is too old for a step-up.
+        sent = response.request.headers.items()
+        has_ended = response.status_code == 401 and sent >= CALLER.headers().items()
+        has_ended |= response.status_code == 403 and sent >= CALLER.step_up_headers().items()
         if has_ended or (operation_id(case) in ENDING and response.status_code == 204):
             CALLER.forget_session()
 
@@ -68,7 +74,8 @@ def one_contract(_context: CheckContext, response: Response, case: Case[Any]) ->
     assert request_id == str(UUID(request_id))
     if response.status_code >= 400 and response.request.method != "HEAD":
         problem = response.json()
-        assert problem.keys() - {"errors"} == PROBLEM_MEMBERS
+        assert problem.keys() - OPTIONAL_PROBLEM_MEMBERS == PROBLEM_MEMBERS
+        assert ("methods" in problem) == (problem["code"] == "step_up_required")
         assert (problem["status"], problem["request_id"]) == (response.status_code, request_id)
     if coverage_scenario(case) == CoverageScenario.UNSPECIFIED_HTTP_METHOD:
         assert response.status_code == 404

@@ -20,8 +20,8 @@ from tests.support.runtime import PROJECT, Runtime
 pytestmark = [pytest.mark.fuzz, pytest.mark.web]
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
-#: What opens something: an access token, an mfa_token, a refresh token.
-TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.|rt_[\w-]{43}")
+#: What opens something: an access token, an mfa_token, a refresh token, a step-up token.
+TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.|(?:rt|su)_[\w-]{43}")
 
 
 @pytest.mark.hypothesis  # its process uses it; `make fuzz` chooses by this mark

@@ -27,6 +27,7 @@ class Caller:
     device: SoftwareAuthenticator | None = None
     id: str = field(init=False)
     _headers: Headers | None = None
+    _step_up_headers: Headers = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.id = self._post("/users", registration(email=self.email))["id"]
@@ -37,6 +38,11 @@ class Caller:
             self._headers = self._log_in()
         return self._headers
 
+    def step_up_headers(self) -> Headers:
+        """Return the header of the session's login as a step-up, which sensitive requests need."""
+        self.headers()
+        return self._step_up_headers
+
     def forget_session(self) -> None:
         """Log in again next time."""
         self._headers = None
@@ -44,11 +50,12 @@ class Caller:
     def _log_in(self) -> Headers:
         outcome = self._post("/login", {"email": self.email, "password": registration()["password"]})
         if self.device and "access_token" in outcome:
-            self._add_passkey(self.device, _bearer(outcome) | {"Step-Up-Token": outcome["step_up_token"]})
+            self._add_passkey(self.device, _bearer(outcome) | _step_up(outcome))
             return self._log_in()
         if self.device:
             ceremony = self._post("/webauthn/login/begin", {"mfa_token": outcome["mfa_token"]})
             outcome = self._post("/webauthn/login/complete", _answer(ceremony, self.device.authenticate))
+        self._step_up_headers = _step_up(outcome)
         return _bearer(outcome)
 
     def _add_passkey(self, device: SoftwareAuthenticator, headers: Headers) -> None:
@@ -88,6 +95,10 @@ def _run_accounts(data_dir: Path, *arguments: str) -> None:
 
 def _bearer(tokens: dict[str, Any]) -> Headers:
     return {"Authorization": f"Bearer {tokens['access_token']}"}
+
+
+def _step_up(tokens: dict[str, Any]) -> Headers:
+    return {"Step-Up-Token": tokens["step_up_token"]}
 
 
 def _answer(ceremony: dict[str, Any], authenticator: Any) -> dict[str, Any]:
