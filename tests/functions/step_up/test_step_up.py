@@ -130,9 +130,10 @@ def test_new_token_replaces_the_earlier_one(person):
 
 @pytest.mark.aurora_dsql
 def test_step_up_changes_neither_the_sessions_methods_nor_its_time(database, holder, token):
-    before = database.execute(select(sessions.c.amr, sessions.c.auth_time))
+    logins = select(sessions.c.id, sessions.c.amr, sessions.c.auth_time).order_by(sessions.c.id)
+    before = database.execute(logins)
     holder.step_up(token, current_password=PASSWORD)
-    assert database.execute(select(sessions.c.amr, sessions.c.auth_time)) == before
+    assert database.execute(logins) == before
 
 
 # --- The proofs -------------------------------------------------------------------------------------------------------
