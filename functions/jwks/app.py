@@ -1,4 +1,4 @@
-"""GET and HEAD /.well-known/jwks.json: our public keys, for whoever verifies our tokens (RFC 7517 section 5)."""
+"""GET and HEAD /.well-known/jwks.json: our public keys, for services that verify our tokens (RFC 7517 section 5)."""
 
 from fastapi.responses import JSONResponse
 
@@ -17,7 +17,7 @@ class JWKSetResponse(JSONResponse):
 @app.head("/.well-known/jwks.json", response_class=JWKSetResponse, name="head_jwks")
 @app.get("/.well-known/jwks.json", response_class=JWKSetResponse)
 async def jwks() -> JWKSetResponse:
-    """Answer the JWK Set. Public and the same for everybody: the one answer of ours that caches may keep."""
+    """Return the JWK Set. It is public and the same for every client, so caches may keep this response."""
     return JWKSetResponse(public_key_set(), headers={"Cache-Control": "public, max-age=300"})
 
 

@@ -58,7 +58,7 @@ const AUTHENTICATION = [
     from: "browser",
     to: "server",
     title: "Hand it in",
-    text: "No secret is in it. Whoever records it can do nothing with it: its challenge works once.",
+    text: "No secret is in it. An attacker who records it can do nothing with it, because its challenge works once.",
     spec: webauthn("5.1 AuthenticationResponseJSON", "dictdef-authenticationresponsejson"),
   },
   {

@@ -1,4 +1,4 @@
-"""Challenges of logins: signed, so that strangers stop nobody by beginning many, and answered once."""
+"""Challenges of logins: signed, so that an attacker who begins many stops no user, and answered once."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from uuid import UUID, uuid4
@@ -158,7 +158,7 @@ def test_challenge_of_login_alone_is_no_second_factor_and_the_reverse(database, 
 
 @pytest.fixture
 def other_user(database):
-    """Another account, so that an erasure leaves somebody."""
+    """Another account, which an erasure of the first one leaves alone."""
     return sign_up("other@example.com")
 
 

@@ -380,7 +380,7 @@ def _stored(values: Mapping[Any, Any]) -> StoredRow:
     place = (values["time"], values["chain_id"], values["sequence"])
     has_place = not unreadable & {"chain_id", "sequence"}
     if not has_place:
-        # Whoever lists records tells them apart by chain and sequence.
+        # Readers tell records apart by chain and sequence.
         fields |= {"chain_id": UUID(bytes=sha256(repr(place).encode()).digest()[:16]), "sequence": -1}
     try:
         previous_mac = _octets(_MAC_BYTES)(values.get("previous_mac"))

@@ -42,7 +42,7 @@ def begin_registration(principal: Principal, *, step_up_token: str | None) -> Be
 
     def begin(connection: Connection) -> tuple[User, list[Passkey], Challenge]:
         user, standing, registered = _admit(connection, principal)
-        require_step_up(connection, principal, standing, step_up_token)
+        require_step_up(principal, standing, step_up_token, account_has_passkey=bool(registered))
         _require_room(registered)
         # In the transaction that holds the user's row, so that no erasure comes in between.
         challenge = new_challenge(Ceremony.REGISTRATION, principal, passkey_ids=[each.id for each in registered])
@@ -149,7 +149,9 @@ def rename_passkey(principal: Principal, passkey_id: str, *, name: str, step_up_
     key = parse_id(passkey_id)
 
     def rename(connection: Connection) -> None:
-        require_step_up(connection, principal, check_standing(connection, principal), step_up_token)
+        standing = check_standing(connection, principal)
+        account_has_passkey = store.has_passkey(connection, user_id=principal.user_id)
+        require_step_up(principal, standing, step_up_token, account_has_passkey=account_has_passkey)
         if key is None or not store.rename_passkey(connection, passkey_id=key, user_id=principal.user_id, name=name):
             raise NotFound
         security_event(
@@ -171,8 +173,8 @@ def delete_passkey(principal: Principal, passkey_id: str, *, step_up_token: str 
     key = parse_id(passkey_id)
 
     def delete(connection: Connection) -> None:
-        _, standing, _ = _admit(connection, principal)
-        require_step_up(connection, principal, standing, step_up_token)
+        _, standing, registered = _admit(connection, principal)
+        require_step_up(principal, standing, step_up_token, account_has_passkey=bool(registered))
         if key is None or not store.delete_passkeys(connection, user_id=principal.user_id, only=key):
             raise NotFound
         security_event(SecurityEvent.AUTHN_PASSKEY_REMOVED, user_id=principal.user_id, passkey_id=str(key))

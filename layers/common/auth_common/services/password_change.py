@@ -58,7 +58,7 @@ def _admit(connection: Connection, principal: Principal, user_id: str, step_up_t
     require_self(principal, parse_id(user_id))
     # Without a passkey the current password is all the proof that a step-up would be.
     if found.has_passkey:
-        require_step_up(connection, principal, standing, step_up_token)
+        require_step_up(principal, standing, step_up_token, account_has_passkey=True)
     return found
 
 

@@ -29,7 +29,7 @@ from auth_common.settings import settings
 CEILING: Final = 5
 #: Seconds after which proofs that are being checked have been checked: the functions' timeout.
 _CHECKED_WITHIN: Final = 10
-#: Whatever else ends a proof was no failure of the caller's.
+#: The errors that leave a proof counted. Every other one is not the caller's failure.
 _FAILURES: Final = (InvalidCurrentPassword, StepUpFailed)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from auth_common.db import sessions as store
 from auth_common.db.engine import read, transaction
+from auth_common.db.passkeys import has_passkey
 from auth_common.db.refresh_tokens import RefreshToken, insert_refresh_token
 from auth_common.db.sessions import Session
 from auth_common.db.users import User, lock_user
@@ -200,7 +201,10 @@ def _end(
         standing = check_standing(connection, principal)
         if only != principal.session_id:
             # By password too, so that a user who has lost a device with a passkey can lock it out at once.
-            require_step_up(connection, principal, standing, step_up_token, by_password=True)
+            account_has_passkey = has_passkey(connection, user_id=principal.user_id)
+            require_step_up(
+                principal, standing, step_up_token, account_has_passkey=account_has_passkey, by_password=True
+            )
         return _revoke(connection, principal, reason="by_owner", only=only, keep=keep)
 
     return transaction(revoke)

@@ -47,24 +47,23 @@ def require_standing(principal: Principal, standing: Standing | None) -> Standin
 
 
 def require_step_up(
-    connection: Connection, principal: Principal, standing: Standing, token: str | None, *, by_password: bool = False
+    principal: Principal, standing: Standing, token: str | None, *, account_has_passkey: bool, by_password: bool = False
 ) -> None:
     """Require the session's step-up token (ASVS 5.0 7.5.1, 7.5.2), so that a stolen access token is not enough.
 
     If the account has a passkey, the token must have been proved with one.
 
     Args:
-        connection: to read with.
         principal: the caller.
         standing: from ``check_standing``.
         token: the header ``Step-Up-Token``; anything.
+        account_has_passkey: whether the account has one now.
         by_password: whether a proof by password is enough for an account with passkeys too.
 
     Raises:
         StepUpRequired: there is no such token, it has expired, or its proof is not enough.
 
     """
-    account_has_passkey = has_passkey(connection, user_id=principal.user_id)
     reason = _why_no_step_up(standing, token, needs_passkey=account_has_passkey and not by_password)
     if reason is None:
         return
