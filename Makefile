@@ -84,9 +84,10 @@ serve-sam: $(INSTALL_UV)
 DEPLOYED = $(RUN) python -m tools.deployed_template Stage=prod
 
 .PHONY: lint
-lint: $(INSTALL_UV) ## Check style, types, import directions and the template
+lint: $(INSTALL_UV) ## Check style, types, import directions, language and the template
 	$(RUN) ruff check
 	$(RUN) ruff format --check
+	$(RUN) python -m tools.prose
 	$(RUN) mypy
 	$(RUN) lint-imports
 	@$(DEPLOYED) | $(UV) run --script --locked tools/template_lint.py template.yaml

@@ -1,0 +1,85 @@
+"""The check of our language by ``prose.toml``."""
+
+from textwrap import dedent
+
+import pytest
+
+from tools.prose import PROJECT, Rules, check, load_rules, main
+
+pytestmark = pytest.mark.project
+
+RULES = Rules(instead_of={"nobody": "name the actor"}, words_in_a_sentence=6, excluded=["theirs/*"], not_rewritten=[])
+
+
+def faults(folder, name, text, rules=RULES):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(dedent(text))
+    return [fault.removeprefix(f"{name}:") for fault in check([path], rules, root=folder)]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("# One\n\nTwo.\nNobody knows.", 3),
+        ("| a |\n|---|\n| nobody |", 3),
+        ("- one;\n- two", 1),
+        ("One two three four five six seven.", 1),
+        ("One two `three` four five six seven.", 1),
+    ],
+)
+def test_markdown_that_breaks_a_rule_is_reported_by_line(tmp_path, text, line):
+    [fault] = faults(tmp_path, "page.md", text)
+    assert fault.startswith(f"{line}: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Run `nobody; else`:\n\n```sh\nnobody; nobody\n```",
+        "One two three four. Five six seven eight.",
+        "One two three four · five six seven eight",
+    ],
+)
+def test_markdown_that_follows_the_rules_is_accepted(tmp_path, text):
+    assert faults(tmp_path, "page.md", text) == []
+
+
+def test_python_is_checked_in_docstrings_comments_and_test_names(tmp_path):
+    source = '''
+        """Return what
+        nobody knows."""
+
+        #: Nobody; a comment of any number of words is accepted here.
+        nobody = "nobody; in a string"
+
+
+        def test_nobody_logs_in():
+            """Do.
+
+            Args:
+                first: one two three four.
+                second: one; ``nobody; here``.
+
+            """
+    '''
+    assert [fault.partition(":")[0] for fault in sorted(faults(tmp_path, "module.py", source))] == ["14", "2", "5", "9"]
+
+
+def test_file_in_the_list_is_reported_once_it_follows_the_rules(tmp_path):
+    listed = Rules({"nobody": "name the actor"}, 6, ["theirs/*"], ["page.md"])
+    assert faults(tmp_path, "page.md", "Nobody.", listed) == []
+    assert len(faults(tmp_path, "page.md", "The attacker.", listed)) == 1
+    assert faults(tmp_path, "theirs/page.md", "Nobody.", listed) == []
+
+
+def test_each_file_of_the_project_follows_the_rules_or_is_listed(capsys):
+    assert main([]) == 0
+    rules = load_rules(PROJECT / "prose.toml")
+    assert [name for name in rules.not_rewritten if not (PROJECT / name).exists()] == []
+
+
+def test_named_file_with_a_fault_fails(capsys, monkeypatch):
+    monkeypatch.setattr("tools.prose.load_rules", lambda _: Rules({"the": "a"}, 35, [], []))
+    assert main(["README.md", "template.yaml"]) == 1
+    assert "README.md:" in capsys.readouterr().out
