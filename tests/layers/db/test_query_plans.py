@@ -31,7 +31,7 @@ ACCEPTED = [
     # Once an hour: what erased users have left.
     (r"DELETE FROM audit_salts WHERE .*NOT \(EXISTS", "audit_salts"),
     # By operators, to erase a person; challenges live for minutes.
-    (r"DELETE FROM challenges WHERE challenges\.user_id", "challenges"),
+    (r"DELETE FROM challenges WHERE .*challenges\.user_id = ", "challenges"),
 ]
 OURS = "|".join(table.name for table in metadata.sorted_tables)
 

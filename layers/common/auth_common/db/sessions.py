@@ -226,16 +226,24 @@ def revoke_sessions(
     *,
     user_id: UUID,
     now: datetime,
+    limit: int,
     only: UUID | None = None,
     keep: UUID | None = None,
 ) -> int:
-    """End live sessions of a user and return how many: the one called ``only``, or all but ``keep``, or all."""
-    statement = update(sessions).where(sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None))
+    """Revoke up to ``limit`` sessions of a user: the one called ``only``, any except ``keep``, or any.
+
+    Return how many. If that is ``limit``, the user may have more.
+    """
+    is_live = (sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None))
+    chosen = select(sessions.c.id).where(*is_live).limit(limit)
     if only is not None:
-        statement = statement.where(sessions.c.id == only)
+        chosen = chosen.where(sessions.c.id == only)
     if keep is not None:
-        statement = statement.where(sessions.c.id != keep)
-    return connection.execute(statement.values(revoked_at=now)).rowcount
+        chosen = chosen.where(sessions.c.id != keep)
+    # Both conditions again: another transaction may have revoked a session since it was chosen.
+    return connection.execute(
+        update(sessions).where(sessions.c.id.in_(chosen), *is_live).values(revoked_at=now)
+    ).rowcount
 
 
 def carry_over_session(connection: Connection, *, session_id: UUID, token_version: int) -> None:

@@ -147,8 +147,14 @@ def delete_some_sessions(connection: Connection, *, user_id: UUID, limit: int) -
     return connection.execute(delete(sessions).where(sessions.c.id.in_(theirs))).rowcount
 
 
+def delete_some_challenges(connection: Connection, *, user_id: UUID, limit: int) -> int:
+    """Delete up to ``limit`` challenges of a user. Return how many."""
+    theirs = select(challenges.c.id).where(challenges.c.user_id == user_id).limit(limit)
+    return connection.execute(delete(challenges).where(challenges.c.id.in_(theirs))).rowcount
+
+
 def delete_user(connection: Connection, *, user_id: UUID) -> None:
-    """Delete a user who has at most some refresh tokens and sessions, with all that belongs to them."""
+    """Delete a user with few sessions and challenges and without refresh tokens, and all that belongs to the user."""
     for table in (challenges, passkeys, sessions):
         connection.execute(delete(table).where(table.c.user_id == user_id))
     connection.execute(delete(users).where(users.c.id == user_id))

@@ -19,7 +19,7 @@ from auth_common.security.passkeys import InvalidPasskeyResponse, registration_o
 from auth_common.services.challenges import Begun, new_challenge, spend_challenge
 from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
-from auth_common.services.sessions import end_other_sessions
+from auth_common.services.sessions import change_and_revoke, end_other_sessions
 from auth_common.services.standing import check_standing, require_step_up
 
 #: A user may have so many: enough for every device of theirs, and few enough to send in one list.
@@ -114,7 +114,7 @@ def complete_registration(
         end_other_sessions(connection, principal, reason="passkey_added")
 
     try:
-        transaction(store_if_admitted)
+        change_and_revoke(principal, store_if_admitted)
     except (PasskeyRejected, TooManyPasskeys) as error:
         reason = "registered_already" if isinstance(error, PasskeyRejected) else "too_many_passkeys"
         security_event(SecurityEvent.AUTHN_PASSKEY_REJECTED, user_id=principal.user_id, reason=reason)
@@ -181,7 +181,7 @@ def delete_passkey(principal: Principal, passkey_id: str, *, step_up_token: str 
         end_step_up(connection, session_id=principal.session_id)
         end_other_sessions(connection, principal, reason="passkey_removed")
 
-    transaction(delete)
+    change_and_revoke(principal, delete)
 
 
 def _admit(connection: Connection, principal: Principal) -> tuple[User, Standing, list[Passkey]]:

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from auth_common.db import users as store
-from auth_common.db.engine import read, transaction
+from auth_common.db.engine import read
 from auth_common.db.sessions import carry_over_session
 from auth_common.db.users import Credentials, User, lock_user, select_credentials_of
 from auth_common.errors import FieldError, InvalidCurrentPassword, InvalidToken, ValidationFailed
@@ -13,7 +13,7 @@ from auth_common.security.passwords import hash_password, normalise_password, ve
 from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
 from auth_common.services.proofs import counted_proof
-from auth_common.services.sessions import end_other_sessions
+from auth_common.services.sessions import change_and_revoke, end_other_sessions
 from auth_common.services.standing import check_standing, require_self, require_step_up
 
 
@@ -86,7 +86,7 @@ def _replace(principal: Principal, verified: Credentials, new_hash: str, step_up
         carry_over_session(connection, session_id=principal.session_id, token_version=version)
         security_event(SecurityEvent.AUTHN_PASSWORD_CHANGE, user_id=user.id, session_id=str(principal.session_id))
 
-    transaction(replace)
+    change_and_revoke(principal, replace)
 
 
 def _refused(user: User, reason: str) -> InvalidCurrentPassword:

@@ -145,7 +145,7 @@ def _forgive_or_revoke(
         expires_at = refresh_expiry(session, record.spent_at)
         pair = issue_token_pair(user, session, refresh_token=successor, refresh_expires_at=expires_at, now=now)
         return _Renewal(user, session, pair)
-    revoke_sessions(connection, user_id=user.id, now=now, only=session.id)
+    revoke_sessions(connection, user_id=user.id, now=now, limit=1, only=session.id)
     return _Refusal("spent_token_reused", user, session, theft=True)
 
 

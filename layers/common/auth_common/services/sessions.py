@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
@@ -27,9 +27,20 @@ from auth_common.services.token_pairs import TokenPair, issue_token_pair
 from auth_common.settings import settings
 
 PAGE_SIZE: Final = 50
+#: Sessions that one transaction revokes. A transaction on Aurora DSQL changes at most 3,000 rows.
+BATCH: Final = 1_000
 
 #: ``(auth_time, id)`` of the last session on a page.
 Place = tuple[datetime, UUID]
+_T = TypeVar("_T")
+
+
+class _MoreSessions(Exception):
+    """The user may have more sessions than one transaction revokes."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +200,27 @@ def end_all_sessions(principal: Principal, *, keep_current: bool, step_up_token:
     _end(principal, keep=principal.session_id if keep_current else None, step_up_token=step_up_token)
 
 
+def change_and_revoke(principal: Principal, body: Callable[[Connection], _T]) -> _T:
+    """Run ``body``, which revokes sessions of the caller, in one transaction, however many sessions there are.
+
+    A change and its revocation commit together, but a transaction on Aurora DSQL changes at most 3,000 rows. If there
+    is more than one batch, ``body`` rolls back. Each batch of the caller's other sessions is then revoked in a
+    transaction of its own, and ``body`` runs again and revokes the rest. ``body`` has passed its checks before, so only
+    a request that may revoke these sessions revokes them early. The caller's own session is left to ``body``.
+    """
+    while True:
+        try:
+            return transaction(body)
+        except _MoreSessions as more:
+            _revoke_batches(principal, reason=more.reason)
+
+
 def end_other_sessions(connection: Connection, principal: Principal, *, reason: str) -> None:
-    """End all sessions of the caller's but this one, after a change of what they log in with (ASVS 5.0 7.4.3)."""
-    _revoke(connection, principal, reason=reason, keep=principal.session_id)
+    """Revoke all sessions of the caller except this one, after a change of what they log in with (ASVS 5.0 7.4.3).
+
+    Call it in a body of ``change_and_revoke``, after every check of the request.
+    """
+    _revoke_all(connection, principal, reason=reason, keep=principal.session_id)
 
 
 def _end(
@@ -205,16 +234,43 @@ def _end(
             require_step_up(
                 principal, standing, step_up_token, account_has_passkey=account_has_passkey, by_password=True
             )
-        return _revoke(connection, principal, reason="by_owner", only=only, keep=keep)
+        if only is not None:
+            return _revoke(connection, principal, reason="by_owner", only=only)
+        return _revoke_all(connection, principal, reason="by_owner", keep=keep)
 
-    return transaction(revoke)
+    return change_and_revoke(principal, revoke)
+
+
+def _revoke_batches(principal: Principal, *, reason: str) -> None:
+    """Revoke the caller's other sessions until less than a batch is left."""
+
+    def revoke(connection: Connection) -> int:
+        return _revoke(connection, principal, reason=reason, keep=principal.session_id)
+
+    while transaction(revoke) == BATCH:
+        pass
+
+
+def _revoke_all(connection: Connection, principal: Principal, *, reason: str, keep: UUID | None) -> int:
+    """Revoke all sessions of the caller except ``keep``. Return how many.
+
+    Raises:
+        _MoreSessions: ``change_and_revoke`` must revoke some of them first.
+
+    """
+    revoked = _revoke(connection, principal, reason=reason, keep=keep)
+    if revoked == BATCH:
+        raise _MoreSessions(reason)
+    return revoked
 
 
 def _revoke(
     connection: Connection, principal: Principal, *, reason: str, only: UUID | None = None, keep: UUID | None = None
 ) -> int:
-    """End sessions of the caller's, record it where there were any, and return how many."""
-    ended = store.revoke_sessions(connection, user_id=principal.user_id, now=datetime.now(UTC), only=only, keep=keep)
+    """Revoke up to ``BATCH`` sessions of the caller, and record it if there were any. Return how many."""
+    ended = store.revoke_sessions(
+        connection, user_id=principal.user_id, now=datetime.now(UTC), limit=BATCH, only=only, keep=keep
+    )
     if ended:
         security_event(
             SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason=reason, sessions_ended=ended

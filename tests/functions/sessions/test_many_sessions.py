@@ -1,0 +1,119 @@
+"""A user with more sessions than a transaction on Aurora DSQL may change: 3,000 rows."""
+
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import insert, select
+
+from auth_common.db.tables import challenges, passkeys, sessions, users
+from tests.support.factories import call_as, change_password, erase, log_in, refresh, session_id
+from tests.support.passkeys import begin_registration, complete_registration, enrol
+from tests.support.throttles import WRONG
+from tools.software_authenticator import SoftwareAuthenticator
+
+pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
+
+
+def add_sessions(database, account, number=3_100):
+    """Copy a session of ``account`` ``number`` times."""
+    (session,) = database.execute(select(sessions).where(sessions.c.user_id == UUID(account.id)).limit(1))
+    for begin in range(0, number, 1_000):
+        count = min(1_000, number - begin)
+        database.execute(insert(sessions).values([session._asdict() | {"id": uuid4()} for _ in range(count)]))
+
+
+def live_sessions(database, account):
+    live = select(sessions.c.id).where(sessions.c.user_id == UUID(account.id), sessions.c.revoked_at.is_(None))
+    return {str(row.id) for row in database.execute(live)}
+
+
+def revoked(log_lines):
+    """Return how many sessions the security events say were revoked, by reason."""
+    counts: dict[str, int] = {}
+    for event in log_lines.security_events:
+        if event["name"] == "authn_token_revoked":
+            counts[event["reason"]] = counts.get(event["reason"], 0) + event["sessions_ended"]
+    return counts
+
+
+@pytest.mark.aurora_dsql
+def test_delete_sessions_of_thousands_revokes_all(database, person, other, log_lines):
+    add_sessions(database, person)
+    assert call_as(person.access_token, "sessions", "DELETE", "/sessions").status == 204
+    assert live_sessions(database, person) == set()
+    assert revoked(log_lines) == {"by_owner": 3_101}
+    assert refresh(other.refresh_token).status == 200
+
+
+@pytest.mark.aurora_dsql
+def test_delete_other_sessions_of_thousands_keeps_the_callers(database, person, log_lines):
+    add_sessions(database, person)
+    query = {"keep_current": "true"}
+    assert call_as(person.access_token, "sessions", "DELETE", "/sessions", query=query).status == 204
+    assert live_sessions(database, person) == {session_id(person.access_token)}
+    assert revoked(log_lines) == {"by_owner": 3_100}
+    assert refresh(person.refresh_token).status == 200
+
+
+@pytest.mark.parametrize("number", [998, 999, 1_000, 1_001, 1_999, 2_000])
+def test_delete_sessions_around_a_batch_revokes_all(database, person, number):
+    add_sessions(database, person, number)
+    assert call_as(person.access_token, "sessions", "DELETE", "/sessions").status == 204
+    assert live_sessions(database, person) == set()
+
+
+@pytest.mark.aurora_dsql
+def test_password_change_with_thousands_of_sessions_keeps_the_callers(database, person, log_lines):
+    add_sessions(database, person)
+    assert change_password(person).status == 204
+    assert live_sessions(database, person) == {session_id(person.access_token)}
+    assert revoked(log_lines) == {"password_changed": 3_100}
+    assert log_in().status == 401
+    assert refresh(person.refresh_token).status == 200
+
+
+@pytest.mark.aurora_dsql
+def test_adding_a_passkey_with_thousands_of_sessions_keeps_the_callers(database, person, log_lines):
+    add_sessions(database, person)
+    enrol(person)
+    assert live_sessions(database, person) == {session_id(person.access_token)}
+    assert revoked(log_lines) == {"passkey_added": 3_100}
+    assert database.count(passkeys) == 1
+
+
+@pytest.mark.aurora_dsql
+def test_deleting_a_passkey_with_thousands_of_sessions_keeps_the_callers(database, person):
+    holder = enrol(person)
+    add_sessions(database, person)
+    token = holder.log_in().json["access_token"]
+    answer = call_as(token, "webauthn", "DELETE", f"/webauthn/credentials/{holder.passkey_id}")
+    assert answer.status == 204
+    assert live_sessions(database, person) == {session_id(token)}
+    assert database.count(passkeys) == 0
+
+
+@pytest.mark.aurora_dsql
+def test_rejected_request_with_thousands_of_sessions_revokes_none(database, person):
+    add_sessions(database, person)
+    before = live_sessions(database, person)
+    token = person.access_token
+    ceremony = begin_registration(token)
+    elsewhere = SoftwareAuthenticator(origin="https://evil.example").register(ceremony["options"])
+    rejected = [
+        change_password(person, current=WRONG),
+        complete_registration(token, ceremony, elsewhere),
+        call_as(token, "webauthn", "DELETE", f"/webauthn/credentials/{uuid4()}"),
+        call_as(token, "sessions", "DELETE", "/sessions", step_up_token=None),
+    ]
+    assert [answer.status for answer in rejected] == [400, 400, 404, 403]
+    assert live_sessions(database, person) == before
+
+
+@pytest.mark.aurora_dsql
+def test_erasure_of_a_user_with_thousands_of_challenges_succeeds(database, person):
+    begin_registration(person.access_token)
+    (challenge,) = database.execute(select(challenges))
+    for _ in range(2):
+        database.execute(insert(challenges).values([challenge._asdict() | {"id": uuid4()} for _ in range(1_600)]))
+    erase(person.email)
+    assert (database.count(challenges), database.count(users)) == (0, 0)
