@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from auth_common.db.tables import audit_events, throttles
-from auth_common.security.audit_protection import throttle_key
+from auth_common.security.keyed_hashes import throttle_key
 from tests.support.databases import Database, start_fresh_environment
 from tests.support.factories import EMAIL, log_in, refresh, register, sign_up
 from tests.support.functions import Answer

@@ -23,7 +23,7 @@ from sqlalchemy import delete, insert, select, text, update
 
 from auth_common.db.tables import audit_events, audit_salts
 from auth_common.monitoring.security_events import SecurityEvent, security_event
-from auth_common.security.audit_protection import source_index
+from auth_common.security.keyed_hashes import source_index
 from auth_common.services.accounts import unlock_user
 from auth_common.services.erasure import erase_user
 from tests.support.databases import start_fresh_environment

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from auth_common.db.tables import audit_events, sessions, users
-from auth_common.security.audit_protection import throttle_key
+from auth_common.security.keyed_hashes import throttle_key
 from auth_common.services import accounts
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP, json_event

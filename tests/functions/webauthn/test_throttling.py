@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select, update
 
 from auth_common.db.tables import audit_events, throttles, users
-from auth_common.security.audit_protection import throttle_key
+from auth_common.security.keyed_hashes import throttle_key
 from auth_common.services import accounts
 from auth_common.services.erasure import erase_user
 from tests.support.events import SOURCE_IP

@@ -7,14 +7,8 @@ from uuid import uuid4
 import pytest
 
 from auth_common.errors import Misconfigured
-from auth_common.security.audit_protection import (
-    FIRST_PREVIOUS_MAC,
-    account_pseudonym,
-    chain_mac,
-    open_personal,
-    seal_personal,
-    source_index,
-)
+from auth_common.security.audit_protection import FIRST_PREVIOUS_MAC, chain_mac, open_personal, seal_personal
+from auth_common.security.keyed_hashes import account_pseudonym, source_index
 from tests.support.databases import start_fresh_environment
 
 pytestmark = pytest.mark.audit

@@ -5,8 +5,8 @@ import pytest
 
 from auth_common.db.engine import read
 from auth_common.errors import DatabaseUnavailable, Misconfigured, ServiceUnavailable
-from auth_common.security.audit_protection import account_pseudonym
 from auth_common.security.aws_calls import aws_client
+from auth_common.security.keyed_hashes import account_pseudonym
 from auth_common.security.passwords import hash_password, verify_password
 from auth_common.security.shared_secrets import audit_key, pepper
 from tests.support.aws_services import REGION

@@ -29,7 +29,8 @@ from auth_common.monitoring.occurrence import Occurrence
 from auth_common.monitoring.request_context import RequestContext
 from auth_common.monitoring.security_events import as_log_record, security_log
 from auth_common.monitoring.vocabulary import SecurityEvent
-from auth_common.security.audit_protection import FIRST_PREVIOUS_MAC, chain_mac, seal_personal, source_index
+from auth_common.security.audit_protection import FIRST_PREVIOUS_MAC, chain_mac, seal_personal
+from auth_common.security.keyed_hashes import source_index
 from auth_common.snapshots import before_snapshot
 
 _T = TypeVar("_T")

@@ -55,12 +55,6 @@ def storable_transports(transports: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(kept))
 
 
-def has_passkey(connection: Connection, *, user_id: UUID) -> bool:
-    """Return whether a user has a passkey."""
-    found = select(passkeys.c.id).where(passkeys.c.user_id == user_id).limit(1)
-    return connection.execute(found).one_or_none() is not None
-
-
 def insert_passkey(connection: Connection, passkey: Passkey) -> None:
     """Store a passkey.
 

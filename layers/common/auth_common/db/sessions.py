@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Integer, and_, bindparam, delete, exists, func, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, select, tuple_, update
 
 from auth_common.db.tables import as_row, refresh_tokens, sessions, users
 from auth_common.db.users import USER_COLUMNS, User
@@ -53,18 +53,6 @@ class Standing:
     step_up_expires_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class KnownSources:
-    """The client IPs that an account is known to use."""
-
-    #: None if no account has the address.
-    user_id: UUID | None
-    #: Client IPs of logins, the newest first.
-    addresses: list[str]
-    #: Keyed hash of the client IP of the registration. None if it no longer counts.
-    registered_from: bytes | None
-
-
 #: The columns of ``Session``, in its order.
 SESSION_COLUMNS: Final = tuple(sessions.c[name] for name in Session.__dataclass_fields__)
 
@@ -103,26 +91,6 @@ _ADVANCE: Final = (
 _FAILED_PROOFS: Final = func.coalesce(sessions.c.failed_proofs, 0)
 _LIVE: Final = update(sessions).where(sessions.c.id == bindparam("session_id"), sessions.c.revoked_at.is_(None))
 _NO_STEP_UP: Final = {"step_up_hash": None, "step_up_amr": None, "step_up_expires_at": None}
-#: What a registration has stored.
-_OWNER: Final = (users.c.id, users.c.created_at, users.c.token_version, users.c.registered_from)
-#: A user, and where they have logged in from: sessions from before all of theirs were ended do not count.
-_SELECT_KNOWN_SOURCES: Final = (
-    select(*_OWNER, sessions.c.source_ip)
-    .select_from(
-        users.outerjoin(
-            sessions,
-            and_(
-                sessions.c.user_id == users.c.id,
-                sessions.c.token_version == users.c.token_version,
-                sessions.c.auth_time > bindparam("since"),
-            ),
-        )
-    )
-    .where(users.c.email == bindparam("email"))
-    .group_by(*_OWNER, sessions.c.source_ip)
-    .order_by(func.max(sessions.c.auth_time).desc())
-    .limit(bindparam("rows", type_=Integer()))
-)
 
 
 def insert_session(connection: Connection, session: Session) -> None:
@@ -190,26 +158,6 @@ def select_live_sessions(
     if before is not None:
         statement = statement.where(tuple_(*order) < tuple_(*before))
     return [Session(**row) for row in connection.execute(statement).mappings()]
-
-
-def select_known_sources(connection: Connection, *, email: str, since: datetime, limit: int) -> KnownSources:
-    """Return the client IPs that the account with this address is known to use.
-
-    Args:
-        connection: to read with.
-        email: normalised.
-        since: earlier logins, and an earlier registration, do not count.
-        limit: client IPs of logins, at most.
-
-    """
-    rows = connection.execute(_SELECT_KNOWN_SOURCES, {"email": email, "since": since, "rows": limit}).all()
-    if not rows:
-        return KnownSources(None, [], None)
-    owner = rows[0]
-    # A change that revokes all sessions raises the version. The client IP of the registration counts like theirs.
-    counts = owner.token_version == 0 and owner.created_at > since
-    addresses = [row.source_ip for row in rows if row.source_ip]
-    return KnownSources(owner.id, addresses, owner.registered_from if counts else None)
 
 
 def advance_session(connection: Connection, *, session_id: UUID, generation: int, now: datetime) -> bool:

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
-from sqlalchemy import Boolean, Connection, Integer, bindparam, case, delete, select, text, update
+from sqlalchemy import Boolean, Connection, Integer, and_, bindparam, case, delete, func, select, text, update
 
-from auth_common.db.tables import UtcDateTime, throttles
+from auth_common.db.tables import UtcDateTime, sessions, throttles, users
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,18 @@ class Throttle:
     locked_until: datetime | None
     refusal_recorded: bool
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSources:
+    """The client IPs that an account is known to use."""
+
+    #: None if no account has the address.
+    user_id: UUID | None
+    #: Client IPs of logins, the newest first.
+    addresses: list[str]
+    #: Keyed hash of the client IP of the registration. None if it no longer counts.
+    registered_from: bytes | None
 
 
 #: As text, because SQLAlchemy's INSERT ... ON CONFLICT is another one for each database, and this is the same for all.
@@ -75,6 +88,26 @@ _GIVE_BACK_AND_UNLOCK: Final = _GIVE_BACK.values(
     locked_until=case((throttles.c.locked_until == bindparam("until"), None), else_=throttles.c.locked_until)
 )
 _DELETE: Final = delete(throttles).where(throttles.c.key == bindparam("of"))
+#: What a registration has stored.
+_OWNER: Final = (users.c.id, users.c.created_at, users.c.token_version, users.c.registered_from)
+#: A user, and where they have logged in from: sessions from before all of theirs were ended do not count.
+_SELECT_KNOWN_SOURCES: Final = (
+    select(*_OWNER, sessions.c.source_ip)
+    .select_from(
+        users.outerjoin(
+            sessions,
+            and_(
+                sessions.c.user_id == users.c.id,
+                sessions.c.token_version == users.c.token_version,
+                sessions.c.auth_time > bindparam("since"),
+            ),
+        )
+    )
+    .where(users.c.email == bindparam("email"))
+    .group_by(*_OWNER, sessions.c.source_ip)
+    .order_by(func.max(sessions.c.auth_time).desc())
+    .limit(bindparam("rows", type_=Integer()))
+)
 
 
 def select_throttles(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, Throttle]:
@@ -129,6 +162,26 @@ def mark_refusal(connection: Connection, key: bytes) -> bool:
     """Mark that a refusal of this lock has been recorded; ``False`` where one was before. Of many at once, one wins."""
     unmarked = update(throttles).where(throttles.c.key == key, throttles.c.refusal_recorded.is_(False))
     return connection.execute(unmarked.values(refusal_recorded=True)).rowcount == 1
+
+
+def select_known_sources(connection: Connection, *, email: str, since: datetime, limit: int) -> KnownSources:
+    """Return the client IPs that the account with this address is known to use.
+
+    Args:
+        connection: to read with.
+        email: normalised.
+        since: earlier logins, and an earlier registration, do not count.
+        limit: client IPs of logins, at most.
+
+    """
+    rows = connection.execute(_SELECT_KNOWN_SOURCES, {"email": email, "since": since, "rows": limit}).all()
+    if not rows:
+        return KnownSources(None, [], None)
+    owner = rows[0]
+    # A change that revokes all sessions raises the version. The client IP of the registration counts like theirs.
+    counts = owner.token_version == 0 and owner.created_at > since
+    addresses = [row.source_ip for row in rows if row.source_ip]
+    return KnownSources(owner.id, addresses, owner.registered_from if counts else None)
 
 
 def delete_throttle(connection: Connection, key: bytes) -> int:

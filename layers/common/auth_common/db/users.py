@@ -89,6 +89,12 @@ def select_user(connection: Connection, *, user_id: UUID) -> User | None:
     return User(**row) if row else None
 
 
+def has_passkey(connection: Connection, *, user_id: UUID) -> bool:
+    """Return whether a user has a passkey."""
+    found = select(passkeys.c.id).where(passkeys.c.user_id == user_id).limit(1)
+    return connection.execute(found).one_or_none() is not None
+
+
 def lock_user(connection: Connection, *, user_id: UUID) -> User | None:
     """Return a user, or ``None``, and let others who call this wait for the end of this transaction.
 

@@ -17,7 +17,8 @@ from auth_common.monitoring.occurrence import Occurrence
 from auth_common.monitoring.request_context import RequestContext
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.monitoring.vocabulary import Severity
-from auth_common.security.audit_protection import FIRST_PREVIOUS_MAC, chain_mac, open_personal, source_index
+from auth_common.security.audit_protection import FIRST_PREVIOUS_MAC, chain_mac, open_personal
+from auth_common.security.keyed_hashes import source_index
 from auth_common.services.principal import Principal
 from auth_common.services.standing import check_standing, require_mfa
 from auth_common.strict_json import parse_strict_json

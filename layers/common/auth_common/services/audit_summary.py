@@ -10,7 +10,7 @@ from auth_common.db import audit_events as store
 from auth_common.db.audit_events import Filters
 from auth_common.db.engine import read
 from auth_common.monitoring.vocabulary import SecurityEvent
-from auth_common.security.audit_protection import source_index
+from auth_common.security.keyed_hashes import source_index
 from auth_common.services.audit import AuditQuery, open_rows, record_reading, require_reader
 from auth_common.services.principal import Principal
 

@@ -10,7 +10,7 @@ from auth_common.db.passkeys import select_passkeys_of
 from auth_common.db.users import User, select_credentials, update_password_hash
 from auth_common.errors import DatabaseUnavailable, InvalidCredentials
 from auth_common.monitoring.security_events import SecurityEvent, security_event
-from auth_common.security.audit_protection import account_pseudonym
+from auth_common.security.keyed_hashes import account_pseudonym
 from auth_common.security.mfa_tokens import LIFETIME, issue_mfa_token
 from auth_common.security.passwords import hash_password, needs_rehash, verify_password
 from auth_common.services.attempts import Attempt

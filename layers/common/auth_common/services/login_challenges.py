@@ -22,7 +22,7 @@ from auth_common.db.engine import read, transaction
 from auth_common.db.users import User, select_user
 from auth_common.errors import InvalidChallenge
 from auth_common.monitoring.security_events import SecurityEvent, security_event
-from auth_common.security.audit_protection import challenge_mac
+from auth_common.security.keyed_hashes import challenge_mac
 from auth_common.services.challenges import LIFETIME
 
 #: Id, user (zeros: none), token version, expiry in microseconds since the epoch, challenge.

@@ -10,10 +10,9 @@ from sqlalchemy import Connection
 
 from auth_common.db import sessions as store
 from auth_common.db.engine import read, transaction
-from auth_common.db.passkeys import has_passkey
 from auth_common.db.refresh_tokens import RefreshToken, insert_refresh_token
 from auth_common.db.sessions import Session
-from auth_common.db.users import User, lock_user
+from auth_common.db.users import User, has_passkey, lock_user
 from auth_common.errors import NotFound
 from auth_common.monitoring import request_context
 from auth_common.monitoring.security_events import SecurityEvent, security_event

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from auth_common.db.passkeys import has_passkey
 from auth_common.db.sessions import Standing, select_standing
+from auth_common.db.users import has_passkey
 from auth_common.errors import Forbidden, InvalidToken, PasskeyLoginRequired, StepUpRequired
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.step_up_tokens import LIFETIME, is_step_up_token

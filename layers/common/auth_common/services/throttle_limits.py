@@ -10,7 +10,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final
 from uuid import UUID
 
-from auth_common.security.audit_protection import throttle_key
+from auth_common.security.keyed_hashes import throttle_key
 from auth_common.settings import settings
 
 #: NIST SP 800-63B-4 section 3.2.2: no more than 100 failures in a row, then the authenticator is disabled.

@@ -15,8 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth_common.db.engine import read
-from auth_common.db.sessions import select_known_sources
-from auth_common.db.throttles import delete_throttle
+from auth_common.db.throttles import delete_throttle, select_known_sources
 from auth_common.errors import (
     EmailTaken,
     InvalidChallenge,
@@ -26,7 +25,7 @@ from auth_common.errors import (
     TooManyAttempts,
 )
 from auth_common.monitoring import request_context
-from auth_common.security.audit_protection import account_pseudonym, throttle_key
+from auth_common.security.keyed_hashes import account_pseudonym, throttle_key
 from auth_common.services import throttle_limits as limits
 from auth_common.services.attempts import Attempt, Subject, counted_attempt, refuse_if_locked
 from auth_common.services.principal import Principal
