@@ -12,7 +12,7 @@ from auth_common.db.challenges import Ceremony, Challenge, insert_challenge
 from auth_common.db.engine import read, transaction
 from auth_common.db.passkeys import Passkey
 from auth_common.db.sessions import Standing, end_step_up
-from auth_common.db.users import User, lock_user
+from auth_common.db.users import User, has_passkey, lock_user
 from auth_common.errors import InvalidToken, NotFound, PasskeyRejected, StepUpRequired, TooManyPasskeys
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.passkeys import InvalidPasskeyResponse, registration_options, verify_registration
@@ -150,7 +150,7 @@ def rename_passkey(principal: Principal, passkey_id: str, *, name: str, step_up_
 
     def rename(connection: Connection) -> None:
         standing = check_standing(connection, principal)
-        account_has_passkey = store.has_passkey(connection, user_id=principal.user_id)
+        account_has_passkey = has_passkey(connection, user_id=principal.user_id)
         require_step_up(principal, standing, step_up_token, account_has_passkey=account_has_passkey)
         if key is None or not store.rename_passkey(connection, passkey_id=key, user_id=principal.user_id, name=name):
             raise NotFound
