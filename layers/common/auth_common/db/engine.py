@@ -58,7 +58,7 @@ def transaction(body: Callable[[Connection], _T]) -> _T:
 
     Raises:
         DatabaseUnavailable: the database is away, slow, locked or full, or every try met a conflict.
-        sqlalchemy.exc.IntegrityError: a constraint refused the change; ``body``'s store knows which one is expected.
+        sqlalchemy.exc.IntegrityError: a constraint rejects the change. The store of ``body`` knows which one to expect.
 
     """
     return run_audited(body, run=_run_writing, handler=_audit_log)
@@ -86,8 +86,8 @@ def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
     begun = time.monotonic()
     for attempt in range(_ATTEMPTS):
         if attempt:
-            # Full jitter: those who collided must not collide again. Not before the first try, where a pause of no
-            # length would hand the processor to somebody else.
+            # Full jitter, so that transactions that collided do not collide again. No pause before the first try: even
+            # one of length 0 would yield the processor to another thread.
             time.sleep(_random.uniform(0, _FIRST_PAUSE * 2**attempt))
         connected = committing = False
         try:

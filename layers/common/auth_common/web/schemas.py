@@ -1,4 +1,4 @@
-"""Requests and responses as pydantic models. Unknown fields are refused, so nobody registers ``role: admin``."""
+"""Requests and responses as pydantic models. Unknown fields are rejected, so no caller registers ``role: admin``."""
 
 import re
 import unicodedata
@@ -320,7 +320,7 @@ class MFARequiredResponse(BaseModel):
 
 
 class StepUpMethodsResponse(BaseModel):
-    """How the caller can prove their identity; an account with passkeys also gets a challenge for them."""
+    """How the caller can prove their identity. An account with passkeys also gets a challenge for them."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -339,7 +339,7 @@ class StepUpResponse(BaseModel):
 
 
 class CeremonyResponse(BaseModel):
-    """A WebAuthn ceremony that has begun; ``options`` as browsers parse them from JSON (WebAuthn section 5.1)."""
+    """A WebAuthn ceremony that has begun, with ``options`` as browsers parse them from JSON (WebAuthn section 5.1)."""
 
     model_config = ConfigDict(from_attributes=True)
 
