@@ -35,7 +35,7 @@ def _listening() -> Iterator[tuple[str, list[Any]]]:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Bucket) as server:
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, args=[0.01])  # its shutdown waits for the next look
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/word?Signature=x", received
         server.shutdown()
