@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -12,6 +12,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
+from hypothesis import strategies as st
 
 from auth_common.security.access_tokens import issue_access_token
 from auth_common.security.signing_keys import signing_key
@@ -30,6 +31,31 @@ ABSENT = _Absent.ABSENT
 
 Part = Mapping[str, Any] | bytes
 
+#: What a claim may be set to, in tests with generated input.
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """A function that verifies tokens, and the only error that its callers expect."""
+
+    verify: Callable[[str], Any]
+    error: type[Exception]
+
+    def rejects(self, token: str) -> bool:
+        """Tell whether ``token`` is rejected, and by no other error."""
+        try:
+            self.verify(token)
+        except self.error:
+            return True
+        return False
+
+    def accepted(self, tokens: Mapping[Any, str]) -> list[Any]:
+        """Return the names of those tokens that are not rejected."""
+        return [name for name, token in tokens.items() if not self.rejects(token)]
+
 
 def base64url(octets: bytes) -> str:
     """Return ``octets`` as base64url without padding (RFC 7515 section 2)."""
@@ -45,7 +71,7 @@ def raw_signature(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Forger:
-    """Makes tokens like ours, but for the part that a test changes."""
+    """Makes tokens like ours, except for the part that a test changes."""
 
     key: ec.EllipticCurvePrivateKey
     kid: str

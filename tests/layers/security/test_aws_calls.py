@@ -25,18 +25,18 @@ def region_of_the_machine(request, monkeypatch):
     start_fresh_environment()
 
 
-def test_a_secret_is_read_from_the_region_in_its_arn(monkeypatch):
+def test_secret_is_read_from_the_region_in_its_arn(monkeypatch):
     made = boto3.client("secretsmanager", region_name=STACK).create_secret(Name="pepper", SecretString=SECRET)
     monkeypatch.setenv("PEPPER_SECRET_ARN", made["ARN"])
     assert pepper() == SECRET.encode()
 
 
-def test_a_key_signs_in_the_region_in_its_arn(monkeypatch):
+def test_key_signs_in_the_region_in_its_arn(monkeypatch):
     made = boto3.client("kms", region_name=STACK).create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
     monkeypatch.setenv("SIGNING_KEY_ARN", made["KeyMetadata"]["Arn"])
     assert signing_key().private_key.public_key().curve.name == "secp256r1"
 
 
-def test_a_token_for_a_cluster_is_for_the_region_in_its_endpoint():
+def test_token_for_a_cluster_is_for_the_region_in_its_endpoint():
     token = call_aws("dsql", "generate_db_connect_admin_auth_token", Hostname=f"cluster.dsql.{STACK}.on.aws")
     assert f"%2F{STACK}%2Fdsql%2F" in token

@@ -14,23 +14,15 @@ from auth_common.security.access_tokens import verify_access_token
 from auth_common.security.aws_calls import aws_client
 from auth_common.security.jwk import public_jwk
 from auth_common.security.signing_keys import signing_key
-from tests.support.aws_services import REGION, refusing
+from tests.support.aws_services import REGION, elsewhere, refusing
 from tests.support.databases import start_fresh_environment
 from tests.support.forged_tokens import USER_ID, issue
 
 pytestmark = [pytest.mark.keys, pytest.mark.usefixtures("environment")]
 
 
-@pytest.fixture
-def other_key_arn(kms, monkeypatch):
-    """A key that cannot sign access tokens."""
-    arn = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
-    monkeypatch.setenv("SIGNING_KEY_ARN", arn)
-    return arn
-
-
 @pytest.mark.asvs("4.2.5", "11.6.1", "13.3.1")
-def test_a_token_signed_in_kms_verifies_with_its_public_half(key_arn, monkeypatch):
+def test_token_signed_in_kms_verifies_with_its_public_half(key_arn, monkeypatch):
     jwk = public_jwk(signing_key().private_key.public_key())
     monkeypatch.setenv("JWKS", json.dumps({"keys": [jwk]}))
     start_fresh_environment()
@@ -39,9 +31,8 @@ def test_a_token_signed_in_kms_verifies_with_its_public_half(key_arn, monkeypatc
 
 def test_kms_is_asked_for_the_public_half_once_an_environment(key_arn, kms):
     asked = []
-    aws_client("kms", REGION).meta.events.register(
-        "before-call.kms.GetPublicKey", lambda **_: asked.append("GetPublicKey")
-    )
+    events = aws_client("kms", REGION).meta.events
+    events.register("before-call.kms.GetPublicKey", lambda **_: asked.append("GetPublicKey"))
     issue()
     issue()
     assert asked == ["GetPublicKey"]
@@ -49,34 +40,29 @@ def test_kms_is_asked_for_the_public_half_once_an_environment(key_arn, kms):
 
 @pytest.mark.asvs("11.6.1")
 @pytest.mark.threat("signing-key-replaced")
-def test_a_key_of_another_kind_is_refused(other_key_arn):
+def test_key_of_another_kind_is_rejected(kms, monkeypatch):
+    arn = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
+    monkeypatch.setenv("SIGNING_KEY_ARN", arn)
     with pytest.raises(TypeError, match="not an EC key"):
         issue()
 
 
-@pytest.mark.parametrize("operation", ["Sign", "GetPublicKey"])
-def test_a_kms_that_refuses_is_a_service_unavailable(key_arn, operation):
-    with refusing("KMSInvalidStateException", operation=operation), pytest.raises(ServiceUnavailable):
-        issue()
-
-
-@pytest.mark.usefixtures("kms")
-def test_a_key_that_is_not_there_is_a_service_unavailable(monkeypatch):
-    monkeypatch.setenv("SIGNING_KEY_ARN", "arn:aws:kms:eu-central-1:123456789012:key/nothing")
-    with pytest.raises(ServiceUnavailable):
-        issue()
-
-
 @pytest.mark.asvs("13.2.6", "16.5.2")
-def test_a_kms_that_is_away_is_a_service_unavailable(monkeypatch, key_arn):
-    monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
+def test_kms_that_is_away_or_rejects_is_unavailable(monkeypatch, key_arn):
+    refusals = [refusing("KMSInvalidStateException", operation=name) for name in ("Sign", "GetPublicKey")]
+    for trouble in (*refusals, elsewhere("http://127.0.0.1:9")):
+        start_fresh_environment()
+        with trouble, pytest.raises(ServiceUnavailable):
+            issue()
+    monkeypatch.setenv("SIGNING_KEY_ARN", "arn:aws:kms:eu-central-1:123456789012:key/nothing")
+    start_fresh_environment()
     with pytest.raises(ServiceUnavailable):
         issue()
 
 
 @pytest.mark.asvs("15.3.2")
-def test_a_redirect_is_not_followed(key_arn):
-    """ASVS 15.3.2: what is to be signed goes to KMS, and to nobody whom an answer names."""
+def test_redirect_of_kms_is_not_followed(key_arn):
+    """What is to be signed goes to KMS alone."""
     asked = []
 
     def redirect(request: Any, **_: Any) -> AWSResponse:
@@ -93,6 +79,6 @@ def test_a_redirect_is_not_followed(key_arn):
 
 @pytest.mark.threat("deployment-insecure-default")
 @pytest.mark.usefixtures("deployed")
-def test_a_deployed_stage_without_a_key_is_misconfigured():
+def test_deployed_stage_without_a_key_is_misconfigured():
     with pytest.raises(Misconfigured, match=r"^SIGNING_KEY_ARN: "):
         issue()

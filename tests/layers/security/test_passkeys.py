@@ -7,33 +7,22 @@ from typing import Any
 import pytest
 
 from auth_common.errors import ServiceError
-from auth_common.security.passkeys import (
-    InvalidPasskeyResponse,
-    identify,
-    verify_authentication,
-    verify_registration,
-)
+from auth_common.security.passkeys import InvalidPasskeyResponse, identify, verify_authentication, verify_registration
 from tools.software_authenticator import to_base64url
 
 pytestmark = pytest.mark.passkeys
 
-DOCUMENT: dict[str, Any] = json.loads(
-    (Path(__file__).parents[2] / "data" / "webauthn-l3-test-vectors.json").read_text()
-)
+_FILE = Path(__file__).parents[2] / "data" / "webauthn-l3-test-vectors.json"
+DOCUMENT: dict[str, Any] = json.loads(_FILE.read_text())
 VECTORS = {vector["name"]: vector for vector in DOCUMENT["vectors"]}
 
 ACCEPTED = {
-    "none-es256",
-    "packed-self-es256",
-    "none-es256-long-credential-id",
-    "packed-es256",
-    "packed-es512",
-    "packed-rs256",
-    "packed-eddsa",
+    *("none-es256", "none-es256-long-credential-id"),
+    *("packed-self-es256", "packed-es256", "packed-es512", "packed-rs256", "packed-eddsa"),
 }
 #: Good ceremonies in another site's frame: we have no such use.
 IN_A_FRAME = {"none-es256-crossOrigin", "none-es256-topOrigin"}
-#: Formats and algorithms that we ask nobody for.
+#: Formats and algorithms that the service does not ask for.
 UNASKED = {"packed-es384", "packed-ed448", "tpm-es256", "android-key-es256", "apple-es256", "fido-u2f-es256"}
 
 
@@ -66,22 +55,13 @@ def authenticate(vector, registered, **changes):
     return verify_authentication(answer, **(expected | changes))
 
 
-def test_each_vector_is_one_that_we_know():
-    assert VECTORS.keys() == ACCEPTED | IN_A_FRAME | UNASKED
-
-
 @pytest.mark.parametrize("name", sorted(ACCEPTED))
-def test_a_vector_of_the_specification_registers_and_logs_in(name):
+def test_vector_of_the_specification_registers_and_logs_in(name):
     registered = register(VECTORS[name])
     assert registered.credential_id.hex() == VECTORS[name]["registration"]["credential_id"]
     assert registered.aaguid.hex == VECTORS[name]["registration"]["aaguid"]
     assertion = authenticate(VECTORS[name], registered)
     assert (assertion.sign_count, assertion.backup_eligible) == (0, registered.backup_eligible)
-
-
-@pytest.mark.parametrize("name", sorted(ACCEPTED))
-def test_a_vector_of_the_specification_with_another_challenge_is_refused(name):
-    registered = register(VECTORS[name])
     with pytest.raises(InvalidPasskeyResponse, match="challenge"):
         authenticate(VECTORS[name], registered, expected_challenge=bytes(32))
 
@@ -101,19 +81,20 @@ def test_vector_in_a_frame_is_rejected_for_that_reason_alone(name):
         authenticate(VECTORS[name], registered)
 
 
-@pytest.mark.parametrize("name", sorted(UNASKED))
-def test_a_vector_that_we_did_not_ask_for_is_refused(name):
-    with pytest.raises(InvalidPasskeyResponse):
-        register(VECTORS[name])
+def test_vector_that_the_service_does_not_ask_for_is_rejected():
+    assert VECTORS.keys() == ACCEPTED | IN_A_FRAME | UNASKED
+    for name in UNASKED:
+        with pytest.raises(InvalidPasskeyResponse):
+            register(VECTORS[name])
 
 
 @pytest.mark.parametrize("bad", [{}, {"id": 7, "response": {}}, {"id": "AA"}, {"id": "AA", "response": []}])
-def test_what_names_no_credential_is_refused(bad):
+def test_response_without_a_credential_is_rejected(bad):
     with pytest.raises(InvalidPasskeyResponse):
         identify(bad)
 
 
-def test_a_wrong_setting_is_our_fault_and_not_the_passkeys(monkeypatch):
+def test_wrong_setting_is_no_fault_of_the_passkey(monkeypatch):
     monkeypatch.setenv("WEBAUTHN_RP_ID", "127.0.0.1")
     with pytest.raises(ServiceError):
         register(VECTORS["none-es256"])

@@ -1,5 +1,7 @@
 """Pepper, audit key and database URL in Secrets Manager: boto3's real client before moto's."""
 
+from uuid import uuid4
+
 import boto3
 import pytest
 
@@ -18,158 +20,136 @@ from tests.support.functions import call
 pytestmark = [pytest.mark.keys, pytest.mark.usefixtures("deployed", "aws")]
 
 SECRET = "a" * 64
-each_secret = pytest.mark.parametrize(
-    ("setting", "secret"), [("PEPPER_SECRET_ARN", pepper), ("AUDIT_KEY_SECRET_ARN", audit_key)]
-)
+SECRETS = {"PEPPER_SECRET_ARN": pepper, "AUDIT_KEY_SECRET_ARN": audit_key}
+PASSWORD = "violet anchor seventeen drums"
 
 
 @pytest.fixture
-def store(monkeypatch):
-    """Stores a secret, and names it in a setting."""
+def secrets_manager():
+    return boto3.client("secretsmanager")
 
-    def store_secret(setting, **value):
-        arn = boto3.client("secretsmanager").create_secret(Name=setting, **value)["ARN"]
+
+@pytest.fixture
+def store(monkeypatch, secrets_manager):
+    """Stores a secret, names it in a setting, and returns its ARN."""
+
+    def store_secret(setting, text=SECRET, **value):
+        arn = secrets_manager.create_secret(Name=uuid4().hex, **value or {"SecretString": text})["ARN"]
         monkeypatch.setenv(setting, arn)
+        start_fresh_environment()
+        return arn
 
     return store_secret
 
 
+@pytest.fixture
+def on_the_local_stage(deployed, monkeypatch, environment):
+    for name in ("DATABASE_URL", "WEBAUTHN_RP_ID", "WEBAUTHN_ORIGINS"):
+        monkeypatch.delenv(name)
+    for name, value in {"STAGE": "local", "DATA_DIR": str(environment), "BCRYPT_COST": "4"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def select_one():
+    return read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar_one())
+
+
 @pytest.mark.asvs("13.3.1")
-@each_secret
-def test_a_deployed_stage_has_it_from_secrets_manager(store, setting, secret):
-    store(setting, SecretString=SECRET)
-    assert secret() == SECRET.encode()
+def test_secret_of_a_deployed_stage_is_read_from_secrets_manager_once(store):
+    for setting, secret in SECRETS.items():
+        store(setting)
+        asked: list[int] = []
+        events = aws_client("secretsmanager", REGION).meta.events
+        events.register("before-call.secretsmanager.GetSecretValue", lambda asked=asked, **_: asked.append(1))
+        assert secret() == secret() == SECRET.encode()
+        assert asked == [1]
 
 
-def test_passwords_and_pseudonyms_hang_on_them(store, monkeypatch):
-    store("PEPPER_SECRET_ARN", SecretString=SECRET)
-    store("AUDIT_KEY_SECRET_ARN", SecretString=SECRET)
-    stored, pseudonym = hash_password("violet anchor seventeen drums"), account_pseudonym("a@example.com")
-    for name in ("PEPPER_SECRET_ARN", "AUDIT_KEY_SECRET_ARN"):
-        boto3.client("secretsmanager").put_secret_value(SecretId=name, SecretString=SECRET[::-1] + "b")
-    assert verify_password("violet anchor seventeen drums", stored)  # an environment asks once
-    start_fresh_environment()
-    assert not verify_password("violet anchor seventeen drums", stored)
+def test_password_hashes_and_pseudonyms_depend_on_the_secrets(store, monkeypatch):
+    monkeypatch.setenv("BCRYPT_COST", "10")
+    for setting in SECRETS:
+        store(setting)
+    stored, pseudonym = hash_password(PASSWORD), account_pseudonym("a@example.com")
+    assert verify_password(PASSWORD, stored)
+    for setting in SECRETS:
+        store(setting, SECRET[::-1] + "b")
+    assert not verify_password(PASSWORD, stored)
     assert account_pseudonym("a@example.com") != pseudonym
 
 
-@each_secret
-def test_it_is_asked_for_once_an_environment(store, setting, secret):
-    store(setting, SecretString=SECRET)
-    asked = []
-    events = aws_client("secretsmanager", REGION).meta.events
-    events.register("before-call.secretsmanager.GetSecretValue", lambda **_: asked.append(setting))
-    assert secret() == secret()
-    assert asked == [setting]
-
-
-@each_secret
-def test_without_a_name_for_it_a_deployed_stage_is_misconfigured(setting, secret):
+@pytest.mark.threat("secrets-weak")
+@pytest.mark.parametrize(("setting", "secret"), SECRETS.items())
+def test_secret_that_is_unnamed_short_or_binary_is_misconfigured(store, setting, secret):
     with pytest.raises(Misconfigured, match=rf"^{setting}: "):
         secret()
+    for value in ({"SecretString": "a" * 31}, {"SecretBinary": b"a" * 64}):
+        store(setting, **value)
+        with pytest.raises(Misconfigured, match=rf"^{setting}: the secret "):
+            secret()
 
 
-@pytest.mark.threat("secrets-weak")
-@each_secret
-@pytest.mark.parametrize("value", [{"SecretString": "a" * 31}, {"SecretBinary": b"a" * 64}], ids=["short", "binary"])
-def test_one_that_was_not_made_as_the_template_makes_it_is_refused(store, setting, secret, value):
-    store(setting, **value)
-    with pytest.raises(Misconfigured, match=rf"^{setting}: the secret "):
-        secret()
-
-
-@each_secret
-def test_a_secret_that_is_not_there_is_a_service_unavailable_and_asked_for_again(monkeypatch, store, setting, secret):
+@pytest.mark.parametrize(("setting", "secret"), SECRETS.items())
+def test_secret_that_is_away_is_unavailable_and_asked_for_again(monkeypatch, store, secrets_manager, setting, secret):
     monkeypatch.setenv(setting, f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:{setting}")
     with pytest.raises(ServiceUnavailable):
         secret()
-    boto3.client("secretsmanager").create_secret(Name=setting, SecretString=SECRET)
+    secrets_manager.create_secret(Name=setting, SecretString=SECRET)
     assert secret() == SECRET.encode()
-
-
-@each_secret
-def test_a_secrets_manager_that_is_away_is_a_service_unavailable(monkeypatch, store, setting, secret):
-    store(setting, SecretString=SECRET)
+    store(setting)
     monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:9")
     with pytest.raises(ServiceUnavailable):
         secret()
 
 
-def test_the_database_may_be_named_by_a_secret(store, monkeypatch, postgres):
+def test_database_that_a_secret_names_may_change_its_password(store, monkeypatch, postgres, secrets_manager):
+    """An environment that runs reads the secret again when the old password is rejected."""
     monkeypatch.delenv("DATABASE_URL")
     with postgres.new_database(migrated=False) as url:
-        store("DATABASE_URL_SECRET_ARN", SecretString=url)
-        assert read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar_one()) == 1
-        start_fresh_environment()
-
-
-def test_an_environment_that_runs_takes_the_new_password_when_the_old_one_works_no_more(store, monkeypatch, postgres):
-    monkeypatch.delenv("DATABASE_URL")
-
-    def select_one():
-        return read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar_one())
-
-    with postgres.new_database(migrated=False) as url:
-        old = url.replace("postgres:", "overtaken:", 1)
-        store("DATABASE_URL_SECRET_ARN", SecretString=old)
+        arn = store("DATABASE_URL_SECRET_ARN", url.replace("postgres:", "overtaken:", 1))
         with pytest.raises(DatabaseUnavailable):
             select_one()
-        boto3.client("secretsmanager").put_secret_value(SecretId="DATABASE_URL_SECRET_ARN", SecretString=url)
+        secrets_manager.put_secret_value(SecretId=arn, SecretString=url)
         assert select_one() == 1
         start_fresh_environment()
 
 
-def test_a_secret_cannot_bring_sqlite_into_a_deployed_stage(store):
-    store("DATABASE_URL_SECRET_ARN", SecretString="sqlite://")
-    with pytest.raises(Misconfigured, match=r"^DATABASE_URL_SECRET_ARN: "):
-        read(lambda connection: connection)
+def test_database_secret_that_is_no_usable_url_is_misconfigured_and_named(store):
+    """SQLite is none on a deployed stage."""
+    at = "service:hunter2@"
+    for url in (f"postgres://{at}h/d", f"mysql://{at}h/d", "service:hunter2", "sqlite:////x", "sqlite://"):
+        store("DATABASE_URL_SECRET_ARN", url)
+        with pytest.raises(Misconfigured, match=r"^DATABASE_URL_SECRET_ARN: ") as raised:
+            select_one()
+        assert "hunter2" not in str(raised.value)
 
 
 @pytest.mark.parametrize("stage", ["local", "prod"])
-def test_database_away_that_a_secret_names_returns_503_in_each_stage(store, monkeypatch, tmp_path, stage):
+def test_database_away_that_a_secret_names_returns_503_in_each_stage(request, store, monkeypatch, stage):
     """On the local stage the first connection is the one that makes the schema."""
-    monkeypatch.setenv("STAGE", stage)
-    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    if stage == "local":
+        request.getfixturevalue("on_the_local_stage")
+    else:
+        monkeypatch.delenv("DATABASE_URL")
     monkeypatch.setenv("DATABASE_TIMEOUT", "0.3")
-    monkeypatch.delenv("DATABASE_URL")
-    store("DATABASE_URL_SECRET_ARN", SecretString="postgresql+psycopg://service@127.0.0.1:9/service")
+    store("DATABASE_URL_SECRET_ARN", "postgresql+psycopg://service@127.0.0.1:9/service")
     answers = [call("health", proxy_event("GET", "/health")) for _ in range(2)]
     assert [(answer.status, answer.code) for answer in answers] == [(503, "service_unavailable")] * 2
 
 
-@pytest.mark.parametrize(
-    "setting", ["DATABASE_URL_SECRET_ARN", "PEPPER_SECRET_ARN", "AUDIT_KEY_SECRET_ARN", "SIGNING_KEY_ARN"]
-)
-def test_secret_or_key_that_does_not_exist_returns_503_on_the_local_stage(monkeypatch, tmp_path, setting):
-    for name in ("DATABASE_URL", "WEBAUTHN_RP_ID", "WEBAUTHN_ORIGINS"):
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("STAGE", "local")
-    monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("BCRYPT_COST", "4")
+@pytest.mark.parametrize("setting", [*SECRETS, "DATABASE_URL_SECRET_ARN", "SIGNING_KEY_ARN"])
+@pytest.mark.usefixtures("on_the_local_stage")
+def test_secret_or_key_that_does_not_exist_returns_503_on_the_local_stage(monkeypatch, setting):
     monkeypatch.setenv(setting, "arn:aws:secretsmanager:eu-central-1:123456789012:secret:gone")
     assert {answer.status for answer in (register(), log_in())} - {201} == {503}
 
 
 @pytest.mark.threat("secrets-weak")
 @pytest.mark.parametrize(("file", "secret"), [("pepper", pepper), ("audit-key", audit_key)])
-@pytest.mark.parametrize("content", [b"", b"a" * 31], ids=["empty", "short"])
-def test_secret_file_that_is_too_short_is_misconfigured_and_named(monkeypatch, environment, file, secret, content):
+@pytest.mark.usefixtures("on_the_local_stage")
+def test_secret_file_that_is_too_short_is_misconfigured_and_named(environment, file, secret):
     """A disk was full, or a copy was cut off."""
-    monkeypatch.setenv("STAGE", "local")
-    monkeypatch.setenv("DATA_DIR", str(environment))
-    (environment / file).write_bytes(content)
-    with pytest.raises(Misconfigured, match=file):
-        secret()
-    assert (environment / file).read_bytes() == content
-
-
-@pytest.mark.parametrize(
-    "url",
-    [f"postgres://service:{'hunter2'}@h/d", f"mysql://service:{'hunter2'}@h/d", "service:hunter2", "sqlite:////x"],
-)
-def test_database_secret_that_is_no_usable_url_is_misconfigured_and_named(store, monkeypatch, url):
-    monkeypatch.delenv("DATABASE_URL")
-    store("DATABASE_URL_SECRET_ARN", SecretString=url)
-    with pytest.raises(Misconfigured, match=r"^DATABASE_URL_SECRET_ARN: ") as raised:
-        read(lambda connection: connection)
-    assert "hunter2" not in str(raised.value)
+    for content in (b"", b"a" * 31):
+        (environment / file).write_bytes(content)
+        with pytest.raises(Misconfigured, match=file):
+            secret()
+        assert (environment / file).read_bytes() == content
