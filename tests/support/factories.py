@@ -68,6 +68,11 @@ def get_user(user_id: str, *, token: str) -> Answer:
     return call_as(token, "get_user", "GET", f"/users/{user_id}", path_parameters={"id": user_id})
 
 
+def get_health() -> Answer:
+    """Ask for the health of the service."""
+    return call("health", proxy_event("GET", "/health"))
+
+
 def refresh(token: str, **identity: str) -> Answer:
     """Exchange a refresh token."""
     return call("refresh", json_event("POST", "/token/refresh", {"refresh_token": token}, **identity))
@@ -113,7 +118,7 @@ def step_up(token: str, body: Mapping[str, Any] | None = None, **options: Any) -
 def call_as(token: str, function: str, method: str, path: str, **options: Any) -> Answer:
     """Call a protected function as the gateway does: through the authorizer, whose context the function gets.
 
-    The client sends the newest step-up token that it got with this access token. ``step_up_token`` replaces it; with
+    The client sends the newest step-up token that it got with this access token. ``step_up_token`` replaces it. With
     None the client has none, as an attacker who has stolen the access token alone.
     """
     step_up_token = options.pop("step_up_token", step_up_token_of(token))

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -29,98 +29,72 @@ def handler(event, _context):
 
 
 def names_and_functions(lines):
-    return [
-        (metric["Name"], line["function"])
-        for line in lines
-        for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]
-    ]
+    metrics_of = [(line, line["_aws"]["CloudWatchMetrics"][0]["Metrics"]) for line in lines]
+    return [(metric["Name"], line["function"]) for line, written in metrics_of for metric in written]
 
 
 @pytest.mark.asvs("16.2.1")
-def test_each_line_of_a_request_has_its_id_its_function_and_the_cold_start_flag(log_lines):
-    first, second = proxy_event("GET", "/health"), proxy_event("GET", "/health")
-    handler(first, lambda_context("health"))
-    handler(second, lambda_context("health"))
+def test_line_of_a_request_has_its_id_its_function_and_nothing_of_the_one_before(log_lines):
+    events = [proxy_event("GET", "/health") for _ in range(2)]
+    for event in events:
+        handler(event, lambda_context("health"))
+        logger.append_keys(left_over="x")
     records = log_lines.records
-    assert [record["request_id"] for record in records] == [
-        event["requestContext"]["requestId"] for event in (first, second)
-    ]
+    assert [record["request_id"] for record in records] == [event["requestContext"]["requestId"] for event in events]
     assert {record["function_name"] for record in records} == {"health"}
     assert records[1]["cold_start"] is False
     assert all(record["function_request_id"] for record in records)
+    assert all("left_over" not in record for record in records)
+    assert request_context.get() == RequestContext()
 
 
 @pytest.mark.sqlite
 @pytest.mark.usefixtures("database")
-def test_every_line_that_a_function_writes_has_the_request_id(log_lines):
+def test_line_that_a_function_writes_has_the_request_id(log_lines):
     register()
     log_in()
     log_in(password="wrong password entirely")
     records = log_lines.records
-    assert len(records) == 5  # the chain begun, created, logged in, token issued, refused
+    assert len(records) == 5  # the chain begun, created, logged in, token issued, rejected
     assert all(record["request_id"] and record["function_name"] in {"register", "login"} for record in records)
 
 
-def test_nothing_of_one_request_is_left_for_the_next(log_lines):
-    logger.append_keys(left_over="x")
-    handler(proxy_event("GET", "/health"), lambda_context("health"))
-    assert "left_over" not in log_lines.records[0]
-    assert request_context.get() == RequestContext()
-
-
-def test_the_request_context_is_what_the_gateway_vouches_for():
+def test_request_context_is_what_the_gateway_vouches_for():
     event = proxy_event("POST", "/login", headers={"X-Forwarded-For": "198.51.100.9", "User-Agent": "forged"})
-    assert handler(event, lambda_context("login"))["context"] == RequestContext(
-        request_id=event["requestContext"]["requestId"],
-        function="login",
-        method="POST",
-        path="/login",
-        source_ip=SOURCE_IP,
-        user_agent=USER_AGENT,
-    )
-
-
-def test_an_authorizers_event_describes_the_same_request():
+    client = {"source_ip": SOURCE_IP, "user_agent": USER_AGENT, "method": "POST", "path": "/login"}
+    expected = RequestContext(request_id=event["requestContext"]["requestId"], function="login", **client)
+    assert handler(event, lambda_context("login"))["context"] == expected
     context = handler(authorizer_event("Bearer x"), lambda_context("authorizer"))["context"]
     assert (context.method, context.path, context.source_ip) == ("GET", "/users/{id}", SOURCE_IP)
 
 
 @pytest.mark.parametrize("event", [{}, {"requestContext": None}, {"requestContext": {"identity": None}}])
-def test_an_event_that_is_not_the_gateways_has_lambdas_request_id(event):
+def test_event_that_is_not_the_gateways_has_the_request_id_of_lambda(event):
     """A schedule's, for example."""
     context = lambda_context("cleanup")
     described = handler(event, context)["context"]
     assert described == RequestContext(request_id=context.aws_request_id, function="cleanup")
 
 
-def test_metrics_are_written_in_emf_one_series_for_all_functions(log_lines):
+def test_metrics_are_one_series_in_emf_for_all_functions_of_a_stage(log_lines, monkeypatch):
     """The function is a property and no dimension: an alarm watches one series."""
+    handler({}, lambda_context("health"))
+    assert log_lines.metrics == []
     handler({"count": ["logins", "logins", "failures"]}, lambda_context("login"))
-    (line,) = log_lines.metrics
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "SecureBackend-prod")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "another-service")
+    handler({"count": ["logins"]}, lambda_context("login"))
+    line, of_a_stage = log_lines.metrics
     (definition,) = line["_aws"]["CloudWatchMetrics"]
     assert definition["Namespace"] == "SecureBackend"
     assert (definition["Dimensions"], line["service"]) == ([["service"]], "secure-backend")
     assert definition["Metrics"] == [{"Name": "logins", "Unit": "Count"}, {"Name": "failures", "Unit": "Count"}]
     assert (line["function"], line["logins"], line["failures"]) == ("login", [1, 1], [1])
+    namespace = of_a_stage["_aws"]["CloudWatchMetrics"][0]["Namespace"]
+    assert (namespace, of_a_stage["service"]) == ("SecureBackend-prod", "another-service")
 
 
-def test_a_stage_has_a_namespace_and_a_service_name_of_its_own(log_lines, monkeypatch):
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "SecureBackend-prod")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "another-service")
-    handler({"count": ["logins"]}, lambda_context("login"))
-    (line,) = log_lines.metrics
-    assert (line["_aws"]["CloudWatchMetrics"][0]["Namespace"], line["service"]) == (
-        "SecureBackend-prod",
-        "another-service",
-    )
-
-
-def test_nothing_counted_is_nothing_written(log_lines):
-    handler({}, lambda_context("health"))
-    assert log_lines.metrics == []
-
-
-def test_a_request_that_fails_keeps_its_metrics(log_lines):
+def test_request_that_fails_keeps_its_metrics(log_lines):
     @observed
     def fail(_event, _context):
         metrics.count("tried")
@@ -133,7 +107,7 @@ def test_a_request_that_fails_keeps_its_metrics(log_lines):
 
 
 @pytest.mark.asvs("15.4.1")
-def test_functions_that_share_a_process_do_not_share_metrics(log_lines):
+def test_metrics_of_functions_in_one_process_are_not_shared(log_lines):
     together = Barrier(8)
 
     def call(number):
@@ -156,17 +130,9 @@ def test_functions_that_share_a_process_do_not_share_metrics(log_lines):
     assert all(len(line[f"counted-by-{line['function']}"]) == 20 for line in lines)
 
 
-@pytest.mark.usefixtures("environment")
-def test_outside_a_request_nobody_counts(log_lines):
-    """The operators' tools: their events are logged, there is no metric to write."""
-    security_event(SecurityEvent.USER_DISABLED, user_id=uuid4())
-    assert log_lines.metrics == []
-    assert log_lines.security_events[0]["name"] == "user_disabled"
-
-
 @pytest.mark.asvs("16.2.1")
 @pytest.mark.usefixtures("environment")
-def test_a_security_event_says_what_happened_to_whom_and_from_where(log_lines):
+def test_security_event_says_what_happened_to_whom_and_from_where(log_lines):
     @observed
     def refuse(_event, _context):
         security_event(SecurityEvent.AUTHZ_FAIL, user_id=SOMEONE, reason="not_self", target="another")
@@ -176,26 +142,18 @@ def test_a_security_event_says_what_happened_to_whom_and_from_where(log_lines):
     record = log_lines.records[-1]
     assert (record["level"], record["message"]) == ("WARNING", "authz_fail")
     assert record["location"].startswith("refuse:")
-    assert log_lines.security_events == [
-        {
-            "name": "authz_fail",
-            "outcome": "failure",
-            "user_id": str(SOMEONE),
-            "reason": "not_self",
-            "source_ip": SOURCE_IP,
-            "user_agent": USER_AGENT,
-            "method": "GET",
-            "path": "/users/{id}",
-            "target": "another",
-        }
-    ]
+    request = {"source_ip": SOURCE_IP, "user_agent": USER_AGENT, "method": "GET", "path": "/users/{id}"}
+    expected = {"name": "authz_fail", "outcome": "failure", "user_id": str(SOMEONE), "reason": "not_self"}
+    assert log_lines.security_events == [expected | request | {"target": "another"}]
     assert ("authz_fail", "get_user") in names_and_functions(log_lines.metrics)
 
 
 @pytest.mark.usefixtures("environment")
-def test_failures_are_warnings_and_successes_are_not(log_lines):
+def test_security_events_of_an_operator_are_lines_by_outcome_and_no_metrics(log_lines):
+    """Failures are warnings."""
     for event in SecurityEvent:
         security_event(event)
     levels = {record["message"]: record["level"] for record in log_lines.records}
     expected = {event.value: "INFO" if CATALOGUE[event].succeeded else "WARNING" for event in SecurityEvent}
     assert levels == expected
+    assert log_lines.metrics == []
