@@ -1,10 +1,13 @@
-"""What the faults of AWS's services share."""
+"""What the tests of faults share."""
 
 from types import SimpleNamespace
 
 import botocore.config
 import botocore.endpoint
 import pytest
+
+from tests.support.databases import Database
+from tests.support.factories import Account, sign_up
 
 
 @pytest.fixture
@@ -17,3 +20,9 @@ def impatient_boto(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(botocore.config, "Config", impatient)
     monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _: None))
+
+
+@pytest.fixture
+def person(database: Database) -> Account:
+    """A user who has logged in."""
+    return sign_up()

@@ -1,19 +1,19 @@
-"""Clocks that differ: each environment goes by its own, and one that is wrong must neither lock out nor let in.
+"""Clocks that differ: each environment has its own. A wrong one must neither lock a user out nor accept an attacker.
 
-``CLOCK_LEEWAY`` forgives 30 seconds. One environment, whose clock is off, does the first step; another does the next.
+``CLOCK_LEEWAY`` forgives 30 seconds. An environment whose clock is off does the first step, and another one the next.
 """
 
 import pytest
 
-from auth_common.security import mfa_tokens
+from auth_common.security.mfa_tokens import LIFETIME
 from tests.support.clocks import clock_off_by
 from tests.support.events import proxy_event
-from tests.support.factories import get_user, log_in, refresh, sign_up
-from tests.support.faults import assert_nothing_half_done
+from tests.support.factories import get_user, log_in, refresh
+from tests.support.faults import assert_nothing_half_done, on_sqlite
 from tests.support.functions import authorize, call
 from tests.support.passkeys import anonymously, as_bearer, begin_login, complete_login, enrol
 
-pytestmark = [pytest.mark.tokens, pytest.mark.fault, pytest.mark.parametrize("database", ["sqlite"], indirect=True)]
+pytestmark = [pytest.mark.tokens, pytest.mark.fault, on_sqlite]
 
 HOUR = 3_600
 
@@ -21,11 +21,6 @@ HOUR = 3_600
 @pytest.fixture(autouse=True)
 def _short_lived_tokens(environment, monkeypatch):
     monkeypatch.setenv("ACCESS_TOKEN_LIFETIME", "60")
-
-
-@pytest.fixture
-def person(database):
-    return sign_up()
 
 
 def is_good(person, pair):
@@ -36,18 +31,14 @@ def is_good(person, pair):
     return True
 
 
-@pytest.mark.parametrize(
-    ("seconds", "good"),
-    [(20, True), (40, False), (-60 - 20, True), (-60 - 40, False)],
-    ids=["little ahead", "far ahead", "expired a little ago", "expired"],
-)
-def test_an_access_token_counts_within_the_leeway(person, seconds, good):
+@pytest.mark.parametrize(("seconds", "good"), [(20, True), (40, False), (-60 - 20, True), (-60 - 40, False)])
+def test_access_token_is_accepted_within_the_leeway(person, seconds, good):
     with clock_off_by(seconds):
         pair = log_in().json
     assert is_good(person, pair) is good
 
 
-def test_an_access_token_that_the_gateway_has_in_its_cache_counts_no_longer(person):
+def test_access_token_in_the_cache_of_the_gateway_expires(person):
     context = authorize(person.access_token)["context"]
     event = proxy_event("GET", f"/users/{person.id}", path_parameters={"id": person.id}, authorizer=context)
     with clock_off_by(60 + 20):
@@ -56,10 +47,8 @@ def test_an_access_token_that_the_gateway_has_in_its_cache_counts_no_longer(pers
         assert call("get_user", event).code == "invalid_token"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "status"), [(20, 200), (40, 401), (-mfa_tokens.LIFETIME - 20, 200), (-mfa_tokens.LIFETIME - 40, 401)]
-)
-def test_the_token_between_two_factors_counts_within_the_leeway(database, seconds, status):
+@pytest.mark.parametrize(("seconds", "status"), [(20, 200), (40, 401), (-LIFETIME - 20, 200), (-LIFETIME - 40, 401)])
+def test_mfa_token_is_accepted_within_the_leeway(database, seconds, status):
     holder = enrol()
     with clock_off_by(seconds):
         mfa_token = holder.give_password()
@@ -67,20 +56,20 @@ def test_the_token_between_two_factors_counts_within_the_leeway(database, second
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(20, 200), (-20, 200), (-5 * 60 - 1, 400)])
-def test_a_challenge_counts_until_it_has_expired_by_the_clock_that_looks(database, seconds, status):
+def test_challenge_expires_by_the_clock_of_its_completion(database, seconds, status):
     holder = enrol()
     with clock_off_by(seconds):
         ceremony = begin_login()
     assert complete_login(ceremony, holder.authenticator.authenticate(ceremony["options"])).status == status
 
 
-def test_a_failure_that_was_counted_by_a_clock_ahead_locks_nobody_out(person):
+def test_failure_counted_by_a_clock_ahead_does_not_lock_the_account(person):
     with clock_off_by(20):
         assert log_in(password="something else entirely").status == 401
     assert log_in().status == 200
 
 
-def test_generations_have_their_order_from_a_counter_and_not_from_clocks(database, person):
+def test_generations_are_ordered_by_a_counter_and_not_by_clocks(database, person):
     token = person.refresh_token
     for seconds in (HOUR, -HOUR, 20, -20, 0):
         with clock_off_by(seconds):
@@ -88,14 +77,14 @@ def test_generations_have_their_order_from_a_counter_and_not_from_clocks(databas
     assert_nothing_half_done(database)
 
 
-def test_who_lost_the_answer_is_forgiven_by_an_environment_whose_clock_is_a_little_behind(person):
+def test_refresh_with_a_lost_response_is_repeated_by_a_clock_a_little_behind(person):
     with clock_off_by(20):
         child = refresh(person.refresh_token).json["refresh_token"]
     assert refresh(person.refresh_token).json["refresh_token"] == child
 
 
-def test_a_clock_that_is_far_ahead_makes_no_longer_grace(person):
-    """Else whoever has stolen a spent token would get the live one for as long as the clocks differ."""
+def test_refresh_by_a_clock_far_ahead_gives_no_longer_grace(person):
+    """Else an attacker with a spent token would get the live one for as long as the clocks differ."""
     refresh("unknown")  # loads the function: what is loaded later would read the true clock
     with clock_off_by(HOUR):
         child = refresh(person.refresh_token).json["refresh_token"]
@@ -104,7 +93,7 @@ def test_a_clock_that_is_far_ahead_makes_no_longer_grace(person):
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(20, 200), (HOUR, 403)])
-def test_a_login_in_the_future_is_not_a_fresh_one(database, person, seconds, status):
+def test_login_in_the_future_is_no_recent_login(database, person, seconds, status):
     with clock_off_by(seconds):
         pair = log_in().json
     token = refresh(pair["refresh_token"]).json["access_token"]

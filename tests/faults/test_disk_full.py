@@ -1,7 +1,7 @@
 """The disk is full: nothing can be stored, what is stored can be read, and with space again everything goes on.
 
-A limit on the size of files stands in for the disk: it takes no root and no file system of its own, and it is the
-kernel that refuses to write, as it would there. PostgreSQL's disk is left out: such a limit would end its log as well.
+A limit on the size of files stands in for the disk: it takes no root and no file system of its own, and the kernel
+rejects what is written. PostgreSQL's disk is left out: such a limit would end its log as well.
 """
 
 import resource
@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.databases import Database, start_fresh_environment
 from tests.support.events import proxy_event
-from tests.support.factories import get_user, log_in, refresh, register, sign_up
+from tests.support.factories import get_health, get_user, log_in, refresh, register, sign_up
 from tests.support.faults import assert_nothing_half_done, is_unavailable
 from tests.support.functions import call
 from tools import keys
@@ -49,22 +49,15 @@ def database(environment):
     return Database("sqlite", f"sqlite+pysqlite:///{environment / 'secure-backend.sqlite3'}")
 
 
-@pytest.fixture
-def person(database):
-    return sign_up()
-
-
 @pytest.mark.parametrize("room", [0, 4_096, 8_192])
-def test_what_must_be_stored_is_503_and_what_is_only_read_is_not(database, person, environment, room):
+def test_request_that_stores_is_503_and_one_that_only_reads_is_not(database, person, environment, room):
     log = environment / "secure-backend.sqlite3-wal"
     with full_disk(log.stat().st_size + room):
-        answers = [
-            answer
-            for number in range(4)
-            for answer in (register(email=f"{number}-{OTHER}"), log_in(), refresh(person.refresh_token))
-        ]
+        answers = []
+        for number in range(4):
+            answers += [register(email=f"{number}-{OTHER}"), log_in(), refresh(person.refresh_token)]
         assert get_user(person.id, token=person.access_token).status == 200
-        assert call("health", proxy_event("GET", "/health")).status == 200
+        assert get_health().status == 200
     refused = [answer for answer in answers if answer.status >= 400]
     assert len(refused) > 6
     assert all(map(is_unavailable, refused))
@@ -73,7 +66,7 @@ def test_what_must_be_stored_is_503_and_what_is_only_read_is_not(database, perso
     assert_nothing_half_done(database)
 
 
-def test_a_first_start_is_503_and_the_next_request_starts_with_nothing_of_it(environment):
+def test_first_start_is_503_and_leaves_nothing_for_the_next(environment):
     with full_disk():
         assert is_unavailable(register())
         assert is_unavailable(log_in())
@@ -83,7 +76,7 @@ def test_a_first_start_is_503_and_the_next_request_starts_with_nothing_of_it(env
     assert not drafts(environment)
 
 
-def test_a_key_rotation_leaves_the_key_that_there_is(person, environment, capsys):
+def test_key_rotation_fails_and_leaves_the_key(person, environment, capsys):
     before = jwks().json
     with full_disk():
         assert keys.main(["rotate"]) == 1

@@ -41,11 +41,11 @@ class Journal:
 
 
 def live(url: str, journal: Journal) -> None:
-    """Register, log in and refresh, as one person after the other, until nobody answers any more."""
+    """Register, log in and refresh, as one person after the other, until no response comes."""
     with httpx.Client(base_url=url, timeout=60) as client:
 
         def ask(path: str, body: object) -> dict[str, str]:
-            # An address of their own for everybody, or registrations would be throttled.
+            # Each user has a client IP of their own, or registrations would be throttled.
             response = client.post(path, json=body, headers={"X-Forwarded-For": f"10.0.{number // 250}.{number % 250}"})
             if response.is_error and not journal.is_killed.is_set():
                 journal.failures.append(response)
@@ -86,7 +86,7 @@ def serve_until_killed(data_dir, journal: Journal, *, after: int) -> None:
         runtime.process.wait()
 
 
-def test_whatever_was_answered_before_a_kill_is_there_and_nothing_else_by_half(environment, monkeypatch, capsys):
+def test_change_that_was_confirmed_before_a_kill_is_stored_as_a_whole(environment, monkeypatch, capsys):
     monkeypatch.setattr(refreshing, "GRACE", timedelta(hours=1))  # the time that this test takes is not its subject
     journal = Journal()
     for _ in range(KILLS):

@@ -1,4 +1,4 @@
-"""KMS throttles, hangs or is away while somebody logs in: 503, nothing left behind, and no restart afterwards."""
+"""KMS throttles, hangs or is away while a user logs in: 503, nothing left behind, and no restart afterwards."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from auth_common.db.tables import audit_events, refresh_tokens, sessions
 from auth_common.security.jwk import public_jwk
 from auth_common.security.kms_key import KMSKey
-from tests.support.aws_services import elsewhere, refusing, silence
+from tests.support.aws_services import each_trouble, refusing
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import get_user, log_in, refresh, sign_up
 from tests.support.faults import assert_nothing_half_done, is_unavailable
@@ -24,11 +24,7 @@ def _kms_signs(key_arn, database, monkeypatch, impatient_boto):
     start_fresh_environment()
 
 
-in_trouble = pytest.mark.parametrize(
-    "trouble",
-    [lambda: refusing("ThrottlingException"), silence, lambda: elsewhere("http://127.0.0.1:9")],
-    ids=["throttled", "hanging", "away"],
-)
+in_trouble = each_trouble("kms")
 
 
 def contents(database):
@@ -37,7 +33,7 @@ def contents(database):
 
 @pytest.mark.threat("signing-key-away")
 @in_trouble
-def test_a_login_and_a_refresh_are_503_and_leave_nothing_behind(database, trouble):
+def test_login_and_refresh_are_503_and_leave_nothing_behind(database, trouble):
     person = sign_up()
     before = contents(database)
     with trouble():
@@ -52,7 +48,7 @@ def test_a_login_and_a_refresh_are_503_and_leave_nothing_behind(database, troubl
 
 
 @in_trouble
-def test_a_login_with_a_passkey_is_503_and_costs_no_attempt(database, trouble):
+def test_login_with_a_passkey_is_503_and_counts_no_attempt(database, trouble):
     holder = enrol()
     ceremony = begin_login(holder.give_password())
     credential = holder.authenticator.authenticate(ceremony["options"])
@@ -67,7 +63,7 @@ def test_a_login_with_a_passkey_is_503_and_costs_no_attempt(database, trouble):
 
 
 @in_trouble
-def test_an_environment_that_starts_meanwhile_recovers(database, trouble):
+def test_environment_that_starts_while_kms_is_away_recovers(database, trouble):
     sign_up()
     start_fresh_environment()
     with trouble():
@@ -75,6 +71,6 @@ def test_an_environment_that_starts_meanwhile_recovers(database, trouble):
     assert log_in().status == 200
 
 
-def test_two_throttled_tries_are_not_noticed(database):
+def test_kms_that_throttles_twice_is_not_noticed(database):
     with refusing("ThrottlingException", times=2):
         sign_up()

@@ -1,12 +1,10 @@
-"""Secrets Manager throttles, hangs or is away: who has the secrets goes on, who starts waits, and nobody restarts."""
-
-from functools import partial
+"""Secrets Manager throttles, hangs or is away: an environment with secrets goes on, and one that starts waits."""
 
 import boto3
 import pytest
 
 from auth_common.db.tables import audit_events, sessions, users
-from tests.support.aws_services import elsewhere, refusing, silence
+from tests.support.aws_services import each_trouble
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import get_user, log_in, register, sign_up
 from tests.support.faults import assert_nothing_half_done, is_unavailable
@@ -24,20 +22,12 @@ def _secrets_are_there(aws, database, monkeypatch, impatient_boto):
     start_fresh_environment()
 
 
-in_trouble = pytest.mark.parametrize(
-    "trouble",
-    [
-        partial(refusing, "ThrottlingException", service=SERVICE),
-        partial(silence, service=SERVICE),
-        partial(elsewhere, "http://127.0.0.1:9", service=SERVICE),
-    ],
-    ids=["throttled", "hanging", "away"],
-)
+in_trouble = each_trouble(SERVICE)
 
 
 @pytest.mark.threat("secrets-away")
 @in_trouble
-def test_an_environment_that_has_its_secrets_goes_on(database, trouble):
+def test_environment_that_has_its_secrets_goes_on(database, trouble):
     person = sign_up()
     with trouble():
         assert log_in().status == 200
@@ -47,7 +37,7 @@ def test_an_environment_that_has_its_secrets_goes_on(database, trouble):
 
 
 @in_trouble
-def test_one_that_starts_meanwhile_is_503_leaves_nothing_behind_and_recovers(database, trouble):
+def test_environment_that_starts_without_secrets_is_503_and_recovers(database, trouble):
     sign_up()
     before = [database.count(table) for table in (users, sessions, audit_events)]
     start_fresh_environment()

@@ -10,37 +10,23 @@ import sys
 
 import pytest
 import snapshot_restore_py
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from auth_common import snapshots
-from auth_common.db.engine import read
 from auth_common.db.tables import audit_events
 from tests.support.factories import Account, log_in, refresh, sign_up
-from tests.support.faults import assert_nothing_half_done
+from tests.support.faults import assert_nothing_half_done, on_postgresql, service_backend
 from tests.support.passkeys import begin_login
 
-pytestmark = [
-    pytest.mark.operations,
-    pytest.mark.fault,
-    pytest.mark.parametrize("database", ["postgresql"], indirect=True),
-]
+pytestmark = [pytest.mark.operations, pytest.mark.fault, on_postgresql]
 
 COPIES = 2
-
-
-@pytest.fixture
-def person(database):
-    return sign_up()
 
 
 def take_snapshot():
     """Do what Lambda's runtime does: call the hooks, the last registered first."""
     for hook, arguments, options in reversed(snapshot_restore_py.get_before_snapshot()):
         hook(*arguments, **options)
-
-
-def backend():
-    return read(lambda connection: connection.execute(select(func.pg_backend_pid())).scalar_one())
 
 
 def thaw(email):
@@ -50,7 +36,12 @@ def thaw(email):
     if pid == 0:
         try:
             pair = log_in(email).json
-            result = [backend(), begin_login()["options"]["challenge"], pair["access_token"], pair["refresh_token"]]
+            result = [
+                service_backend(),
+                begin_login()["options"]["challenge"],
+                pair["access_token"],
+                pair["refresh_token"],
+            ]
             os.write(writing, json.dumps(result).encode())
         finally:
             os._exit(0)  # nothing of the test's own ends twice
@@ -62,8 +53,8 @@ def thaw(email):
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads, none of which does anything here
-def test_thawed_environments_have_connections_chains_and_secrets_of_their_own(database, person):
-    frozen = backend()
+def test_thawed_environments_share_no_connection_chain_or_secret(database, person):
+    frozen = service_backend()
     take_snapshot()
     thawed = [thaw(person.email) for _ in range(COPIES)]
     for ours in zip(*thawed, strict=True):
@@ -72,19 +63,19 @@ def test_thawed_environments_have_connections_chains_and_secrets_of_their_own(da
     assert len(chains) == COPIES + 1
     for *_, token in thawed:
         assert refresh(token).status == 200
-    assert backend() != frozen
+    assert service_backend() != frozen
     assert_nothing_half_done(database)
 
 
-def test_a_snapshot_of_an_environment_that_has_served_nobody_is_taken(database):
+def test_snapshot_of_an_unused_environment_is_taken(database):
     take_snapshot()
     assert isinstance(sign_up(), Account)
 
 
-def test_without_lambdas_registry_nothing_is_missing(database, monkeypatch):
+def test_hook_without_the_registry_of_lambda_is_returned(database, monkeypatch):
     monkeypatch.setitem(sys.modules, "snapshot_restore_py", None)
 
     def let_go() -> None:
-        raise AssertionError("nobody calls it")
+        raise AssertionError("it is never called")
 
     assert snapshots.before_snapshot(let_go) is let_go

@@ -1,4 +1,4 @@
-"""This project over the local runtime, with budgets that a fuzzer does not use up."""
+"""This project over the local runtime, with rate limits that a fuzzer does not reach."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     project.mkdir()
     for name in _BESIDE_THE_TEMPLATE:
         (project / name).symlink_to(PROJECT / name)
-    # A function sees the variables of the template and no other.
+    # A function sees the variables of the template alone.
     stage = "        STAGE: !Ref Stage\n"
     budgets = "".join(f"        {name.upper()}: '{most}'\n" for name, most in _largest_budgets())
     (project / "template.yaml").write_text((PROJECT / "template.yaml").read_text().replace(stage, stage + budgets))

@@ -1,6 +1,6 @@
 """One conversation with the service, for every way of serving it.
 
-Each step is a request; what varies from run to run (ids, tokens, times) is replaced by its name, so that the answers of
+Each step is a request. What varies from run to run (ids, tokens, times) is replaced by its name, so that the answers of
 two runs can be compared as they stand.
 """
 
@@ -16,31 +16,14 @@ from tests.support.factories import registration
 
 #: Headers that clients and browsers act on.
 HEADERS = (
-    "accept-encoding",
-    "cache-control",
-    "content-security-policy",
-    "content-type",
-    "cross-origin-resource-policy",
-    "location",
-    "referrer-policy",
-    "retry-after",
-    "strict-transport-security",
-    "www-authenticate",
+    *("accept-encoding", "cache-control", "content-security-policy", "content-type", "cross-origin-resource-policy"),
+    *("location", "referrer-policy", "retry-after", "strict-transport-security", "www-authenticate"),
     "x-content-type-options",
 )
-_VOLATILE_MEMBERS = frozenset(
-    {
-        "access_token",
-        "created_at",
-        "expires_at",
-        "id",
-        "keys",
-        "last_used_at",
-        "refresh_token",
-        "request_id",
-        "step_up_token",
-    }
-)
+_VOLATILE_MEMBERS = {
+    *("access_token", "created_at", "expires_at", "id", "keys", "last_used_at"),
+    *("refresh_token", "request_id", "step_up_token"),
+}
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 

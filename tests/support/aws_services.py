@@ -4,9 +4,11 @@ import io
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from typing import Any, Final
 
+import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from urllib3 import HTTPResponse
@@ -34,7 +36,7 @@ def refusing(error: str, *, service: str = "kms", operation: str = "*", times: i
 
 @contextmanager
 def elsewhere(url: str, *, service: str = "kms") -> Iterator[None]:
-    """Send each request to ``url`` instead, where nobody answers."""
+    """Send each request to ``url`` instead, where no server listens."""
 
     def redirect(request: AWSRequest, **_: Any) -> None:
         request.url = url
@@ -54,8 +56,18 @@ def _handling(name: str, handler: Callable[..., Any], service: str, operation: s
 
 @contextmanager
 def silence(*, service: str = "kms") -> Iterator[None]:
-    """Have somebody listen who never answers."""
+    """Send each request to a server that never responds."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with elsewhere(url, service=service):
             yield
+
+
+def each_trouble(service: str) -> pytest.MarkDecorator:
+    """Run a test with ``trouble``, a context in which the service throttles, hangs or is away."""
+    troubles = {
+        "throttled": partial(refusing, "ThrottlingException", service=service),
+        "hanging": partial(silence, service=service),
+        "away": partial(elsewhere, "http://127.0.0.1:9", service=service),
+    }
+    return pytest.mark.parametrize("trouble", troubles.values(), ids=troubles)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, Executable, Row, Table, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Engine, Executable, Row, Table, create_engine, event, func, make_url, select
 from sqlalchemy.pool import NullPool
 
 from auth_common.db import engine
@@ -48,6 +48,10 @@ class Database:
         with create_engine(self.url, poolclass=NullPool).begin() as connection:
             result = connection.execute(statement)
             return result.all() if result.returns_rows else []
+
+    def hang_up(self, backend: int) -> None:
+        """End the backend of a connection and wait until it is gone, as a restart or a failover does."""
+        assert self.execute(select(func.pg_terminate_backend(backend, 5_000))) == [(True,)]
 
     def count(self, table: Table) -> int:
         """Return the number of rows in ``table``."""
@@ -106,7 +110,7 @@ class PostgresServer:
 
     @contextmanager
     def new_database(self, *, migrated: bool) -> Iterator[str]:
-        """Make a database, with our schema or empty, and yield its URL; drop it afterwards."""
+        """Make a database, with our schema or empty, and yield its URL. Drop it afterwards."""
         with self._copy_of(self._MIGRATED if migrated else "template1") as name:
             yield self.url(name)
 
@@ -182,7 +186,7 @@ class PostgresServer:
 
 
 def dsql_url(name: str, *, user: str) -> str:
-    """Return the SQLAlchemy URL of a cluster; while ``aurora_dsql.standing_in``, it works."""
+    """Return the SQLAlchemy URL of a cluster. It works while ``aurora_dsql.standing_in``."""
     return f"auroradsql+psycopg://{user}@{ENDPOINT}/{name}"
 
 
@@ -209,6 +213,12 @@ def migrate(url: str) -> None:
         upgrade(connection)
         grant_privileges(connection, {})
     own.dispose()
+
+
+def backend_of(connection: Connection) -> int:
+    """Return the id of PostgreSQL's process behind a connection."""
+    backend: int = connection.execute(select(func.pg_backend_pid())).scalar_one()
+    return backend
 
 
 @contextmanager

@@ -7,12 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+import pytest
 from sqlalchemy import select
 
+from auth_common.db.engine import read
 from auth_common.db.tables import audit_events, refresh_tokens, sessions, users
 from auth_common.services.audit_verification import verify_audit_log
-from tests.support.databases import Database
+from tests.support.databases import Database, backend_of
 from tests.support.functions import Answer
+
+on_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+
+def service_backend() -> int:
+    """Return the id of PostgreSQL's process behind the service's own connection."""
+    return read(backend_of)
 
 
 def is_unavailable(answer: Answer) -> bool:

@@ -1,4 +1,4 @@
-"""``transaction()`` and ``read()`` against databases that conflict, hang up and lock."""
+"""``transaction()`` and ``read()`` against databases that conflict and lock. For lost connections see tests/faults."""
 
 import os
 import sqlite3
@@ -9,37 +9,27 @@ from threading import Event
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import Connection, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from auth_common.db.engine import make_engine, read, transaction
-from auth_common.db.tables import sessions, users
+from auth_common.db.tables import users
 from auth_common.errors import DatabaseUnavailable
 from tests.support.databases import start_fresh_environment
+from tests.support.factories import sign_up
+from tests.support.faults import on_postgresql, on_sqlite
 
 pytestmark = pytest.mark.database
 
 FIRST = UUID(int=1)
 SECOND = UUID(int=2)
 
-on_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-
 
 def row(user_id, **changes):
-    return {
-        "id": user_id,
-        "email": f"{user_id}@example.com",
-        "name": "Test Person",
-        "date_of_birth": date(1980, 4, 14),
-        "job_title": "Engineer",
-        "password_hash": "stored-hash-of-a-password",
-        "role": "user",
-        "status": "active",
-        "token_version": 0,
-        "created_at": datetime.now(UTC),
-        **changes,
-    }
+    personal = {"name": "Test Person", "date_of_birth": date(1980, 4, 14), "job_title": "Engineer"}
+    account = {"role": "user", "status": "active", "token_version": 0, "created_at": datetime.now(UTC)}
+    secret = {"email": f"{user_id}@example.com", "password_hash": "stored-hash-of-a-password"}
+    return {"id": user_id, **personal, **account, **secret, **changes}
 
 
 @pytest.fixture
@@ -56,13 +46,20 @@ def isolated(two_users, monkeypatch):
     return two_users
 
 
-def backend_of(connection):
-    return connection.execute(select(func.pg_backend_pid())).scalar_one()
+def run(body):
+    """Run ``body`` in a transaction, with the number of the try. Return the number of tries, and the error."""
+    tries = 0
 
+    def counted(connection: Connection) -> None:
+        nonlocal tries
+        tries += 1
+        body(connection, tries)
 
-def hang_up(database, backend):
-    """End the backend of a connection and wait until it is gone, as a restart or a failover does."""
-    assert database.execute(select(func.pg_terminate_backend(backend, 5_000))) == [(True,)]
+    try:
+        transaction(counted)
+    except Exception as error:  # noqa: BLE001 - the test compares it
+        return tries, type(error)
+    return tries, None
 
 
 def rename(connection, user_id, name):
@@ -77,7 +74,7 @@ def names(database):
 
 
 @on_postgresql
-def test_a_conflict_at_a_statement_runs_the_body_again(isolated):
+def test_conflict_at_a_statement_runs_the_body_again(isolated):
     """SQLSTATE 40001, "could not serialize access due to concurrent update"."""
     seen = []
 
@@ -94,46 +91,38 @@ def test_a_conflict_at_a_statement_runs_the_body_again(isolated):
 
 
 @on_postgresql
-def test_a_conflict_at_the_commit_runs_the_body_again(isolated):
+def test_conflict_at_the_commit_runs_the_body_again(isolated):
     """Write skew: each of two transactions reads what the other writes. Aurora DSQL reports every conflict so."""
-    attempts: list[None] = []
 
-    def write_skew(connection: Connection) -> None:
-        attempts.append(None)
+    def write_skew(connection: Connection, number: int) -> None:
         connection.execute(select(users)).all()
         rename(connection, FIRST, "ours")
-        if len(attempts) == 1:
+        if number == 1:
             theirs = make_engine(os.environ["DATABASE_URL"], timeout=5, verify_server=False)
             with theirs.begin() as other:
                 other.execute(select(users)).all()
                 rename(other, SECOND, "theirs")
             theirs.dispose()
 
-    transaction(write_skew)
-    assert len(attempts) == 2
+    assert run(write_skew) == (2, None)
     assert names(isolated) == ["ours", "theirs"]
 
 
 @pytest.mark.asvs("13.2.6", "15.4.3")
 @on_postgresql
-def test_conflicts_without_end_are_given_up(isolated):
-    attempts: list[None] = []
-
-    def body(connection: Connection) -> None:
-        attempts.append(None)
+def test_conflict_without_end_is_unavailable(isolated):
+    def body(connection: Connection, number: int) -> None:
         connection.execute(select(users)).all()
-        isolated.execute(update(users).values(token_version=len(attempts)))
+        isolated.execute(update(users).values(token_version=number))
         rename(connection, FIRST, "ours")
 
-    with pytest.raises(DatabaseUnavailable):
-        transaction(body)
-    assert len(attempts) == 6
+    assert run(body) == (6, DatabaseUnavailable)
     assert names(isolated) == ["Test Person", "Test Person"]
 
 
 @pytest.mark.asvs("15.4.3")
 @on_postgresql
-def test_a_deadlock_runs_the_loser_again(two_users, monkeypatch):
+def test_deadlock_runs_the_loser_again(two_users, monkeypatch):
     """SQLSTATE 40P01: PostgreSQL ends one of the two."""
     monkeypatch.setenv("DATABASE_URL", f"{two_users.url}&options=-c%20deadlock_timeout%3D20ms")
     first_locked, second_locked, winner_done = Event(), Event(), Event()
@@ -163,46 +152,7 @@ def test_a_deadlock_runs_the_loser_again(two_users, monkeypatch):
     assert len(attempts) == 3
 
 
-# --- Lost connections ---------------------------------------------------------------------------------------------
-
-
-@on_postgresql
-def test_a_connection_that_died_while_it_was_idle_is_replaced(two_users):
-    """Aurora DSQL closes each connection after an hour; a Lambda environment sleeps for minutes."""
-    for run in (transaction, read):
-        hang_up(two_users, run(backend_of))
-        assert run(lambda connection: connection.execute(select(users.c.id)).all()) == [(FIRST,), (SECOND,)]
-
-
-@on_postgresql
-def test_a_connection_that_is_lost_before_the_commit_runs_the_body_again(two_users):
-    attempts: list[None] = []
-
-    def body(connection: Connection) -> None:
-        attempts.append(None)
-        rename(connection, FIRST, f"attempt {len(attempts)}")
-        if len(attempts) == 1:
-            hang_up(two_users, backend_of(connection))
-        rename(connection, SECOND, f"attempt {len(attempts)}")
-
-    transaction(body)
-    assert names(two_users) == ["attempt 2", "attempt 2"]
-
-
-@on_postgresql
-def test_a_connection_that_is_lost_at_the_commit_is_not_run_again(two_users):
-    """Whether the database has committed, nobody knows: a second run could do everything twice."""
-    attempts: list[None] = []
-
-    def body(connection: Connection) -> None:
-        attempts.append(None)
-        rename(connection, FIRST, "changed")
-        hang_up(two_users, backend_of(connection))
-
-    with pytest.raises(DatabaseUnavailable):
-        transaction(body)
-    assert len(attempts) == 1
-    assert names(two_users) == ["Test Person", "Test Person"]
+# --- No connection -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.asvs("13.2.6")
@@ -225,75 +175,54 @@ def test_transaction_without_a_free_connection_is_unavailable(monkeypatch):
 
 
 @pytest.mark.asvs("16.5.2")
-@pytest.mark.usefixtures("environment")
-def test_a_database_that_is_away_is_unavailable(monkeypatch):
-    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://127.0.0.1:9/service")
-    for run in (transaction, read):
+@pytest.mark.parametrize("state", ["away", "no database"])
+def test_database_that_is_away_or_none_is_unavailable(environment, monkeypatch, state):
+    if state == "away":
+        monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://127.0.0.1:9/service")
+    (environment / "secure-backend.sqlite3").write_bytes(b"not a database" * 1_000)
+    for use in (transaction, read):
         with pytest.raises(DatabaseUnavailable):
-            run(lambda _: None)
+            use(lambda _: None)
 
 
-# --- Errors that are nobody's fault but the body's ----------------------------------------------------------------
+# --- Errors of the body -------------------------------------------------------------------------------------------
+
+
+def violate_a_constraint(connection):
+    connection.execute(insert(users).values(row(UUID(int=3), email=f"{SECOND}@example.com")))
+
+
+def ask_for_nothing(connection):
+    connection.execute(text("SELECT nothing FROM nowhere"))
+
+
+def raise_an_error(_connection):
+    raise LookupError("mine")
 
 
 @pytest.mark.asvs("2.3.3")
-def test_an_exception_of_the_bodys_own_rolls_back_and_passes(two_users):
-    def body(connection: Connection) -> None:
+@pytest.mark.parametrize(
+    ("fail", "error"),
+    [(raise_an_error, LookupError), (violate_a_constraint, IntegrityError), (ask_for_nothing, DatabaseUnavailable)],
+)
+def test_error_of_the_body_rolls_back_and_does_not_run_it_again(two_users, fail, error):
+    def body(connection: Connection, _number: int) -> None:
         rename(connection, FIRST, "changed")
-        raise LookupError("mine")
+        fail(connection)
 
-    with pytest.raises(LookupError, match="mine"):
-        transaction(body)
+    assert run(body) == (1, error)
     assert names(two_users) == ["Test Person", "Test Person"]
 
 
-def test_a_constraint_violation_passes_and_is_not_run_again(two_users):
-    attempts: list[None] = []
-
-    def body(connection: Connection) -> None:
-        attempts.append(None)
-        rename(connection, FIRST, "changed")
-        connection.execute(insert(users).values(row(UUID(int=3), email=f"{SECOND}@example.com")))
-
+def test_session_without_a_user_is_rejected_by_the_database(database):
+    sign_up()
     with pytest.raises(IntegrityError):
-        transaction(body)
-    assert len(attempts) == 1
-    assert names(two_users) == ["Test Person", "Test Person"]
-
-
-def test_a_broken_statement_is_unavailable_and_not_run_again(two_users):
-    attempts: list[None] = []
-
-    def body(connection: Connection) -> None:
-        attempts.append(None)
-        connection.execute(text("SELECT nothing FROM nowhere"))
-
-    with pytest.raises(DatabaseUnavailable):
-        transaction(body)
-    assert len(attempts) == 1
-
-
-def test_a_session_without_a_user_is_refused_by_the_database(two_users):
-    now = datetime.now(UTC)
-    orphan = {
-        "id": FIRST,
-        "user_id": UUID(int=9),
-        "amr": "pwd",
-        "auth_time": now,
-        "source_ip": "",
-        "user_agent": "",
-        "last_used_at": now,
-        "expires_at": now,
-        "token_version": 0,
-        "generation": 0,
-    }
-    with pytest.raises(IntegrityError):
-        transaction(lambda connection: connection.execute(insert(sessions).values(orphan)))
+        transaction(lambda connection: connection.execute(users.delete()))
 
 
 @pytest.mark.threat("database-url-leak")
-def test_error_texts_hold_no_parameters(two_users):
-    """They would take password hashes and addresses into the log."""
+def test_error_text_has_no_parameters(two_users):
+    """They would bring password hashes and e-mail addresses into the log."""
     with pytest.raises(IntegrityError) as caught:
         transaction(lambda connection: connection.execute(insert(users).values(row(FIRST))))
     assert "stored-hash-of-a-password" not in str(caught.value)
@@ -305,19 +234,23 @@ def test_error_texts_hold_no_parameters(two_users):
 
 @on_sqlite
 def test_sqlite_is_set_up_for_durability_and_integrity(two_users):
-    names = ("journal_mode", "synchronous", "foreign_keys", "trusted_schema", "busy_timeout")
-    pragmas = read(lambda connection: [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names])
-    assert dict(zip(names, pragmas, strict=True)) == {
+    full = 2
+    expected = {
         "journal_mode": "wal",
-        "synchronous": 2,  # FULL
+        "synchronous": full,
         "foreign_keys": 1,
         "trusted_schema": 0,
         "busy_timeout": 4_000,
     }
 
+    def pragmas(connection: Connection) -> dict[str, object]:
+        return {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in expected}
+
+    assert read(pragmas) == expected
+
 
 @pytest.mark.usefixtures("environment")
-def test_a_new_sqlite_file_is_readable_by_its_owner_alone(environment):
+def test_new_sqlite_file_is_readable_by_its_owner_alone(environment):
     transaction(lambda _: None)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in environment.glob("*.sqlite3*")}
     assert modes["secure-backend.sqlite3"] == 0o600
@@ -335,7 +268,7 @@ def writer(two_users):
 
 @pytest.mark.asvs("13.2.6", "15.4.3")
 @on_sqlite
-def test_a_locked_sqlite_is_unavailable_when_the_wait_is_over(two_users, writer, monkeypatch):
+def test_locked_sqlite_is_unavailable_when_the_wait_is_over(two_users, writer, monkeypatch):
     monkeypatch.setenv("DATABASE_TIMEOUT", "0.1")
     start_fresh_environment()
     with pytest.raises(DatabaseUnavailable):
@@ -346,25 +279,15 @@ def test_a_locked_sqlite_is_unavailable_when_the_wait_is_over(two_users, writer,
 
 
 @on_sqlite
-def test_a_writer_waits_for_the_one_before_and_sees_its_work(two_users, writer):
+def test_writer_waits_for_the_one_before_and_reader_does_not(two_users, writer):
     def increment(connection: Connection) -> None:
         version = connection.execute(select(users.c.token_version).where(users.c.id == FIRST)).scalar_one()
         connection.execute(update(users).where(users.c.id == FIRST).values(token_version=version + 1))
 
+    assert read(lambda connection: connection.execute(select(users.c.id)).all()) == [(FIRST,), (SECOND,)]
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(transaction, increment)
         writer.execute("UPDATE users SET token_version = 41")
         writer.execute("COMMIT")
         waiting.result()
     assert two_users.execute(select(users.c.token_version).where(users.c.id == FIRST)) == [(42,)]
-
-
-@on_sqlite
-def test_readers_do_not_wait_for_a_writer(two_users, writer):
-    assert read(lambda connection: connection.execute(select(users.c.id)).all()) == [(FIRST,), (SECOND,)]
-
-
-def test_a_file_that_is_no_database_is_unavailable(environment):
-    (environment / "secure-backend.sqlite3").write_bytes(b"not a database" * 1_000)
-    with pytest.raises(DatabaseUnavailable):
-        transaction(lambda _: None)

@@ -2,14 +2,12 @@
 
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
@@ -18,27 +16,22 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool
 
 from auth_common.db import migrations
-from auth_common.db.engine import make_engine, read
+from auth_common.db.engine import read
 from auth_common.db.migrations import HEAD, current_revision, upgrade
 from auth_common.db.tables import audit_events, metadata
 from tests.support.databases import migrate, start_fresh_environment
 from tests.support.factories import log_in, sign_up
-from tests.support.processes import wait_until
+from tests.support.processes import run_together, wait_until
 
 pytestmark = pytest.mark.database
 
 PROJECT = Path(__file__).parents[3]
 
-#: Uses the database as a function's first request does, in a process of its own, once the starting shot has fallen.
+#: Uses the database as a function's first request does.
 STARTER = """
-import sys, time
-from pathlib import Path
 from auth_common.db.engine import read
 from auth_common.db.migrations import HEAD, current_revision
-folder = Path(sys.argv[1])
-(folder / f"ready-{sys.argv[2]}").touch()
-while not (folder / "go").exists():
-    time.sleep(0.001)
+wait()
 assert read(current_revision) == HEAD
 print("alembic" in sys.modules)
 """
@@ -65,36 +58,30 @@ def differences(url):
         return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
 
 
-def test_head_is_alembics_head():
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
-
-
-def test_a_migrated_database_has_the_schema_of_our_tables(empty_database):
+@pytest.mark.asvs("6.3.2")
+def test_migration_of_an_empty_database_makes_the_schema_of_our_tables_without_rows(empty_database):
+    """No default accounts."""
     with autocommit(empty_database).connect() as connection:
         assert current_revision(connection) is None
-        upgrade(connection)
-        assert current_revision(connection) == HEAD
+        for _ in range(2):
+            upgrade(connection)
+            assert current_revision(connection) == HEAD
+        for table in metadata.sorted_tables:
+            assert connection.execute(table.select()).all() == [], table.name
     assert differences(empty_database) == []
 
 
-def test_the_schema_has_our_indexes_and_names_its_constraints(database):
+def test_schema_names_its_constraints(database):
     with autocommit(database.url).connect() as connection:
         inspector = inspect(connection)
         for table in metadata.sorted_tables:
-            expected = {index.name for index in table.indexes}
-            found = {
-                index["name"] for index in inspector.get_indexes(table.name) if not index.get("duplicates_constraint")
-            }
-            assert found == expected
             assert inspector.get_pk_constraint(table.name)["name"] == f"pk_{table.name}"
         assert inspector.get_unique_constraints("users")[0]["name"] == "uq_users_email"
         assert [key["name"] for key in inspector.get_foreign_keys("sessions")] == ["fk_sessions_user_id"]
 
 
 def is_cut_off(url, *, after):
-    """Migrate over a connection that breaks after so many DDL statements; tell whether it came to that."""
+    """Migrate over a connection that breaks after so many DDL statements. Tell whether it came to that."""
     engine = autocommit(url)
     seen = 0
 
@@ -121,7 +108,7 @@ def tables_and_indexes(url):
 
 
 @pytest.mark.threat("deployment-half-done")
-def test_cut_off_anywhere_it_goes_on_where_it_stopped(empty_database):
+def test_migration_that_is_cut_off_anywhere_goes_on_where_it_stopped(empty_database):
     """Each DDL statement commits by itself, as Aurora DSQL wants it."""
     made = [0]
     while is_cut_off(empty_database, after=len(made)):
@@ -133,30 +120,13 @@ def test_cut_off_anywhere_it_goes_on_where_it_stopped(empty_database):
 
 @pytest.mark.threat("deployment-half-done")
 def test_migration_that_was_cut_off_before_it_was_recorded_runs_again(database):
-    revisions = sorted(
-        each.revision for each in ScriptDirectory(str(Path(migrations.__file__).parent)).walk_revisions()
-    )
-    for revision in revisions:
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert scripts.get_heads() == [HEAD]
+    for revision in sorted(each.revision for each in scripts.walk_revisions()):
         recorded = text("UPDATE alembic_version SET version_num = :revision")
         database.execute(recorded.bindparams(revision=revision))
         migrate(database.url)
         assert differences(database.url) == [], revision
-
-
-@pytest.mark.asvs("6.3.2")
-def test_a_new_database_holds_no_account_and_nothing_else(empty_database):
-    """No default accounts (ASVS 5.0 6.3.2)."""
-    migrate(empty_database)
-    with autocommit(empty_database).connect() as connection:
-        assert {table.name: connection.execute(table.select()).all() for table in metadata.sorted_tables} == {
-            table.name: [] for table in metadata.sorted_tables
-        }
-
-
-def test_migrating_twice_changes_nothing(empty_database):
-    migrate(empty_database)
-    migrate(empty_database)
-    assert differences(empty_database) == []
 
 
 INDEX = "ix_audit_events_severity_time"
@@ -188,25 +158,32 @@ def database_before(postgres, environment, monkeypatch):
 
 
 @contextmanager
-def somebody_writing(url):
+def other_transaction(url):
     """Keep a transaction open that has written into the audit log: the making of an index waits for its end."""
     with create_engine(url, poolclass=NullPool).begin() as connection:
         connection.execute(text("LOCK TABLE audit_events IN ROW EXCLUSIVE MODE"))
         yield
 
 
+def leave_broken_index(url):
+    """Do what is left of a migration that is cut off while it makes the index."""
+    with autocommit(url).connect() as connection, pytest.raises(IntegrityError):
+        connection.execute(text(f"CREATE UNIQUE INDEX CONCURRENTLY {INDEX} ON audit_events (severity)"))
+
+
 @contextmanager
-def migration_under_way(url):
+def migration_under_way(url, *, until):
+    """Migrate in a thread, and yield while the migration waits at the point that ``until`` finds."""
     with autocommit(url).connect() as connection, ThreadPoolExecutor(1) as threads:
-        with somebody_writing(url):
+        with other_transaction(url):
             migration = threads.submit(migrate, url)
-            wait_until(lambda: connection.execute(MAKING).all())
-            yield connection
+            wait_until(lambda: connection.execute(until).all())
+            yield
             assert not migration.done()
         migration.result(timeout=60)
 
 
-def test_a_log_with_records_gets_its_indexes(database):
+def test_log_with_records_gets_its_indexes(database):
     sign_up()
     records = database.execute(audit_events.select())
     set_back(database.url)
@@ -215,32 +192,19 @@ def test_a_log_with_records_gets_its_indexes(database):
     assert differences(database.url) == []
 
 
-def test_the_audit_log_is_written_while_it_gets_an_index(database_before):
-    """The functions of the version before go on while a migration runs, also where a large log takes it minutes."""
-    with migration_under_way(database_before):
-        assert log_in().status == 200
-    assert differences(database_before) == []
-
-
-def test_another_migration_leaves_an_index_that_is_being_made_alone(database_before):
-    """It gives up, and ``migrate_schema`` tries again: whoever drops that index stops whoever writes."""
+def test_index_that_another_migration_is_making_is_left_alone_while_the_log_is_written(database_before):
+    """The other one gives up, and ``migrate_schema`` tries again: dropping that index would stop every writer."""
     code = "import sys; from tests.support.databases import migrate; migrate(sys.argv[1])"
-    with migration_under_way(database_before):
+    with migration_under_way(database_before, until=MAKING):
         # In a process of its own: Alembic has one migration in each.
-        another = subprocess.run(
-            [sys.executable, "-c", code, database_before],
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        command = [sys.executable, "-c", code, database_before]
+        another = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60)
         assert "somebody else is making" in another.stderr
         assert log_in().status == 200
     assert differences(database_before) == []
 
 
-def test_what_is_left_of_an_index_while_a_migration_waits_is_not_taken_for_it_either(database_before):
+def test_index_that_another_migration_leaves_broken_meanwhile_is_not_recorded(database_before):
     """Of two at once, the other may be cut off: then the revision must not say that the index is there."""
     log_in()
     engine = autocommit(database_before)
@@ -248,8 +212,7 @@ def test_what_is_left_of_an_index_while_a_migration_waits_is_not_taken_for_it_ei
     @event.listens_for(engine, "before_cursor_execute")
     def be_the_other(_connection, _cursor, statement, *_):
         if statement.lstrip().startswith(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {INDEX}"):
-            with autocommit(database_before).connect() as other, pytest.raises(IntegrityError):
-                other.execute(text(f"CREATE UNIQUE INDEX CONCURRENTLY {INDEX} ON audit_events (severity)"))
+            leave_broken_index(database_before)
 
     with engine.connect() as connection:
         with pytest.raises(CommandError, match="cut off"):
@@ -259,8 +222,19 @@ def test_what_is_left_of_an_index_while_a_migration_waits_is_not_taken_for_it_ei
     assert differences(database_before) == []
 
 
-def test_an_index_that_is_there_stays(database_before):
-    """Whoever has a very large log makes it in advance, and takes the time that it takes."""
+def test_index_that_a_cut_off_migration_left_broken_is_made_again(database_before):
+    log_in()
+    leave_broken_index(database_before)
+    with autocommit(database_before).connect() as connection:
+        assert not connection.execute(IS_USABLE).scalar_one()
+        with migration_under_way(database_before, until=DROPPING):
+            assert log_in().status == 200
+        assert connection.execute(IS_USABLE).scalar_one()
+    assert differences(database_before) == []
+
+
+def test_index_that_is_there_stays(database_before):
+    """An operator with a very large log makes it in advance."""
     oid = text(f"SELECT to_regclass('{INDEX}')::oid")
     with autocommit(database_before).connect() as connection:
         connection.execute(text(f"CREATE INDEX {INDEX} ON audit_events (severity, time)"))
@@ -269,53 +243,14 @@ def test_an_index_that_is_there_stays(database_before):
         assert connection.execute(oid).scalar_one() == made
 
 
-def test_what_a_cut_off_migration_leaves_of_an_index_is_not_taken_for_it(database_before):
-    log_in()
-    with autocommit(database_before).connect() as connection, ThreadPoolExecutor(1) as threads:
-        with pytest.raises(IntegrityError):
-            connection.execute(text(f"CREATE UNIQUE INDEX CONCURRENTLY {INDEX} ON audit_events (severity)"))
-        assert not connection.execute(IS_USABLE).scalar_one()
-        with somebody_writing(database_before):
-            migration = threads.submit(migrate, database_before)
-            wait_until(lambda: connection.execute(DROPPING).all())
-            assert log_in().status == 200
-        migration.result(timeout=60)
-        assert connection.execute(IS_USABLE).scalar_one()
-    assert differences(database_before) == []
-
-
-def test_processes_that_start_together_migrate_once(empty_database, environment):
-    starters = [
-        subprocess.Popen(
-            [sys.executable, "-c", STARTER, environment, str(number)], cwd=PROJECT, stdout=subprocess.PIPE, text=True
-        )
-        for number in range(3)
-    ]
-    while len(list(environment.glob("ready-*"))) < len(starters):
-        assert all(starter.poll() is None for starter in starters)
-        time.sleep(0.01)
-    (environment / "go").touch()
-    loaded_alembic = sorted(starter.communicate(timeout=60)[0].strip() for starter in starters)
-    assert [starter.returncode for starter in starters] == [0] * len(starters)
-    assert loaded_alembic == ["False", "False", "True"]
+def test_environments_that_start_together_on_the_local_stage_migrate_once(empty_database, environment):
+    assert sorted(run_together(STARTER, number=3, folder=environment)) == ["False", "False", "True"]
     assert differences(empty_database) == []
 
 
 @pytest.mark.usefixtures("deployed")
-def test_a_deployed_stage_never_migrates(monkeypatch, postgres):
+def test_environment_of_a_deployed_stage_never_migrates(monkeypatch, postgres):
     with postgres.new_database(migrated=False) as url:
         monkeypatch.setenv("DATABASE_URL", url)
         assert read(current_revision) is None
         start_fresh_environment()
-
-
-def test_the_local_stage_migrates_at_the_first_use(empty_database):
-    assert read(current_revision) == HEAD
-    assert differences(empty_database) == []
-
-
-def test_make_engine_itself_migrates_nothing(environment):
-    own = make_engine(f"sqlite+pysqlite:///{environment / 'other.sqlite3'}", timeout=4, verify_server=False)
-    with own.connect() as connection:
-        assert inspect(connection).get_table_names() == []
-    own.dispose()

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import create_engine, event
 from sqlalchemy.pool import NullPool
 
 from auth_common.db.audit_events import Filters, select_page
@@ -15,15 +15,23 @@ from auth_common.monitoring.vocabulary import Severity
 from auth_common.services import accounts
 from auth_common.services.cleanup import delete_expired
 from tests.support.auditors import auditor_token, read_events, read_summary
-from tests.support.databases import start_fresh_environment
-from tests.support.events import proxy_event
-from tests.support.factories import EMAIL, PASSWORD, call_as, erase, get_user, log_in, log_out, refresh, sign_up
-from tests.support.functions import call
+from tests.support.databases import listening, start_fresh_environment
+from tests.support.factories import (
+    EMAIL,
+    call_as,
+    change_password,
+    erase,
+    get_health,
+    get_user,
+    log_in,
+    log_out,
+    refresh,
+    sign_up,
+)
 from tests.support.passkeys import as_bearer, enrol
 
 pytestmark = pytest.mark.database
 
-NEW = "amber lantern forty-two rivers"
 #: Statements that may, and how. A new entry is a decision.
 ACCEPTED = [
     # Newest first, and no more than a page: of all that there is.
@@ -38,18 +46,15 @@ OURS = "|".join(table.name for table in metadata.sorted_tables)
 
 @pytest.fixture
 def statements(database):
-    """Everything that the service asks the database for while it does all that it can do, with its parameters."""
+    """The statements that the service sends while it does all that it can do, with their parameters."""
     found: dict[str, Any] = {}
 
     def keep(_connection, _cursor, statement, parameters, _context, many):
         if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE)\b", statement) and re.search(rf"\b({OURS})\b", statement):
             found.setdefault(statement, parameters[0] if many else parameters)
 
-    event.listen(Engine, "before_cursor_execute", keep)
-    try:
+    with listening("before_cursor_execute", keep):
         live()
-    finally:
-        event.remove(Engine, "before_cursor_execute", keep)
     start_fresh_environment()
     return found
 
@@ -68,28 +73,16 @@ def live():
     token = holder.log_in().json["access_token"]
     as_bearer(token, "GET", "/webauthn/credentials")
     as_bearer(token, "DELETE", f"/webauthn/credentials/{holder.passkey_id}", path_parameters={"id": holder.passkey_id})
-    call_as(
-        other.access_token,
-        "change_password",
-        "PUT",
-        f"/users/{other.id}/password",
-        path_parameters={"id": other.id},
-        body=f'{{"current_password": "{PASSWORD}", "new_password": "{NEW}"}}'.encode(),
-    )
+    change_password(other)
     auditor = auditor_token()
     now = datetime.now(UTC)
-    filters = {
-        "event": "authn_login_fail",
-        "user_id": person.id,
-        "ip": "203.0.113.7",
-        "severity": "critical",
-        "reason": "unknown_user",
-    }
+    filters = {"event": "authn_login_fail", "user_id": person.id, "severity": "critical"}
+    filters |= {"ip": "203.0.113.7", "reason": "unknown_user"}
     for query in ({}, *({name: value} for name, value in filters.items())):
         read_events(auditor, **query)
         read_events(auditor, **query, to=now.isoformat())
     read_summary(auditor, **{"from": (now - timedelta(hours=1)).isoformat(), "to": now.isoformat()})
-    call("health", proxy_event("GET", "/health"))
+    get_health()
     call_as(other.access_token, "sessions", "DELETE", "/sessions")
     log_out(person.access_token)
     accounts.disable_user(EMAIL)
@@ -103,7 +96,7 @@ def whole_tables(database, statement, parameters):
     with create_engine(database.url, poolclass=NullPool).connect() as connection:
         if database.kind == "sqlite":
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            # "ANY": by an index whose first column nobody asked for, one of its values after the other.
+            # "ANY": by an index whose first column is no filter, one of its values after the other.
             return [row.detail for row in plan if re.match(r"SCAN (?!anon_)|.*\(ANY\(", row.detail)]
         # Tables are small here, and PostgreSQL would read all of them: without that choice it shows if it has another.
         connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
@@ -112,7 +105,7 @@ def whole_tables(database, statement, parameters):
 
 
 @pytest.mark.quick  # on PostgreSQL, too: each statement of each store
-def test_no_statement_reads_a_whole_table(database, statements):
+def test_statement_of_the_service_reads_no_whole_table(database, statements):
     assert len(statements) > 40
     plans = {statement: whole_tables(database, statement, given) for statement, given in statements.items()}
     unexpected = {
@@ -138,7 +131,7 @@ def test_no_statement_reads_a_whole_table(database, statements):
     ids=str,
 )
 @pytest.mark.parametrize("place", [{}, {"before": (1, UUID(int=7), 0)}, {"after": (1, UUID(int=7), 0)}], ids=str)
-def test_sqlite_looks_for_the_rarest_thing_that_is_asked_for(migrated_sqlite_file, asked, column, place):
+def test_sqlite_searches_by_the_rarest_of_several_filters(migrated_sqlite_file, asked, column, place):
     """PostgreSQL counts its rows by itself. SQLite would take one index for as good as another.
 
     An event and a severity: all of its records have that severity, or none has.
@@ -158,6 +151,6 @@ def test_sqlite_looks_for_the_rarest_thing_that_is_asked_for(migrated_sqlite_fil
     assert [plan for plan in plans if expected not in plan] == []
 
 
-def test_a_whole_table_is_seen(database):
+def test_plan_that_reads_a_whole_table_is_found(database):
     by_name = "SELECT id FROM users WHERE name = 'x'"
     assert whole_tables(database, by_name, {} if database.kind == "postgresql" else ()) != []

@@ -19,32 +19,20 @@ def stored(database):
     database.execute(CreateTable(times))
 
     def store_and_read(value):
+        database.execute(times.delete())
         database.execute(insert(times).values(at=value))
-        return database.execute(select(times.c.at))[-1][0]
+        return database.execute(select(times.c.at))[0][0]
 
     return store_and_read
 
 
 @pytest.mark.asvs("16.2.2")
-@pytest.mark.parametrize(
-    "written",
-    [
-        datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
-        datetime(2026, 1, 2, 5, 4, 5, 678901, tzinfo=timezone(timedelta(hours=2))),
-        datetime(2026, 1, 1, 16, 4, 5, 678901, tzinfo=timezone(timedelta(hours=-11))),
-    ],
-)
-def test_a_time_comes_back_in_utc_whatever_its_zone_was(stored, written):
-    read = stored(written)
-    assert read == datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-    assert read.tzinfo is UTC
-
-
-def test_no_time_is_no_time(stored):
+def test_time_of_any_zone_is_read_in_utc_and_one_without_a_zone_is_rejected(stored):
+    """Without a zone it could mean anything."""
+    time = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    for hours in (0, 2, -11):
+        read = stored(time.astimezone(timezone(timedelta(hours=hours))))
+        assert (read, read.tzinfo) == (time, UTC)
     assert stored(None) is None
-
-
-def test_a_time_without_a_zone_is_refused(stored):
-    """It could mean anything."""
     with pytest.raises(StatementError, match="a time needs a zone"):
         stored(datetime(2026, 1, 2))  # noqa: DTZ001 - the fault under test

@@ -7,6 +7,7 @@ import pytest
 
 from auth_common.db.engine import read
 from auth_common.errors import DatabaseUnavailable
+from tests.support.databases import start_fresh_environment
 from tests.support.impostors import listen, said_first
 
 pytestmark = pytest.mark.database
@@ -19,38 +20,19 @@ def said_to(monkeypatch, *, certificate, host="localhost", **parameters):
         port = listener.getsockname()[1]
         query = "&".join(f"{name}={value}" for name, value in {"hostaddr": "127.0.0.1", **parameters}.items())
         monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://service@{host}:{port}/auth?{query}")
+        start_fresh_environment()
         with pytest.raises(DatabaseUnavailable):
             read(lambda _: None)
         return said.result(timeout=60)
 
 
-@pytest.mark.asvs("12.3.2")
+@pytest.mark.asvs("12.3.1", "12.3.2", "12.3.5")
+@pytest.mark.threat("database-false-server")
 @pytest.mark.usefixtures("deployed")
-def test_a_server_that_proves_its_name_is_spoken_to(monkeypatch, certificate):
+def test_server_that_does_not_prove_its_name_by_tls_is_told_nothing(monkeypatch, certificate):
+    """Another name, an unknown authority, no TLS, and a URL that would do without."""
     assert b"service" in said_to(monkeypatch, certificate=certificate, sslrootcert=certificate)
-
-
-@pytest.mark.asvs("12.3.2", "12.3.5")
-@pytest.mark.threat("database-false-server")
-@pytest.mark.usefixtures("deployed")
-def test_a_server_of_another_name_is_not(monkeypatch, certificate):
     assert said_to(monkeypatch, certificate=certificate, sslrootcert=certificate, host="db.example") == b""
-
-
-@pytest.mark.asvs("12.3.2")
-@pytest.mark.usefixtures("deployed")
-def test_a_server_of_an_unknown_authority_is_not(monkeypatch, certificate):
     assert said_to(monkeypatch, certificate=certificate, sslrootcert="system") == b""
-
-
-@pytest.mark.asvs("12.3.1")
-@pytest.mark.usefixtures("deployed")
-def test_a_server_without_tls_is_not(monkeypatch, certificate):
     assert said_to(monkeypatch, certificate=None, sslrootcert=certificate) == b""
-
-
-@pytest.mark.asvs("12.3.1")
-@pytest.mark.threat("database-false-server")
-@pytest.mark.usefixtures("deployed")
-def test_no_url_makes_it_less_strict(monkeypatch, certificate):
     assert said_to(monkeypatch, certificate=None, sslrootcert=certificate, sslmode="disable") == b""
