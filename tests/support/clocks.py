@@ -3,9 +3,8 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime, timedelta, tzinfo
-from unittest import mock
 
 import pytest
 
@@ -24,12 +23,12 @@ def clock_off_by(seconds: float) -> Iterator[None]:
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # no Shifted spreads
             return datetime.now(tz) + offset
 
-    with ExitStack() as patches:
+    with pytest.MonkeyPatch.context() as patches:
         for name, module in list(sys.modules.items()):
             if name.startswith(("auth_common.", "jwt.")) and getattr(module, "datetime", None) is datetime:
-                patches.enter_context(mock.patch.object(module, "datetime", Shifted))
-        patches.enter_context(mock.patch("time.time", side_effect=lambda: now() + seconds))
-        patches.enter_context(mock.patch("time.time_ns", side_effect=lambda: now_ns() + int(seconds * 1e9)))
+                patches.setattr(module, "datetime", Shifted)
+        patches.setattr(time, "time", lambda: now() + seconds)
+        patches.setattr(time, "time_ns", lambda: now_ns() + int(seconds * 1e9))
         yield
 
 
