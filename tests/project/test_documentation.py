@@ -73,7 +73,7 @@ def test_each_tool_that_uv_runs_exists():
 @pytest.mark.parametrize("tool", SCRIPTS)
 def test_a_tool_and_all_of_its_subcommands_are_shown(tool, capsys):
     with pytest.raises(SystemExit):
-        importlib.import_module(f"tools.{tool}").main(["--help"])
+        importlib.import_module(SCRIPTS[tool].partition(":")[0]).main(["--help"])
     choices = re.search(r"\{([\w,-]+)\}", capsys.readouterr().out)
     offered = set(choices[1].split(",")) if choices else set()
     shown = named(rf"\buv run {tool} (?:--\S+ \S+ )?([a-z][\w-]*)")
