@@ -17,6 +17,16 @@ from tests.support.runtime import running_service
 from tests.support.security_team import Auditor
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run these tests in one process, together with those that start Docker's containers, and so not beside them.
+
+    While Docker adds or removes a network interface, Chromium fails requests with ERR_NETWORK_CHANGED.
+    """
+    for item in items:
+        if item.get_closest_marker("browser") and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group("sam"))
+
+
 # "package" and not "session": asyncio.run() works nowhere while Playwright's event loop runs.
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:

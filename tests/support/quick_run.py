@@ -35,14 +35,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)  # after -m, whose choice is counted
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what a plain run leaves out, unless the command names single tests."""
+    """Deselect what a plain run leaves out, unless the command names single tests. Start slow tests first."""
     config.stash[_left_out] = Counter()
-    if config.getoption("--all") or any("::" in argument for argument in config.args):
-        return
-    kinds = {item: _kind(item) for item in items}
-    config.stash[_left_out].update(kind for kind in kinds.values() if kind)
-    config.hook.pytest_deselected(items=[item for item, kind in kinds.items() if kind])
-    items[:] = [item for item, kind in kinds.items() if not kind]
+    if not config.getoption("--all") and not any("::" in argument for argument in config.args):
+        kinds = {item: _kind(item) for item in items}
+        config.stash[_left_out].update(kind for kind in kinds.values() if kind)
+        config.hook.pytest_deselected(items=[item for item, kind in kinds.items() if kind])
+        items[:] = [item for item, kind in kinds.items() if not kind]
+    # Otherwise the last worker of pytest-xdist would run them alone, while the others have nothing to do.
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    """Return whether a test is one of a group that one worker runs (0), of a slow kind (1), or another one (2)."""
+    if item.get_closest_marker("xdist_group"):
+        return 0
+    return 1 if any(map(item.get_closest_marker, _KINDS)) else 2
 
 
 def _kind(item: pytest.Item) -> str | None:
