@@ -1,6 +1,5 @@
 """The local runtime as a process, over the small service in ``project/``."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,19 +9,28 @@ import pytest
 from tests.support.runtime import Runtime, running_runtime
 
 PROBE_PROJECT = Path(__file__).parent / "project"
+SECRET_OF_THE_SHELL = "a secret of the developer's shell"
 
 
 @pytest.fixture(scope="session")
 def probe_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder of ``runtime``."""
-    return tmp_path_factory.mktemp("probe")
+    """The data folder of ``runtime``, which makes it."""
+    return tmp_path_factory.mktemp("probe") / "new" / "er"
 
 
 @pytest.fixture(scope="session")
 def runtime(probe_data: Path) -> Iterator[Runtime]:
-    """The runtime over ``project/``, whose functions show what it does to them."""
-    environment = {"OVERRIDABLE": "from the shell", "AWS_SECRET_ACCESS_KEY": "of the developer"}
-    with running_runtime(probe_data, project=PROBE_PROJECT, env=environment) as runtime:
+    """The runtime over ``project/``, whose functions show what it does to them.
+
+    Its temporary folder has a long name: the path of a Unix domain socket has at most 107 bytes.
+    """
+    folder = probe_data.parents[1]
+    temporary_folder = folder / ("t" * 100)
+    temporary_folder.mkdir()
+    shell = {"OVERRIDABLE": "from the shell", "AWS_SECRET_ACCESS_KEY": SECRET_OF_THE_SHELL}
+    folders = {"DATA_DIR": str(probe_data), "TMPDIR": str(temporary_folder)}
+    environment = {**shell, **folders, "WEBAUTHN_ORIGINS": "https://auth.test:8443"}
+    with running_runtime(folder, project=PROBE_PROJECT, env=environment) as runtime:
         yield runtime
 
 
@@ -33,7 +41,15 @@ def probe(runtime: Runtime) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture
-def copied_project(tmp_path: Path) -> Path:
-    """A copy of ``project/`` to change while it is served."""
-    return Path(shutil.copytree(PROBE_PROJECT, tmp_path / "project"))
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    """This project's runtime, over a folder whose name has characters that have a meaning in URLs."""
+    with running_runtime(tmp_path_factory.mktemp("service") / "q?1 100% done#2") as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="session")
+def client(service: Runtime) -> Iterator[httpx.Client]:
+    """A client of ``service``."""
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        yield client

@@ -11,19 +11,18 @@ pytestmark = pytest.mark.local_runtime
 
 CONTEXT = {"requestId": "the-id", "httpMethod": "GET", "identity": {"sourceIp": "127.0.0.1"}}
 
+HEADERS = {
+    "content-type": "'text/plain'",
+    "WWW-Authenticate": "'Bearer error=\"invalid_token\"'",
+    "X-Request-Id": "context.requestId",
+    "X-Ip": "context.identity.sourceIp",
+    "X-Nothing": "context.nothing.here",
+}
 RESPONSES = GatewayResponses.parse(
     {
         "UNAUTHORIZED": {
             "StatusCode": "401",
-            "ResponseParameters": {
-                "Headers": {
-                    "content-type": "'text/plain'",
-                    "WWW-Authenticate": "'Bearer error=\"invalid_token\"'",
-                    "X-Request-Id": "context.requestId",
-                    "X-Ip": "context.identity.sourceIp",
-                    "X-Nothing": "context.nothing.here",
-                }
-            },
+            "ResponseParameters": {"Headers": HEADERS},
             "ResponseTemplates": {"text/plain": "$context.error.responseType ($context.requestId)"},
         },
         "ACCESS_DENIED": {"StatusCode": 404},
@@ -35,26 +34,28 @@ RESPONSES = GatewayResponses.parse(
 
 def test_status_headers_and_body_come_from_the_template():
     response = RESPONSES.answer(Failure.UNAUTHORIZED, CONTEXT)
-    assert response.status_code == 401
-    assert response.body == b"UNAUTHORIZED (the-id)"
+    assert (response.status_code, response.body) == (401, b"UNAUTHORIZED (the-id)")
     assert response.headers.getlist("content-type") == ["text/plain"]
-    assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
-    assert response.headers["x-request-id"] == "the-id"
-    assert response.headers["x-ip"] == "127.0.0.1"
-    assert response.headers["x-nothing"] == ""
+    assert dict(response.headers).items() >= {
+        ("www-authenticate", 'Bearer error="invalid_token"'),
+        ("x-request-id", "the-id"),
+        ("x-ip", "127.0.0.1"),
+        ("x-nothing", ""),
+    }
 
 
-def test_a_response_without_body_template_says_the_gateways_own_text():
-    response = RESPONSES.answer(Failure.ACCESS_DENIED, CONTEXT)
-    assert response.status_code == 404
-    assert json.loads(bytes(response.body)) == {"message": "User is not authorized to access this resource"}
+@pytest.mark.parametrize(
+    ("failure", "status", "body"),
+    [
+        (Failure.ACCESS_DENIED, 404, {"message": "User is not authorized to access this resource"}),
+        (Failure.REQUEST_TOO_LARGE, 413, {"id": "the-id"}),
+    ],
+    ids=["no body template", "default of the class"],
+)
+def test_response_that_the_template_leaves_out_in_part_is_completed(failure, status, body):
+    response = RESPONSES.answer(failure, CONTEXT)
+    assert (response.status_code, json.loads(bytes(response.body))) == (status, body)
     assert response.headers["content-type"] == "application/json"
-
-
-def test_the_default_of_the_class_stands_in_and_keeps_the_failures_own_status():
-    response = RESPONSES.answer(Failure.REQUEST_TOO_LARGE, CONTEXT)
-    assert response.status_code == 413
-    assert json.loads(bytes(response.body)) == {"id": "the-id"}
 
 
 @pytest.mark.parametrize("failure", Failure)

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 
 from local_runtime.ports import PortInUse, listen
-from tests.support.runtime import PROJECT, start_runtime
+from tests.support.runtime import failed_start
 
 pytestmark = pytest.mark.local_runtime
 
@@ -19,30 +19,33 @@ def taken():
         yield server.getsockname()[1]
 
 
+@pytest.fixture
+def sockets():
+    """What a runtime listens on."""
+    sockets = listen(0)
+    yield sockets
+    close(sockets)
+
+
 def close(sockets):
     for open_socket in sockets:
         open_socket.close()
 
 
-def test_localhost_is_listened_on_and_nothing_else():
-    sockets = listen(0)
+def test_listen_opens_one_port_of_localhost_only(sockets):
     addresses = [open_socket.getsockname()[0] for open_socket in sockets]
-    ports = {open_socket.getsockname()[1] for open_socket in sockets}
-    close(sockets)
     assert addresses[0] == "127.0.0.1"
     assert set(addresses) <= {"127.0.0.1", "::1"}
-    assert len(ports) == 1
+    assert len({open_socket.getsockname()[1] for open_socket in sockets}) == 1
 
 
-def test_no_answer_waits_for_the_clients_word_on_its_first_part():
+def test_accepted_connection_sends_small_responses_at_once(sockets):
     """Nagle's algorithm: 40 ms at each request but the first of a connection."""
-    sockets = listen(0)
     for listener in sockets:
         with socket.create_connection(listener.getsockname()[:2]):
             connection, _ = listener.accept()
             with connection:
                 assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
-    close(sockets)
 
 
 def test_who_has_the_port_is_named_with_the_line_that_frees_it(taken):
@@ -112,26 +115,11 @@ def test_listen_without_an_address_family_uses_the_other(monkeypatch, missing, n
         assert len(sockets) == number
 
 
-@pytest.mark.parametrize("port", ["65536", "8000a", "-1", "²"])
-def test_what_is_no_port_is_said_in_a_line(tmp_path, port):
-    output = run(tmp_path, PORT=port)
-    assert output.startswith("PORT is a number from 0")
-    assert "Traceback" not in output
-
-
-def run(tmp_path, **env):
-    """Start the runtime, which must end by itself with status 1, and return what it printed."""
-    output = tmp_path / "output"
-    with (
-        output.open("wb") as file,
-        start_runtime(PROJECT, file, env={"DATA_DIR": str(tmp_path / "data"), **env}) as process,
-    ):
-        assert process.wait(60) == 1
-    return output.read_text()
-
-
-def test_the_runtime_says_so_and_starts_nothing(tmp_path, taken):
-    output = run(tmp_path, PORT=str(taken))
-    assert f"kill {os.getpid()}" in output
-    assert "Traceback" not in output
+def test_runtime_with_a_port_that_is_taken_or_none_ends_with_its_reason(tmp_path, taken):
+    reasons = {str(taken): f"kill {os.getpid()}", **dict.fromkeys(["65536", "²"], "PORT is a number from 0")}
+    for port, reason in reasons.items():
+        status, output = failed_start(env={"DATA_DIR": str(tmp_path / "data"), "PORT": port})
+        assert status == 1, port
+        assert reason in output
+        assert "Traceback" not in output
     assert not (tmp_path / "data").exists()

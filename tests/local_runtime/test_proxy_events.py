@@ -18,16 +18,9 @@ BARE_MATCH = Match(Route(method="GET", path="/health", function=FUNCTION, author
 
 
 def request(**changes):
-    values = {
-        "method": "GET",
-        "path": "/users/a%20b",
-        "query": "",
-        "headers": (("host", "localhost"), ("user-agent", "test/1")),
-        "body": b"",
-        "source_ip": "127.0.0.1",
-        "protocol": "HTTP/1.1",
-    }
-    return Request(**{**values, **changes})
+    values = {"method": "GET", "path": "/users/a%20b", "query": "", "body": b"", "source_ip": "127.0.0.1"}
+    headers = (("host", "localhost"), ("user-agent", "test/1"))
+    return Request(**{**values, "headers": headers, "protocol": "HTTP/1.1", **changes})
 
 
 def event(match=MATCH, binary_media_types=frozenset(), **changes):
@@ -36,51 +29,36 @@ def event(match=MATCH, binary_media_types=frozenset(), **changes):
     return proxy_event(made, match, context, binary_media_types=binary_media_types)
 
 
-def test_an_event_names_the_resource_and_keeps_the_path_as_it_came():
+def test_event_names_the_resource_and_keeps_the_path_as_it_came():
     made = event()
-    assert made["resource"] == "/users/{id}"
-    assert made["path"] == "/users/a%20b"
+    assert (made["resource"], made["path"], made["httpMethod"]) == ("/users/{id}", "/users/a%20b", "GET")
     assert made["pathParameters"] == {"id": "a b"}
-    assert made["httpMethod"] == "GET"
 
 
-def test_what_is_not_there_is_null_and_not_empty():
+def test_event_of_a_bare_request_has_null_instead_of_empty_members():
     made = event(BARE_MATCH, path="/health")
-    for name in (
-        "queryStringParameters",
-        "multiValueQueryStringParameters",
-        "pathParameters",
-        "stageVariables",
-        "body",
-    ):
-        assert made[name] is None
+    query = ("queryStringParameters", "multiValueQueryStringParameters")
+    assert [made[name] for name in (*query, "pathParameters", "stageVariables", "body")] == [None] * 5
     assert made["isBase64Encoded"] is False
 
 
-def test_of_a_repeated_parameter_the_last_counts_and_all_are_kept():
-    made = event(query="a=1&b=%C3%A9+%2B&a=2&empty=")
+def test_repeated_parameters_and_headers_are_kept_and_the_last_one_wins():
+    headers = (("x-tag", "1"), ("accept", "*/*"), ("x-tag", "2"))
+    made = event(query="a=1&b=%C3%A9+%2B&a=2&empty=", headers=headers)
     assert made["queryStringParameters"] == {"a": "2", "b": "é +", "empty": ""}
     assert made["multiValueQueryStringParameters"] == {"a": ["1", "2"], "b": ["é +"], "empty": [""]}
-
-
-def test_of_a_repeated_header_the_last_counts_and_all_are_kept():
-    made = event(headers=(("x-tag", "1"), ("accept", "*/*"), ("x-tag", "2")))
     assert made["headers"] == {"x-tag": "2", "accept": "*/*"}
     assert made["multiValueHeaders"] == {"x-tag": ["1", "2"], "accept": ["*/*"]}
 
 
-def test_the_request_context_is_the_gateways_word():
+def test_request_context_describes_the_request_with_an_id_of_its_own():
     context = event()["requestContext"]
     assert UUID(context["requestId"]).version == 4
+    assert context["requestId"] != event()["requestContext"]["requestId"]
     assert context["identity"] == {"sourceIp": "127.0.0.1", "userAgent": "test/1"}
-    assert context["stage"] == "local"
-    assert context["path"] == "/local/users/a%20b"
+    assert (context["stage"], context["path"]) == ("local", "/local/users/a%20b")
     assert context["resourcePath"] == "/users/{id}"
     assert "authorizer" not in context
-
-
-def test_every_request_has_an_id_of_its_own():
-    assert event()["requestContext"]["requestId"] != event()["requestContext"]["requestId"]
 
 
 @pytest.mark.parametrize(
@@ -99,27 +77,21 @@ def test_bodies_travel_as_text_or_base64(content_type, body, expected, is_base64
     assert (made["body"], made["isBase64Encoded"]) == (expected, is_base64)
 
 
-def test_all_bodies_can_be_declared_binary():
+@given(st.binary())
+def test_any_body_arrives_unchanged(body):
+    made = event(body=body)
+    text = made["body"] or ""
+    assert (base64.b64decode(text, validate=True) if made["isBase64Encoded"] else text.encode()) == body
     assert event(body=b"text", binary_media_types=frozenset({"*/*"}))["isBase64Encoded"] is True
 
 
-@given(st.binary())
-def test_no_body_is_changed_on_its_way(body):
-    made = event(body=body)
-    arrived = (
-        base64.b64decode(made["body"], validate=True) if made["isBase64Encoded"] else (made["body"] or "").encode()
-    )
-    assert arrived == body
-
-
-def test_an_authorizer_gets_the_request_without_its_body():
+def test_authorizer_gets_the_request_without_its_body():
     made = request(method="POST", body=b"secret", query="a=1")
     authorizer = authorizer_event(made, MATCH, request_context(made, stage="local", match=MATCH))
     assert authorizer["type"] == "REQUEST"
     assert authorizer["methodArn"] == "arn:aws:execute-api:us-east-1:123456789012:1234567890/local/POST/users/a%20b"
     assert authorizer["headers"]["user-agent"] == "test/1"
     assert authorizer["multiValueHeaders"]["user-agent"] == ["test/1"]
-    assert authorizer["pathParameters"] == {"id": "a b"}
-    assert authorizer["queryStringParameters"] == {"a": "1"}
+    assert (authorizer["pathParameters"], authorizer["queryStringParameters"]) == ({"id": "a b"}, {"a": "1"})
     assert authorizer["requestContext"]["identity"]["sourceIp"] == "127.0.0.1"
     assert "body" not in authorizer

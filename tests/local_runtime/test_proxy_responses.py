@@ -1,4 +1,5 @@
 import base64
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,14 +17,12 @@ def respond(result, accept="*/*", binary_media_types=frozenset()):
     return to_response(result, accept=accept, binary_media_types=binary_media_types)
 
 
-def test_a_response_is_status_headers_and_body():
-    response = respond(
-        {"statusCode": 201, "headers": {"Location": "/users/7", "X-Count": 7, "X-Is": True}, "body": "é"}
-    )
-    assert response.status_code == 201
-    assert response.headers["location"] == "/users/7"
-    assert (response.headers["x-count"], response.headers["x-is"]) == ("7", "true")
-    assert response.body == "é".encode()
+def test_response_has_the_functions_status_headers_and_body():
+    headers = {"Location": "/users/7", "X-Count": 7, "X-Is": True}
+    response = respond({"statusCode": 201, "headers": headers, "body": "é"})
+    assert (response.status_code, response.body) == (201, "é".encode())
+    assert [response.headers[name] for name in headers] == ["/users/7", "7", "true"]
+    assert respond({"statusCode": "404"}).status_code == 404
 
 
 def test_a_response_without_content_type_is_json():
@@ -31,28 +30,18 @@ def test_a_response_without_content_type_is_json():
     assert respond({"statusCode": 200, "headers": {"content-type": "a/b"}}).headers["content-type"] == "a/b"
 
 
-def test_a_status_may_be_a_text_of_digits():
-    assert respond({"statusCode": "404"}).status_code == 404
-
-
-def test_multi_value_headers_win_over_single_ones_of_the_same_name():
-    response = respond(
-        {
-            "statusCode": 200,
-            "headers": {"Set-Cookie": "a=0", "X-Other": "1"},
-            "multiValueHeaders": {"set-cookie": ["a=1", "b=2"]},
-        }
-    )
+def test_multi_value_headers_replace_single_ones_of_the_same_name():
+    headers = {"Set-Cookie": "a=0", "X-Other": "1"}
+    response = respond({"statusCode": 200, "headers": headers, "multiValueHeaders": {"set-cookie": ["a=1", "b=2"]}})
     assert response.headers.getlist("set-cookie") == ["a=1", "b=2"]
     assert response.headers["x-other"] == "1"
 
 
-def test_lengths_and_connections_are_the_gateways_business():
+def test_length_and_connection_headers_of_a_function_are_ignored():
     headers = {"Content-Length": "999", "Transfer-Encoding": "chunked", "Connection": "close"}
     response = respond({"statusCode": 200, "headers": headers, "body": "four"})
     assert response.headers["content-length"] == "4"
-    assert "transfer-encoding" not in response.headers
-    assert "connection" not in response.headers
+    assert not {"transfer-encoding", "connection"} & {*response.headers}
 
 
 @pytest.mark.parametrize("status", [204, 304])
@@ -78,40 +67,26 @@ def test_base64_is_decoded_where_the_api_declares_the_accepted_type_as_binary(ac
     assert response.body == (PNG if decoded else base64.b64encode(PNG))
 
 
+OK: dict[str, Any] = {"statusCode": 200}
+HEADERS: list[Any] = [[], {"X-List": ["a"]}, {"Bad Name": "x"}, {"X-Wide": "\u20ac"}, {"X-Split": "a\r\nSet-Cookie: b"}]
+MULTI_VALUE_HEADERS: list[Any] = [[], {"X-Text": "a"}, {"X-None": [None]}]
+
+
 @pytest.mark.parametrize(
     "result",
     [
-        None,
-        "text",
-        [],
-        {},
-        {"body": "no status"},
-        {"statusCode": "OK"},
-        {"statusCode": None},
-        {"statusCode": True},
-        {"statusCode": 200.0},
-        {"statusCode": 100},
-        {"statusCode": 600},
-        {"statusCode": 200, "body": {"not": "a text"}},
-        {"statusCode": 200, "cookies": []},
-        {"statusCode": 200, "headers": []},
-        {"statusCode": 200, "headers": {"X-List": ["a"]}},
-        {"statusCode": 200, "headers": {"Bad Name": "x"}},
-        {"statusCode": 200, "headers": {"X-Split": "a\r\nSet-Cookie: b"}},
-        {"statusCode": 200, "headers": {"X-Wide": "\u20ac"}},
-        {"statusCode": 200, "multiValueHeaders": []},
-        {"statusCode": 200, "multiValueHeaders": {"X-Text": "a"}},
-        {"statusCode": 200, "multiValueHeaders": {"X-None": [None]}},
+        *[None, "text", [], {}, {"body": "no status"}],
+        *[{"statusCode": status} for status in ("OK", None, True, 200.0, 100, 600)],
+        OK | {"body": {"not": "a text"}},
+        OK | {"cookies": []},
+        OK | {"body": "%", "isBase64Encoded": True},
+        *[OK | {"headers": headers} for headers in HEADERS],
+        *[OK | {"multiValueHeaders": headers} for headers in MULTI_VALUE_HEADERS],
     ],
 )
-def test_what_api_gateway_would_answer_with_502_is_refused(result):
+def test_malformed_response_of_a_function_is_rejected(result):
     with pytest.raises(MalformedResponse):
-        respond(result)
-
-
-def test_broken_base64_is_refused():
-    with pytest.raises(MalformedResponse, match="base64"):
-        respond({"statusCode": 200, "body": "%", "isBase64Encoded": True}, binary_media_types=frozenset({"*/*"}))
+        respond(result, binary_media_types=frozenset({"*/*"}))
 
 
 JSON = st.recursive(

@@ -2,56 +2,85 @@
 
 import asyncio
 import logging
+import shutil
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
 
 from local_runtime.reloading import watch
+from tests.local_runtime.conftest import PROBE_PROJECT
 from tests.support.processes import wait_until
 from tests.support.runtime import running_runtime
 
 pytestmark = pytest.mark.local_runtime
 
 
-@pytest.fixture
-def runtime(copied_project, tmp_path):
-    with running_runtime(tmp_path / "data", project=copied_project) as runtime:
+@pytest.fixture(scope="module")
+def copied_project(tmp_path_factory):
+    """A copy of ``project/`` to change while it is served."""
+    return Path(shutil.copytree(PROBE_PROJECT, tmp_path_factory.mktemp("copy") / "project"))
+
+
+@pytest.fixture(scope="module")
+def runtime(copied_project):
+    with running_runtime(copied_project.parent / "data", project=copied_project) as runtime:
         wait_until(lambda: httpx.get(f"{runtime.url}/greeting", timeout=60).text == "hello")
         yield runtime
 
 
-def write_greeting(project, text):
-    (project / "functions/greeting/app.py").write_text(text)
+@pytest.fixture
+def get(runtime):
+    return lambda path="/greeting", **options: httpx.get(f"{runtime.url}{path}", timeout=60, **options)
 
 
-def greeting(text):
-    return f'def handler(event, context):\n    return {{"statusCode": 200, "body": "{text}"}}\n'
+@pytest.fixture
+def greet(get, copied_project):
+    """Change the greeting, and wait until it is served."""
+
+    def greet(text):
+        code = f'def handler(event, context):\n    return {{"statusCode": 200, "body": "{text}"}}\n'
+        (copied_project / "functions/greeting/app.py").write_text(code)
+        wait_until(lambda: get().text == text)
+
+    return greet
 
 
-def test_changes_count_at_once_and_mistakes_can_be_mended(runtime, copied_project):
-    def get(path="/greeting"):
-        return httpx.get(f"{runtime.url}{path}", timeout=60)
+def test_change_empties_the_cache_of_the_authorizer(get, greet, copied_project):
+    def calls():
+        get("/protected/1", headers={"Authorization": "Allow"}).raise_for_status()
+        return len((copied_project.parent / "data/authorizer-calls").read_text().splitlines())
 
-    def answers(text):
-        return get().text == text
+    assert (calls(), calls()) == (1, 1)
+    greet("changed")
+    assert calls() == 2
 
+
+def test_request_under_way_ends_with_the_code_that_it_began_with(get, greet, copied_project):
+    data = copied_project.parent / "data"
+    with ThreadPoolExecutor() as clients:
+        under_way = clients.submit(get, "/meeting?meeting=open&attendants=2")
+        wait_until(lambda: list(data.glob("open/*")))
+        greet("changed meanwhile")
+        (data / "open/test").touch()
+        assert under_way.result().json()["met"] == 2
+
+
+def test_changes_of_code_and_template_are_served_and_mistakes_can_be_fixed(get, greet, runtime, copied_project):
     # Of the same length and within the same second: Python's cache of bytecode takes such a file for unchanged.
     for text in ("first", "other", "third"):
-        write_greeting(copied_project, greeting(text))
-        wait_until(partial(answers, text))
+        greet(text)
 
-    write_greeting(copied_project, "def handler(event, context:\n")
+    (copied_project / "functions/greeting/app.py").write_text("def handler(event, context:\n")
     wait_until(lambda: get().status_code == 502)
     assert "SyntaxError" in runtime.log
-    write_greeting(copied_project, greeting("mended"))
-    wait_until(lambda: get().text == "mended")
+    greet("fixed")
 
     template = copied_project / "template.yaml"
     intact = template.read_text()
     template.write_text(intact.replace("Path: /greeting", "Path: /salute"))
-    wait_until(lambda: get("/salute").text == "mended")
+    wait_until(lambda: get("/salute").text == "fixed")
     assert get().status_code == 403
 
     template.write_text("Resources: [")
@@ -61,28 +90,7 @@ def test_changes_count_at_once_and_mistakes_can_be_mended(runtime, copied_projec
     draft = copied_project / "template.yaml.new"
     draft.write_text(intact)
     draft.replace(template)
-    wait_until(lambda: get().text == "mended")
-
-
-def test_a_change_empties_the_authorizers_cache(runtime, copied_project, tmp_path):
-    def calls():
-        httpx.get(f"{runtime.url}/protected/1", headers={"Authorization": "Allow"}, timeout=60).raise_for_status()
-        return len((tmp_path / "data/authorizer-calls").read_text().splitlines())
-
-    assert (calls(), calls()) == (1, 1)
-    write_greeting(copied_project, greeting("changed"))
-    wait_until(lambda: "reloaded" in runtime.log)
-    assert calls() == 2
-
-
-def test_a_request_under_way_ends_with_the_code_that_it_began_with(runtime, copied_project, tmp_path):
-    with ThreadPoolExecutor() as clients:
-        under_way = clients.submit(httpx.get, f"{runtime.url}/meeting?meeting=open&attendants=2", timeout=60)
-        wait_until(lambda: list(tmp_path.glob("data/open/*")))
-        write_greeting(copied_project, greeting("changed"))
-        wait_until(lambda: "reloaded" in runtime.log)
-        (tmp_path / "data/open/test").touch()
-        assert under_way.result().json()["met"] == 2
+    wait_until(lambda: get().text == "fixed")
 
 
 def test_where_changes_cannot_be_noticed_serving_goes_on_and_says_so(tmp_path, caplog):

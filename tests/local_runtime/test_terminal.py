@@ -15,18 +15,11 @@ import pytest
 
 from tests.local_runtime.conftest import PROBE_PROJECT
 from tests.support.processes import is_running, wait_until
-from tests.support.runtime import PROJECT, start_runtime
+from tests.support.runtime import PROJECT, closed_pipe, start_runtime
 
 pytestmark = pytest.mark.local_runtime
 
 RUNTIME = shlex.join([sys.executable, "-m", "local_runtime"])
-PERSON = {
-    "name": "Ann",
-    "email": "ann@example.com",
-    "date_of_birth": "1980-04-14",
-    "job_title": "Baker",
-    "password": "seven purple kites over Lyon",
-}
 
 
 def free_port():
@@ -40,46 +33,34 @@ def is_listening(port):
     return False
 
 
+@contextmanager
 def reader_that_has_gone():
-    reader, writer = os.pipe()
-    os.close(reader)
-    return os.fdopen(writer, "wb")
+    with closed_pipe() as pipe, os.fdopen(os.dup(pipe), "wb") as output:
+        yield output
 
 
 def full_disk():
     return Path("/dev/full").open("wb")
 
 
-@pytest.mark.parametrize("output", [reader_that_has_gone, full_disk])
-def test_service_whose_output_is_lost_answers_as_before(tmp_path, output):
+@pytest.mark.parametrize(
+    ("output", "end"), [(reader_that_has_gone, signal.SIGTERM), (full_disk, signal.SIGHUP)], ids=["reader", "disk"]
+)
+def test_service_whose_output_is_lost_answers_as_before_and_ends_in_order(tmp_path, output, end):
     """``make run | head``, or a ``tee`` that has died: what is stored must not be answered by an error."""
     port = free_port()
-    with output() as lost, start_runtime(PROJECT, lost, env={"DATA_DIR": str(tmp_path), "PORT": str(port)}) as process:
-        try:
-            wait_until(lambda: is_listening(port))
-            with httpx.Client(base_url=f"http://localhost:{port}", timeout=60) as client:
-                assert client.post("/users", json=PERSON).status_code == 201
-                assert client.post("/users", json=PERSON).status_code == 409
-                login = {name: PERSON[name] for name in ("email", "password")}
-                assert client.post("/login", json=login).status_code == 200
-                assert client.post("/login", json={**login, "password": "wrong wrong wrong"}).status_code == 401
-        finally:
-            process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-
-
-def test_function_that_fails_while_output_is_lost_keeps_its_worker(tmp_path):
-    port = free_port()
-    environment = {"DATA_DIR": str(tmp_path), "PORT": str(port)}
-    with reader_that_has_gone() as lost, start_runtime(PROBE_PROJECT, lost, env=environment) as process:
+    env = {"DATA_DIR": str(tmp_path), "PORT": str(port)}
+    with output() as lost, start_runtime(PROBE_PROJECT, lost, env=env) as process:
         try:
             wait_until(lambda: is_listening(port))
             with httpx.Client(base_url=f"http://localhost:{port}", timeout=60) as client:
                 first = client.get("/crashing/not").json()["pid"]
                 assert client.get("/crashing/raise").status_code == 502
                 assert client.get("/crashing/not").json()["pid"] == first
+                assert client.get("/echo/a/b").status_code == 200
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(end)
+        assert process.wait(60) == 0
 
 
 def test_service_without_output_starts(tmp_path):
@@ -137,32 +118,14 @@ def test_closed_terminal_ends_service_and_workers(tmp_path):
         wait_until(lambda: not any(map(is_running, processes)))
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        LIKE_MAKE,
-        # A shell below the terminal's first one: the kernel sends no signal when it dies.
-        f"set -m; bash -c {shlex.quote(f'echo $$ >$DATA_DIR/shell; {RUNTIME}; true')} & wait; sleep 600",
-    ],
-    ids=["first", "second"],
-)
-def test_killed_shell_ends_service_and_workers(tmp_path, script):
-    with in_terminal(tmp_path, script) as (port, shell, _):
+def test_killed_shell_below_the_terminals_first_one_ends_service_and_workers(tmp_path):
+    """The kernel sends no signal when it dies."""
+    script = f"set -m; bash -c {shlex.quote(f'echo $$ >$DATA_DIR/shell; {RUNTIME}; true')} & wait; sleep 600"
+    with in_terminal(tmp_path, script) as (port, _, _):
         processes = worker_and_parent(port)
-        second = tmp_path / "shell"
-        os.kill(int(second.read_text()) if second.exists() else shell, signal.SIGKILL)
+        os.kill(int((tmp_path / "shell").read_text()), signal.SIGKILL)
         wait_until(lambda: not is_listening(port))
         wait_until(lambda: not any(map(is_running, processes)))
-
-
-def test_hangup_signal_ends_service(tmp_path):
-    with (
-        (tmp_path / "log").open("wb") as log,
-        start_runtime(PROBE_PROJECT, log, env={"DATA_DIR": str(tmp_path)}) as process,
-    ):
-        wait_until(lambda: "Serving " in (tmp_path / "log").read_text())
-        process.send_signal(signal.SIGHUP)
-        assert process.wait(60) == 0
 
 
 def test_nohup_service_outlives_its_terminal(tmp_path):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import jwt
+
 from auth_common.monitoring.invocation import LambdaHandler
 from tests.support import leaks
 from tests.support.events import authorizer_event, lambda_context
@@ -82,6 +84,12 @@ def call_authorizer(event: dict[str, Any]) -> dict[str, Any]:
     handler = importlib.import_module("functions.authorizer.app").handler
     answer: dict[str, Any] = handler(event, lambda_context("authorizer"))
     return answer
+
+
+def kid_of(token: str) -> str:
+    """Return the id of the key that signed a token."""
+    kid: str = jwt.get_unverified_header(token)["kid"]
+    return kid
 
 
 def step_up_token_of(access_token: str) -> str | None:

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from types import MappingProxyType
 from typing import IO
 
 from auth_common.settings import Settings
-from tests.support.processes import wait_until
+from tests.support.processes import PATIENCE, wait_until
 
 PROJECT = Path(__file__).parents[2]
 
@@ -71,3 +72,45 @@ def start_runtime(project: Path, output: IO[bytes], *, env: Mapping[str, str]) -
     return subprocess.Popen(
         [sys.executable, "-m", "local_runtime"], cwd=project, env=environment, stdout=output, stderr=output
     )
+
+
+def failed_start(project: Path = PROJECT, *, env: Mapping[str, str]) -> tuple[int, str]:
+    """Start a runtime that must end by itself. Return its exit status and what it printed."""
+    with tempfile.TemporaryFile() as output:
+        with start_runtime(project, output, env=env) as process:
+            status = process.wait(PATIENCE)
+        output.seek(0)
+        return status, output.read().decode(errors="replace")
+
+
+def run_installed(command: str, *, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    """Run an installed command such as "audit verify" in this process's environment."""
+    name, *arguments = command.split()
+    executable = Path(sys.executable).with_name(name)
+    return subprocess.run(
+        [executable, *arguments], cwd=PROJECT, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+    )
+
+
+@contextmanager
+def closed_pipe() -> Iterator[int]:
+    """Yield the descriptor of a pipe whose reader has gone, as in ``command | true``."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+def run(
+    *command: str | Path, cwd: Path = PROJECT, text: str | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command and return what came of it.
+
+    Args:
+        command: the program and its arguments.
+        cwd: the folder that it runs in.
+        text: what it reads from standard input.
+        env: its environment variables. Without them it inherits those of this process.
+
+    """
+    return subprocess.run(command, cwd=cwd, env=env, input=text, capture_output=True, text=True, check=False)

@@ -1,7 +1,6 @@
 """The project's Python modules as syntax trees, for tests that search all of them."""
 
 import ast
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -28,11 +27,12 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), path)
 
 
-def deployed_nodes() -> Iterator[tuple[str, ast.AST]]:
-    """Yield every syntax node of the deployed modules with its place."""
-    for path in DEPLOYED:
-        for node in ast.walk(tree(path)):
-            yield f"{name_of(path)}:{getattr(node, 'lineno', 0)}", node
+@cache
+def deployed_nodes() -> list[tuple[str, ast.AST]]:
+    """Return every syntax node of the deployed modules with its place."""
+    return [
+        (f"{name_of(path)}:{getattr(node, 'lineno', 0)}", node) for path in DEPLOYED for node in ast.walk(tree(path))
+    ]
 
 
 def names_imported_by(node: ast.AST) -> list[str]:
