@@ -42,29 +42,22 @@ def endpoints(function: str) -> list[Any]:
     return list(app.routes) if app else []
 
 
-def test_each_function_of_the_template_has_a_folder_and_vice_versa():
-    assert sorted(each["CodeUri"] for each in TEMPLATE_FUNCTIONS) == [f"functions/{name}" for name in FUNCTIONS]
-
-
 @pytest.mark.asvs("4.1.4", "13.4.4")
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_the_gateway_routes_what_the_function_answers(function):
+def test_gateway_routes_what_the_function_answers(function):
+    """Each folder is a function of the template."""
+    assert [each["CodeUri"] for each in TEMPLATE_FUNCTIONS].count(f"functions/{function}") == 1
     answered = [(method, route.path) for route in endpoints(function) for method in route.methods]
     routed = [(route.method, route.path) for route in ROUTES if route.function.folder.name == function]
     assert sorted(answered) == sorted(routed)
 
 
-def test_the_authorizers_policy_names_exactly_the_protected_routes():
-    protected = [f"{method}{re.sub('{.*?}', '*', path)}" for method, path in PROTECTED]
-    assert sorted(PROTECTED_ROUTES) == sorted(protected)
-
-
 @pytest.mark.threat("authorizer-cached-policy")
-def test_a_wildcard_of_the_policy_opens_only_its_own_route():
-    """It matches slashes too: ``GET/users/*`` would open a ``GET/users/1/x``, and ``GET/*/x`` all the more."""
+def test_each_pattern_of_the_authorizers_policy_opens_one_protected_route():
+    """A wildcard matches slashes too: ``GET/users/*`` would open a ``GET/users/1/x``, and ``GET/*/x`` all the more."""
+    assert len(PROTECTED_ROUTES) == len(PROTECTED)
     for route in ROUTES:
-        path = f"{route.method}{re.sub('{.*?}', '1', route.path)}"
-        own = f"{route.method}{re.sub('{.*?}', '*', route.path)}"
+        path, own = (f"{route.method}{re.sub('{.*?}', each, route.path)}" for each in "1*")
         assert [pattern for pattern in PROTECTED_ROUTES if matches(pattern, path)] == [own] * bool(route.authorizer)
 
 
@@ -83,27 +76,26 @@ def calls(dependant: Dependant) -> Iterator[Any]:
 
 @pytest.mark.asvs("8.2.1")
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_an_endpoint_knows_its_caller_if_its_route_is_protected(function):
+def test_endpoint_knows_its_caller_if_its_route_is_protected_and_needs_no_event_loop(function):
+    """There is no loop (docs/decisions/0017): no threads for plain functions, and no generators."""
     principal = Caller.__metadata__[0].dependency  # type: ignore[attr-defined]
     for route in endpoints(function):
         (method,) = route.methods
-        assert (principal in calls(route.dependant)) == ((method, route.path) in PROTECTED), route.path
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_no_endpoint_needs_an_event_loop(function):
-    """There is none (docs/decisions/0017): no threads for plain functions, and no generators."""
-    called = [call for route in endpoints(function) for call in calls(route.dependant)]
-    assert [call for call in called if not inspect.iscoroutinefunction(call)] == []
+        called = [*calls(route.dependant)]
+        assert (principal in called) == ((method, route.path) in PROTECTED), route.path
+        assert [call for call in called if not inspect.iscoroutinefunction(call)] == []
 
 
 @pytest.mark.asvs("13.4.2")
-def test_no_function_runs_in_debug_mode():
+def test_no_function_runs_in_debug_mode_or_has_a_variable_that_is_no_setting():
+    """The service would ignore a misspelt variable and use the default."""
     apps = [app for app in map(application, FUNCTIONS) if app]
     assert apps
     assert [app for app in apps if app.debug] == []
     assert VARIABLES["POWERTOOLS_LOG_LEVEL"] == "INFO"
-    assert [name for name in VARIABLES if "DEV" in name or "DEBUG" in name or name.startswith("PYTHON")] == []
+    assert [name for name in VARIABLES if "DEV" in name or "DEBUG" in name] == []
+    settings = {name.upper() for name in Settings.__dataclass_fields__}
+    assert {name for name in VARIABLES if not name.startswith("POWERTOOLS_")} <= settings
 
 
 @pytest.mark.asvs("14.2.2")
@@ -123,9 +115,3 @@ def test_every_response_of_the_gateway_itself_requires_https():
     for name, response in responses.items():
         headers = response["ResponseParameters"]["Headers"]
         assert headers.get("Strict-Transport-Security") == "'max-age=63072000; includeSubDomains'", name
-
-
-def test_each_environment_variable_of_the_template_is_a_setting():
-    """The service would ignore a misspelt one and use the default."""
-    settings = {name.upper() for name in Settings.__dataclass_fields__}
-    assert {name for name in VARIABLES if not name.startswith("POWERTOOLS_")} <= settings

@@ -1,12 +1,11 @@
 """A client that a generator makes from docs/openapi.json works, and has types for dates and ids."""
 
 import json
-import subprocess
 
 import pytest
 
 from tests.support.openapi import DOCUMENT
-from tests.support.runtime import PROJECT, running_service
+from tests.support.runtime import run, running_service
 from tools.uv_path import uv_path
 
 pytestmark = [pytest.mark.docs, pytest.mark.thorough]
@@ -17,8 +16,7 @@ def test_generated_client_registers_logs_in_and_reads_the_user(tmp_path):
     folder.mkdir()
     script = [uv_path(), "run", "--script", "--locked", "tests/support/generated_client.py"]
     with running_service(tmp_path / "data") as url:
-        command = [*script, str(DOCUMENT), str(folder), url]
-        run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    user = json.loads(run.stdout)
+        done = run(*script, DOCUMENT, folder, url)
+    assert done.returncode == 0, done.stderr
+    user = json.loads(done.stdout)
     assert user == {"id": user["id"], "email": "generated@example.com", "date_of_birth": "1980-04-14"}

@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import sys
 from functools import cache
 from importlib.metadata import packages_distributions
@@ -13,7 +12,7 @@ from auth_common.settings import Settings
 from benchmarks.cold_start import INDISPENSABLE, first_answer
 from benchmarks.first_requests import FirstRequests
 from benchmarks.service import environment_of
-from tests.support.runtime import PROJECT
+from tests.support.runtime import PROJECT, run
 from tests.support.source_code import DEPLOYED, FUNCTIONS, LAYER, imports, libraries, name_of
 
 pytestmark = pytest.mark.project
@@ -38,13 +37,15 @@ WITH_A_DATABASE = sorted(set(FUNCTIONS) - {"authorizer", "jwks", "migrate", "pub
 NOT_IN_AUTHORIZER = {"fastapi", "mangum", "sqlalchemy", "starlette"}
 
 
+#: Functions that one process can load one after the other, because all of them must do without the same libraries.
+ALIKE = [["authorizer"], ["migrate"], ["step_up", "webauthn"]]
+ALIKE.append(sorted(set(FUNCTIONS).difference(*ALIKE)))
+
+
 def forbidden(function: str) -> set[str]:
     """Return the libraries that a function must not load when its database is SQLite and its keys are files."""
-    return (
-        EXPENSIVE - USES.get(function, set())
-        | NOT_IN_LAMBDA
-        | (NOT_IN_AUTHORIZER if function == "authorizer" else set())
-    )
+    beyond_authorizer = NOT_IN_AUTHORIZER if function == "authorizer" else set()
+    return EXPENSIVE - USES.get(function, set()) | NOT_IN_LAMBDA | beyond_authorizer
 
 
 @cache
@@ -72,39 +73,48 @@ def test_deployed_code_imports_only_what_the_layer_or_lambda_ships():
     assert {name_of(path): libraries(path) - allowed for path in DEPLOYED if libraries(path) - allowed} == {}
 
 
-def loaded_at_start(function, **variables):
-    """Return the top-level names that a new process imports with ``function``.
+START = """
+import sys
+for function in sys.argv[1:]:
+    sys.path.insert(0, f"functions/{function}")
+    import app
+    assert callable(app.handler)
+    del sys.path[0], sys.modules["app"]
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+
+
+def loaded_at_start(*functions, **variables):
+    """Return the top-level names that a new process imports with these functions.
 
     Lambda imports the file as ``app``, from its own folder, next to the layer.
     """
     environment = {
         name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__
     }
-    start = "import sys, app; assert callable(app.handler); print(*{name.partition('.')[0] for name in sys.modules})"
-    run = subprocess.run(
-        [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, sys.argv[1])\n{start}", f"functions/{function}"],
-        cwd=PROJECT,
-        env={**environment, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    loaded = set(run.stdout.split())
+    done = run(sys.executable, "-P", "-c", START, *functions, env={**environment, **variables})
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
     assert "aws_lambda_powertools" in loaded
     return loaded
 
 
 @pytest.mark.asvs("15.2.3", "15.2.5")
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("functions", ALIKE, ids=",".join)
 @pytest.mark.parametrize("variables", [{"DATA_DIR": "/nowhere"}, CLUSTER], ids=["local", "deployed"])
-def test_a_function_starts_without_expensive_libraries(function, variables):
-    assert loaded_at_start(function, **variables) & forbidden(function) == set()
+def test_function_starts_without_expensive_libraries(functions, variables):
+    assert loaded_at_start(*functions, **variables) & forbidden(functions[0]) == set()
 
 
-@pytest.mark.parametrize("function", WITH_A_DATABASE)
-@pytest.mark.parametrize("kind", ["snap-start", "provisioned-concurrency"])
-def test_a_function_initialised_ahead_has_loaded_its_drivers(function, kind):
+@pytest.mark.parametrize(
+    ("kind", "function"),
+    [
+        pytest.param(kind, function, marks=[] if function == "login" else pytest.mark.thorough)
+        for kind in ("snap-start", "provisioned-concurrency")
+        for function in WITH_A_DATABASE
+    ],
+)
+def test_function_initialised_ahead_has_loaded_its_drivers(function, kind):
     """A request after the restore of a snapshot waits for none of them."""
     loaded = loaded_at_start(function, AWS_LAMBDA_INITIALIZATION_TYPE=kind, **CLUSTER)
     assert {"boto3", "botocore", "psycopg", "aurora_dsql_sqlalchemy"} <= loaded
@@ -120,7 +130,7 @@ def test_a_function_initialised_ahead_loads_the_driver_of_a_database_that_a_secr
 
 
 @pytest.mark.parametrize("function", ["authorizer", "jwks"])
-def test_a_function_initialised_ahead_loads_no_driver_that_it_never_uses(function):
+def test_function_initialised_ahead_loads_no_driver_that_it_never_uses(function):
     loaded = loaded_at_start(function, AWS_LAMBDA_INITIALIZATION_TYPE="snap-start", **CLUSTER)
     assert loaded & forbidden(function) == set()
 
@@ -132,9 +142,12 @@ def test_a_function_initialised_ahead_starts_in_spite_of_a_wrong_setting():
 
 
 @pytest.mark.asvs("15.2.5")
-def test_a_first_request_loads_no_expensive_libraries(environment):
+@pytest.mark.parametrize(
+    "functions", [["login"], pytest.param(INDISPENSABLE, marks=pytest.mark.thorough)], ids=["login", "all"]
+)
+def test_first_request_loads_no_expensive_libraries(environment, functions):
     requests = FirstRequests()
-    for function in INDISPENSABLE:
+    for function in functions:
         folder = PROJECT / "functions" / function
         answer = first_answer(folder, requests.request(function), environment_of(function, environment))
         assert answer.modules & forbidden(function) == set(), function
