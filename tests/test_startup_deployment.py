@@ -7,11 +7,9 @@ from tests.support.deployment import TEMPLATE, deployed, of_type
 
 pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
-#: The gateway calls a version of each.
 PUBLISHED = {
     *("Register", "Login", "GetUser", "ChangePassword", "StepUp", "Refresh"),
-    *("Sessions", "Webauthn", "Audit", "Jwks", "Health"),
-    "Authorizer",
+    *("Sessions", "Webauthn", "Audit", "Jwks", "Health", "Authorizer"),
 }
 HASHING = {"Register", "Login", "ChangePassword", "StepUp"}
 #: It has no place in a version: it is Lambda's own word about all of them.
@@ -50,36 +48,31 @@ def configuration_of(function, **parameters):
     return {name: value for name, value in properties.items() if name != UNVERSIONED}
 
 
-def test_the_gateway_calls_published_versions_by_an_alias():
+def test_gateway_calls_published_versions_by_an_alias_that_it_may_call():
     (api,) = of_type("AWS::ApiGateway::RestApi").values()
-    integrations = [
-        method["x-amazon-apigateway-integration"]["uri"]
-        for path in api["Body"]["paths"].values()
-        for method in path.values()
-        if "x-amazon-apigateway-integration" in method
+    methods = [method for path in api["Body"]["paths"].values() for method in path.values()]
+    schemes = api["Body"]["components"]["securitySchemes"].values()
+    uris = [
+        *(method.get("x-amazon-apigateway-integration", {}).get("uri") for method in methods),
+        *(scheme.get("x-amazon-apigateway-authorizer", {}).get("authorizerUri") for scheme in schemes),
     ]
-    authorizers = [
-        scheme["x-amazon-apigateway-authorizer"]["authorizerUri"]
-        for scheme in api["Body"]["components"]["securitySchemes"].values()
-        if "x-amazon-apigateway-authorizer" in scheme
-    ]
-    called = {uri.split("functions/")[1] for uri in [*integrations, *authorizers]}
-    assert called == {f"{name}FunctionAliaslive/invocations" for name in PUBLISHED}
+    names = {f"{name}FunctionAliaslive" for name in PUBLISHED}
+    assert {uri.split("functions/")[1] for uri in uris if uri} == {f"{name}/invocations" for name in names}
+    assert {p["FunctionName"] for p in of_type("AWS::Lambda::Permission").values()} == names
     aliases = of_type("AWS::Lambda::Alias")
-    assert aliases.keys() == {f"{name}FunctionAliaslive" for name in PUBLISHED}
+    assert aliases.keys() == names
     for name in PUBLISHED:
         assert aliases[f"{name}FunctionAliaslive"]["FunctionVersion"] == f"{version_of(name)[0]}.Version"
 
 
-def test_the_gateway_may_call_each_alias():
-    permitted = {p["FunctionName"] for p in of_type("AWS::Lambda::Permission").values()}
-    assert permitted == {f"{name}FunctionAliaslive" for name in PUBLISHED}
-
-
 @pytest.mark.parametrize("changed", CHANGES.values(), ids=CHANGES)
-def test_whatever_changes_a_function_publishes_it_again(changed):
-    """SAM alone would overlook a changed parameter, and the gateway would go on with what was published before."""
+def test_parameter_that_changes_a_function_publishes_it_again(changed):
+    """SAM alone would overlook a changed parameter, and the gateway would go on with what was published before.
+
+    Lambda makes no version of a function that has not changed, and CloudFormation then takes the deployment back.
+    """
     for name in PUBLISHED:
+        assert configuration_of(name)["Description"] == "PublicKeys.Digest"
         if configuration_of(name) != configuration_of(name, **changed):
             assert version_of(name) != version_of(name, **changed), name
 
@@ -91,24 +84,13 @@ def test_each_step_of_a_rotation_publishes_every_function(signing_keys):
         assert version_of(name) != version_of(name, SigningKeys=signing_keys)
 
 
-def test_a_version_is_asked_for_only_of_a_function_that_has_changed():
-    """Lambda makes none otherwise, and CloudFormation then takes the deployment back."""
-    for name in PUBLISHED:
-        assert configuration_of(name)["Description"] == "PublicKeys.Digest"
-
-
-def test_another_layer_publishes_every_function():
-    """SAM puts a hash of the layer's content into its logical id."""
-    (layer,) = of_type("AWS::Lambda::LayerVersion")
-    assert layer.startswith("CommonLayerX86")
-    assert layer != "CommonLayerX86"
-    assert layer in deployed()["PublicKeys"]["Properties"]["Configuration"]
-
-
 @pytest.mark.parametrize(("architecture", "layer"), [("x86_64", "CommonLayerX86"), ("arm64", "CommonLayerArm")])
-def test_functions_and_layer_are_of_one_architecture(architecture, layer):
+def test_functions_and_layer_are_of_one_architecture_and_another_layer_publishes_them(architecture, layer):
+    """SAM puts a hash of the layer's content into its logical id."""
     ((name, properties),) = of_type("AWS::Lambda::LayerVersion", Architecture=architecture).items()
     assert name.startswith(layer)
+    assert name != layer
+    assert name in deployed(Architecture=architecture)["PublicKeys"]["Properties"]["Configuration"]
     assert properties["CompatibleArchitectures"] == [architecture]
     for function in of_type("AWS::Lambda::Function", Architecture=architecture).values():
         assert (function["Architectures"], function["Layers"]) == ([architecture], [name])

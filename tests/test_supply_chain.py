@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -15,39 +14,27 @@ import pytest
 from auth_common.db.engine import read
 from tests.support.factories import sign_up
 from tests.support.requirements import require
+from tests.support.runtime import PROJECT, run
 from tools.keys import main as keys
 from tools.uv_path import uv_path
 
 pytestmark = pytest.mark.project
 
-PROJECT = Path(__file__).parents[1]
 PYPI = "https://pypi.org/simple"
 BASELINE = PROJECT / ".secrets.baseline"
-
-
-def uv(*arguments, **environment):
-    return subprocess.run(
-        [uv_path(), *arguments],
-        cwd=PROJECT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def finds_secrets(tmp_path, *files):
     """Look for secrets as the pre-commit hook does."""
     # A copy: the hook brings the line numbers in its baseline up to date, and says so by status 3.
     baseline = shutil.copy(BASELINE, tmp_path / "baseline.json")
-    command = [Path(sys.executable).with_name("detect-secrets-hook"), "--baseline", baseline, *files]
-    found = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    found = run(Path(sys.executable).with_name("detect-secrets-hook"), "--baseline", baseline, *files)
     assert found.returncode in {0, 1, 3}, found.stderr
     return found.stdout if found.returncode == 1 else ""
 
 
 def versioned_files():
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    listed = run("git", "ls-files", "-z")
     require(condition=listed.returncode == 0, reason="needs a git checkout")
     return [name for name in listed.stdout.split("\0") if name and (PROJECT / name).is_file()]
 
@@ -78,44 +65,33 @@ def test_the_scanner_finds_a_secret(tmp_path):
 
 @pytest.mark.asvs("15.1.2")
 @pytest.mark.threat("supply-unknown-contents")
-def test_the_bill_of_materials_names_what_the_layer_installs(tmp_path):
+def test_bill_of_materials_names_what_the_layer_installs(tmp_path):
     """CycloneDX, from the lock (`make sbom`)."""
     sbom = tmp_path / "sbom.json"
-    made = subprocess.run(
-        ["make", "--silent", "sbom", f"SBOM={sbom}"], cwd=PROJECT, capture_output=True, text=True, check=False
-    )
+    made = run("make", "--silent", "sbom", f"SBOM={sbom}")
     assert made.returncode == 0, made.stderr
     document = json.loads(sbom.read_text())
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.5")
     named = {(component["name"], component["version"], component["purl"]) for component in document["components"]}
     requirements = (PROJECT / "layers/common/requirements.txt").read_text()
-    pinned = set(re.findall(r"^([\w.-]+)==([^ ;\\]+)", requirements, re.MULTILINE))
-    assert {(name, version) for name, version, _ in named} == pinned
-    assert all(purl == f"pkg:pypi/{name}@{version}" for name, version, purl in named)
+    pinned = re.findall(r"^([\w.-]+)==([^ ;\\]+)", requirements, re.MULTILINE)
+    assert named == {(name, version, f"pkg:pypi/{name}@{version}") for name, version in pinned}
 
 
 @pytest.mark.asvs("15.1.2", "15.2.4")
 @pytest.mark.threat("supply-replaced-dependency")
-def test_each_locked_package_comes_from_pypi_with_its_hash():
+def test_each_locked_package_comes_from_pypi_with_its_hash_and_builds_are_pinned():
     """ASVS 15.2.4: no other index, so that none can offer a package under a name of ours (dependency confusion)."""
-    with (PROJECT / "uv.lock").open("rb") as file:
-        packages = tomllib.load(file)["package"]
+    packages = tomllib.loads((PROJECT / "uv.lock").read_text())["package"]
     ours = [package["name"] for package in packages if "registry" not in package["source"]]
     assert ours == ["auth-common", "secure-backend"]
     assert {package["source"].get("registry", PYPI) for package in packages} == {PYPI}
-    files = [
-        file for package in packages for file in [*package.get("wheels", []), package.get("sdist")] if file is not None
-    ]
+    files = [file for each in packages for file in (*each.get("wheels", []), each.get("sdist")) if file]
     assert files
     assert [file["url"] for file in files if not file["url"].startswith("https://files.pythonhosted.org/")] == []
     assert [file["url"] for file in files if not file["hash"].startswith("sha256:")] == []
-
-
-@pytest.mark.asvs("15.1.2", "15.2.4")
-@pytest.mark.threat("supply-replaced-dependency")
-def test_what_builds_the_project_has_a_fixed_version():
-    for file in ("pyproject.toml", "layers/common/pyproject.toml"):
-        for requirement in tomllib.loads((PROJECT / file).read_text())["build-system"]["requires"]:
+    for name in ("pyproject.toml", "layers/common/pyproject.toml"):
+        for requirement in tomllib.loads((PROJECT / name).read_text())["build-system"]["requires"]:
             assert re.fullmatch(r"[\w-]+==[\d.]+", requirement)
 
 
@@ -127,13 +103,10 @@ def test_private_uv_is_installed_only_with_its_hash(tmp_path, is_genuine):
     """An attacker's uv at the package index, or on the way from it, is not installed."""
     shutil.copy(PROJECT / "Makefile", tmp_path)
     requirement = (PROJECT / "tools" / "uv-requirements.txt").read_text()
+    tampered = re.sub(r"sha256:.{8}", "sha256:00000000", requirement)
     (tmp_path / "tools").mkdir()
-    (tmp_path / "tools" / "uv-requirements.txt").write_text(
-        requirement if is_genuine else re.sub(r"sha256:.{8}", "sha256:00000000", requirement)
-    )
-    done = subprocess.run(
-        ["make", ".tools/bin/uv"], cwd=tmp_path, env=without_uv(tmp_path), capture_output=True, text=True, check=False
-    )
+    (tmp_path / "tools" / "uv-requirements.txt").write_text(requirement if is_genuine else tampered)
+    done = run("make", ".tools/bin/uv", cwd=tmp_path, env=without_uv(tmp_path))
     assert (done.returncode == 0) == is_genuine, done.stderr
     assert (tmp_path / ".tools" / "bin" / "uv").exists() == is_genuine
 
@@ -155,34 +128,31 @@ def test_make_uses_the_uv_of_a_folder_with_a_space(tmp_path):
     (folder / "uv").chmod(0o755)
     environment["PATH"] = f"{folder}:{environment['PATH']}"
     for target in ("run", "test", "format"):
-        done = subprocess.run(
-            ["make", target], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
-        )
+        done = run("make", target, env=environment)
         assert done.returncode == 0, done.stderr
         assert "run --locked" in done.stdout
 
 
 @pytest.mark.asvs("15.2.1")
 @pytest.mark.threat("supply-vulnerable-dependency")
-def test_an_audit_that_cannot_reach_its_data_fails():
+def test_audit_that_cannot_reach_its_data_fails():
     """A tool that has audited nothing must not look green (`make audit`)."""
     unreachable = dict.fromkeys(("ALL_PROXY", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
-    audited = uv("audit", "--locked", UV_HTTP_RETRIES="0", NO_PROXY="", no_proxy="", **unreachable)
+    environment = {**os.environ, **unreachable, "UV_HTTP_RETRIES": "0", "NO_PROXY": "", "no_proxy": ""}
+    audited = run(uv_path(), "audit", "--locked", env=environment)
     assert audited.returncode != 0
     assert "vulnerabilit" not in audited.stdout
 
 
-@pytest.mark.usefixtures("environment")
-def test_whatever_the_local_stage_keeps_is_its_owners_alone(environment):
+def test_files_of_the_local_stage_are_private(environment):
     sign_up()
     assert keys(["rotate"]) == 0
-    # SQLite keeps its own files while a connection is open.
-    modes = read(
-        lambda _: {
-            path.relative_to(environment).as_posix(): stat.S_IMODE(path.stat().st_mode)
-            for path in environment.rglob("*")
-        }
-    )
-    assert {"pepper", "audit-key", "keys/signing-key.pem", "secure-backend.sqlite3-wal"} <= modes.keys()
-    open_to_others = {name: oct(mode) for name, mode in modes.items() if mode & 0o077}
-    assert open_to_others == {}
+
+    def modes(_):
+        """SQLite keeps its own files while a connection is open."""
+        paths = environment.rglob("*")
+        return {path.relative_to(environment).as_posix(): stat.S_IMODE(path.stat().st_mode) for path in paths}
+
+    found = read(modes)
+    assert {"pepper", "audit-key", "keys/signing-key.pem", "secure-backend.sqlite3-wal"} <= found.keys()
+    assert {name: oct(mode) for name, mode in found.items() if mode & 0o077} == {}

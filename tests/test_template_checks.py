@@ -3,14 +3,13 @@
 import copy
 import json
 import re
-import subprocess
 
 import pytest
 
 from local_runtime.cloudformation import read_template
 from tests.support.deployment import TEMPLATE, translated
 from tests.support.routes import OPEN_ROUTES
-from tests.support.runtime import PROJECT
+from tests.support.runtime import PROJECT, run
 from tools.deployed_template import main
 from tools.uv_path import uv_path
 
@@ -19,9 +18,7 @@ pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
 def check(tool, template):
     """Return what ``tool`` says, and whether it lets the template pass."""
-    command = [uv_path(), "run", "--script", "--locked", f"tools/{tool}.py"]
-    text = json.dumps(template)
-    done = subprocess.run(command, cwd=PROJECT, input=text, capture_output=True, text=True, check=False)
+    done = run(uv_path(), "run", "--script", "--locked", f"tools/{tool}.py", text=json.dumps(template))
     return done.stdout + done.stderr, done.returncode == 0
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 
 import pytest
@@ -11,7 +10,7 @@ from auth_common.settings import Settings
 from benchmarks.measure import Figure, Spread, compare, take_turns
 from benchmarks.report import Table, as_json, as_markdown
 from benchmarks.service import environment_of, fresh_service
-from tests.support.runtime import PROJECT
+from tests.support.runtime import PROJECT, run
 
 pytestmark = pytest.mark.benchmark
 
@@ -23,39 +22,31 @@ def figure(**changes):
     return compare("ours", [0.002, 0.004], "theirs", [0.001, 0.001], **changes)
 
 
-def run(*arguments, **options):
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, **options)
+def benchmark(*arguments, **options):
+    return run(sys.executable, "-m", "benchmarks", *arguments, **{"env": SHELL, **options})
 
 
 def test_each_endpoint_is_measured_beside_its_floor(tmp_path):
     file = tmp_path / "figures.json"
-    finished = run("-m", "benchmarks", "floors", "--rounds", "1", "--json", file, cwd=PROJECT, env=SHELL)
+    finished = benchmark("floors", "--rounds", "1", "--json", str(file))
     assert finished.returncode == 0, finished.stderr
     document = json.loads(file.read_text())
     assert document["machine"].keys() == {"python", "system", "processors", "load", "date"}
     figures = document["sections"]["floors"]
-    assert [item["name"] for item in figures] == [
-        "`POST /login`",
-        "the authorizer, warm",
-        "`GET /users/{id}`, warm",
-        "`POST /token/refresh`, a new token each time",
-    ]
+    calls = ("`POST /login`", "the authorizer, warm", "`GET /users/{id}`, warm")
+    assert [item["name"] for item in figures] == [*calls, "`POST /token/refresh`, a new token each time"]
     for item in figures:
         assert item.keys() == {*Figure.__dataclass_fields__, "is_met"}
         assert item["ratio"]["median"] == pytest.approx(item["subject"]["median"] / item["floor"]["median"])
         assert f"| {item['name']} |" in finished.stdout
 
 
-def test_a_section_that_is_not_there_is_refused():
-    finished = run("-m", "benchmarks", "floor", cwd=PROJECT, env=SHELL)
+def test_unknown_section_is_rejected_and_containers_are_left_out_without_docker(tmp_path):
+    finished = benchmark("floor")
     assert finished.returncode == 2
     assert "no such section: floor" in finished.stderr
-
-
-def test_without_docker_the_containers_are_left_out_and_said_to_be(tmp_path):
     file = tmp_path / "figures.json"
-    nowhere = {**SHELL, "PATH": str(tmp_path)}
-    finished = run("-m", "benchmarks", "sam", "--json", file, cwd=PROJECT, env=nowhere)
+    finished = benchmark("sam", "--json", str(file), env={**SHELL, "PATH": str(tmp_path)})
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == "Containers are left out: needs Docker\n"
     assert json.loads(file.read_text())["sections"] == {"sam": []}
@@ -63,31 +54,28 @@ def test_without_docker_the_containers_are_left_out_and_said_to_be(tmp_path):
 
 def test_ours_answers_in_the_harness_of_the_peers(tmp_path):
     environment = {**environment_of("get_user", tmp_path), "PYTHONPATH": str(PROJECT)}
-    ours = ("-m", "benchmarks.quick_starts.ours")
+    ours = (sys.executable, "-m", "benchmarks.quick_starts.ours")
     set_up = run(*ours, "set-up", cwd=tmp_path, env=environment)
     assert set_up.returncode == 0, set_up.stderr
     request = (tmp_path / "request.http").read_text()
     assert request.startswith("GET /users/")
     assert "Authorization: Bearer " in request
-    measured = run(*ours, "measure", cwd=tmp_path, env=environment, input="me 2\nlog-in 1\ncheck-hash 1\n")
+    measured = run(*ours, "measure", cwd=tmp_path, env=environment, text="me 2\nlog-in 1\ncheck-hash 1\n")
     assert measured.returncode == 0, measured.stderr
     ready, *seconds = measured.stdout.splitlines()
     assert ready == "ready"
     assert [float(value) > 0 for value in seconds] == [True, True, True]
 
 
-def test_a_figures_ratio_is_that_of_each_round():
+def test_figure_has_the_ratio_of_each_round_and_shows_a_missed_aim():
     found = figure(aim=3)
-    assert found.subject == Spread(low=2.5, median=3.0, high=3.5)
-    assert found.ratio == Spread(low=2.5, median=3.0, high=3.5)
-    assert found.is_met
-    assert not figure(aim=2.9).is_met
-    assert figure().is_met is None
-
-
-def test_how_many_there_are_in_a_second_is_shown_and_the_ratio_stays_one_of_times():
-    found = compare("ours", [0.002], "theirs", [0.001], unit="/s")
-    assert (found.subject.median, found.floor.median, found.ratio.median) == (500, 1000, 2)
+    assert found.subject == found.ratio == Spread(low=2.5, median=3.0, high=3.5)
+    assert (found.is_met, figure(aim=2.9).is_met, figure().is_met) == (True, False, None)
+    *_, missed, met = as_markdown([figure(aim=2.9), found]).splitlines()
+    assert missed.endswith("| **3.00** (2.50..3.50) | 2.9, missed |")
+    assert met.endswith("| 3 |")
+    per_second = compare("ours", [0.002], "theirs", [0.001], unit="/s")
+    assert (per_second.subject.median, per_second.floor.median, per_second.ratio.median) == (500, 1000, 2)
 
 
 def test_who_goes_first_changes_and_the_first_round_does_not_count():
@@ -103,12 +91,6 @@ def test_who_goes_first_changes_and_the_first_round_does_not_count():
     taken = take_turns({"a": taker("a"), "b": taker("b")}, rounds=2)
     assert "".join(order) == "abbaab"
     assert taken == {"a": [4.0, 5.0], "b": [3.0, 6.0]}
-
-
-def test_a_missed_aim_is_shown():
-    text = as_markdown([figure(aim=2.9), figure(aim=3)])
-    assert text.splitlines()[2].endswith("| **3.00** (2.50..3.50) | 2.9, missed |")
-    assert text.splitlines()[3].endswith("| 3 |")
 
 
 def test_a_table_is_shown_as_it_is():

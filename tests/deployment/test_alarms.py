@@ -75,9 +75,6 @@ def pages() -> list[str]:
     return [page_of(description) for description in descriptions]
 
 
-# --- Alarms and runbooks ---------------------------------------------------------------------------------------------
-
-
 def listed() -> dict[str, str]:
     """Return the alarms of the list of runbooks, each with the number from which it goes off."""
     rows = re.findall(r"^\| \[([a-z-]+)\]\(\1\.md\) \| [^|]+ \| (\d+) \|$", INDEX.read_text(), re.MULTILINE)
@@ -86,30 +83,9 @@ def listed() -> dict[str, str]:
 
 def test_each_alarm_has_a_runbook_of_its_own_and_the_list_has_them_all():
     assert sorted(pages()) == sorted(set(pages())) == sorted(listed())
-    assert [page for page in pages() if not (RUNBOOKS / f"{page}.md").exists()] == []
-
-
-@each_alarm
-def test_an_alarm_is_named_like_its_runbook(alarm):
-    assert alarm["AlarmName"] == f"local-{page_of(alarm['AlarmDescription'])}"
-
-
-@each_alarm
-def test_the_list_says_from_when_an_alarm_goes_off(alarm):
-    assert listed()[page_of(alarm["AlarmDescription"])] == str(alarm["Threshold"])
-
-
-@pytest.mark.parametrize("page", sorted(pages()))
-def test_a_runbook_of_an_alarm_says_what_it_means_how_to_look_what_to_do_and_when_it_is_false(page):
-    text = (RUNBOOKS / f"{page}.md").read_text()
-    assert text.startswith("# Alarm: ")
-    parts = re.findall(r"^## (.*)$", text, re.MULTILINE)
-    assert parts == ["What it means", "How to look", "What to do", "False alarms"]
-
-
-def test_the_list_has_every_other_runbook_too():
     linked = set(re.findall(r"\]\(([a-z-]+\.md)\)", INDEX.read_text()))
     assert linked == {page.name for page in RUNBOOKS.glob("*.md")} - {INDEX.name}
+    assert {f"{page}.md" for page in pages()} <= linked
 
 
 @pytest.mark.threat("secrets-changed", "signing-key-untraced-change")
@@ -119,31 +95,25 @@ def test_the_runbook_of_key_access_names_the_calls_that_are_watched():
     assert [call for call in rule["EventPattern"]["detail"]["eventName"] if f"`{call}`" not in shown] == []
 
 
-# --- What alarms act on and look at ----------------------------------------------------------------------------------
-
-
 @each_alarm
-def test_an_alarm_tells_the_topic_and_is_quiet_without_data(alarm):
-    assert alarm["AlarmActions"] == ["AlarmTopic"]
-    assert alarm["TreatMissingData"] == "notBreaching"
+def test_alarm_notifies_the_topic_has_the_name_and_threshold_of_its_runbook_and_is_quiet_without_data(alarm):
+    page = page_of(alarm["AlarmDescription"])
+    assert alarm["AlarmName"] == f"local-{page}"
+    assert listed()[page] == str(alarm["Threshold"])
+    assert (alarm["AlarmActions"], alarm["TreatMissingData"]) == (["AlarmTopic"], "notBreaching")
     assert alarm.get("ActionsEnabled", True) is True
+    assert len(list(metrics_of(alarm))) <= 10  # CloudWatch accepts no more
 
 
-def test_each_rule_tells_the_topic():
+def test_each_rule_notifies_the_topic():
     assert [target["Arn"] for rule in RULES.values() for target in rule["Targets"]] == ["AlarmTopic"]
 
 
-def test_each_alarm_on_our_metrics_can_be_evaluated_and_the_rest_are_awss():
+def test_alarms_that_cannot_be_evaluated_here_are_those_on_metrics_of_aws():
     alarms = load_alarms(TEMPLATE)
     assert len(alarms.evaluated) + len(alarms.left_to_aws) == len(ALARMS)
-    of_functions = {
-        "function-errors",
-        "function-throttles",
-        "authorizer-failed",
-        "cleanup-failed",
-        "step-up-function-failed",
-    }
-    assert set(alarms.left_to_aws) == {"server-errors", *of_functions}
+    of_functions = {"function-errors", "function-throttles", "authorizer-failed", "cleanup-failed"}
+    assert set(alarms.left_to_aws) == {"server-errors", "step-up-function-failed", *of_functions}
 
 
 def metrics_of(alarm: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -174,13 +144,17 @@ def named_metrics() -> Iterator[tuple[str, str, dict[str, str]]]:
             yield namespace, name, dict(zip(texts[::2], texts[1::2], strict=True))
 
 
-def test_each_metric_that_is_named_is_one_that_we_or_aws_count():
+def test_each_metric_that_is_named_is_counted_by_this_service_or_by_aws_for_it():
     variables = function_defaults()["Environment"]["Variables"]
     ours = variables["POWERTOOLS_METRICS_NAMESPACE"], {"service": variables["POWERTOOLS_SERVICE_NAME"]}
+    (api,) = resources("AWS::Serverless::Api").values()
+    gateway = {"ApiName": api["Name"], "Stage": api["StageName"]}
     named = list(named_metrics())
-    assert named
+    assert {"AWS/ApiGateway", ours[0]} <= {namespace for namespace, _, _ in named}
     for namespace, name, dimensions in named:
-        if not NAMED_BY_AWS.fullmatch(namespace):
+        if namespace == "AWS/ApiGateway":
+            assert dimensions == gateway
+        elif not NAMED_BY_AWS.fullmatch(namespace):
             assert ((namespace, dimensions), name in OUR_METRICS) == (ours, True), name
 
 
@@ -193,24 +167,10 @@ def test_each_function_is_watched_for_errors_and_for_being_turned_away():
     assert watched == {(metric, function) for metric in ("Errors", "Throttles") for function in functions}
 
 
-def test_no_alarm_has_more_metrics_than_cloudwatch_takes():
-    assert {name: count for name, alarm in ALARMS.items() if (count := len(list(metrics_of(alarm)))) > 10} == {}
-
-
-def test_the_gateways_metrics_are_those_of_this_api_and_stage():
-    (api,) = resources("AWS::Serverless::Api").values()
-    found = [dimensions for namespace, _, dimensions in named_metrics() if namespace == "AWS/ApiGateway"]
-    assert found
-    assert all(dimensions == {"ApiName": api["Name"], "Stage": api["StageName"]} for dimensions in found)
-
-
-def test_the_dashboard_shows_each_alarm():
+def test_dashboard_shows_each_alarm_and_its_widgets_fit():
+    """CloudWatch moves what overlaps, and refuses what is wider than its 24 columns."""
     (widget,) = widgets("alarm")
     assert sorted(widget["alarms"]) == sorted(f"{name}.Arn" for name in ALARMS)
-
-
-def test_the_dashboard_fits_together():
-    """CloudWatch moves what overlaps, and refuses what is wider than its 24 columns."""
     cells = [
         (x, y)
         for board in dashboards()
@@ -220,9 +180,6 @@ def test_the_dashboard_fits_together():
     ]
     assert len(cells) == len(set(cells))
     assert {x for x, _ in cells} == set(range(24))
-
-
-# --- The log ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.asvs("14.2.7", "16.2.3")
@@ -252,14 +209,9 @@ def test_keys_rotate_and_serve_those_who_need_them():
     assert keys["SigningKeyBlue"]["KeySpec"] == "ECC_NIST_P256"
     logs = statements("LogsKey")
     assert logs.keys() == {"account", "logs.us-east-1.amazonaws.com"}
-    assert logs["logs.us-east-1.amazonaws.com"]["Condition"] == {
-        "ArnLike": {
-            "kms:EncryptionContext:aws:logs:arn": [
-                "arn:aws:logs:us-east-1:123456789012:log-group:local-*",
-                "arn:aws:logs:us-east-1:123456789012:log-group:aws-waf-logs-local-*",
-            ]
-        }
-    }
+    groups = [f"arn:aws:logs:us-east-1:123456789012:log-group:{name}" for name in ("local-*", "aws-waf-logs-local-*")]
+    condition = logs["logs.us-east-1.amazonaws.com"]["Condition"]
+    assert condition == {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}}
     assert statements("AlarmsKey").keys() == {"account", "cloudwatch.amazonaws.com", "events.amazonaws.com"}
 
 
@@ -280,26 +232,21 @@ def test_an_address_for_alarms_is_optional():
     assert Intrinsics(document).resolve(subscription["Properties"])["Endpoint"] == "security@example.com"
 
 
-# --- Queries ---------------------------------------------------------------------------------------------------------
-
-
 def query_name(query: dict[str, Any]) -> str:
     stack, _, name = query["Name"].partition("/")
     assert stack == "local"
     return str(name)
 
 
-def test_the_list_of_runbooks_has_each_saved_query():
+def test_runbooks_list_each_saved_query_and_name_none_that_does_not_exist():
+    queries = [query_name(query) for query in QUERIES.values()]
     rows = re.findall(r"^\| `([a-z-]+)` \| [^|]+ \|$", INDEX.read_text(), re.MULTILINE)
-    assert sorted(rows) == sorted(query_name(query) for query in QUERIES.values())
-
-
-def test_each_query_and_rule_that_a_runbook_names_exists():
+    assert sorted(rows) == sorted(queries)
     text = "\n".join(page.read_text() for page in RUNBOOKS.glob("*.md"))
     named = set(re.findall(r"(?:query|queries|insight rule) `([\w-]+)`", text))
     rules = {rule["RuleName"].removeprefix("local-") for rule in resources("AWS::CloudWatch::InsightRule").values()}
     assert named
-    assert named <= rules | {query_name(query) for query in QUERIES.values()}
+    assert named <= rules | {*queries}
 
 
 def paths(document: dict[str, Any], prefix: str) -> Iterator[str]:
@@ -313,39 +260,36 @@ def paths(document: dict[str, Any], prefix: str) -> Iterator[str]:
 def paths_of_security_events() -> frozenset[str]:
     """Return every field that some security event can have."""
     request = RequestContext("id", "function", "GET", "/path", "192.0.2.1", "agent")
-    occurrences = [
-        Occurrence(
-            event=event,
-            time=0,
-            user_id=user_id,
-            reason="reason",
-            request=request,
-            detail=dict.fromkeys(entry.fields, "value"),
-        )
+    return frozenset(
+        path
         for event, entry in CATALOGUE.items()
         for user_id in (None, UUID(int=1))
-    ]
-    return frozenset(path for occurrence in occurrences for path in paths(to_ocsf(occurrence), "security_event"))
+        for path in paths(
+            to_ocsf(
+                Occurrence(
+                    event=event,
+                    time=0,
+                    user_id=user_id,
+                    reason="reason",
+                    request=request,
+                    detail=dict.fromkeys(entry.fields, "value"),
+                )
+            ),
+            "security_event",
+        )
+    )
 
 
-def fields_in(text: str) -> set[str]:
-    return set(re.findall(r"security_event(?:\.\w+)+", text))
-
-
-def test_queries_rules_and_dashboard_ask_for_fields_that_security_events_have():
+def test_queries_rules_and_dashboard_name_fields_and_events_that_exist():
     texts = [
         *(query["QueryString"] for query in QUERIES.values()),
         *(rule["RuleBody"] for rule in resources("AWS::CloudWatch::InsightRule").values()),
         *(widget["query"] for widget in widgets("log")),
     ]
-    asked = set().union(*map(fields_in, texts))
+    asked = {field for text in texts for field in re.findall(r"security_event(?:\.\w+)+", text)}
     assert asked
     assert asked - paths_of_security_events() == set()
-
-
-def test_queries_name_events_that_there_are_and_search_the_functions_log():
     for query in QUERIES.values():
-        text = query["QueryString"]
         assert query["LogGroupNames"] == ["FunctionLogs"]
-        named = re.findall(r'message (?:=|in) \[?((?:"\w+"(?:, )?)+)', text)
-        assert set(re.findall(r"\w+", " ".join(named))) <= set(SecurityEvent), text
+        named = re.findall(r'message (?:=|in) \[?((?:"\w+"(?:, )?)+)', query["QueryString"])
+        assert set(re.findall(r"\w+", " ".join(named))) <= set(SecurityEvent), query["QueryString"]

@@ -16,11 +16,9 @@ pytestmark = [pytest.mark.deployment, pytest.mark.template]
 DOMAIN = {"DomainName": "auth.example.com", "CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/1"}
 RECORD = {**DOMAIN, "HostedZoneId": "Z0123456789"}
 OF_A_DOMAIN = {"AWS::ApiGateway::DomainName", "AWS::ApiGateway::BasePathMapping", "AWS::Route53::RecordSet"}
-#: What checks a secret or makes an account.
 LIMITED_ROUTES = {
     *(("POST", "/login"), ("POST", "/users"), ("PUT", "/users/{id}/password"), ("POST", "/token/refresh")),
-    *(("POST", "/webauthn/login/begin"), ("POST", "/webauthn/login/complete")),
-    ("POST", "/step-up"),
+    *(("POST", "/webauthn/login/begin"), ("POST", "/webauthn/login/complete"), ("POST", "/step-up")),
 }
 #: Rules of AWS's groups that count and do not block, each with a reason in the template. A new entry is a decision.
 COUNTED = {
@@ -52,25 +50,19 @@ def rules(**parameters):
 def outputs(**parameters):
     template = translated(**parameters)
     intrinsics = Intrinsics(template)
-    shown = {
-        name: output
+    return {
+        name: intrinsics.resolve(output["Value"])
         for name, output in template["Outputs"].items()
         if "Condition" not in output or intrinsics.resolve({"Condition": output["Condition"]})
     }
-    return {name: intrinsics.resolve(output["Value"]) for name, output in shown.items()}
-
-
-# --- The gateway -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.threat("gateway-open-route")
 def test_every_method_but_the_open_ones_asks_the_authorizer():
     """As CloudFormation gets it, whatever the template seems to say."""
     asked = {route: method["security"] for route, method in methods().items()}
-    assert asked == {
-        route: [{"NONE": []}] if route in OPEN_ROUTES else [{"TokenAuthorizer": []}]
-        for route in ((route.method, route.path) for route in load_template(TEMPLATE).routes)
-    }
+    routes = [(route.method, route.path) for route in load_template(TEMPLATE).routes]
+    assert asked == {route: [{"NONE" if route in OPEN_ROUTES else "TokenAuthorizer": []}] for route in routes}
 
 
 def test_a_body_must_be_an_object_wherever_one_is_taken():
@@ -110,28 +102,20 @@ def test_a_stage_takes_over_every_deployment():
     assert read_template(TEMPLATE)["Resources"]["Api"]["Properties"]["AlwaysDeploy"] is True
 
 
-# --- A domain of one's own -------------------------------------------------------------------------------------------
-
-
-def test_without_a_domain_there_is_nothing_of_it():
-    assert types() & OF_A_DOMAIN == set()
-    assert is_default_endpoint_disabled() is False
-
-
 def is_default_endpoint_disabled(**parameters):
     (server,) = one("AWS::ApiGateway::RestApi", **parameters)["Body"]["servers"]
     return server["x-amazon-apigateway-endpoint-configuration"]["disableExecuteApiEndpoint"]
 
 
 @pytest.mark.threat("gateway-plain-http")
-def test_a_domain_is_the_only_way_in():
+def test_domain_that_is_chosen_is_the_only_way_in():
+    assert types() & OF_A_DOMAIN == set()
+    assert is_default_endpoint_disabled() is False
     assert is_default_endpoint_disabled(**DOMAIN) is True
     assert one("AWS::ApiGateway::DomainName", **DOMAIN)["RegionalCertificateArn"] == DOMAIN["CertificateArn"]
     mapping = one("AWS::ApiGateway::BasePathMapping", **DOMAIN)
     assert mapping == {"DomainName": "Domain", "RestApiId": "Api", "Stage": "ApiStage"}
-
-
-def test_a_record_is_made_where_a_zone_is_named():
+    # A record is made where a zone is named.
     assert "AWS::Route53::RecordSet" not in types(**DOMAIN)
     record = one("AWS::Route53::RecordSet", **RECORD)
     assert (record["HostedZoneId"], record["Name"]) == (RECORD["HostedZoneId"], DOMAIN["DomainName"])
@@ -144,9 +128,6 @@ def test_a_domain_without_a_certificate_is_refused():
     assert [a["Assert"] for a in rule["Assertions"]] == [{"Fn::Not": [{"Fn::Equals": [{"Ref": "CertificateArn"}, ""]}]}]
 
 
-# --- The firewall ----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.threat("gateway-flood")
 def test_the_firewall_stands_before_the_stage():
     association = one("AWS::WAFv2::WebACLAssociation")
@@ -156,50 +137,34 @@ def test_the_firewall_stands_before_the_stage():
     assert association["ResourceArn"] == "arn:aws:apigateway:us-east-1::/restapis/Api/stages/ApiStage"
 
 
-def test_the_firewall_is_awss_groups_and_two_limits_of_our_own():
-    groups = {
-        rule["Statement"]["ManagedRuleGroupStatement"]["Name"]
-        for rule in rules().values()
-        if "ManagedRuleGroupStatement" in rule["Statement"]
-    }
-    assert groups == {
-        "AWSManagedRulesAmazonIpReputationList",
-        "AWSManagedRulesCommonRuleSet",
-        "AWSManagedRulesKnownBadInputsRuleSet",
-    }
+@pytest.mark.threat("gateway-honest-request-blocked")
+def test_firewall_is_three_groups_of_aws_in_which_few_rules_only_count_and_two_limits():
+    statements = [rule["Statement"].get("ManagedRuleGroupStatement") for rule in rules().values()]
+    groups = {group["Name"]: group.get("RuleActionOverrides", []) for group in statements if group}
+    names = ("AmazonIpReputationList", "CommonRuleSet", "KnownBadInputsRuleSet")
+    assert groups.keys() == {f"AWSManagedRules{name}" for name in names}
     # {"Count": {}} here would have a whole group block nothing.
     assert [rule["OverrideAction"] for rule in rules().values() if "OverrideAction" in rule] == [{"None": {}}] * 3
     assert len(rules()) == len({rule["Priority"] for rule in rules().values()}) == 5
-
-
-@pytest.mark.threat("gateway-honest-request-blocked")
-def test_few_rules_count_only():
-    overridden = [
-        override
-        for rule in rules().values()
-        for override in rule["Statement"].get("ManagedRuleGroupStatement", {}).get("RuleActionOverrides", [])
-    ]
+    overridden = [override for overrides in groups.values() for override in overrides]
     assert {override["Name"] for override in overridden} == COUNTED
     assert [override["ActionToUse"] for override in overridden] == [{"Count": {}}] * len(COUNTED)
 
 
 @pytest.mark.threat("gateway-flood")
 @pytest.mark.parametrize("prefix", ["", "/prod"], ids=["under a domain", "under the stage"])
-def test_the_limit_of_an_address_is_for_what_checks_secrets_or_makes_accounts(prefix):
+def test_rate_limit_of_a_client_ip_is_for_routes_that_check_secrets_or_make_accounts(prefix):
     """ASVS 6.3.1. WAF's regular expressions are a part of Python's."""
     limit = rules()["requests-of-an-address"]["Statement"]["RateBasedStatement"]
     assert (limit["AggregateKeyType"], limit["Limit"], limit["EvaluationWindowSec"]) == ("IP", "1000", 300)
-    pattern = limit["ScopeDownStatement"]["RegexMatchStatement"]["RegexString"]
+    match = limit["ScopeDownStatement"]["RegexMatchStatement"]
+    # A path that is spelled otherwise is the same path.
+    assert [change["Type"] for change in match["TextTransformations"]] == ["URL_DECODE", "NORMALIZE_PATH"]
+    pattern = match["RegexString"]
     routes = {(route.method, route.path) for route in load_template(TEMPLATE).routes}
     limited = {(method, path) for method, path in routes if re.search(pattern, prefix + path.replace("{id}", "0-1"))}
     assert limited == LIMITED_ROUTES
     assert not re.search(pattern, f"/elsewhere{prefix}/login")
-
-
-@pytest.mark.threat("gateway-flood")
-def test_a_path_that_is_spelled_otherwise_is_the_same_path():
-    (match,) = rules()["requests-of-an-address"]["Statement"]["RateBasedStatement"]["ScopeDownStatement"].values()
-    assert [change["Type"] for change in match["TextTransformations"]] == ["URL_DECODE", "NORMALIZE_PATH"]
 
 
 @pytest.mark.threat("gateway-flood")
@@ -234,16 +199,12 @@ def test_the_firewalls_own_answer_is_like_the_gateways():
 
 
 @pytest.mark.threat("gateway-logged-secrets")
-def test_the_firewall_shows_no_tokens():
+def test_firewall_logs_what_it_blocks_or_counts_and_shows_no_tokens():
     """ASVS 16.2.5: neither in its log nor in the samples of its console."""
     logging = one("AWS::WAFv2::LoggingConfiguration")
     assert {field["SingleHeader"]["Name"] for field in logging["RedactedFields"]} == {"authorization", "cookie"}
     shown = [one("AWS::WAFv2::WebACL"), *rules().values()]
     assert {part["VisibilityConfig"]["SampledRequestsEnabled"] for part in shown} == {False}
-
-
-def test_the_firewall_logs_what_it_blocks_or_counts_where_it_may():
-    logging = one("AWS::WAFv2::LoggingConfiguration")
     assert logging["LogDestinationConfigs"] == ["arn:aws:logs:us-east-1:123456789012:log-group:FirewallLogs"]
     assert logging["LoggingFilter"]["DefaultBehavior"] == "DROP"
     (kept,) = logging["LoggingFilter"]["Filters"]
@@ -267,19 +228,12 @@ def test_no_firewall_leaves_nothing_of_itself(parameters):
     assert not deployed(**parameters).keys() & {"FirewallLogs", "FirewallLogsPolicy"}
 
 
-# --- What a newcomer is told -----------------------------------------------------------------------------------------
-
-
-def test_the_outputs_say_where_the_service_is():
-    assert outputs()["ApiUrl"] == "https://Api.execute-api.us-east-1.amazonaws.com/prod"
-    assert outputs()["JwksUrl"] == f"{outputs()['ApiUrl']}/.well-known/jwks.json"
-    assert outputs(**DOMAIN)["ApiUrl"] == "https://auth.example.com"
-    assert outputs(**DOMAIN)["JwksUrl"] == "https://auth.example.com/.well-known/jwks.json"
-    assert outputs(**DOMAIN)["DomainTarget"] == "Domain.RegionalDomainName"
-
-
-def test_the_outputs_name_what_there_is_and_nothing_else():
-    assert "DomainTarget" not in outputs()
-    assert outputs()["WebAclArn"] == "Firewall.Arn"
-    assert "WebAclArn" not in outputs(WebAcl="off")
+def test_outputs_name_what_was_deployed_and_where_the_service_is():
+    plain, with_domain = outputs(), outputs(**DOMAIN)
+    assert plain["ApiUrl"] == "https://Api.execute-api.us-east-1.amazonaws.com/prod"
+    assert with_domain["ApiUrl"] == "https://auth.example.com"
+    for shown in (plain, with_domain):
+        assert shown["JwksUrl"] == f"{shown['ApiUrl']}/.well-known/jwks.json"
+    assert ("DomainTarget" in plain, with_domain["DomainTarget"]) == (False, "Domain.RegionalDomainName")
+    assert (plain["WebAclArn"], "WebAclArn" in outputs(WebAcl="off")) == ("Firewall.Arn", False)
     assert outputs(SigningKeys="green")["SigningKeyArn"] == "SigningKeyGreen.Arn"

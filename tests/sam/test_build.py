@@ -4,14 +4,13 @@ import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.requirements import require
-from tests.support.runtime import PROJECT
+from tests.support.runtime import PROJECT, run
 from tests.support.sam import build
 from tools.uv_path import uv_path
 
@@ -26,7 +25,7 @@ MACHINES = {"CommonLayerX86": 62, "CommonLayerArm": 183}
 @pytest.fixture(scope="module")
 def python_313():
     """Return the folder of the Python that Lambda runs."""
-    found = subprocess.run(["make", "--silent", "python-313"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    found = run("make", "--silent", "python-313")
     require(found.returncode == 0, "needs a Python 3.13, or uv's download of one")
     return found.stdout.strip()
 
@@ -38,14 +37,8 @@ def layer(request, python_313):
 
 def run_makefile(name, sources, artifacts, **variables):
     """Build the layer ``name`` from a copy of its folder, as SAM CLI does."""
-    return subprocess.run(
-        ["make", f"build-{name}", f"ARTIFACTS_DIR={artifacts}", f"UV={uv_path()}"],
-        cwd=sources,
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments = (f"build-{name}", f"ARTIFACTS_DIR={artifacts}", f"UV={uv_path()}")
+    return run("make", *arguments, cwd=sources, env={**os.environ, **variables})
 
 
 def size(folder):

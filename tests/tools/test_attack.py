@@ -31,16 +31,13 @@ def outcomes():
     return {outcome.attack.name: outcome for outcome in carry_out_all()}
 
 
-# --- What the real service does --------------------------------------------------------------------------------------
-
-
 @pytest.mark.threat("function-password-guessing", "function-stolen-access-token")
-@pytest.mark.parametrize("attack", ATTACKS, ids=[attack.name for attack in ATTACKS])
-def test_an_attack_fails_is_seen_and_raises_its_alarm(outcomes, attack):
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_attack_fails_is_seen_and_raises_its_alarm(outcomes, attack):
     outcome = outcomes[attack.name]
     assert outcome.faults == []
-    assert attack.alarms <= {alarm.name for alarm in outcome.alarms}
     assert attack.alarms
+    assert attack.alarms <= {alarm.name for alarm in outcome.alarms}
     assert outcome.statuses.total() > 0
 
 
@@ -53,22 +50,19 @@ def test_a_quiet_hour_raises_nothing(outcomes):
     assert {"user_created", "authn_login_fail", "authn_token_revoked", "sensitive_read"} <= seen
 
 
-def test_each_alarm_on_our_own_metrics_is_raised_by_some_attack(outcomes):
-    """But for two that no request can raise: a broken database, and a rotation of the key."""
+def test_each_alarm_on_our_own_metrics_is_raised_by_an_attack(outcomes):
+    """The exception is the one on a broken database, which no request can raise."""
     raised = {alarm.name for outcome in outcomes.values() for alarm in outcome.alarms}
     every = {alarm.name for alarm in load_alarms(TEMPLATE).evaluated}
     assert every - raised == {"audit-write-failures"}
 
 
-def test_each_attack_is_described_in_a_few_lines(outcomes):
+def test_description_of_an_attack_names_its_events_and_alarms(outcomes):
     text = describe(outcomes["credential stuffing"])
     assert "45 authn_login_fail unknown_user" in text
     assert "credential-stuffing (45 of 20; docs/runbooks/credential-stuffing.md)" in text
     assert "no breach, and seen" in text
     assert "no false alarm" in describe(outcomes[QUIET_HOUR.name])
-
-
-# --- A service that gives way ----------------------------------------------------------------------------------------
 
 
 class Pushover:
@@ -90,10 +84,7 @@ class Pushover:
 
 
 # The README's example: expired, and its key was thrown away.
-JWK = {
-    "x": "z7U-MGuMADR8ntLxqDDa0a7G_JH0aEJYGaKXoWDwiwQ",
-    "y": "cEP6x8SwGbXvXM8N2ckkdpnZWERepZZGT2o5zde7ZqY",
-}
+JWK = {"x": "z7U-MGuMADR8ntLxqDDa0a7G_JH0aEJYGaKXoWDwiwQ", "y": "cEP6x8SwGbXvXM8N2ckkdpnZWERepZZGT2o5zde7ZqY"}
 TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiAieCJ9.AAAA"
 
 
@@ -106,86 +97,52 @@ def pushover(environment, monkeypatch):
     return Pushover(environment)
 
 
+REJECTED_CHANGES = ["the victim cannot revoke other sessions", "the victim cannot change the password"]
+FORGERIES = (
+    "HS256 with the public key",
+    "another key",
+    "expired",
+    "its own key in the header",
+    "no algorithm",
+    "tampered",
+)
+OUTLIVED = [f"the {what} outlived the theft" for what in ("live token", "session")]
+STOLEN_SESSION, STOLEN_TOKEN = (
+    f"the stolen {what} outlived the {what_ended_it}"
+    for what, what_ended_it in (("session", "guessing"), ("token", "victim's defence"))
+)
+
+
 @pytest.mark.parametrize(
-    ("prepare", "breaches"),
+    ("prepare", "status", "code", "breaches"),
     [
-        (spray_a_password, ["answered 200 None"]),
-        (guess_one_password, ["answered 200 None", "nothing stopped the guessing"]),
-        (scan_for_others_data, ["answered 200 None"]),
+        (spray_a_password, 200, None, ["answered 200 None"]),
+        (guess_one_password, 200, None, ["answered 200 None", "nothing stopped the guessing"]),
+        (guess_one_password, 429, None, ["answered 429 None", "the owner was locked out on their own device"]),
+        (scan_for_others_data, 200, None, ["answered 200 None"]),
+        (replay_a_refresh_token, 200, None, ["a spent token was exchanged", *OUTLIVED]),
+        (forge_access_tokens, 200, None, [f"{kind}: answered 200" for kind in FORGERIES]),
+        (spam_registrations, 200, None, ["a second account for one mailbox", "somebody chose their own role"]),
+        (guess_in_a_stolen_session, 200, None, ["answered 200 None", STOLEN_SESSION, *REJECTED_CHANGES]),
         (
-            replay_a_refresh_token,
-            ["a spent token was exchanged", "the live token outlived the theft", "the session outlived the theft"],
+            *(guess_in_a_stolen_session, 400, "invalid_current_password"),
+            ["nothing stopped the guessing", STOLEN_SESSION, "the victim cannot log in"],
         ),
+        (use_a_stolen_access_token, 200, None, ["answered 200 None", *REJECTED_CHANGES, STOLEN_TOKEN]),
         (
-            forge_access_tokens,
-            [
-                f"{kind}: answered 200"
-                for kind in (
-                    "HS256 with the public key",
-                    "another key",
-                    "expired",
-                    "its own key in the header",
-                    "no algorithm",
-                    "tampered",
-                )
-            ],
-        ),
-        (spam_registrations, ["a second account for one mailbox", "somebody chose their own role"]),
-        (
-            guess_in_a_stolen_session,
-            [
-                "answered 200 None",
-                "the stolen session outlived the guessing",
-                "the victim cannot revoke other sessions",
-                "the victim cannot change the password",
-            ],
-        ),
-        (
-            use_a_stolen_access_token,
-            [
-                "answered 200 None",
-                "the victim cannot revoke other sessions",
-                "the victim cannot change the password",
-                "the stolen token outlived the victim's defence",
-            ],
+            *(use_a_stolen_access_token, 403, "step_up_required"),
+            ["the victim's session was revoked", "the victim cannot log in", STOLEN_TOKEN],
         ),
     ],
 )
-def test_a_breach_is_noticed(pushover, prepare, breaches):
-    assert prepare(pushover)() == breaches
+def test_breach_is_noticed(pushover, prepare, status, code, breaches):
+    run = prepare(pushover)
+    pushover.status, pushover.code = status, code
+    assert run() == breaches
 
 
-def test_an_owner_who_is_locked_out_is_noticed(pushover):
-    run = guess_one_password(pushover)
-    pushover.status = 429
-    assert run() == ["answered 429 None", "the owner was locked out on their own device"]
-
-
-def test_a_stolen_session_that_may_guess_for_ever_is_noticed(pushover):
-    run = guess_in_a_stolen_session(pushover)
-    pushover.status, pushover.code = 400, "invalid_current_password"
-    assert run() == [
-        "nothing stopped the guessing",
-        "the stolen session outlived the guessing",
-        "the victim cannot log in",
-    ]
-
-
-def test_a_victim_whose_sessions_are_revoked_is_noticed(pushover):
-    run = use_a_stolen_access_token(pushover)
-    pushover.status, pushover.code = 403, "step_up_required"
-    assert run() == [
-        "the victim's session was revoked",
-        "the victim cannot log in",
-        "the stolen token outlived the victim's defence",
-    ]
-
-
-def test_a_quiet_hour_notices_what_is_refused_and_what_is_not(pushover):
+def test_quiet_hour_notices_wrong_rejections_and_missing_ones(pushover, monkeypatch):
     assert set(live_through_a_quiet_hour(pushover)()) == {"not refused: 200", "not refused: 201"}
-
-
-def test_a_quiet_hour_notices_that_people_are_turned_away(pushover, monkeypatch):
     run = live_through_a_quiet_hour(pushover)
     for name in ("log_in", "refresh"):
         monkeypatch.setattr(f"tools.attacks.quiet_hour.{name}", lambda *_: people.Tokens("a", "r"))
@@ -203,9 +160,6 @@ def test_an_operator_who_fails_is_heard(environment):
     target = Target("http://localhost:1", environment, environment / "log")
     with pytest.raises(SetUpFailed, match="no user has the address"):
         operate(target, ["role", "nobody@example.com", "admin"])
-
-
-# --- What counts as a fault ------------------------------------------------------------------------------------------
 
 
 SPRAYING = next(attack for attack in ATTACKS if attack.name == "password spraying")
@@ -247,7 +201,7 @@ def test_what_is_wrong_is_said(changes, faults):
 @pytest.mark.parametrize(
     ("results", "status"), [([{}], 0), ([{}, {"alarms": ()}], 1), ([{"breaches": ["got in"]}, {}], 1)]
 )
-def test_the_exit_status_says_whether_all_is_well(monkeypatch, capsys, results, status):
+def test_exit_status_says_whether_all_is_well(monkeypatch, capsys, results, status):
     monkeypatch.setattr(campaign, "carry_out_all", lambda: (outcome(**changes) for changes in results))
     assert main() == status
     printed = capsys.readouterr().out
@@ -256,7 +210,7 @@ def test_the_exit_status_says_whether_all_is_well(monkeypatch, capsys, results, 
 
 
 @pytest.mark.parametrize("error", [NotStarted, SetUpFailed, TemplateError])
-def test_what_keeps_the_attacks_from_running_is_said(monkeypatch, capsys, error):
+def test_error_that_stops_the_attacks_is_printed(monkeypatch, capsys, error):
     def fail():
         raise error("the reason")
 
@@ -272,39 +226,20 @@ def test_python_m_runs_the_campaign(monkeypatch):
     assert ended.value.code == 7
 
 
-# --- The target ------------------------------------------------------------------------------------------------------
+def test_only_the_loopback_interface_is_attacked(tmp_path):
+    for url in ("http://localhost:8000", "http://127.0.0.1:1", "http://127.9.9.9:1", "http://[::1]:1"):
+        assert Target(url, tmp_path, tmp_path / "log").url == url
+    elsewhere = ("http://192.0.2.1:8000", "http://0.0.0.0:8000", "http://[2001:db8::1]:80")
+    for url in (*elsewhere, "https://no-such-host.invalid", "x"):
+        with pytest.raises(NotLoopback):
+            Target(url, tmp_path, tmp_path / "log")
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["http://192.0.2.1:8000", "http://0.0.0.0:8000", "http://[2001:db8::1]:80", "https://no-such-host.invalid", "x"],
-)
-def test_what_is_not_on_the_loopback_interface_is_not_attacked(url, tmp_path):
-    with pytest.raises(NotLoopback):
-        Target(url, tmp_path, tmp_path / "log")
-
-
-@pytest.mark.parametrize("url", ["http://localhost:8000", "http://127.0.0.1:1", "http://127.9.9.9:1", "http://[::1]:1"])
-def test_the_loopback_interface_may_be_attacked(url, tmp_path):
-    assert Target(url, tmp_path, tmp_path / "log").url == url
-
-
-def test_the_shell_cannot_lead_the_attacks_to_a_real_database(tmp_path):
-    shell = {
-        "PATH": "/bin",
-        "DATABASE_URL": "postgresql://real",
-        "STAGE": "prod",
-        "PORT": "8000",
-        "POWERTOOLS_METRICS_NAMESPACE": "Elsewhere",
-        "BCRYPT_COST": "12",
-    }
-    assert runtime_environment(shell, data_dir=tmp_path) == {
-        "PATH": "/bin",
-        "PORT": "0",
-        "DATA_DIR": str(tmp_path),
-        "BCRYPT_COST": "4",
-        "TRUSTED_PROXY_HOPS": "2",
-    }
+def test_shell_cannot_lead_the_attacks_to_a_real_database(tmp_path):
+    shell = {"PATH": "/bin", "DATABASE_URL": "postgresql://real", "STAGE": "prod", "PORT": "8000", "BCRYPT_COST": "12"}
+    made = runtime_environment({**shell, "POWERTOOLS_METRICS_NAMESPACE": "Elsewhere"}, data_dir=tmp_path)
+    own = {"PORT": "0", "DATA_DIR": str(tmp_path), "BCRYPT_COST": "4", "TRUSTED_PROXY_HOPS": "2"}
+    assert made == {"PATH": "/bin", **own}
 
 
 def test_a_runtime_that_does_not_start_says_why(monkeypatch):

@@ -26,27 +26,22 @@ ALARM = {
     "AlarmActions": ["topic"],
 }
 WITHOUT_A_SERIES = {name: value for name, value in ALARM.items() if name not in {*METRIC, "Statistic", "Period"}}
+FILTERS = [
+    {"Match": "$.message", "In": ["fail", "worse"]},
+    {"Match": "$.security_event.user.uid", "IsPresent": True},
+]
 RULE: dict[str, Any] = {
     "Schema": {"Name": "CloudWatchLogRule", "Version": 1},
     "LogGroupNames": ["${Logs}"],
     "LogFormat": "JSON",
-    "Contribution": {
-        "Keys": ["$.security_event.user.uid"],
-        "Filters": [
-            {"Match": "$.message", "In": ["fail", "worse"]},
-            {"Match": "$.security_event.user.uid", "IsPresent": True},
-        ],
-    },
+    "Contribution": {"Keys": ["$.security_event.user.uid"], "Filters": FILTERS},
     "AggregateOn": "Count",
 }
 
 
 def series(metric, name=METRIC["MetricName"], period=60, stat="Sum"):
-    return {
-        "Id": name,
-        "ReturnData": False,
-        "MetricStat": {"Stat": stat, "Period": period, "Metric": {**metric, "MetricName": name}},
-    }
+    of = {"Stat": stat, "Period": period, "Metric": {**metric, "MetricName": name}}
+    return {"Id": name, "ReturnData": False, "MetricStat": of}
 
 
 def total(*queries):
@@ -61,14 +56,12 @@ def contributors(rule="r", statistic="UniqueContributors"):
 @pytest.fixture
 def load(tmp_path):
     def load(alarm, *, rule=RULE, state="ENABLED"):
+        properties = {"RuleName": "r", "RuleState": state, "RuleBody": {"Fn::Sub": json.dumps(rule)}}
         document = {
             "Globals": {"Function": {"LoggingConfig": {"LogGroup": {"Ref": "Logs"}}}},
             "Resources": {
                 "Logs": {"Type": "AWS::Logs::LogGroup"},
-                "Rule": {
-                    "Type": "AWS::CloudWatch::InsightRule",
-                    "Properties": {"RuleName": "r", "RuleState": state, "RuleBody": {"Fn::Sub": json.dumps(rule)}},
-                },
+                "Rule": {"Type": "AWS::CloudWatch::InsightRule", "Properties": properties},
                 "TheAlarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": alarm},
             },
         }
@@ -81,60 +74,41 @@ def load(tmp_path):
 
 def counted(*seconds, name="fails", value=1, **changes):
     """Return a line of EMF for each moment."""
-    definition = {"Namespace": "Ours", "Dimensions": [["service"]], "Metrics": [{"Name": name}]}
-    return [
-        {
-            "_aws": {"Timestamp": 1000 * second, "CloudWatchMetrics": [{**definition, **changes}]},
-            "service": "s",
-            "region": "r",
-            name: value,
-        }
-        for second in seconds
-    ]
+    metrics = [{"Namespace": "Ours", "Dimensions": [["service"]], "Metrics": [{"Name": name}], **changes}]
+    lines = [{"_aws": {"Timestamp": 1000 * second, "CloudWatchMetrics": metrics}} for second in seconds]
+    return [line | {"service": "s", "region": "r", name: value} for line in lines]
 
 
 def failed(*people, second=0, message="fail"):
     return [{"message": message, "security_event": {"time": 1000 * second, "user": {"uid": uid}}} for uid in people]
 
 
-def names(raised):
-    return [alarm.name for alarm in raised]
-
-
-# --- What is measured ------------------------------------------------------------------------------------------------
-
-
-def test_an_alarm_is_quiet_below_its_threshold_and_goes_off_at_it(load):
-    alarms = load(ALARM)
-    assert names(alarms.raised_by(counted(0, 1))) == []
-    assert names(alarms.raised_by(counted(0, 1, 2))) == ["many-fails"]
-    assert names(alarms.raised_by([])) == []
-
-
-def test_what_does_not_fall_into_one_period_is_not_added_up(load):
-    alarms = load(ALARM)
-    assert names(alarms.raised_by(counted(0, 30, 60))) == []
-    assert names(alarms.raised_by(counted(1, 30, 60))) == ["many-fails"]
+@pytest.mark.parametrize(
+    ("lines", "raised"),
+    [
+        ([], False),
+        (counted(0, 1), False),
+        (counted(0, 1, 2), True),
+        (counted(0, 30, 60), False),
+        (counted(1, 30, 60), True),
+        (counted(0, 1, 2, name="others"), False),
+        (counted(0, 1, 2, Namespace="Theirs"), False),
+        (counted(0, 1, 2, Dimensions=[[]]), False),
+        (counted(0, 1, 2, Dimensions=[["service", "region"]]), False),
+        (failed("a", "b", "c"), False),
+    ],
+    ids=[
+        *("nothing", "below the threshold", "at the threshold", "in two periods", "in one period", "another name"),
+        *("another namespace", "no dimension", "a dimension more", "no metric"),
+    ],
+)
+def test_alarm_goes_off_when_its_series_reaches_the_threshold_in_a_period(load, lines, raised):
+    assert [alarm.name for alarm in load(ALARM).raised_by(lines)] == ["many-fails"] * raised
 
 
 def test_several_values_in_one_line_count_each(load):
     (alarm,) = load(ALARM).evaluated
     assert alarm.peak(counted(0, value=[1, 1, 5])) == 7
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        counted(0, 1, 2, name="others"),
-        counted(0, 1, 2, Namespace="Theirs"),
-        counted(0, 1, 2, Dimensions=[[]]),
-        counted(0, 1, 2, Dimensions=[["service", "region"]]),
-        failed("a", "b", "c"),
-    ],
-    ids=["another name", "another namespace", "no dimension", "a dimension more", "no metric"],
-)
-def test_another_series_does_not_count(load, lines):
-    assert names(load(ALARM).raised_by(lines)) == []
 
 
 def test_a_sum_of_metrics_fills_what_is_missing(load):
@@ -172,9 +146,6 @@ def test_what_the_rule_does_not_match_contributes_nothing(load, lines):
 def test_what_aws_counts_is_left_to_aws_by_name(load, alarm):
     alarms = load(alarm)
     assert (alarms.evaluated, alarms.left_to_aws) == ((), ("many-fails",))
-
-
-# --- What is refused -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -230,33 +201,21 @@ def test_a_rule_with_something_unknown_is_an_error(load, change, reason):
         {"Match": "message", "In": ["fail"]},
     ],
 )
-def test_a_filter_of_another_kind_is_an_error(load, condition):
+def test_rule_with_an_unknown_filter_or_that_is_off_is_an_error(load, condition):
     rule = deepcopy(RULE)
     rule["Contribution"]["Filters"].append(condition)
     with pytest.raises(TemplateError, match="its filters"):
         load(contributors(), rule=rule)
-
-
-def test_a_rule_that_is_off_is_an_error(load):
     with pytest.raises(TemplateError, match="it is not enabled"):
         load(ALARM, state="DISABLED")
-
-
-# --- Lines -----------------------------------------------------------------------------------------------------------
 
 
 def test_lines_that_are_no_json_documents_are_left_out():
     assert read_lines('Serving on 8000\n{"a": 1}\n[1]\n"text"\n{broken\n\n') == [{"a": 1}]
 
 
-def test_events_are_counted_by_name_and_reason():
-    lines: list[Line] = [
-        {"message": "fail", "security_event": {"status_detail": "why"}},
-        {"message": "done", "security_event": {}},
-        {"message": "done"},
-    ]
+def test_events_are_counted_by_name_and_reason_and_are_no_datapoints():
+    why = {"message": "fail", "security_event": {"status_detail": "why"}}
+    lines: list[Line] = [why, {"message": "done", "security_event": {}}, {"message": "done"}]
     assert security_events(lines) == {("fail", "why"): 1, ("done", ""): 1}
-
-
-def test_a_line_without_metrics_has_no_datapoints():
-    assert list(datapoints([{"message": "x"}])) == []
+    assert list(datapoints(lines)) == []

@@ -58,18 +58,11 @@ def test_a_key_that_was_made_signs_later_and_counts(run):
     assert counts[0] < counts[1]
 
 
-def test_it_acts_for_the_origin_that_it_is_given(run):
-    assert origin(run("register", stdin=CREATION)[1]) == "http://localhost:8000"
-    assert origin(run("--origin", "https://example.com", "login", stdin=REQUEST)[1]) == "https://example.com"
-
-
-def test_the_keys_are_for_their_owner_alone(run, environment):
-    run("register", stdin=CREATION)
-    assert stat.S_IMODE((environment / "authenticator.json").stat().st_mode) == 0o600
-
-
-def test_no_key_is_made_where_one_of_ours_is_excluded(run):
+def test_key_is_made_for_the_origin_and_for_its_owner_alone(run, environment):
     _, made, _ = run("register", stdin=CREATION)
+    assert origin(made) == "http://localhost:8000"
+    assert origin(run("--origin", "https://example.com", "login", stdin=REQUEST)[1]) == "https://example.com"
+    assert stat.S_IMODE((environment / "authenticator.json").stat().st_mode) == 0o600
     excluding = {**CREATION, "excludeCredentials": [{"type": "public-key", "id": made["id"]}]}
     status, answer, complaint = run("register", stdin=excluding)
     assert (status, answer) == (1, None)
@@ -94,15 +87,18 @@ def test_options_that_cannot_be_answered_say_why(run, command, stdin, complaint)
     assert complaint in said
 
 
-def test_it_answers_over_http(environment):
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory):
+    with running_authenticator(tmp_path_factory.mktemp("authenticator"), "http://localhost:8000") as url:
+        yield httpx.URL(url).port
+
+
+def test_requests_over_http_get_credentials(serving):
     def post(path, body, content_type="application/json"):
         response = client.post(path, content=body, headers={"Content-Type": content_type})
         return response.status_code, response.json()
 
-    with (
-        running_authenticator(environment, "http://localhost:8000") as url,
-        httpx.Client(base_url=url, timeout=30) as client,
-    ):
+    with httpx.Client(base_url=f"http://localhost:{serving}", timeout=30) as client:
         assert post("/register", json.dumps(REQUEST))[0] == 400
         status, made = post("/register", json.dumps(CREATION))
         assert status == 200
@@ -112,12 +108,6 @@ def test_it_answers_over_http(environment):
         assert post("/", json.dumps(REQUEST))[0] == 404
         # What a page of another site could send without asking first.
         assert post("/login", json.dumps(REQUEST), "text/plain")[0] == 404
-
-
-@pytest.fixture
-def serving(environment):
-    with running_authenticator(environment, "http://localhost:8000") as url:
-        yield httpx.URL(url).port
 
 
 def send(address, port, head, body=b""):

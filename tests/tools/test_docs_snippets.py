@@ -1,7 +1,5 @@
 """``make docs``: code on documentation pages is found by its name."""
 
-import textwrap
-
 import pytest
 
 from tools import docs_snippets
@@ -64,10 +62,6 @@ def test_a_fence_without_a_symbol_stays():
 
 
 @pytest.mark.parametrize("of", ["shop.py::buy", "shop.py::sell.steal", "gone.py::sell"])
-def test_a_symbol_that_does_not_exist_is_named(of):
-    page = textwrap.dedent(f"""\
-        ```python {of}
-        ```
-        """)
+def test_symbol_that_does_not_exist_is_named(of):
     with pytest.raises(LookupError, match=of):
-        docs_snippets.with_snippets(page)
+        docs_snippets.with_snippets(f"```python {of}\n```\n")
