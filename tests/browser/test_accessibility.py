@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from tests.support.accessibility import Keyboard, faults, parts_too_wide
 from tests.support.browser import DESK, PHONE
 from tests.support.factories import PASSWORD
-from tests.support.security_team import HOSTILE, fail_to_log_in, reuse_a_refresh_token
+from tests.support.security_team import EVENTS, HOSTILE, fail_to_log_in, reuse_a_refresh_token
 
 pytestmark = [pytest.mark.pages, pytest.mark.browser]
 
@@ -62,10 +62,21 @@ def test_no_window_is_too_narrow(visitor):
     assert parts_too_wide(visitor, widths=(320, 360, 768, 1088, 1920)) == {}
 
 
-def test_the_names_of_the_lanes_keep_apart(visitor):
+def test_page_has_landmarks_the_chosen_colours_and_lanes_that_keep_apart(visitor):
+    page = visitor.page
+    for role in ("banner", "main", "contentinfo"):
+        expect(page.get_by_role(role)).to_have_count(1)
+    expect(page.get_by_role("navigation", name="On this page")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    for scheme in ("light", "dark"):
+        visitor.look(DESK, scheme)
+        # Chromium writes rgb(15, 18, 23).
+        colour = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+        is_dark = sum(int(part) for part in colour[4:-1].split(",")) < 3 * 128
+        assert is_dark == (scheme == "dark")
     for width in (1088, 1280, 1360):
         visitor.look({"width": width, "height": 700})
-        gaps = visitor.page.locator(".lanes").evaluate(
+        gaps = page.locator(".lanes").evaluate(
             """list => {
               const boxes = [...list.children].map((lane) => {
                 const range = document.createRange();
@@ -76,15 +87,6 @@ def test_the_names_of_the_lanes_keep_apart(visitor):
             }"""
         )
         assert min(gaps) >= 20, width
-
-
-def test_the_page_is_as_dark_as_the_person_wants_it(visitor):
-    for scheme in ("light", "dark"):
-        visitor.look(DESK, scheme)
-        # Chromium writes rgb(15, 18, 23).
-        colour = visitor.page.evaluate("() => getComputedStyle(document.body).backgroundColor")
-        is_dark = sum(int(part) for part in colour[4:-1].split(",")) < 3 * 128
-        assert is_dark == (scheme == "dark")
 
 
 def test_nothing_moves_for_whom_it_must_not(visitor):
@@ -104,18 +106,13 @@ def test_a_keyboard_is_enough(visitor):
     page.keyboard.press("Enter")
 
     form = page.locator("#register-form")
-    for label, text in {
-        "Name": "Ann",
-        "E-mail": visitor.email,
-        "Date of birth": "04141980",
-        "Job title": "Baker",
-        "Password": PASSWORD,
-    }.items():
+    written = {"Name": "Ann", "E-mail": visitor.email, "Date of birth": "04141980", "Job title": "Baker"}
+    for label, text in {**written, "Password": PASSWORD}.items():
         keyboard.write(form.get_by_label(label, exact=True), text)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("button", name="Log in", exact=True)).to_be_focused()
+    visitor.expect_button("Log in")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="My data")).to_be_focused()
+    visitor.expect_heading("My data")
 
     keyboard.go_to(page.get_by_label("Stop after each message"))
     page.keyboard.press("Space")
@@ -129,30 +126,19 @@ def test_a_keyboard_is_enough(visitor):
     page.keyboard.press("Enter")
     assert visitor.step("registration", "options").locator("details").get_attribute("open") != was_open
     keyboard.press("Delete Passkey")
-    expect(page.get_by_role("button", name="Keep")).to_be_focused()
+    visitor.expect_button("Keep")
     page.keyboard.press("Escape")
-    expect(page.get_by_role("button", name="Delete Passkey")).to_be_focused()
+    visitor.expect_button("Delete Passkey")
     keyboard.go_to(page.get_by_label("Stop after each message"))
     page.keyboard.press("Space")
     keyboard.press("Delete Passkey")
     keyboard.press("Delete for good")
-    expect(page.get_by_role("button", name="Confirm with a passkey")).to_be_focused()
+    visitor.expect_button("Confirm with a passkey")
     page.keyboard.press("Enter")
-    expect(visitor.passkeys).to_have_text("There is none yet.")
-    expect(page.get_by_role("heading", name="Passkeys", exact=True)).to_be_focused()
+    visitor.expect_no_passkeys()
+    visitor.expect_heading("Passkeys")
     keyboard.press("Log out")
-    expect(page.get_by_role("heading", name="Log in", exact=True)).to_be_focused()
-
-
-def test_the_page_has_its_landmarks_and_one_first_heading(visitor):
-    page = visitor.page
-    for role in ("banner", "main", "contentinfo"):
-        expect(page.get_by_role(role)).to_have_count(1)
-    expect(page.get_by_role("navigation", name="On this page")).to_be_visible()
-    expect(page.get_by_role("heading", level=1)).to_have_count(1)
-
-
-# --- The Security team's page -----------------------------------------------------------------------------------------
+    visitor.expect_heading("Log in")
 
 
 def test_no_way_into_the_security_page_has_a_fault(visit):
@@ -168,22 +154,19 @@ def test_no_state_of_the_security_page_has_a_fault(auditor, target):
     visitor, page = auditor.visitor, auditor.page
     fail_to_log_in(visitor.url, target.email, times=2, user_agent=HOSTILE)
     reuse_a_refresh_token(visitor.url, f"stolen-{target.email}")
-    with page.expect_response("**/audit/summary?*"):
-        page.get_by_label("hour").check()
+    auditor.choose_range("hour")
     expect(auditor.headline("authn_token_reuse")).not_to_have_text("0")
     page.get_by_text("The chart as a table").click()
     assert faults(visitor) == []
 
-    def tamper(route):
-        answer = route.fetch()
-        body = answer.json()
+    def tamper(body):
         for number, event in enumerate(body["items"]):
             event["chain"]["intact"] = number != 0
             if number == 1:
                 event.update(erased=True, source_ip=None, user_agent=None)
-        route.fulfill(response=answer, json=body)
+        return body
 
-    page.route("**/audit/events?*", tamper)
+    auditor.change_events(tamper)
     auditor.filter(event="authn_login_fail")
     expect(page.locator("#chain-alarm")).to_contain_text("The chain check fails for 1 record")
     assert faults(visitor) == []
@@ -191,7 +174,7 @@ def test_no_state_of_the_security_page_has_a_fault(auditor, target):
         auditor.open(auditor.rows.nth(row))
         assert faults(visitor) == []
         page.keyboard.press("Escape")
-    page.unroute("**/audit/events?*")
+    page.unroute(EVENTS)
     auditor.filter(ip="nowhere")
     assert faults(visitor) == []
 
@@ -211,7 +194,7 @@ def test_a_keyboard_is_enough_for_the_security_page(auditor, target):
     fail_to_log_in(auditor.visitor.url, target.email)
     page.reload()
     keyboard.press("Log in with a passkey alone")
-    expect(page.get_by_role("heading", name="Numbers")).to_be_focused()
+    auditor.expect_heading("Numbers")
     auditor.expect_events()
 
     keyboard.go_to(page.get_by_label("day"))
@@ -222,7 +205,7 @@ def test_a_keyboard_is_enough_for_the_security_page(auditor, target):
     page.keyboard.press("Enter")
     keyboard.go_to(page.locator("#reasons").get_by_role("button", name="wrong_password"))
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Events", exact=True)).to_be_focused()
+    auditor.expect_heading("Events")
     expect(auditor.rows.filter(has_not_text="wrong_password")).to_have_count(0)
 
     opener = auditor.rows.first.locator("[aria-haspopup=dialog]")
@@ -235,7 +218,7 @@ def test_a_keyboard_is_enough_for_the_security_page(auditor, target):
     page.keyboard.press("Enter")
     expect(auditor.rows).to_have_count(0)
     keyboard.press("Log out")
-    expect(page.get_by_role("heading", name="Log in", exact=True)).to_be_focused()
+    auditor.expect_heading("Log in")
 
 
 def test_the_security_page_is_a_table_to_a_screen_reader_also_where_it_looks_like_a_list(auditor):

@@ -5,7 +5,6 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import PHONE
 from tests.support.factories import PASSWORD
 from tests.support.security_team import log_in_somewhere
 
@@ -24,7 +23,7 @@ def test_a_person_registers_and_logs_in_in_each_way(visitor):
     expect(visitor.page.locator("#who")).to_have_text("Nobody is logged in")
 
     visitor.give_password()
-    expect(visitor.page.get_by_role("heading", name="One more step")).to_be_focused()
+    visitor.expect_heading("One more step")
     visitor.press("Use your passkey")
     visitor.expect_to_be_in()
     expect(visitor.claim("amr")).to_contain_text('["pwd","hwk","user","mfa"]')
@@ -34,25 +33,24 @@ def test_a_person_registers_and_logs_in_in_each_way(visitor):
     assert fields.evaluate_all("fields => fields.map(field => field.value)") == ["", "", ""]
     visitor.log_out()
 
-    visitor.press("Log in with a passkey alone")
-    visitor.expect_to_be_in()
+    visitor.log_in_with_passkey()
     expect(visitor.claim("amr")).to_contain_text('["hwk","user","mfa"]')
     assert visitor.refusals == []
 
 
-# --- What goes wrong --------------------------------------------------------------------------------------------------
-
-
-def test_a_wrong_password_is_said_where_it_was_typed(visitor):
+def test_wrong_password_is_sent_as_typed_and_reported_beside_its_field(visitor):
     visitor.register()
-    visitor.give_password("a wrong password of length")
+    sent = []
+    visitor.listen("request", lambda request: sent.append(request.post_data_json) if request.post_data else None)
+    typed = "  \uff21 fullwidth letter, e\u0301 and spaces  "
+    visitor.give_password(typed)
     alert = visitor.page.locator("#login-form .problem")
     expect(alert).to_have_role("alert")
     expect(alert).to_have_text("The e-mail address or the password is wrong. 401 invalid_credentials")
-    # What was said last, that the person is registered, goes with the next request.
+    assert sent == [{"email": visitor.email, "password": typed}]
+    # The previous message, that the person is registered, goes with the next request.
     expect(visitor.status).to_be_empty()
-    visitor.give_password()
-    visitor.expect_to_be_in()
+    visitor.log_in()
     expect(alert).to_be_empty()
     assert visitor.refusals == [401]
 
@@ -87,9 +85,8 @@ def test_each_fault_stands_beside_its_field_and_is_read_with_it(visitor):
     assert visitor.refusals == [422, 422]
 
 
-def test_a_passkey_that_does_not_know_the_person_logs_nobody_in(visitor):
-    visitor.enter()
-    visitor.add_passkey()
+def test_login_with_a_passkey_can_be_tried_again_and_given_up(visitor):
+    visitor.enter_with_passkey()
     visitor.log_out()
     visitor.set_authenticator(verifies=False)
     visitor.press("Log in with a passkey alone")
@@ -98,31 +95,22 @@ def test_a_passkey_that_does_not_know_the_person_logs_nobody_in(visitor):
     failed = visitor.step("passkey-alone", "consent")
     expect(failed).to_have_attribute("data-state", "failed")
     expect(failed).to_contain_text("Nothing came of it")
-
     visitor.set_authenticator()
-    visitor.press("Log in with a passkey alone")
-    visitor.expect_to_be_in()
-
-
-def test_a_second_factor_can_be_tried_again_and_given_up(visitor):
-    visitor.enter()
-    visitor.add_passkey()
+    visitor.log_in_with_passkey()
     visitor.log_out()
+
     visitor.set_authenticator(answers=False)
     # One ceremony waits for a touch, and another one takes its place.
     visitor.press("Log in with a passkey alone")
     expect(visitor.status).to_have_text("Your browser is asking you for a passkey.")
-    visitor.give_password()
-    expect(visitor.step("second-factor", "mfa")).to_have_attribute("data-state", "active")
-    expect(visitor.page.locator("#passkey-login-form .problem")).to_be_empty()
-
-    visitor.press("Start again")
-    expect(visitor.page.get_by_role("heading", name="Log in", exact=True)).to_be_focused()
-    visitor.give_password()
-    expect(visitor.step("second-factor", "mfa")).to_have_attribute("data-state", "active")
+    for _ in range(2):
+        visitor.give_password()
+        expect(visitor.step("second-factor", "mfa")).to_have_attribute("data-state", "active")
+        expect(visitor.page.locator("#passkey-login-form .problem")).to_be_empty()
+        visitor.press("Start again")
+        visitor.expect_heading("Log in")
     visitor.set_authenticator(answers=True)
-    visitor.press("Use your passkey")
-    visitor.expect_to_be_in()
+    visitor.log_in_with_both()
     assert visitor.refusals == []
 
 
@@ -135,83 +123,14 @@ def test_a_form_that_is_sent_twice_makes_one_request(visitor):
     assert visitor.requests.count(f"{visitor.url}/login") == 1
 
 
-def test_a_password_is_sent_as_it_was_typed(visitor):
-    visitor.sign_up()
-    sent = []
-    visitor.listen("request", lambda request: sent.append(request.post_data_json) if request.post_data else None)
-    typed = "  \uff21 fullwidth letter, e\u0301 and spaces  "
-    visitor.give_password(typed)
-    expect(visitor.page.locator("#login-form .problem")).to_contain_text("401 invalid_credentials")
-    assert sent == [{"email": visitor.email, "password": typed}]
-    assert visitor.refusals == [401]
-
-
-# --- Passkeys ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_passkey_is_renamed_and_deleted(visitor):
-    visitor.enter()
-    visitor.add_passkey()
-
-    visitor.press("Rename Laptop")
-    new_name = visitor.page.get_by_label("New name")
-    expect(new_name).to_be_focused()
-    new_name.fill("\N{ZERO WIDTH SPACE}")
-    visitor.press("Save")
-    expect(new_name).to_have_accessible_description("New name contains characters that are not allowed.")
-    new_name.fill("<b>Desk</b>")
-    visitor.press("Save")
-    visitor.press("Confirm with a passkey")
-    expect(visitor.passkeys.get_by_text("<b>Desk</b>")).to_be_visible()
-
-    # A deletion takes a second step, which says what it does.
-    before = len(visitor.requests)
-    visitor.press("Delete <b>Desk</b>")
-    group = visitor.passkeys.get_by_role("group")
-    expect(group).to_have_accessible_name(re.compile("Delete “<b>Desk</b>”.*logged out everywhere else"))
-    expect(group.get_by_role("button", name="Keep")).to_be_focused()
-    visitor.press("Keep")
-    expect(group).to_have_count(0)
-    expect(visitor.page.get_by_role("button", name="Delete <b>Desk</b>")).to_be_focused()
-    assert len(visitor.requests) == before
-
-    visitor.press("Delete <b>Desk</b>")
-    visitor.press("Delete for good")
-    expect(visitor.passkeys).to_have_text("There is none yet.")
-    expect(visitor.page.get_by_role("heading", name="Passkeys", exact=True)).to_be_focused()
-    expect(visitor.status).to_contain_text("The passkey “<b>Desk</b>” is deleted.")
-    assert visitor.refusals == [422, 403]
-
-
-def test_on_a_phone_what_happened_is_said_where_the_person_is(visit):
-    visitor = visit(viewport=PHONE)
-    visitor.enter()
-    visitor.add_passkey()
-    expect(visitor.status).not_to_be_in_viewport()
-    expect(visitor.page.locator("#passkey-form .words")).to_have_text("The passkey “Laptop” is registered.")
-    expect(visitor.page.locator(".words")).to_be_in_viewport()
-    visitor.delete_passkey()
-    visitor.press("Confirm with a passkey")
-    expect(visitor.page.locator(".words")).to_contain_text("delete it there too")
-    expect(visitor.page.locator(".words")).to_be_in_viewport()
-    visitor.log_out()
-    expect(visitor.page.locator(".words")).to_have_count(0)
-    assert visitor.refusals == [403]
-
-
-# --- Sessions and tokens ----------------------------------------------------------------------------------------------
-
-
 def test_a_person_ends_their_other_sessions(visit, url):
     here, there = visit(), visit()
     here.enter()
     there.email = here.email
-    there.give_password()
-    there.expect_to_be_in()
+    there.log_in()
     log_in_somewhere(url, here.email)
     here.page.reload()
-    here.give_password()
-    here.expect_to_be_in()
+    here.log_in()
     expect(here.sessions.locator("li")).to_have_count(4)
     expect(here.sessions.get_by_text("this one")).to_have_count(1)
 
@@ -223,29 +142,28 @@ def test_a_person_ends_their_other_sessions(visit, url):
 
     there.press("Log out")
     expect(there.status).to_have_text("This session has ended.")
-    expect(there.page.get_by_role("heading", name="Log in", exact=True)).to_be_focused()
+    there.expect_heading("Log in")
     assert there.refusals == [401, 401]
 
 
 def test_adding_and_deleting_a_passkey_end_the_other_sessions(visitor, url):
     visitor.sign_up()
     log_in_somewhere(url, visitor.email)
-    visitor.give_password()
-    visitor.expect_to_be_in()
-    expect(visitor.sessions.locator("li")).to_have_count(2)
+    visitor.log_in()
+    sessions = visitor.sessions.locator("li")
+    expect(sessions).to_have_count(2)
     visitor.add_passkey()
-    expect(visitor.sessions.locator("li")).to_have_count(1)
+    expect(sessions).to_have_count(1)
     expect(visitor.sessions.get_by_text("this one")).to_be_visible()
 
     visitor.log_out()
     for _ in range(2):
         visitor.page.reload()
-        visitor.press("Log in with a passkey alone")
-        visitor.expect_to_be_in()
-    expect(visitor.sessions.locator("li")).to_have_count(2)
+        visitor.log_in_with_passkey()
+    expect(sessions).to_have_count(2)
     visitor.delete_passkey()
-    expect(visitor.passkeys).to_have_text("There is none yet.")
-    expect(visitor.sessions.locator("li")).to_have_count(1)
+    visitor.expect_no_passkeys()
+    expect(sessions).to_have_count(1)
     assert visitor.refusals == []
 
 
@@ -264,8 +182,7 @@ def test_the_token_is_taken_apart_counted_down_checked_and_renewed(visitor, cloc
     expect(visitor.page.get_by_text("It is good: signed with the key")).to_be_visible()
 
     before = visitor.claim("jti").text_content()
-    visitor.press("Renew with the refresh token")
-    expect(visitor.status).to_have_text("The refresh token was exchanged for a new pair.")
+    visitor.renew()
     expect(visitor.claim("jti")).not_to_have_text(before)
 
     # An expired token is renewed before the next request, and once for two that need it.
@@ -286,8 +203,7 @@ def test_logging_out_and_a_reload_forget_everything(visitor):
     expect(visitor.page.locator("#me")).to_be_empty()
     assert visitor.page.locator("#login-password").input_value() == ""
 
-    visitor.give_password()
-    visitor.expect_to_be_in()
+    visitor.log_in()
     visitor.page.reload()
     expect(visitor.page.get_by_role("heading", name="Log in", exact=True)).to_be_visible()
     stored = visitor.page.evaluate("() => [localStorage.length, sessionStorage.length, document.cookie]")
@@ -301,7 +217,7 @@ def test_an_example_person_can_register(visitor):
     expect(visitor.page.locator("#register-password")).to_have_attribute("type", "text")
     visitor.email = visitor.page.locator("#register-email").input_value()
     visitor.press("Register")
-    expect(visitor.page.get_by_role("button", name="Log in", exact=True)).to_be_focused()
+    visitor.expect_button("Log in")
     visitor.press("Log in")
     visitor.expect_to_be_in()
 

@@ -13,9 +13,38 @@ REGISTRATION = ["begin", "options", "make", "consent", "attested", "credential",
 AUTHENTICATION = ["begin", "options", "get", "consent", "assertion", "credential", "complete", "checks", "tokens"]
 
 
-def messages(visitor, flow, step):
-    """Return the JSON documents that a step shows."""
-    return [json.loads(text) for text in visitor.step(flow, step).locator("pre").all_text_contents()]
+class Shown:
+    """What the diagram of a flow shows."""
+
+    def __init__(self, visitor, flow):
+        self._visitor, self._flow = visitor, flow
+
+    def messages(self, step):
+        """Return the JSON documents that a step shows."""
+        return [json.loads(text) for text in self._visitor.step(self._flow, step).locator("pre").all_text_contents()]
+
+    def expect_all_done(self, steps):
+        for step in steps:
+            expect(self._visitor.step(self._flow, step)).to_have_attribute("data-state", "done")
+        shown = self._visitor.page.locator(f"#flow-{self._flow} .step")
+        assert shown.evaluate_all("steps => steps.map(step => step.dataset.step)") == steps
+        assert shown.locator(".number").all_text_contents() == [str(place) for place in range(1, len(steps) + 1)]
+
+    def expect_credential(self, begun, sent, *, servers_own):
+        """Compare the credential, the challenge and the checks with what was sent. Return the credential."""
+        client_data, credential = self.messages("credential")
+        assert credential == sent["credential"]
+        assert client_data == json.loads(decode(credential["response"]["clientDataJSON"]))
+        assert client_data["challenge"] == begun["options"]["challenge"]
+        assert client_data["origin"] == self._visitor.url
+        marks = self._visitor.page.locator(f"#flow-{self._flow} mark").all_text_contents()
+        assert len(marks) >= 3
+        assert set(marks) == {begun["options"]["challenge"]}
+        checks = self._visitor.step(self._flow, "checks").locator(".checks li")
+        verdicts = checks.evaluate_all("items => items.map(item => item.dataset.holds)")
+        assert set(verdicts) == {"true", "null"}
+        assert verdicts.count("null") == servers_own
+        return credential
 
 
 def decode(text):
@@ -39,107 +68,69 @@ class Wire:
         return self.answers[path].json()
 
 
-def expect_all_done(visitor, flow, steps):
-    for step in steps:
-        expect(visitor.step(flow, step)).to_have_attribute("data-state", "done")
-    shown = visitor.page.locator(f"#flow-{flow} .step")
-    assert shown.evaluate_all("steps => steps.map(step => step.dataset.step)") == steps
-    assert shown.locator(".number").all_text_contents() == [str(place) for place in range(1, len(steps) + 1)]
-
-
-def expect_the_challenge_to_be_marked(visitor, flow, challenge):
-    marks = visitor.page.locator(f"#flow-{flow} mark").all_text_contents()
-    assert len(marks) >= 3
-    assert set(marks) == {challenge}
-
-
-def expect_the_checks_to_hold(visitor, flow, *, servers_own):
-    checks = visitor.step(flow, "checks").locator(".checks li")
-    verdicts = checks.evaluate_all("items => items.map(item => item.dataset.holds)")
-    assert set(verdicts) == {"true", "null"}
-    assert verdicts.count("null") == servers_own
-
-
-def test_a_registration_is_shown_as_it_was(visitor, url):
+def test_registration_is_shown_as_it_was(visitor):
     visitor.enter()
     wire = Wire(visitor)
     visitor.add_passkey()
 
-    expect_all_done(visitor, "registration", REGISTRATION)
+    shown = Shown(visitor, "registration")
+    shown.expect_all_done(REGISTRATION)
     begun = wire.answer("/webauthn/register/begin")
     sent = wire.sent["/webauthn/register/complete"]
-    assert messages(visitor, "registration", "begin") == [wire.sent["/webauthn/register/begin"]] == [{}]
-    assert messages(visitor, "registration", "options") == [begun]
-    assert messages(visitor, "registration", "complete") == [sent]
-    assert messages(visitor, "registration", "stored") == [wire.answer("/webauthn/register/complete")]
+    assert shown.messages("begin") == [wire.sent["/webauthn/register/begin"]] == [{}]
+    assert shown.messages("options") == [begun]
+    assert shown.messages("complete") == [sent]
+    assert shown.messages("stored") == [wire.answer("/webauthn/register/complete")]
+    credential = shown.expect_credential(begun, sent, servers_own=1)
 
-    client_data, credential = messages(visitor, "registration", "credential")
-    assert credential == sent["credential"]
-    assert client_data == json.loads(decode(credential["response"]["clientDataJSON"]))
-    assert client_data["challenge"] == begun["options"]["challenge"]
-    assert client_data["origin"] == url
-    expect_the_challenge_to_be_marked(visitor, "registration", begun["options"]["challenge"])
-
-    (command,) = messages(visitor, "registration", "make")
+    (command,) = shown.messages("make")
     assert decode(command["hash"]) == hashlib.sha256(decode(credential["response"]["clientDataJSON"])).digest()
-    (attestation,) = messages(visitor, "registration", "attested")
-    bytes_of_it = decode(credential["response"]["authenticatorData"])
-    shown = attestation["authData"]
+    (attestation,) = shown.messages("attested")
+    octets = decode(credential["response"]["authenticatorData"])
+    data = attestation["authData"]
     assert (attestation["fmt"], attestation["attStmt"]) == ("none", {})
-    assert decode(shown["rpIdHash"]) == bytes_of_it[:32] == hashlib.sha256(b"localhost").digest()
-    assert shown["signCount"] == int.from_bytes(bytes_of_it[33:37])
-    assert shown["flags"] == {"UP": True, "UV": True, "BE": False, "BS": False, "AT": True, "ED": False}
-    assert messages(visitor, "registration", "consent") == [shown["flags"]]
-    assert shown["attestedCredentialData"]["credentialId"] == credential["id"]
-    assert shown["attestedCredentialData"]["credentialPublicKey"]["alg"] == credential["response"]["publicKeyAlgorithm"]
-    expect_the_checks_to_hold(visitor, "registration", servers_own=1)
+    assert decode(data["rpIdHash"]) == octets[:32] == hashlib.sha256(b"localhost").digest()
+    assert data["signCount"] == int.from_bytes(octets[33:37])
+    assert data["flags"] == {"UP": True, "UV": True, "BE": False, "BS": False, "AT": True, "ED": False}
+    assert shown.messages("consent") == [data["flags"]]
+    assert data["attestedCredentialData"]["credentialId"] == credential["id"]
+    assert data["attestedCredentialData"]["credentialPublicKey"]["alg"] == credential["response"]["publicKeyAlgorithm"]
 
     message = visitor.step("registration", "options").locator(".message")
-    expect(message).to_be_hidden()
-    visitor.press("Open all messages")
-    expect(message).to_be_visible()
-    visitor.press("Open all messages")
-    expect(message).to_be_hidden()
+    for is_open in (False, True, False):
+        expect(message).to_be_visible(visible=is_open)
+        visitor.press("Open all messages")
 
 
 @pytest.mark.parametrize("flow", ["second-factor", "passkey-alone"])
-def test_a_login_is_shown_as_it_was(visitor, flow):
-    visitor.enter()
-    visitor.add_passkey()
+def test_login_is_shown_as_it_was(visitor, flow):
+    visitor.enter_with_passkey()
     visitor.log_out()
     wire = Wire(visitor)
     if flow == "second-factor":
-        visitor.give_password()
-        visitor.press("Use your passkey")
+        visitor.log_in_with_both()
     else:
-        visitor.press("Log in with a passkey alone")
-    visitor.expect_to_be_in()
+        visitor.log_in_with_passkey()
 
-    expect_all_done(visitor, flow, (["password", "mfa"] if flow == "second-factor" else []) + AUTHENTICATION)
+    shown = Shown(visitor, flow)
+    shown.expect_all_done((["password", "mfa"] if flow == "second-factor" else []) + AUTHENTICATION)
     begun = wire.answer("/webauthn/login/begin")
     sent = wire.sent["/webauthn/login/complete"]
-    assert messages(visitor, flow, "begin") == [wire.sent["/webauthn/login/begin"]]
-    assert messages(visitor, flow, "options") == [begun]
-    assert messages(visitor, flow, "complete") == [sent]
-    assert messages(visitor, flow, "tokens") == [wire.answer("/webauthn/login/complete")]
-
-    client_data, credential = messages(visitor, flow, "credential")
-    assert credential == sent["credential"]
-    assert client_data == json.loads(decode(credential["response"]["clientDataJSON"]))
-    assert client_data["challenge"] == begun["options"]["challenge"]
-    expect_the_challenge_to_be_marked(visitor, flow, begun["options"]["challenge"])
-    (assertion,) = messages(visitor, flow, "assertion")
-    assert assertion["signature"] == credential["response"]["signature"]
-    assert assertion["authenticatorData"]["signCount"] == int.from_bytes(
-        decode(credential["response"]["authenticatorData"])[33:37]
-    )
-    expect_the_checks_to_hold(visitor, flow, servers_own=2)
+    assert shown.messages("begin") == [wire.sent["/webauthn/login/begin"]]
+    assert shown.messages("options") == [begun]
+    assert shown.messages("complete") == [sent]
+    assert shown.messages("tokens") == [wire.answer("/webauthn/login/complete")]
+    response = shown.expect_credential(begun, sent, servers_own=2)["response"]
+    (assertion,) = shown.messages("assertion")
+    assert assertion["signature"] == response["signature"]
+    signed = assertion["authenticatorData"]["signCount"]
+    assert signed == int.from_bytes(decode(response["authenticatorData"])[33:37])
 
     if flow == "second-factor":
-        assert messages(visitor, flow, "mfa") == [wire.answer("/login")]
-        (password,) = messages(visitor, flow, "password")
+        assert shown.messages("mfa") == [wire.answer("/login")]
+        (password,) = shown.messages("password")
         assert password == {"email": visitor.email, "password": "(not shown)"}
-        assert messages(visitor, flow, "begin") == [{"mfa_token": wire.answer("/login")["mfa_token"]}]
+        assert shown.messages("begin") == [{"mfa_token": wire.answer("/login")["mfa_token"]}]
 
 
 def test_a_teacher_can_stop_after_each_message(visitor):
@@ -167,18 +158,14 @@ def test_a_refusal_is_shown_at_its_step(visitor):
     visitor.press("Add a passkey")
     failed = visitor.step("registration", "complete")
     expect(failed).to_have_attribute("data-state", "failed")
-    (problem,) = messages(visitor, "registration", "complete")
+    (problem,) = Shown(visitor, "registration").messages("complete")
     assert (problem["status"], problem["code"]) == (422, "validation_failed")
     expect(visitor.step("registration", "checks")).to_have_attribute("data-state", "waiting")
     assert visitor.refusals == [422]
 
 
 def test_the_flows_can_be_read_before_they_run(visitor):
-    flows = {
-        "Login, both factors": "second-factor",
-        "Login, passkey alone": "passkey-alone",
-        "Step-up": "step-up",
-    }
+    flows = {"Login, both factors": "second-factor", "Login, passkey alone": "passkey-alone", "Step-up": "step-up"}
     for name, flow in flows.items():
         visitor.page.get_by_label(name).check()
         expect(visitor.step(flow, "checks")).to_be_visible()
@@ -193,23 +180,15 @@ def test_the_flows_can_be_read_before_they_run(visitor):
 
 def test_logging_out_leaves_nothing_of_the_messages(visitor):
     wire = Wire(visitor)
-    visitor.enter()
-    visitor.add_passkey()
+    visitor.enter_with_passkey()
     visitor.log_out()
-    visitor.give_password()
-    visitor.press("Use your passkey")
-    visitor.expect_to_be_in()
+    visitor.log_in_with_both()
     user_handle = wire.sent["/webauthn/login/complete"]["credential"]["response"]["userHandle"]
     tokens = wire.answer("/webauthn/login/complete")
     secrets = [
-        *(
-            tokens["access_token"],
-            tokens["refresh_token"],
-            tokens["step_up_token"],
-            *tokens["access_token"].split(".")[1:],
-        ),
-        *(wire.answer("/login")["mfa_token"], wire.answer("/webauthn/login/begin")["options"]["challenge"]),
-        *(visitor.email, user_handle),
+        *(tokens[name] for name in ("access_token", "refresh_token", "step_up_token")),
+        *(*tokens["access_token"].split(".")[1:], wire.answer("/login")["mfa_token"]),
+        *(wire.answer("/webauthn/login/begin")["options"]["challenge"], visitor.email, user_handle),
     ]
     everything = "() => document.documentElement.outerHTML + [...document.querySelectorAll('input')].map(i => i.value)"
     shown = visitor.page.evaluate(everything)

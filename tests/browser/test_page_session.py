@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from tests.support.browser import Visitor
 from tests.support.callers import Caller
 from tests.support.factories import PASSWORD
+from tests.support.security_team import EVENTS
 
 pytestmark = [pytest.mark.pages, pytest.mark.sessions, pytest.mark.browser]
 
@@ -55,8 +56,7 @@ def change_password(client, tokens):
 def log_in_as_someone_else(visitor, client):
     """Log in at the page with another account."""
     visitor.email = Caller(client).email
-    visitor.give_password()
-    visitor.expect_to_be_in()
+    visitor.log_in()
 
 
 @pytest.fixture
@@ -74,11 +74,9 @@ def page_login(visitor):
     return log_in
 
 
-# --- Expiry (counted from receipt) ------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("minutes", [-60, -10, 0, 60])
 def test_access_token_on_a_device_with_a_wrong_clock_is_refreshed_when_it_expires(visitor, clock, minutes):
+    """The page counts from the receipt of a token."""
     clock.install(time=datetime.now(UTC) + timedelta(minutes=minutes))
     visitor.enter()
     countdown = visitor.page.get_by_role("timer")
@@ -94,7 +92,7 @@ def test_access_token_on_a_device_with_a_wrong_clock_is_refreshed_when_it_expire
     assert visitor.refusals == []
 
 
-def test_a_clock_that_is_set_while_the_page_is_open_changes_nothing(visitor, clock):
+def test_clock_that_is_set_while_the_page_is_open_changes_nothing(visitor, clock):
     clock.install()
     visitor.enter()
     clock.set_system_time(datetime.now(UTC) + timedelta(hours=5))
@@ -102,9 +100,6 @@ def test_a_clock_that_is_set_while_the_page_is_open_changes_nothing(visitor, clo
     expect(visitor.page.get_by_role("timer")).to_have_text(re.compile(r"^(15:00|14:\d\d)$"))
     visitor.log_out()
     assert refreshes(visitor) == 0
-
-
-# --- Rejection --------------------------------------------------------------------------------------------------------
 
 
 def test_several_requests_rejected_at_once_make_one_refresh_and_are_repeated(visitor, client):
@@ -115,8 +110,7 @@ def test_several_requests_rejected_at_once_make_one_refresh_and_are_repeated(vis
 
     visitor.sign_up()
     visitor.page.route("**/login", reject_at_once)
-    visitor.give_password()
-    visitor.expect_to_be_in()
+    visitor.log_in()
     # The user's data, passkeys and sessions.
     assert visitor.refusals == [401, 401, 401]
     assert refreshes(visitor) == 1
@@ -142,13 +136,13 @@ def test_a_refresh_that_fails_without_a_verdict_keeps_the_login(visitor, client,
     visitor.complaints.clear()  # Chromium's, about the missing network
 
 
-def test_a_refresh_that_is_rejected_ends_the_login(visitor, client, page_login):
+def test_refresh_that_is_rejected_ends_the_login(visitor, client, page_login):
     tokens = page_login()
     headers = {"Authorization": f"Bearer {tokens['access_token']}", "Step-Up-Token": tokens["step_up_token"]}
     client.delete("/sessions", headers=headers).raise_for_status()
     visitor.press("Log out")
     expect(visitor.status).to_have_text("This session has ended.")
-    expect(visitor.page.get_by_role("heading", name="Log in", exact=True)).to_be_focused()
+    visitor.expect_heading("Log in")
     expect(visitor.page.locator("#log-out-problem")).to_be_empty()
     assert visitor.refusals == [401, 401]
 
@@ -163,7 +157,9 @@ def test_a_request_that_is_rejected_with_new_tokens_too_is_not_repeated_for_ever
     visitor.log_out()
 
 
-def test_a_refresh_whose_response_is_lost_is_repeated_and_the_login_goes_on(visitor, page_login):
+@pytest.mark.parametrize("pattern", [REFRESH, "**/logout"])
+def test_login_goes_on_after_a_lost_response_and_one_of_another_server(visitor, page_login, pattern):
+    """A hotel's network answers each request with 200 and its own login page."""
     page_login()
 
     def lose_response(route):
@@ -171,42 +167,34 @@ def test_a_refresh_whose_response_is_lost_is_repeated_and_the_login_goes_on(visi
         route.abort()
 
     visitor.page.route(REFRESH, lose_response, times=1)
-    visitor.press("Renew with the refresh token")
-    expect(visitor.status).to_have_text("The refresh token was exchanged for a new pair.")
-    visitor.press("Renew with the refresh token")
-    visitor.log_out()
-    visitor.complaints.clear()  # Chromium's, about the lost response
-
-
-@pytest.mark.parametrize("pattern", [REFRESH, "**/logout"])
-def test_a_page_of_another_server_in_place_of_a_response_keeps_the_login(visitor, page_login, pattern):
-    """A hotel's network answers each request with 200 and its own login page."""
-    page_login()
+    visitor.renew()
     page = "<!doctype html><title>Welcome to our Wi-Fi</title>"
     visitor.page.route(pattern, lambda route: route.fulfill(status=200, content_type="text/html", body=page), times=1)
     button, problem = ("Renew with the refresh token", "token") if pattern == REFRESH else ("Log out", "log-out")
     visitor.press(button)
     expect(visitor.page.locator(f"#{problem}-problem")).to_contain_text("not_json")
     expect(visitor.page.locator("#me")).to_contain_text(visitor.email)
-    visitor.press("Renew with the refresh token")
-    expect(visitor.status).to_have_text("The refresh token was exchanged for a new pair.")
+    visitor.renew()
     visitor.log_out()
+    visitor.complaints.clear()  # Chromium's, about the lost response
 
 
-# --- Late responses ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("changes", [{}, {"status": 401, "json": {"code": "invalid_refresh_token"}}])
-def test_a_refresh_response_after_a_newer_login_does_not_replace_its_tokens(visitor, client, page_login, changes):
+@pytest.fixture
+def held_refresh(visitor, page_login):
+    """A response to a refresh that the page gets after its logout, when the test wants it."""
     page_login()
     held = Held(visitor, REFRESH)
     visitor.press("Renew with the refresh token")
     held.wait()
     visitor.log_out()
+    return held
+
+
+@pytest.mark.parametrize("changes", [{}, {"status": 401, "json": {"code": "invalid_refresh_token"}}])
+def test_refresh_response_after_a_newer_login_does_not_replace_its_tokens(visitor, client, held_refresh, changes):
     log_in_as_someone_else(visitor, client)
     newer = visitor.claim("jti").text_content()
-
-    held.release(**changes)
+    held_refresh.release(**changes)
     expect(visitor.claim("jti")).to_have_text(newer)
     expect(visitor.page.locator("#me")).to_contain_text(visitor.email)
     visitor.press("Renew with the refresh token")
@@ -214,30 +202,20 @@ def test_a_refresh_response_after_a_newer_login_does_not_replace_its_tokens(visi
     visitor.log_out()
 
 
-def test_a_refresh_response_after_a_logout_logs_nobody_in(visitor, page_login):
-    page_login()
-    held = Held(visitor, REFRESH)
-    visitor.press("Renew with the refresh token")
-    held.wait()
-    visitor.log_out()
-    held.release()
+def test_refresh_response_after_a_logout_does_not_log_in(visitor, held_refresh):
+    held_refresh.release()
     expect(visitor.status).to_have_text("You are logged out.")
     expect(visitor.page.locator("#token-parts")).to_be_empty()
     expect(visitor.page.get_by_role("heading", name="Log in", exact=True)).to_be_visible()
 
 
-def test_a_newer_login_does_not_wait_for_an_older_refresh(visitor, client, page_login):
-    page_login()
-    held = Held(visitor, REFRESH)
-    visitor.press("Renew with the refresh token")
-    held.wait()
-    visitor.log_out()
+def test_newer_login_does_not_wait_for_an_older_refresh(visitor, client, held_refresh):
     with visitor.page.expect_response("**/login") as response:
         log_in_as_someone_else(visitor, client)
     change_password(client, response.value.json())
     visitor.log_out()
     assert refreshes(visitor) == 2
-    held.release()
+    held_refresh.release()
 
 
 def test_the_data_of_an_earlier_login_is_not_shown_to_a_later_one(visitor, client):
@@ -270,12 +248,8 @@ def test_a_login_response_after_a_newer_login_is_dropped_and_its_session_revoked
         held.release()
     expect(visitor.claim("jti")).to_have_text(newer)
     visitor.log_out()
-    visitor.give_password()
-    visitor.expect_to_be_in()
+    visitor.log_in()
     expect(visitor.sessions.locator("li")).to_have_count(1)
-
-
-# --- Several tabs -----------------------------------------------------------------------------------------------------
 
 
 def test_two_tabs_have_sessions_of_their_own(visitor, url):
@@ -283,16 +257,11 @@ def test_two_tabs_have_sessions_of_their_own(visitor, url):
     tab = visitor.page.context.new_page()
     other = Visitor(tab, url)
     other.email = visitor.email
-    other.give_password()
-    other.expect_to_be_in()
-    for first, second in ((visitor, other), (other, visitor)):
-        first.press("Renew with the refresh token")
-        expect(first.status).to_have_text("The refresh token was exchanged for a new pair.")
-        second.press("Renew with the refresh token")
-        expect(second.status).to_have_text("The refresh token was exchanged for a new pair.")
+    other.log_in()
+    for page in (visitor, other, other, visitor):
+        page.renew()
     other.log_out()
-    visitor.press("Renew with the refresh token")
-    expect(visitor.status).to_have_text("The refresh token was exchanged for a new pair.")
+    visitor.renew()
     visitor.log_out()
     assert visitor.refusals == other.refusals == []
     tab.close()
@@ -300,7 +269,7 @@ def test_two_tabs_have_sessions_of_their_own(visitor, url):
 
 def test_the_security_page_refreshes_a_rejected_token_and_goes_on(auditor):
     page = auditor.page
-    page.route("**/audit/events?*", lambda route: route.fulfill(status=401, json={"code": "invalid_token"}), times=1)
+    page.route(EVENTS, lambda route: route.fulfill(status=401, json={"code": "invalid_token"}), times=1)
     page.get_by_label("week").check()
     expect(page.locator("#news")).to_contain_text("event")
     expect(page.get_by_role("heading", name="Numbers")).to_be_visible()

@@ -74,20 +74,20 @@ ALTERATIONS = {
 }
 
 
-@pytest.mark.parametrize("alter", ALTERATIONS.values(), ids=ALTERATIONS.keys())
-def test_a_passkey_of_a_password_manager_is_added_and_logs_in(visitor, alter):
-    visitor.page.evaluate(MANAGER.replace("ALTER", alter), None)
-    visitor.enter()
-    visitor.add_passkey()
+def use_passkey(visitor):
+    """Add a passkey, and log in with it in each way."""
+    visitor.enter_with_passkey()
     visitor.log_out()
-
-    visitor.give_password()
-    visitor.press("Use your passkey")
-    visitor.expect_to_be_in()
+    visitor.log_in_with_both()
     visitor.log_out()
-    visitor.press("Log in with a passkey alone")
-    visitor.expect_to_be_in()
+    visitor.log_in_with_passkey()
     assert visitor.refusals == []
+
+
+@pytest.mark.parametrize("alter", ALTERATIONS.values(), ids=ALTERATIONS.keys())
+def test_passkey_of_a_password_manager_is_added_and_logs_in(visitor, alter):
+    visitor.page.evaluate(MANAGER.replace("ALTER", alter), None)
+    use_passkey(visitor)
 
 
 def test_the_members_of_a_password_managers_passkey_all_arrive(visitor):
@@ -95,8 +95,7 @@ def test_the_members_of_a_password_managers_passkey_all_arrive(visitor):
     visitor.page.evaluate(MANAGER.replace("ALTER", f"{alter}; looksGenuine()"), None)
     sent = {}
     visitor.listen("request", lambda request: sent.update({request.url: request.post_data_json}))
-    visitor.enter()
-    visitor.add_passkey()
+    visitor.enter_with_passkey()
     registered = sent[f"{visitor.url}/webauthn/register/complete"]["credential"]
     assert registered["response"].keys() >= {"clientDataJSON", "attestationObject", "authenticatorData", "publicKey"}
     assert registered["response"]["transports"] == ["internal"]
@@ -105,24 +104,25 @@ def test_the_members_of_a_password_managers_passkey_all_arrive(visitor):
     assert registered["clientExtensionResults"] == {"prf": {"results": {"first": "-_8"}}}
 
     visitor.log_out()
-    visitor.press("Log in with a passkey alone")
-    visitor.expect_to_be_in()
+    visitor.log_in_with_passkey()
     used = sent[f"{visitor.url}/webauthn/login/complete"]["credential"]
     assert used["id"] == used["rawId"] == registered["id"]
     assert used["response"].keys() == {"clientDataJSON", "authenticatorData", "signature", "userHandle"}
     assert used["clientExtensionResults"] == {"prf": {"results": {"first": "-_8"}}}
 
 
-@pytest.mark.parametrize(
-    "alter",
-    ["return null", "delete response.clientDataJSON", "response.attestationObject = {}", "credential.response = null"],
-)
-def test_an_incomplete_passkey_is_explained_and_can_be_tried_again(visitor, alter):
+INCOMPLETE = [
+    *("return null", "delete response.clientDataJSON", "response.attestationObject = {}"),
+    "credential.response = null",
+]
+
+
+@pytest.mark.parametrize("alter", INCOMPLETE)
+def test_incomplete_passkey_is_explained_and_can_be_tried_again(visitor, alter):
     visitor.enter()
     visitor.page.evaluate(MANAGER.replace("ALTER", alter), None)
     visitor.press("Add a passkey")
-    alert = visitor.page.locator("#passkey-form").get_by_role("alert")
-    expect(alert).to_contain_text("incomplete passkey")
+    expect(visitor.page.locator("#passkey-form").get_by_role("alert")).to_contain_text("incomplete passkey")
     expect(visitor.step("registration", "consent")).to_have_attribute("data-state", "failed")
     visitor.page.evaluate("() => { delete navigator.credentials.create; }")
     visitor.forget_passkeys()
@@ -130,12 +130,14 @@ def test_an_incomplete_passkey_is_explained_and_can_be_tried_again(visitor, alte
     assert visitor.refusals == []
 
 
-@pytest.mark.parametrize("reason", ["undefined", "null", "'cancelled by the user'", "{}"])
-def test_a_password_manager_that_rejects_with_anything_is_heard(visitor, reason):
+def test_password_manager_that_rejects_with_anything_is_reported(visitor):
     visitor.enter()
-    visitor.page.evaluate(f"() => {{ navigator.credentials.create = () => Promise.reject({reason}); }}")
-    visitor.press("Add a passkey")
-    expect(visitor.page.locator("#passkey-form").get_by_role("alert")).to_contain_text("The browser says")
+    alert = visitor.page.locator("#passkey-form").get_by_role("alert")
+    for reason in ("undefined", "null", "'cancelled by the user'", "{}"):
+        visitor.page.evaluate(f"() => {{ navigator.credentials.create = () => Promise.reject({reason}); }}")
+        with visitor.page.expect_response("**/webauthn/register/begin"):
+            visitor.press("Add a passkey")
+        expect(alert).to_contain_text("The browser says")
 
 
 def test_an_authenticator_whose_bytes_the_page_cannot_decode_is_the_servers_to_judge(visitor):
@@ -149,7 +151,7 @@ def test_an_authenticator_whose_bytes_the_page_cannot_decode_is_the_servers_to_j
     assert visitor.refusals == [400]
 
 
-def test_a_browser_without_the_json_methods_uses_passkeys(visit):
+def test_browser_without_the_json_methods_uses_passkeys(visit):
     visit()
     visitor = visit()  # a window that is closed afterwards: the script below stays in it
     visitor.page.add_init_script(
@@ -159,13 +161,4 @@ def test_a_browser_without_the_json_methods_uses_passkeys(visit):
            delete PublicKeyCredential.prototype.toJSON;"""
     )
     visitor.page.reload()
-    visitor.enter()
-    visitor.add_passkey()
-    visitor.log_out()
-    visitor.give_password()
-    visitor.press("Use your passkey")
-    visitor.expect_to_be_in()
-    visitor.log_out()
-    visitor.press("Log in with a passkey alone")
-    visitor.expect_to_be_in()
-    assert visitor.refusals == []
+    use_passkey(visitor)

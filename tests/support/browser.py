@@ -117,8 +117,33 @@ class Visitor:
     def enter(self) -> None:
         """Log in to a new account."""
         self.sign_up()
+        self.log_in()
+
+    def log_in(self) -> None:
+        """Log in with the password."""
         self.give_password()
         self.expect_to_be_in()
+
+    def log_in_with_both(self) -> None:
+        """Log in with the password and the passkey."""
+        self.give_password()
+        self.press("Use your passkey")
+        self.expect_to_be_in()
+
+    def log_in_with_passkey(self) -> None:
+        """Log in with the passkey alone."""
+        self.press("Log in with a passkey alone")
+        self.expect_to_be_in()
+
+    def enter_with_passkey(self) -> None:
+        """Log in to a new account, and add a passkey to it."""
+        self.enter()
+        self.add_passkey()
+
+    def renew(self) -> None:
+        """Exchange the refresh token."""
+        self.press("Renew with the refresh token")
+        expect(self.status).to_have_text("The refresh token was exchanged for a new pair.")
 
     def add_passkey(self, name: str = "Laptop") -> None:
         """Add a passkey to the account."""
@@ -158,6 +183,18 @@ class Visitor:
     def press(self, name: str) -> None:
         """Press the button with this name."""
         self.page.get_by_role("button", name=name, exact=True).click()
+
+    def expect_heading(self, name: str) -> None:
+        """Wait until the heading with this name has the focus."""
+        expect(self.page.get_by_role("heading", name=name, exact=True)).to_be_focused()
+
+    def expect_button(self, name: str) -> None:
+        """Wait until the button with this name has the focus."""
+        expect(self.page.get_by_role("button", name=name, exact=True)).to_be_focused()
+
+    def expect_no_passkeys(self) -> None:
+        """Wait until the list of passkeys is empty."""
+        expect(self.passkeys).to_have_text("There is none yet.")
 
     def expect_to_be_in(self) -> None:
         """Wait until the person's data, passkeys and sessions are there."""

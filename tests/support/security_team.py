@@ -1,16 +1,19 @@
 """A member of the Security team at public/security.html, and what there is for them to see."""
 
+from collections.abc import Callable
 from typing import Any, Final
 from uuid import uuid4
 
 import httpx
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.support import leaks
 from tests.support.browser import Visitor
 from tests.support.callers import Caller
 from tests.support.factories import PASSWORD, registration
 
+#: The requests for events.
+EVENTS: Final = "**/audit/events?*"
 #: Markup, code in an attribute, and nothing that a line break could stop.
 HOSTILE: Final = "<img src=x onerror=alert(1)>\"><script>alert(2)</script>{{7*7}}${7*7}'`"
 
@@ -30,12 +33,35 @@ class Auditor:
     def log_in(self) -> None:
         """Log in with the passkey alone, and wait for the events."""
         self.visitor.press("Log in with a passkey alone")
-        expect(self.page.get_by_role("heading", name="Numbers")).to_be_focused()
+        self.expect_heading("Numbers")
         self.expect_events()
 
     def expect_events(self) -> None:
         """Wait until the list is there."""
         expect(self.page.locator("#news")).to_contain_text("event")
+
+    def expect_heading(self, name: str) -> None:
+        """Wait until the heading with this name has the focus."""
+        self.visitor.expect_heading(name)
+
+    def show_failures_of(self, caller: Caller, **options: Any) -> Any:
+        """Guess passwords of an account, and show these events. Return the response of the API."""
+        fail_to_log_in(self.visitor.url, caller.email, **options)
+        return self.filter(user_id=caller.id, event="authn_login_fail")
+
+    def choose_range(self, name: str) -> None:
+        """Choose a range, such as "hour", and wait for its numbers."""
+        with self.page.expect_response("**/audit/summary?*"):
+            self.page.get_by_label(name).check()
+
+    def change_events(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Let the page get a changed document in place of each page of events that the API returns."""
+
+        def answer(route: Route) -> None:
+            response = route.fetch()
+            route.fulfill(response=response, json=change(response.json()))
+
+        self.page.route(EVENTS, answer)
 
     def filter(self, **values: str) -> Any:
         """Filter by ``values``, by the names of the form's fields, and by nothing else; return the API's answer.
@@ -52,7 +78,7 @@ class Auditor:
                 field.select_option(value)
             else:
                 field.fill(value)
-        with self.page.expect_response("**/audit/events?*") as answer:
+        with self.page.expect_response(EVENTS) as answer:
             self.visitor.press("Filter")
         document = answer.value.json()
         if answer.value.ok and not starts:
