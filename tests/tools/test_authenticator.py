@@ -102,7 +102,8 @@ def test_requests_over_http_get_credentials(serving):
         assert post("/register", json.dumps(REQUEST))[0] == 400
         status, made = post("/register", json.dumps(CREATION))
         assert status == 200
-        status, signed = post("/login", json.dumps(REQUEST))
+        allowed = [{"type": "public-key", "id": made["credential"]["id"]}]
+        status, signed = post("/login", json.dumps({**REQUEST, "allowCredentials": allowed}))
         assert (status, signed["credential"]["id"]) == (200, made["credential"]["id"])
         assert post("/login", "{")[0] == 400
         assert post("/", json.dumps(REQUEST))[0] == 404
