@@ -86,13 +86,34 @@ def test_answer_in_another_environment_counts_as_the_first(database, holder):
     assert outcome(complete_login(ceremony, credential)) == INVALID_CHALLENGE
 
 
+#: An id has 108 octets, so base64 needs no padding and leaves no bits unused.
+RESPELLINGS = {
+    "lower case": str.lower,
+    "padding": lambda text: f"{text}=",
+    "padding twice": lambda text: f"{text}==",
+    "padding inside": lambda text: f"{text[:4]}={text[4:]}",
+    "newline before": lambda text: f"\n{text}",
+    "newline after": lambda text: f"{text}\n",
+    "space": lambda text: f"{text[:40]} {text[40:]}",
+    "foreign character": lambda text: f"{text[:40]}!{text[40:]}",
+    "non-ASCII character": lambda text: f"{text}\u00e9",
+    "base64": lambda text: text.replace("-", "+").replace("_", "/"),
+    "longer": lambda text: f"{text}A",
+}
+
+
 @pytest.mark.sqlite
-@pytest.mark.parametrize("respell", [str.lower, lambda text: f"{text}==", lambda text: f"\n{text}", lambda t: f"{t}A"])
-def test_challenge_id_in_another_spelling_is_no_second_answer(database, holder, respell):
+@pytest.mark.parametrize("respell", RESPELLINGS.values(), ids=RESPELLINGS)
+def test_challenge_id_in_another_spelling_is_rejected(database, holder, respell):
+    """Also before its first response. The right spelling is accepted afterwards."""
     ceremony, credential = holder.answered_login()
+    while not {"-", "_"} <= set(ceremony["challenge_id"]):
+        ceremony, credential = holder.answered_login()
+    other = {**ceremony, "challenge_id": respell(ceremony["challenge_id"])}
+    assert other != ceremony
+    assert outcome(complete_login(other, credential)) == INVALID_CHALLENGE
     assert complete_login(ceremony, credential).status == 200
-    again = {**ceremony, "challenge_id": respell(ceremony["challenge_id"])}
-    assert outcome(complete_login(again, credential)) == INVALID_CHALLENGE
+    assert outcome(complete_login(other, credential)) == INVALID_CHALLENGE
 
 
 # --- Forged, expired and other challenges -----------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def issue_login_challenge(user: User | None) -> tuple[str, bytes]:
         (expires_at - _EPOCH) // _MICROSECOND,
         challenge,
     )
-    return urlsafe_b64encode(challenge_mac(content) + content).decode().rstrip("="), challenge
+    return _spell(challenge_mac(content) + content), challenge
 
 
 def read_login_challenge(challenge_id: str) -> Challenge | None:
@@ -61,6 +61,9 @@ def read_login_challenge(challenge_id: str) -> Challenge | None:
     try:
         octets = urlsafe_b64decode(challenge_id + "=" * (-len(challenge_id) % 4))
     except ValueError:
+        return None
+    # The decoder ignores foreign characters and surplus padding. An id has one spelling, the one that was issued.
+    if _spell(octets) != challenge_id:
         return None
     content = octets[-_LAYOUT.size :]
     if not hmac.compare_digest(challenge_mac(content) + content, octets):
@@ -111,6 +114,11 @@ def spend_login_challenge(challenge: Challenge | None) -> Challenge:
         security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user_id, reason="invalid_challenge")
         raise InvalidChallenge
     return challenge
+
+
+def _spell(octets: bytes) -> str:
+    """Return base64url without padding (RFC 4648 section 5)."""
+    return urlsafe_b64encode(octets).decode().rstrip("=")
 
 
 def _is_first_answer(challenge: Challenge) -> bool:
