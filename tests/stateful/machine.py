@@ -299,6 +299,9 @@ class Machine(RuleBasedStateMachine):
             counter.locked_until = locked_until
             counter.expires_at = seconds(row.expires_at) if row else 0
             counter.is_refusal_recorded = row is not None and row.refusal_recorded
+        pending_until = {row.id: seconds(row.pending_proofs_until) for row in self._contents.sessions}
+        for session in self.model.sessions:
+            session.pending_proofs_until = pending_until.get(session.id, 0)
 
     # The end.
 

@@ -14,9 +14,11 @@ HOUR = 3600
 DAY = 24 * HOUR
 #: How long the parent of the newest refresh token is accepted (docs/decisions/0008).
 GRACE = 10
-#: How long a step-up token is accepted, and how many wrong proofs in a row revoke a session (docs/decisions/0018).
+#: How long a step-up token is accepted, how many wrong proofs in a row revoke a session, and how long a proof whose
+#: environment crashed stays pending (docs/decisions/0018).
 STEP_UP_LIFETIME = 600
-MOST_WRONG_PROOFS = 5
+WRONG_PROOFS_LIMIT = 5
+PENDING_PROOF_LIFETIME = 10
 ACCESS_TOKEN_LIFETIME = 900
 CLOCK_LEEWAY = 30
 REFRESH_IDLE_LIFETIME = 7 * DAY
@@ -82,6 +84,9 @@ class Session(Shown):
     step_up: "StepUpToken | None" = None
     #: Proofs of identity that were wrong, since the last one that was right.
     wrong_proofs: int = 0
+    #: Proofs that are being checked, or were when their environment crashed, and until when they are counted.
+    pending_proofs: int = 0
+    pending_proofs_until: float = 0
     #: Whether a refresh token of the session has been rejected after its end.
     has_been_rejected: bool = False
 
@@ -106,6 +111,10 @@ class Session(Shown):
             and self.account.status == "active"
             and self.token_version == self.account.token_version
         )
+
+    def count_pending_proofs(self, now: float) -> int:
+        """Return how many proofs are pending."""
+        return self.pending_proofs if now < self.pending_proofs_until else 0
 
     def add_generation(self, now: float) -> None:
         """Add a refresh token to the family, and spend its parent."""
@@ -272,9 +281,10 @@ class Model:
             facts["account", account.email] = (account.role, account.status, account.token_version)
         for session in self.sessions:
             facts["session", session.id] = (session.account.email, session.token_version, session.is_revoked)
-            # Proofs that are being checked when a session is revoked stay counted, which nothing shows.
+            # Proofs that are being checked when a session is revoked stay pending, which no response shows.
             if not session.is_revoked:
-                facts["proofs", session.id] = (session.step_up is not None, session.wrong_proofs)
+                pending = session.count_pending_proofs(self.now)
+                facts["proofs", session.id] = (session.step_up is not None, session.wrong_proofs, pending)
             for token in session.refresh_tokens:
                 facts["refresh token", session.id, token.generation] = token.spent_at is not None
         for counter in self.counters.values():

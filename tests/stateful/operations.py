@@ -13,8 +13,9 @@ from typing import Any, Protocol
 from tests.stateful.environments import Job
 from tests.stateful.model import (
     GRACE,
-    MOST_WRONG_PROOFS,
+    PENDING_PROOF_LIFETIME,
     STEP_UP_LIFETIME,
+    WRONG_PROOFS_LIMIT,
     AccessToken,
     Account,
     AttemptCounter,
@@ -282,7 +283,7 @@ class StepUp:
 
     def expect(self, model: Model) -> Expected:
         session = self.token.session
-        proof = _Proof(session)
+        proof = _Proof(session, model.now)
         rejection = _rejection(model, self.token) or proof.rejection
         if rejection:
             return rejection
@@ -291,7 +292,8 @@ class StepUp:
         step_up = _new_step_up(model, session)
 
         def grant() -> None:
-            session.step_up, session.wrong_proofs = step_up, 0
+            session.step_up = step_up
+            proof.succeed()
 
         stages = [proof.counted, Stage(grant, ["authn_step_up_success"])]
         return Expected(200, stages, learn=partial(_receive_step_up, model, step_up))
@@ -314,7 +316,7 @@ class ChangePassword:
     def expect(self, model: Model) -> Expected:
         session = self.token.session
         account = session.account
-        proof = _Proof(session)
+        proof = _Proof(session, model.now)
         rejection = _rejection(model, self.token) or proof.rejection
         if rejection:
             return rejection
@@ -326,7 +328,8 @@ class ChangePassword:
             account.password = self.new
             account.token_version += 1
             session.token_version = account.token_version
-            session.step_up, session.wrong_proofs = None, 0
+            session.step_up = None
+            proof.succeed()
             _revoke(others)
 
         records = ["authn_password_change", *(["authn_token_revoked"] if others else [])]
@@ -405,27 +408,37 @@ class _PasswordAttempt:
 
 
 class _Proof:
-    """A proof of identity in a session: counted before it is checked."""
+    """A proof of identity in a session: pending while it is checked."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, now: float) -> None:
         self._session = session
+        self._now = now
         self.counted = Stage(self._count)
 
     @property
     def rejection(self) -> Expected | None:
-        """What is expected if a crash has kept the last wrong proof from revoking the session."""
-        has_proofs_left = self._session.wrong_proofs < MOST_WRONG_PROOFS
-        return None if has_proofs_left else Expected(429, code="too_many_attempts")
+        """What is expected if crashes have left so many proofs pending that one more could exceed the limit."""
+        open_proofs = self._session.wrong_proofs + self._session.count_pending_proofs(self._now)
+        return None if open_proofs < WRONG_PROOFS_LIMIT else Expected(429, code="too_many_attempts")
 
     def failure(self, record: str) -> Expected:
         """Return what is expected if the password is wrong."""
-        stages = [self.counted, Stage(records=[record])]
-        if self._session.wrong_proofs + 1 == MOST_WRONG_PROOFS:
-            stages.append(Stage(partial(_revoke, [self._session]), ["authn_step_up_fail_max"]))
-        return Expected(400, stages, "invalid_current_password")
+        is_last = self._session.wrong_proofs + 1 == WRONG_PROOFS_LIMIT
+        records = [record, *(["authn_step_up_fail_max"] if is_last else [])]
+        return Expected(400, [self.counted, Stage(self._fail, records, is_rejection=True)], "invalid_current_password")
+
+    def succeed(self) -> None:
+        self._session.pending_proofs -= 1
+        self._session.wrong_proofs = 0
 
     def _count(self) -> None:
+        self._session.pending_proofs = self._session.count_pending_proofs(self._now) + 1
+        self._session.pending_proofs_until = self._now + PENDING_PROOF_LIFETIME
+
+    def _fail(self) -> None:
+        self._session.pending_proofs -= 1
         self._session.wrong_proofs += 1
+        self._session.is_revoked = self._session.wrong_proofs == WRONG_PROOFS_LIMIT
 
 
 def _too_many_attempts(counter: AttemptCounter, before: Sequence[Stage] = ()) -> Expected:

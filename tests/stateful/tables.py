@@ -37,7 +37,8 @@ class Contents:
         for row in self.sessions:
             facts["session", row.id] = (emails[row.user_id], row.token_version, row.revoked_at is not None)
             if row.revoked_at is None:
-                facts["proofs", row.id] = (row.step_up_hash is not None, row.failed_proofs or 0)
+                pending = (row.pending_proofs or 0) if seconds(row.pending_proofs_until) > now else 0
+                facts["proofs", row.id] = (row.step_up_hash is not None, row.failed_proofs or 0, pending)
         for row in self.refresh_tokens:
             facts["refresh token", row.session_id, row.generation] = row.spent_at is not None
         for row in self.throttles:

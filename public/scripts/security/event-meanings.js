@@ -80,7 +80,7 @@ export const EVENT_MEANINGS = {
     "respond": "One is a typing error. Several: the client has an access token and not the password (docs/runbooks/failed-step-ups.md).",
     "reasons": {
       "wrong_password": "the current password is another",
-      "changed_meanwhile": "it was right, and another was stored while it was checked"
+      "changed_meanwhile": "it was right, and another was stored while it was checked; not counted"
     }
   },
   "authn_step_up_fail": {
@@ -93,7 +93,8 @@ export const EVENT_MEANINGS = {
       "not_valid": "a rule of WebAuthn is broken; `fault` says which",
       "sign_count_not_advanced": "the counter of a passkey that is bound to one device did not advance: perhaps a copied authenticator",
       "token_version_changed": "the account was changed while this step-up was under way",
-      "passkey_not_enough": "a genuine passkey, but without user verification or inconsistent, and no password",
+      "passkey_not_enough": "a genuine passkey, but without user verification, and no password",
+      "passkey_inconsistent": "a genuine synced passkey whose counter or backup eligibility does not fit its record, and no password; not counted",
       "invalid_challenge": "unknown, expired, answered before, or of another session; not counted"
     }
   },

@@ -29,6 +29,7 @@ from tests.support.factories import (
 from tests.support.functions import authorize, call
 from tests.support.passkeys import anonymously, begin_login, complete_login, enrol
 from tests.support.races import everywhere, together, while_a_passkey_is_verified, while_a_password_is_checked
+from tests.support.step_ups import failed_proofs, named
 from tests.support.throttles import ELSEWHERE, WRONG, counted, failures, rows, use_limits
 
 pytestmark = [pytest.mark.passwords, pytest.mark.sqlite]
@@ -53,34 +54,39 @@ def open_sessions(database):
     return {str(row.id) for row in database.execute(live)}
 
 
-def named(log_lines, *names):
-    return [(event["name"], event.get("reason")) for event in log_lines.security_events if event["name"] in names]
-
-
 # --- The contract (ASVS 5.0 6.2.2, 6.2.3) -----------------------------------------------------------------------------
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.2.2")
-def test_a_person_changes_their_password(person):
+def test_change_replaces_the_password(database, person, log_lines):
+    # However old the login is: without a passkey the current password is proof enough.
+    database.execute(update(sessions).values(auth_time=datetime.now(UTC) - timedelta(days=3)))
     answer = change_password(person)
     assert (answer.status, answer.text) == (204, "")
     assert answer.headers["cache-control"] == "no-store"
+    # There was no other session to revoke.
+    assert named(log_lines, "authn_token_revoked") == []
     assert log_in(password=PASSWORD).code == "invalid_credentials"
     assert log_in(password=NEW_PASSWORD).status == 200
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.2.3")
-def test_the_current_password_must_be_right(database, person, log_lines):
-    before = stored_hash(database)
-    answer = change_password(person, current=WRONG)
+@pytest.mark.parametrize("has_passkey", [False, True])
+def test_wrong_current_password_changes_nothing(database, person, log_lines, has_passkey):
+    token = enrol(person).log_in_alone().json["access_token"] if has_passkey else person.access_token
+    log_in()
+    before = stored_hash(database), open_sessions(database)
+    answer = change_password(person, token=token, current=WRONG)
     assert (answer.status, answer.code) == (400, "invalid_current_password")
-    assert stored_hash(database) == before
-    assert get_user(person.id, token=person.access_token).status == 200
     assert named(log_lines, "authn_password_change", "authn_password_change_fail") == [
         ("authn_password_change_fail", "wrong_password")
     ]
+    assert change_password(person, token=token, new="short").status == 422
+    assert change_password(person, token=token, user_id=str(uuid4())).status == 403
+    assert (stored_hash(database), open_sessions(database)) == before
+    assert get_user(person.id, token=token).status == 200
 
 
 BAD_BODIES = [
@@ -94,7 +100,7 @@ BAD_BODIES = [
 ]
 
 
-def test_bad_input_is_named_and_not_echoed(database, person):
+def test_bad_input_is_rejected_by_field_and_not_echoed(database, person):
     before = stored_hash(database)
     options = {"path_parameters": {"id": person.id}, "authorizer": authorize(person.access_token)["context"]}
     for body, fields in BAD_BODIES:
@@ -118,7 +124,7 @@ BAD_PASSWORDS = {
 }
 
 
-def test_new_password_that_breaks_the_policy_is_rejected_before_any_hash(database, person, hash_costs):
+def test_new_password_against_the_policy_is_rejected_unhashed(database, person, hash_costs):
     before, count = stored_hash(database), failures(database)
     hash_costs.clear()
     for kind, new in BAD_PASSWORDS.items():
@@ -131,7 +137,7 @@ def test_new_password_that_breaks_the_policy_is_rejected_before_any_hash(databas
     assert failures(database) == count | bad_input
 
 
-def test_a_password_counts_in_full_and_as_it_was_typed(person):
+def test_new_password_is_stored_in_full_and_as_typed(person):
     """ASVS 5.0 6.2.8: neither trimmed nor cut at bcrypt's 72 bytes."""
     new = f"  {'copper lantern eleven rivers ' * 3}Ünïcode "
     assert change_password(person, new=new).status == 204
@@ -143,7 +149,7 @@ def test_a_password_counts_in_full_and_as_it_was_typed(person):
 # --- Who may ----------------------------------------------------------------------------------------------------------
 
 
-def test_password_of_another_user_is_not_changed_by_any_role(database, person, other, log_lines):
+def test_password_of_another_user_is_changed_by_no_role(database, person, other, log_lines):
     """An admin is rejected too (ASVS 5.0 6.4.6), and an id that does not exist looks the same."""
     before, count = stored_hash(database, other.email), rows(database)
     ids = [other.id, str(uuid4()), "me", "x" * 2_000, f"{{{person.id}}}"]
@@ -160,14 +166,9 @@ def test_password_of_another_user_is_not_changed_by_any_role(database, person, o
 # --- Step-up (ASVS 5.0 7.5.1) -----------------------------------------------------------------------------------------
 
 
-def test_without_a_passkey_the_current_password_is_proof_enough_however_old_the_login(database, person):
-    database.execute(update(sessions).values(auth_time=datetime.now(UTC) - timedelta(days=3)))
-    assert change_password(person).status == 204
-
-
 @pytest.mark.asvs("6.2.3")
 @pytest.mark.threat("function-stolen-access-token")
-def test_an_account_with_a_passkey_needs_a_step_up_with_it(database, person, log_lines):
+def test_change_with_a_passkey_needs_a_step_up_with_it(database, person, log_lines):
     holder = enrol(person)
     step_up(person.access_token, {"current_password": PASSWORD})
     by_password_alone = change_password(person)
@@ -182,17 +183,8 @@ def test_an_account_with_a_passkey_needs_a_step_up_with_it(database, person, log
     assert change_password(person, token=holder.log_in().json["access_token"]).status == 204
 
 
-@pytest.mark.asvs("6.2.3")
-def test_a_passkey_does_not_stand_in_for_the_current_password(database):
-    holder = enrol()
-    before = stored_hash(database)
-    token = holder.log_in_alone().json["access_token"]
-    assert change_password(holder.account, token=token, current=WRONG).code == "invalid_current_password"
-    assert stored_hash(database) == before
-
-
 @pytest.mark.aurora_dsql
-def test_a_first_passkey_that_comes_while_the_password_is_checked_is_asked_for(database, person, monkeypatch):
+def test_first_passkey_added_during_a_change_is_required(database, person, monkeypatch):
     before = stored_hash(database)
     while_a_password_is_checked(monkeypatch, lambda: enrol(person))
     assert change_password(person).code == "step_up_required"
@@ -204,9 +196,7 @@ def test_a_first_passkey_that_comes_while_the_password_is_checked_is_asked_for(d
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.2.2", "7.4.3")
-def test_all_other_sessions_end_and_the_one_that_asks_goes_on_with_its_refresh_token(
-    database, person, other, log_lines
-):
+def test_change_revokes_other_sessions_and_all_access_tokens(database, person, other, log_lines):
     elsewhere = [log_in(sourceIp=ELSEWHERE).json for _ in range(2)]
     assert change_password(person).status == 204
     for pair in elsewhere:
@@ -226,22 +216,7 @@ def test_all_other_sessions_end_and_the_one_that_asks_goes_on_with_its_refresh_t
     ]
 
 
-def test_where_there_is_no_other_session_none_is_said_to_have_ended(person, log_lines):
-    assert change_password(person).status == 204
-    assert named(log_lines, "authn_token_revoked") == []
-
-
-def test_a_refused_change_ends_no_session(database, person):
-    log_in()
-    before = open_sessions(database)
-    change_password(person, current=WRONG)
-    change_password(person, new="short")
-    change_password(person, user_id=str(uuid4()))
-    assert open_sessions(database) == before
-    assert len(before) == 2
-
-
-def test_a_login_that_waits_for_its_second_factor_ends_too(person):
+def test_change_ends_second_factors_under_way_and_leaves_passkeys(person):
     holder = enrol(person)
     token = holder.log_in().json["access_token"]
     mfa_token = holder.give_password()
@@ -250,16 +225,11 @@ def test_a_login_that_waits_for_its_second_factor_ends_too(person):
     assert anonymously("/webauthn/login/begin", {"mfa_token": mfa_token}).code == "invalid_mfa_token"
     answer = complete_login(begun, holder.authenticator.authenticate(begun["options"]))
     assert (answer.status, answer.code) == (401, "passkey_login_failed")
-
-
-def test_a_passkey_stays(person):
-    holder = enrol(person)
-    assert change_password(person, token=holder.log_in().json["access_token"]).status == 204
     assert holder.log_in_alone().status == 200
     assert log_in(password=NEW_PASSWORD).json.keys() >= {"mfa_token"}
 
 
-def test_the_change_is_in_the_audit_log_with_nothing_secret(database, person):
+def test_audit_record_of_a_change_contains_no_secret(database, person):
     change_password(person)
     statement = select(audit_events).where(audit_events.c.name == "authn_password_change")
     (record,) = database.execute(statement)
@@ -273,7 +243,7 @@ def test_the_change_is_in_the_audit_log_with_nothing_secret(database, person):
 
 @everywhere
 @pytest.mark.parametrize("tokens", [1, 5], ids=["one session", "five sessions"])
-def test_of_parallel_changes_exactly_one_wins_and_its_password_counts(database, isolation, person, tokens):
+def test_of_concurrent_changes_one_succeeds(database, isolation, person, tokens):
     bearers = [person.access_token, *(log_in().json["access_token"] for _ in range(tokens - 1))] * (5 // tokens)
     news = [f"{NEW_PASSWORD} number {number}" for number in range(len(bearers))]
     answers = together(
@@ -290,7 +260,7 @@ def test_of_parallel_changes_exactly_one_wins_and_its_password_counts(database, 
 
 @everywhere
 @pytest.mark.parametrize("attempt", range(3))
-def test_logins_with_the_old_password_at_the_same_moment_leave_no_session(database, isolation, person, attempt):
+def test_concurrent_logins_with_the_old_password_open_no_session(database, isolation, person, attempt):
     *logins, changed = together(*[log_in] * 6, lambda: change_password(person))
     assert changed.status == 204
     # These levels report conflicts, and one request of seven may lose each of its six tries.
@@ -303,32 +273,23 @@ def test_logins_with_the_old_password_at_the_same_moment_leave_no_session(databa
 
 
 @pytest.mark.aurora_dsql
-def test_a_login_that_has_checked_the_old_password_opens_no_session_after_the_change(
-    database, person, monkeypatch, log_lines
-):
+@pytest.mark.parametrize("has_passkey", [False, True])
+def test_login_that_has_checked_the_old_password_is_rejected(database, person, monkeypatch, log_lines, has_passkey):
+    token = enrol(person).log_in().json["access_token"] if has_passkey else person.access_token
     before = database.count(sessions)
-    while_a_password_is_checked(monkeypatch, lambda: change_password(person))
+    while_a_password_is_checked(monkeypatch, lambda: change_password(person, token=token))
     answer = log_in()
     assert (answer.status, answer.code) == (401, "invalid_credentials")
     assert database.count(sessions) == before
     assert named(log_lines, "authn_login_fail") == [("authn_login_fail", "token_version_changed")]
 
 
-def test_nor_does_it_lead_to_the_second_factor(person, monkeypatch, log_lines):
-    holder = enrol(person)
-    token = holder.log_in().json["access_token"]
-    while_a_password_is_checked(monkeypatch, lambda: change_password(person, token=token))
-    assert log_in().code == "invalid_credentials"
-    assert named(log_lines, "authn_login_fail") == [("authn_login_fail", "token_version_changed")]
-
-
 @pytest.mark.aurora_dsql
-def test_nor_does_one_that_has_answered_its_challenge(database, person, monkeypatch, log_lines):
+def test_login_that_has_answered_its_challenge_is_rejected(database, person, monkeypatch, log_lines):
     holder = enrol(person)
     token = holder.log_in().json["access_token"]
     begun, credential = holder.answered_login(holder.give_password())
     before = database.count(sessions)
-
     while_a_passkey_is_verified(monkeypatch, lambda: change_password(person, token=token))
     assert complete_login(begun, credential).code == "passkey_login_failed"
     assert log_in(password=NEW_PASSWORD).status == 200
@@ -337,15 +298,13 @@ def test_nor_does_one_that_has_answered_its_challenge(database, person, monkeypa
 
 
 @pytest.mark.aurora_dsql
-def test_an_account_that_is_erased_while_its_password_is_checked_logs_nobody_in(database, person, monkeypatch):
+def test_login_of_account_that_is_erased_during_it_is_rejected(database, person, monkeypatch):
     while_a_password_is_checked(monkeypatch, erase)
     assert log_in().code == "invalid_credentials"
     assert database.count(sessions) == 0
 
 
-def test_a_login_that_raises_the_cost_of_the_old_hash_does_not_bring_the_old_password_back(
-    database, person, monkeypatch
-):
+def test_login_that_rehashes_the_old_password_does_not_restore_it(database, person, monkeypatch):
     monkeypatch.setenv("BCRYPT_COST", "5")
     start_fresh_environment()
     while_a_password_is_checked(monkeypatch, lambda: change_password(person))
@@ -355,8 +314,8 @@ def test_a_login_that_raises_the_cost_of_the_old_hash_does_not_bring_the_old_pas
 
 
 @pytest.mark.aurora_dsql
-def test_a_hash_that_is_replaced_while_it_is_checked_stays(database, person, monkeypatch, log_lines):
-    """What was verified is not what is stored any more, whoever has put it there."""
+def test_hash_that_is_replaced_during_a_change_stays(database, person, monkeypatch, log_lines):
+    """The verified hash is not the stored one any more. The password was right, so this is no wrong proof."""
     replacement = "$2b$04$" + "." * 53
     statement = update(users).values(password_hash=replacement)
     while_a_password_is_checked(monkeypatch, lambda: database.execute(statement))
@@ -365,9 +324,10 @@ def test_a_hash_that_is_replaced_while_it_is_checked_stays(database, person, mon
     assert stored_hash(database) == replacement
     assert get_user(person.id, token=person.access_token).status == 200
     assert named(log_lines, "authn_password_change_fail") == [("authn_password_change_fail", "changed_meanwhile")]
+    assert failed_proofs(database) == [0]
 
 
-# --- Guessing with a stolen access token (ASVS 5.0 6.3.1): tests/functions/step_up/test_attacks.py --------------------
+# --- Limits. Guesses with a stolen access token (ASVS 5.0 6.3.1): tests/functions/step_up/test_wrong_proofs.py --------
 
 
 @pytest.fixture
@@ -377,31 +337,25 @@ def small_limits(person, monkeypatch):
 
 @pytest.mark.usefixtures("small_limits")
 def test_login_and_change_have_counters_of_their_own(database, person):
+    """Otherwise an attacker could keep a travelling user from revoking a stolen session."""
     assert {change_password(person, current=WRONG).status for _ in range(4)} == {400}
     assert {counted(database, "login_account", EMAIL), counted(database, "login_source", SOURCE_IP)} == {0}
     assert {log_in(password=WRONG).status for _ in range(3)} == {401}
-    assert log_in().status == 429
-    assert change_password(person).status == 204
+    for number in range(5):
+        log_in(password=WRONG, sourceIp=f"192.0.2.{number}")
+    assert {log_in().status, log_in(sourceIp=ELSEWHERE).status} == {429}
+    assert change_password(person, sourceIp=ELSEWHERE).status == 204
     assert log_in(password=NEW_PASSWORD).status == 429
 
 
-@pytest.mark.usefixtures("small_limits")
-def test_guesses_at_the_login_do_not_keep_the_user_from_a_change(person):
-    """Otherwise an attacker with a stolen session could keep a travelling user from revoking it."""
-    for number in range(5):
-        log_in(password=WRONG, sourceIp=f"192.0.2.{number}")
-    assert log_in(sourceIp=ELSEWHERE).status == 429
-    assert change_password(person, sourceIp=ELSEWHERE).status == 204
-
-
-def test_a_change_that_loses_against_another_change_is_not_counted(database, person, monkeypatch):
+def test_change_that_loses_against_another_is_not_counted(database, person, monkeypatch):
     while_a_password_is_checked(monkeypatch, lambda: accounts.end_sessions_of(EMAIL))
     assert change_password(person).code == "invalid_token"
-    assert [row.failed_proofs for row in database.execute(select(sessions))] == [0]
+    assert failed_proofs(database) == [0]
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_after_the_change_the_owners_device_is_still_known_and_no_stranger_locks_it_out(person):
+def test_device_of_the_user_stays_known_after_a_change(person):
     assert change_password(person).status == 204
     for number in range(5):
         assert log_in(password=WRONG, sourceIp=f"192.0.2.{number}").status == 401

@@ -2,10 +2,22 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 
 from auth_common.db.tables import as_row, refresh_tokens, sessions, users
 from auth_common.db.users import USER_COLUMNS, User
@@ -89,6 +101,7 @@ _ADVANCE: Final = (
 )
 #: Nullable, because Aurora DSQL adds no column that has a default.
 _FAILED_PROOFS: Final = func.coalesce(sessions.c.failed_proofs, 0)
+_PENDING_PROOFS: Final = func.coalesce(sessions.c.pending_proofs, 0)
 _LIVE: Final = update(sessions).where(sessions.c.id == bindparam("session_id"), sessions.c.revoked_at.is_(None))
 _NO_STEP_UP: Final = {"step_up_hash": None, "step_up_amr": None, "step_up_expires_at": None}
 
@@ -194,19 +207,25 @@ def revoke_sessions(
     ).rowcount
 
 
-def carry_over_session(connection: Connection, *, session_id: UUID, token_version: int) -> None:
-    """Let a session go on under its user's new token version, without access tokens and without a step-up token."""
-    statement = update(sessions).where(sessions.c.id == session_id)
-    connection.execute(statement.values(token_version=token_version, failed_proofs=0, **_NO_STEP_UP))
+def carry_over_session(connection: Connection, *, session_id: UUID, token_version: int, pending_proofs: int) -> None:
+    """Let a session go on under its user's new token version, without access tokens and without a step-up token.
+
+    The proof that allowed this was right: reset the wrong proofs, and remove ``pending_proofs`` from the pending ones.
+    """
+    values = _right_proof(pending_proofs) | _NO_STEP_UP | {"token_version": token_version}
+    connection.execute(update(sessions).where(sessions.c.id == session_id).values(values))
 
 
 def grant_step_up(
-    connection: Connection, *, session_id: UUID, token_hash: bytes, amr: str, expires_at: datetime
+    connection: Connection, *, session_id: UUID, token_hash: bytes, amr: str, expires_at: datetime, pending_proofs: int
 ) -> None:
-    """Store a session's step-up token in place of the one before, and reset the count of failed proofs."""
-    granted = update(sessions).where(sessions.c.id == session_id)
-    values = {"step_up_hash": token_hash, "step_up_amr": amr, "step_up_expires_at": expires_at}
-    connection.execute(granted.values(failed_proofs=0, **values))
+    """Store a session's step-up token in place of the one before.
+
+    The proof that allowed this was right: reset the wrong proofs, and remove ``pending_proofs`` from the pending ones.
+    """
+    step_up = {"step_up_hash": token_hash, "step_up_amr": amr, "step_up_expires_at": expires_at}
+    values = step_up | _right_proof(pending_proofs)
+    connection.execute(update(sessions).where(sessions.c.id == session_id).values(values))
 
 
 def end_step_up(connection: Connection, *, session_id: UUID) -> None:
@@ -214,25 +233,63 @@ def end_step_up(connection: Connection, *, session_id: UUID) -> None:
     connection.execute(update(sessions).where(sessions.c.id == session_id).values(**_NO_STEP_UP))
 
 
-def count_proof(connection: Connection, *, session_id: UUID, ceiling: int) -> bool:
-    """Count a proof of identity as failed before it is checked. Return False at the ceiling, or if it is revoked.
+def count_proof(connection: Connection, *, session_id: UUID, ceiling: int, now: datetime, until: datetime) -> bool:
+    """Count a proof of identity as pending before it is checked.
 
     The comparison is in the write itself, so that a burst cannot exceed the ceiling.
+
+    Args:
+        connection: to write with.
+        session_id: the caller's session.
+        ceiling: how many proofs may be wrong or pending, this one included.
+        now: the time. Proofs that were pending until then have crashed, and are forgotten.
+        until: when the check of this proof has ended, whatever happens.
+
+    Return False at the ceiling, or if the session is revoked.
     """
-    counted = _LIVE.where(ceiling > _FAILED_PROOFS).values(failed_proofs=_FAILED_PROOFS + 1)
-    return connection.execute(counted, {"session_id": session_id}).rowcount == 1
+    pending = case((sessions.c.pending_proofs_until > now, _PENDING_PROOFS), else_=0)
+    counted = _LIVE.where(_FAILED_PROOFS + pending < ceiling)
+    values = {"pending_proofs": pending + 1, "pending_proofs_until": until}
+    return connection.execute(counted.values(values), {"session_id": session_id}).rowcount == 1
 
 
-def give_back_proof(connection: Connection, *, session_id: UUID) -> None:
-    """Take back a proof that was counted and did not fail."""
-    given_back = _LIVE.where(_FAILED_PROOFS > 0).values(failed_proofs=_FAILED_PROOFS - 1)
-    connection.execute(given_back, {"session_id": session_id})
+def take_back_proofs(connection: Connection, *, session_id: UUID, pending_proofs: int) -> None:
+    """Remove ``pending_proofs`` from the pending proofs: they were neither right nor wrong."""
+    taken_back = _LIVE.values(pending_proofs=_fewer_pending(pending_proofs))
+    connection.execute(taken_back, {"session_id": session_id})
 
 
-def revoke_at_ceiling(connection: Connection, *, session_id: UUID, ceiling: int, now: datetime) -> bool:
-    """Revoke a live session whose failed proofs have reached the ceiling. Return whether that was so."""
-    revoked = _LIVE.where(ceiling <= _FAILED_PROOFS).values(revoked_at=now)
-    return connection.execute(revoked, {"session_id": session_id}).rowcount == 1
+def record_wrong_proof(
+    connection: Connection, *, session_id: UUID, pending_proofs: int, ceiling: int, now: datetime
+) -> bool:
+    """Count a proof as wrong, and revoke the session if that reaches ``ceiling``. Return whether it is revoked by this.
+
+    Args:
+        connection: to write with.
+        session_id: the caller's session.
+        pending_proofs: how many to remove from the pending ones.
+        ceiling: the number of wrong proofs that revokes the session.
+        now: the time.
+
+    """
+    failed = _FAILED_PROOFS + 1
+    values = {
+        "failed_proofs": failed,
+        "pending_proofs": _fewer_pending(pending_proofs),
+        "revoked_at": case((failed >= ceiling, literal(now, sessions.c.revoked_at.type)), else_=None),
+    }
+    recorded = _LIVE.values(values).returning(sessions.c.revoked_at)
+    row = connection.execute(recorded, {"session_id": session_id}).one_or_none()
+    return row is not None and row.revoked_at is not None
+
+
+def _right_proof(pending_proofs: int) -> dict[str, Any]:
+    """Return what a right proof writes. Wrong ones that are still pending count afterwards."""
+    return {"failed_proofs": 0, "pending_proofs": _fewer_pending(pending_proofs)}
+
+
+def _fewer_pending(number: int) -> ColumnElement[int]:
+    return case((number < _PENDING_PROOFS, _PENDING_PROOFS - number), else_=0)
 
 
 def delete_expired_sessions(connection: Connection, ended_before: datetime, *, limit: int) -> int:

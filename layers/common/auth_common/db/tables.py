@@ -175,9 +175,12 @@ sessions = Table(
     Column("step_up_hash", LargeBinary(32)),
     Column("step_up_amr", String(100)),
     Column("step_up_expires_at", UtcDateTime),
-    #: Proofs of identity in this session that failed, or are being checked. Null stands for 0: Aurora DSQL adds no
-    #: column that has a default.
+    #: Wrong proofs of identity in this session since the last right one. Null stands for 0: Aurora DSQL adds no column
+    #: that has a default.
     Column("failed_proofs", Integer),
+    #: Proofs that are being checked, and the time from which this number is stale: what a crash leaves behind expires.
+    Column("pending_proofs", Integer),
+    Column("pending_proofs_until", UtcDateTime),
 )
 Index("ix_sessions_user_id", sessions.c.user_id)
 Index("ix_sessions_expires_at", sessions.c.expires_at)

@@ -143,8 +143,9 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, Entry]] = {
         "(docs/runbooks/failed-step-ups.md).",
         reasons={
             "wrong_password": "the current password is another",
-            "changed_meanwhile": "it was right, and another was stored while it was checked",
+            "changed_meanwhile": "it was right, and another was stored while it was checked; not counted",
         },
+        fields={"session_id": "the session"},
     ),
     SecurityEvent.AUTHN_STEP_UP_SUCCESS: Entry(
         succeeded=True,
@@ -174,7 +175,9 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, Entry]] = {
             "sign_count_not_advanced": "the counter of a passkey that is bound to one device did not advance: "
             "perhaps a copied authenticator",
             "token_version_changed": "the account was changed while this step-up was under way",
-            "passkey_not_enough": "a genuine passkey, but without user verification or inconsistent, and no password",
+            "passkey_not_enough": "a genuine passkey, but without user verification, and no password",
+            "passkey_inconsistent": "a genuine synced passkey whose counter or backup eligibility does not fit its "
+            "record, and no password; not counted",
             "invalid_challenge": "unknown, expired, answered before, or of another session; not counted",
         },
         fields={"session_id": "the session", "fault": "the rule of WebAuthn", "target": "whose step-up it was"},

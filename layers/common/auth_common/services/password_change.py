@@ -12,7 +12,7 @@ from auth_common.security.password_policy import password_faults
 from auth_common.security.passwords import hash_password, normalise_password, verify_password
 from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
-from auth_common.services.proofs import counted_proof
+from auth_common.services.proofs import CountedProof, counted_proof
 from auth_common.services.sessions import change_and_revoke, end_other_sessions
 from auth_common.services.standing import check_standing, require_self, require_step_up
 
@@ -42,11 +42,12 @@ def change_password(
     """
     found = read(lambda connection: _admit(connection, principal, user_id, step_up_token))
     # Counted first: a session at its ceiling has neither a password scored nor one hashed.
-    with counted_proof(principal):
+    with counted_proof(principal) as proof:
         _require_good(new_password, current_password, found.user)
         if not verify_password(current_password, found.password_hash):
-            raise _refused(found.user, "wrong_password")
-        _replace(principal, found, hash_password(new_password), step_up_token)
+            proof.reject(SecurityEvent.AUTHN_PASSWORD_CHANGE_FAIL, reason="wrong_password")
+            raise InvalidCurrentPassword
+        _replace(principal, proof, found, hash_password(new_password), step_up_token)
 
 
 def _admit(connection: Connection, principal: Principal, user_id: str, step_up_token: str | None) -> Credentials:
@@ -71,7 +72,9 @@ def _require_good(new_password: str, current_password: str, user: User) -> None:
         raise ValidationFailed(*(FieldError("new_password", fault) for fault in faults))
 
 
-def _replace(principal: Principal, verified: Credentials, new_hash: str, step_up_token: str | None) -> None:
+def _replace(
+    principal: Principal, proof: CountedProof, verified: Credentials, new_hash: str, step_up_token: str | None
+) -> None:
     user = verified.user
 
     def replace(connection: Connection) -> None:
@@ -81,14 +84,21 @@ def _replace(principal: Principal, verified: Credentials, new_hash: str, step_up
         _admit(connection, principal, str(user.id), step_up_token)
         version = store.change_password(connection, user_id=user.id, expected=verified.password_hash, new=new_hash)
         if version is None:
-            raise _refused(user, "changed_meanwhile")
+            # No wrong proof: the password was right when it was checked.
+            security_event(
+                SecurityEvent.AUTHN_PASSWORD_CHANGE_FAIL,
+                user_id=user.id,
+                reason="changed_meanwhile",
+                session_id=str(principal.session_id),
+            )
+            raise InvalidCurrentPassword
         end_other_sessions(connection, principal, reason="password_changed")
-        carry_over_session(connection, session_id=principal.session_id, token_version=version)
+        carry_over_session(
+            connection,
+            session_id=principal.session_id,
+            token_version=version,
+            pending_proofs=proof.pending_proofs,
+        )
         security_event(SecurityEvent.AUTHN_PASSWORD_CHANGE, user_id=user.id, session_id=str(principal.session_id))
 
     change_and_revoke(principal, replace)
-
-
-def _refused(user: User, reason: str) -> InvalidCurrentPassword:
-    security_event(SecurityEvent.AUTHN_PASSWORD_CHANGE_FAIL, user_id=user.id, reason=reason)
-    return InvalidCurrentPassword()

@@ -7,19 +7,14 @@ the account (docs/decisions/0018).
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection
 
 from auth_common.db import sessions as store
 from auth_common.db.engine import transaction
-from auth_common.errors import (
-    DatabaseUnavailable,
-    InvalidCurrentPassword,
-    StepUpFailed,
-    TooManyAttempts,
-)
+from auth_common.errors import DatabaseUnavailable, TooManyAttempts
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.services.principal import Principal
 from auth_common.services.standing import check_standing
@@ -27,46 +22,88 @@ from auth_common.settings import settings
 
 #: Wrong proofs that revoke the session.
 CEILING: Final = 5
-#: Seconds after which proofs that are being checked have been checked: the functions' timeout.
-_CHECKED_WITHIN: Final = 10
-#: The errors that leave a proof counted. Every other one is not the caller's failure.
-_FAILURES: Final = (InvalidCurrentPassword, StepUpFailed)
+#: The functions' timeout: a proof that is pending for longer has crashed.
+CHECKED_WITHIN: Final = timedelta(seconds=10)
+
+
+class CountedProof:
+    """A proof of identity that is counted as pending, until it is right, wrong or taken back."""
+
+    def __init__(self, principal: Principal, pending_until: datetime) -> None:
+        """Keep whose it is, and when it is not counted any more."""
+        self._principal = principal
+        self._pending_until = pending_until
+        self._is_wrong = False
+
+    @property
+    def pending_proofs(self) -> int:
+        """Return how many pending proofs of the session this one is: 1, or 0 if it is not counted any more.
+
+        The outcome of a late proof must not remove another one, which was counted after it.
+        """
+        return int(datetime.now(UTC) < self._pending_until)
+
+    def reject(self, event: SecurityEvent, *, reason: str, **detail: str) -> None:
+        """Record that the proof is wrong. The fifth wrong one revokes the session in this transaction."""
+        # If this fails, the proof stays pending until its time is over. The client gets a 503 and learns nothing.
+        self._is_wrong = True
+        transaction(lambda connection: self._reject(connection, event, reason, detail))
+
+    def take_back(self) -> None:
+        """Stop counting the proof, unless it is wrong."""
+        if not self._is_wrong:
+            # If the database is away, the proof stays pending until its time is over.
+            with suppress(DatabaseUnavailable):
+                transaction(self._take_back)
+
+    def _reject(self, connection: Connection, event: SecurityEvent, reason: str, detail: dict[str, str]) -> None:
+        user_id, session_id = self._principal.user_id, self._principal.session_id
+        security_event(event, user_id=user_id, reason=reason, session_id=str(session_id), **detail)
+        if store.record_wrong_proof(
+            connection,
+            session_id=session_id,
+            pending_proofs=self.pending_proofs,
+            ceiling=CEILING,
+            now=datetime.now(UTC),
+        ):
+            security_event(SecurityEvent.AUTHN_STEP_UP_FAIL_MAX, user_id=user_id, session_id=str(session_id))
+
+    def _take_back(self, connection: Connection) -> None:
+        session_id = self._principal.session_id
+        store.take_back_proofs(connection, session_id=session_id, pending_proofs=self.pending_proofs)
 
 
 @contextmanager
-def counted_proof(principal: Principal) -> Iterator[None]:
-    """Count a proof as failed, let the block check it, and take it back unless it has failed.
+def counted_proof(principal: Principal) -> Iterator[CountedProof]:
+    """Count a proof as pending, in a commit of its own, and let the block check it.
 
-    A success resets the count: ``grant_step_up`` and ``carry_over_session`` do, in the transaction of the success.
+    The block calls ``reject`` for a wrong proof. For a right one, ``grant_step_up`` or ``carry_over_session`` resets
+    the count in the transaction of the success. Any other exception takes the proof back: input that is not valid, an
+    expired challenge or a failure of the service is no wrong proof.
 
     Raises:
         InvalidToken: the session is revoked.
         TooManyAttempts: so many proofs are being checked that one more could exceed the ceiling.
 
     """
-    transaction(lambda connection: _count(connection, principal))
+    proof = CountedProof(principal, transaction(lambda connection: _count(connection, principal)))
     try:
-        yield
-    except _FAILURES:
-        transaction(lambda connection: _revoke_at_ceiling(connection, principal))
-        raise
+        yield proof
     except BaseException:
-        # If the database is away, the proof stays counted: the safe side.
-        with suppress(DatabaseUnavailable):
-            transaction(lambda connection: store.give_back_proof(connection, session_id=principal.session_id))
+        proof.take_back()
         raise
 
 
-def _count(connection: Connection, principal: Principal) -> None:
-    if not store.count_proof(connection, session_id=principal.session_id, ceiling=CEILING):
-        check_standing(connection, principal)
-        window = settings().refresh_absolute_lifetime
-        raise TooManyAttempts(limit="session_proofs", quota=CEILING, window=window, retry_after=_CHECKED_WITHIN)
-
-
-def _revoke_at_ceiling(connection: Connection, principal: Principal) -> None:
+def _count(connection: Connection, principal: Principal) -> datetime:
+    """Return until when the proof is counted as pending."""
     now = datetime.now(UTC)
-    if store.revoke_at_ceiling(connection, session_id=principal.session_id, ceiling=CEILING, now=now):
-        security_event(
-            SecurityEvent.AUTHN_STEP_UP_FAIL_MAX, user_id=principal.user_id, session_id=str(principal.session_id)
+    until = now + CHECKED_WITHIN
+    if not store.count_proof(connection, session_id=principal.session_id, ceiling=CEILING, now=now, until=until):
+        check_standing(connection, principal)
+        raise TooManyAttempts(
+            limit="session_proofs",
+            quota=CEILING,
+            window=settings().refresh_absolute_lifetime,
+            retry_after=int(CHECKED_WITHIN.total_seconds()),
         )
+    return until

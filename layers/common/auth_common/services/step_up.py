@@ -26,7 +26,7 @@ from auth_common.security.step_up_tokens import LIFETIME, hash_step_up_token, ne
 from auth_common.services.challenges import new_challenge, spend_challenge
 from auth_common.services.passkey_proofs import PasskeyProof, UnprovenPasskey, record_proof, verify_proof
 from auth_common.services.principal import Principal
-from auth_common.services.proofs import counted_proof
+from auth_common.services.proofs import CountedProof, counted_proof
 from auth_common.services.standing import check_standing
 from auth_common.services.throttling import count_step_up_challenge
 
@@ -107,20 +107,27 @@ def complete_step_up(
 
     """
     password_hash = read(lambda connection: _password_hash(connection, principal))
-    with counted_proof(principal):
+    with counted_proof(principal) as counted:
         try:
             proof = _verify_passkey(principal, challenge_id, credential)
-            if current_password is None:
-                _require_full(proof)
-            elif not verify_password(current_password, password_hash):
-                _record_failure(principal, "wrong_password")
+            if current_password is None and not _is_full(proof):
+                counted.reject(SecurityEvent.AUTHN_STEP_UP_FAIL, reason="passkey_not_enough")
+                raise StepUpPasswordRequired
+            if current_password is not None and not verify_password(current_password, password_hash):
+                counted.reject(SecurityEvent.AUTHN_STEP_UP_FAIL, reason="wrong_password")
                 raise InvalidCurrentPassword
-            return _grant(principal, proof, with_password=current_password is not None)
+            return _grant(principal, counted, proof, with_password=current_password is not None)
         except UnprovenPasskey as error:
-            _record_failure(principal, error.reason, **error.detail)
+            counted.reject(SecurityEvent.AUTHN_STEP_UP_FAIL, reason=error.reason, **error.detail)
             raise StepUpFailed from error
         except PasswordRequired as error:
-            _record_failure(principal, "passkey_not_enough")
+            # No wrong proof: the response is genuine, and gives an attacker no guess.
+            security_event(
+                SecurityEvent.AUTHN_STEP_UP_FAIL,
+                user_id=principal.user_id,
+                reason="passkey_inconsistent",
+                session_id=str(principal.session_id),
+            )
             raise StepUpPasswordRequired from error
 
 
@@ -134,13 +141,12 @@ def _verify_passkey(
     return verify_proof(challenge, credential, require_user_verification=False)
 
 
-def _require_full(proof: PasskeyProof | None) -> None:
-    """Require a passkey that verified the user and may log in alone (WebAuthn section 4, uvInitialized)."""
-    if proof is None or not (proof.assertion.user_verified and proof.passkey.uv_initialized):
-        raise PasswordRequired
+def _is_full(proof: PasskeyProof | None) -> bool:
+    """Return whether the passkey verified the user and may log in alone (WebAuthn section 4, uvInitialized)."""
+    return proof is not None and proof.assertion.user_verified and proof.passkey.uv_initialized
 
 
-def _grant(principal: Principal, proof: PasskeyProof | None, *, with_password: bool) -> StepUp:
+def _grant(principal: Principal, counted: CountedProof, proof: PasskeyProof | None, *, with_password: bool) -> StepUp:
     step_up = StepUp(new_step_up_token())
     amr = [*(["pwd"] if with_password else []), *([proof.key_method, "user", "mfa"] if proof else [])]
 
@@ -157,6 +163,7 @@ def _grant(principal: Principal, proof: PasskeyProof | None, *, with_password: b
             token_hash=hash_step_up_token(step_up.step_up_token),
             amr=" ".join(amr),
             expires_at=datetime.now(UTC) + LIFETIME,
+            pending_proofs=counted.pending_proofs,
         )
         security_event(
             SecurityEvent.AUTHN_STEP_UP_SUCCESS,
@@ -168,13 +175,6 @@ def _grant(principal: Principal, proof: PasskeyProof | None, *, with_password: b
 
     transaction(grant)
     return step_up
-
-
-def _record_failure(principal: Principal, reason: str, **detail: str) -> None:
-    session_id = str(principal.session_id)
-    security_event(
-        SecurityEvent.AUTHN_STEP_UP_FAIL, user_id=principal.user_id, reason=reason, session_id=session_id, **detail
-    )
 
 
 def _password_hash(connection: Connection, principal: Principal) -> str:

@@ -1,0 +1,80 @@
+"""Step-ups: what a step-up token opens, and proofs of identity that are checked at the same time."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from auth_common.db.tables import sessions
+from tests.support.databases import Database
+from tests.support.factories import Account, call_as, change_password, step_up
+from tests.support.functions import Answer
+from tests.support.log_lines import LogLines
+from tests.support.outages import failing
+from tests.support.passkeys import Holder, as_bearer
+from tests.support.races import while_a_password_is_checked
+from tests.support.throttles import WRONG
+
+#: Wrong proofs that revoke a session.
+CEILING = 5
+
+
+def add_passkey(token: str, **options: Any) -> Answer:
+    """Begin to add a passkey, which every account needs a step-up for."""
+    return as_bearer(token, "POST", "/webauthn/register/begin", {}, **options)
+
+
+def call_on_passkey(holder: Holder, token: str, method: str, body: Any = None, **options: Any) -> Answer:
+    """Rename or delete the holder's passkey."""
+    path_parameters = {"id": holder.passkey_id}
+    path = f"/webauthn/credentials/{holder.passkey_id}"
+    return as_bearer(token, method, path, body, path_parameters=path_parameters, **options)
+
+
+def end_others(token: str, **options: Any) -> Answer:
+    """Revoke the user's other sessions, for which a proof by password is enough."""
+    return call_as(token, "sessions", "DELETE", "/sessions", query={"keep_current": "true"}, **options)
+
+
+def guess_step_up(account: Account, number: int = 0) -> Answer:
+    """Step up with a wrong password, from a client IP of its own."""
+    return step_up(account.access_token, {"current_password": WRONG}, sourceIp=f"192.0.2.{number % 10}")
+
+
+def guess_change(account: Account, number: int = 0) -> Answer:
+    """Change the password with a wrong current one."""
+    return change_password(account, current=WRONG, sourceIp=f"192.0.2.{number % 10}")
+
+
+def guess_either(account: Account, number: int = 0) -> Answer:
+    """Guess at the one or at the other."""
+    return (guess_step_up if number % 2 else guess_change)(account, number)
+
+
+def failed_proofs(database: Database) -> list[int]:
+    """Return the number of wrong proofs of each session, in order."""
+    return sorted(row.failed_proofs or 0 for row in database.execute(select(sessions.c.failed_proofs)))
+
+
+def named(log_lines: LogLines, *names: str) -> list[tuple[str, str | None]]:
+    """Return names and reasons of the security events with these names, in order."""
+    return [(event["name"], event.get("reason")) for event in log_lines.security_events if event["name"] in names]
+
+
+def in_flight(monkeypatch: pytest.MonkeyPatch, requests: Sequence[Callable[[], Answer]]) -> list[Answer]:
+    """Send each request while the password of the one before is checked, and return the responses, last one first."""
+    first, *others = requests
+    answers: list[Answer] = []
+    if others:
+        while_a_password_is_checked(monkeypatch, lambda: answers.extend(in_flight(monkeypatch, others)))
+    answer = first()
+    return [*answers, answer]
+
+
+def crash_in_flight(monkeypatch: pytest.MonkeyPatch, request: Callable[[], Answer]) -> None:
+    """Send ``request``, from which the database gets nothing more once its password is checked, as after a crash."""
+    with ExitStack() as stack:
+        while_a_password_is_checked(monkeypatch, lambda: stack.enter_context(failing("")))
+        assert request().status == 503
