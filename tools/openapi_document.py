@@ -53,12 +53,17 @@ _ERRORS: Final[dict[tuple[str, str], tuple[type[ServiceError], ...]]] = {
     ),
     ("DELETE", "/sessions"): (errors.StepUpRequired,),
     ("DELETE", "/sessions/{id}"): (errors.StepUpRequired, errors.NotFound),
-    ("POST", "/webauthn/register/begin"): (errors.StepUpRequired, errors.TooManyPasskeys),
+    ("POST", "/webauthn/register/begin"): (
+        errors.StepUpRequired,
+        errors.TooManyPasskeys,
+        errors.TooManyAttempts,
+    ),
     ("POST", "/webauthn/register/complete"): (
         errors.InvalidChallenge,
         errors.PasskeyRejected,
         errors.StepUpRequired,
         errors.TooManyPasskeys,
+        errors.TooManyAttempts,
     ),
     ("POST", "/webauthn/login/begin"): (errors.InvalidMFAToken, errors.TooManyAttempts),
     ("POST", "/webauthn/login/complete"): (

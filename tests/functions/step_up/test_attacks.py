@@ -2,12 +2,13 @@
 
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
 
-from auth_common.db.tables import passkeys, sessions
-from auth_common.services.throttle_limits import STEP_UP_CHALLENGES
+from auth_common.db.tables import audit_events, challenges, passkeys, sessions
+from auth_common.services.throttle_limits import CHALLENGES_PER_SESSION
 from tests.support.factories import NEW_PASSWORD, PASSWORD, change_password, erase, log_in, log_out, refresh, step_up
 from tests.support.functions import step_up_token_of
 from tests.support.passkeys import anonymously, answered_registration, as_bearer, complete_registration, enrol
@@ -45,17 +46,51 @@ def test_copied_authenticator_does_not_step_up(holder, token):
     assert step_up(token, first).code == "step_up_failed"
 
 
+@pytest.mark.aurora_dsql
 @pytest.mark.asvs("2.4.1")
-def test_session_begins_thirty_challenges_an_hour(database, holder, token):
-    other = holder.log_in().json["access_token"]
-    assert {step_up(token).status for _ in range(STEP_UP_CHALLENGES)} == {200}
-    answer = step_up(token)
+@pytest.mark.parametrize("begin", [step_up, add_passkey])
+def test_session_begins_thirty_ceremonies_of_a_kind_an_hour(database, holder, begin):
+    token, other = (holder.log_in().json["access_token"] for _ in range(2))
+    before = database.count(challenges)
+    assert {begin(token).status for _ in range(CHALLENGES_PER_SESSION)} == {200}
+    answer = begin(token)
     assert (answer.status, answer.code) == (429, "too_many_attempts")
     assert 3_500 < int(answer.headers["retry-after"]) <= 3_600
-    assert step_up(other).status == 200
+    assert database.count(challenges) == before + CHALLENGES_PER_SESSION
+    assert begin(other).status == 200
     assert step_up(token, {"current_password": PASSWORD}).status == 200
     let_counts_end(database)
     assert holder.step_up(token).status == 200
+    assert begin(token).status == 200
+
+
+def test_registrations_without_a_step_up_use_up_no_limit(person):
+    """Otherwise an attacker with the access token alone could keep its user from adding a passkey."""
+    codes = {add_passkey(person.access_token, step_up_token=None).code for _ in range(CHALLENGES_PER_SESSION + 1)}
+    assert codes == {"step_up_required"}
+    assert add_passkey(person.access_token).status == 200
+
+
+def end_step_up(token):
+    return step_up(token, {"challenge_id": str(uuid4()), "credential": {}})
+
+
+def end_registration(token):
+    return complete_registration(token, {"challenge_id": str(uuid4())}, {})
+
+
+@pytest.mark.aurora_dsql
+@pytest.mark.asvs("2.4.1")
+@pytest.mark.threat("audit-filled")
+@pytest.mark.parametrize("respond", [end_step_up, end_registration])
+def test_session_responds_to_thirty_invalid_challenges_an_hour(database, holder, token, respond):
+    codes = {respond(token).code for _ in range(CHALLENGES_PER_SESSION)}
+    assert codes == {"invalid_challenge"}
+    before = database.count(audit_events)
+    assert [respond(token).status for _ in range(5)] == [429] * 5
+    assert database.count(audit_events) == before + 1  # the first rejection of the lockout
+    assert holder.step_up(token).status == 200
+    assert complete_registration(token, *answered_registration(token)).status == 201
 
 
 # --- To stay in the account for good ----------------------------------------------------------------------------------

@@ -58,6 +58,8 @@ CATALOGUE: Final[Mapping[SecurityEvent, Entry]] = {
             "registration_source": "registrations from one source",
             "session_proofs": "proofs of identity in one session, more at a time than may fail",
             "step_up_challenge": "step-ups with a passkey that are begun, in one session",
+            "registration_challenge": "registrations of a passkey that are begun, in one session",
+            "invalid_challenge": "responses to challenges that are not valid, in one session: not recorded",
             "bad_input_source": "refused bodies and queries from one source: answered as before, and not recorded",
         },
         fields=ACCOUNT,

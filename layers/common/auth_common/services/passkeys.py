@@ -21,6 +21,7 @@ from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
 from auth_common.services.sessions import change_and_revoke, end_other_sessions
 from auth_common.services.standing import check_standing, require_step_up
+from auth_common.services.throttling import count_challenge
 
 #: A user may have so many: enough for every device of theirs, and few enough to send in one list.
 MOST: Final = 10
@@ -37,13 +38,24 @@ def begin_registration(principal: Principal, *, step_up_token: str | None) -> Be
         InvalidToken: the caller's session is revoked.
         StepUpRequired: the step-up token is not valid, or was proved by less than the account has.
         TooManyPasskeys: one more would be too many.
+        TooManyAttempts: the session has begun too many registrations.
 
     """
 
-    def begin(connection: Connection) -> tuple[User, list[Passkey], Challenge]:
-        user, standing, registered = _admit(connection, principal)
+    def require_right(connection: Connection) -> list[Passkey]:
+        standing = check_standing(connection, principal)
+        registered = store.select_passkeys_of(connection, user_id=principal.user_id)
         require_step_up(principal, standing, step_up_token, account_has_passkey=bool(registered))
         _require_room(registered)
+        return registered
+
+    # Checked before the count: an attacker with the access token alone must not use up the limit of its user.
+    read(require_right)
+    count_challenge(Ceremony.REGISTRATION, principal)
+
+    def begin(connection: Connection) -> tuple[User, list[Passkey], Challenge]:
+        user = _lock(connection, principal)
+        registered = require_right(connection)
         # In the transaction that holds the user's row, so that no erasure comes in between.
         challenge = new_challenge(Ceremony.REGISTRATION, principal, passkey_ids=[each.id for each in registered])
         insert_challenge(connection, challenge)
@@ -77,6 +89,7 @@ def complete_registration(
         InvalidToken: the caller's session is revoked.
         StepUpRequired: another passkey has been added since the beginning.
         TooManyPasskeys: one more would be too many.
+        TooManyAttempts: the session has sent too many challenges that are not valid.
 
     """
     # Before the challenge is spent: a session that has ended answers 401 and uses nothing up.
@@ -186,12 +199,17 @@ def delete_passkey(principal: Principal, passkey_id: str, *, step_up_token: str 
 
 def _admit(connection: Connection, principal: Principal) -> tuple[User, Standing, list[Passkey]]:
     """Return the caller, their standing and their passkeys, which stay as they are until the transaction ends."""
-    # The lock: two registrations at once must not both be the last one that is allowed.
+    user = _lock(connection, principal)
+    standing = check_standing(connection, principal)
+    return user, standing, store.select_passkeys_of(connection, user_id=principal.user_id)
+
+
+def _lock(connection: Connection, principal: Principal) -> User:
+    """Lock the caller's row: two registrations at once must not both be the last one that is allowed."""
     user = lock_user(connection, user_id=principal.user_id)
     if user is None:
         raise InvalidToken
-    standing = check_standing(connection, principal)
-    return user, standing, store.select_passkeys_of(connection, user_id=principal.user_id)
+    return user
 
 
 def _require_room(registered: list[Passkey]) -> None:

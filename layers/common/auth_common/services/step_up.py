@@ -28,7 +28,7 @@ from auth_common.services.passkey_proofs import PasskeyProof, UnprovenPasskey, r
 from auth_common.services.principal import Principal
 from auth_common.services.proofs import CountedProof, counted_proof
 from auth_common.services.standing import check_standing
-from auth_common.services.throttling import count_step_up_challenge
+from auth_common.services.throttling import count_challenge
 
 Method = Literal["webauthn", "password"]
 
@@ -61,7 +61,7 @@ def begin_step_up(principal: Principal) -> StepUpMethods:
     """
     if not read(lambda connection: _passkeys(connection, principal)):
         return StepUpMethods(("password",))
-    count_step_up_challenge(principal)
+    count_challenge(Ceremony.STEP_UP, principal)
 
     def begin(connection: Connection) -> tuple[Challenge, list[Passkey]]:
         # The lock: an erasure must not come between the look and the challenge.
@@ -103,7 +103,8 @@ def complete_step_up(
         InvalidCurrentPassword: the password is wrong.
         StepUpFailed: the passkey proves nothing, or not enough without the password. The fifth wrong proof of a
             session, of whatever kind, revokes it.
-        TooManyAttempts: too many proofs of this session are being checked.
+        TooManyAttempts: too many proofs of this session are being checked, or it has sent too many challenges that are
+            not valid.
 
     """
     password_hash = read(lambda connection: _password_hash(connection, principal))

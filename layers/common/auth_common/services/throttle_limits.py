@@ -10,6 +10,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final
 from uuid import UUID
 
+from auth_common.db.challenges import Ceremony
 from auth_common.security.keyed_hashes import throttle_key
 from auth_common.settings import settings
 
@@ -17,8 +18,8 @@ from auth_common.settings import settings
 MOST_IN_A_ROW: Final = 100
 #: How many of them those may use up whose source is not known for the account. The rest is kept for its owner.
 MOST_OF_STRANGERS: Final = 50
-#: Challenges of step-ups that a session may have in an hour.
-STEP_UP_CHALLENGES: Final = 30
+#: Ceremonies of one kind that a session may begin in an hour, and invalid challenges that it may respond to.
+CHALLENGES_PER_SESSION: Final = 30
 #: More than a counter holds.
 _NO_CEILING: Final = 2**31 - 1
 #: How long failures of one source at one account count.
@@ -120,16 +121,14 @@ def of_registrations(source: str) -> Limit:
     return _of_source("registration_source", source, settings().throttle_registration_per_source, of_login=False)
 
 
-def of_step_up_challenges(session_id: UUID) -> Limit:
-    """Return the limit of step-ups with a passkey that one session begins."""
-    return Limit(
-        name="step_up_challenge",
-        key=throttle_key("step_up_challenge", str(session_id)),
-        budget=STEP_UP_CHALLENGES,
-        window=timedelta(hours=1),
-        ceiling=STEP_UP_CHALLENGES,
-        of_login=False,
-    )
+def of_challenges(ceremony: Ceremony, session_id: UUID) -> Limit:
+    """Return the limit of step-ups with a passkey, or of registrations of a passkey, that one session begins."""
+    return _of_session("step_up_challenge" if ceremony is Ceremony.STEP_UP else "registration_challenge", session_id)
+
+
+def of_invalid_challenges(session_id: UUID) -> Limit:
+    """Return the limit of responses of one session to challenges that are not valid."""
+    return _of_session("invalid_challenge", session_id)
 
 
 def of_bad_input(source: str) -> Limit:
@@ -156,6 +155,17 @@ def _of_source(name: str, source: str, budget: int, *, of_login: bool = True, ex
     window = timedelta(seconds=settings().throttle_window)
     key = throttle_key(name, source)
     return Limit(name=name, key=key, budget=budget, window=window, of_login=of_login, exempt=exempt)
+
+
+def _of_session(name: str, session_id: UUID) -> Limit:
+    return Limit(
+        name=name,
+        key=throttle_key(name, str(session_id)),
+        budget=CHALLENGES_PER_SESSION,
+        window=timedelta(hours=1),
+        ceiling=CHALLENGES_PER_SESSION,
+        of_login=False,
+    )
 
 
 def _memory() -> timedelta:

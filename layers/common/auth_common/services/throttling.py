@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from auth_common.db.challenges import Ceremony
 from auth_common.db.engine import read
 from auth_common.db.throttles import delete_throttle, select_known_sources
 from auth_common.errors import (
@@ -90,14 +91,24 @@ def registration_attempt() -> Iterator[Attempt]:
         yield attempt
 
 
-def count_step_up_challenge(principal: Principal) -> None:
-    """Count a challenge of a step-up.
+def count_challenge(ceremony: Ceremony, principal: Principal) -> None:
+    """Count a challenge of a step-up or of a registration: each is a row.
 
     Raises:
         TooManyAttempts: the session has begun too many.
 
     """
-    Attempt(Subject(principal.user_id)).count(limits.of_step_up_challenges(principal.session_id))
+    Attempt(Subject(principal.user_id)).count(limits.of_challenges(ceremony, principal.session_id))
+
+
+def count_invalid_challenge(principal: Principal) -> None:
+    """Count a response to a challenge that is not valid: each is an audit record.
+
+    Raises:
+        TooManyAttempts: the session has sent too many.
+
+    """
+    Attempt(Subject(principal.user_id)).count(limits.of_invalid_challenges(principal.session_id))
 
 
 def require_second_factor_unlocked(user_id: UUID) -> None:
