@@ -1,4 +1,4 @@
-"""Wrong proofs of identity in a session: the fifth revokes it, and nothing else counts (docs/decisions/0018)."""
+"""Wrong proofs of identity in a session, of which the fifth revokes it (docs/decisions/0018)."""
 
 from collections import Counter
 from contextlib import ExitStack
