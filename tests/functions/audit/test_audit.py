@@ -2,17 +2,19 @@
 
 import base64
 from datetime import UTC, datetime, timedelta
+from time import sleep
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import Engine, select, text, update
+from sqlalchemy.event import listen, remove
 
 from auth_common.db.privileges import READER_ROLE
 from auth_common.db.tables import audit_events
 from auth_common.services.accounts import change_role
 from auth_common.services.audit import PAGE_SIZE
 from tests.support.auditors import EMAIL, all_events, auditor_token, read_events, read_summary
-from tests.support.databases import acting_as
+from tests.support.databases import acting_as, start_fresh_environment
 from tests.support.events import SOURCE_IP, USER_AGENT
 from tests.support.factories import erase, get_user, log_in, sign_up
 from tests.support.passkeys import as_bearer, enrol
@@ -396,3 +398,27 @@ def test_it_needs_no_more_than_a_readers_privileges(auditor):
         assert names(all_events(auditor))[0] == "authn_login_fail"
         assert read_this_hour(auditor).status == 200
         assert read_events(auditor, limit="0").status == 422
+
+
+@pytest.fixture
+def slow_answers():
+    """Each result of a SELECT arrives after 0.4 seconds."""
+
+    def arrive(_connection, _cursor, statement, *_):
+        if statement.startswith("SELECT"):
+            sleep(0.4)
+
+    listen(Engine, "after_cursor_execute", arrive)
+    yield
+    remove(Engine, "after_cursor_execute", arrive)
+
+
+@pytest.mark.asvs("13.2.6")
+@pytest.mark.parametrize("read", [read_events, read_this_hour])
+def test_reading_in_many_slow_statements_returns_503(auditor, read, monkeypatch, request):
+    """Each statement is within DATABASE_TIMEOUT. Together they take longer than API Gateway waits."""
+    monkeypatch.setenv("DATABASE_TIMEOUT", "0.5")
+    start_fresh_environment()
+    request.getfixturevalue("slow_answers")
+    answer = read(auditor)
+    assert (answer.status, answer.code) == (503, "service_unavailable")

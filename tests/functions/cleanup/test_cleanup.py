@@ -163,7 +163,15 @@ def test_a_run_ends_before_the_functions_timeout():
     function = read_template(PROJECT / "template.yaml")["Resources"]["CleanupFunction"]["Properties"]
     last_statement = float(function["Environment"]["Variables"]["DATABASE_TIMEOUT"])
     budgets = 5 * cleanup.BUDGET + 2 * cleanup.BUDGET_OF_ERASED_USERS
-    assert function["Timeout"] >= budgets + last_statement
+    assert function["Timeout"] > cleanup.TIME_LIMIT > budgets + last_statement
+
+
+def test_run_on_a_slow_database_fails_at_its_time_limit(database, person, monkeypatch):
+    """Each of its statements may be within the timeout, and all of them together not."""
+    monkeypatch.setattr(cleanup, "TIME_LIMIT", 0.0)
+    with pytest.raises(DatabaseUnavailable):
+        run()
+    assert rows(database) == (1, 1)
 
 
 @pytest.mark.aurora_dsql

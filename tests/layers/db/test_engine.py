@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from auth_common.db.engine import make_engine, read, transaction
 from auth_common.db.tables import users
+from auth_common.db.time_limit import time_limit
 from auth_common.errors import DatabaseUnavailable
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import sign_up
@@ -291,3 +292,30 @@ def test_writer_waits_for_the_one_before_and_reader_does_not(two_users, writer):
         writer.execute("COMMIT")
         waiting.result()
     assert two_users.execute(select(users.c.token_version).where(users.c.id == FIRST)) == [(42,)]
+
+
+# --- A deadline for many statements -----------------------------------------------------------------------------------
+
+ENDLESS = {
+    "sqlite": "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 1e12) SELECT count(*) FROM t",
+    "postgresql": "SELECT pg_sleep(86400)",
+}
+
+
+@pytest.mark.parametrize("run", [read, transaction])
+def test_statement_at_the_deadline_is_cancelled(database, run, monkeypatch):
+    monkeypatch.setenv("DATABASE_TIMEOUT", "600")
+    start_fresh_environment()
+    run(lambda connection: connection.execute(text("SELECT 1")))
+    with time_limit(0.3), pytest.raises(DatabaseUnavailable):
+        run(lambda connection: connection.execute(text(ENDLESS[database.kind])))
+    assert run(lambda connection: connection.execute(text("SELECT 7")).scalar_one()) == 7
+
+
+def test_statement_after_the_deadline_is_not_sent(two_users):
+    def body(connection: Connection) -> None:
+        rename(connection, FIRST, "changed")
+
+    with time_limit(0), pytest.raises(DatabaseUnavailable):
+        transaction(body)
+    assert names(two_users) == ["Test Person", "Test Person"]

@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from auth_common.db.audit_log import install, run_audited
 from auth_common.db.migrations import migrate_local_database
+from auth_common.db.time_limit import remaining_seconds
 from auth_common.errors import DatabaseUnavailable, Misconfigured
 from auth_common.security.aws_calls import call_aws, load_boto3
 from auth_common.security.shared_secrets import secret_text
@@ -43,6 +44,8 @@ _FIRST_PAUSE: Final = 0.02
 _random: Final = SystemRandom()
 #: serialization_failure and deadlock_detected: PostgreSQL's "run it again" (DSQL knows only the first).
 _RETRY_SQLSTATES: Final = frozenset({"40001", "40P01"})
+#: Steps of SQLite's virtual machine, some milliseconds, between two looks at the clock.
+_SQLITE_STEPS: Final = 100_000
 #: Seconds that connecting may take, also where a statement may take longer.
 _LONGEST_CONNECT: Final = 10
 #: Seconds after which a connection to PostgreSQL is not used again: the environment may have been frozen, and a NAT
@@ -89,6 +92,7 @@ def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
             # Full jitter, so that transactions that collided do not collide again. No pause before the first try: even
             # one of length 0 would yield the processor to another thread.
             time.sleep(_random.uniform(0, _FIRST_PAUSE * 2**attempt))
+        _require_time()  # also here, so that no connection is made for nothing
         connected = committing = False
         try:
             with engine().begin() as connection:
@@ -102,7 +106,7 @@ def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
             raise DatabaseUnavailable from error
         except DBAPIError as error:
             lost_before_commit = error.connection_invalidated and not committing
-            is_slow = time.monotonic() - begun >= settings().database_timeout
+            is_slow = time.monotonic() - begun >= settings().database_timeout or _is_time_up()
             mended_by_time = _sqlstate(error) in _RETRY_SQLSTATES or lost_before_commit
             if is_slow or not (mended_by_time or (not connected and _has_moved())):
                 raise DatabaseUnavailable from error
@@ -284,6 +288,7 @@ def make_engine(url: str | URL, *, timeout: float, verify_server: bool) -> Engin
         engine = create_engine(where, **options, pool_recycle=_LONGEST_CONNECTION, connect_args=arguments)
         password = partial(_dsql_token, where) if by_iam else None
         event.listen(engine, "do_connect", connect_with(timeout, password=password))
+        event.listen(engine, "before_cursor_execute", _require_time)
         return engine
     engine = create_engine(where, **options, connect_args={"timeout": timeout})
     file = Path(str(where.database))
@@ -293,6 +298,7 @@ def make_engine(url: str | URL, *, timeout: float, verify_server: bool) -> Engin
     event.listen(engine, "checkout", check)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_immediate)
+    event.listen(engine, "before_cursor_execute", _require_time)
     return engine
 
 
@@ -355,6 +361,8 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver starts no transactions: the listener below does
     # A text that is not UTF-8 would otherwise end the query that returns it, whatever else the query returns.
     connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+    # SQLite has no other end for a statement that takes too long.
+    connection.set_progress_handler(_is_time_up, _SQLITE_STEPS)
     # secure_delete overwrites what is deleted. Otherwise an erased user's data would stay in free pages.
     for pragma in (
         "journal_mode = WAL",
@@ -364,6 +372,16 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
         "secure_delete = ON",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _is_time_up() -> bool:
+    return remaining_seconds() <= 0
+
+
+def _require_time(*_: object) -> None:
+    """Raise DatabaseUnavailable before a statement if the deadline has passed (``time_limit``)."""
+    if _is_time_up():
+        raise DatabaseUnavailable
 
 
 def _begin_immediate(connection: Connection) -> None:

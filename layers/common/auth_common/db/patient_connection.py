@@ -6,6 +6,7 @@ first, but a server that hangs does not watch its clock, and Aurora DSQL refuses
 """
 
 import contextlib
+import math
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -13,6 +14,7 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 
+from auth_common.db.time_limit import remaining_seconds
 from auth_common.errors import Misconfigured
 
 _T = TypeVar("_T")
@@ -31,6 +33,8 @@ _REQUIRED_SETTINGS: Final = {
 #: Other values that mean the same.
 _SAME: Final = {"ISO, DMY", "ISO, YMD", "Etc/UTC", "GMT", "Etc/GMT"}
 
+#: Seconds. After the deadline only a COMMIT or ROLLBACK is sent, which a server that works finishes in this time.
+_SHORTEST_WAIT: Final = 0.1
 #: Seconds. A cancellation goes through a connection of its own.
 _CANCEL_TIMEOUT: Final = 1
 
@@ -49,7 +53,7 @@ class PatientConnection(psycopg.Connection[Any]):
 
         """
         try:
-            return super().wait(gen, interval, self.patience if timeout is None else timeout)
+            return super().wait(gen, interval, self._patience_left() if timeout is None else timeout)
         except psycopg.OperationalError:
             if self.info.transaction_status == TransactionStatus.ACTIVE:
                 # Else the server would go on, and hold the locks of a transaction that nobody will end.
@@ -57,6 +61,10 @@ class PatientConnection(psycopg.Connection[Any]):
                     self.cancel_safe(timeout=_CANCEL_TIMEOUT)
                 self.close()
             raise
+
+    def _patience_left(self) -> float | None:
+        left = min(math.inf if self.patience is None else self.patience, max(remaining_seconds(), _SHORTEST_WAIT))
+        return None if math.isinf(left) else left
 
 
 def connect_with(patience: float, *, password: Callable[[], str] | None = None) -> Callable[..., PatientConnection]:

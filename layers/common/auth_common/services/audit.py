@@ -2,6 +2,7 @@
 
 import hmac
 import json
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,6 +13,7 @@ from sqlalchemy import Connection
 from auth_common.db import audit_events as store
 from auth_common.db.audit_events import AuditRow, Filters, Place, StoredRow
 from auth_common.db.engine import read
+from auth_common.db.time_limit import time_limit
 from auth_common.errors import FieldError, Forbidden, ValidationFailed
 from auth_common.monitoring.occurrence import Occurrence
 from auth_common.monitoring.request_context import RequestContext
@@ -21,6 +23,7 @@ from auth_common.security.audit_protection import FIRST_PREVIOUS_MAC, chain_mac,
 from auth_common.security.keyed_hashes import source_index
 from auth_common.services.principal import Principal
 from auth_common.services.standing import check_standing, require_mfa
+from auth_common.settings import settings
 from auth_common.strict_json import parse_strict_json
 
 PAGE_SIZE: Final = 50
@@ -141,8 +144,9 @@ def list_audit_records(principal: Principal, query: AuditQuery, *, before: Place
         more = rows[PAGE_SIZE - 1].place if len(rows) > PAGE_SIZE else None
         return AuditPage(open_rows(connection, rows[:PAGE_SIZE]), more)
 
-    page = read(select)
-    record_reading(principal, "audit_events", query)
+    with reading_time():
+        page = read(select)
+        record_reading(principal, "audit_events", query)
     return page
 
 
@@ -179,6 +183,14 @@ def _select_newest(
         since = horizon if filters.since is None else max(filters.since, horizon)
         rows += store.select_page(connection, replace(filters, since=since), limit=limit - len(rows), before=before)
     return rows
+
+
+def reading_time() -> AbstractContextManager[None]:
+    """Give all statements of one reading and its record a deadline: twice ``DATABASE_TIMEOUT``.
+
+    Together they may otherwise take longer than API Gateway waits, and the caller gets no problem document.
+    """
+    return time_limit(2 * settings().database_timeout)
 
 
 def require_reader(connection: Connection, principal: Principal) -> None:

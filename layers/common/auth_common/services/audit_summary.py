@@ -11,7 +11,7 @@ from auth_common.db.audit_events import Filters
 from auth_common.db.engine import read
 from auth_common.monitoring.vocabulary import SecurityEvent
 from auth_common.security.keyed_hashes import source_index
-from auth_common.services.audit import AuditQuery, open_rows, record_reading, require_reader
+from auth_common.services.audit import AuditQuery, open_rows, reading_time, record_reading, require_reader
 from auth_common.services.principal import Principal
 
 #: Bars of a chart, at most, and the length of each list of the most frequent.
@@ -78,8 +78,9 @@ def summarise_audit_log(principal: Principal, *, since: datetime, until: datetim
             accounts=_most_frequent(connection, query, "user_id"),
         )
 
-    summary = read(select)
-    record_reading(principal, "audit_summary", query)
+    with reading_time():
+        summary = read(select)
+        record_reading(principal, "audit_summary", query)
     return summary
 
 

@@ -18,6 +18,7 @@ from auth_common.db.engine import transaction
 from auth_common.db.refresh_tokens import delete_expired_refresh_tokens
 from auth_common.db.sessions import delete_expired_sessions
 from auth_common.db.throttles import delete_expired_throttles
+from auth_common.db.time_limit import time_limit
 from auth_common.monitoring.logger import logger
 from auth_common.settings import settings
 
@@ -31,10 +32,24 @@ BATCH: Final = 1_000
 BUDGET: Final = 140.0
 #: Seconds for each of the two kinds of rows that an erasure may leave, of which there are few.
 BUDGET_OF_ERASED_USERS: Final = 20.0
+#: Seconds for all statements of a run, so that it fails with an error before its function's timeout ends it.
+TIME_LIMIT: Final = 870.0
 
 
 def delete_expired() -> dict[str, int]:
-    """Delete what expired long enough ago, tokens before their sessions; return how many rows went."""
+    """Delete what expired long enough ago, tokens before their sessions. Return how many rows were deleted.
+
+    Raises:
+        DatabaseUnavailable: the database is away, or too slow for ``TIME_LIMIT``.
+
+    """
+    with time_limit(TIME_LIMIT):
+        deleted = _delete_expired()
+    logger.info("expired rows deleted", extra={"deleted": deleted})
+    return deleted
+
+
+def _delete_expired() -> dict[str, int]:
     now = datetime.now(UTC)
     expired_before = now - KEPT
     retained_since = int((now - timedelta(days=settings().audit_retention_days)).timestamp() * 1000)
@@ -51,7 +66,6 @@ def delete_expired() -> dict[str, int]:
     deleted["left_of_the_erased"] = _in_batches(
         lambda c: delete_salts_of_erased_users(c, limit=BATCH), budget=BUDGET_OF_ERASED_USERS
     ) + _in_batches(lambda c: forget_sources_of_erased_users(c, day_ago, limit=BATCH), budget=BUDGET_OF_ERASED_USERS)
-    logger.info("expired rows deleted", extra={"deleted": deleted})
     return deleted
 
 

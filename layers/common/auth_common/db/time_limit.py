@@ -1,0 +1,28 @@
+"""One deadline for many database statements, beside the timeout that each of them has."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+_deadline: Final[ContextVar[float]] = ContextVar("database_deadline", default=math.inf)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Give all database statements in the block one deadline, ``seconds`` from now.
+
+    A statement that is still running then is cancelled, and later ones are not sent: both raise DatabaseUnavailable.
+    """
+    entered = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(entered)
+
+
+def remaining_seconds() -> float:
+    """Return the seconds until the deadline, or infinity if there is none."""
+    return _deadline.get() - time.monotonic()
