@@ -64,8 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(reason(error))
     except ValueError as error:
         return _fail(f"{options.email!r} {error}")
-    answer(done, as_json=options.json, **facts)
-    return 0
+    return answer(done, as_json=options.json, **facts)
 
 
 class _NotConfirmedError(ServiceError):

@@ -22,7 +22,7 @@ from auth_common.monitoring.request_context import canonical_ip
 from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.monitoring.vocabulary import Severity
 from auth_common.services.audit import BATCH, FUTURE, AuditQuery, AuditRecord, read_audit_records
-from auth_common.services.audit_verification import Anchor, verify_audit_log
+from auth_common.services.audit_verification import Anchor, Verification, verify_audit_log
 from tools.operation import Progress, add_json_option, discard_output, moment, operation, reason
 
 #: A record that was committed late has an earlier time than one that we have shown already: so far we look back.
@@ -32,6 +32,8 @@ _POLL_SECONDS: Final = 1.0
 _FUTURE_RECORDS: Final = 100
 _TAMPERED: Final = 3
 _INTERRUPTED: Final = 130
+#: The status of a program that SIGPIPE ends, in a shell.
+_CUT_OFF: Final = 141
 #: Where an export in OCSF has the record's MAC, in ``unmapped``.
 _MAC: Final = "audit_mac"
 
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
     0: done, and nothing was found; 1: the reason is on stderr; 2: wrong usage; 3: the log has been tampered with;
-    130: interrupted.
+    130: interrupted; 141: the reader of the output ended before the last record, as in ``audit export | head``.
     """
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.run
@@ -60,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"audit: {reason(error)}\n")
     except BrokenPipeError:
         discard_output()
+        return _CUT_OFF
     except OSError as error:
         discard_output()
         sys.stderr.write(f"audit: {error}\n")
@@ -105,16 +108,23 @@ def _verify(options: argparse.Namespace) -> int:
     anchors = (anchor for path in options.log for anchor in _anchors(path))
     with Progress("records checked") as progress:
         verification = verify_audit_log(anchors, progress=progress)
+    try:
+        _show(verification, as_json=options.json)
+    except BrokenPipeError:
+        discard_output()  # The verification is complete, and the status is its result.
+    return _TAMPERED if verification.findings else 0
+
+
+def _show(verification: Verification, *, as_json: bool) -> None:
     for finding in verification.findings:
-        _write(json.dumps(asdict(finding), default=str) if options.json else str(finding))
-    if options.json:
+        _write(json.dumps(asdict(finding), default=str) if as_json else str(finding))
+    if as_json:
         _write(json.dumps(asdict(verification) | {"findings": len(verification.findings)}))
-        return _TAMPERED if verification.findings else 0
+        return
     _write(
         f"{verification.records} records in {verification.chains} chains and {verification.anchors} lines checked: "
         f"{f'{len(verification.findings)} faults' if verification.findings else 'intact'}"
     )
-    return _TAMPERED if verification.findings else 0
 
 
 def _anchors(path: Path) -> Iterator[Anchor]:

@@ -22,5 +22,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"keys: {reason(error)}\n")
         return 1
     done = f"signing with {kid} from now on; the old key stays in the JWKS until its last token expires"
-    answer(done, as_json=options.json, kid=kid)
-    return 0
+    return answer(done, as_json=options.json, kid=kid)

@@ -27,8 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(reason(error))
     except (DBAPIError, CommandError) as error:
         return _fail(str(error))
-    answer(f"the schema is at revision {revision}", as_json=options.json, revision=revision)
-    return 0
+    return answer(f"the schema is at revision {revision}", as_json=options.json, revision=revision)
 
 
 def _fail(message: str) -> int:

@@ -71,10 +71,11 @@ def moment(text: str) -> datetime:
     return time
 
 
-def answer(text: str, *, as_json: bool = False, **facts: Any) -> None:
-    """Write the command's answer to standard output: ``text``, or ``facts`` as JSON.
+def answer(text: str, *, as_json: bool = False, **facts: Any) -> int:
+    """Write the command's answer to standard output: ``text``, or ``facts`` as JSON. Return the exit status.
 
-    The work is done by then. A reader who has gone, as in ``accounts disable E | true``, does not make it a failure.
+    The work is done by then. A reader that has ended, as in ``accounts disable E | true``, did not want the answer, so
+    the status is 0. If the answer is lost otherwise, as on a full disk, the status is 1 and stderr says why.
     """
     try:
         sys.stdout.write((json.dumps(facts, default=str) if as_json else text) + "\n")
@@ -84,6 +85,8 @@ def answer(text: str, *, as_json: bool = False, **facts: Any) -> None:
     except OSError as error:
         discard_output()
         sys.stderr.write(f"the work is done, but its answer could not be written: {error}\n")
+        return 1
+    return 0
 
 
 def discard_output() -> None:
