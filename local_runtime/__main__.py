@@ -12,6 +12,8 @@ from typing import Final
 
 import uvicorn
 
+from auth_common.errors import Misconfigured
+from auth_common.security.shared_secrets import check_secret_files
 from local_runtime.cloudformation import TemplateError
 from local_runtime.gateway import Gateway, Service
 from local_runtime.hosts import host_names
@@ -42,7 +44,8 @@ def main() -> int:
         template = load_template(path)
         sockets = listen(_port())
         _require_writable(data_dir)
-    except (TemplateError, PortInUse, OSError, ValueError) as error:
+        check_secret_files(data_dir)
+    except (TemplateError, PortInUse, Misconfigured, OSError, ValueError) as error:
         _log.error("%s", error)
         return 1
     # Passkeys are bound to the origin of the page that uses them, and only now is the port known.

@@ -46,6 +46,9 @@ _FILE_HEADERS: Final = {
 #: What the log calls the path of a request that has no route.
 _NO_ROUTE: Final = "(no route)"
 _FILE: Final = "(file)"
+#: RFC 9110 section 9 and RFC 5789.
+_METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+_OTHER_METHOD: Final = "(other method)"
 _FOREIGN_HOST: Final = "(not this machine's Host)"
 
 
@@ -166,8 +169,10 @@ class Gateway:
         response, route = await self._respond(request, scope, is_own=is_own)
         await response(scope, receive, send)
         milliseconds = (time.monotonic() - started) * 1000
-        # The route and not the path, which can hold a token or an e-mail address. No query for the same reason.
-        _log.info("%s %s %d, %.0f ms", request.method, route, response.status_code, milliseconds)
+        # The route and not the path, which can hold a token or an e-mail address. Queries and unknown methods are left
+        # out for the same reason.
+        method = request.method if request.method in _METHODS else _OTHER_METHOD
+        _log.info("%s %s %d, %.0f ms", method, route, response.status_code, milliseconds)
 
     async def _respond(self, request: Request, scope: Scope, *, is_own: bool) -> tuple[Response, str]:
         """Return the response, and what the log calls the request's path."""

@@ -3,7 +3,9 @@
 import asyncio
 import io
 import os
+import select
 import signal
+import stat
 import sys
 import termios
 from typing import Any, Final
@@ -12,19 +14,47 @@ from typing import Any, Final
 _INTERVAL: Final = 0.5
 
 
+#: Milliseconds that a write waits for the reader of a full pipe.
+_PATIENCE: Final = 1_000
+
+
 class _LossyFile(io.FileIO):
     """A file that drops what cannot be written.
 
-    Otherwise the reader of a pipe that has ended, or a full disk, would make a function fail after its commit.
+    Otherwise the reader of a pipe that has ended, or a full disk, would make a function fail after its commit. A reader
+    that has stopped reading, as in ``make run | less``, would block every request. If a pipe stays full for a second,
+    lines are dropped until there is room again.
     """
 
+    #: Whether the last line was dropped, and whether only its beginning was written.
+    _is_full = False
+    _is_cut = False
+
     def write(self, data: Any, /) -> int:
-        size = memoryview(data).nbytes
+        """Write all of ``data``, or drop the rest. Return the size of ``data``."""
+        rest = memoryview(data)
+        size = rest.nbytes
+        if self._is_cut:
+            rest = memoryview(b"\n" + bytes(rest))
+        whole = rest.nbytes
         try:
-            written = super().write(data)
+            while rest.nbytes:
+                written = super().write(rest)
+                if written is None and (self._is_full or not self._has_room()):
+                    break
+                rest = rest[written or 0 :]
         except OSError:
             return size
-        return size if written is None else written
+        self._is_full = rest.nbytes > 0
+        if rest.nbytes < whole:
+            self._is_cut = self._is_full
+        return size
+
+    def _has_room(self) -> bool:
+        """Wait for the reader, and tell whether it has read."""
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLOUT)
+        return bool(poll.poll(_PATIENCE))
 
 
 def tolerate_lost_output() -> None:
@@ -36,6 +66,8 @@ def tolerate_lost_output() -> None:
             # Closed by the shell (``>&-``): the next socket would get this number, and every log line.
             os.open(os.devnull, os.O_RDWR)
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            os.set_blocking(descriptor, False)
         buffer = io.BufferedWriter(_LossyFile(descriptor, "wb", closefd=False))
         # Line-buffered: a log line is seen when it is written.
         setattr(sys, name, io.TextIOWrapper(buffer, "utf-8", "backslashreplace", line_buffering=True))

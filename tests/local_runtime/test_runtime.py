@@ -103,6 +103,14 @@ def test_access_lines_name_routes_and_hide_paths_and_queries(probe, runtime):
     assert "ann@example.com" not in runtime.log
 
 
+@pytest.mark.asvs("16.2.5")
+def test_access_line_of_an_unknown_method_hides_it(probe, runtime):
+    """As of ``curl -X "$TOKEN"``."""
+    probe.request("eyJ-AS-THE-METHOD", "/echo/a/b")
+    wait_until(lambda: "(no route) 403, " in runtime.log)
+    assert "eyJ-AS" not in runtime.log.split("Serving ")[-1]
+
+
 @pytest.mark.asvs("13.4.6")
 def test_response_has_binary_body_several_headers_and_no_name_of_the_server(probe):
     response = probe.get("/image", headers={"Accept": "image/png"})

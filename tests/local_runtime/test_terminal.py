@@ -63,6 +63,34 @@ def test_service_whose_output_is_lost_answers_as_before_and_ends_in_order(tmp_pa
         assert process.wait(60) == 0
 
 
+def test_service_whose_reader_has_stopped_answers(tmp_path):
+    """``make run | less``: the pipe is full after 64 KiB, and each request writes lines."""
+    port = free_port()
+    reader, writer = os.pipe()
+    environment = {"DATA_DIR": str(tmp_path), "PORT": str(port)}
+    with os.fdopen(writer, "wb") as output, start_runtime(PROBE_PROJECT, output, env=environment) as process:
+        try:
+            wait_until(lambda: is_listening(port))
+            with httpx.Client(base_url=f"http://localhost:{port}", timeout=60) as client:
+                for _ in range(1_500):
+                    assert client.get("/crashing/not").status_code == 200
+                assert client.get("/crashing/raise").status_code == 502
+                assert client.get("/crashing/not").status_code == 200
+                before = os.read(reader, 1_000_000)
+                assert client.get("/crashing/not").status_code == 200
+                after = os.read(reader, 1_000_000)
+        finally:
+            os.close(reader)
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    lines = before.decode().splitlines()
+    assert "Serving " in before.decode()
+    # Lines are dropped as a whole, except perhaps the last one that the pipe had room for.
+    access = [line for line in lines[:-1] if line.startswith("GET /crashing/{how} 200")]
+    assert len(access) > 100
+    assert b" 200, " in after
+
+
 def test_service_without_output_starts(tmp_path):
     """``>&-``: no socket may get the number of standard output."""
     port = free_port()

@@ -5,16 +5,21 @@ may ask only for those that it uses (template.yaml).
 """
 
 import secrets
+from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 from auth_common.errors import Misconfigured
 from auth_common.security.aws_calls import call_aws
-from auth_common.security.local_secrets import read_or_create
+from auth_common.security.local_secrets import read_or_create, read_private
 from auth_common.settings import settings
 
 #: 256 bits, where a secret is random bytes; Secrets Manager makes letters and digits, so there it is more of them.
 _LEAST_BYTES: Final = 32
+_PEPPER_FILE: Final = "pepper"
+_AUDIT_KEY_FILE: Final = "audit-key"
+_FILES: Final = (_PEPPER_FILE, _AUDIT_KEY_FILE)
 
 
 @lru_cache(maxsize=1)
@@ -27,7 +32,7 @@ def pepper() -> bytes:
         StorageNotMounted: the ``local`` stage has no storage.
 
     """
-    return _shared_secret(settings().pepper_secret_arn, setting="PEPPER_SECRET_ARN", file="pepper")
+    return _shared_secret(settings().pepper_secret_arn, setting="PEPPER_SECRET_ARN", file=_PEPPER_FILE)
 
 
 @lru_cache(maxsize=1)
@@ -38,7 +43,19 @@ def audit_key() -> bytes:
         Misconfigured, ServiceUnavailable, StorageNotMounted: as for ``pepper``.
 
     """
-    return _shared_secret(settings().audit_key_secret_arn, setting="AUDIT_KEY_SECRET_ARN", file="audit-key")
+    return _shared_secret(settings().audit_key_secret_arn, setting="AUDIT_KEY_SECRET_ARN", file=_AUDIT_KEY_FILE)
+
+
+def check_secret_files(folder: Path) -> None:
+    """Check the secrets that are files in ``folder``. A file that does not exist yet is made at its first use.
+
+    Raises:
+        Misconfigured: a secret is too short or cannot be read.
+
+    """
+    for name in _FILES:
+        with suppress(FileNotFoundError):
+            _require_length(folder / name, read_private(folder / name))
 
 
 def secret_text(arn: str, *, setting: str) -> str:
@@ -67,7 +84,10 @@ def _shared_secret(arn: str | None, *, setting: str, file: str) -> bytes:
         message = f"{setting}: a deployed stage has it in Secrets Manager"
         raise Misconfigured(message)
     path = settings().storage() / file
-    value = read_or_create(path, lambda: secrets.token_bytes(_LEAST_BYTES))
+    return _require_length(path, read_or_create(path, lambda: secrets.token_bytes(_LEAST_BYTES)))
+
+
+def _require_length(path: Path, value: bytes) -> bytes:
     if len(value) < _LEAST_BYTES:
         message = (
             f"{path}: must have at least {_LEAST_BYTES} bytes and has {len(value)}. Restore it from a backup: what was "
