@@ -61,6 +61,7 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
         "empty": "",
         "blanks": "   ",
         "no letter": "12345",
+        "only a filler, which counts as a letter": "\u3164",
         "a newline inside": f"{MARK}\nPerson",
         "a carriage return inside": f"{MARK}\rPerson",
         "NUL inside": f"{MARK}\x00Person",

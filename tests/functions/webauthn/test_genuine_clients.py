@@ -253,13 +253,25 @@ def test_transports_that_were_stored_earlier_are_shown(database, holder):
 # --- Credential ids, names, origins, keys -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["2", "№ 5", "🔑", "*****", "鍵", " 2 ", "x" * 100, "👩‍💻"])
+#: A black flag, "gbeng" in tag characters, and the end of the tags.
+ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
+NOT_PRINTABLE = [
+    *("", "   ", "\u200d", "x" * 101, "a\nb", "\u202e2", "\x00", "\ufffd", 2, [], {}),
+    # Nothing to see: fillers, variation selectors, a blank Braille pattern.
+    *("\u3164", "\ufe0f", "\u3164 \u115f\u1160\uffa0", "\U000e0100", "\u2800", "\u034f\u200d", "\u180b"),
+    # Tag characters outside the flag of a region.
+    *(ENGLAND[1:], ENGLAND[:-1], f"Key{ENGLAND[1:]}", ENGLAND[0] + ENGLAND[-1], ENGLAND[:2] + ENGLAND[-1]),
+    *(f"{ENGLAND}\U000e007f", ENGLAND.replace("\U000e0067", "\U000e0047"), f"\U0001f3f4\U000e0020{ENGLAND[1:]}"),
+]
+
+
+@pytest.mark.parametrize("name", ["2", "№ 5", "🔑", "*****", "鍵", " 2 ", "x" * 100, "👩‍💻", ENGLAND])
 def test_passkey_name_of_printable_text_is_accepted(account, name):
     ceremony, credential = answered_registration(account.access_token)
     assert complete_registration(account.access_token, ceremony, credential, name=name).json["name"] == name.strip()
 
 
-@pytest.mark.parametrize("name", ["", "   ", "\u200d", "x" * 101, "a\nb", "\u202e2", "\x00", "\ufffd", 2, [], {}])
+@pytest.mark.parametrize("name", NOT_PRINTABLE)
 def test_passkey_name_of_other_text_is_rejected(holder, name):
     token = holder.log_in().json["access_token"]
     path = f"/webauthn/credentials/{holder.passkey_id}"

@@ -48,6 +48,15 @@ _NEVER_VISIBLE: Final = (
     range(0xE01F0, 0xE1000),
     *(range(plane + 0xFFFE, plane + 0x10000) for plane in range(0, 0x110000, 0x10000)),
 )
+#: The flag of a part of a country, such as Scotland: a black flag, the part in tag characters, and the end of the tags
+#: (UTS #51, emoji tag sequences). Elsewhere tag characters are invisible text.
+_REGIONAL_FLAG: Final = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
+#: Characters that a name may have and that show nothing on their own: joiners, fillers, variation selectors and others
+#: of Default_Ignorable_Code_Point, and the blank Braille pattern.
+_INVISIBLE: Final = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u200c\u200d\u2800\u3164\uffa0"
+    + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+)
 
 
 def _clean_text(text: str) -> str:
@@ -57,14 +66,17 @@ def _clean_text(text: str) -> str:
     unassigned characters are accepted, unless they will never be visible.
 
     Raises:
-        ValueError: ``text`` is empty, or has a character with which one name can pass for another (Unicode TR 36).
+        ValueError: ``text`` shows nothing, or has a character with which one name can pass for another (Unicode TR 36).
 
     """
     text = unicodedata.normalize("NFC", text).strip()
-    if not text.strip("\u200c\u200d"):
+    if not text:
         message = "must not be empty"
         raise ValueError(message)
-    if any(map(_is_forbidden, text)):
+    if all(character in _INVISIBLE or character.isspace() for character in text):
+        message = "must contain a visible character"
+        raise ValueError(message)
+    if any(map(_is_forbidden, _REGIONAL_FLAG.sub("", text))):
         message = "contains characters that are not allowed"
         raise ValueError(message)
     return text
