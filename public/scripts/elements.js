@@ -29,6 +29,24 @@ export function makeTime(when, format = { dateStyle: "medium", timeStyle: "short
   return make("time", { datetime: date.toISOString() }, text);
 }
 
+/**
+ * Replace the children of `parent`. If a button in it has the keyboard focus, focus the new button of the same name, or
+ * the one at its place.
+ */
+export function redraw(parent, ...children) {
+  const place = [...parent.querySelectorAll("button")].indexOf(document.activeElement);
+  const name = place < 0 ? null : nameOf(document.activeElement);
+  parent.replaceChildren(...children);
+  if (place < 0) return;
+  const buttons = [...parent.querySelectorAll("button")];
+  const next = buttons.find((button) => nameOf(button) === name) ?? buttons[Math.min(place, buttons.length - 1)];
+  next?.focus({ preventScroll: true });
+}
+
+function nameOf(button) {
+  return button.getAttribute("aria-label") ?? button.textContent;
+}
+
 /** Make the rows of a list of facts: [name, value] pairs, of which a value is a text or a node. */
 export function makeFacts(facts) {
   return facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));

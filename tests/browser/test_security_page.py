@@ -238,6 +238,22 @@ def test_the_rankings_name_what_failures_have_in_common(auditor, target, url):
     expect(auditor.rows).to_have_count(9)
 
 
+@pytest.mark.parametrize("place", ["#reasons", "#accounts", "#headlines", "#chart-rows"])
+def test_new_numbers_keep_the_keyboard_focus(auditor, target, url, place):
+    fail_to_log_in(url, target.email, times=2)
+    with auditor.page.expect_response("**/audit/summary?*"):
+        auditor.page.get_by_label("hour").check()
+    auditor.page.get_by_text("The chart as a table").click()
+    button = auditor.page.locator(f"{place} button").first
+    name = button.get_attribute("aria-label")
+    button.focus()
+    fail_to_log_in(url, target.email)
+    with auditor.page.expect_response("**/audit/summary?*"):
+        auditor.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(auditor.page.locator("#accounts li", has_text=target.id).locator(".count")).to_have_text("3")
+    expect(auditor.page.locator(f"{place} button").and_(auditor.page.get_by_label(name, exact=True))).to_be_focused()
+
+
 # --- The list ---------------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,6 @@
 // The headline numbers: what a member of the Security team wants to know first.
 
-import { find, make, makeButton } from "../elements.js";
+import { find, make, makeButton, redraw } from "../elements.js";
 import { FAILED_LOGIN, LOCK, LOGIN, REFUSED_ACCESS, TOKEN_REUSE } from "./audit-log.js";
 import { EVENT_MEANINGS } from "./event-meanings.js";
 
@@ -20,7 +20,8 @@ const HEADLINES = [
 export function showHeadlines(summary, onChoose) {
   const counts = new Map();
   for (const { event, count } of summary.series) counts.set(event, (counts.get(event) ?? 0) + count);
-  find("headlines").replaceChildren(
+  redraw(
+    find("headlines"),
     ...HEADLINES.map(({ event, title, isAlarm }) => {
       const number = counts.get(event) ?? 0;
       const name = number

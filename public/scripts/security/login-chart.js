@@ -1,6 +1,6 @@
 // The chart of logins and failed logins. One goes up and the other down, so that no colour is needed to tell them apart.
 
-import { find, make } from "../elements.js";
+import { find, make, redraw } from "../elements.js";
 import uPlot from "../../vendor/uplot/uPlot.esm.js";
 import { count } from "./texts.js";
 import { inWords, loginSeries } from "./time-series.js";
@@ -53,7 +53,7 @@ export class LoginChart {
     });
     find("chart-readout").textContent = "";
     find("chart-summary").textContent = inOneSentence(bars);
-    find("chart-rows").replaceChildren(...this.#rows(bars));
+    redraw(find("chart-rows"), ...this.#rows(bars));
   }
 
   #choose({ start, seconds }) {

@@ -1,6 +1,6 @@
 // The rankings: what the failures have in common. Choosing an entry filters the events by it.
 
-import { find, make, makeButton } from "../elements.js";
+import { find, make, makeButton, redraw } from "../elements.js";
 import { visible } from "./texts.js";
 
 /** The lists of a summary, with the filter that each belongs to, and what stands for null. */
@@ -32,6 +32,6 @@ export function showRankings(summary, onChoose) {
       bar.style.setProperty("--share", String(count / most));
       return make("li", {}, name, " ", amount, bar);
     });
-    find(list).replaceChildren(...(items.length ? items : [make("li", { class: "none" }, "There were none.")]));
+    redraw(find(list), ...(items.length ? items : [make("li", { class: "none" }, "There were none.")]));
   }
 }
