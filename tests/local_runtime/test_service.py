@@ -62,6 +62,7 @@ def test_host_of_this_machine_is_accepted(service, host):
     assert send_raw(service, f"1.1\r\nHost: {host}")[0] == 200
 
 
+@pytest.mark.threat("page-dns-rebinding")
 @pytest.mark.parametrize("path", ["/health", "/", "/docs", "/nowhere"])
 def test_host_of_dns_rebinding_is_rejected(service, path):
     """An attacker's page whose domain resolves to 127.0.0.1 after it has loaded."""

@@ -141,6 +141,7 @@ def test_silent_connection_is_closed(environment, monkeypatch):
         assert ours.recv(1) == b""
 
 
+@pytest.mark.threat("page-dns-rebinding")
 @pytest.mark.parametrize(
     ("hosts", "status"),
     [
