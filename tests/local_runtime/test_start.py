@@ -8,7 +8,7 @@ import pytest
 
 from tests.local_runtime.conftest import PROBE_PROJECT, SECRET_OF_THE_SHELL
 from tests.support.requirements import require
-from tests.support.runtime import failed_start
+from tests.support.runtime import failed_start, running_runtime
 
 pytestmark = [pytest.mark.local_runtime, pytest.mark.xdist_group("local-service")]
 
@@ -37,7 +37,7 @@ def test_data_dir_is_made_for_its_owner_alone(runtime, probe_data):
 @pytest.mark.parametrize("name", ["pepper", "audit-key"])
 def test_secret_file_that_is_too_short_is_an_error_at_start(tmp_path, name):
     (tmp_path / name).write_bytes(b"")
-    status, printed = start(tmp_path)
+    status, printed = failed_start(PROBE_PROJECT, env={"DATA_DIR": str(tmp_path)})
     assert (status, str(tmp_path / name) in printed, "Traceback" in printed) == (1, True, False)
 
 
