@@ -6,7 +6,7 @@ import shutil
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 from auth_common.security.password_policy import LONGEST, SHORTEST
 from tests.support.openapi import DOCUMENT, check_answer
@@ -138,7 +138,7 @@ def test_examples_are_valid_and_links_lead_to_inputs_of_the_other_operation(path
         ({"resource": "/users/{id}/friends"}, {}, "does not know GET /users/{id}/friends"),
         ({"method": "DELETE"}, {}, "does not know DELETE /health"),
         ({"status": 418}, {}, "does not know this status"),
-        ({"text": '{"status":"fine"}'}, {}, "$.status"),
+        ({"text": '{"status":"fine"}'}, {}, "['status']"),
         ({}, {"content-type": "text/html"}, "text/html"),
         ({}, {"x-powered-by": "us"}, "x-powered-by"),
         ({}, {"cache-control": "max-age=60"}, "cache-control"),

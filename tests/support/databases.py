@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psycopg
@@ -45,7 +46,7 @@ class Database:
 
     def execute(self, statement: Executable) -> Sequence[Row[Any]]:
         """Run ``statement`` on a connection of its own, commit, and return its rows."""
-        with create_engine(self.url, poolclass=NullPool).begin() as connection:
+        with _observer(self.url).begin() as connection:
             result = connection.execute(statement)
             return result.all() if result.returns_rows else []
 
@@ -57,6 +58,12 @@ class Database:
         """Return the number of rows in ``table``."""
         rows: int = self.execute(select(func.count()).select_from(table))[0][0]
         return rows
+
+
+@cache
+def _observer(url: str) -> Engine:
+    """Return an engine, which keeps no connection, but what it has compiled."""
+    return create_engine(url, poolclass=NullPool)
 
 
 class PostgresServer:
@@ -234,11 +241,16 @@ def listening(name: str, listener: Callable[..., None]) -> Iterator[None]:
 def start_fresh_environment() -> None:
     """Forget settings, engine, keys and pepper, as a new Lambda environment knows none."""
     engine.dispose_engines()
-    for name, module in list(sys.modules.items()):
-        if name.startswith("auth_common."):
-            for value in vars(module).values():
-                if callable(getattr(value, "cache_clear", None)):
-                    value.cache_clear()
+    for module in [module for name, module in sys.modules.items() if name.startswith("auth_common.")]:
+        for clear in _caches_of(module):
+            clear()
+
+
+@cache
+def _caches_of(module: ModuleType) -> list[Callable[[], None]]:
+    """Return what clears each cache of a module."""
+    caches = (getattr(value, "cache_clear", None) for value in vars(module).values())
+    return [clear for clear in caches if callable(clear)]
 
 
 @contextmanager

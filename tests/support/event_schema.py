@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 from auth_common.monitoring.event_catalogue import CATALOGUE, COMMON_FIELDS
@@ -23,7 +23,7 @@ def faults_of(event: dict[str, Any]) -> list[str]:
     name = event["metadata"]["event_code"]
     entry = CATALOGUE[SecurityEvent(name)]
     faults = [
-        f"{name}: {error.json_path}: {error.message}" for error in _validator(event["class_uid"]).iter_errors(event)
+        f"{name}: {error.instance_path}: {error.message}" for error in _validator(event["class_uid"]).iter_errors(event)
     ]
     reason = event.get("status_detail")
     if reason not in {None, *entry.reasons}:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 from auth_common.web.application import SECURITY_HEADERS
 
@@ -33,7 +33,7 @@ def check_answer(*, method: str, resource: str, status: int, headers: Mapping[st
         return
     assert media_type in documented["content"], f"docs/openapi.json does not know {media_type}: {what}"
     faults = list(_validator(resource, method.lower(), str(status), media_type).iter_errors(json.loads(text)))
-    assert faults == [], f"{what}: {[(fault.json_path, fault.message) for fault in faults]}"
+    assert faults == [], f"{what}: {[(fault.instance_path, fault.message) for fault in faults]}"
 
 
 def _header_faults(documented: Mapping[str, Any], headers: Mapping[str, str]) -> list[str]:
