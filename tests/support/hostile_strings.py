@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from functools import cache
 from typing import Final
 
 HOSTILE: Final[dict[str, tuple[str, ...]]] = {
@@ -119,6 +120,7 @@ HOSTILE: Final[dict[str, tuple[str, ...]]] = {
 STRINGS: Final = tuple(text for group in HOSTILE.values() for text in group)
 
 
+@cache
 def spellings(text: str) -> set[str]:
     """Return how ``text`` may stand in an answer: as it is, composed, trimmed, or escaped."""
     forms = {text, text.strip(), unicodedata.normalize("NFC", text), unicodedata.normalize("NFKC", text)}
