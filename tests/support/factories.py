@@ -30,6 +30,11 @@ class Account:
     access_token: str
     refresh_token: str
 
+    @property
+    def pair(self) -> dict[str, str]:
+        """The token pair of the account's first session."""
+        return {"access_token": self.access_token, "refresh_token": self.refresh_token}
+
 
 def registration(**changes: Any) -> dict[str, Any]:
     """Return the body of a good registration, with ``changes``."""

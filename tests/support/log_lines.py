@@ -47,6 +47,10 @@ class LogLines:
         events = [in_short(record["security_event"]) for record in self.records if "security_event" in record]
         return [event for event in events if event["name"] != SecurityEvent.SYS_STARTUP]
 
+    def reasons(self, name: str) -> list[str | None]:
+        """Return the reasons of the security events of this name."""
+        return [event.get("reason") for event in self.security_events if event["name"] == name]
+
     def _documents(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.text.splitlines()]
 
