@@ -120,22 +120,12 @@ def test_rows_from_the_future_leave_the_newest_event_on_the_first_page(database,
 
 
 def test_forged_cursor_is_rejected_or_returns_a_page(database, auditor):
-    for place in ("~ i1 t7a i1", "~ t7a bff f0x1p3", "~ i-5 u" + "0" * 32 + " i-1", "~ fnan i1 i1", "~ finf i1 i1"):
-        cursor = base64.urlsafe_b64encode(place.encode()).decode()
-        assert read_events(auditor, cursor=cursor).status in {200, 422}, place
-    for place in (
-        "~",
-        "~ i1",
-        "~ i1 i1 i1 i1",
-        f"~ i{2**63} i1 i1",
-        "~ x1 y1 z1",
-        "~ tff t t",
-        "~ ux ux ux",
-        "~ i1  i1",
-    ):
-        cursor = base64.urlsafe_b64encode(place.encode()).decode()
-        answer = read_events(auditor, cursor=cursor)
-        assert (answer.status, answer.fields) == (422, {"cursor"}), place
+    odd = ["~ i1 t7a i1", "~ t7a bff f0x1p3", "~ i-5 u" + "0" * 32 + " i-1", "~ fnan i1 i1", "~ finf i1 i1"]
+    bad = ["~", "~ i1", "~ i1 i1 i1 i1", f"~ i{2**63} i1 i1", "~ x1 y1 z1", "~ tff t t", "~ ux ux ux", "~ i1  i1"]
+    for place in (*odd, *bad):
+        answer = read_events(auditor, cursor=base64.urlsafe_b64encode(place.encode()).decode())
+        assert answer.status == 422 or (answer.status == 200 and place in odd), place
+        assert answer.status == 200 or answer.fields == {"cursor"}
 
 
 def run(capsys, *arguments):
