@@ -23,11 +23,6 @@ pytestmark = [pytest.mark.throttling, pytest.mark.sqlite]
 LIMIT = 3
 
 
-def all_limits_but(*limits):
-    left = [limit for limit in LIMITS if limit not in limits]
-    return pytest.mark.parametrize("limit", left, indirect=True, ids=lambda limit: limit.__name__)
-
-
 @pytest.fixture(params=LIMITS, ids=lambda limit: limit.__name__)
 def limit(request, database, monkeypatch):
     limit = request.param()
@@ -39,8 +34,13 @@ def reach(limit):
     assert [limit.attempt(number).status for number in range(LIMIT)] == [limit.status] * LIMIT
 
 
+#: Their valid attempts are accepted during a lockout, or there are none.
+WITHOUT_LOCKED_SUCCESS = {LoginAtUnknownAddress, RefreshFromClientIP}
+
+
 @pytest.mark.asvs("2.3.2", "2.4.1", "6.3.1", "8.2.4", "15.2.2")
-def test_attempt_beyond_limit_is_rejected_before_its_work(database, limit, hash_costs):
+@pytest.mark.threat("function-lockout-of-others")
+def test_attempts_beyond_limit_are_rejected_before_their_work_and_other_requests_accepted(database, limit, hash_costs):
     reach(limit)
     stored = [database.count(table) for table in (users, sessions, passkeys, challenges)]
     hash_costs.clear()
@@ -50,25 +50,19 @@ def test_attempt_beyond_limit_is_rejected_before_its_work(database, limit, hash_
     assert 25 < seconds <= 30
     assert answer.headers["ratelimit-policy"] == f'"{limit.name}";q={LIMIT};w={limit.window}'
     assert answer.headers["ratelimit"] == f'"{limit.name}";r=0;t={seconds}'
+    assert type(limit) in WITHOUT_LOCKED_SUCCESS or limit.succeed().status == 429
+    # The first rejection is marked as recorded. Attempts during a lockout neither count nor extend it.
+    counters = rows(database)
+    assert {limit.attempt(number).status for number in range(LIMIT + 1, LIMIT + 6)} == {429}
+    assert rows(database) == counters
     assert hash_costs == []
     assert [database.count(table) for table in (users, sessions, passkeys, challenges)] == stored
-
-
-@pytest.mark.asvs("2.4.1", "15.2.2")
-@all_limits_but(LoginAtUnknownAddress, RefreshFromClientIP)  # A valid refresh token is accepted during a lockout.
-def test_valid_attempt_beyond_limit_is_rejected_without_a_hash(limit, hash_costs):
-    reach(limit)
-    hash_costs.clear()
-    assert limit.succeed().status == 429
-    assert hash_costs == []
-
-
-def test_attempts_during_lockout_neither_count_nor_extend_it(database, limit):
-    reach(limit)
-    limit.attempt(LIMIT)  # The first rejection is marked as recorded.
-    before = rows(database)
-    assert {limit.attempt(number).status for number in range(LIMIT + 1, LIMIT + 6)} == {429}
-    assert rows(database) == before
+    for row in counters:
+        assert len(row.key) == 16
+        assert not any("@example.com" in str(value) or SOURCE_IP in str(value) for value in row)
+    # Another client IP or account has a limit of its own.
+    assert limit.attempt_of_another().status == limit.status
+    assert [answer.status < 300 for answer in limit.allowed()] == [True]
 
 
 def test_lockout_that_has_ended_accepts_one_attempt_and_doubles(database, limit):
@@ -89,8 +83,11 @@ def test_concurrent_burst_does_not_exceed_limit(database, limit):
     assert statuses == {limit.status: LIMIT, 429: 20 - LIMIT}
 
 
+WITH_SUCCESS = [limit for limit in LIMITS if limit is not LoginAtUnknownAddress]
+
+
 @pytest.mark.asvs("16.5.2")
-@all_limits_but(LoginAtUnknownAddress)
+@pytest.mark.parametrize("limit", WITH_SUCCESS, indirect=True, ids=lambda limit: limit.__name__)
 def test_server_error_uses_up_no_attempt(database, limit):
     for number in range(LIMIT - 1):
         limit.attempt(number)
@@ -100,19 +97,6 @@ def test_server_error_uses_up_no_attempt(database, limit):
             assert [limit.succeed().status for _ in range(LIMIT)] == [status] * LIMIT
     assert failures(database) == before
     assert limit.succeed().status < 300
-
-
-def test_another_client_ip_or_account_has_its_own_limit(limit):
-    reach(limit)
-    assert limit.attempt(LIMIT).status == 429
-    assert limit.attempt_of_another().status == limit.status
-
-
-@pytest.mark.threat("function-lockout-of-others")
-def test_lockout_leaves_other_requests_alone(limit):
-    reach(limit)
-    assert limit.attempt(LIMIT).status == 429
-    assert [answer.status < 300 for answer in limit.allowed()] == [True]
 
 
 @pytest.mark.asvs("2.4.1")
@@ -130,13 +114,6 @@ def test_each_lockout_records_one_rejection_and_counts_all(database, limit, log_
     assert sum("excess_rate_limit_exceeded" in line for line in log_lines.metrics) == 10
     silent = [record for record in log_lines.records if record["message"] == "attempt refused"]
     assert [record["limit"] for record in silent] == [limit.name] * 8
-
-
-def test_counter_holds_neither_address_nor_client_ip(database, limit):
-    limit.attempt(0)
-    for row in rows(database):
-        assert len(row.key) == 16
-        assert not any("@example.com" in str(value) or SOURCE_IP in str(value) for value in row)
 
 
 def test_every_limit_of_the_settings_is_under_contract():

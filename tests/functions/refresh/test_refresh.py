@@ -154,16 +154,11 @@ def test_parent_gets_the_same_successor_within_the_grace_of_its_first_use(clock,
     assert refused(first["refresh_token"])
 
 
-def test_successor_works_within_the_grace_of_its_parent(person):
-    first = renewed(person.refresh_token)
-    assert renewed(person.refresh_token) == first
-    renewed(first)
-
-
 @pytest.mark.threat("function-stolen-refresh-token")
 def test_of_two_who_hold_one_token_the_one_who_falls_behind_is_found_out(clock, person, log_lines):
     """The losing branch of a fork, presented later, is theft; it does not matter which of them is the thief."""
-    ours, theirs = renewed(person.refresh_token), renewed(person.refresh_token)
+    ours = theirs = renewed(person.refresh_token)
+    assert renewed(person.refresh_token) == theirs
     ours = renewed(ours)
     clock.advance(seconds=GRACE + 1)
     assert refused(theirs)

@@ -223,11 +223,13 @@ def test_compressed_body_returns_415_and_names_the_accepted_encoding(database):
     assert database.count(users) == 0
 
 
-def test_body_encoded_as_identity_is_read(database):
-    for number, encoding in enumerate(("identity", "Identity", "", " identity , identity")):
-        body = json.dumps(registration(email=f"person{number}@example.com")).encode()
-        assert post(body, **{"Content-Type": "application/json", "Content-Encoding": encoding}).status == 201
-    assert database.count(users) == 4
+def test_body_encoded_as_identity_and_content_type_with_a_charset_are_accepted(database):
+    types = ["application/json"] * 4 + ["application/json; charset=utf-8"]
+    encodings = ["identity", "Identity", "", " identity , identity", "identity"]
+    for content_type, encoding in zip(types, encodings, strict=True):
+        body = json.dumps(registration(email=f"person{database.count(users)}@example.com")).encode()
+        assert post(body, **{"Content-Type": content_type, "Content-Encoding": encoding}).status == 201
+    assert database.count(users) == 5
 
 
 any_scalar = st.none() | st.booleans() | st.integers() | st.floats() | st.text().map(lambda text: MARK + text)

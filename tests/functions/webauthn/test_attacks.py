@@ -340,14 +340,10 @@ def attested(device, key, client_data, *, public_key=None, **changes):
 # --- What no authenticator would send ---------------------------------------------------------------------------------
 
 FORGED: dict[str, Any] = {
-    "unknown format": {"fmt": "acme"},
-    "a format that we ask nobody for": {"fmt": "apple"},
+    **{f"format {name}": {"fmt": name} for name in ("acme", "apple", 7)},
     "a statement where there must be none": {"attStmt": {"sig": b"x", "alg": -7}},
-    "no authenticator data": {"authData": b""},
-    "half of it": {"authData": bytes(40)},
-    "that of a login, without a key": {"authData": sha256(b"localhost").digest() + b"\x05" + bytes(4)},
-    "not bytes": {"authData": "text"},
-    "a number as format": {"fmt": 7},
+    **{f"data {data!r}": {"authData": data} for data in (b"", bytes(40), "text")},
+    "data of a login, without a key": {"authData": sha256(b"localhost").digest() + b"\x05" + bytes(4)},
 }
 
 
