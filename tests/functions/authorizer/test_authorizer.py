@@ -70,7 +70,7 @@ def test_absent_token_and_any_other_spelling_are_denied(person):
         *("{}", "Basic {}", "Bearer{}", "Bearer  {}", " Bearer {}", "Bearer {} ", "Bearer\t{}", "Bearer {},"),
         *("Token {}", "Bearer {0} {0}", 'Bearer "{}"', "Bearer token={}", "Bearer {}\n"),
     ]
-    headers = [spelling.format(person.access_token) for spelling in spellings]
+    headers: list[str | None] = [spelling.format(person.access_token) for spelling in spellings]
     headers += [None, "", "Bearer", "Bearer ", "Bearer null", "Bearer undefined"]
     denied = {header: is_denied(call_authorizer(authorizer_event(header))) for header in headers}
     assert denied == dict.fromkeys(headers, True)

@@ -317,11 +317,12 @@ def test_all_refusals_are_alike(clock, person):
     assert answers[0] == answers[1] == answers[2]
 
 
+NOT_VALID: list[Any] = [[], "rt_x", {"refresh_token": "\ud800"}]
 BAD_BODIES: list[tuple[Any, set[str]]] = [
     ({}, {"refresh_token"}),
     *(({"refresh_token": value}, {"refresh_token"}) for value in (None, 7, ["rt_x"], "r" * 1_025)),
     ({"refresh_token": "rt_x", "role": "admin"}, {"role"}),
-    *((body, {"body"}) for body in ([], "rt_x", {"refresh_token": "\ud800"})),
+    *((body, {"body"}) for body in NOT_VALID),
 ]
 
 

@@ -259,9 +259,9 @@ def test_passkey_name_of_printable_text_is_accepted_and_of_other_text_rejected(h
         assert as_bearer(token, "PATCH", path, {"name": name}, path_parameters={"id": holder.passkey_id}).status == 204
         (listed,) = as_bearer(token, "GET", "/webauthn/credentials").json["items"]
         assert listed["name"] == name.strip()
-    for name in NOT_PRINTABLE:
-        answer = as_bearer(token, "PATCH", path, {"name": name}, path_parameters={"id": holder.passkey_id})
-        assert (answer.status, answer.fields) == (422, {"name"}), name
+    for other in NOT_PRINTABLE:
+        answer = as_bearer(token, "PATCH", path, {"name": other}, path_parameters={"id": holder.passkey_id})
+        assert (answer.status, answer.fields) == (422, {"name"}), other
 
 
 ANDROID_APP = "android:apk-key-hash:7uPzD-rA_1s9vUCVTqZ3Jx5oX0lKJ4b2nWmEyH8dGfQ"
