@@ -18,7 +18,7 @@ from auth_common.monitoring.security_events import SecurityEvent, security_event
 from auth_common.security.passkeys import TIMEOUT
 from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
-from auth_common.services.throttling import count_invalid_challenge
+from auth_common.services.throttling import count_in_session
 
 #: How long one may be answered: for as long as the browser is told to wait for the person.
 LIFETIME: Final = timedelta(seconds=TIMEOUT)
@@ -75,7 +75,7 @@ def spend_challenge(challenge_id: str, ceremony: Ceremony, principal: Principal)
     key = parse_id(challenge_id)
     challenge = key and transaction(lambda c: store.take_challenge(c, challenge_id=key, ceremony=ceremony))
     if not challenge or challenge.expires_at <= datetime.now(UTC) or not _belongs_to(challenge, principal):
-        count_invalid_challenge(principal)
+        count_in_session("invalid_challenge", user_id=principal.user_id, session_id=principal.session_id)
         security_event(_REFUSED[ceremony], user_id=principal.user_id, reason="invalid_challenge")
         raise InvalidChallenge
     return challenge

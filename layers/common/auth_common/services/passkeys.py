@@ -21,7 +21,7 @@ from auth_common.services.identifiers import parse_id
 from auth_common.services.principal import Principal
 from auth_common.services.sessions import change_and_revoke, end_other_sessions
 from auth_common.services.standing import check_standing, require_step_up
-from auth_common.services.throttling import count_challenge
+from auth_common.services.throttling import count_in_session
 
 #: A user may have so many: enough for every device of theirs, and few enough to send in one list.
 MOST: Final = 10
@@ -51,7 +51,7 @@ def begin_registration(principal: Principal, *, step_up_token: str | None) -> Be
 
     # Checked before the count: an attacker with the access token alone must not use up the limit of its user.
     read(require_right)
-    count_challenge(Ceremony.REGISTRATION, principal)
+    count_in_session("registration_challenge", user_id=principal.user_id, session_id=principal.session_id)
 
     def begin(connection: Connection) -> tuple[User, list[Passkey], Challenge]:
         user = _lock(connection, principal)

@@ -28,7 +28,7 @@ from auth_common.services.passkey_proofs import PasskeyProof, UnprovenPasskey, r
 from auth_common.services.principal import Principal
 from auth_common.services.proofs import CountedProof, counted_proof
 from auth_common.services.standing import check_standing
-from auth_common.services.throttling import count_challenge
+from auth_common.services.throttling import count_in_session
 
 Method = Literal["webauthn", "password"]
 
@@ -61,7 +61,7 @@ def begin_step_up(principal: Principal) -> StepUpMethods:
     """
     if not read(lambda connection: _passkeys(connection, principal)):
         return StepUpMethods(("password",))
-    count_challenge(Ceremony.STEP_UP, principal)
+    count_in_session("step_up_challenge", user_id=principal.user_id, session_id=principal.session_id)
 
     def begin(connection: Connection) -> tuple[Challenge, list[Passkey]]:
         # The lock: an erasure must not come between the look and the challenge.

@@ -7,10 +7,9 @@ to a source: a success of one's own account must not wipe out what one has tried
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address, ip_address
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
-from auth_common.db.challenges import Ceremony
 from auth_common.security.keyed_hashes import throttle_key
 from auth_common.settings import settings
 
@@ -18,7 +17,9 @@ from auth_common.settings import settings
 MOST_IN_A_ROW: Final = 100
 #: How many of them those may use up whose source is not known for the account. The rest is kept for its owner.
 MOST_OF_STRANGERS: Final = 50
-#: Ceremonies of one kind that a session may begin in an hour, and invalid challenges that it may respond to.
+#: What has a limit for each session: ceremonies begun, and responses to challenges that are not valid.
+SessionLimit = Literal["step_up_challenge", "registration_challenge", "invalid_challenge"]
+#: How many of each a session has in an hour.
 CHALLENGES_PER_SESSION: Final = 30
 #: More than a counter holds.
 _NO_CEILING: Final = 2**31 - 1
@@ -121,14 +122,16 @@ def of_registrations(source: str) -> Limit:
     return _of_source("registration_source", source, settings().throttle_registration_per_source, of_login=False)
 
 
-def of_challenges(ceremony: Ceremony, session_id: UUID) -> Limit:
-    """Return the limit of step-ups with a passkey, or of registrations of a passkey, that one session begins."""
-    return _of_session("step_up_challenge" if ceremony is Ceremony.STEP_UP else "registration_challenge", session_id)
-
-
-def of_invalid_challenges(session_id: UUID) -> Limit:
-    """Return the limit of responses of one session to challenges that are not valid."""
-    return _of_session("invalid_challenge", session_id)
+def of_session(name: SessionLimit, session_id: UUID) -> Limit:
+    """Return a limit of what one session may do in an hour."""
+    return Limit(
+        name=name,
+        key=throttle_key(name, str(session_id)),
+        budget=CHALLENGES_PER_SESSION,
+        window=timedelta(hours=1),
+        ceiling=CHALLENGES_PER_SESSION,
+        of_login=False,
+    )
 
 
 def of_bad_input(source: str) -> Limit:
@@ -155,17 +158,6 @@ def _of_source(name: str, source: str, budget: int, *, of_login: bool = True, ex
     window = timedelta(seconds=settings().throttle_window)
     key = throttle_key(name, source)
     return Limit(name=name, key=key, budget=budget, window=window, of_login=of_login, exempt=exempt)
-
-
-def _of_session(name: str, session_id: UUID) -> Limit:
-    return Limit(
-        name=name,
-        key=throttle_key(name, str(session_id)),
-        budget=CHALLENGES_PER_SESSION,
-        window=timedelta(hours=1),
-        ceiling=CHALLENGES_PER_SESSION,
-        of_login=False,
-    )
 
 
 def _memory() -> timedelta:

@@ -14,7 +14,6 @@ from uuid import UUID
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from auth_common.db.challenges import Ceremony
 from auth_common.db.engine import read
 from auth_common.db.throttles import delete_throttle, select_known_sources
 from auth_common.errors import (
@@ -29,8 +28,7 @@ from auth_common.monitoring import request_context
 from auth_common.security.keyed_hashes import account_pseudonym, throttle_key
 from auth_common.services import throttle_limits as limits
 from auth_common.services.attempts import Attempt, Subject, counted_attempt, refuse_if_locked
-from auth_common.services.principal import Principal
-from auth_common.services.throttle_limits import Limit
+from auth_common.services.throttle_limits import Limit, SessionLimit
 
 #: How long a login makes its source known for the account: as long as a session may last.
 KNOWN_FOR: Final = timedelta(days=30)
@@ -91,24 +89,14 @@ def registration_attempt() -> Iterator[Attempt]:
         yield attempt
 
 
-def count_challenge(ceremony: Ceremony, principal: Principal) -> None:
-    """Count a challenge of a step-up or of a registration: each is a row.
+def count_in_session(name: SessionLimit, *, user_id: UUID, session_id: UUID) -> None:
+    """Count what leaves a row behind: a challenge, or the audit record of a response to one that is not valid.
 
     Raises:
-        TooManyAttempts: the session has begun too many.
+        TooManyAttempts: the session has done it too often in this hour.
 
     """
-    Attempt(Subject(principal.user_id)).count(limits.of_challenges(ceremony, principal.session_id))
-
-
-def count_invalid_challenge(principal: Principal) -> None:
-    """Count a response to a challenge that is not valid: each is an audit record.
-
-    Raises:
-        TooManyAttempts: the session has sent too many.
-
-    """
-    Attempt(Subject(principal.user_id)).count(limits.of_invalid_challenges(principal.session_id))
+    Attempt(Subject(user_id)).count(limits.of_session(name, session_id))
 
 
 def require_second_factor_unlocked(user_id: UUID) -> None:
