@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from auth_common.db.audit_log import install, run_audited
 from auth_common.db.migrations import migrate_local_database
-from auth_common.db.time_limit import remaining_seconds
+from auth_common.db.time_limit import is_time_up, require_time
 from auth_common.errors import DatabaseUnavailable, Misconfigured
 from auth_common.security.aws_calls import call_aws, load_boto3
 from auth_common.security.shared_secrets import secret_text
@@ -92,7 +92,7 @@ def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
             # Full jitter, so that transactions that collided do not collide again. No pause before the first try: even
             # one of length 0 would yield the processor to another thread.
             time.sleep(_random.uniform(0, _FIRST_PAUSE * 2**attempt))
-        _require_time()  # also here, so that no connection is made for nothing
+        require_time()  # also here, so that no connection is made for nothing
         connected = committing = False
         try:
             with engine().begin() as connection:
@@ -106,7 +106,7 @@ def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
             raise DatabaseUnavailable from error
         except DBAPIError as error:
             lost_before_commit = error.connection_invalidated and not committing
-            is_slow = time.monotonic() - begun >= settings().database_timeout or _is_time_up()
+            is_slow = time.monotonic() - begun >= settings().database_timeout or is_time_up()
             mended_by_time = _sqlstate(error) in _RETRY_SQLSTATES or lost_before_commit
             if is_slow or not (mended_by_time or (not connected and _has_moved())):
                 raise DatabaseUnavailable from error
@@ -288,7 +288,7 @@ def make_engine(url: str | URL, *, timeout: float, verify_server: bool) -> Engin
         engine = create_engine(where, **options, pool_recycle=_LONGEST_CONNECTION, connect_args=arguments)
         password = partial(_dsql_token, where) if by_iam else None
         event.listen(engine, "do_connect", connect_with(timeout, password=password))
-        event.listen(engine, "before_cursor_execute", _require_time)
+        event.listen(engine, "before_cursor_execute", require_time)
         return engine
     engine = create_engine(where, **options, connect_args={"timeout": timeout})
     file = Path(str(where.database))
@@ -298,7 +298,7 @@ def make_engine(url: str | URL, *, timeout: float, verify_server: bool) -> Engin
     event.listen(engine, "checkout", check)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_immediate)
-    event.listen(engine, "before_cursor_execute", _require_time)
+    event.listen(engine, "before_cursor_execute", require_time)
     return engine
 
 
@@ -362,7 +362,7 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     # A text that is not UTF-8 would otherwise end the query that returns it, whatever else the query returns.
     connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     # SQLite has no other end for a statement that takes too long.
-    connection.set_progress_handler(_is_time_up, _SQLITE_STEPS)
+    connection.set_progress_handler(is_time_up, _SQLITE_STEPS)
     # secure_delete overwrites what is deleted. Otherwise an erased user's data would stay in free pages.
     for pragma in (
         "journal_mode = WAL",
@@ -372,16 +372,6 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
         "secure_delete = ON",
     ):
         connection.execute(f"PRAGMA {pragma}")
-
-
-def _is_time_up() -> bool:
-    return remaining_seconds() <= 0
-
-
-def _require_time(*_: object) -> None:
-    """Raise DatabaseUnavailable before a statement if the deadline has passed (``time_limit``)."""
-    if _is_time_up():
-        raise DatabaseUnavailable
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
+from auth_common.errors import DatabaseUnavailable
+
 _deadline: Final[ContextVar[float]] = ContextVar("database_deadline", default=math.inf)
 
 
@@ -26,3 +28,14 @@ def time_limit(seconds: float) -> Iterator[None]:
 def remaining_seconds() -> float:
     """Return the seconds until the deadline, or infinity if there is none."""
     return _deadline.get() - time.monotonic()
+
+
+def is_time_up() -> bool:
+    """Return whether the deadline has passed."""
+    return remaining_seconds() <= 0
+
+
+def require_time(*_: object) -> None:
+    """Raise DatabaseUnavailable if the deadline has passed. A listener of SQLAlchemy's calls it before each statement."""
+    if is_time_up():
+        raise DatabaseUnavailable
