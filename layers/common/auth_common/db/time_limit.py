@@ -36,6 +36,6 @@ def is_time_up() -> bool:
 
 
 def require_time(*_: object) -> None:
-    """Raise DatabaseUnavailable if the deadline has passed. A listener of SQLAlchemy's calls it before each statement."""
+    """Raise DatabaseUnavailable if the deadline has passed. SQLAlchemy calls this before each statement."""
     if is_time_up():
         raise DatabaseUnavailable
