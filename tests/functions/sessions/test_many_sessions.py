@@ -1,4 +1,4 @@
-"""A user with more sessions than a transaction on Aurora DSQL may change: 3,000 rows."""
+"""A user with more sessions than one transaction may change: 3,000 rows on Aurora DSQL, a batch of 1,000 elsewhere."""
 
 from uuid import UUID, uuid4
 
@@ -14,7 +14,12 @@ from tools.software_authenticator import SoftwareAuthenticator
 pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
 
 
-def add_sessions(database, account, number=3_100):
+@pytest.fixture
+def many(database):
+    return 3_100 if database.kind == "auroradsql" else 1_100
+
+
+def add_sessions(database, account, number):
     """Copy a session of ``account`` ``number`` times."""
     (session,) = database.execute(select(sessions).where(sessions.c.user_id == UUID(account.id)).limit(1))
     for begin in range(0, number, 1_000):
@@ -37,25 +42,25 @@ def revoked(log_lines):
 
 
 @pytest.mark.aurora_dsql
-def test_delete_sessions_of_thousands_revokes_all(database, person, other, log_lines):
-    add_sessions(database, person)
+def test_delete_sessions_of_thousands_revokes_all(database, person, other, log_lines, many):
+    add_sessions(database, person, many)
     assert call_as(person.access_token, "sessions", "DELETE", "/sessions").status == 204
     assert live_sessions(database, person) == set()
-    assert revoked(log_lines) == {"by_owner": 3_101}
+    assert revoked(log_lines) == {"by_owner": many + 1}
     assert refresh(other.refresh_token).status == 200
 
 
 @pytest.mark.aurora_dsql
-def test_delete_other_sessions_of_thousands_keeps_the_callers(database, person, log_lines):
-    add_sessions(database, person)
+def test_delete_other_sessions_of_thousands_keeps_the_callers(database, person, log_lines, many):
+    add_sessions(database, person, many)
     query = {"keep_current": "true"}
     assert call_as(person.access_token, "sessions", "DELETE", "/sessions", query=query).status == 204
     assert live_sessions(database, person) == {session_id(person.access_token)}
-    assert revoked(log_lines) == {"by_owner": 3_100}
+    assert revoked(log_lines) == {"by_owner": many}
     assert refresh(person.refresh_token).status == 200
 
 
-@pytest.mark.parametrize("number", [998, 999, 1_000, 1_001, 1_999, 2_000])
+@pytest.mark.parametrize("number", [999, 1_000, 1_001])
 def test_delete_sessions_around_a_batch_revokes_all(database, person, number):
     add_sessions(database, person, number)
     assert call_as(person.access_token, "sessions", "DELETE", "/sessions").status == 204
@@ -63,28 +68,28 @@ def test_delete_sessions_around_a_batch_revokes_all(database, person, number):
 
 
 @pytest.mark.aurora_dsql
-def test_password_change_with_thousands_of_sessions_keeps_the_callers(database, person, log_lines):
-    add_sessions(database, person)
+def test_password_change_with_thousands_of_sessions_keeps_the_callers(database, person, log_lines, many):
+    add_sessions(database, person, many)
     assert change_password(person).status == 204
     assert live_sessions(database, person) == {session_id(person.access_token)}
-    assert revoked(log_lines) == {"password_changed": 3_100}
+    assert revoked(log_lines) == {"password_changed": many}
     assert log_in().status == 401
     assert refresh(person.refresh_token).status == 200
 
 
 @pytest.mark.aurora_dsql
-def test_adding_a_passkey_with_thousands_of_sessions_keeps_the_callers(database, person, log_lines):
-    add_sessions(database, person)
+def test_adding_a_passkey_with_thousands_of_sessions_keeps_the_callers(database, person, log_lines, many):
+    add_sessions(database, person, many)
     enrol(person)
     assert live_sessions(database, person) == {session_id(person.access_token)}
-    assert revoked(log_lines) == {"passkey_added": 3_100}
+    assert revoked(log_lines) == {"passkey_added": many}
     assert database.count(passkeys) == 1
 
 
 @pytest.mark.aurora_dsql
-def test_deleting_a_passkey_with_thousands_of_sessions_keeps_the_callers(database, person):
+def test_deleting_a_passkey_with_thousands_of_sessions_keeps_the_callers(database, person, many):
     holder = enrol(person)
-    add_sessions(database, person)
+    add_sessions(database, person, many)
     token = holder.log_in().json["access_token"]
     answer = call_as(token, "webauthn", "DELETE", f"/webauthn/credentials/{holder.passkey_id}")
     assert answer.status == 204
@@ -93,8 +98,8 @@ def test_deleting_a_passkey_with_thousands_of_sessions_keeps_the_callers(databas
 
 
 @pytest.mark.aurora_dsql
-def test_rejected_request_with_thousands_of_sessions_revokes_none(database, person):
-    add_sessions(database, person)
+def test_rejected_request_with_thousands_of_sessions_revokes_none(database, person, many):
+    add_sessions(database, person, many)
     before = live_sessions(database, person)
     token = person.access_token
     ceremony = begin_registration(token)

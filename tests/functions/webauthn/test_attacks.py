@@ -478,6 +478,7 @@ def test_member_of_an_odd_type_makes_no_server_error(database, holder):
 @examples(60)
 @given(data=st.data())
 def test_no_mutation_of_an_attestation_object_makes_a_server_error(database, account, data):
+    database.execute(throttles.delete())
     ceremony, credential = answered_registration(account.access_token)
     good = from_base64url(credential["response"]["attestationObject"])
     start = data.draw(st.integers(0, len(good)))
@@ -542,6 +543,7 @@ def mutate(data, credential):
 @examples(150)
 @given(data=st.data())
 def test_no_mutation_of_a_registration_response_makes_a_server_error(database, account, data):
+    database.execute(throttles.delete())
     ceremony, credential = answered_registration(account.access_token)
     mutate(data, credential)
     assert completed(database, account, ceremony, credential) in {201, 400, 413, 422}
