@@ -52,7 +52,10 @@ def source_of(path: str, symbol: str) -> str:
         first -= 1
     docstring = range(0)
     if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(found):
-        docstring = range(found.body[0].lineno - 1, found.body[0].end_lineno or 0)
+        end = found.body[0].end_lineno or 0
+        while end < len(lines) and not lines[end].strip():
+            end += 1
+        docstring = range(found.body[0].lineno - 1, end)
     shown = (
         line for number, line in enumerate(lines[: found.end_lineno]) if number >= first and number not in docstring
     )

@@ -73,7 +73,7 @@ def test_file_in_the_list_is_reported_once_it_follows_the_rules(tmp_path):
     assert faults(tmp_path, "theirs/page.md", "Nobody.", listed) == []
 
 
-@pytest.mark.parametrize("arguments", [[], ["README.md", "template.yaml"]])
+@pytest.mark.parametrize("arguments", [pytest.param([], marks=pytest.mark.thorough), ["README.md", "template.yaml"]])
 def test_file_with_a_fault_fails_the_check(capsys, monkeypatch, arguments):
     monkeypatch.setattr("tools.prose.load_rules", lambda _: Rules({"the": "a"}, 35, [], []))
     assert main(arguments) == 1
