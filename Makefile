@@ -37,7 +37,7 @@ run: $(INSTALL_UV) ## Serve everything on http://localhost:8000, without Docker 
 PYTEST = $(RUN) pytest -n auto --dist loadgroup $(if $(FEATURE),-m "$(FEATURE)")
 
 .PHONY: test
-test: $(INSTALL_UV) ## Run the quick tests, about 5 minutes (FEATURE=passkeys runs those of one feature)
+test: $(INSTALL_UV) ## Run the quick tests, about 3 minutes (FEATURE=passkeys runs those of one feature)
 	@$(PYTEST)
 
 .PHONY: test-all
