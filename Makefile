@@ -63,7 +63,7 @@ bench: $(INSTALL_UV) ## Measure speed next to what cannot be cheaper and to peer
 # SAM CLI in an environment of its own, next to the Python that Lambda runs: SAM and the layer's Makefile call python3.13.
 PYTHON_313 = $$($(UV) run --no-project --python 3.13 python -c 'import sys; print(sys.base_prefix)')
 SAM = PATH="$(PYTHON_313)/bin:$$PATH" UV="$$(command -v $(UV))" AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} \
-	$(UV) run --script --locked tools/sam_local.py
+	$(UV) run --script --locked tools/template/sam_local.py
 
 .PHONY: python-313
 python-313: $(INSTALL_UV)
@@ -81,17 +81,17 @@ serve-sam: $(INSTALL_UV)
 	@$(SAM) local start-api $(SAM_LOCAL_ARGS)
 
 # As CloudFormation gets it: what is checked is what SAM makes, and not what it was asked for.
-DEPLOYED = $(RUN) python -m tools.deployed_template Stage=prod
+DEPLOYED = $(RUN) python -m tools.template.deployed_template Stage=prod
 
 .PHONY: lint
 lint: $(INSTALL_UV) ## Check style, types, import directions, language and the template
 	$(RUN) ruff check
 	$(RUN) ruff format --check
-	$(RUN) python -m tools.prose
+	$(RUN) python -m tools.docs.prose
 	$(RUN) mypy
 	$(RUN) lint-imports
-	@$(DEPLOYED) | $(UV) run --script --locked tools/template_lint.py template.yaml
-	@$(DEPLOYED) | $(UV) run --script --locked tools/template_scan.py
+	@$(DEPLOYED) | $(UV) run --script --locked tools/template/template_lint.py template.yaml
+	@$(DEPLOYED) | $(UV) run --script --locked tools/template/template_scan.py
 
 .PHONY: format
 format: $(INSTALL_UV) ## Rewrite the code in the project's style
@@ -100,7 +100,7 @@ format: $(INSTALL_UV) ## Rewrite the code in the project's style
 
 .PHONY: docs
 docs: $(INSTALL_UV) ## Write every generated file: docs/asvs.md, docs/openapi.json, requirements.txt and more
-	$(RUN) python -m tools.generated_files
+	$(RUN) python -m tools.docs.generated_files
 
 SBOM ?= sbom.json
 .PHONY: sbom

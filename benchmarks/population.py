@@ -28,7 +28,7 @@ from sqlalchemy import (
     select,
 )
 
-from auth_common.db.tables import audit_events, audit_salts, refresh_tokens, sessions, users
+from auth_common.database.tables import audit_events, audit_salts, refresh_tokens, sessions, users
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import Account, get_user, log_in, refresh, sign_up
 

@@ -13,7 +13,7 @@ from typing import Final
 import uvicorn
 
 from auth_common.errors import Misconfigured
-from auth_common.security.shared_secrets import check_secret_files
+from auth_common.keys.shared_secrets import check_secret_files
 from local_runtime.cloudformation import TemplateError
 from local_runtime.gateway import Gateway, Service
 from local_runtime.hosts import host_names

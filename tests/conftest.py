@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, settings
 from moto import mock_aws
 from sqlalchemy import select
 
-from auth_common.db.privileges import SERVICE_ROLE
-from auth_common.db.tables import audit_salts, refresh_tokens, users
+from auth_common.database.privileges import SERVICE_ROLE
+from auth_common.database.tables import audit_salts, refresh_tokens, users
 from auth_common.settings import Settings
 from tests.support import event_schema, leaks
 from tests.support import log_lines as logs

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from auth_common.db.engine import read
+from auth_common.transactions import read
 from tests.support.factories import sign_up
 from tests.support.requirements import require
 from tests.support.runtime import PROJECT, run
-from tools.keys import main as keys
+from tools.operators.keys import main as keys
 from tools.uv_path import uv_path
 
 pytestmark = pytest.mark.project

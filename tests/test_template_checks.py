@@ -10,7 +10,7 @@ from local_runtime.cloudformation import read_template
 from tests.support.deployment import TEMPLATE, translated
 from tests.support.routes import OPEN_ROUTES
 from tests.support.runtime import PROJECT, run
-from tools.deployed_template import main
+from tools.template.deployed_template import main
 from tools.uv_path import uv_path
 
 pytestmark = [pytest.mark.deployment, pytest.mark.template]
@@ -69,7 +69,7 @@ def test_the_rules_of_our_own_find_planted_faults(template):
 def test_the_open_methods_are_listed_alike():
     listed = re.search(
         r"^OPEN = \{\n(.*?)^\}",
-        (PROJECT / "tools/template_rules/open_methods.py").read_text(),
+        (PROJECT / "tools/template/rules/open_methods.py").read_text(),
         re.MULTILINE | re.DOTALL,
     )
     assert listed

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from auth_common.security.passwords import hash_password, verify_password
+from auth_common.passwords.hashing import hash_password, verify_password
 from benchmarks.quick_starts.conversation import EMAIL, OK, PASSWORD, talk
 from functions.authorizer.app import handler as authorizer
 from functions.get_user.app import handler as get_user

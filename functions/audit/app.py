@@ -8,18 +8,18 @@ from typing import Annotated
 
 from fastapi import Query
 
-from auth_common.services.audit import list_audit_records
-from auth_common.services.audit_summary import summarise_audit_log
-from auth_common.web.application import create_app, create_handler
-from auth_common.web.audit_schemas import (
+from auth_common.audit.reading import list_audit_records
+from auth_common.audit.schemas import (
     AuditEventsQuery,
     AuditEventsResponse,
     AuditRecordResponse,
     AuditSummaryQuery,
     AuditSummaryResponse,
 )
-from auth_common.web.cursors import AuditCursor, encode_audit_cursor
-from auth_common.web.dependencies import Caller
+from auth_common.audit.summary import summarise_audit_log
+from auth_common.web.application import create_app, create_handler
+from auth_common.web.caller import Caller
+from auth_common.web.pagination import AuditCursor, encode_audit_cursor
 
 app = create_app()
 

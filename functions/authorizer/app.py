@@ -8,8 +8,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from auth_common.monitoring.invocation import observed
-from auth_common.services.authorization import authorize
+from auth_common.events.invocation import observed
+from auth_common.web.authorizer import authorize
 
 
 @observed

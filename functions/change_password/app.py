@@ -4,10 +4,10 @@ Behind the authorizer. An access token alone is not enough: the current password
 also needs a step-up token that was proved with one.
 """
 
-from auth_common.services.password_change import change_password
+from auth_common.passwords.change import change_password
+from auth_common.passwords.schemas import ChangePasswordRequest
 from auth_common.web.application import create_app, create_handler
-from auth_common.web.dependencies import Caller, PathId, StepUpToken
-from auth_common.web.schemas import ChangePasswordRequest
+from auth_common.web.caller import Caller, PathId, StepUpToken
 
 app = create_app()
 
@@ -20,7 +20,13 @@ async def put_password(
 
     The caller's session goes on with its refresh token; its access token and its step-up token end.
     """
-    change_password(caller, user_id, **dict(body), step_up_token=step_up_token)
+    change_password(
+        caller,
+        user_id,
+        current_password=body.current_password,
+        new_password=body.new_password,
+        step_up_token=step_up_token,
+    )
 
 
 handler = create_handler(app)

@@ -4,8 +4,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from auth_common.monitoring.invocation import observed
-from auth_common.services.cleanup import delete_expired
+from auth_common.events.invocation import observed
+from auth_common.operations.cleanup import delete_expired
 
 
 @observed

@@ -4,10 +4,10 @@ Behind the authorizer, which has checked the access token. Whether the session s
 see this user, is decided here, from the database.
 """
 
-from auth_common.services.profiles import get_profile
+from auth_common.accounts.profiles import get_profile
+from auth_common.accounts.schemas import UserResponse
 from auth_common.web.application import create_app, create_handler
-from auth_common.web.dependencies import Caller, PathId
-from auth_common.web.schemas import UserResponse
+from auth_common.web.caller import Caller, PathId
 
 app = create_app()
 

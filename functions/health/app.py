@@ -1,8 +1,8 @@
 """GET and HEAD /health: whether this service can do its work."""
 
-from auth_common.services.health import check_health
+from auth_common.operations.health import check_health
+from auth_common.operations.schemas import HealthResponse
 from auth_common.web.application import create_app, create_handler
-from auth_common.web.schemas import HealthResponse
 
 app = create_app()
 

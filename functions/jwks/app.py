@@ -2,7 +2,7 @@
 
 from fastapi.responses import JSONResponse
 
-from auth_common.services.public_keys import public_key_set
+from auth_common.operations.public_keys import public_key_set
 from auth_common.web.application import create_app, create_handler
 
 app = create_app()

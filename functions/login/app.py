@@ -3,9 +3,9 @@
 Anyone may call it. An unknown e-mail and a wrong password cost the same hash and get the same 401.
 """
 
-from auth_common.services.login import MFARequired, log_in
+from auth_common.login.schemas import LoginRequest, LoginResponse, MFARequiredResponse
+from auth_common.login.service import MFARequired, log_in
 from auth_common.web.application import create_app, create_handler
-from auth_common.web.schemas import LoginRequest, LoginResponse, MFARequiredResponse
 
 app = create_app()
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from auth_common.services.public_keys import public_key_set_of
+from auth_common.operations.public_keys import public_key_set_of
 from auth_common.web.custom_resources import create_custom_resource_handler
 
 

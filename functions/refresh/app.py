@@ -3,9 +3,9 @@
 Whoever holds the token may call it; that is its point. A spent one that comes back ends its whole family.
 """
 
-from auth_common.services.refresh import refresh
+from auth_common.sessions.refresh import refresh
+from auth_common.sessions.schemas import RefreshRequest, TokenPairResponse
 from auth_common.web.application import create_app, create_handler
-from auth_common.web.schemas import RefreshRequest, TokenPairResponse
 
 app = create_app()
 

@@ -8,9 +8,9 @@ answer does not tell which of the two has happened.
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
-from auth_common.services.registration import register_user
+from auth_common.accounts.registration import register_user
+from auth_common.accounts.schemas import RegistrationAcceptedResponse, RegistrationRequest, UserResponse
 from auth_common.web.application import create_app, create_handler
-from auth_common.web.schemas import RegistrationAcceptedResponse, RegistrationRequest, UserResponse
 
 app = create_app()
 

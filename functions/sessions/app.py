@@ -8,13 +8,13 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from auth_common.services.devices import name_device
-from auth_common.services.identifiers import parse_id
-from auth_common.services.sessions import end_all_sessions, end_current_session, end_session, list_sessions
+from auth_common.sessions.devices import name_device
+from auth_common.sessions.schemas import SessionListResponse, SessionResponse
+from auth_common.sessions.service import end_all_sessions, end_current_session, end_session, list_sessions
+from auth_common.users.identifiers import parse_id
 from auth_common.web.application import create_app, create_handler
-from auth_common.web.cursors import SessionCursor, encode_cursor
-from auth_common.web.dependencies import Caller, PathId, StepUpToken, clear_storage
-from auth_common.web.schemas import SessionListResponse, SessionResponse
+from auth_common.web.caller import Caller, PathId, StepUpToken, clear_storage
+from auth_common.web.pagination import SessionCursor, encode_cursor
 
 app = create_app()
 

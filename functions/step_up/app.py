@@ -3,10 +3,10 @@
 Behind the authorizer. The token goes into the header ``Step-Up-Token``, beside the access token.
 """
 
-from auth_common.services.step_up import begin_step_up, complete_step_up
+from auth_common.step_up.schemas import StepUpMethodsResponse, StepUpRequest, StepUpResponse
+from auth_common.step_up.service import begin_step_up, complete_step_up
 from auth_common.web.application import create_app, create_handler
-from auth_common.web.dependencies import Caller
-from auth_common.web.schemas import StepUpMethodsResponse, StepUpRequest, StepUpResponse
+from auth_common.web.caller import Caller
 
 app = create_app()
 
@@ -20,7 +20,14 @@ async def step_up(caller: Caller, body: StepUpRequest) -> StepUpResponse | StepU
     """
     if body.is_empty:
         return StepUpMethodsResponse.model_validate(begin_step_up(caller))
-    return StepUpResponse.model_validate(complete_step_up(caller, **dict(body)))
+    return StepUpResponse.model_validate(
+        complete_step_up(
+            caller,
+            current_password=body.current_password,
+            challenge_id=body.challenge_id,
+            credential=body.credential,
+        )
+    )
 
 
 handler = create_handler(app)

@@ -3,10 +3,12 @@
 Registering and the list are behind the authorizer; the login is open to anyone, for it is what leads to a token.
 """
 
-from auth_common.services import passkey_login, passkeys
-from auth_common.web import schemas
+from auth_common.login.schemas import LoginResponse
+from auth_common.passkeys import login as passkey_login
+from auth_common.passkeys import registration as passkeys
+from auth_common.passkeys import schemas
 from auth_common.web.application import create_app, create_handler
-from auth_common.web.dependencies import Caller, PathId, StepUpToken
+from auth_common.web.caller import Caller, PathId, StepUpToken
 
 app = create_app()
 
@@ -22,7 +24,11 @@ async def begin_registration(
 @app.post("/webauthn/register/complete", status_code=201)
 async def complete_registration(caller: Caller, body: schemas.CompleteRegistrationRequest) -> schemas.PasskeyResponse:
     """Return the new passkey, and revoke the caller's other sessions; 400 for what is not valid."""
-    return schemas.PasskeyResponse.model_validate(passkeys.complete_registration(caller, **dict(body)))
+    return schemas.PasskeyResponse.model_validate(
+        passkeys.complete_registration(
+            caller, challenge_id=body.challenge_id, credential=body.credential, name=body.name
+        )
+    )
 
 
 @app.post("/webauthn/login/begin")
@@ -32,9 +38,10 @@ async def begin_login(body: schemas.BeginLoginRequest) -> schemas.CeremonyRespon
 
 
 @app.post("/webauthn/login/complete")
-async def complete_login(body: schemas.CompleteLoginRequest) -> schemas.LoginResponse:
+async def complete_login(body: schemas.CompleteLoginRequest) -> LoginResponse:
     """Answer a token pair; 400 for a challenge that is not valid, 401 for a passkey that proves nothing."""
-    return schemas.LoginResponse.model_validate(passkey_login.complete_login(**dict(body)))
+    tokens = passkey_login.complete_login(challenge_id=body.challenge_id, credential=body.credential)
+    return LoginResponse.model_validate(tokens)
 
 
 @app.get("/webauthn/credentials")

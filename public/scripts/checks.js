@@ -1,5 +1,5 @@
 // The server's comparisons, made once more with the values that went by, so that one can see them hold. That the page
-// makes them proves nothing to anybody: what counts is layers/common/auth_common/security/passkeys.py.
+// makes them proves nothing to anybody: what counts is layers/common/auth_common/passkeys/verification.py.
 
 import { sha256 } from "./webauthn-data.js";
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import create_engine, inspect, select, text
 from sqlalchemy.pool import NullPool
 
-from auth_common.db.tables import audit_events, audit_salts, refresh_tokens, sessions, users
+from auth_common.database.tables import audit_events, audit_salts, refresh_tokens, sessions, users
 from benchmarks.growth import measure_database
 from benchmarks.population import RECORDS, email_of, id_of, populate
 from benchmarks.service import fresh_service

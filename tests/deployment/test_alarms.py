@@ -12,12 +12,12 @@ from uuid import UUID
 
 import pytest
 
-from auth_common.db.audit_log import WRITE_FAILURE_METRIC
-from auth_common.monitoring.event_catalogue import CATALOGUE
-from auth_common.monitoring.occurrence import Occurrence
-from auth_common.monitoring.ocsf import to_ocsf
-from auth_common.monitoring.request_context import RequestContext
-from auth_common.monitoring.security_events import SecurityEvent
+from auth_common.audit_log.writer import WRITE_FAILURE_METRIC
+from auth_common.events.catalogue import CATALOGUE
+from auth_common.events.occurrence import Occurrence
+from auth_common.events.ocsf import to_ocsf
+from auth_common.events.request_context import RequestContext
+from auth_common.events.security_events import SecurityEvent
 from local_runtime.cloudformation import Intrinsics, read_template
 from tests.support.runtime import PROJECT
 from tools.attacks.alarms import load_alarms

@@ -6,8 +6,8 @@ import json
 import pytest
 from sqlalchemy import make_url
 
-from auth_common.db.migrations import HEAD
-from auth_common.db.privileges import CLEANUP_ROLE, HEALTH_ROLE, PRIVILEGES, READER_ROLE, SERVICE_ROLE
+from auth_common.database.migrations import HEAD
+from auth_common.database.privileges import CLEANUP_ROLE, HEALTH_ROLE, PRIVILEGES, READER_ROLE, SERVICE_ROLE
 from auth_common.settings import Settings
 from local_runtime.cloudformation import read_template
 from tests.support.deployment import TEMPLATE, deployed, listed, of_type, statements, translated

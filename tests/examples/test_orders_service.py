@@ -19,14 +19,14 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from auth_common.security.jwk import public_jwk
+from auth_common.keys.jwk import public_jwk
 from tests.support.events import proxy_event
 from tests.support.factories import log_in, sign_up
 from tests.support.forged_tokens import ABSENT, USER_ID, Forger, base64url
 from tests.support.functions import call
 from tests.support.processes import wait_until
 from tests.support.runtime import PROJECT
-from tools.keys import main as keys
+from tools.operators.keys import main as keys
 
 pytestmark = pytest.mark.tokens
 

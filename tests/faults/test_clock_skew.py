@@ -5,7 +5,7 @@
 
 import pytest
 
-from auth_common.security.mfa_tokens import LIFETIME
+from auth_common.tokens.mfa_tokens import LIFETIME
 from tests.support.clocks import clock_off_by
 from tests.support.events import proxy_event
 from tests.support.factories import get_user, log_in, refresh

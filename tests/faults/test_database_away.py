@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from auth_common.db.tables import audit_events, sessions, users
+from auth_common.database.tables import audit_events, sessions, users
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import get_health, get_user, log_in, refresh, register
 from tests.support.faults import (

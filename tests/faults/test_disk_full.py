@@ -16,7 +16,7 @@ from tests.support.events import proxy_event
 from tests.support.factories import get_health, get_user, log_in, refresh, register, sign_up
 from tests.support.faults import assert_nothing_half_done, is_unavailable
 from tests.support.functions import call
-from tools import keys
+from tools.operators import keys
 
 pytestmark = [pytest.mark.database, pytest.mark.fault, pytest.mark.usefixtures("log_lines")]
 

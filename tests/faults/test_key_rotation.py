@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from auth_common.services.key_rotation import rotate_signing_key
+from auth_common.operations.key_rotation import rotate_signing_key
 from tests.support.events import proxy_event
 from tests.support.factories import get_user, log_in, refresh
 from tests.support.faults import assert_nothing_half_done, on_sqlite
@@ -21,7 +21,7 @@ ROTATIONS = 8
 CUT_OFF = """
 import os, sys
 from pathlib import Path
-from tools import keys
+from tools.operators import keys
 left = int(sys.argv[1])
 replace = Path.replace
 def replace_or_die(*paths):

@@ -13,13 +13,13 @@ from threading import Event
 import httpx
 import pytest
 
-from auth_common.services import refresh as refreshing
+from auth_common.sessions import refresh as refreshing
 from tests.support.databases import Database
 from tests.support.factories import log_in, refresh, registration
 from tests.support.faults import assert_nothing_half_done
 from tests.support.processes import kill_all, wait_until
 from tests.support.runtime import running_runtime
-from tools import audit
+from tools.operators import audit
 
 pytestmark = [pytest.mark.local_runtime, pytest.mark.fault]
 

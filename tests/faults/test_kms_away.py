@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from auth_common.db.tables import audit_events, refresh_tokens, sessions
-from auth_common.security.jwk import public_jwk
-from auth_common.security.kms_key import KMSKey
+from auth_common.database.tables import audit_events, refresh_tokens, sessions
+from auth_common.keys.jwk import public_jwk
+from auth_common.keys.kms import KMSKey
 from tests.support.aws_services import each_trouble, refusing
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import get_user, log_in, refresh, sign_up

@@ -3,7 +3,7 @@
 import boto3
 import pytest
 
-from auth_common.db.tables import audit_events, sessions, users
+from auth_common.database.tables import audit_events, sessions, users
 from tests.support.aws_services import each_trouble
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import get_user, log_in, register, sign_up

@@ -13,7 +13,7 @@ import snapshot_restore_py
 from sqlalchemy import select
 
 from auth_common import snapshots
-from auth_common.db.tables import audit_events
+from auth_common.database.tables import audit_events
 from tests.support.factories import Account, log_in, refresh, sign_up
 from tests.support.faults import assert_nothing_half_done, on_postgresql, service_backend
 from tests.support.passkeys import begin_login

@@ -12,8 +12,8 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import update
 
-from auth_common.db.tables import challenges, sessions, throttles
-from auth_common.services.accounts import change_role
+from auth_common.accounts.operator import change_role
+from auth_common.database.tables import challenges, sessions, throttles
 from auth_common.settings import Settings
 from local_runtime.template import Route
 from tests.support.auditors import auditor_token, read_events, read_summary
@@ -26,7 +26,7 @@ from tests.support.openapi import DOCUMENT
 from tests.support.passkeys import begin_login, begin_registration
 from tests.support.route_requests import BODIES, name_of, send
 from tests.support.routes import ROUTES
-from tools.audit import main as audit
+from tools.operators.audit import main as audit
 
 pytestmark = [pytest.mark.web, pytest.mark.sqlite]
 

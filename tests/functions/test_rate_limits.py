@@ -2,7 +2,7 @@
 
 import pytest
 
-from auth_common.db.tables import challenges, passkeys, sessions, users
+from auth_common.database.tables import challenges, passkeys, sessions, users
 from auth_common.settings import Settings
 from tests.support.events import SOURCE_IP
 from tests.support.outages import UNAVAILABLE, failing

@@ -10,9 +10,9 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import delete, select, update
 
-from auth_common.db import tables
-from auth_common.db.tables import audit_events, audit_salts, metadata, sessions, users
-from auth_common.services import accounts
+from auth_common.accounts import operator as accounts
+from auth_common.database import tables
+from auth_common.database.tables import audit_events, audit_salts, metadata, sessions, users
 from tests.support.events import json_event, proxy_event
 from tests.support.factories import EMAIL, PASSWORD, erase, log_out, sign_up
 from tests.support.functions import Answer, authorize, call

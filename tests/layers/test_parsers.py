@@ -11,19 +11,25 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from auth_common.accounts.schemas import DateOfBirth
 from auth_common.errors import Misconfigured
-from auth_common.monitoring.request_context import describe_request
-from auth_common.security.jwk import public_jwk
-from auth_common.security.passkeys import InvalidPasskeyResponse, identify, verify_authentication, verify_registration
-from auth_common.security.password_policy import password_faults
-from auth_common.security.passwords import normalise_password
-from auth_common.security.verification_keys import JWKS_FILE, published_jwks, verification_key
-from auth_common.services.devices import name_device
-from auth_common.services.email_address import normalise_email
-from auth_common.services.identifiers import parse_id
+from auth_common.events.request_context import describe_request
+from auth_common.field_types import Text
+from auth_common.keys.jwk import public_jwk
+from auth_common.keys.verification import JWKS_FILE, published_jwks, verification_key
+from auth_common.passkeys.verification import (
+    InvalidPasskeyResponse,
+    identify,
+    verify_authentication,
+    verify_registration,
+)
+from auth_common.passwords.hashing import normalise_password
+from auth_common.passwords.policy import password_faults
+from auth_common.sessions.devices import name_device
 from auth_common.settings import Settings, settings
 from auth_common.strict_json import parse_strict_json
-from auth_common.web.schemas import DateOfBirth, Text
+from auth_common.users.email_address import normalise_email
+from auth_common.users.identifiers import parse_id
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP, lambda_context, proxy_event
 from tests.support.fuzzing import examples

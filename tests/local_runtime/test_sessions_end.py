@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from auth_common.services.authorization import PROTECTED_ROUTES
+from auth_common.web.authorizer import PROTECTED_ROUTES
 from tests.support import leaks
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import PASSWORD, registration
@@ -76,7 +76,7 @@ def run(
 
     def run(command: str, *arguments: str) -> str:
         start_fresh_environment()
-        assert importlib.import_module(f"tools.{command}").main(arguments) == 0
+        assert importlib.import_module(f"tools.operators.{command}").main(arguments) == 0
         return capsys.readouterr().out
 
     return run

@@ -53,7 +53,7 @@ def test_sql_is_a_literal_and_its_values_are_bound():
     statements = {
         place: call.args[0]
         for place, call in CALLS
-        if called(call) in {"text", "exec_driver_sql", "literal_column", "DDL"} and "/db/privileges.py:" not in place
+        if called(call) in {"text", "exec_driver_sql", "literal_column", "DDL"} and "/privileges.py:" not in place
     }
     assert len(statements) >= 4
     assert [place for place, argument in statements.items() if not isinstance(argument, ast.Constant)] == []

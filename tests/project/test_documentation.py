@@ -15,18 +15,18 @@ import jwt
 import pytest
 from botocore import xform_name
 
-from auth_common.db.tables import metadata
+from auth_common.database.tables import metadata
 from auth_common.errors import ServiceError
-from auth_common.monitoring.event_catalogue import CATALOGUE
-from auth_common.monitoring.vocabulary import SecurityEvent
-from auth_common.security.access_tokens import issue_access_token
-from auth_common.security.jwk import public_jwk, public_key
+from auth_common.events.catalogue import CATALOGUE
+from auth_common.events.vocabulary import SecurityEvent
+from auth_common.keys.jwk import public_jwk, public_key
 from auth_common.settings import Settings
+from auth_common.tokens.access_tokens import issue_access_token
 from local_runtime.cloudformation import read_template
 from tests.support.documentation import DOCUMENTATION, FOLDERS, PAGES, blocks, commands, exists, prose
 from tests.support.routes import ROUTES
 from tests.support.runtime import PROJECT
-from tools import threat_model
+from tools.docs import threat_model
 
 pytestmark = pytest.mark.docs
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from fastapi.dependencies.models import Dependant
 
-from auth_common.services.authorization import PROTECTED_ROUTES
 from auth_common.settings import Settings
-from auth_common.web.dependencies import Caller
+from auth_common.web.authorizer import PROTECTED_ROUTES
+from auth_common.web.caller import Caller
 from local_runtime.cloudformation import read_template
 from local_runtime.policies import matches
 from tests.support.routes import OPEN_ROUTES, ROUTES

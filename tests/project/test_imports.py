@@ -163,10 +163,10 @@ def test_the_layer_reaches_only_the_database_and_aws():
         (name_of(path), name) for path in DEPLOYED for name in imports(path) if {name, name.partition(".")[0]} & outward
     }
     assert found == {
-        ("layers/common/auth_common/db/tables.py", "urllib.parse"),  # percent-encoding, which reaches nothing
+        ("layers/common/auth_common/database/tables.py", "urllib.parse"),  # percent-encoding, which reaches nothing
         ("layers/common/auth_common/web/application.py", "asyncio"),  # the event loop that Mangum asks for
         ("layers/common/auth_common/web/custom_resources.py", "urllib.request"),  # the response to CloudFormation
     }
     assert [
-        name_of(path) for path in DEPLOYED if "create_engine" in path.read_text() if path.parent != LAYER / "db"
+        name_of(path) for path in DEPLOYED if "create_engine" in path.read_text() if path.parent != LAYER / "database"
     ] == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from auth_common.security.password_policy import LONGEST, SHORTEST
+from auth_common.passwords.policy import LONGEST, SHORTEST
 from tests.support.openapi import DOCUMENT, check_answer
 from tests.support.requirements import require
 from tests.support.routes import OPEN_ROUTES, ROUTES

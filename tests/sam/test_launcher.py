@@ -1,4 +1,4 @@
-"""tools/sam_local.py changes SAM CLI in places that are not its public interface."""
+"""tools/template/sam_local.py changes SAM CLI in places that are not its public interface."""
 
 import pytest
 
@@ -10,6 +10,6 @@ pytestmark = [pytest.mark.operations, pytest.mark.sam]
 
 
 def test_the_pinned_sam_cli_has_the_places_that_the_launcher_changes():
-    result = run(uv_path(), "run", "--script", "--locked", "tools/sam_local.py", "--version")
+    result = run(uv_path(), "run", "--script", "--locked", "tools/template/sam_local.py", "--version")
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip().endswith(SAM_CLI.removeprefix("aws-sam-cli=="))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from auth_common.security.keyed_hashes import throttle_key
+from auth_common.keys.keyed_hashes import throttle_key
 from tests.support.events import SOURCE_IP
 
 HOUR = 3600

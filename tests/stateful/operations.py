@@ -27,7 +27,7 @@ from tests.stateful.model import (
 from tests.support.events import proxy_event
 from tests.support.factories import log_in, refresh, register
 from tests.support.functions import Answer, authorize, call
-from tools import accounts
+from tools.operators import accounts
 
 
 @dataclass(frozen=True)

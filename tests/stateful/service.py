@@ -12,7 +12,7 @@ from tests.support import leaks
 from tests.support.databases import Database
 from tests.support.faults import assert_nothing_half_done
 from tests.support.functions import Answer
-from tools import audit
+from tools.operators import audit
 
 
 class Service:

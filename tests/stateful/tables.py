@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, create_engine, select
 
-from auth_common.db.tables import audit_events, metadata, refresh_tokens, sessions, throttles, users
+from auth_common.database.tables import audit_events, metadata, refresh_tokens, sessions, throttles, users
 from tests.stateful.model import Facts
 from tests.support.databases import Database
 

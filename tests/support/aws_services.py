@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from urllib3 import HTTPResponse
 
-from auth_common.security.aws_calls import aws_client
+from auth_common.aws_calls import aws_client
 
 #: The tests' region (``conftest.py``).
 REGION: Final = "eu-central-1"

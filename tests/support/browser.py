@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
 
 from tests.support.factories import PASSWORD, registration
-from tools.software_authenticator import Credential
+from tools.authenticator.software_authenticator import Credential
 
 Scheme: TypeAlias = Literal["light", "dark"]
 

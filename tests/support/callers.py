@@ -12,7 +12,7 @@ import httpx
 
 from tests.support.factories import registration
 from tests.support.runtime import PROJECT
-from tools.software_authenticator import SoftwareAuthenticator
+from tools.authenticator.software_authenticator import SoftwareAuthenticator
 
 Headers = dict[str, str]
 

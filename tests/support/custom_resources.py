@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from auth_common.monitoring.invocation import LambdaHandler
+from auth_common.events.invocation import LambdaHandler
 from tests.support.clocks import skip_pauses
 from tests.support.events import lambda_context
 

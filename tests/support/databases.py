@@ -17,11 +17,11 @@ import psycopg
 from sqlalchemy import Connection, Engine, Executable, Row, Table, create_engine, event, func, make_url, select
 from sqlalchemy.pool import NullPool
 
-from auth_common.db import engine
-from auth_common.db.engine import make_engine
-from auth_common.db.migrations import upgrade
-from auth_common.db.privileges import grant_privileges
-from auth_common.db.tables import metadata
+from auth_common.database import engine
+from auth_common.database.engine import make_engine
+from auth_common.database.migrations import upgrade
+from auth_common.database.privileges import grant_privileges
+from auth_common.database.tables import metadata
 from tests.support.aurora_dsql import ENDPOINT
 
 #: The major version that Aurora DSQL is compatible with.

@@ -8,7 +8,7 @@ from typing import Any
 
 from local_runtime.cloudformation import Intrinsics
 from tests.support.runtime import PROJECT
-from tools.deployed_template import TRANSLATOR, with_defaults
+from tools.template.deployed_template import TRANSLATOR, with_defaults
 from tools.uv_path import uv_path
 
 TEMPLATE = PROJECT / "template.yaml"

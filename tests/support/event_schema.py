@@ -8,9 +8,9 @@ from typing import Any
 from jsonschema_rs import Draft202012Validator
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
-from auth_common.monitoring.event_catalogue import CATALOGUE, COMMON_FIELDS
-from auth_common.monitoring.ocsf import VERSION
-from auth_common.monitoring.vocabulary import SecurityEvent
+from auth_common.events.catalogue import CATALOGUE, COMMON_FIELDS
+from auth_common.events.ocsf import VERSION
+from auth_common.events.vocabulary import SecurityEvent
 
 
 def faults_in(output: str) -> list[str]:

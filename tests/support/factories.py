@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import update
 
-from auth_common.db.tables import sessions
-from auth_common.security.step_up_tokens import LIFETIME
-from auth_common.services.erasure import erase_user
+from auth_common.accounts.erasure import erase_user
+from auth_common.database.tables import sessions
+from auth_common.sessions.step_up_tokens import LIFETIME
 from tests.support import leaks
 from tests.support.databases import Database, acting_as
 from tests.support.events import json_event, proxy_event

@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from auth_common.db.engine import read
-from auth_common.db.tables import audit_events, refresh_tokens, sessions, users
-from auth_common.services.audit_verification import verify_audit_log
+from auth_common.audit.verification import verify_audit_log
+from auth_common.database.tables import audit_events, refresh_tokens, sessions, users
+from auth_common.transactions import read
 from tests.support.databases import Database, backend_of
 from tests.support.functions import Answer
 

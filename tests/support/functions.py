@@ -9,7 +9,7 @@ from typing import Any
 
 import jwt
 
-from auth_common.monitoring.invocation import LambdaHandler
+from auth_common.events.invocation import LambdaHandler
 from tests.support import leaks
 from tests.support.events import authorizer_event, lambda_context
 from tests.support.openapi import check_answer, is_documented

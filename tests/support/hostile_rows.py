@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from auth_common.monitoring.vocabulary import SecurityEvent
+from auth_common.events.vocabulary import SecurityEvent
 from tests.support.databases import Database
 
 

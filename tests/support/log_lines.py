@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from auth_common.monitoring.vocabulary import SecurityEvent
+from auth_common.events.vocabulary import SecurityEvent
 
 
 class CurrentStdout(io.TextIOBase):
@@ -76,7 +76,7 @@ def in_short(ocsf: dict[str, Any]) -> dict[str, Any]:
 def write_logs_as_lambda_does() -> None:
     """Send all log records to stdout: Lambda's runtime has a handler at the root before any code of ours is loaded."""
     logging.getLogger().addHandler(logging.StreamHandler(CurrentStdout()))
-    from auth_common.monitoring.logger import logger  # noqa: PLC0415 - only now, as in Lambda
+    from auth_common.events.logger import logger  # noqa: PLC0415 - only now, as in Lambda
 
     handler = logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)

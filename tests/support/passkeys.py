@@ -9,7 +9,7 @@ from tests.support import leaks
 from tests.support.events import json_event
 from tests.support.factories import Account, call_as, log_in, sign_up, step_up
 from tests.support.functions import Answer, call
-from tools.software_authenticator import SoftwareAuthenticator
+from tools.authenticator.software_authenticator import SoftwareAuthenticator
 
 ORIGIN = "http://localhost:8000"
 Ceremony = dict[str, Any]

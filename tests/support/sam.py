@@ -24,7 +24,7 @@ from tools.uv_path import uv_path
 
 IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"
 #: The launcher's pin, for a plain SAM CLI of the same version.
-SAM_CLI = re.search(r"aws-sam-cli==[\d.]+", (PROJECT / "tools" / "sam_local.py").read_text())[0]  # type: ignore[index]
+SAM_CLI = re.search(r"aws-sam-cli==[\d.]+", (PROJECT / "tools" / "template" / "sam_local.py").read_text())[0]  # type: ignore[index]
 _ARGUMENTS = os.environ.get("SAM_LOCAL_ARGS", "")
 
 

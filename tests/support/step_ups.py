@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from auth_common.db.tables import sessions
+from auth_common.database.tables import sessions
 from tests.support.databases import Database
 from tests.support.factories import Account, call_as, change_password, step_up
 from tests.support.functions import Answer

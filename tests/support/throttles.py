@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, update
 
-from auth_common.db.tables import audit_events, throttles
-from auth_common.security.keyed_hashes import throttle_key
+from auth_common.database.tables import audit_events, throttles
+from auth_common.keys.keyed_hashes import throttle_key
 from tests.support.databases import Database, start_fresh_environment
 from tests.support.factories import EMAIL, log_in, refresh, register, sign_up
 from tests.support.functions import Answer

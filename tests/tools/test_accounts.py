@@ -12,19 +12,19 @@ import pytest
 from sqlalchemy import create_engine, select, update
 from sqlalchemy.pool import NullPool
 
-from auth_common.db.engine import transaction
-from auth_common.db.tables import audit_events, audit_salts, challenges, passkeys, refresh_tokens, sessions, users
-from auth_common.monitoring.logger import logger
-from auth_common.services import erasure
-from auth_common.services.accounts import change_role
-from auth_common.services.audit_verification import verify_audit_log
+from auth_common.accounts import erasure
+from auth_common.accounts.operator import change_role
+from auth_common.audit.verification import verify_audit_log
+from auth_common.database.tables import audit_events, audit_salts, challenges, passkeys, refresh_tokens, sessions, users
+from auth_common.events.logger import logger
+from auth_common.transactions import transaction
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import EMAIL, get_user, is_alive, log_in, refresh, register, sign_up
 from tests.support.log_lines import in_short
 from tests.support.passkeys import begin_login, enrol
 from tests.support.runtime import closed_pipe, run_installed
-from tools.accounts import main
-from tools.operation import operation
+from tools.operators.accounts import main
+from tools.operators.operation import operation
 
 pytestmark = [pytest.mark.accounts, pytest.mark.sqlite]
 

@@ -9,8 +9,8 @@ import tomllib
 import pytest
 
 from tests.support.documentation import exists
-from tools import asvs_readme
-from tools.asvs_register import FOLDER, GROUPS, STATUSES, Entry, Register, place, register, requirements
+from tools.docs import asvs_readme
+from tools.docs.asvs_register import FOLDER, GROUPS, STATUSES, Entry, Register, place, register, requirements
 
 pytestmark = pytest.mark.docs
 

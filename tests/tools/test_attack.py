@@ -90,7 +90,7 @@ TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiAieCJ9.AAAA"
 
 @pytest.fixture
 def pushover(environment, monkeypatch):
-    from auth_common.security.local_keys import local_signing_key  # noqa: PLC0415 - makes the key that is "stolen"
+    from auth_common.keys.local_keys import local_signing_key  # noqa: PLC0415 - makes the key that is "stolen"
 
     local_signing_key()
     monkeypatch.setattr("tools.attacks.quiet_hour.operate", lambda *_: None)

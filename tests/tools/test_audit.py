@@ -19,10 +19,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete, insert, select, text, update
 
-from auth_common.db.tables import audit_events, audit_salts
-from auth_common.monitoring.security_events import SecurityEvent, security_event
-from auth_common.services.accounts import unlock_user
-from auth_common.services.erasure import erase_user
+from auth_common.accounts.erasure import erase_user
+from auth_common.accounts.operator import unlock_user
+from auth_common.database.tables import audit_events, audit_salts
+from auth_common.events.security_events import SecurityEvent, security_event
 from tests.support.databases import start_fresh_environment
 from tests.support.event_schema import faults_of
 from tests.support.events import SOURCE_IP
@@ -31,7 +31,7 @@ from tests.support.hostile_rows import insert_rows
 from tests.support.outages import watched
 from tests.support.races import together
 from tests.support.runtime import closed_pipe, run_installed
-from tools.audit import main
+from tools.operators.audit import main
 
 pytestmark = [pytest.mark.audit, pytest.mark.sqlite]
 
@@ -316,7 +316,7 @@ def test_cut_tail_or_chain_is_found_by_the_lines_of_the_log(database, chain, ver
 @pytest.mark.threat("audit-rewritten-history")
 def test_history_rewritten_with_the_key_is_found_by_the_lines_of_the_log(database, chain, verify, log_file):
     """Whoever has the audit key and the database can forge a chain that holds; not the log that is elsewhere."""
-    from auth_common.security.audit_protection import FIRST_PREVIOUS_MAC, chain_mac  # noqa: PLC0415
+    from auth_common.audit_log.protection import FIRST_PREVIOUS_MAC, chain_mac  # noqa: PLC0415
 
     previous = FIRST_PREVIOUS_MAC
     for row in database.execute(select(audit_events).order_by(SEQUENCE)):
@@ -410,7 +410,7 @@ def test_progress_is_shown_on_a_terminal_only(chain, capsys, monkeypatch):
         assert main([command]) == 0
         assert "\r" not in capsys.readouterr().err
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr("tools.operation._PROGRESS_EVERY", 0)
+    monkeypatch.setattr("tools.operators.operation._PROGRESS_EVERY", 0)
     for command, what in (("verify", "records checked"), ("export", "records exported")):
         assert main([command]) == 0
         shown = capsys.readouterr().err
@@ -467,7 +467,7 @@ def test_an_export_in_ocsf_is_what_the_log_said(log_file, export):
 
 @in_production_too
 def test_an_export_goes_on_from_batch_to_batch(export, monkeypatch):
-    from auth_common.services import audit as service  # noqa: PLC0415
+    from auth_common.audit import reading as service  # noqa: PLC0415
 
     monkeypatch.setattr(service, "BATCH", 3)
     assert len(export("--outcome", "failure")) == 6
@@ -527,7 +527,7 @@ def follow(tail, monkeypatch):
                 raise KeyboardInterrupt
             happen(number)
 
-        monkeypatch.setattr("tools.audit.sleep", sleep)
+        monkeypatch.setattr("tools.operators.audit.sleep", sleep)
         return tail("--follow", *arguments)
 
     return run
@@ -608,7 +608,7 @@ def test_events_while_the_process_was_stopped_are_followed(database, chain, foll
 
     def happen(_number):
         log_in("nobody@example.com")
-        monkeypatch.setattr("tools.audit.datetime", Later)
+        monkeypatch.setattr("tools.operators.audit.datetime", Later)
 
     assert names(follow("-n", "1", happen=happen)).count("authn_login_fail") >= 1
 

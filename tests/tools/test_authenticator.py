@@ -13,9 +13,9 @@ import pytest
 
 from tests.support.authenticator import running_authenticator
 from tests.support.requirements import require
-from tools import authenticator
-from tools.authenticator import main
-from tools.software_authenticator import from_base64url, to_base64url
+from tools.authenticator import command as authenticator
+from tools.authenticator.command import main
+from tools.authenticator.software_authenticator import from_base64url, to_base64url
 
 CREATION: dict[str, Any] = {
     "rp": {"id": "localhost", "name": "Secure Backend"},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools import docs_snippets
+from tools.docs import snippets as docs_snippets
 
 pytestmark = pytest.mark.docs
 

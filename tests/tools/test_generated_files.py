@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.generated_files import GENERATORS, PROJECT, write
+from tools.docs.generated_files import GENERATORS, PROJECT, write
 
 pytestmark = pytest.mark.docs
 

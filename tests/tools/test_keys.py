@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from auth_common.security import verification_keys
-from auth_common.services.audit import AuditQuery, read_audit_records
+from auth_common.audit.reading import AuditQuery, read_audit_records
+from auth_common.keys import verification as verification_keys
 from tests.support.databases import listening, start_fresh_environment
 from tests.support.events import proxy_event
 from tests.support.factories import get_user, log_in, refresh, sign_up
 from tests.support.functions import authorize, call, kid_of
 from tests.support.log_lines import in_short
 from tests.support.runtime import run_installed
-from tools.keys import main
+from tools.operators.keys import main
 
 pytestmark = pytest.mark.keys
 

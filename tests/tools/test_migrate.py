@@ -3,9 +3,9 @@
 import pytest
 from sqlalchemy import text
 
-from auth_common.db.migrations import HEAD
-from auth_common.db.tables import users
-from tools.migrate import main
+from auth_common.database.migrations import HEAD
+from auth_common.database.tables import users
+from tools.operators.migrate import main
 
 pytestmark = pytest.mark.database
 

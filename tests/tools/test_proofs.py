@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from tools import proofs, threat_model
-from tools.asvs_register import register, requirements
+from tools.docs import proofs, threat_model
+from tools.docs.asvs_register import register, requirements
 
 # One process collects the whole suite for all of these checks.
 pytestmark = [pytest.mark.docs, pytest.mark.thorough, pytest.mark.xdist_group("proofs")]

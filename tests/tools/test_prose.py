@@ -4,7 +4,7 @@ from textwrap import dedent
 
 import pytest
 
-from tools.prose import PROJECT, Rules, check, load_rules, main
+from tools.docs.prose import PROJECT, Rules, check, load_rules, main
 
 pytestmark = pytest.mark.project
 
@@ -75,7 +75,7 @@ def test_file_in_the_list_is_reported_once_it_follows_the_rules(tmp_path):
 
 @pytest.mark.parametrize("arguments", [pytest.param([], marks=pytest.mark.thorough), ["README.md", "template.yaml"]])
 def test_file_with_a_fault_fails_the_check(capsys, monkeypatch, arguments):
-    monkeypatch.setattr("tools.prose.load_rules", lambda _: Rules({"the": "a"}, 35, [], []))
+    monkeypatch.setattr("tools.docs.prose.load_rules", lambda _: Rules({"the": "a"}, 35, [], []))
     assert main(arguments) == 1
     assert "README.md:" in capsys.readouterr().out
 

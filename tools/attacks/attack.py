@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from auth_common.monitoring.vocabulary import SecurityEvent
+from auth_common.events.vocabulary import SecurityEvent
 from tools.attacks.alarms import Alarm, Alarms
 from tools.attacks.log_lines import security_events
 from tools.attacks.target import Target

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Final
 
-from auth_common.monitoring.vocabulary import SecurityEvent
+from auth_common.events.vocabulary import SecurityEvent
 from local_runtime.cloudformation import TemplateError
 from tools.attacks.alarms import load_alarms
 from tools.attacks.attack import Attack, Outcome, carry_out

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from auth_common.security.jwk import public_jwk, public_key
+from auth_common.keys.jwk import public_jwk, public_key
 from tools.attacks.attack import Breaches, Run
 from tools.attacks.people import log_in, register
 from tools.attacks.target import Target

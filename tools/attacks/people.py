@@ -89,7 +89,7 @@ def refresh(target: Target, tokens: Tokens) -> Tokens:
 def operate(target: Target, arguments: Sequence[str]) -> None:
     """Run ``uv run accounts`` on the attacked service's data, as an operator would beside it."""
     run = subprocess.run(  # noqa: S603 - no input from outside
-        [sys.executable, "-c", "import sys; from tools.accounts import main; sys.exit(main())", *arguments],
+        [sys.executable, "-c", "import sys; from tools.operators.accounts import main; sys.exit(main())", *arguments],
         cwd=PROJECT,
         env=runtime_environment(os.environ, data_dir=target.data_dir),
         capture_output=True,

@@ -1,5 +1,5 @@
 // What each security event means and what to do about it: the catalogue of events, in the page's language. Made by
-// `make docs` from layers/common/auth_common/monitoring/event_catalogue.py.
+// `make docs` from layers/common/auth_common/events/catalogue.py.
 
 export const EVENT_MEANINGS = {
   "authn_login_fail": {

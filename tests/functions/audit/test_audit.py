@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.event import listen, remove
 
-from auth_common.db.privileges import READER_ROLE
-from auth_common.db.tables import audit_events
-from auth_common.services.accounts import change_role
+from auth_common.accounts.operator import change_role
+from auth_common.database.privileges import READER_ROLE
+from auth_common.database.tables import audit_events
 from tests.support.auditors import EMAIL, all_events, auditor_token, read_events, read_summary
 from tests.support.databases import acting_as, start_fresh_environment
 from tests.support.events import SOURCE_IP, USER_AGENT
@@ -183,7 +183,7 @@ def test_each_filter_returns_its_events(auditor):
 
 @pytest.fixture
 def short_pages(monkeypatch):
-    monkeypatch.setattr("auth_common.services.audit.PAGE_SIZE", 7)
+    monkeypatch.setattr("auth_common.audit.reading.PAGE_SIZE", 7)
 
 
 @pytest.mark.aurora_dsql

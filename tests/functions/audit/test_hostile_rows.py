@@ -9,14 +9,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from auth_common.db.tables import audit_events
-from auth_common.monitoring.vocabulary import SecurityEvent
-from auth_common.services.audit import PAGE_SIZE
+from auth_common.audit.reading import PAGE_SIZE
+from auth_common.database.tables import audit_events
+from auth_common.events.vocabulary import SecurityEvent
 from tests.support.auditors import all_events, auditor_token, read_events, read_summary
 from tests.support.events import SOURCE_IP
 from tests.support.factories import log_in, sign_up
 from tests.support.hostile_rows import insert_hostile_rows, insert_rows
-from tools.audit import main
+from tools.operators.audit import main
 
 pytestmark = [pytest.mark.audit, pytest.mark.threat("audit-changed-record")]
 
@@ -48,12 +48,12 @@ def test_each_hostile_row_can_be_the_last_of_a_page(database, auditor, monkeypat
     log_in("nobody@example.com")
     inserted = insert_hostile_rows(database)
     ids = [event["id"] for event in all_events(auditor)]
-    monkeypatch.setattr("auth_common.services.audit.PAGE_SIZE", 2)
+    monkeypatch.setattr("auth_common.audit.reading.PAGE_SIZE", 2)
     one_by_one = [event["id"] for event in all_events(auditor, to=datetime.now(UTC).isoformat())]
     in_two_days = (datetime.now(UTC) + timedelta(days=2)).isoformat()
     one_by_one += [event["id"] for event in all_events(auditor, **{"from": in_two_days})]
     assert len(one_by_one) == len(set(one_by_one))
-    monkeypatch.setattr("auth_common.services.audit.PAGE_SIZE", 7)
+    monkeypatch.setattr("auth_common.audit.reading.PAGE_SIZE", 7)
     again = [event["id"] for event in all_events(auditor)]
     assert len(again) == len(set(again))
     assert set(ids) <= set(again)

@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, update
 
-from auth_common.db.tables import audit_events, sessions, users
-from auth_common.security.keyed_hashes import throttle_key
-from auth_common.services import accounts
+from auth_common.accounts import operator as accounts
+from auth_common.database.tables import audit_events, sessions, users
+from auth_common.keys.keyed_hashes import throttle_key
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP, json_event
 from tests.support.factories import (

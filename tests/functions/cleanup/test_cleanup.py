@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import create_engine, func, insert, select, update
 from sqlalchemy.pool import NullPool
 
-from auth_common.db.privileges import CLEANUP_ROLE
-from auth_common.db.tables import audit_events, audit_salts, challenges, refresh_tokens, sessions, throttles
+from auth_common.audit.verification import verify_audit_log
+from auth_common.database.privileges import CLEANUP_ROLE
+from auth_common.database.tables import audit_events, audit_salts, challenges, refresh_tokens, sessions, throttles
 from auth_common.errors import DatabaseUnavailable
-from auth_common.services import cleanup
-from auth_common.services.audit_verification import verify_audit_log
+from auth_common.operations import cleanup
 from functions.cleanup.app import handler
 from local_runtime.cloudformation import read_template
 from tests.support.databases import acting_as, start_fresh_environment

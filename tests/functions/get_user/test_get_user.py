@@ -5,8 +5,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import update
 
-from auth_common.db.privileges import READER_ROLE
-from auth_common.db.tables import users
+from auth_common.database.privileges import READER_ROLE
+from auth_common.database.tables import users
 from tests.support.databases import acting_as
 from tests.support.factories import EMAIL, get_user
 

@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import text
 
-from auth_common.db.migrations import HEAD
-from auth_common.db.privileges import HEALTH_ROLE
+from auth_common.database.migrations import HEAD
+from auth_common.database.privileges import HEALTH_ROLE
 from tests.support import leaks
 from tests.support.databases import Database, acting_as, start_fresh_environment
 from tests.support.events import proxy_event

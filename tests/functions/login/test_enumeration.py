@@ -6,8 +6,8 @@ Work is counted in bcrypt computations and their costs, not by a clock.
 import pytest
 from sqlalchemy import update
 
-from auth_common.db.tables import refresh_tokens, sessions, throttles, users
-from auth_common.security.password_policy import LONGEST
+from auth_common.database.tables import refresh_tokens, sessions, throttles, users
+from auth_common.passwords.policy import LONGEST
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import EMAIL, PASSWORD, log_in, register
 from tests.support.outages import watched

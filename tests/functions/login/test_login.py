@@ -9,7 +9,7 @@ import jwt
 import pytest
 from sqlalchemy import DDL, select, text, update
 
-from auth_common.db.tables import refresh_tokens, sessions, throttles, users
+from auth_common.database.tables import refresh_tokens, sessions, throttles, users
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP, USER_AGENT, json_event, proxy_event
 from tests.support.factories import EMAIL, PASSWORD, get_user, log_in, register

@@ -6,13 +6,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import insert, select, update
 
-from auth_common.db.engine import transaction
-from auth_common.db.tables import audit_events, sessions, throttles, users
-from auth_common.db.throttles import delete_expired_throttles
-from auth_common.services import accounts
-from auth_common.services.attempts import Attempt, Subject
-from auth_common.services.throttle_limits import MOST_IN_A_ROW, MOST_OF_STRANGERS, account_key, of_login
-from auth_common.services.throttling import KNOWN_FOR
+from auth_common.accounts import operator as accounts
+from auth_common.database.tables import audit_events, sessions, throttles, users
+from auth_common.throttling.attempts import Attempt, Subject
+from auth_common.throttling.limits import MOST_IN_A_ROW, MOST_OF_STRANGERS, account_key, of_login
+from auth_common.throttling.service import KNOWN_FOR
+from auth_common.throttling.store import delete_expired_throttles
+from auth_common.transactions import transaction
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP
 from tests.support.factories import EMAIL, PASSWORD, log_in, register, sign_up

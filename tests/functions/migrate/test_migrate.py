@@ -12,15 +12,15 @@ from sqlalchemy import Executable, create_engine, make_url, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
-from auth_common.db.migrations import HEAD, current_revision
-from auth_common.db.privileges import CLEANUP_ROLE, HEALTH_ROLE, PRIVILEGES, READER_ROLE, SERVICE_ROLE
-from auth_common.db.tables import audit_events, metadata, passkeys, users
+from auth_common.database.migrations import HEAD, current_revision
+from auth_common.database.privileges import CLEANUP_ROLE, HEALTH_ROLE, PRIVILEGES, READER_ROLE, SERVICE_ROLE
+from auth_common.database.tables import audit_events, metadata, passkeys, users
 from functions.migrate.app import handler
 from local_runtime.cloudformation import read_template
 from tests.support.clocks import skip_pauses
 from tests.support.custom_resources import deploy
 from tests.support.databases import Database, dsql_url, listening, start_fresh_environment
-from tools.migrate import main
+from tools.operators.migrate import main
 
 pytestmark = [pytest.mark.database, pytest.mark.operations]
 
@@ -192,7 +192,7 @@ def test_migrate_of_a_database_that_rejects_it_fails_without_details(empty, log_
 @pytest.mark.threat("deployment-half-done")
 def test_two_migrations_at_once_both_succeed(empty):
     """A deployment, and an operator's `make migrate`."""
-    command = [sys.executable, "-c", "from tools.migrate import main; raise SystemExit(main())"]
+    command = [sys.executable, "-c", "from tools.operators.migrate import main; raise SystemExit(main())"]
     both = [subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate(timeout=60)[0] for process in both] == [f"the schema is at revision {HEAD}\n"] * 2
     with create_engine(empty.url, poolclass=NullPool).connect() as connection:

@@ -5,9 +5,9 @@ import json
 import boto3
 import pytest
 
+from auth_common.aws_calls import aws_client
 from auth_common.errors import InvalidToken
-from auth_common.security.access_tokens import verify_access_token
-from auth_common.security.aws_calls import aws_client
+from auth_common.tokens.access_tokens import verify_access_token
 from functions.publish_keys.app import handler
 from tests.support.aws_services import REGION, refusing
 from tests.support.custom_resources import deploy

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from auth_common.db.tables import refresh_tokens, sessions, users
+from auth_common.database.tables import refresh_tokens, sessions, users
 from tests.support.events import json_event
 from tests.support.factories import EMAIL, get_user, is_alive, log_in, refresh
 from tests.support.functions import call
@@ -36,7 +36,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("auth_common.services.refresh.datetime", clock)
+    monkeypatch.setattr("auth_common.sessions.refresh.datetime", clock)
     return clock
 
 

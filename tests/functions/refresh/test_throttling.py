@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from auth_common.db.tables import sessions, throttles
+from auth_common.database.tables import sessions, throttles
 from tests.support.factories import log_out, refresh, sign_up
 from tests.support.throttles import recorded_failures, use_limits
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_common.db.tables import users
+from auth_common.database.tables import users
 from auth_common.web.json_body import LARGEST
 from tests.support import leaks
 from tests.support.events import json_event, proxy_event

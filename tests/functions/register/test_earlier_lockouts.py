@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import update
 
-from auth_common.db.tables import users
-from auth_common.services import accounts
-from auth_common.services.throttle_limits import MOST_OF_STRANGERS
-from auth_common.services.throttling import KNOWN_FOR
+from auth_common.accounts import operator as accounts
+from auth_common.database.tables import users
+from auth_common.throttling.limits import MOST_OF_STRANGERS
+from auth_common.throttling.service import KNOWN_FOR
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP
 from tests.support.factories import EMAIL, erase, log_in, register

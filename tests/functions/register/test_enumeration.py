@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from auth_common.db.tables import users
+from auth_common.database.tables import users
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import EMAIL, log_in, register
 

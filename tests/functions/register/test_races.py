@@ -2,7 +2,7 @@
 
 import pytest
 
-from auth_common.db.tables import users
+from auth_common.database.tables import users
 from tests.support.factories import register
 from tests.support.races import burst
 

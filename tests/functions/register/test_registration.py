@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from auth_common.db.tables import users
+from auth_common.database.tables import users
 from tests.support.factories import EMAIL, PASSWORD, get_user, log_in, register, registration
 from tests.support.functions import authorize
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from auth_common.db.tables import audit_events, throttles
+from auth_common.database.tables import audit_events, throttles
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import call_as, register, sign_up
 from tests.support.races import burst

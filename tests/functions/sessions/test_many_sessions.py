@@ -5,11 +5,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import insert, select
 
-from auth_common.db.tables import challenges, passkeys, sessions, users
+from auth_common.database.tables import challenges, passkeys, sessions, users
 from tests.support.factories import call_as, change_password, erase, log_in, refresh, session_id
 from tests.support.passkeys import begin_registration, complete_registration, enrol
 from tests.support.throttles import WRONG
-from tools.software_authenticator import SoftwareAuthenticator
+from tools.authenticator.software_authenticator import SoftwareAuthenticator
 
 pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
 

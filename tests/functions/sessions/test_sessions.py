@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import insert, select, update
 
-from auth_common.db.tables import sessions, users
+from auth_common.database.tables import sessions, users
 from tests.support.events import SOURCE_IP, proxy_event
 from tests.support.factories import (
     EMAIL,

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 
-from auth_common.db.tables import audit_events, challenges, passkeys, sessions
-from auth_common.services.throttle_limits import CHALLENGES_PER_SESSION
+from auth_common.database.tables import audit_events, challenges, passkeys, sessions
+from auth_common.throttling.limits import CHALLENGES_PER_SESSION
 from tests.support.factories import NEW_PASSWORD, PASSWORD, change_password, erase, log_in, log_out, refresh, step_up
 from tests.support.functions import step_up_token_of
 from tests.support.passkeys import anonymously, answered_registration, as_bearer, complete_registration, enrol

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from auth_common.db.tables import audit_events, sessions
+from auth_common.database.tables import audit_events, sessions
 from tests.support.events import json_event
 from tests.support.factories import (
     PASSWORD,

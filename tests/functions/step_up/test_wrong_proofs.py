@@ -9,11 +9,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import update
 
-from auth_common.db.tables import challenges
+from auth_common.database.tables import challenges
 from auth_common.errors import InvalidCurrentPassword, TooManyAttempts
-from auth_common.monitoring.security_events import SecurityEvent
-from auth_common.services.principal import Principal
-from auth_common.services.proofs import counted_proof
+from auth_common.events.security_events import SecurityEvent
+from auth_common.sessions.principal import Principal
+from auth_common.sessions.proof_counter import counted_proof
 from tests.support.clocks import clock_off_by
 from tests.support.factories import (
     NEW_PASSWORD,

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from auth_common.db.tables import challenges, passkeys, sessions, throttles
-from auth_common.services.passkeys import MOST
+from auth_common.database.tables import challenges, passkeys, sessions, throttles
+from auth_common.passkeys.registration import MOST
 from tests.support.factories import PASSWORD, log_out, sign_up, step_up
 from tests.support.fuzzing import examples
 from tests.support.passkeys import (
@@ -33,7 +33,7 @@ from tests.support.passkeys import (
     enrol,
 )
 from tests.support.races import burst
-from tools.software_authenticator import (
+from tools.authenticator.software_authenticator import (
     Algorithm,
     Credential,
     Flags,

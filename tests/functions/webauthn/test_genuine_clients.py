@@ -6,7 +6,7 @@ import cbor2
 import pytest
 from sqlalchemy import update
 
-from auth_common.db.tables import passkeys, throttles
+from auth_common.database.tables import passkeys, throttles
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import PASSWORD, sign_up, step_up
 from tests.support.passkeys import (
@@ -21,7 +21,7 @@ from tests.support.passkeys import (
     complete_registration,
     enrol,
 )
-from tools.software_authenticator import Algorithm, SoftwareAuthenticator, from_base64url, to_base64url
+from tools.authenticator.software_authenticator import Algorithm, SoftwareAuthenticator, from_base64url, to_base64url
 
 pytestmark = [pytest.mark.passkeys, pytest.mark.sqlite]
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from auth_common.db.tables import passkeys, sessions
-from auth_common.services import accounts
+from auth_common.accounts import operator as accounts
+from auth_common.database.tables import passkeys, sessions
 from tests.support.passkeys import as_bearer, begin_login, complete_login, enrol
 from tests.support.races import burst, while_a_passkey_is_verified
 from tests.support.throttles import use_limits, with_broken_signature

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from auth_common.db.tables import audit_events, challenges, sessions, throttles, users
+from auth_common.database.tables import audit_events, challenges, sessions, throttles, users
 from tests.support.clocks import clock_off_by
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import EMAIL, erase, log_in, refresh, sign_up

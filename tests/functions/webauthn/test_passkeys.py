@@ -8,12 +8,12 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from auth_common.db.tables import passkeys, sessions
+from auth_common.accounts import operator as accounts
+from auth_common.database.tables import passkeys, sessions
 from auth_common.errors import NotFound
-from auth_common.security import mfa_tokens
-from auth_common.security.access_tokens import verify_access_token
-from auth_common.services import accounts
-from auth_common.services.challenges import LIFETIME
+from auth_common.passkeys.challenges import LIFETIME
+from auth_common.tokens import mfa_tokens
+from auth_common.tokens.access_tokens import verify_access_token
 from tests.support.factories import (
     PASSWORD,
     get_user,
@@ -37,7 +37,7 @@ from tests.support.passkeys import (
     enrol,
 )
 from tests.support.races import together, while_a_password_is_checked
-from tools.software_authenticator import AAGUID, Algorithm, NoCredential, to_base64url
+from tools.authenticator.software_authenticator import AAGUID, Algorithm, NoCredential, to_base64url
 
 pytestmark = [pytest.mark.passkeys, pytest.mark.sqlite]
 

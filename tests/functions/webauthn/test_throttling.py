@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select, update
 
-from auth_common.db.tables import audit_events, throttles, users
-from auth_common.security.keyed_hashes import throttle_key
-from auth_common.services import accounts
-from auth_common.services.erasure import erase_user
+from auth_common.accounts import operator as accounts
+from auth_common.accounts.erasure import erase_user
+from auth_common.database.tables import audit_events, throttles, users
+from auth_common.keys.keyed_hashes import throttle_key
 from tests.support.events import SOURCE_IP
 from tests.support.factories import EMAIL
 from tests.support.passkeys import anonymously, begin_login, complete_login, enrol

@@ -10,8 +10,8 @@ from fastapi import FastAPI, Request
 from mangum import Mangum
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from auth_common.monitoring import request_context
-from auth_common.monitoring.invocation import LambdaHandler, observed
+from auth_common.events import request_context
+from auth_common.events.invocation import LambdaHandler, observed
 from auth_common.web.json_body import StrictJSONRoute
 from auth_common.web.problems import EXCEPTION_HANDLERS, on_unexpected
 

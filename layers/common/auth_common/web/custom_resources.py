@@ -14,8 +14,8 @@ from urllib.request import Request, urlopen
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from auth_common.monitoring.invocation import LambdaHandler, observed
-from auth_common.monitoring.logger import logger
+from auth_common.events.invocation import LambdaHandler, observed
+from auth_common.events.logger import logger
 
 Provider: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, str]]
 

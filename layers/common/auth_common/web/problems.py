@@ -11,9 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from auth_common.errors import FieldError, Misconfigured, NotFound, ServiceError, ValidationFailed
-from auth_common.monitoring import metrics, request_context
-from auth_common.monitoring.logger import logger
-from auth_common.monitoring.security_events import SecurityEvent, security_event
+from auth_common.events import metrics, request_context
+from auth_common.events.logger import logger
+from auth_common.events.security_events import SecurityEvent, security_event
 
 PROBLEM_JSON: Final = "application/problem+json"
 
@@ -76,7 +76,7 @@ async def on_service_error(_request: Request, error: ServiceError) -> ProblemRes
 
 def _record_bad_input(error: ValidationFailed) -> None:
     # Here, since a function whose requests have neither body nor query needs no database.
-    from auth_common.services.throttling import count_bad_input  # noqa: PLC0415
+    from auth_common.throttling.service import count_bad_input  # noqa: PLC0415
 
     if count_bad_input():
         security_event(

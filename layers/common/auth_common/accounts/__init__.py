@@ -1,0 +1,1 @@
+"""Registration, profiles, erasure, and what operators do with accounts."""

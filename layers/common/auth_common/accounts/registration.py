@@ -1,0 +1,80 @@
+"""Registration: a person makes their own account."""
+
+from datetime import UTC, date, datetime
+from typing import Final
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from auth_common.errors import EmailTaken, FieldError, ValidationFailed
+from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.passwords.hashing import hash_password
+from auth_common.passwords.policy import password_faults
+from auth_common.settings import settings
+from auth_common.throttling.service import known_source, registration_attempt, start_afresh
+from auth_common.transactions import read, transaction
+from auth_common.users.store import User, insert_user, select_credentials
+
+#: Nobody chooses their own role or status: these are constants, and the schema refuses fields of such names.
+_NEW_ROLE: Final = "user"
+_NEW_STATUS: Final = "active"
+
+
+def register_user(*, name: str, email: str, date_of_birth: date, job_title: str, password: str) -> User | None:
+    """Create an account and return it; ``None`` where the setting ``neutral_registration`` hides what has happened.
+
+    Args:
+        name: as the person writes it, 1 to 100 characters.
+        email: normalised (``normalise_email``).
+        date_of_birth: in the past.
+        job_title: 1 to 100 characters.
+        password: as typed.
+
+    Raises:
+        ValidationFailed: the password is too weak (NIST SP 800-63B-4).
+        EmailTaken: the address has an account, and that is not hidden. The password has been hashed all the same, so
+            that the time of the answer says nothing.
+        TooManyAttempts: too many registrations from one source.
+
+    """
+    user = User(
+        id=uuid4(),
+        email=email,
+        name=name,
+        date_of_birth=date_of_birth,
+        job_title=job_title,
+        role=_NEW_ROLE,
+        status=_NEW_STATUS,
+        token_version=0,
+        created_at=datetime.now(UTC),
+    )
+
+    try:
+        # Scoring a password costs as much as hashing one: neither is done during a lockout.
+        with registration_attempt():
+            _require_good_password(password, user)
+            _store(user, password_hash=hash_password(password))
+    except EmailTaken:
+        if not settings().neutral_registration:
+            raise
+    return None if settings().neutral_registration else user
+
+
+def _require_good_password(password: str, user: User) -> None:
+    faults = password_faults(password, personal=(user.name, user.email, user.job_title))
+    if errors := [FieldError("password", fault) for fault in faults]:
+        raise ValidationFailed(*errors)
+
+
+def _store(user: User, *, password_hash: str) -> None:
+    def create(connection: Connection) -> None:
+        insert_user(connection, user, password_hash=password_hash, registered_from=known_source())
+        start_afresh(connection, email=user.email)
+        security_event(SecurityEvent.USER_CREATED, user_id=user.id)
+
+    try:
+        transaction(create)
+    except EmailTaken:
+        owner = read(lambda connection: select_credentials(connection, email=user.email))
+        security_event(SecurityEvent.USER_CREATION_FAIL, reason="email_taken", user_id=owner.user.id if owner else None)
+        raise

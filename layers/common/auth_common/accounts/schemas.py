@@ -1,0 +1,97 @@
+"""Requests and responses of registration and profiles."""
+
+import re
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    WithJsonSchema,
+)
+
+from auth_common.field_types import (
+    Email,
+    NewPassword,
+    RequestBody,
+    Text,
+    Timestamp,
+)
+
+_EARLIEST_BIRTH: Final = date(1900, 1, 1)
+#: A date, or a date and time in the extended format of ISO 8601. Seconds, fraction and zone may be absent. A leap
+#: second is 60, and the end of a day may be 24:00.
+_DATE_OF_BIRTH: Final = re.compile(
+    r"""(?P<date>\d{4}-\d{2}-\d{2})
+    (?:T (?: (?:[01]\d|2[0-3]) (?: :[0-5]\d (?: :(?:[0-5]\d|60) (?:[.,]\d+)? )? )?
+           | 24 (?: :00 (?: :00 (?:[.,]0+)? )? )? )
+       (?: Z | [+-](?:[01]\d|2[0-3]) (?: :?[0-5]\d )? )? )?""",
+    re.ASCII | re.IGNORECASE | re.VERBOSE,
+)
+
+
+def _parse_date_of_birth(value: Any) -> date:
+    """Return the date of ``1980-04-14`` or of a timestamp such as ``1980-04-14T10:00:00Z``, whose time is ignored.
+
+    Raises:
+        ValueError: neither of them, or not a date between 1900 and yesterday.
+
+    """
+    message = "must be a date such as 1980-04-14"
+    match = _DATE_OF_BIRTH.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(message)
+    try:
+        born = date.fromisoformat(match["date"])
+    except ValueError:
+        raise ValueError(message) from None
+    if not _EARLIEST_BIRTH <= born < datetime.now(UTC).date():
+        message = "must be between 1900-01-01 and yesterday"
+        raise ValueError(message)
+    return born
+
+
+DateOfBirth = Annotated[
+    date,
+    BeforeValidator(_parse_date_of_birth),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date",
+            "description": "Between 1900-01-01 and yesterday. A timestamp such as `1980-04-14T10:00:00Z` is accepted "
+            "too, with or without a zone. Its time is ignored.",
+        }
+    ),
+]
+
+
+class RegistrationRequest(RequestBody):
+    """POST /users."""
+
+    name: Text
+    email: Email
+    date_of_birth: DateOfBirth
+    job_title: Text
+    password: NewPassword
+
+
+class UserResponse(BaseModel):
+    """A user, as they themselves and admins see them."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    name: str
+    email: str
+    date_of_birth: date
+    job_title: str
+    role: str
+    created_at: Timestamp
+
+
+class RegistrationAcceptedResponse(BaseModel):
+    """What a registration answers that does not say whether the address was free: nothing (RFC 9110 section 15.3.3)."""
+
+    status: Literal["accepted"] = "accepted"

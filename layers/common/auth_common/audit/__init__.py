@@ -1,0 +1,1 @@
+"""Reading, summarising and verifying the audit log."""

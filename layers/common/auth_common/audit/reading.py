@@ -1,0 +1,339 @@
+"""The audit log, as the Security team reads it: page by page, each record opened and checked as it is read."""
+
+import hmac
+import json
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from auth_common.audit_log import store
+from auth_common.audit_log.protection import FIRST_PREVIOUS_MAC, chain_mac, open_personal
+from auth_common.audit_log.store import AuditRow, Filters, Place, StoredRow
+from auth_common.database.time_limit import time_limit
+from auth_common.errors import FieldError, Forbidden, ValidationFailed
+from auth_common.events.occurrence import Occurrence
+from auth_common.events.request_context import RequestContext
+from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.events.vocabulary import Severity
+from auth_common.keys.keyed_hashes import source_index
+from auth_common.sessions.caller_checks import check_standing, require_mfa
+from auth_common.sessions.principal import Principal
+from auth_common.settings import settings
+from auth_common.strict_json import parse_strict_json
+from auth_common.transactions import read
+
+PAGE_SIZE: Final = 50
+#: Records that an operator's command reads at once.
+BATCH: Final = 1000
+_LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
+FUTURE: Final = store.FUTURE
+#: Who may read.
+READERS: Final = frozenset({"security", "admin"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """One event of the log, opened."""
+
+    chain_id: UUID
+    sequence: int
+    time: datetime
+    event: str
+    outcome: str
+    severity: Severity
+    user_id: UUID | None
+    reason: str | None
+    source_ip: str | None
+    user_agent: str | None
+    function: str
+    method: str
+    path: str
+    request_id: str
+    detail: dict[str, Any]
+    #: Whether the personal fields have been erased.
+    erased: bool
+    #: Whether the record and its place are as they were written.
+    intact: bool
+    mac: bytes
+    #: Where it stands in the order of the log, even if an attacker has changed its time to one that is none.
+    place: Place
+
+    def as_occurrence(self) -> Occurrence:
+        """Return what happened, as the log line told it."""
+        return Occurrence(
+            event=SecurityEvent(self.event),
+            time=_milliseconds(self.time),
+            user_id=self.user_id,
+            reason=self.reason,
+            request=RequestContext(
+                request_id=self.request_id,
+                function=self.function,
+                method=self.method,
+                path=self.path,
+                source_ip=self.source_ip or "",
+                user_agent=self.user_agent or "",
+            ),
+            detail=self.detail,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """One page, newest first; ``next_place`` is ``None`` on the last one."""
+
+    items: list[AuditRecord]
+    next_place: Place | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditQuery:
+    """What a reader asks for; ``None`` stands for everything."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    event: str | None = None
+    outcome: str | None = None
+    #: At least so severe (OCSF's ``severity_id``).
+    severity: int | None = None
+    user_id: UUID | None = None
+    source_ip: str | None = None
+    reason: str | None = None
+    except_reason: str | None = None
+
+    def as_filters(self) -> Filters:
+        """Return the query in the database's terms."""
+        return Filters(
+            since=_milliseconds(self.since) if self.since else None,
+            until=_milliseconds(self.until) if self.until else None,
+            name=self.event,
+            outcome=self.outcome,
+            # Everything is at least informational, also what was tampered with to be less.
+            severity=self.severity if (self.severity or 0) > Severity.INFORMATIONAL else None,
+            user_id=self.user_id,
+            source=source_index(self.source_ip) if self.source_ip else None,
+            reason=self.reason,
+            except_reason=self.except_reason,
+        )
+
+    def __str__(self) -> str:
+        """Return what is asked for, as the record of the reading keeps it: without the address, which is personal."""
+        asked = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "source_ip"}
+        return " ".join(f"{name}={value}" for name, value in asked.items() if value is not None) or "everything"
+
+
+def list_audit_records(principal: Principal, query: AuditQuery, *, before: Place | None) -> AuditPage:
+    """Return a page of the log.
+
+    Raises:
+        InvalidToken: the caller's session has ended.
+        Forbidden: the caller's role is not one of ``READERS``.
+        PasskeyLoginRequired: the caller has logged in without a passkey, or has none any more.
+        ValidationFailed: ``before`` is not a place in this log.
+
+    """
+
+    def select(connection: Connection) -> AuditPage:
+        require_reader(connection, principal)
+        if before is not None and not store.is_place(connection, before):
+            raise ValidationFailed(FieldError("cursor", "is not a cursor of this list"))
+        rows = _select_newest(connection, query.as_filters(), limit=PAGE_SIZE + 1, before=before)
+        more = rows[PAGE_SIZE - 1].place if len(rows) > PAGE_SIZE else None
+        return AuditPage(open_rows(connection, rows[:PAGE_SIZE]), more)
+
+    with reading_time():
+        page = read(select)
+        record_reading(principal, "audit_events", query)
+    return page
+
+
+def read_audit_records(
+    query: AuditQuery, *, after: Place | None = None, newest: int | None = None
+) -> list[AuditRecord]:
+    """Return records for an operator, oldest first: a batch from ``after`` on, or the ``newest`` so many."""
+
+    def select(connection: Connection) -> list[AuditRecord]:
+        filters = query.as_filters()
+        if newest is not None:
+            return open_rows(connection, _select_newest(connection, filters, limit=newest))[::-1]
+        return open_rows(
+            connection, store.select_page(connection, filters, limit=BATCH, after=after, oldest_first=True)
+        )
+
+    return read(select)
+
+
+def _select_newest(
+    connection: Connection, filters: Filters, *, limit: int, before: Place | None = None
+) -> list[StoredRow]:
+    """Return a page, newest first.
+
+    Records from the future come last. Otherwise an attacker could fill the first page with them for ever.
+    """
+    horizon = _milliseconds(datetime.now(UTC) + FUTURE)
+    rows: list[StoredRow] = []
+    if before is None or (isinstance(before[0], int | float) and before[0] < horizon):
+        until = horizon if filters.until is None else min(filters.until, horizon)
+        rows = store.select_page(connection, replace(filters, until=until), limit=limit, before=before)
+        before = None
+    if len(rows) < limit and (filters.until is None or filters.until > horizon):
+        since = horizon if filters.since is None else max(filters.since, horizon)
+        rows += store.select_page(connection, replace(filters, since=since), limit=limit - len(rows), before=before)
+    return rows
+
+
+def reading_time() -> AbstractContextManager[None]:
+    """Give all statements of one reading and its record a deadline: twice ``DATABASE_TIMEOUT``.
+
+    Together they may otherwise take longer than API Gateway waits, and the caller gets no problem document.
+    """
+    return time_limit(2 * settings().database_timeout)
+
+
+def require_reader(connection: Connection, principal: Principal) -> None:
+    """Require a role that may read the audit log, and a login with a passkey (ASVS 5.0 16.4.2)."""
+    standing = check_standing(connection, principal)
+    if standing.role not in READERS:
+        security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="role_not_sufficient")
+        raise Forbidden
+    require_mfa(connection, principal, standing)
+
+
+def record_reading(principal: Principal, target: str, query: AuditQuery) -> None:
+    """Record that somebody has read the log. The reason lets a page that polls leave its own readings out."""
+    filters, user_id = str(query), principal.user_id
+    security_event(SecurityEvent.SENSITIVE_READ, user_id=user_id, reason="audit_log", target=target, filters=filters)
+
+
+def open_rows(connection: Connection, rows: list[StoredRow]) -> list[AuditRecord]:
+    """Return rows with their personal fields readable, and each compared with its MAC."""
+    personal = open_all_personal(connection, rows)
+    return [_open(stored, opened) for stored, opened in zip(rows, personal, strict=True)]
+
+
+def is_intact(stored: StoredRow, previous_mac: bytes | None) -> bool:
+    """Tell whether a row is as it was written, at its place: its MAC, and the columns that repeat the record."""
+    row = stored.row
+    previous = FIRST_PREVIOUS_MAC if row.sequence == 0 else previous_mac
+    if previous is None or not stored.is_readable:
+        return False
+    return has_mac(row, previous=previous, place=row.sequence) and columns_agree(row)
+
+
+def has_mac(row: AuditRow, *, previous: bytes, place: int) -> bool:
+    """Tell whether the MAC of ``row`` is the one of its record at ``place``, behind the MAC ``previous``."""
+    expected = chain_mac(previous=previous, chain_id=row.chain_id, sequence=place, record=row.record)
+    return hmac.compare_digest(expected, row.mac)
+
+
+def columns_agree(row: AuditRow) -> bool:
+    """Tell whether the columns by which a record is found say what the record says. Its MAC must be right."""
+    document = json.loads(row.record)
+    if "personal" in document:
+        source_ip = document["personal"].get("source_ip")
+        if row.source != (source_index(source_ip) if source_ip else None):
+            return False
+    elif "sealed" not in document and row.source is not None:
+        return False
+    user_id = str(row.user_id) if row.user_id else None
+    repeated = (row.time, row.name, row.outcome, row.severity, user_id, row.reason)
+    return repeated == tuple(document[name] for name in ("time", "event", "outcome", "severity", "user_id", "reason"))
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """The personal fields of a record, opened."""
+
+    fields: dict[str, Any]
+    #: Whether they have been erased, with the account.
+    erased: bool = False
+    #: What contradicts the record, in words. None if nothing does.
+    fault: str | None = None
+
+
+def open_all_personal(connection: Connection, rows: list[StoredRow]) -> list[Personal]:
+    """Return the personal fields of each row, as far as the user's salt opens them."""
+    documents = [_members(stored.row.record) for stored in rows]
+    owners = {stored.row.user_id for stored in rows if stored.row.user_id}
+    salts = store.select_salts(connection, user_ids=owners)
+    # Only an erasure deletes a salt, and it deletes the account too.
+    existing = store.select_existing(connection, user_ids=owners - salts.keys())
+    return [
+        _open_personal(stored.row, document, salts, existing) for stored, document in zip(rows, documents, strict=True)
+    ]
+
+
+def _open_personal(row: AuditRow, document: dict[str, Any], salts: dict[UUID, bytes], existing: set[UUID]) -> Personal:
+    sealed = _text(document, "sealed")
+    if row.user_id is None or not sealed:
+        personal = document.get("personal") if row.user_id is None else None
+        return Personal(personal if isinstance(personal, dict) else {})
+    salt = salts.get(row.user_id)
+    if salt is None:
+        is_erased = row.user_id not in existing
+        return Personal({}, is_erased, None if is_erased else "has lost its salt, although the account exists")
+    opened = open_personal(sealed, user_id=row.user_id, salt=salt)
+    if opened is None:
+        return Personal({}, fault="has a salt that does not open it")
+    source_ip = opened.get("source_ip")
+    if row.source != (source_index(source_ip) if source_ip else None):
+        return Personal(opened, fault="is found by another client IP than the one that was written")
+    return Personal(opened)
+
+
+def _open(stored: StoredRow, personal: Personal) -> AuditRecord:
+    row = stored.row
+    # What was tampered with must be shown, whatever it is now; it must not break the reading of the rest.
+    document = _members(row.record)
+    source_ip = _text(personal.fields, "source_ip")
+    return AuditRecord(
+        chain_id=row.chain_id,
+        sequence=row.sequence,
+        time=_LATEST if row.time > _milliseconds(_LATEST) else datetime.fromtimestamp(max(row.time, 0) / 1000, UTC),
+        event=row.name,
+        outcome=row.outcome,
+        severity=Severity(min(max(row.severity, Severity.INFORMATIONAL), Severity.CRITICAL)),
+        user_id=row.user_id,
+        reason=row.reason,
+        source_ip=source_ip or None,
+        user_agent=_text(personal.fields, "user_agent") or None,
+        function=_text(document, "function"),
+        method=_text(document, "method"),
+        path=_text(document, "path"),
+        request_id=_text(document, "request_id"),
+        detail=_detail(document),
+        erased=personal.erased,
+        intact=personal.fault is None and is_intact(stored, stored.previous_mac),
+        mac=row.mac,
+        place=stored.place,
+    )
+
+
+def _members(record: str) -> dict[str, Any]:
+    """Return the members of a record; none, if an attacker has made of it what cannot be shown."""
+    try:
+        document = parse_strict_json(record.encode())
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _detail(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the further fields: texts, numbers and lists of them. Anything deeper is not ours."""
+    detail = document.get("detail")
+    if not isinstance(detail, dict):
+        return {}
+    items = (item for value in detail.values() for item in (value if isinstance(value, list) else [value]))
+    return {} if any(isinstance(item, dict | list) for item in items) else detail
+
+
+def _text(document: dict[str, Any], name: str) -> str:
+    value = document.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _milliseconds(time: datetime) -> int:
+    return round(time.timestamp() * 1000)

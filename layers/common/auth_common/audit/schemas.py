@@ -1,0 +1,188 @@
+"""The audit log's queries and answers as pydantic models."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyAddress,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+
+from auth_common.audit.reading import AuditQuery, AuditRecord
+from auth_common.events.request_context import canonical_ip
+from auth_common.events.vocabulary import SecurityEvent, Severity
+from auth_common.field_types import Timestamp
+
+SeverityName = Literal["informational", "low", "medium", "high", "critical"]
+
+_Reason = Annotated[str, Field(max_length=60, pattern="^[a-z0-9_]+$")]
+
+#: The longest time that a summary counts: two years.
+_LONGEST_SPAN = timedelta(days=732)
+
+
+#: RFC 3339 with a zone; within what every clock and database can say in UTC.
+_Time = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))]
+
+
+_Address = Annotated[
+    IPvAnyAddress, WithJsonSchema({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
+]
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AuditEventsQuery(_Query):
+    """GET /audit/events?from=&to=&event=&outcome=&severity=&user_id=&ip=&reason=&except_reason=; all optional."""
+
+    #: From (inclusive) and to (exclusive), RFC 3339 with a zone.
+    since: Annotated[_Time | None, Field(alias="from")] = None
+    until: Annotated[_Time | None, Field(alias="to")] = None
+    event: SecurityEvent | None = None
+    outcome: Literal["success", "failure"] | None = None
+    #: This one and all that are worse.
+    severity: SeverityName | None = None
+    user_id: UUID | None = None
+    ip: _Address | None = None
+    reason: _Reason | None = None
+    #: Everything but this. A page that polls leaves its own readings out: ``audit_log``.
+    except_reason: _Reason | None = None
+    #: Read by ``AuditCursor``.
+    cursor: Annotated[str | None, Field(max_length=200)] = None
+
+    def as_query(self) -> AuditQuery:
+        """Return what is asked for."""
+        return AuditQuery(
+            since=self.since,
+            until=self.until,
+            event=self.event.value if self.event else None,
+            outcome=self.outcome,
+            severity=int(Severity[self.severity.upper()]) if self.severity else None,
+            user_id=self.user_id,
+            source_ip=canonical_ip(str(self.ip)) if self.ip else None,
+            reason=self.reason,
+            except_reason=self.except_reason,
+        )
+
+
+class AuditSummaryQuery(_Query):
+    """GET /audit/summary?from=&to=; the last 24 hours, if they say nothing."""
+
+    until: Annotated[_Time, Field(alias="to", default_factory=lambda: datetime.now(UTC))]
+    since: Annotated[_Time, Field(alias="from", default_factory=lambda data: data["until"] - timedelta(days=1))]
+
+    @model_validator(mode="after")
+    def _require_a_span(self) -> Self:
+        if not timedelta(0) < self.until - self.since <= _LONGEST_SPAN:
+            message = "must be after from, by two years at most"
+            raise ValueError(message)
+        return self
+
+
+def _utc_milliseconds(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
+#: RFC 3339 in UTC, with milliseconds: several events of one request have an order.
+_Moment = Annotated[
+    datetime, PlainSerializer(_utc_milliseconds), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+
+
+def _severity_name(value: Any) -> Any:
+    return Severity(value).name.lower() if isinstance(value, int) else value
+
+
+class ChainResponse(BaseModel):
+    """Where a record stands, and whether it is as it was written there."""
+
+    id: UUID
+    sequence: int
+    #: HMAC-SHA-256, hexadecimal: the log line of the event has the same.
+    mac: str
+    intact: bool
+
+
+class AuditRecordResponse(BaseModel):
+    """One event of the audit log."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    #: Chain and sequence: unique.
+    id: str
+    time: _Moment
+    event: str
+    outcome: str
+    severity: Annotated[SeverityName, BeforeValidator(_severity_name)]
+    user_id: UUID | None
+    reason: str | None
+    source_ip: str | None
+    user_agent: str | None
+    function: str
+    method: str
+    path: str
+    request_id: str
+    detail: dict[str, Any]
+    #: Whether source_ip and user_agent have been erased.
+    erased: bool
+    chain: ChainResponse
+
+    @classmethod
+    def of(cls, record: AuditRecord) -> Self:
+        """Return the answer for a record."""
+        fields = {name: getattr(record, name) for name in AuditRecord.__dataclass_fields__ if name in cls.model_fields}
+        chain = ChainResponse(id=record.chain_id, sequence=record.sequence, mac=record.mac.hex(), intact=record.intact)
+        return cls(id=f"{record.chain_id}.{record.sequence}", chain=chain, **fields)
+
+
+class AuditEventsResponse(BaseModel):
+    """GET /audit/events."""
+
+    items: list[AuditRecordResponse]
+    next_cursor: str | None
+
+
+class BarResponse(BaseModel):
+    """How many events of one kind one interval had."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    start: Timestamp
+    event: str
+    outcome: str
+    count: int
+
+
+class CountResponse(BaseModel):
+    """How often something occurred; ``null``: unknown, or erased."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    value: str | None
+    count: int
+
+
+class AuditSummaryResponse(BaseModel):
+    """GET /audit/summary."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    since: Annotated[Timestamp, Field(serialization_alias="from")]
+    until: Annotated[Timestamp, Field(serialization_alias="to")]
+    #: Seconds that a bar stands for.
+    interval: int
+    series: list[BarResponse]
+    #: The most frequent of failures.
+    reasons: list[CountResponse]
+    sources: list[CountResponse]
+    accounts: list[CountResponse]

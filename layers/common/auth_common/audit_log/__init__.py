@@ -1,0 +1,1 @@
+"""Writing the audit log: rows, chains and encrypted personal fields."""

@@ -1,0 +1,60 @@
+"""The audit log's cryptography: a chain of MACs that shows tampering, and personal fields that can be forgotten.
+
+The key is not in the database. So an attacker who can write to the database can neither forge a record nor close the
+gap of a deleted one. Personal fields are encrypted under a key that also needs a salt of their user. Deleting the salt
+erases these fields in every copy of the log that comes without the salts. The chain stays valid (NIST SP 800-88 calls
+it cryptographic erase).
+"""
+
+import base64
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from auth_common.keys.keyed_hashes import keyed_hash
+
+#: What the first record of a chain has as the MAC before it.
+FIRST_PREVIOUS_MAC: Final = bytes(32)
+SALT_BYTES: Final = 32
+
+_NONCE_BYTES: Final = 12
+
+
+def chain_mac(*, previous: bytes, chain_id: UUID, sequence: int, record: str) -> bytes:
+    """Return the HMAC-SHA-256 (32 bytes) that binds ``record`` to its place and to everything before it.
+
+    Args:
+        previous: the MAC of the record before; ``FIRST_PREVIOUS_MAC`` for the first.
+        chain_id: the chain.
+        sequence: the place in it, from 0.
+        record: as it is stored.
+
+    """
+    return keyed_hash(b"chain", previous + chain_id.bytes + sequence.to_bytes(8, "big", signed=True) + record.encode())
+
+
+def seal_personal(personal: Mapping[str, str], *, user_id: UUID, salt: bytes) -> str:
+    """Return ``personal`` encrypted with AES-256-GCM for the audit log of ``user_id``, as base64."""
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    sealed = AESGCM(_personal_key(salt)).encrypt(nonce, json.dumps(personal).encode(), user_id.bytes)
+    return base64.b64encode(nonce + sealed).decode()
+
+
+def open_personal(sealed: str, *, user_id: UUID, salt: bytes) -> dict[str, str] | None:
+    """Return what was sealed; ``None`` where it was sealed under another salt, or changed."""
+    try:
+        data = base64.b64decode(sealed)
+        opened = AESGCM(_personal_key(salt)).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], user_id.bytes)
+    except (InvalidTag, ValueError):
+        return None
+    personal: dict[str, str] = json.loads(opened)
+    return personal
+
+
+def _personal_key(salt: bytes) -> bytes:
+    return keyed_hash(b"personal", salt)

@@ -1,0 +1,500 @@
+"""The tables of the audit log.
+
+Attackers who can insert rows fill any column with anything that the database accepts, and SQLite accepts everything. So
+rows are read as they are stored, text and bytes no longer than ours ever are, and a value that cannot be ours makes its
+row unreadable (``StoredRow``) instead of failing the query.
+"""
+
+import re
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    tuple_,
+    type_coerce,
+    union_all,
+    update,
+)
+from sqlalchemy.sql.expression import ColumnCollection
+
+from auth_common.audit_log.protection import SALT_BYTES
+from auth_common.database.tables import AsStored, as_row, audit_events, audit_salts, users
+from auth_common.events.vocabulary import Severity
+
+#: Records of chains that are read at once.
+_CHAIN_BATCH: Final = 1000
+#: Characters. The longest record of ours has a tenth of it, and a page of such records fits into a Lambda's response.
+LONGEST_RECORD: Final = 16_384
+#: How far a clock of ours may be ahead. Only an attacker writes a record with a later time.
+FUTURE: Final = timedelta(days=1)
+_MAC_BYTES: Final = 32
+_SOURCE_BYTES: Final = 16
+#: Later than every time.
+_LATEST: Final = 2**63 - 1
+_HEXADECIMAL_UUID: Final = re.compile("[0-9a-f]{32}")
+
+#: ``(time, chain_id, sequence)``: a place in the order of the log, as it is stored: an integer, a UUID and an integer.
+#: On SQLite it may be anything else.
+Place = tuple[Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRow:
+    """One record. ``record`` is what counts and what the MAC covers; the other columns are there to find it."""
+
+    chain_id: UUID
+    #: From 0, without gaps.
+    sequence: int
+    #: Milliseconds since the epoch.
+    time: int
+    name: str
+    #: ``success`` or ``failure``.
+    outcome: str
+    #: OCSF's ``severity_id``.
+    severity: int
+    user_id: UUID | None
+    #: ``source_index`` of the address; none where there was no address, or its owner has been erased.
+    source: bytes | None
+    reason: str | None
+    #: JSON, exactly as it went into the MAC.
+    record: str
+    mac: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRow:
+    """A row as it was found in the table."""
+
+    #: With substitutes for values that cannot be ours.
+    row: AuditRow
+    #: Whether there is no substitute in ``row``.
+    is_readable: bool
+    #: Whether the row says at which place of which chain it stands.
+    has_place: bool
+    #: The MAC of the record before it in its chain, if that was asked for and can be a MAC.
+    previous_mac: bytes | None
+    #: Where it stands in the order of the log.
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """What a reader asks for; ``None`` stands for everything."""
+
+    #: Milliseconds since the epoch: from, inclusive, and until, exclusive.
+    since: int | None = None
+    until: int | None = None
+    name: str | None = None
+    outcome: str | None = None
+    #: At least so severe.
+    severity: int | None = None
+    user_id: UUID | None = None
+    source: bytes | None = None
+    reason: str | None = None
+    except_reason: str | None = None
+
+
+_AS_STORED: Final = AsStored()
+
+
+def _bounded(column: ColumnElement[Any], length: int) -> ColumnElement[Any]:
+    """Return the beginning of a text or of bytes: one more than ours ever have shows that it is not ours."""
+    return func.substr(column, 1, length + 1, type_=_AS_STORED)
+
+
+_PLACE_COLUMNS: Final = ("time", "chain_id", "sequence")
+_PLACE: Final = tuple(type_coerce(audit_events.c[name], _AS_STORED) for name in _PLACE_COLUMNS)
+_LENGTHS: Final = {"name": 40, "outcome": 7, "reason": 60, "record": LONGEST_RECORD, "mac": _MAC_BYTES}
+_COLUMNS: Final = tuple(
+    (
+        _bounded(audit_events.c[name], _LENGTHS[name])
+        if name in _LENGTHS
+        else type_coerce(audit_events.c[name], _AS_STORED)
+    ).label(name)
+    for name in AuditRow.__dataclass_fields__
+)
+_previous: Final = audit_events.alias("previous")
+#: Each row with the MAC before it, which its own MAC covers. The smallest integer has no integer before it.
+_SELECT: Final = select(*_COLUMNS, _bounded(_previous.c.mac, _MAC_BYTES).label("previous_mac")).outerjoin_from(
+    audit_events,
+    _previous,
+    and_(
+        _previous.c.chain_id == audit_events.c.chain_id,
+        _previous.c.sequence == case((audit_events.c.sequence > 0, audit_events.c.sequence - 1)),
+    ),
+)
+_NOBODY: Final = UUID(int=0)
+_INSERT: Final = audit_events.insert()
+_SALT: Final = type_coerce(audit_salts.c.salt, _AS_STORED).label("salt")
+_SELECT_SALT: Final = select(_SALT).where(audit_salts.c.user_id == bindparam("user_id"))
+#: Whoever is first makes the salt, and only for somebody who has an account: nothing of a person is kept after their
+#: erasure. Our databases agree on this statement, which SQLAlchemy has for each of them separately.
+_INSERT_SALT: Final = text(
+    "INSERT INTO audit_salts (user_id, salt) SELECT id, :salt FROM users WHERE id = :user_id ON CONFLICT DO NOTHING"
+).bindparams(bindparam("user_id", type_=audit_salts.c.user_id.type), bindparam("salt", type_=audit_salts.c.salt.type))
+
+
+def insert_rows(connection: Connection, rows: Iterable[AuditRow]) -> None:
+    """Store records."""
+    connection.execute(_INSERT, [as_row(row) for row in rows])
+
+
+def make_salt(connection: Connection, *, user_id: UUID | None) -> bytes | None:
+    """Return the salt of a user, made now if there is none. Return None if there is no such user (any more).
+
+    Without a user the database is asked all the same: a failed login must take as many round trips for an unknown
+    address.
+    """
+    salt = connection.execute(_SELECT_SALT, {"user_id": user_id or _NOBODY}).scalar_one_or_none()
+    if salt is None and user_id:
+        connection.execute(_INSERT_SALT, {"user_id": user_id, "salt": secrets.token_bytes(SALT_BYTES)})
+        salt = connection.execute(_SELECT_SALT, {"user_id": user_id}).scalar_one_or_none()
+    return None if salt is None else _usable(salt)
+
+
+def select_salts(connection: Connection, *, user_ids: Collection[UUID]) -> dict[UUID, bytes]:
+    """Return the salts of those users who have one."""
+    if not user_ids:
+        return {}
+    rows = connection.execute(select(audit_salts.c.user_id, _SALT).where(audit_salts.c.user_id.in_(user_ids)))
+    return {row.user_id: _usable(row.salt) for row in rows}
+
+
+def _usable(stored: Any) -> bytes:
+    """Return a stored salt. An attacker can insert text into SQLite: that is an empty salt, which opens nothing."""
+    return stored if isinstance(stored, bytes) else b""
+
+
+def select_existing(connection: Connection, *, user_ids: Collection[UUID]) -> set[UUID]:
+    """Return those users who have an account."""
+    if not user_ids:
+        return set()
+    return set(connection.execute(select(users.c.id).where(users.c.id.in_(user_ids))).scalars())
+
+
+def delete_salt(connection: Connection, *, user_id: UUID) -> None:
+    """Make the personal fields of a user's records unreadable for ever. The chains stay as they are."""
+    connection.execute(delete(audit_salts).where(audit_salts.c.user_id == user_id))
+
+
+def delete_salts_of_erased_users(connection: Connection, *, limit: int) -> int:
+    """Delete up to ``limit`` salts that a request stored in the very moment of an erasure. Return how many."""
+    is_erased = ~exists().where(users.c.id == audit_salts.c.user_id)
+    left = select(audit_salts.c.user_id).where(is_erased).limit(limit)
+    return connection.execute(delete(audit_salts).where(audit_salts.c.user_id.in_(left))).rowcount
+
+
+def forget_sources_of_erased_users(connection: Connection, since: int, *, limit: int) -> int:
+    """Remove the client IP's hash from up to ``limit`` records of erased users. Return how many.
+
+    Args:
+        connection: To write with.
+        since: Milliseconds since the epoch. A record is written at most a request after an erasure, so older ones have
+            been seen to.
+        limit: Records, at most.
+
+    """
+    is_erased = ~exists().where(users.c.id == audit_events.c.user_id)
+    has_source = (audit_events.c.user_id.is_not(None), audit_events.c.source.is_not(None))
+    key = (audit_events.c.chain_id, audit_events.c.sequence)
+    left = select(*key).where(audit_events.c.time >= since, *has_source, is_erased).limit(limit)
+    return connection.execute(update(audit_events).where(tuple_(*key).in_(left)).values(source=None)).rowcount
+
+
+def forget_sources(connection: Connection, *, user_id: UUID, limit: int) -> int:
+    """Let up to ``limit`` records of a user be found by their address no more; return how many."""
+    key = (audit_events.c.chain_id, audit_events.c.sequence)
+    known = select(*key).where(audit_events.c.user_id == user_id, audit_events.c.source.is_not(None)).limit(limit)
+    return connection.execute(update(audit_events).where(tuple_(*key).in_(known)).values(source=None)).rowcount
+
+
+def select_page(
+    connection: Connection,
+    filters: Filters,
+    *,
+    limit: int,
+    before: Place | None = None,
+    after: Place | None = None,
+    oldest_first: bool = False,
+) -> list[StoredRow]:
+    """Return records that match, each with the MAC of the record before it in its chain.
+
+    Args:
+        connection: to read with.
+        filters: which.
+        limit: rows, at most.
+        before: newest first, from this place on backwards (or from the newest).
+        after: instead of ``before``: oldest first, from this place on.
+        oldest_first: instead of both: oldest first, from the oldest on.
+
+    """
+    oldest_first = oldest_first or after is not None
+    statement = (
+        _SELECT.where(*_conditions(filters)).order_by(*_order(audit_events.c, oldest_first=oldest_first)).limit(limit)
+    )
+    if before is not None:
+        statement = statement.where(tuple_(*_PLACE) < _literal(connection, before))
+    if after is not None:
+        statement = statement.where(tuple_(*_PLACE) > _literal(connection, after))
+    narrowed = any(value is not None for value in (filters.name, filters.user_id, filters.source, filters.reason))
+    if filters.severity is not None and not narrowed:
+        # Level by level: from one level on, an index has the records in the order of their levels, and not of time.
+        levels = [level for level in Severity if level >= filters.severity]
+        pages = [select(statement.where(audit_events.c.severity == level).subquery()) for level in levels]
+        found = union_all(*pages).subquery()
+        statement = select(found).order_by(*_order(found.c, oldest_first=oldest_first)).limit(limit)
+    return [_stored(row) for row in connection.execute(statement).mappings()]
+
+
+def is_place(connection: Connection, place: Place) -> bool:
+    """Return whether the database can compare a place of a client's with its own."""
+    time, chain_id, sequence = place
+    is_usual = isinstance(time, int) and isinstance(chain_id, UUID) and isinstance(sequence, int)
+    return is_usual or connection.dialect.name == "sqlite"
+
+
+def select_all(connection: Connection) -> Iterator[list[StoredRow]]:
+    """Yield all records in batches, chain by chain, each chain in its order."""
+    key = (audit_events.c.chain_id, audit_events.c.sequence)
+    statement = select(*_COLUMNS).order_by(*key).limit(_CHAIN_BATCH)
+    rows: list[StoredRow] = []
+    while True:
+        following = statement
+        if rows:
+            last = _literal(connection, rows[-1].place[1:])
+            following = statement.where(tuple_(*_PLACE[1:]) > last)
+        rows = [_stored(row) for row in connection.execute(following).mappings()]
+        yield rows
+        if len(rows) < _CHAIN_BATCH:
+            return
+
+
+def count_events(
+    connection: Connection, filters: Filters, *, interval: int, names: Collection[str]
+) -> Sequence[tuple[int, str, str, int]]:
+    """Return ``(start, name, outcome, count)`` of each interval, in the order of time.
+
+    Args:
+        connection: to read with.
+        filters: which.
+        interval: in milliseconds; ``start`` is its number since the epoch.
+        names: what else an attacker has inserted is counted as "unknown", so that the result stays small.
+
+    """
+    columns = audit_events.c
+    start = (columns.time // interval).label("start")
+    event = case((columns.name.in_(names), columns.name), else_="unknown").label("event")
+    result = case((columns.outcome.in_(("success", "failure")), columns.outcome), else_="unknown").label("result")
+    statement = (
+        select(start, event, result, func.count())
+        .where(*_conditions(filters))
+        .group_by(start, event, result)
+        .order_by(start)
+    )
+    return [(int(number), name, outcome, count) for number, name, outcome, count in connection.execute(statement)]
+
+
+def count_by(
+    connection: Connection, filters: Filters, column: str, *, limit: int
+) -> list[tuple[UUID | str | bytes | None, int]]:
+    """Return the most frequent values of ``user_id``, ``reason`` or ``source``, each with the number of its records.
+
+    What cannot be a value of ours is None.
+    """
+    statement = (
+        select(type_coerce(audit_events.c[column], _AS_STORED), func.count())
+        .where(*_conditions(filters))
+        .group_by(audit_events.c[column])
+        .order_by(func.count().desc())
+        .limit(limit)
+    )
+    return [(_counted(column, value), count) for value, count in connection.execute(statement)]
+
+
+def _counted(column: str, value: Any) -> UUID | str | bytes | None:
+    try:
+        return None if value is None else _COUNTED[column](value)
+    except ValueError:
+        return None
+
+
+def delete_old_rows(connection: Connection, older_than: int, *, limit: int, horizon: int = _LATEST) -> int:
+    """Delete up to ``limit`` records of chains that ended before ``older_than`` (ms); return how many.
+
+    Only whole chains go, so that what stays can still be verified from its first record on. Records dated after
+    ``horizon`` (ms) were not written by the service: one of them must not keep a chain for ever.
+    """
+    later = audit_events.alias("later")
+    goes_on = exists().where(
+        later.c.chain_id == audit_events.c.chain_id, later.c.time >= older_than, later.c.time <= horizon
+    )
+    key = (audit_events.c.chain_id, audit_events.c.sequence)
+    # From their ends: what an interruption leaves are chains that were cut, and their time says that they may be. By
+    # time first, which has the index: a log of millions of records is not read through for the few that are old.
+    old = (
+        select(*key)
+        .where(audit_events.c.time < older_than, ~goes_on)
+        .order_by(audit_events.c.time.desc(), audit_events.c.chain_id, audit_events.c.sequence.desc())
+        .limit(limit)
+    )
+    return connection.execute(delete(audit_events).where(tuple_(*key).in_(old))).rowcount
+
+
+def _order(columns: ColumnCollection[str, Any], *, oldest_first: bool) -> list[ColumnElement[Any]]:
+    return [columns[name] if oldest_first else columns[name].desc() for name in _PLACE_COLUMNS]
+
+
+def _literal(connection: Connection, place: tuple[Any, ...]) -> Any:
+    """Return a place, or a part of one, to compare with what is stored."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    return tuple_(*(literal(part.hex if is_sqlite and isinstance(part, UUID) else part, _AS_STORED) for part in place))
+
+
+def _stored(values: Mapping[Any, Any]) -> StoredRow:
+    fields: dict[str, Any] = {}
+    unreadable = set()
+    for name, (read, substitute) in _READERS.items():
+        try:
+            fields[name] = read(values[name])
+        except ValueError:
+            unreadable.add(name)
+            fields[name] = substitute(values[name])
+    place = (values["time"], values["chain_id"], values["sequence"])
+    has_place = not unreadable & {"chain_id", "sequence"}
+    if not has_place:
+        # Readers tell records apart by chain and sequence.
+        fields |= {"chain_id": UUID(bytes=sha256(repr(place).encode()).digest()[:16]), "sequence": -1}
+    try:
+        previous_mac = _octets(_MAC_BYTES)(values.get("previous_mac"))
+    except ValueError:
+        previous_mac = None
+    return StoredRow(
+        row=AuditRow(**fields),
+        is_readable=not unreadable,
+        has_place=has_place,
+        previous_mac=previous_mac,
+        place=place,
+    )
+
+
+def _uuid(value: Any) -> UUID:
+    if isinstance(value, UUID):
+        return value
+    # One spelling only: a chain must not be found under two.
+    if isinstance(value, str) and _HEXADECIMAL_UUID.fullmatch(value):
+        return UUID(value)
+    raise ValueError
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, int):
+        return value
+    raise ValueError
+
+
+def _text(length: int) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if isinstance(value, str) and len(value) <= length:
+            return value
+        raise ValueError
+
+    return read
+
+
+def _octets(length: int) -> Callable[[Any], bytes]:
+    def read(value: Any) -> bytes:
+        if isinstance(value, bytes) and len(value) == length:
+            return value
+        raise ValueError
+
+    return read
+
+
+def _source(value: Any) -> bytes:
+    # Aurora DSQL has it as text (tables.KeyBytes).
+    if isinstance(value, str):
+        octets = urlsafe_b64decode(value + "=" * (-len(value) % 4))
+        if urlsafe_b64encode(octets).decode().rstrip("=") != value:
+            raise ValueError
+        value = octets
+    return _octets(_SOURCE_BYTES)(value)
+
+
+def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else read(value)
+
+
+def _shown(length: int) -> Callable[[Any], str]:
+    def show(value: Any) -> str:
+        text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+        return text[:length]
+
+    return show
+
+
+def _as_time(value: Any) -> int:
+    """Return a time that is sorted as SQLite sorts ``value``."""
+    return int(max(-_LATEST, min(value, _LATEST))) if isinstance(value, float) else _LATEST
+
+
+def _nothing(value: Any) -> Any:  # noqa: ARG001 - as the other substitutes
+    return None
+
+
+#: By column: what reads a value of ours and raises ValueError for another one, and what makes a substitute of that.
+_READERS: Final[dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = {
+    "chain_id": (_uuid, _nothing),
+    "sequence": (_integer, _nothing),
+    "time": (_integer, _as_time),
+    "name": (_text(_LENGTHS["name"]), _shown(_LENGTHS["name"])),
+    "outcome": (_text(_LENGTHS["outcome"]), _shown(_LENGTHS["outcome"])),
+    "severity": (_integer, lambda _: int(Severity.INFORMATIONAL)),
+    "user_id": (_or_none(_uuid), _nothing),
+    "source": (_or_none(_source), _nothing),
+    "reason": (_or_none(_text(_LENGTHS["reason"])), _shown(_LENGTHS["reason"])),
+    "record": (_text(LONGEST_RECORD), lambda _: ""),
+    "mac": (_octets(_MAC_BYTES), lambda _: b""),
+}
+#: The values that a column may be counted by, as texts.
+_COUNTED: Final[dict[str, Callable[[Any], UUID | str | bytes]]] = {
+    "user_id": _uuid,
+    "reason": _shown(_LENGTHS["reason"]),
+    "source": _source,
+}
+
+
+def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
+    columns = audit_events.c
+    conditions: list[ColumnElement[bool]] = []
+    if filters.since is not None:
+        conditions.append(columns.time >= filters.since)
+    if filters.until is not None:
+        conditions.append(columns.time < filters.until)
+    if filters.severity is not None:
+        conditions.append(columns.severity >= filters.severity)
+    if filters.except_reason is not None:
+        # Rows without a reason stay, which != alone would not let pass.
+        conditions.append(or_(columns.reason.is_(None), columns.reason != filters.except_reason))
+    for name in ("name", "outcome", "user_id", "source", "reason"):
+        value = getattr(filters, name)
+        if value is not None:
+            conditions.append(columns[name] == value)
+    return conditions

@@ -1,0 +1,1 @@
+"""Engine, tables, privileges and migrations."""

@@ -1,1 +1,0 @@
-"""The database: engine and ``transaction()``, tables, one store a table family, migrations."""

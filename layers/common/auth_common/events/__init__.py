@@ -1,0 +1,1 @@
+"""Security events, log lines, metrics and the request that they belong to."""

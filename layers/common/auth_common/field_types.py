@@ -1,0 +1,140 @@
+"""Field types that several requests and responses share. Unknown fields of a request are rejected."""
+
+import re
+import unicodedata
+from base64 import urlsafe_b64encode
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+from auth_common.users.email_address import LONGEST as LONGEST_EMAIL
+from auth_common.users.email_address import normalise_email
+
+#: Longer than any password that registration takes, so that a login never fails by its form.
+LONGEST_SECRET: Final = 1024
+#: Unassigned characters that will never be visible: noncharacters, what DerivedCoreProperties.txt reserves as
+#: Default_Ignorable_Code_Point, and controls of Egyptian hieroglyphs, which Python 3.11 does not know. Not from U+E0100
+#: to U+E01EF: they choose between forms of an ideograph, which Japanese names need.
+_NEVER_VISIBLE: Final = (
+    range(0x2065, 0x2066),
+    range(0xFDD0, 0xFDF0),
+    range(0xFFF0, 0xFFF9),
+    range(0x13439, 0x13440),
+    range(0xE0000, 0xE0100),
+    range(0xE01F0, 0xE1000),
+    *(range(plane + 0xFFFE, plane + 0x10000) for plane in range(0, 0x110000, 0x10000)),
+)
+#: The flag of a part of a country, such as Scotland: a black flag, the part in tag characters, and the end of the tags
+#: (UTS #51, emoji tag sequences). Elsewhere tag characters are invisible text.
+_REGIONAL_FLAG: Final = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
+#: Characters that a name may have and that show nothing on their own: joiners, fillers, variation selectors and others
+#: of Default_Ignorable_Code_Point, and the blank Braille pattern.
+_INVISIBLE: Final = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u200c\u200d\u2800\u3164\uffa0"
+    + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+)
+
+
+def clean_text(text: str) -> str:
+    """Return ``text`` in NFC, trimmed.
+
+    A name must not be rejected because its characters are newer than the Unicode that this version of Python knows. So
+    unassigned characters are accepted, unless they will never be visible.
+
+    Raises:
+        ValueError: ``text`` shows nothing, or has a character with which one name can pass for another (Unicode TR 36).
+
+    """
+    text = unicodedata.normalize("NFC", text).strip()
+    if not text:
+        message = "must not be empty"
+        raise ValueError(message)
+    if all(character in _INVISIBLE or character.isspace() for character in text):
+        message = "must contain a visible character"
+        raise ValueError(message)
+    if any(map(_is_forbidden, _REGIONAL_FLAG.sub("", text))):
+        message = "contains characters that are not allowed"
+        raise ValueError(message)
+    return text
+
+
+def _may_be_letter(character: str) -> bool:
+    """Tell whether ``character`` is a letter, or may be one in a newer Unicode than Python's.
+
+    From U+1F000 to U+1FFFF Unicode only adds symbols, such as emoji.
+    """
+    is_symbol = "\U0001f000" <= character <= "\U0001ffff"
+    return character.isalpha() or (unicodedata.category(character) == "Cn" and not is_symbol)
+
+
+def _is_forbidden(character: str) -> bool:
+    """Tell whether no name may have ``character``.
+
+    Forbidden are control characters, line separators, surrogates, private characters, noncharacters and invisible
+    formatting. So is the replacement character, which a gateway leaves where a body was not UTF-8. The two joiners are
+    allowed: Persian and Indic names need them.
+    """
+    if character in "\u200c\u200d\ufffd":
+        return character == "\ufffd"
+    category = unicodedata.category(character)
+    if category == "Cn":
+        return any(ord(character) in never for never in _NEVER_VISIBLE)
+    return category in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def _require_letter(text: str) -> str:
+    if not any(map(_may_be_letter, text)):
+        message = "must contain a letter"
+        raise ValueError(message)
+    return text
+
+
+def _utc_seconds(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+#: Measured without the blanks around it.
+Email = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True),
+    Field(max_length=LONGEST_EMAIL, json_schema_extra={"format": "email"}),
+    AfterValidator(normalise_email),
+]
+#: Measured as it is stored: composing (NFC) makes some characters longer.
+Text = Annotated[str, AfterValidator(_require_letter), AfterValidator(clean_text), Field(max_length=100)]
+ChallengeId = Annotated[str, Field(max_length=256)]
+Password = Annotated[str, Field(max_length=LONGEST_SECRET, json_schema_extra={"format": "password"})]
+#: The document has the limits of ``password_policy``, which rejects other lengths in words for the user.
+NewPassword = Annotated[
+    str,
+    Field(
+        max_length=LONGEST_SECRET,
+        json_schema_extra={"format": "password", "minLength": 15, "maxLength": 256},
+    ),
+]
+#: Bytes in base64url without padding (RFC 4648 section 5).
+Base64URL = Annotated[
+    bytes,
+    PlainSerializer(lambda octets: urlsafe_b64encode(octets).decode().rstrip("="), return_type=str),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}),
+]
+#: RFC 3339 in UTC, whole seconds.
+Timestamp = Annotated[
+    datetime, PlainSerializer(_utc_seconds), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+
+
+class RequestBody(BaseModel):
+    """A request body. Unknown fields are rejected, so no caller registers ``role: admin``."""
+
+    # hide_input_in_errors: a password must not get into a log by way of an exception's text.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)

@@ -1,0 +1,1 @@
+"""Signing keys, shared secrets and what is derived from them."""

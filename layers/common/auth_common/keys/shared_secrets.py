@@ -1,0 +1,97 @@
+"""Secrets that all environments share: in Secrets Manager on deployed stages, in files on the ``local`` one.
+
+They are in no environment variable, which whoever may look at a function's configuration could read, and each function
+may ask only for those that it uses (template.yaml).
+"""
+
+import secrets
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from auth_common.aws_calls import call_aws
+from auth_common.errors import Misconfigured
+from auth_common.keys.local_secrets import read_or_create, read_private
+from auth_common.settings import settings
+
+#: 256 bits, where a secret is random bytes; Secrets Manager makes letters and digits, so there it is more of them.
+_LEAST_BYTES: Final = 32
+_PEPPER_FILE: Final = "pepper"
+_AUDIT_KEY_FILE: Final = "audit-key"
+_FILES: Final = (_PEPPER_FILE, _AUDIT_KEY_FILE)
+
+
+@lru_cache(maxsize=1)
+def pepper() -> bytes:
+    """Return the key of the HMAC under each password hash.
+
+    Raises:
+        Misconfigured: a deployed stage names none, or the secret is too short or cannot be read.
+        ServiceUnavailable: Secrets Manager throttles, refuses or is away.
+        StorageNotMounted: the ``local`` stage has no storage.
+
+    """
+    return _shared_secret(settings().pepper_secret_arn, setting="PEPPER_SECRET_ARN", file=_PEPPER_FILE)
+
+
+@lru_cache(maxsize=1)
+def audit_key() -> bytes:
+    """Return the key that all keys of the audit log are made from.
+
+    Raises:
+        Misconfigured, ServiceUnavailable, StorageNotMounted: as for ``pepper``.
+
+    """
+    return _shared_secret(settings().audit_key_secret_arn, setting="AUDIT_KEY_SECRET_ARN", file=_AUDIT_KEY_FILE)
+
+
+def check_secret_files(folder: Path) -> None:
+    """Check the secrets that are files in ``folder``. A file that does not exist yet is made at its first use.
+
+    Raises:
+        Misconfigured: a secret is too short or cannot be read.
+
+    """
+    for name in _FILES:
+        with suppress(FileNotFoundError):
+            _require_length(folder / name, read_private(folder / name))
+
+
+def secret_text(arn: str, *, setting: str) -> str:
+    """Return the text of the secret at ``arn``, which ``setting`` names.
+
+    Raises:
+        Misconfigured: it holds binary data.
+        ServiceUnavailable: as for ``pepper``.
+
+    """
+    text = call_aws("secretsmanager", "get_secret_value", SecretId=arn).get("SecretString")
+    if not isinstance(text, str):
+        message = f"{setting}: the secret has no text"
+        raise Misconfigured(message)
+    return text
+
+
+def _shared_secret(arn: str | None, *, setting: str, file: str) -> bytes:
+    if arn is not None:
+        value = secret_text(arn, setting=setting).encode()
+        if len(value) < _LEAST_BYTES:
+            message = f"{setting}: the secret is shorter than {_LEAST_BYTES} bytes"
+            raise Misconfigured(message)
+        return value
+    if settings().stage != "local":
+        message = f"{setting}: a deployed stage has it in Secrets Manager"
+        raise Misconfigured(message)
+    path = settings().storage() / file
+    return _require_length(path, read_or_create(path, lambda: secrets.token_bytes(_LEAST_BYTES)))
+
+
+def _require_length(path: Path, value: bytes) -> bytes:
+    if len(value) < _LEAST_BYTES:
+        message = (
+            f"{path}: must have at least {_LEAST_BYTES} bytes and has {len(value)}. Restore it from a backup: what was "
+            "made with another secret cannot be verified. Delete it only if there are no accounts yet"
+        )
+        raise Misconfigured(message)
+    return value

@@ -1,0 +1,1 @@
+"""The login with a password."""

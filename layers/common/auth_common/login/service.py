@@ -1,0 +1,104 @@
+"""Login with a password: the first factor, and the only one for who has no passkey."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from auth_common.errors import DatabaseUnavailable, InvalidCredentials
+from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.keys.keyed_hashes import account_pseudonym
+from auth_common.passkeys.store import select_passkeys_of
+from auth_common.passwords.hashing import hash_password, needs_rehash, verify_password
+from auth_common.sessions.service import is_unchanged, open_session
+from auth_common.sessions.token_pairs import TokenPair
+from auth_common.throttling.attempts import Attempt
+from auth_common.throttling.service import login_attempt
+from auth_common.tokens.mfa_tokens import LIFETIME, issue_mfa_token
+from auth_common.transactions import read, transaction
+from auth_common.users.store import User, select_credentials, update_password_hash
+
+
+@dataclass(frozen=True, slots=True)
+class MFARequired:
+    """The password was right; now the passkey. ``expires_in`` in seconds."""
+
+    mfa_token: str
+    expires_in: int = LIFETIME
+
+
+def log_in(*, email: str, password: str) -> TokenPair | MFARequired:
+    """Check a password, and open a session unless the user has a passkey to show as well.
+
+    Unknown address, wrong password and disabled account do the same work and get the same answer; only the security
+    event tells them apart (ASVS 5.0 6.3.8).
+
+    Args:
+        email: normalised (``normalise_email``).
+        password: as typed.
+
+    Raises:
+        InvalidCredentials: for each of the three.
+        TooManyAttempts: too many of those; nothing was checked.
+
+    """
+    with login_attempt(email) as attempt:
+        return _log_in(attempt, email, password)
+
+
+def _log_in(attempt: Attempt, email: str, password: str) -> TokenPair | MFARequired:
+    found = read(lambda connection: select_credentials(connection, email=email))
+    # Always one hash, before anything is decided.
+    matches = verify_password(password, found.password_hash if found else None)
+    if found is None:
+        security_event(SecurityEvent.AUTHN_LOGIN_FAIL, reason="unknown_user", account=account_pseudonym(email))
+        raise InvalidCredentials
+    user = found.user
+    if not matches:
+        raise _refused(user, "wrong_password")
+    if user.status != "active":
+        raise _refused(user, "user_not_active")
+    if needs_rehash(found.password_hash):
+        _upgrade_hash(user, password, found.password_hash)
+
+    def confirm(connection: Connection) -> bool:
+        _require_unchanged(connection, user)
+        return not select_passkeys_of(connection, user_id=user.id) and attempt.succeed(connection)
+
+    pair = None if found.has_passkey else open_session(user, amr=("pwd",), confirm=confirm)
+    if pair is None:
+        return _ask_for_passkey(attempt, user)
+    return pair
+
+
+def _ask_for_passkey(attempt: Attempt, user: User) -> MFARequired:
+    # Signed first: what fails after the attempt was settled could not be given back any more.
+    token = issue_mfa_token(user_id=user.id, token_version=user.token_version, now=datetime.now(UTC))
+
+    def settle(connection: Connection) -> None:
+        _require_unchanged(connection, user)
+        attempt.succeed(connection)
+        security_event(SecurityEvent.AUTHN_LOGIN_FIRST_FACTOR, user_id=user.id)
+
+    transaction(settle)
+    return MFARequired(token)
+
+
+def _require_unchanged(connection: Connection, user: User) -> None:
+    """Refuse a password that was replaced while it was hashed, or whose account was disabled."""
+    if not is_unchanged(connection, user):
+        raise _refused(user, "token_version_changed")
+
+
+def _refused(user: User, reason: str) -> InvalidCredentials:
+    security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user.id, reason=reason)
+    return InvalidCredentials()
+
+
+def _upgrade_hash(user: User, password: str, stored_hash: str) -> None:
+    """Store the password at today's cost: only at a login is it known. A failure must not fail the login."""
+    new_hash = hash_password(password)
+    try:
+        transaction(lambda c: update_password_hash(c, user_id=user.id, expected=stored_hash, new=new_hash))
+    except DatabaseUnavailable:
+        security_event(SecurityEvent.PASSWORD_REHASH_FAIL, user_id=user.id)

@@ -1,1 +1,0 @@
-"""What the Security team sees: structured logs, metrics and security events."""

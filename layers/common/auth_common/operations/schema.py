@@ -1,0 +1,63 @@
+"""The schema of the database, and who may do what in it: a deployment's business, and nobody else's."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from alembic.util import CommandError
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from auth_common.database import migrations
+from auth_common.database.engine import open_engine
+from auth_common.database.privileges import grant_privileges
+from auth_common.events.logger import logger
+
+#: Seconds that a statement may take, since an index of a large table takes its time; and after which nothing is tried
+#: again. Both together are less than the function has (template.yaml).
+_PATIENCE: Final = 300
+#: Tries, and seconds in between.
+_ATTEMPTS: Final = 10
+_PAUSE: Final = 0.5
+
+
+def migrate_schema(iam_roles: Mapping[str, Sequence[str]]) -> str:
+    """Bring the database to this version's schema, or leave a newer one as it is; return its revision.
+
+    Safe to run again, and for two to run at once.
+
+    Args:
+        iam_roles: on Aurora DSQL, which IAM roles take on which role in the database (``db.privileges``).
+
+    Raises:
+        Misconfigured, ServiceUnavailable, StorageNotMounted: as for ``open_engine``.
+        sqlalchemy.exc.DBAPIError, alembic.util.CommandError: the database is away or refuses.
+        ValueError: as for ``grant_privileges``.
+
+    """
+    engine = open_engine(timeout=_PATIENCE)
+    end = time.monotonic() + _PATIENCE
+    try:
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                revision = _migrate(engine, iam_roles)
+                break
+            # Of two that take the same step at once one fails: at a table or role that is there already, at a revision
+            # that the database has left, or, on Aurora DSQL, at a schema that has changed meanwhile.
+            except (DBAPIError, CommandError):
+                if tries == _ATTEMPTS or time.monotonic() > end:
+                    raise
+                time.sleep(_PAUSE)
+    finally:
+        engine.dispose()
+    logger.info("schema migrated", extra={"revision": revision})
+    return revision
+
+
+def _migrate(engine: Engine, iam_roles: Mapping[str, Sequence[str]]) -> str:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        revision = migrations.migrate(connection)
+        grant_privileges(connection, iam_roles)
+    return revision

@@ -1,0 +1,1 @@
+"""WebAuthn: registration, login, challenges and verification of passkeys."""

@@ -1,0 +1,87 @@
+"""Challenges of ceremonies in a session: what makes an authenticator's response fresh (WebAuthn section 13.4.3).
+
+Those of logins are in ``login_challenges``.
+"""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from auth_common.errors import InvalidChallenge
+from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.passkeys import challenge_store as store
+from auth_common.passkeys.challenge_store import Ceremony, Challenge
+from auth_common.passkeys.verification import TIMEOUT
+from auth_common.sessions.principal import Principal
+from auth_common.throttling.service import count_in_session
+from auth_common.transactions import transaction
+from auth_common.users.identifiers import parse_id
+
+#: How long one may be answered: for as long as the browser is told to wait for the person.
+LIFETIME: Final = timedelta(seconds=TIMEOUT)
+
+_REFUSED: Final = {
+    Ceremony.REGISTRATION: SecurityEvent.AUTHN_PASSKEY_REJECTED,
+    Ceremony.STEP_UP: SecurityEvent.AUTHN_STEP_UP_FAIL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A ceremony that has begun: what the browser gets."""
+
+    challenge_id: str
+    #: PublicKeyCredentialCreationOptionsJSON or PublicKeyCredentialRequestOptionsJSON (WebAuthn section 5.1).
+    options: dict[str, Any]
+
+
+def new_challenge(ceremony: Ceremony, principal: Principal, *, passkey_ids: Iterable[UUID] = ()) -> Challenge:
+    """Return a new challenge, not yet stored.
+
+    Args:
+        ceremony: what it is for.
+        principal: whose authenticator must respond, and whose session must complete the ceremony.
+        passkey_ids: the passkeys that the account has when a registration begins.
+
+    """
+    return Challenge(
+        id=uuid4(),
+        ceremony=ceremony,
+        user_id=principal.user_id,
+        token_version=principal.token_version,
+        challenge=secrets.token_bytes(32),
+        expires_at=datetime.now(UTC) + LIFETIME,
+        session_id=principal.session_id,
+        passkey_ids=" ".join(str(passkey_id) for passkey_id in passkey_ids),
+    )
+
+
+def spend_challenge(challenge_id: str, ceremony: Ceremony, principal: Principal) -> Challenge:
+    """Return the challenge for its first answer, whatever comes of it: a second answer finds nothing.
+
+    Args:
+        challenge_id: as the client sent it; anything.
+        ceremony: the one that is being completed.
+        principal: the caller.
+
+    Raises:
+        InvalidChallenge: unknown, answered before, expired, for another ceremony, or of another session.
+        TooManyAttempts: the session has sent too many invalid ones.
+
+    """
+    key = parse_id(challenge_id)
+    challenge = key and transaction(lambda c: store.take_challenge(c, challenge_id=key, ceremony=ceremony))
+    if not challenge or challenge.expires_at <= datetime.now(UTC) or not _belongs_to(challenge, principal):
+        count_in_session("invalid_challenge", user_id=principal.user_id, session_id=principal.session_id)
+        security_event(_REFUSED[ceremony], user_id=principal.user_id, reason="invalid_challenge")
+        raise InvalidChallenge
+    return challenge
+
+
+def _belongs_to(challenge: Challenge, principal: Principal) -> bool:
+    # What has ended the user's access tokens since the beginning has ended the ceremony.
+    bound = (challenge.user_id, challenge.session_id, challenge.token_version)
+    return bound == (principal.user_id, principal.session_id, principal.token_version)

@@ -1,0 +1,126 @@
+"""Login with a passkey: as second factor after a password, or alone (WebAuthn's authentication ceremony)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from auth_common.errors import InvalidMFAToken, PasskeyLoginFailed, PasswordRequired
+from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.passkeys.challenge_store import Challenge
+from auth_common.passkeys.challenges import Begun
+from auth_common.passkeys.login_challenges import (
+    issue_login_challenge,
+    read_login_challenge,
+    second_factor_user,
+    spend_login_challenge,
+)
+from auth_common.passkeys.proofs import PasskeyProof, UnprovenPasskey, record_proof, verify_proof
+from auth_common.passkeys.store import select_passkeys_of
+from auth_common.passkeys.verification import authentication_options
+from auth_common.sessions.service import is_unchanged, open_session
+from auth_common.sessions.token_pairs import TokenPair
+from auth_common.throttling.attempts import Attempt
+from auth_common.throttling.service import count_rejected_mfa_token, passkey_attempt, require_second_factor_unlocked
+from auth_common.tokens.mfa_tokens import verify_mfa_token
+from auth_common.transactions import read
+from auth_common.users.store import User, select_user
+
+
+def begin_login(mfa_token: str | None) -> Begun:
+    """Begin a login.
+
+    Args:
+        mfa_token: from a login with the right password; without it the passkey alone must say and prove who it is,
+            which takes user verification (PIN or biometry).
+
+    Raises:
+        InvalidMFAToken: not one of ours, expired, or overtaken by a change of the account.
+        TooManyAttempts: too many of those from one client IP, or too many failures with this user's second factors.
+
+    """
+    user = _user_of(mfa_token) if mfa_token is not None else None
+    passkeys = read(lambda c: select_passkeys_of(c, user_id=user.id)) if user else []
+    challenge_id, challenge = issue_login_challenge(user)
+    options = authentication_options(
+        challenge=challenge,
+        allowed=[(passkey.credential_id, passkey.transports) for passkey in passkeys],
+        require_user_verification=user is None,
+    )
+    return Begun(challenge_id, options)
+
+
+def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> TokenPair:
+    """Verify the authenticator's answer and open a session.
+
+    Args:
+        challenge_id: from ``begin_login``.
+        credential: AuthenticationResponseJSON; anything.
+
+    Raises:
+        InvalidChallenge: unknown, answered, expired, or not for a login.
+        PasswordRequired: a synced passkey whose counter or backup eligibility does not fit its record, as only factor.
+        PasskeyLoginFailed: for everything else that can be wrong.
+        TooManyAttempts: too many failures with this user's second factors, or of passkeys alone from one client IP.
+
+    """
+    challenge = read_login_challenge(challenge_id)
+    with passkey_attempt(second_factor_user(challenge)) as attempt:
+        return _complete_login(attempt, spend_login_challenge(challenge), credential)
+
+
+def _complete_login(attempt: Attempt, challenge: Challenge, credential: Mapping[str, Any]) -> TokenPair:
+    with_password = challenge.user_id is not None
+    try:
+        # Alone, a passkey must be two factors by itself: possession, and PIN or biometric.
+        proof = verify_proof(challenge, credential, require_user_verification=not with_password)
+        return _open_session(attempt, proof, with_password=with_password)
+    except UnprovenPasskey as error:
+        raise _rejected(error.user, error.reason, **error.detail) from error
+
+
+def _open_session(attempt: Attempt, proof: PasskeyProof, *, with_password: bool) -> TokenPair:
+    user = proof.user
+    if user.status != "active":
+        raise UnprovenPasskey("user_not_active", user)
+    if not with_password and not proof.passkey.uv_initialized:
+        # Registered without PIN or biometric: an attacker who found the key may have set this PIN (section 4,
+        # uvInitialized).
+        raise UnprovenPasskey("user_verification_not_initialized", user)
+
+    # In one transaction with the session: deleting this passkey revokes the sessions that it has opened, this one too.
+    def confirm(connection: Connection) -> bool:
+        if not is_unchanged(connection, user):
+            raise UnprovenPasskey("token_version_changed", user)
+        return record_proof(connection, proof, with_password=with_password) and attempt.succeed(connection)
+
+    amr = (*(("pwd",) if with_password else ()), proof.key_method, "user", "mfa")
+    try:
+        pair = open_session(user, amr=amr, passkey_id=proof.passkey.id, confirm=confirm)
+    except PasswordRequired:
+        security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user.id, reason="passkey_inconsistent")
+        raise
+    if pair is None:
+        raise UnprovenPasskey("unknown_passkey", user)
+    return pair
+
+
+def _user_of(mfa_token: str) -> User:
+    try:
+        claims = verify_mfa_token(mfa_token)
+    except InvalidMFAToken as error:
+        count_rejected_mfa_token(None)
+        security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, reason=error.code)
+        raise
+    require_second_factor_unlocked(claims.user_id)
+    user = read(lambda connection: select_user(connection, user_id=claims.user_id))
+    if user is None or user.token_version != claims.token_version:
+        count_rejected_mfa_token(claims.user_id)
+        security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, user_id=claims.user_id, reason="token_version_changed")
+        raise InvalidMFAToken
+    return user
+
+
+def _rejected(user: User | None, reason: str, **detail: str) -> PasskeyLoginFailed:
+    security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user.id if user else None, reason=reason, **detail)
+    return PasskeyLoginFailed()

@@ -1,0 +1,132 @@
+"""Challenges of logins with a passkey: signed, and stored only after they were answered.
+
+Anyone may begin a login. A challenge that needs no row needs no limit either: strangers cannot fill the table, and
+cannot use up a limit that stops the users behind their client IP. The challenge travels in the ``challenge_id``, under
+a MAC. Its first answer stores its id until it expires, so there is no second one.
+"""
+
+import hmac
+import secrets
+import struct
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from auth_common.errors import InvalidChallenge
+from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.keys.keyed_hashes import challenge_mac
+from auth_common.passkeys.challenge_store import Ceremony, Challenge, has_challenge, insert_challenge
+from auth_common.passkeys.challenges import LIFETIME
+from auth_common.transactions import read, transaction
+from auth_common.users.store import User, select_user
+
+#: Id, user (zeros: none), token version, expiry in microseconds since the epoch, challenge.
+_LAYOUT: Final = struct.Struct(">16s16sIQ32s")
+_NO_USER: Final = UUID(int=0)
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def issue_login_challenge(user: User | None) -> tuple[str, bytes]:
+    """Return a new ``challenge_id`` and its challenge of 32 random bytes.
+
+    Args:
+        user: whose passkey must answer, after the password. None for a login with the passkey alone.
+
+    """
+    challenge = secrets.token_bytes(32)
+    expires_at = datetime.now(UTC) + LIFETIME
+    content = _LAYOUT.pack(
+        uuid4().bytes,
+        (user.id if user else _NO_USER).bytes,
+        user.token_version if user else 0,
+        (expires_at - _EPOCH) // _MICROSECOND,
+        challenge,
+    )
+    return _spell(challenge_mac(content) + content), challenge
+
+
+def read_login_challenge(challenge_id: str) -> Challenge | None:
+    """Return the challenge in a ``challenge_id``. Return None if this service did not issue it, or if it has expired.
+
+    Args:
+        challenge_id: as the client sent it; anything.
+
+    """
+    try:
+        octets = urlsafe_b64decode(challenge_id + "=" * (-len(challenge_id) % 4))
+    except ValueError:
+        return None
+    # The decoder ignores foreign characters and surplus padding. An id has one spelling, the one that was issued.
+    if _spell(octets) != challenge_id:
+        return None
+    content = octets[-_LAYOUT.size :]
+    if not hmac.compare_digest(challenge_mac(content) + content, octets):
+        return None
+    key, user, token_version, expiry, challenge = _LAYOUT.unpack(content)
+    user_id = UUID(bytes=user)
+    expires_at = _EPOCH + expiry * _MICROSECOND
+    if expires_at <= datetime.now(UTC):
+        return None
+    return Challenge(
+        id=UUID(bytes=key),
+        ceremony=Ceremony.AUTHENTICATION,
+        user_id=None if user_id == _NO_USER else user_id,
+        token_version=None if user_id == _NO_USER else token_version,
+        challenge=challenge,
+        expires_at=expires_at,
+    )
+
+
+def second_factor_user(challenge: Challenge | None) -> UUID | None:
+    """Return the user whose second factor an answer to ``challenge`` can still be. Return None if there is none.
+
+    An answer to a challenge that was answered before, or overtaken by a change of the account, guesses at no second
+    factor. It must not count as one: an attacker who has kept a challenge could lock out its user.
+    """
+    if challenge is None or challenge.user_id is None:
+        return None
+    user_id = challenge.user_id
+
+    def is_current(connection: Connection) -> bool:
+        user = select_user(connection, user_id=user_id)
+        if user is None or user.token_version != challenge.token_version:
+            return False
+        return not has_challenge(connection, challenge_id=challenge.id)
+
+    return user_id if read(is_current) else None
+
+
+def spend_login_challenge(challenge: Challenge | None) -> Challenge:
+    """Return ``challenge`` for its first answer, whatever the answer is worth.
+
+    Raises:
+        InvalidChallenge: there is none, or it was answered before.
+
+    """
+    if challenge is None or not _is_first_answer(challenge):
+        user_id = challenge.user_id if challenge else None
+        security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user_id, reason="invalid_challenge")
+        raise InvalidChallenge
+    return challenge
+
+
+def _spell(octets: bytes) -> str:
+    """Return base64url without padding (RFC 4648 section 5)."""
+    return urlsafe_b64encode(octets).decode().rstrip("=")
+
+
+def _is_first_answer(challenge: Challenge) -> bool:
+    """Store the challenge's id, whose primary key accepts one of several answers at once."""
+    # Without the user, who may have been erased since the challenge was issued.
+    answered = replace(challenge, user_id=None, token_version=None)
+    try:
+        transaction(lambda connection: insert_challenge(connection, answered))
+    except IntegrityError:
+        return False
+    return True

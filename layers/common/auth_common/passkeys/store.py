@@ -1,0 +1,140 @@
+"""The table of passkeys."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from auth_common.database.tables import TRANSPORTS_LENGTH, as_row, encode_words, passkeys, users
+from auth_common.errors import PasskeyRejected
+from auth_common.users.store import USER_COLUMNS, User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passkey:
+    """A WebAuthn credential record."""
+
+    id: UUID
+    user_id: UUID
+    credential_id: bytes
+    #: COSE_Key.
+    public_key: bytes
+    sign_count: int
+    #: The client's word.
+    transports: tuple[str, ...]
+    aaguid: UUID
+    #: Whether it may log in alone (WebAuthn section 4, uvInitialized).
+    uv_initialized: bool
+    backup_eligible: bool
+    backed_up: bool
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None = None
+
+
+_FIELDS: Final = tuple(Passkey.__dataclass_fields__)
+_COLUMNS: Final = tuple(passkeys.c[name] for name in _FIELDS)
+_SELECT_OWNED: Final = select(*_COLUMNS, *USER_COLUMNS).select_from(passkeys.join(users))
+_SELECT_ALL_OF: Final = (
+    select(*_COLUMNS)
+    .where(passkeys.c.user_id == bindparam("user_id"))
+    .order_by(passkeys.c.created_at.desc(), passkeys.c.id)
+)
+
+
+def storable_transports(transports: Iterable[str]) -> tuple[str, ...]:
+    """Return the transports that the table has room for, sorted. The first ones are kept."""
+    kept: list[str] = []
+    for transport in transports:
+        if transport and len(encode_words([*kept, transport])) <= TRANSPORTS_LENGTH:
+            kept.append(transport)
+    return tuple(sorted(kept))
+
+
+def insert_passkey(connection: Connection, passkey: Passkey) -> None:
+    """Store a passkey.
+
+    Raises:
+        PasskeyRejected: somebody, whoever it is, has registered this credential already.
+
+    """
+    try:
+        connection.execute(passkeys.insert(), as_row(passkey))
+    except IntegrityError as error:
+        raise PasskeyRejected from error
+
+
+def select_passkeys_of(connection: Connection, *, user_id: UUID) -> list[Passkey]:
+    """Return a user's passkeys, newest first."""
+    return [Passkey(**row) for row in connection.execute(_SELECT_ALL_OF, {"user_id": user_id}).mappings()]
+
+
+def select_passkey_and_owner(connection: Connection, *, credential_id: bytes) -> tuple[Passkey, User] | None:
+    """Return the passkey with this credential id and its owner, or ``None``."""
+    statement = _SELECT_OWNED.where(passkeys.c.credential_id == credential_id)
+    row = connection.execute(statement).one_or_none()
+    if row is None:
+        return None
+    passkey = Passkey(**dict(zip(_FIELDS, row, strict=False)))
+    return passkey, User(**dict(zip(User.__dataclass_fields__, row[len(_FIELDS) :], strict=True)))
+
+
+def select_passkey(connection: Connection, *, passkey_id: UUID) -> Passkey | None:
+    """Return the passkey with this id. Return None if there is none."""
+    row = connection.execute(select(*_COLUMNS).where(passkeys.c.id == passkey_id)).mappings().one_or_none()
+    return Passkey(**row) if row else None
+
+
+def record_use(
+    connection: Connection,
+    *,
+    passkey_id: UUID,
+    sign_count: int,
+    uv_initialized: bool,
+    backup_eligible: bool,
+    backed_up: bool,
+    now: datetime,
+    if_consistent: bool,
+) -> bool:
+    """Record a use of a passkey with the counter and the flags of its authenticator.
+
+    Return False if there is no such passkey, or if ``if_consistent`` is set and the counter has not advanced or the
+    backup eligibility has changed. The write itself compares, so of two responses with one counter the second one is
+    inconsistent. A counter that stays 0 is consistent: such an authenticator does not count (WebAuthn section 6.1.1).
+    """
+    used = update(passkeys).where(passkeys.c.id == passkey_id)
+    if if_consistent:
+        advances = or_(
+            passkeys.c.sign_count < sign_count, and_(passkeys.c.sign_count == 0, passkeys.c.sign_count == sign_count)
+        )
+        used = used.where(advances, passkeys.c.backup_eligible == backup_eligible)
+    values = {
+        "sign_count": sign_count,
+        "uv_initialized": uv_initialized,
+        "backup_eligible": backup_eligible,
+        "backed_up": backed_up,
+        "last_used_at": now,
+    }
+    return connection.execute(used.values(**values)).rowcount == 1
+
+
+def rename_passkey(connection: Connection, *, passkey_id: UUID, user_id: UUID, name: str) -> bool:
+    """Name a user's passkey; ``False``: no such passkey of theirs."""
+    renamed = update(passkeys).where(passkeys.c.id == passkey_id, passkeys.c.user_id == user_id).values(name=name)
+    return connection.execute(renamed).rowcount == 1
+
+
+def delete_passkeys(
+    connection: Connection, *, user_id: UUID, only: UUID | None = None, since: datetime | None = None
+) -> int:
+    """Delete a user's passkeys, or the one called ``only``, or those added since then. Return how many."""
+    statement = delete(passkeys).where(passkeys.c.user_id == user_id)
+    if only is not None:
+        statement = statement.where(passkeys.c.id == only)
+    if since is not None:
+        statement = statement.where(passkeys.c.created_at >= since)
+    return connection.execute(statement).rowcount

@@ -1,0 +1,395 @@
+"""Passkeys: the relying party's side of WebAuthn Level 3; the one module that uses ``webauthn`` (py_webauthn).
+
+The library makes the options, parses CBOR and keys, and verifies signatures. This module takes the steps of sections
+7.1 and 7.2 itself. The library's own functions for them reject members that Level 3 reserves or lets a client choose
+(``tokenBinding``, ``authenticatorAttachment``), and read client data less strictly than this service reads JSON.
+``services.passkey_proofs`` compares the counter and the backup flags of an assertion with the stored record.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import webauthn
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from webauthn.helpers import (
+    base64url_to_bytes,
+    bytes_to_base64url,
+    decode_credential_public_key,
+    decoded_public_key_to_cryptography,
+    options_to_json_dict,
+    parse_authenticator_data,
+    parse_backup_flags,
+    parse_cbor,
+    verify_signature,
+)
+from webauthn.helpers.cose import COSEAlgorithmIdentifier
+from webauthn.helpers.parse_attestation_statement import parse_attestation_statement
+from webauthn.helpers.structs import (
+    AttestationFormat,
+    AuthenticatorData,
+    AuthenticatorSelectionCriteria,
+    AuthenticatorTransport,
+    ResidentKeyRequirement,
+    UserVerificationRequirement,
+)
+from webauthn.registration.formats.packed import verify_packed
+
+from auth_common.errors import ServiceError
+from auth_common.passkeys.plain_cbor import is_plain_cbor
+from auth_common.settings import settings
+from auth_common.strict_json import parse_strict_json
+
+#: In the order of preference.
+ALGORITHMS: Final = [
+    COSEAlgorithmIdentifier.EDDSA,
+    COSEAlgorithmIdentifier.ECDSA_SHA_256,
+    COSEAlgorithmIdentifier.ECDSA_SHA_512,
+    COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
+]
+#: What each of them signs with: one kind of key, and one curve (WebAuthn section 5.8.5).
+_KEYS: Final[Mapping[COSEAlgorithmIdentifier, type]] = {
+    COSEAlgorithmIdentifier.EDDSA: ed25519.Ed25519PublicKey,
+    COSEAlgorithmIdentifier.ECDSA_SHA_256: ec.SECP256R1,
+    COSEAlgorithmIdentifier.ECDSA_SHA_512: ec.SECP521R1,
+    COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256: rsa.RSAPublicKey,
+}
+#: Seconds that a ceremony may take (WebAuthn section 15.1 recommends 5 to 10 minutes).
+TIMEOUT: Final = 5 * 60
+#: Bytes (WebAuthn section 4, Credential ID).
+_LONGEST_CREDENTIAL_ID: Final = 1023
+#: Bytes; an RSA key of 4096 bits has 1 100 with all that belongs to it.
+_LONGEST_PUBLIC_KEY: Final = 2048
+#: Authenticator data (section 6.1): bytes before its CBOR, the byte with the flags, and one of these.
+_FIXED_PART: Final = 37
+_FLAGS: Final = 32
+_ATTESTED_CREDENTIAL_DATA: Final = 0x40
+#: NIST SP 800-57: at least 112 bits of strength; and no more than the table has room for.
+_RSA_BITS: Final = range(2048, 4097)
+_KNOWN_TRANSPORTS: Final = {transport.value for transport in AuthenticatorTransport}
+#: UTF-8's byte order mark, which section 7.1, step 5 strips.
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+#: The beginning of an Ed25519 key as Firefox 117 and 118 wrote it, after the map's initial byte: the texts "OKP" and
+#: "Ed25519" for the numbers 1 and 6 (RFC 9053). Firefox 117 also counted 3 members for 4.
+_KEY_IN_WORDS: Final = bytes.fromhex("01634f4b500327206745643235353139")
+_KEY_IN_NUMBERS: Final = bytes.fromhex("01010327 2006")
+
+
+class InvalidPasskeyResponse(Exception):
+    """What the authenticator or the browser answered breaks a rule of WebAuthn; the text says which, for the log."""
+
+
+@contextmanager
+def _any_fault_is_the_inputs() -> Iterator[None]:
+    """CBOR, ASN.1 and keys from outside make the parsers raise dozens of kinds: they all mean the same."""
+    try:
+        yield
+    except (InvalidPasskeyResponse, ServiceError):
+        raise
+    except Exception as error:
+        raise InvalidPasskeyResponse(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredPasskey:
+    """A new credential, verified."""
+
+    credential_id: bytes
+    #: COSE_Key.
+    public_key: bytes
+    sign_count: int
+    aaguid: UUID
+    user_verified: bool
+    backup_eligible: bool
+    backed_up: bool
+    #: As the client names them, known ones first.
+    transports: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasskeyAssertion:
+    """A verified assertion. Its counter and backup flags are not yet compared with the stored record."""
+
+    sign_count: int
+    backup_eligible: bool
+    backed_up: bool
+    user_verified: bool
+
+
+def registration_options(
+    *, challenge: bytes, user_handle: bytes, email: str, name: str, registered: Iterable[tuple[bytes, Iterable[str]]]
+) -> dict[str, Any]:
+    """Return the PublicKeyCredentialCreationOptionsJSON for a new passkey.
+
+    Args:
+        challenge: 32 random bytes.
+        user_handle: what the authenticator keeps for a login without a name; nothing personal (section 14.6.1).
+        email: shown when the person chooses among accounts.
+        name: the same.
+        registered: id and transports of the passkeys that the user has: no authenticator is registered twice.
+
+    """
+    options = webauthn.generate_registration_options(
+        rp_id=settings().webauthn_rp_id,
+        rp_name=settings().webauthn_rp_name,
+        user_id=user_handle,
+        user_name=email,
+        user_display_name=name,
+        challenge=challenge,
+        timeout=TIMEOUT * 1000,
+        authenticator_selection=AuthenticatorSelectionCriteria(
+            # Discoverable where the authenticator can: then it logs in without e-mail and password.
+            resident_key=ResidentKeyRequirement.PREFERRED,
+            user_verification=UserVerificationRequirement.PREFERRED,
+        ),
+        supported_pub_key_algs=ALGORITHMS,
+    )
+    excluded = [_descriptor(*credential) for credential in registered]
+    return {**options_to_json_dict(options), "excludeCredentials": excluded}
+
+
+def authentication_options(
+    *, challenge: bytes, allowed: Iterable[tuple[bytes, Iterable[str]]], require_user_verification: bool
+) -> dict[str, Any]:
+    """Return the PublicKeyCredentialRequestOptionsJSON for a login.
+
+    Args:
+        challenge: 32 random bytes.
+        allowed: id and transports of the passkeys that count; none: any discoverable one of this relying party.
+        require_user_verification: PIN or biometry, which make the passkey two factors by itself.
+
+    """
+    required = UserVerificationRequirement.REQUIRED
+    options = webauthn.generate_authentication_options(
+        rp_id=settings().webauthn_rp_id,
+        challenge=challenge,
+        timeout=TIMEOUT * 1000,
+        user_verification=required if require_user_verification else UserVerificationRequirement.PREFERRED,
+    )
+    return {**options_to_json_dict(options), "allowCredentials": [_descriptor(*credential) for credential in allowed]}
+
+
+@_any_fault_is_the_inputs()
+def verify_registration(credential: Mapping[str, Any], *, expected_challenge: bytes) -> RegisteredPasskey:
+    """Verify a RegistrationResponseJSON (WebAuthn section 7.1).
+
+    Args:
+        credential: as the browser made it; anything.
+        expected_challenge: the one that the ceremony began with.
+
+    Raises:
+        InvalidPasskeyResponse: for every fault.
+
+    """
+    response = credential["response"]
+    credential_id = _credential_id(credential)
+    client_data = _check_client_data(response, ceremony="webauthn.create", expected_challenge=expected_challenge)
+    attestation_object = _octets(response["attestationObject"])
+    _require_plain_cbor(attestation_object)
+    attestation = parse_cbor(attestation_object)
+    found = _check_authenticator_data(_with_key_in_numbers(attestation["authData"]))
+    created = found.attested_credential_data
+    if created is None:
+        raise InvalidPasskeyResponse("no attested credential data")
+    public_key = created.credential_public_key
+    _require_usable_key(public_key)
+    if len(public_key) > _LONGEST_PUBLIC_KEY or not 0 < len(created.credential_id) <= _LONGEST_CREDENTIAL_ID:
+        raise InvalidPasskeyResponse("length of the public key or the credential id")
+    if created.credential_id != credential_id:
+        raise InvalidPasskeyResponse("credential id differs from the attested one")
+    _check_attestation(attestation, attestation_object, client_data, public_key)
+    return RegisteredPasskey(
+        credential_id=credential_id,
+        public_key=public_key,
+        sign_count=found.sign_count,
+        aaguid=UUID(bytes=created.aaguid),
+        user_verified=found.flags.uv,
+        backup_eligible=found.flags.be,
+        backed_up=found.flags.bs,
+        transports=_known_first(response.get("transports") or ()),
+    )
+
+
+@_any_fault_is_the_inputs()
+def identify(credential: Mapping[str, Any]) -> tuple[bytes, bytes | None]:
+    """Return whose an AuthenticationResponseJSON claims to be: credential id, and user handle where it has one.
+
+    Raises:
+        InvalidPasskeyResponse: it is no such thing.
+
+    """
+    user_handle = credential["response"].get("userHandle")
+    # Some clients write an absent user handle as null or as empty.
+    return _octets(credential["id"]), None if user_handle is None else _octets(user_handle) or None
+
+
+@_any_fault_is_the_inputs()
+def verify_authentication(
+    credential: Mapping[str, Any],
+    *,
+    expected_challenge: bytes,
+    public_key: bytes,
+    require_user_verification: bool,
+) -> PasskeyAssertion:
+    """Verify an AuthenticationResponseJSON (WebAuthn section 7.2) except for its counter and backup eligibility.
+
+    Args:
+        credential: as the browser made it; anything.
+        expected_challenge: the one that the ceremony began with.
+        public_key: of the credential record, COSE_Key.
+        require_user_verification: refuse where the authenticator has not checked PIN or biometry.
+
+    Raises:
+        InvalidPasskeyResponse: for every fault.
+
+    """
+    response = credential["response"]
+    _credential_id(credential)
+    client_data = _check_client_data(response, ceremony="webauthn.get", expected_challenge=expected_challenge)
+    authenticator_data = _octets(response["authenticatorData"])
+    found = _check_authenticator_data(authenticator_data)
+    if require_user_verification and not found.flags.uv:
+        raise InvalidPasskeyResponse("user not verified")
+    key = decode_credential_public_key(public_key)
+    verify_signature(
+        public_key=decoded_public_key_to_cryptography(key),
+        signature_alg=key.alg,
+        signature=_octets(response["signature"]),
+        data=authenticator_data + hashlib.sha256(client_data).digest(),
+    )
+    return PasskeyAssertion(
+        sign_count=found.sign_count,
+        backup_eligible=found.flags.be,
+        backed_up=found.flags.bs,
+        user_verified=found.flags.uv,
+    )
+
+
+def _octets(text: object) -> bytes:
+    """Decode base64url, with or without padding."""
+    if not isinstance(text, str):
+        raise InvalidPasskeyResponse("a member is no base64url")
+    return base64url_to_bytes(text)
+
+
+def _credential_id(credential: Mapping[str, Any]) -> bytes:
+    """Return the id of a PublicKeyCredentialJSON (section 5.1), which has it twice.
+
+    Its other members are ignored. Level 3 treats an unknown ``authenticatorAttachment`` as null and lets a relying
+    party ignore extension outputs.
+    """
+    credential_id = _octets(credential["id"])
+    if credential["type"] != "public-key" or _octets(credential["rawId"]) != credential_id:
+        raise InvalidPasskeyResponse("type or rawId")
+    return credential_id
+
+
+def _check_client_data(response: Mapping[str, Any], *, ceremony: str, expected_challenge: bytes) -> bytes:
+    """Verify the client data (section 7.1, steps 5 to 11; section 7.2, steps 8 to 14) and return it for hashing."""
+    client_data = _octets(response["clientDataJSON"])
+    # Strictly, because a repeated name, UTF-16 or a lone surrogate means different things to two readers.
+    collected = parse_strict_json(client_data.removeprefix(_BYTE_ORDER_MARK))
+    if collected["type"] != ceremony:
+        raise InvalidPasskeyResponse("type of the client data")
+    # No secret: the client has the challenge.
+    if _octets(collected["challenge"]) != expected_challenge:
+        raise InvalidPasskeyResponse("another challenge")
+    if collected["origin"] not in settings().webauthn_origins:
+        raise InvalidPasskeyResponse("origin is not one of WEBAUTHN_ORIGINS")
+    _refuse_frames(collected)
+    return client_data
+
+
+def _refuse_frames(collected: Mapping[str, Any]) -> None:
+    """Reject a ceremony in a frame of another site: this service has no such use, and clickjacking has."""
+    if collected.get("crossOrigin") or collected.get("topOrigin") not in {None, collected["origin"]}:
+        raise InvalidPasskeyResponse("ceremony in a frame of another origin")
+
+
+def _check_authenticator_data(octets: bytes) -> AuthenticatorData:
+    """Verify domain, presence and backup flags (section 7.1, steps 14, 15, 17; section 7.2, steps 15, 16, 18)."""
+    _require_plain_authenticator_data(octets)
+    found = parse_authenticator_data(octets)
+    # No secret: the hash of a domain.
+    if found.rp_id_hash != hashlib.sha256(settings().webauthn_rp_id.encode()).digest():
+        raise InvalidPasskeyResponse("passkey of another relying party")
+    if not found.flags.up:
+        raise InvalidPasskeyResponse("user not present")
+    parse_backup_flags(found.flags)
+    return found
+
+
+def _check_attestation(
+    attestation: Mapping[str, Any], attestation_object: bytes, client_data: bytes, public_key: bytes
+) -> None:
+    """Verify the attestation statement (section 7.1, steps 21 and 22) of the two formats that are accepted."""
+    statement = parse_attestation_statement(attestation.get("attStmt", {}))
+    if attestation["fmt"] == AttestationFormat.NONE:
+        if any(member is not None for member in asdict(statement).values()):
+            raise InvalidPasskeyResponse("attestation statement where there must be none")
+    elif attestation["fmt"] == AttestationFormat.PACKED:
+        verify_packed(
+            attestation_statement=statement,
+            attestation_object=attestation_object,
+            client_data_json=client_data,
+            credential_public_key=public_key,
+            pem_root_certs_bytes=[],
+        )
+    else:
+        raise InvalidPasskeyResponse("attestation format")
+
+
+def _with_key_in_numbers(authenticator_data: bytes) -> bytes:
+    """Return authenticator data whose public key has numbers for the words that Firefox 117 and 118 wrote."""
+    start = _start_of_key(authenticator_data) + 1
+    end = start + len(_KEY_IN_WORDS)
+    if authenticator_data[start:end] != _KEY_IN_WORDS:
+        return authenticator_data
+    return authenticator_data[: start - 1] + b"\xa4" + _KEY_IN_NUMBERS + authenticator_data[end:]
+
+
+def _known_first(transports: Iterable[str]) -> tuple[str, ...]:
+    """Return distinct transports, those that Level 3 names first: the store may have no room for all of the others."""
+    return tuple(sorted(set(transports), key=lambda transport: (transport not in _KNOWN_TRANSPORTS, transport)))
+
+
+def _require_usable_key(public_key: bytes) -> None:
+    """Load the key once: without an attestation nobody has, and its owner could never log in with one that is none.
+
+    The library compares the algorithm with those offered, and not with the key: a P-384 key may call itself ES256.
+    """
+    decoded = decode_credential_public_key(public_key)
+    key = decoded_public_key_to_cryptography(decoded)
+    if not isinstance(key.curve if isinstance(key, ec.EllipticCurvePublicKey) else key, _KEYS[decoded.alg]):
+        raise InvalidPasskeyResponse("key of another kind or curve than its algorithm's")
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size not in _RSA_BITS:
+        raise InvalidPasskeyResponse("RSA key too short or too long")
+
+
+def _require_plain_authenticator_data(octets: bytes) -> None:
+    """Check the CBOR in authenticator data (section 6.1): public key and extensions, if it has them."""
+    has_key = octets[_FLAGS] & _ATTESTED_CREDENTIAL_DATA
+    _require_plain_cbor(octets[_start_of_key(octets) if has_key else _FIXED_PART :])
+
+
+def _start_of_key(octets: bytes) -> int:
+    """Return where the public key begins: after AAGUID, length of the credential id, credential id (section 6.5.1)."""
+    return _FIXED_PART + 18 + int.from_bytes(octets[_FIXED_PART + 16 : _FIXED_PART + 18])
+
+
+def _require_plain_cbor(octets: bytes) -> None:
+    if not is_plain_cbor(octets):
+        raise InvalidPasskeyResponse("not CBOR as authenticators send it")
+
+
+def _descriptor(credential_id: bytes, transports: Iterable[str]) -> dict[str, Any]:
+    """Return a PublicKeyCredentialDescriptorJSON. The library's own cannot say an unknown transport."""
+    hints = list(transports)
+    return {
+        "id": bytes_to_base64url(credential_id),
+        "type": "public-key",
+        **({"transports": hints} if hints else {}),
+    }

@@ -1,0 +1,1 @@
+"""Hashing, policy and change of passwords."""

@@ -1,1 +1,0 @@
-"""What the service decides. Plain values in, plain values out; failures are raised from ``auth_common.errors``."""

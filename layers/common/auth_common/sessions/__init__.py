@@ -1,0 +1,1 @@
+"""Sessions, their refresh tokens, and the checks of a caller."""

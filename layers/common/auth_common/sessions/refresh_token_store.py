@@ -1,0 +1,71 @@
+"""The table of refresh tokens: one family a session, ordered by generation."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from auth_common.database.tables import as_row, refresh_tokens, sessions, users
+from auth_common.sessions.store import SESSION_COLUMNS, Session
+from auth_common.users.store import USER_COLUMNS, User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshToken:
+    """A refresh token's record; the token itself is nowhere stored."""
+
+    token_hash: bytes
+    session_id: UUID
+    #: 0 for the one that the login issued, then one more at each exchange.
+    generation: int
+    issued_at: datetime
+    expires_at: datetime
+    spent_at: datetime | None = None
+    #: The token that it was exchanged for, sealed (``security.refresh_tokens.seal_successor``).
+    successor: bytes | None = None
+
+
+_TOKEN_FIELDS: Final = tuple(RefreshToken.__dataclass_fields__)
+_SELECT_FAMILY: Final = (
+    select(*(refresh_tokens.c[name] for name in _TOKEN_FIELDS), *SESSION_COLUMNS, *USER_COLUMNS)
+    .select_from(refresh_tokens.join(sessions).join(users))
+    .where(refresh_tokens.c.token_hash == bindparam("token_hash"))
+)
+_INSERT: Final = refresh_tokens.insert()
+_SPEND: Final = (
+    update(refresh_tokens)
+    .where(refresh_tokens.c.token_hash == bindparam("hash"), refresh_tokens.c.spent_at.is_(None))
+    .values(spent_at=bindparam("now"), successor=bindparam("sealed"))
+)
+
+
+def insert_refresh_token(connection: Connection, token: RefreshToken) -> None:
+    """Store a token's record."""
+    connection.execute(_INSERT, as_row(token))
+
+
+def select_family(connection: Connection, *, token_hash: bytes) -> tuple[RefreshToken, Session, User] | None:
+    """Return a token with its session and user, in one statement; ``None`` for a hash that is not there."""
+    row = connection.execute(_SELECT_FAMILY, {"token_hash": token_hash}).one_or_none()
+    if row is None:
+        return None
+    columns = iter(row)
+    return (
+        RefreshToken(**{name: next(columns) for name in _TOKEN_FIELDS}),
+        Session(**{name: next(columns) for name in Session.__dataclass_fields__}),
+        User(**{name: next(columns) for name in User.__dataclass_fields__}),
+    )
+
+
+def spend_refresh_token(connection: Connection, *, token_hash: bytes, now: datetime, sealed_successor: bytes) -> bool:
+    """Mark a token as spent; ``False`` where somebody else has just spent it. Of all who try, one wins."""
+    result = connection.execute(_SPEND, {"hash": token_hash, "now": now, "sealed": sealed_successor})
+    return result.rowcount == 1
+
+
+def delete_expired_refresh_tokens(connection: Connection, expired_before: datetime, *, limit: int) -> int:
+    """Delete up to ``limit`` tokens that expired before then; return how many."""
+    expired = select(refresh_tokens.c.token_hash).where(refresh_tokens.c.expires_at < expired_before).limit(limit)
+    return connection.execute(delete(refresh_tokens).where(refresh_tokens.c.token_hash.in_(expired))).rowcount

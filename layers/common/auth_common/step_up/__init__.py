@@ -1,0 +1,1 @@
+"""Step-up: a logged-in user proves their identity again."""

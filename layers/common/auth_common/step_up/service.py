@@ -1,0 +1,191 @@
+"""Step-up: a logged-in user proves their identity again and gets a step-up token. See docs/decisions/0018."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection
+
+from auth_common.errors import (
+    InvalidCurrentPassword,
+    InvalidToken,
+    PasswordRequired,
+    StepUpFailed,
+    StepUpPasswordRequired,
+)
+from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.passkeys.challenge_store import Ceremony, Challenge, insert_challenge
+from auth_common.passkeys.challenges import new_challenge, spend_challenge
+from auth_common.passkeys.proofs import PasskeyProof, UnprovenPasskey, record_proof, verify_proof
+from auth_common.passkeys.store import Passkey, select_passkeys_of
+from auth_common.passkeys.verification import authentication_options
+from auth_common.passwords.hashing import verify_password
+from auth_common.sessions.caller_checks import check_standing
+from auth_common.sessions.principal import Principal
+from auth_common.sessions.proof_counter import CountedProof, counted_proof
+from auth_common.sessions.step_up_tokens import LIFETIME, hash_step_up_token, new_step_up_token
+from auth_common.sessions.store import grant_step_up
+from auth_common.throttling.service import count_in_session
+from auth_common.transactions import read, transaction
+from auth_common.users.store import lock_user, select_credentials_of
+
+Method = Literal["webauthn", "password"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepUpMethods:
+    """How the caller can prove their identity. With passkeys, a challenge for them has begun."""
+
+    methods: tuple[Method, ...]
+    challenge_id: str | None = None
+    #: PublicKeyCredentialRequestOptionsJSON (WebAuthn section 5.1).
+    options: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepUp:
+    """A step-up that has succeeded. ``expires_in`` in seconds."""
+
+    step_up_token: str
+    expires_in: int = int(LIFETIME.total_seconds())
+
+
+def begin_step_up(principal: Principal) -> StepUpMethods:
+    """Return how the caller can prove their identity.
+
+    Raises:
+        InvalidToken: the caller's session is revoked.
+        TooManyAttempts: the session has begun too many step-ups with a passkey.
+
+    """
+    if not read(lambda connection: _passkeys(connection, principal)):
+        return StepUpMethods(("password",))
+    count_in_session("step_up_challenge", user_id=principal.user_id, session_id=principal.session_id)
+
+    def begin(connection: Connection) -> tuple[Challenge, list[Passkey]]:
+        # The lock: an erasure must not come between the look and the challenge.
+        lock_user(connection, user_id=principal.user_id)
+        passkeys = _passkeys(connection, principal)
+        challenge = new_challenge(Ceremony.STEP_UP, principal)
+        insert_challenge(connection, challenge)
+        return challenge, passkeys
+
+    challenge, passkeys = transaction(begin)
+    options = authentication_options(
+        challenge=challenge.challenge,
+        allowed=[(passkey.credential_id, passkey.transports) for passkey in passkeys],
+        require_user_verification=False,
+    )
+    return StepUpMethods(("webauthn", "password"), str(challenge.id), options)
+
+
+def complete_step_up(
+    principal: Principal,
+    *,
+    current_password: str | None,
+    challenge_id: str | None,
+    credential: Mapping[str, Any] | None,
+) -> StepUp:
+    """Check a proof of identity, and return a step-up token that replaces the session's earlier one.
+
+    A passkey alone is enough if it verified the user and may log in alone. Otherwise the password must come with it.
+
+    Args:
+        principal: the caller.
+        current_password: as typed.
+        challenge_id: from ``begin_step_up``.
+        credential: AuthenticationResponseJSON; anything.
+
+    Raises:
+        InvalidToken: the caller's session is revoked.
+        InvalidChallenge: not of the caller's session, or not for a step-up, or answered or expired.
+        InvalidCurrentPassword: the password is wrong.
+        StepUpFailed: the passkey proves nothing, or not enough without the password. The fifth wrong proof of a
+            session, of whatever kind, revokes it.
+        TooManyAttempts: too many proofs of this session are being checked, or it has sent too many challenges that are
+            not valid.
+
+    """
+    password_hash = read(lambda connection: _password_hash(connection, principal))
+    with counted_proof(principal) as counted:
+        try:
+            proof = _verify_passkey(principal, challenge_id, credential)
+            if current_password is None and not _is_full(proof):
+                counted.reject(SecurityEvent.AUTHN_STEP_UP_FAIL, reason="passkey_not_enough")
+                raise StepUpPasswordRequired
+            if current_password is not None and not verify_password(current_password, password_hash):
+                counted.reject(SecurityEvent.AUTHN_STEP_UP_FAIL, reason="wrong_password")
+                raise InvalidCurrentPassword
+            return _grant(principal, counted, proof, with_password=current_password is not None)
+        except UnprovenPasskey as error:
+            counted.reject(SecurityEvent.AUTHN_STEP_UP_FAIL, reason=error.reason, **error.detail)
+            raise StepUpFailed from error
+        except PasswordRequired as error:
+            # No wrong proof: the response is genuine, and gives an attacker no guess.
+            security_event(
+                SecurityEvent.AUTHN_STEP_UP_FAIL,
+                user_id=principal.user_id,
+                reason="passkey_inconsistent",
+                session_id=str(principal.session_id),
+            )
+            raise StepUpPasswordRequired from error
+
+
+def _verify_passkey(
+    principal: Principal, challenge_id: str | None, credential: Mapping[str, Any] | None
+) -> PasskeyProof | None:
+    if challenge_id is None or credential is None:
+        return None
+    # Before the password is checked: an expired challenge, which is not counted, must not tell whether it is right.
+    challenge = spend_challenge(challenge_id, Ceremony.STEP_UP, principal)
+    return verify_proof(challenge, credential, require_user_verification=False)
+
+
+def _is_full(proof: PasskeyProof | None) -> bool:
+    """Return whether the passkey verified the user and may log in alone (WebAuthn section 4, uvInitialized)."""
+    return proof is not None and proof.assertion.user_verified and proof.passkey.uv_initialized
+
+
+def _grant(principal: Principal, counted: CountedProof, proof: PasskeyProof | None, *, with_password: bool) -> StepUp:
+    step_up = StepUp(new_step_up_token())
+    amr = [*(["pwd"] if with_password else []), *([proof.key_method, "user", "mfa"] if proof else [])]
+
+    def grant(connection: Connection) -> None:
+        # The lock: a change of the password, or of the passkeys, either sees this token and deletes it, or has ended
+        # the access token that asks for it.
+        lock_user(connection, user_id=principal.user_id)
+        check_standing(connection, principal)
+        if proof and not record_proof(connection, proof, with_password=with_password):
+            raise UnprovenPasskey("unknown_passkey", proof.user)
+        grant_step_up(
+            connection,
+            session_id=principal.session_id,
+            token_hash=hash_step_up_token(step_up.step_up_token),
+            amr=" ".join(amr),
+            expires_at=datetime.now(UTC) + LIFETIME,
+            pending_proofs=counted.pending_proofs,
+        )
+        security_event(
+            SecurityEvent.AUTHN_STEP_UP_SUCCESS,
+            user_id=principal.user_id,
+            amr=amr,
+            session_id=str(principal.session_id),
+            passkey_id=str(proof.passkey.id) if proof else None,
+        )
+
+    transaction(grant)
+    return step_up
+
+
+def _password_hash(connection: Connection, principal: Principal) -> str:
+    check_standing(connection, principal)
+    found = select_credentials_of(connection, user_id=principal.user_id)
+    if found is None:
+        raise InvalidToken
+    return found.password_hash
+
+
+def _passkeys(connection: Connection, principal: Principal) -> list[Passkey]:
+    check_standing(connection, principal)
+    return select_passkeys_of(connection, user_id=principal.user_id)

@@ -1,0 +1,1 @@
+"""Signed tokens: access tokens and mfa_tokens."""

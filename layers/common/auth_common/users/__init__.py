@@ -1,0 +1,1 @@
+"""The users table, e-mail addresses and ids."""

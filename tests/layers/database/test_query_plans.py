@@ -1,0 +1,156 @@
+"""Growth: no statement of the service reads a whole table, on either database."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import create_engine, event
+from sqlalchemy.pool import NullPool
+
+from auth_common.accounts import operator as accounts
+from auth_common.audit_log.store import Filters, select_page
+from auth_common.database.tables import metadata
+from auth_common.events.vocabulary import Severity
+from auth_common.operations.cleanup import delete_expired
+from tests.support.auditors import auditor_token, read_events, read_summary
+from tests.support.databases import listening, start_fresh_environment
+from tests.support.factories import (
+    EMAIL,
+    call_as,
+    change_password,
+    erase,
+    get_health,
+    get_user,
+    log_in,
+    log_out,
+    refresh,
+    sign_up,
+)
+from tests.support.passkeys import as_bearer, enrol
+
+pytestmark = pytest.mark.database
+
+#: Statements that may, and how. A new entry is a decision.
+ACCEPTED = [
+    # Newest first, and no more than a page: of all that there is.
+    (r"SELECT audit_events\.chain_id((?!WHERE).)*$", "SCAN audit_events USING INDEX ix_audit_events_time"),
+    # Once an hour: what erased users have left.
+    (r"DELETE FROM audit_salts WHERE .*NOT \(EXISTS", "audit_salts"),
+    # By operators, to erase a person; challenges live for minutes.
+    (r"DELETE FROM challenges WHERE .*challenges\.user_id = ", "challenges"),
+]
+OURS = "|".join(table.name for table in metadata.sorted_tables)
+
+
+@pytest.fixture
+def statements(database):
+    """The statements that the service sends while it does all that it can do, with their parameters."""
+    found: dict[str, Any] = {}
+
+    def keep(_connection, _cursor, statement, parameters, _context, many):
+        if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE)\b", statement) and re.search(rf"\b({OURS})\b", statement):
+            found.setdefault(statement, parameters[0] if many else parameters)
+
+    with listening("before_cursor_execute", keep):
+        live()
+    start_fresh_environment()
+    return found
+
+
+def live():
+    person, other = sign_up(), sign_up("other@example.com")
+    log_in(password="wrong wrong wrong wrong")
+    log_in("nobody@example.com")
+    refresh(person.refresh_token)
+    refresh(refresh(other.refresh_token).json["refresh_token"])
+    get_user(person.id, token=person.access_token)
+    get_user(other.id, token=person.access_token)
+    call_as(person.access_token, "sessions", "GET", "/sessions")
+    holder = enrol(person)
+    holder.log_in_alone()
+    token = holder.log_in().json["access_token"]
+    as_bearer(token, "GET", "/webauthn/credentials")
+    as_bearer(token, "DELETE", f"/webauthn/credentials/{holder.passkey_id}", path_parameters={"id": holder.passkey_id})
+    change_password(other)
+    auditor = auditor_token()
+    now = datetime.now(UTC)
+    filters = {"event": "authn_login_fail", "user_id": person.id, "severity": "critical"}
+    filters |= {"ip": "203.0.113.7", "reason": "unknown_user"}
+    for query in ({}, *({name: value} for name, value in filters.items())):
+        read_events(auditor, **query)
+        read_events(auditor, **query, to=now.isoformat())
+    read_summary(auditor, **{"from": (now - timedelta(hours=1)).isoformat(), "to": now.isoformat()})
+    get_health()
+    call_as(other.access_token, "sessions", "DELETE", "/sessions")
+    log_out(person.access_token)
+    accounts.disable_user(EMAIL)
+    accounts.enable_user(EMAIL)
+    delete_expired()
+    erase("other@example.com")
+
+
+def whole_tables(database, statement, parameters):
+    """Return where a plan reads a table, or an index of it, from one end to the other."""
+    with create_engine(database.url, poolclass=NullPool).connect() as connection:
+        if database.kind == "sqlite":
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            # "ANY": by an index whose first column is no filter, one of its values after the other.
+            return [row.detail for row in plan if re.match(r"SCAN (?!anon_)|.*\(ANY\(", row.detail)]
+        # Tables are small here, and PostgreSQL would read all of them: without that choice it shows if it has another.
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+        return [row[0].strip() for row in plan if "Seq Scan" in row[0]]
+
+
+@pytest.mark.quick  # on PostgreSQL, too: each statement of each store
+def test_statement_of_the_service_reads_no_whole_table(database, statements):
+    assert len(statements) > 40
+    plans = {statement: whole_tables(database, statement, given) for statement, given in statements.items()}
+    unexpected = {
+        statement: scans
+        for statement, scans in plans.items()
+        if scans and not any(re.match(known, statement, re.DOTALL) and how in scans[0] for known, how in ACCEPTED)
+    }
+    assert unexpected == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "column"),
+    [
+        ({"severity": Severity.LOW}, "severity"),
+        ({"severity": Severity.CRITICAL, "name": "authn_login_fail"}, "name"),
+        ({"name": "authn_login_fail", "reason": "unknown_user"}, "reason"),
+        ({"severity": Severity.LOW, "reason": "unknown_user"}, "reason"),
+        ({"reason": "unknown_user", "source": b"\0" * 16}, "source"),
+        ({"name": "authn_login_fail", "source": b"\0" * 16}, "source"),
+        ({"user_id": UUID(int=7), "source": b"\0" * 16}, "user_id"),
+        ({"user_id": UUID(int=7), "severity": Severity.LOW, "reason": "unknown_user"}, "user_id"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("place", [{}, {"before": (1, UUID(int=7), 0)}, {"after": (1, UUID(int=7), 0)}], ids=str)
+def test_sqlite_searches_by_the_rarest_of_several_filters(migrated_sqlite_file, asked, column, place):
+    """PostgreSQL counts its rows by itself. SQLite would take one index for as good as another.
+
+    An event and a severity: all of its records have that severity, or none has.
+    """
+    plans: list[str] = []
+
+    def explain(connection, _cursor, statement, parameters, *_):
+        plan = connection.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        plans.extend(row[3] for row in plan if re.search(r"\baudit_events\b", row[3]))
+
+    with create_engine(f"sqlite+pysqlite:///{migrated_sqlite_file}", poolclass=NullPool).connect() as connection:
+        event.listen(connection, "before_cursor_execute", explain)
+        select_page(connection, Filters(**asked), limit=50, **place)
+    # A later page does not read the earlier ones again.
+    expected = f"INDEX ix_audit_events_{column}_time ({column}=?" + (" AND time" if place else ")")
+    assert plans != []
+    assert [plan for plan in plans if expected not in plan] == []
+
+
+def test_plan_that_reads_a_whole_table_is_found(database):
+    by_name = "SELECT id FROM users WHERE name = 'x'"
+    assert whole_tables(database, by_name, {} if database.kind == "postgresql" else ()) != []

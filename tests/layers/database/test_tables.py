@@ -1,0 +1,38 @@
+"""Column types that must mean the same on every database."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import Column, MetaData, Table, insert, select
+from sqlalchemy.exc import StatementError
+from sqlalchemy.schema import CreateTable
+
+from auth_common.database.tables import UtcDateTime
+
+pytestmark = pytest.mark.database
+
+times = Table("times", MetaData(), Column("at", UtcDateTime))
+
+
+@pytest.fixture
+def stored(database):
+    database.execute(CreateTable(times))
+
+    def store_and_read(value):
+        database.execute(times.delete())
+        database.execute(insert(times).values(at=value))
+        return database.execute(select(times.c.at))[0][0]
+
+    return store_and_read
+
+
+@pytest.mark.asvs("16.2.2")
+def test_time_of_any_zone_is_read_in_utc_and_one_without_a_zone_is_rejected(stored):
+    """Without a zone it could mean anything."""
+    time = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    for hours in (0, 2, -11):
+        read = stored(time.astimezone(timezone(timedelta(hours=hours))))
+        assert (read, read.tzinfo) == (time, UTC)
+    assert stored(None) is None
+    with pytest.raises(StatementError, match="a time needs a zone"):
+        stored(datetime(2026, 1, 2))  # noqa: DTZ001 - the fault under test

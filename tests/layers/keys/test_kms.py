@@ -1,0 +1,84 @@
+"""Signing with KMS: boto3's real client before moto's KMS, which really signs."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from urllib3 import HTTPResponse
+
+from auth_common.aws_calls import aws_client
+from auth_common.errors import Misconfigured, ServiceUnavailable
+from auth_common.keys.jwk import public_jwk
+from auth_common.keys.signing import signing_key
+from auth_common.tokens.access_tokens import verify_access_token
+from tests.support.aws_services import REGION, elsewhere, refusing
+from tests.support.databases import start_fresh_environment
+from tests.support.forged_tokens import USER_ID, issue
+
+pytestmark = [pytest.mark.keys, pytest.mark.usefixtures("environment")]
+
+
+@pytest.mark.asvs("4.2.5", "11.6.1", "13.3.1")
+def test_token_signed_in_kms_verifies_with_its_public_half(key_arn, monkeypatch):
+    jwk = public_jwk(signing_key().private_key.public_key())
+    monkeypatch.setenv("JWKS", json.dumps({"keys": [jwk]}))
+    start_fresh_environment()
+    assert verify_access_token(issue()).user_id == USER_ID
+
+
+def test_kms_is_asked_for_the_public_half_once_an_environment(key_arn, kms):
+    asked = []
+    events = aws_client("kms", REGION).meta.events
+    events.register("before-call.kms.GetPublicKey", lambda **_: asked.append("GetPublicKey"))
+    issue()
+    issue()
+    assert asked == ["GetPublicKey"]
+
+
+@pytest.mark.asvs("11.6.1")
+@pytest.mark.threat("signing-key-replaced")
+def test_key_of_another_kind_is_rejected(kms, monkeypatch):
+    arn = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
+    monkeypatch.setenv("SIGNING_KEY_ARN", arn)
+    with pytest.raises(TypeError, match="not an EC key"):
+        issue()
+
+
+@pytest.mark.asvs("13.2.6", "16.5.2")
+def test_kms_that_is_away_or_rejects_is_unavailable(monkeypatch, key_arn):
+    refusals = [refusing("KMSInvalidStateException", operation=name) for name in ("Sign", "GetPublicKey")]
+    for trouble in (*refusals, elsewhere("http://127.0.0.1:9")):
+        start_fresh_environment()
+        with trouble, pytest.raises(ServiceUnavailable):
+            issue()
+    monkeypatch.setenv("SIGNING_KEY_ARN", "arn:aws:kms:eu-central-1:123456789012:key/nothing")
+    start_fresh_environment()
+    with pytest.raises(ServiceUnavailable):
+        issue()
+
+
+@pytest.mark.asvs("15.3.2")
+def test_redirect_of_kms_is_not_followed(key_arn):
+    """What is to be signed goes to KMS alone."""
+    asked = []
+
+    def redirect(request: Any, **_: Any) -> AWSResponse:
+        asked.append(request.url)
+        headers = HTTPHeaders()
+        headers["Location"] = "https://evil.example/"
+        return AWSResponse(request.url, 307, headers, HTTPResponse(io.BytesIO(b"{}"), preload_content=False))
+
+    aws_client("kms", REGION).meta.events.register_first("before-send.kms.GetPublicKey", redirect)
+    with pytest.raises(ServiceUnavailable):
+        issue()
+    assert set(asked) == {"https://kms.eu-central-1.amazonaws.com/"}
+
+
+@pytest.mark.threat("deployment-insecure-default")
+@pytest.mark.usefixtures("deployed")
+def test_deployed_stage_without_a_key_is_misconfigured():
+    with pytest.raises(Misconfigured, match=r"^SIGNING_KEY_ARN: "):
+        issue()

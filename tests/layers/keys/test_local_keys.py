@@ -1,0 +1,189 @@
+"""The local stage's signing key: made at first use, replaced by a rotation that no token notices."""
+
+import json
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from auth_common.errors import InvalidToken, Misconfigured, ServiceUnavailable
+from auth_common.keys.jwk import public_jwk
+from auth_common.keys.local_keys import local_signing_key, rotate_local_key
+from auth_common.keys.signing import signing_key
+from auth_common.keys.verification import published_jwks
+from auth_common.tokens.access_tokens import verify_access_token
+from tests.support.databases import start_fresh_environment
+from tests.support.forged_tokens import forger
+
+pytestmark = pytest.mark.keys
+
+PROJECT = Path(__file__).parents[3]
+
+#: Signs and verifies until it has seen ten keys, in a process of its own, as a function does during rotations.
+CALLER = """
+from auth_common.tokens.access_tokens import verify_access_token
+from tests.support.forged_tokens import forger
+kids = set()
+while len(kids) < 10:
+    stolen = forger()
+    verify_access_token(stolen.token())
+    kids.add(stolen.kid)
+"""
+
+
+@pytest.fixture
+def keys(environment):
+    return environment / "keys"
+
+
+def is_verified(forger):
+    return verify_access_token(forger.token()).role == "user"
+
+
+def published_kids():
+    return [jwk["kid"] for jwk in published_jwks()["keys"]]
+
+
+def test_key_of_the_first_use_is_published_and_rotated_without_leftovers(keys):
+    key = local_signing_key()
+    assert isinstance(key.curve, ec.SECP256R1)
+    assert json.loads((keys / "jwks.json").read_text()) == {"keys": [public_jwk(key.public_key())]}
+    for change in (local_signing_key, rotate_local_key):
+        change()
+        assert sorted(path.name for path in keys.iterdir()) == ["jwks.json", "rotate.lock", "signing-key.pem"]
+        assert {stat.S_IMODE(path.stat().st_mode) for path in keys.iterdir()} == {0o600}
+
+
+def test_key_of_a_second_environment_is_the_same_and_published_again_if_lost(keys):
+    kid = signing_key().kid
+    start_fresh_environment()
+    assert signing_key().kid == kid
+    (keys / "jwks.json").unlink()
+    start_fresh_environment()
+    assert signing_key().kid == kid
+    assert published_kids() == [kid]
+
+
+def as_pem(key, password=None):
+    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+
+
+UNUSABLE_KEYS = {
+    "empty": b"",
+    "nonsense": b"no PEM",
+    "ed25519": as_pem(ed25519.Ed25519PrivateKey.generate()),
+    "P-384": as_pem(ec.generate_private_key(ec.SECP384R1())),
+    "encrypted": as_pem(ec.generate_private_key(ec.SECP256R1()), b"passphrase"),
+}
+
+
+@pytest.mark.asvs("11.6.1")
+@pytest.mark.parametrize("content", UNUSABLE_KEYS.values(), ids=UNUSABLE_KEYS)
+def test_signing_key_that_cannot_sign_is_misconfigured_and_named(keys, content):
+    keys.mkdir()
+    (keys / "signing-key.pem").write_bytes(content)
+    (keys / "signing-key.pem").chmod(0o600)
+    with pytest.raises(Misconfigured, match=r"signing-key\.pem"):
+        signing_key()
+
+
+def test_lost_signing_key_is_replaced_and_no_token_is_rejected(keys):
+    old = forger()
+    (keys / "signing-key.pem").unlink()
+    start_fresh_environment()
+    new = forger()
+    assert new.kid != old.kid
+    assert is_verified(new)
+    assert is_verified(old)
+    retired = next(jwk for jwk in published_jwks()["keys"] if jwk["kid"] == old.kid)
+    assert retired["exp"] <= int(time.time()) + 900 + 30
+
+
+def test_restored_signing_key_that_was_retired_signs_again(keys):
+    old = forger()
+    pem = (keys / "signing-key.pem").read_bytes()
+    rotate_local_key()
+    (keys / "signing-key.pem").write_bytes(pem)
+    start_fresh_environment()
+    assert signing_key().kid == old.kid
+    (current,) = [jwk for jwk in published_jwks()["keys"] if "exp" not in jwk]
+    assert current["kid"] == old.kid
+
+
+NO_JWK_SETS = ["", "{}", "[]", '{"keys": [1]}', '{"keys": [{"kid": 1}]}', '{"keys": [{"exp": "x"}]}']
+
+
+@pytest.mark.parametrize("content", NO_JWK_SETS)
+def test_jwk_set_that_is_none_is_misconfigured_and_named(keys, content):
+    signing_key()
+    (keys / "jwks.json").write_text(content)
+    start_fresh_environment()
+    for use in (signing_key, rotate_local_key):
+        with pytest.raises(Misconfigured, match=r"jwks\.json"):
+            use()
+
+
+def test_jwk_set_that_cannot_be_read_is_misconfigured_and_named(keys):
+    (keys / "jwks.json").mkdir(parents=True)
+    with pytest.raises(Misconfigured, match=r"jwks\.json"):
+        published_jwks()
+
+
+def test_keys_folder_that_cannot_be_written_is_unavailable(keys):
+    signing_key()
+    (keys / "rotate.lock").unlink()
+    (keys / "rotate.lock").mkdir()
+    with pytest.raises(ServiceUnavailable):
+        rotate_local_key()
+
+
+def test_rotation_keeps_old_tokens_valid_until_the_last_has_expired(keys):
+    old = forger()
+    before = int(time.time())
+    new_kid = rotate_local_key()
+    new = forger()
+    assert new.kid == new_kid != old.kid
+    assert is_verified(new)
+    assert is_verified(old)
+    assert published_kids() == [new_kid, old.kid]
+    current, retired = json.loads((keys / "jwks.json").read_text())["keys"]
+    assert "exp" not in current
+    assert before + 900 + 30 <= retired["exp"] <= int(time.time()) + 900 + 30
+    retired["exp"] = before - 1
+    (keys / "jwks.json").write_text(json.dumps({"keys": [current, retired]}))
+    assert published_kids() == [new_kid]
+    with pytest.raises(InvalidToken):
+        verify_access_token(old.token())
+    newest_kid = rotate_local_key()
+    assert [jwk["kid"] for jwk in json.loads((keys / "jwks.json").read_text())["keys"]] == [newest_kid, new_kid]
+
+
+def test_second_rotation_keeps_the_first_retirement_date(keys):
+    old = forger()
+    rotate_local_key()
+    first = published_jwks()["keys"]
+    rotate_local_key()
+    second = published_jwks()["keys"]
+    assert [jwk["exp"] for jwk in second if jwk["kid"] == old.kid] == [first[1]["exp"]]
+    assert len(second) == 3
+
+
+def test_rotation_is_not_noticed_by_callers_in_other_processes(keys):
+    local_signing_key()
+    callers = [
+        subprocess.Popen([sys.executable, "-c", CALLER], cwd=PROJECT, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    deadline = time.monotonic() + 60
+    while any(caller.poll() is None for caller in callers) and time.monotonic() < deadline:
+        rotate_local_key()
+        time.sleep(0.01)
+    for caller in callers:
+        caller.kill()  # one that has ended does not notice
+    assert [(caller.communicate()[1], caller.returncode) for caller in callers] == [("", 0), ("", 0)]

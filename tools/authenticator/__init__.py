@@ -1,0 +1,1 @@
+"""A software authenticator for scripts and for requests.http."""

@@ -1,0 +1,99 @@
+"""``make docs``: docs/asvs.md, written from OWASP's list, our register and the markers of the tests."""
+
+import re
+from itertools import groupby
+from typing import Final
+
+from tools.docs import proofs
+from tools.docs.asvs_register import STATUSES, Entry, Register, Requirement, register, requirements
+
+#: A link's path, which the register writes as seen from the README.
+_LINK: Final = re.compile(r"\]\((?!https://)(?P<path>[^)]+)")
+
+_INTRODUCTION: Final = """\
+# OWASP ASVS 5.0, requirement by requirement
+
+Written by `make docs` from [OWASP's list](asvs/requirements.csv), [our register](asvs/register.toml) and the markers of
+the tests. A test that proves requirements names them: `@pytest.mark.asvs("6.2.1", "6.2.4")`. After you add, rename or
+move such a test, run `make docs`. Tests fail if this page is not current, if a requirement is missing, or if a marker
+names a requirement that is not met.
+
+**Met** means that the code meets the requirement. The proof is a test that fails without that code. For a requirement
+on documentation, the proof is the document. **Met by infrastructure** means that a component in front of the code or
+around it meets the requirement. The proof is a resource of [template.yaml](../template.yaml) or the page that names the
+deployer's task. The [README](../README.md#not-implemented) lists the requirements that are **not met**.
+
+Quoted text is from the [OWASP Application Security Verification Standard 5.0.0](https://github.com/OWASP/ASVS), © The
+OWASP Foundation, under the [Creative Commons Attribution-ShareAlike
+4.0](https://creativecommons.org/licenses/by-sa/4.0/) licence, and so is this page.
+
+"""
+
+
+def page(tests: dict[str, list[str]]) -> str:
+    """Return the page, with the tests that prove each requirement."""
+    ours = register()
+    parts = [_INTRODUCTION, "\n".join(summary(ours)), "\n"]
+    for _, chapter in groupby(requirements(), key=lambda requirement: requirement.chapter):
+        parts.append(_chapter(list(chapter), ours, tests))
+    return "".join(parts)
+
+
+def summary(ours: Register) -> list[str]:
+    """Return the lines of a table: how many requirements of each level have each status."""
+    counts = {(level, status): 0 for level in (1, 2, 3) for status in STATUSES}
+    for requirement in requirements():
+        counts[requirement.level, ours.entry(requirement).status] += 1
+    rows = [["Level", *STATUSES.values()], ["---"] * (1 + len(STATUSES))]
+    rows += [[str(level), *(str(counts[level, status]) for status in STATUSES)] for level in (1, 2, 3)]
+    return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def _chapter(chapter: list[Requirement], ours: Register, tests: dict[str, list[str]]) -> str:
+    first = chapter[0]
+    heading = f"\n## V{first.chapter} {first.chapter_name}\n"
+    if first.chapter in ours.entries:
+        return f"{heading}\nDoes not apply: {ours.entries[first.chapter].why}\n"
+    sections = groupby(chapter, key=lambda requirement: requirement.section)
+    return heading + "".join(_section(list(section), ours, tests) for _, section in sections)
+
+
+def _section(section: list[Requirement], ours: Register, tests: dict[str, list[str]]) -> str:
+    first = section[0]
+    heading = f"\n### {first.section} {first.section_name}\n"
+    if first.section in ours.entries:
+        return f"{heading}\nDoes not apply: {ours.entries[first.section].why}\n"
+    return heading + "".join(_requirement(requirement, ours, tests.get(requirement.id, [])) for requirement in section)
+
+
+def _requirement(requirement: Requirement, ours: Register, tests: list[str]) -> str:
+    entry = ours.entry(requirement)
+    lines = [f"\n**{requirement.id}** · level {requirement.level} · **{STATUSES[entry.status].lower()}**\n"]
+    lines += [f"> {requirement.text}\n", f"{_LINK.sub(_seen_from_docs, _said(entry, ours))}\n"]
+    if links := [*map(proofs.link, tests), *map(_link, entry.proof)]:
+        lines.append(f"Proof: {', '.join(links)}\n")
+    if gaps := ours.gaps(requirement.id):
+        lines.append(f"[Not implemented](../README.md#not-implemented): {'; '.join(gaps)}.\n")
+    return "\n".join(lines)
+
+
+def _said(entry: Entry, ours: Register) -> str:
+    if entry.same_as:
+        return f"See {entry.same_as}, {ours.entries[entry.same_as].control.lower()}."
+    return f"{entry.control}. {entry.why} {entry.instead}" if entry.status == "not_met" else entry.how or entry.why
+
+
+def _link(proof: str) -> str:
+    """Return a link to a proof that is no test: `template.yaml#Resource` or `page.md#heading`."""
+    path, _, anchor = proof.partition("#")
+    if path.endswith(".md"):
+        return f"[{path}, {anchor.replace('-', ' ')}]({_from_docs(path)}#{anchor})"
+    return f"[`{anchor}` in {path}](../{path})"
+
+
+def _from_docs(path: str) -> str:
+    return path.removeprefix("docs/") if path.startswith("docs/") else f"../{path}"
+
+
+def _seen_from_docs(match: re.Match[str]) -> str:
+    return f"]({_from_docs(match['path'])}"

@@ -1,0 +1,51 @@
+"""``make docs``: write every file that is generated from code, from ``uv.lock`` or from the markers of the tests.
+
+``python -m tools.docs.generated_files FILE...`` writes only these files. A test compares each file with its generator.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from tools.docs import (
+    asvs_page,
+    asvs_readme,
+    event_meanings,
+    layer_requirements,
+    openapi_document,
+    proofs,
+    security_events_page,
+    threat_model,
+)
+from tools.docs import snippets as docs_snippets
+
+PROJECT: Final = Path(__file__).parents[2]
+
+#: By file, a function from its present text, of which a part may be written by hand, to the current one.
+GENERATORS: Final[Mapping[str, Callable[[str], str]]] = {
+    "README.md": asvs_readme.with_list,
+    "docs/asvs.md": lambda _: asvs_page.page(proofs.collect().asvs),
+    "docs/openapi.json": lambda _: openapi_document.text(),
+    "docs/security-events.md": lambda _: security_events_page.page(),
+    "docs/threat-model.md": lambda text: threat_model.with_tests(text, proofs.collect().threat),
+    "layers/common/requirements.txt": lambda _: layer_requirements.requirements(),
+    "public/scripts/security/event-meanings.js": lambda _: event_meanings.script(),
+    **{
+        page.relative_to(PROJECT).as_posix(): docs_snippets.with_snippets
+        for page in sorted((PROJECT / "docs").rglob("*.md"))
+        if docs_snippets.has_snippets(page.read_text(encoding="utf-8"))
+    },
+}
+
+
+def write(folder: Path, generators: Mapping[str, Callable[[str], str]], files: Iterable[str]) -> None:
+    """Write these files of a folder, or all of them if none is named."""
+    for name in list(files) or generators:
+        file = folder / name
+        text = generators[name](file.read_text(encoding="utf-8"))
+        file.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(PROJECT, GENERATORS, sys.argv[1:])

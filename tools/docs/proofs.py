@@ -1,0 +1,79 @@
+"""The tests that prove a requirement of ASVS or the control of a threat, found by the markers that they carry.
+
+``@pytest.mark.asvs("6.2.1")`` names requirements of docs/asvs/register.toml, ``@pytest.mark.threat("page-xss")`` names
+rows of docs/threat-model.md.
+"""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from contextlib import redirect_stdout
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+PROJECT: Final = Path(__file__).parents[2]
+
+#: The options with which pytest imports every test of the suite, and runs none.
+_OPTIONS: Final = ("--collect-only", "--quiet")
+
+
+@dataclass(frozen=True)
+class Proofs:
+    """The tests, as ``path::name``, that each id has. The fields are named after the markers."""
+
+    asvs: dict[str, list[str]]
+    threat: dict[str, list[str]]
+
+
+class _Collector:
+    """A plugin of pytest that stores which tests carry the markers."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, dict[str, set[str]]] = {marker.name: defaultdict(set) for marker in fields(Proofs)}
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Store a test's ids. A plain run deselects slow tests only after this hook: --all is not needed here."""
+        test = item.nodeid.partition("[")[0]
+        for marker, tests in self.found.items():
+            for mark in item.iter_markers(marker):
+                for name in mark.args:
+                    tests[name].add(test)
+
+
+@cache
+def collect(folder: Path = PROJECT) -> Proofs:
+    """Return the proofs among a folder's tests.
+
+    A pytest of its own collects them, so that the options and plugins of a surrounding run have no effect.
+    """
+    environment = {**os.environ, "PYTEST_ADDOPTS": ""}
+    command = [sys.executable, "-m", "tools.docs.proofs"]
+    result = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, check=True)  # noqa: S603 - this module
+    return Proofs(**json.loads(result.stdout))
+
+
+def link(test: str) -> str:
+    """Return a link from a page in docs/ to a test."""
+    path, _, name = test.partition("::")
+    return f"[`{name}`](../{path})"
+
+
+def main() -> None:
+    """Print the proofs among the tests of the working directory as JSON."""
+    collector = _Collector()
+    with redirect_stdout(io.StringIO()) as output:
+        code = pytest.main([*_OPTIONS], plugins=[collector])
+    if code:
+        sys.exit(output.getvalue())
+    json.dump(collector.found, sys.stdout, default=sorted)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Check the language of Markdown, docstrings, comments and test names against ``prose.toml``.
+
+``python -m tools.docs.prose`` checks every file that git tracks, ``python -m tools.docs.prose FILE…`` some of them.
+"""
+
+import ast
+import inspect
+import io
+import re
+import subprocess
+import sys
+import tokenize
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from markdown_it import MarkdownIt
+
+PROJECT: Final = Path(__file__).parents[2]
+_MARKDOWN: Final = MarkdownIt("commonmark").enable("table")
+#: Inline code says nothing about language, but it is a word of its sentence.
+_CODE: Final = "code"
+_INLINE_CODE: Final = re.compile(r"``.+?``|`.+?`", re.DOTALL)
+#: A docstring's paragraphs: a blank line, an entry of a section such as ``Args``, or an item of a list ends one.
+_NEXT_PARAGRAPH: Final = re.compile(r"\n(?=\s*\n|\s+[\w*, ]+: |\s*[-*] )")
+#: Also between the items of a line such as "README · API · tokens".
+_NEXT_SENTENCE: Final = re.compile(r"(?<=[.!?])[)\"”]?\s+(?=[\"“(]?[A-Z0-9])|\s·\s")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A text as a person reads it, and the line of its file at which it begins."""
+
+    line: int
+    text: str
+    #: Whether sentences are checked besides words. A comment may be less than a sentence.
+    is_prose: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What ``prose.toml`` says."""
+
+    #: Regular expressions of words and phrases, and what to write instead.
+    instead_of: dict[str, str]
+    words_in_a_sentence: int
+    #: Files, as glob patterns, that are not ours to write.
+    excluded: list[str]
+    #: Files that do not follow the rules yet. One that does must leave the list.
+    not_rewritten: list[str]
+
+
+def load_rules(file: Path) -> Rules:
+    """Return the rules in a file."""
+    return Rules(**tomllib.loads(file.read_text(encoding="utf-8")))
+
+
+def passages_of(path: Path) -> Iterator[Passage]:
+    """Yield the passages of a Markdown or Python file."""
+    source = path.read_text(encoding="utf-8")
+    yield from _markdown_passages(source) if path.suffix == ".md" else _python_passages(source)
+
+
+def faults(passage: Passage, rules: Rules) -> Iterator[str]:
+    """Yield what a passage does that the rules exclude."""
+    text = " ".join(passage.text.split())
+    for pattern, instead in rules.instead_of.items():
+        for match in re.finditer(rf"\b(?:{pattern})\b", text, re.IGNORECASE):
+            yield f"“{match[0]}”: {instead}"
+    if not passage.is_prose:
+        return
+    if ";" in text:
+        yield "a semicolon: write two sentences"
+    for sentence in _NEXT_SENTENCE.split(text):
+        length = len(re.findall(r"\S*\w\S*", sentence))
+        if length > rules.words_in_a_sentence:
+            yield f"a sentence of {length} words, at most {rules.words_in_a_sentence}: “{sentence[:60]}…”"
+
+
+def check(paths: Iterable[Path], rules: Rules, *, root: Path = PROJECT) -> Iterator[str]:
+    """Yield a line for each fault, and for each file of the list ``not_rewritten`` that has none."""
+    for path in paths:
+        name = path.resolve().relative_to(root).as_posix()
+        if any(Path(name).match(pattern) for pattern in rules.excluded):
+            continue
+        found = [f"{name}:{passage.line}: {fault}" for passage in passages_of(path) for fault in faults(passage, rules)]
+        if name not in rules.not_rewritten:
+            yield from found
+        elif not found:
+            yield f"{name}: follows the rules now; delete it from not_rewritten in prose.toml"
+
+
+def _markdown_passages(source: str) -> Iterator[Passage]:
+    for token in _MARKDOWN.parse(source):
+        if token.type == "inline" and token.map:
+            parts = (_CODE if child.type == "code_inline" else child.content or " " for child in token.children or ())
+            yield Passage(token.map[0] + 1, "".join(parts))
+
+
+def _python_passages(source: str) -> Iterator[Passage]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            yield Passage(node.lineno, node.name.replace("_", " "), is_prose=False)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _docstring_passages(node)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield Passage(token.start[0], _INLINE_CODE.sub(_CODE, token.string), is_prose=False)
+
+
+def _docstring_passages(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Passage]:
+    docstring = ast.get_docstring(node, clean=False)
+    if docstring is None:
+        return
+    line = node.body[0].lineno
+    # The code goes first: a paragraph may end within it only by mistake.
+    for paragraph in _NEXT_PARAGRAPH.split(_INLINE_CODE.sub(_without_words, docstring)):
+        yield Passage(line, inspect.cleandoc(paragraph))
+        line += paragraph.count("\n") + 1
+
+
+def _without_words(code: re.Match[str]) -> str:
+    return _CODE + "\n" * code[0].count("\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print a line for each fault, and return the exit status."""
+    names = sys.argv[1:] if arguments is None else arguments
+    if not names:
+        tracked = ["git", "ls-files", "-z", "*.md", "*.py"]
+        names = subprocess.check_output(tracked, cwd=PROJECT, text=True).split("\0")[:-1]  # noqa: S603
+    paths = [PROJECT / name for name in names if (PROJECT / name).suffix in {".md", ".py"}]
+    found = list(check(paths, load_rules(PROJECT / "prose.toml")))
+    print(*found, sep="\n", end="\n" if found else "")  # noqa: T201
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

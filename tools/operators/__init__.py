@@ -1,0 +1,1 @@
+"""Commands for operators: accounts, the audit log, keys and migrations."""

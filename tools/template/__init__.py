@@ -1,0 +1,1 @@
+"""What translates, checks and serves template.yaml."""
