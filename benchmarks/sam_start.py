@@ -83,7 +83,7 @@ def _missing() -> str:
 
 def _emulator() -> str:
     """Return where SAM CLI has its emulator of Lambda: in the environment that `make build` has made for it."""
-    script = str(PROJECT / "tools" / "sam_local.py")
+    script = str(PROJECT / "tools" / "template" / "sam_local.py")
     python = _output(uv_path(), "python", "find", "--script", script)
     return _output(python, "-c", "import samcli; print(samcli.__path__[0])") + "/local/rapid/aws-lambda-rie-x86_64"
 
