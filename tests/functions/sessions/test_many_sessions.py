@@ -1,17 +1,24 @@
 """A user with more sessions than one transaction may change: 3,000 rows on Aurora DSQL, a batch of 1,000 elsewhere."""
 
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import create_engine, insert, select, text, update
+from sqlalchemy.pool import NullPool
 
 from auth_common.database.tables import challenges, passkeys, sessions, users
 from tests.support.factories import call_as, change_password, erase, log_in, refresh, session_id
 from tests.support.passkeys import begin_registration, complete_registration, enrol
+from tests.support.processes import wait_until
 from tests.support.throttles import WRONG
 from tools.authenticator.software_authenticator import SoftwareAuthenticator
 
 pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
+
+#: Transactions that wait for a row of another one.
+WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
 
 
 @pytest.fixture
@@ -122,3 +129,18 @@ def test_erasure_of_a_user_with_thousands_of_challenges_succeeds(database, perso
         database.execute(insert(challenges).values([challenge._asdict() | {"id": uuid4()} for _ in range(1_600)]))
     erase(person.email)
     assert (database.count(challenges), database.count(users)) == (0, 0)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_sessions_revoked_meanwhile_leave_no_other_one_live(database, person):
+    """PostgreSQL skips a session that another transaction has revoked. So a batch may be short before the last one."""
+    add_sessions(database, person, 1_200)
+    copies = live_sessions(database, person) - {session_id(person.access_token)}
+    revoke = update(sessions).where(sessions.c.id.in_([UUID(copy) for copy in sorted(copies)[:300]]))
+    with create_engine(database.url, poolclass=NullPool).connect() as elsewhere, ThreadPoolExecutor(1) as thread:
+        elsewhere.execute(revoke.values(revoked_at=datetime.now(UTC)))
+        request = thread.submit(call_as, person.access_token, "sessions", "DELETE", "/sessions")
+        wait_until(lambda: database.execute(WAITING)[0][0])
+        elsewhere.commit()
+        assert request.result().status == 204
+    assert live_sessions(database, person) == set()

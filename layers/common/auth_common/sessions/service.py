@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 
 
 class _MoreSessions(Exception):
-    """The user may have more sessions than one transaction revokes."""
+    """The user has more sessions than this transaction has revoked."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -241,7 +241,7 @@ def _end(
 
 
 def _revoke_batches(principal: Principal, *, reason: str) -> None:
-    """Revoke the caller's other sessions until less than a batch is left."""
+    """Revoke the caller's other sessions in batches, until one of them is not full."""
 
     def revoke(connection: Connection) -> int:
         return _revoke(connection, principal, reason=reason, keep=principal.session_id)
@@ -258,7 +258,7 @@ def _revoke_all(connection: Connection, principal: Principal, *, reason: str, ke
 
     """
     revoked = _revoke(connection, principal, reason=reason, keep=keep)
-    if revoked == BATCH:
+    if store.has_live_session(connection, user_id=principal.user_id, keep=keep):
         raise _MoreSessions(reason)
     return revoked
 

@@ -193,7 +193,7 @@ def revoke_sessions(
 ) -> int:
     """Revoke up to ``limit`` sessions of a user: the one called ``only``, any except ``keep``, or any.
 
-    Return how many. If that is ``limit``, the user may have more.
+    Return how many. The user may have more, also if that is less than ``limit``: see ``has_live_session``.
     """
     is_live = (sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None))
     chosen = select(sessions.c.id).where(*is_live).limit(limit)
@@ -205,6 +205,18 @@ def revoke_sessions(
     return connection.execute(
         update(sessions).where(sessions.c.id.in_(chosen), *is_live).values(revoked_at=now)
     ).rowcount
+
+
+def has_live_session(connection: Connection, *, user_id: UUID, keep: UUID | None) -> bool:
+    """Return whether a user has a session that is not revoked, except ``keep``.
+
+    The number of sessions that ``revoke_sessions`` has revoked does not tell. PostgreSQL leaves out each chosen session
+    that another transaction has revoked meanwhile, and chooses no other one instead.
+    """
+    live = select(sessions.c.id).where(sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None)).limit(1)
+    if keep is not None:
+        live = live.where(sessions.c.id != keep)
+    return connection.execute(live).one_or_none() is not None
 
 
 def carry_over_session(connection: Connection, *, session_id: UUID, token_version: int, pending_proofs: int) -> None:
