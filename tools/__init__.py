@@ -1,1 +1,1 @@
-"""Command-line tools for operators: ``uv run accounts``, ``uv run keys``."""
+"""Tools by purpose: operators' commands, attacks, an authenticator, and checks of the documents and the template."""

@@ -1,4 +1,5 @@
-"""The layer that every function shares: ``web`` -> ``services`` -> ``db`` | ``security`` | ``monitoring``.
+"""The package that every function shares: one folder per feature, on top of a platform.
 
-The arrows point one way only, and import-linter holds them (see pyproject.toml).
+``web`` imports the features, and the features import the platform. import-linter checks the directions
+(pyproject.toml). docs/architecture.md has the diagram, and docs/decisions/0019 has the reasons.
 """

@@ -19,7 +19,7 @@ from pydantic import (
 from auth_common.users.email_address import LONGEST as LONGEST_EMAIL
 from auth_common.users.email_address import normalise_email
 
-#: Longer than any password that registration takes, so that a login never fails by its form.
+#: Longer than any password that registration accepts, so that no login fails because of the length.
 LONGEST_SECRET: Final = 1024
 #: Unassigned characters that will never be visible: noncharacters, what DerivedCoreProperties.txt reserves as
 #: Default_Ignorable_Code_Point, and controls of Egyptian hieroglyphs, which Python 3.11 does not know. Not from U+E0100
@@ -113,7 +113,8 @@ Email = Annotated[
 Text = Annotated[str, AfterValidator(_require_letter), AfterValidator(clean_text), Field(max_length=100)]
 ChallengeId = Annotated[str, Field(max_length=256)]
 Password = Annotated[str, Field(max_length=LONGEST_SECRET, json_schema_extra={"format": "password"})]
-#: The document has the limits of ``password_policy``, which rejects other lengths in words for the user.
+#: The OpenAPI document shows the limits of ``passwords.policy``. A longer or shorter password is rejected there, with a
+#: message for the user.
 NewPassword = Annotated[
     str,
     Field(

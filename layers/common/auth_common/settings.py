@@ -99,7 +99,7 @@ class Settings:
     #: the gateway says who has called it.
     trusted_proxy_hops: int = _number(0, 0, 10)
 
-    #: Failures until a lock begins (services.throttle_limits). An account's, in a row: NIST SP 800-63B-4 allows 100.
+    #: Failures until a lock begins (``throttling.limits``). An account's, in a row: NIST SP 800-63B-4 allows 100.
     throttle_login_per_account_and_source: int = _number(10, 1, 50)
     throttle_login_per_account: int = _number(20, 1, 50)
     throttle_second_factor_per_account: int = _number(10, 1, 50)

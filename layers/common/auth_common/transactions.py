@@ -34,7 +34,7 @@ def transaction(body: Callable[[Connection], _T]) -> _T:
     """Run ``body`` in one transaction, commit, and return what it returned.
 
     ``body`` runs again when the database reports a conflict, so it must change nothing but the database. An exception
-    of its own rolls back and passes through. Security events in it are recorded by this transaction (``audit_log``).
+    of its own rolls back and passes through. ``audit_log.writer`` records its security events in this transaction.
 
     Raises:
         DatabaseUnavailable: the database is away, slow, locked or full, or every try met a conflict.
@@ -84,8 +84,8 @@ def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
         except DBAPIError as error:
             lost_before_commit = error.connection_invalidated and not committing
             is_slow = time.monotonic() - begun >= settings().database_timeout or is_time_up()
-            mended_by_time = _sqlstate(error) in _RETRY_SQLSTATES or lost_before_commit
-            if is_slow or not (mended_by_time or (not connected and forget_moved_database())):
+            may_pass = _sqlstate(error) in _RETRY_SQLSTATES or lost_before_commit
+            if is_slow or not (may_pass or (not connected and forget_moved_database())):
                 raise DatabaseUnavailable from error
     raise DatabaseUnavailable
 
@@ -94,5 +94,5 @@ def _sqlstate(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlstate", None)
 
 
-#: From here on, every security event of a function that has a database is a row in it as well.
+#: A function that imports this module has a database, so each of its security events becomes an audit record too.
 _audit_log: Final = install(run=_run_writing)

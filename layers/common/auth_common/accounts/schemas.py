@@ -1,24 +1,13 @@
-"""Requests and responses of registration and profiles."""
+"""Request and responses of registration and profiles."""
 
 import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    WithJsonSchema,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
-from auth_common.field_types import (
-    Email,
-    NewPassword,
-    RequestBody,
-    Text,
-    Timestamp,
-)
+from auth_common.field_types import Email, NewPassword, RequestBody, Text, Timestamp
 
 _EARLIEST_BIRTH: Final = date(1900, 1, 1)
 #: A date, or a date and time in the extended format of ISO 8601. Seconds, fraction and zone may be absent. A leap

@@ -1,4 +1,4 @@
-"""The audit log's queries and answers as pydantic models."""
+"""Queries and responses of the audit log."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
@@ -43,7 +43,7 @@ class _Query(BaseModel):
 
 
 class AuditEventsQuery(_Query):
-    """GET /audit/events?from=&to=&event=&outcome=&severity=&user_id=&ip=&reason=&except_reason=; all optional."""
+    """GET /audit/events?from=&to=&event=&outcome=&severity=&user_id=&ip=&reason=&except_reason=, all optional."""
 
     #: From (inclusive) and to (exclusive), RFC 3339 with a zone.
     since: Annotated[_Time | None, Field(alias="from")] = None
@@ -76,7 +76,7 @@ class AuditEventsQuery(_Query):
 
 
 class AuditSummaryQuery(_Query):
-    """GET /audit/summary?from=&to=; the last 24 hours, if they say nothing."""
+    """GET /audit/summary?from=&to=, by default the last 24 hours."""
 
     until: Annotated[_Time, Field(alias="to", default_factory=lambda: datetime.now(UTC))]
     since: Annotated[_Time, Field(alias="from", default_factory=lambda data: data["until"] - timedelta(days=1))]
@@ -164,7 +164,7 @@ class BarResponse(BaseModel):
 
 
 class CountResponse(BaseModel):
-    """How often something occurred; ``null``: unknown, or erased."""
+    """How often something occurred. The value ``null`` is unknown or erased."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -29,7 +29,7 @@ _SQLITE_STEPS: Final = 100_000
 #: Seconds that connecting may take, also where a statement may take longer.
 _LONGEST_CONNECT: Final = 10
 #: Seconds after which a connection to PostgreSQL is not used again: the environment may have been frozen, and a NAT
-#: gateway on the way forgets an idle connection after 350 without telling anybody.
+#: gateway on the way drops an idle connection after 350 without closing it.
 _LONGEST_CONNECTION: Final = 300
 
 
@@ -143,7 +143,7 @@ def _names_sqlite_file(url: URL) -> bool:
 
 
 def forget_moved_database() -> bool:
-    """Tell whether the secret with the URL, a password for example, is another one by now; then forget the old one."""
+    """Tell whether the secret has another URL by now, with a new password for example. If so, forget the old engine."""
     # Without an engine there is no old one. On the local stage the database was away when the schema was to be made.
     if settings().database_url_secret_arn is None or not shared_engine.cache_info().currsize:
         return False
@@ -183,7 +183,7 @@ def shared_reading_engine() -> Engine:
 def make_engine(url: str | URL, *, timeout: float, verify_server: bool) -> Engine:
     """Return an engine for ``url`` (SQLite, PostgreSQL or Aurora DSQL).
 
-    A Lambda environment serves one event at a time and needs one connection; the pool may grow for the threads of a
+    A Lambda environment serves one event at a time and needs one connection. The pool may grow for the threads of a
     test. ``hide_parameters`` keeps password hashes and personal data out of error messages and so out of logs.
 
     Args:

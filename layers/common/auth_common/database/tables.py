@@ -36,7 +36,7 @@ metadata = MetaData(
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time. Goes in and comes out with ``tzinfo=UTC`` on every database; SQLite by itself forgets zones."""
+    """A point in time. Goes in and comes out with ``tzinfo=UTC`` on every database. SQLite by itself forgets zones."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -61,7 +61,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 class KeyBytes(TypeDecorator[bytes]):
     """Bytes that are a key or part of an index: on Aurora DSQL, which has no ``bytea`` there, as text.
 
-    Its keys end at 1 KiB, so a passkey whose id is longer than 768 bytes cannot be stored there. Nobody makes such.
+    Its keys end at 1 KiB, so a passkey whose id is longer than 768 bytes cannot be stored there. No authenticator makes
+    such ids.
     """
 
     impl = LargeBinary
@@ -136,7 +137,7 @@ users = Table(
     "users",
     metadata,
     Column("id", Uuid, primary_key=True),
-    #: Normalised (services.email_address): one mailbox, one row, also when two registrations race.
+    #: Normalised (``users.email_address``): one mailbox, one row, also when two registrations race.
     Column("email", String(320), nullable=False, unique=True),
     Column("name", String(200), nullable=False),
     Column("date_of_birth", Date, nullable=False),
@@ -203,14 +204,14 @@ Index("ix_refresh_tokens_session_id", refresh_tokens.c.session_id)
 Index("ix_refresh_tokens_expires_at", refresh_tokens.c.expires_at)
 
 #: The challenges of WebAuthn ceremonies. A registration's row is deleted by its first answer. A login's challenge is
-#: signed and gets its row with its first answer (services.login_challenges).
+#: signed and gets its row with its first answer (``passkeys.login_challenges``).
 challenges = Table(
     "challenges",
     metadata,
     Column("id", Uuid, primary_key=True),
     #: ``registration``, ``authentication`` or ``step_up``.
     Column("ceremony", String(20), nullable=False),
-    #: Whose; none where somebody logs in with a passkey alone: who they are is what the ceremony finds out.
+    #: The user. Null for a login with a passkey alone, because the ceremony finds out who the user is.
     Column("user_id", Uuid, ForeignKey("users.id")),
     #: The user's token version at the beginning: what ends their sessions ends their ceremonies.
     Column("token_version", Integer),
@@ -243,7 +244,7 @@ passkeys = Table(
     #: The authenticator's model, unattested.
     Column("aaguid", Uuid, nullable=False),
     #: Whether its holder has proved to be the user by PIN or biometry at a moment that vouches for it: then it may log
-    #: in alone. Whoever steals a key without a PIN can give it one.
+    #: in alone. An attacker who steals a key without a PIN can give it one.
     Column("uv_initialized", Boolean, nullable=False),
     #: Whether it may leave the device that made it, and whether it has.
     Column("backup_eligible", Boolean, nullable=False),
@@ -254,7 +255,7 @@ passkeys = Table(
 )
 Index("ix_passkeys_user_id", passkeys.c.user_id)
 
-#: The audit log: one row a security event, in chains that show tampering (security.audit_protection).
+#: The audit log: one row a security event, in chains that show tampering (``audit_log.protection``).
 audit_events = Table(
     "audit_events",
     metadata,
@@ -283,8 +284,8 @@ Index("ix_audit_events_source_time", audit_events.c.source, audit_events.c.time)
 Index("ix_audit_events_severity_time", audit_events.c.severity, audit_events.c.time)
 Index("ix_audit_events_reason_time", audit_events.c.reason, audit_events.c.time)
 
-#: What the personal fields of a user's audit records are encrypted under, next to the audit key. Without it, nobody
-#: reads them any more.
+#: What the personal fields of a user's audit records are encrypted under, next to the audit key. Without the
+#: salt, they cannot be read.
 audit_salts = Table(
     "audit_salts",
     metadata,
@@ -293,7 +294,7 @@ audit_salts = Table(
     Column("salt", LargeBinary(32), nullable=False),
 )
 
-#: How often something was tried in vain, by whom or at whose cost: one row a counter (services.throttling).
+#: How often something was tried in vain, by whom or at whose cost: one row a counter (``throttling.service``).
 throttles = Table(
     "throttles",
     metadata,

@@ -1,9 +1,9 @@
 """Security events: one call at each decision that the Security team wants to know about.
 
-``security_event`` goes through ``logging``, to three places: a line in the log (an OCSF event), a metric of the same
-name, and, where the function has a database, a row of the audit log (``db.audit_log`` puts its handler in between).
-Names are those of OWASP's Logging Vocabulary, so that a SIEM's rules read like its documentation; what each of them
-means is in ``event_catalogue``.
+``security_event`` goes through ``logging`` and becomes a line in the log (an OCSF event) and a metric of the same name.
+If the function has a database, it becomes a row of the audit log too, by a handler that ``audit_log.writer`` adds.
+Names are those of OWASP's Logging Vocabulary, so that a SIEM's rules read like its documentation. ``catalogue`` says
+what each of them means.
 """
 
 import logging
@@ -41,7 +41,7 @@ security_log.propagate = False
 security_log.handlers = [PublishingHandler()]
 
 
-#: From ``as_log_record`` to whoever calls ``security_event``: the line's ``location`` is where the decision was made.
+#: From ``as_log_record`` to the caller of ``security_event``: the line's ``location`` is where the decision was made.
 _FRAMES: Final = 3
 
 
@@ -61,12 +61,12 @@ def security_event(
         event: what happened.
         user_id: the account that it happened to, where one is known.
         reason: why it failed, as a stable word for rules and charts. It never reaches the client.
-        detail: further fields, those that ``CATALOGUE`` names; ``None`` is left out. Never a password, token, hash or
-            challenge; they would be masked, but a value that is not passed cannot leak.
+        detail: further fields, those that ``CATALOGUE`` names. ``None`` is left out. Never a password, token, hash or
+            challenge. They would be masked, but a value that is not passed cannot leak.
 
     Raises:
         DatabaseUnavailable: a success could not be recorded, outside a transaction. A refusal stands without its
-            record; a success does not.
+            record. A success does not.
 
     """
     operator = request_context.get().operator

@@ -1,1 +1,1 @@
-"""Signing keys, shared secrets and what is derived from them."""
+"""Signing keys, verification keys, shared secrets and keyed hashes."""

@@ -1,11 +1,8 @@
-"""Request and responses of the login."""
+"""Request and responses of the login with a password."""
 
 from typing import Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-)
+from pydantic import BaseModel, ConfigDict
 
 from auth_common.field_types import Email, Password, RequestBody
 from auth_common.sessions.schemas import TokenPairResponse

@@ -1,4 +1,4 @@
-"""The public keys, for whoever verifies our tokens."""
+"""The public keys, for services that verify our tokens."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ def public_key_set() -> dict[str, list[dict[str, Any]]]:
 
     """
     if settings().stage == "local":
-        signing_key()  # publishes the key, if nobody has logged in yet
+        signing_key()  # publishes the key, if no user has logged in yet
     return published_jwks()
 
 

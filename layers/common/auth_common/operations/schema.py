@@ -1,4 +1,4 @@
-"""The schema of the database, and who may do what in it: a deployment's business, and nobody else's."""
+"""The database's schema and privileges, as a deployment or an operator brings them up to date."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,12 @@ _PAUSE: Final = 0.5
 
 
 def migrate_schema(iam_roles: Mapping[str, Sequence[str]]) -> str:
-    """Bring the database to this version's schema, or leave a newer one as it is; return its revision.
+    """Bring the database to this version's schema, or leave a newer one as it is. Return its revision.
 
     Safe to run again, and for two to run at once.
 
     Args:
-        iam_roles: on Aurora DSQL, which IAM roles take on which role in the database (``db.privileges``).
+        iam_roles: on Aurora DSQL, which IAM roles take on which role in the database (``database.privileges``).
 
     Raises:
         Misconfigured, ServiceUnavailable, StorageNotMounted: as for ``open_engine``.

@@ -2,9 +2,7 @@
 
 from typing import Literal
 
-from pydantic import (
-    BaseModel,
-)
+from pydantic import BaseModel
 
 
 class HealthResponse(BaseModel):

@@ -3,12 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from auth_common.field_types import Base64URL, ChallengeId, RequestBody, Timestamp, clean_text
 

@@ -3,7 +3,7 @@
 The library makes the options, parses CBOR and keys, and verifies signatures. This module takes the steps of sections
 7.1 and 7.2 itself. The library's own functions for them reject members that Level 3 reserves or lets a client choose
 (``tokenBinding``, ``authenticatorAttachment``), and read client data less strictly than this service reads JSON.
-``services.passkey_proofs`` compares the counter and the backup flags of an assertion with the stored record.
+``passkeys.proofs`` compares the counter and the backup flags of an assertion with the stored record.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""A caller's standing: whether the session behind an access token still counts."""
+"""Checks of a caller: a live session, a valid step-up token, a session with MFA, and their own account."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -31,9 +31,9 @@ def check_standing(connection: Connection, principal: Principal) -> Standing:
 def require_standing(principal: Principal, standing: Standing | None) -> Standing:
     """Return ``standing`` if the caller's session still counts.
 
-    This is what makes logout, a disabled account and a raised token version work at the next request, although the
-    token is still within its lifetime and the gateway has the authorizer's answer in its cache; and what keeps that
-    cache from stretching the token's lifetime.
+    A logout, a disabled account and a raised token version take effect with the next request, although the access token
+    has not expired and the gateway has the authorizer's policy in its cache. The check of ``exp`` keeps that cache from
+    stretching the token's lifetime.
 
     Raises:
         InvalidToken: for each reason alike.
@@ -56,7 +56,7 @@ def require_step_up(
     Args:
         principal: the caller.
         standing: from ``check_standing``.
-        token: the header ``Step-Up-Token``; anything.
+        token: the header ``Step-Up-Token``, as the client sent it.
         account_has_passkey: whether the account has one now.
         by_password: whether a proof by password is enough for an account with passkeys too.
 
@@ -74,10 +74,10 @@ def require_step_up(
 
 
 def require_self(principal: Principal, target_id: UUID | None) -> None:
-    """Let pass who asks for themselves (OWASP API1:2023, BOLA).
+    """Require that the caller asks for their own account (OWASP API1:2023, BOLA).
 
     Raises:
-        Forbidden: somebody else's id, or one that does not exist: a caller cannot find out which.
+        Forbidden: the id of another user, or one that does not exist. A caller cannot find out which.
 
     """
     if target_id != principal.user_id:

@@ -14,7 +14,7 @@ from auth_common.users.store import USER_COLUMNS, User
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshToken:
-    """A refresh token's record; the token itself is nowhere stored."""
+    """A refresh token's record. The token itself is not stored."""
 
     token_hash: bytes
     session_id: UUID
@@ -23,7 +23,7 @@ class RefreshToken:
     issued_at: datetime
     expires_at: datetime
     spent_at: datetime | None = None
-    #: The token that it was exchanged for, sealed (``security.refresh_tokens.seal_successor``).
+    #: The token that it was exchanged for, sealed (``refresh_tokens.seal_successor``).
     successor: bytes | None = None
 
 
@@ -47,7 +47,7 @@ def insert_refresh_token(connection: Connection, token: RefreshToken) -> None:
 
 
 def select_family(connection: Connection, *, token_hash: bytes) -> tuple[RefreshToken, Session, User] | None:
-    """Return a token with its session and user, in one statement; ``None`` for a hash that is not there."""
+    """Return a token with its session and user, in one statement. Return None if the hash is not stored."""
     row = connection.execute(_SELECT_FAMILY, {"token_hash": token_hash}).one_or_none()
     if row is None:
         return None
@@ -60,12 +60,12 @@ def select_family(connection: Connection, *, token_hash: bytes) -> tuple[Refresh
 
 
 def spend_refresh_token(connection: Connection, *, token_hash: bytes, now: datetime, sealed_successor: bytes) -> bool:
-    """Mark a token as spent; ``False`` where somebody else has just spent it. Of all who try, one wins."""
+    """Mark a token as spent. Return False if another request has spent it first."""
     result = connection.execute(_SPEND, {"hash": token_hash, "now": now, "sealed": sealed_successor})
     return result.rowcount == 1
 
 
 def delete_expired_refresh_tokens(connection: Connection, expired_before: datetime, *, limit: int) -> int:
-    """Delete up to ``limit`` tokens that expired before then; return how many."""
+    """Delete up to ``limit`` tokens that expired before then. Return how many."""
     expired = select(refresh_tokens.c.token_hash).where(refresh_tokens.c.expires_at < expired_before).limit(limit)
     return connection.execute(delete(refresh_tokens).where(refresh_tokens.c.token_hash.in_(expired))).rowcount

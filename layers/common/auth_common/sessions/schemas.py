@@ -1,13 +1,9 @@
-"""Requests and responses of sessions and refresh."""
+"""Responses of sessions, and the request and response of a refresh."""
 
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-)
+from pydantic import BaseModel, ConfigDict, Field
 
 from auth_common.field_types import LONGEST_SECRET, RequestBody, Timestamp
 

@@ -2,11 +2,7 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from auth_common.field_types import ChallengeId, Password, RequestBody
 

@@ -1,4 +1,4 @@
-"""What is limited, and by how much: the numbers behind ``throttling``.
+"""What is limited, and by how much: the numbers behind ``throttling.service``.
 
 Two kinds of count. Failures *in a row* belong to an account: a success ends them. Failures *in a window of time* belong
 to a source: a success of one's own account must not wipe out what one has tried on others.
@@ -46,11 +46,11 @@ class Limit:
     ceiling: int = _NO_CEILING
     #: Whether attempts count but no lock keeps them off; the ceiling does.
     exempt: bool = False
-    #: Whether it keeps somebody from logging in.
+    #: Whether it keeps a user from logging in.
     of_login: bool = True
 
     def lock_after(self, failures: int) -> timedelta | None:
-        """Return how long nothing is tried after so many failures; ``None``: the next attempt may come at once."""
+        """Return how long nothing is tried after so many failures. Return None if it may be at once."""
         if failures >= self.ceiling:
             return self.window
         if self.exempt or failures < self.budget:

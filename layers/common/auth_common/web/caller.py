@@ -1,4 +1,4 @@
-"""What endpoints ask for by a type annotation."""
+"""The caller, their step-up token and the id of a path, which endpoints declare by a type annotation."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,7 +13,7 @@ async def _principal(request: Request) -> Principal:
     """Return the caller that the authorizer vouched for.
 
     The context reaches us through API Gateway, which lets no client write it. Where it is missing or odd (a route
-    deployed without its authorizer), nobody has vouched for anybody: the request is refused.
+    deployed without its authorizer), no authorizer has checked the caller: the request is rejected.
 
     Raises:
         InvalidToken: no authorizer has let this request pass.

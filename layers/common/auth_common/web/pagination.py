@@ -16,7 +16,7 @@ from fastapi import Depends, Query
 from auth_common.errors import FieldError, ValidationFailed
 
 _Place = TypeVar("_Place")
-#: A place of the audit log: time, chain and sequence, as they are stored (db.audit_events).
+#: A place of the audit log: time, chain and sequence, as they are stored (``audit_log.store``).
 AuditPlace = tuple[Any, Any, Any]
 #: What the cursor of a place begins with that no record of ours has.
 _FOREIGN: Final = "~"
@@ -27,7 +27,7 @@ _CursorParameter = Annotated[str | None, Query(max_length=200)]
 
 
 def encode_cursor(place: tuple[datetime | int | UUID, ...] | None) -> str | None:
-    """Return ``place`` as a cursor; ``None``, which means there is no further page, stays ``None``."""
+    """Return ``place`` as a cursor. Return None for None, which means that there is no further page."""
     if place is None:
         return None
     parts = (part.isoformat() if isinstance(part, datetime) else str(part) for part in place)

@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the three tables. Written out, not taken from ``db.tables``: that one moves on, this one never."""
+    """Create the three tables. Written out, not taken from ``database.tables``: that one moves on, this one never."""
     op.create_table(
         "users",
         sa.Column("id", sa.Uuid, nullable=False),
