@@ -67,10 +67,25 @@ def tolerate_lost_output() -> None:
             os.open(os.devnull, os.O_RDWR)
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            os.set_blocking(descriptor, False)
+            _return_at_once(descriptor)
         buffer = io.BufferedWriter(_LossyFile(descriptor, "wb", closefd=False))
         # Line-buffered: a log line is seen when it is written.
         setattr(sys, name, io.TextIOWrapper(buffer, "utf-8", "backslashreplace", line_buffering=True))
+
+
+def _return_at_once(pipe: int) -> None:
+    """Make writes to a pipe return at once if it is full.
+
+    The mode belongs to the open file, which a shell shares with every command of its script: they would lose output.
+    So the pipe is opened again, where the system can do that (Linux) and the pipe still has a reader.
+    """
+    try:
+        own = os.open(f"/proc/self/fd/{pipe}", os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        os.set_blocking(pipe, False)
+        return
+    os.dup2(own, pipe)
+    os.close(own)
 
 
 def ignores_hangup() -> bool:

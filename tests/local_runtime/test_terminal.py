@@ -91,6 +91,24 @@ def test_service_whose_reader_has_stopped_answers(tmp_path):
     assert b" 200, " in after
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot open a pipe again")
+def test_service_leaves_the_pipe_of_its_script_blocking(tmp_path):
+    """``make run &`` in a script whose output is piped: other commands of the script must not lose output."""
+    port = free_port()
+    reader, writer = os.pipe()
+    environment = {"DATA_DIR": str(tmp_path), "PORT": str(port)}
+    with os.fdopen(writer, "wb") as output, start_runtime(PROBE_PROJECT, output, env=environment) as process:
+        try:
+            wait_until(lambda: is_listening(port))
+            assert httpx.get(f"http://localhost:{port}/crashing/not", timeout=60).status_code == 200
+            assert os.get_blocking(writer)
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    with os.fdopen(reader, "rb") as output:
+        assert b"GET /crashing/{how} 200" in output.read()
+
+
 def test_service_without_output_starts(tmp_path):
     """``>&-``: no socket may get the number of standard output."""
     port = free_port()
