@@ -1,4 +1,4 @@
-"""Login with a password: the first factor, and the only one for who has no passkey."""
+"""Login with a password: the first factor, and the only factor of an account without a passkey."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,15 +8,14 @@ from sqlalchemy import Connection
 from auth_common.errors import DatabaseUnavailable, InvalidCredentials
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.keys.keyed_hashes import account_pseudonym
-from auth_common.passkeys.store import select_passkeys_of
 from auth_common.passwords.hashing import hash_password, needs_rehash, verify_password
-from auth_common.sessions.service import is_unchanged, open_session
+from auth_common.sessions.service import is_unchanged, new_session, store_session
 from auth_common.sessions.token_pairs import TokenPair
 from auth_common.throttling.attempts import Attempt
 from auth_common.throttling.service import login_attempt
 from auth_common.tokens.mfa_tokens import LIFETIME, issue_mfa_token
 from auth_common.transactions import read, transaction
-from auth_common.users.store import User, select_credentials, update_password_hash
+from auth_common.users.store import User, has_passkey, select_credentials, update_password_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +60,19 @@ def _log_in(attempt: Attempt, email: str, password: str) -> TokenPair | MFARequi
     if needs_rehash(found.password_hash):
         _upgrade_hash(user, password, found.password_hash)
 
-    def confirm(connection: Connection) -> bool:
-        _require_unchanged(connection, user)
-        return not select_passkeys_of(connection, user_id=user.id) and attempt.succeed(connection)
-
-    pair = None if found.has_passkey else open_session(user, amr=("pwd",), confirm=confirm)
-    if pair is None:
+    if found.has_passkey:
         return _ask_for_passkey(attempt, user)
-    return pair
+    new = new_session(user, amr=("pwd",))
+
+    def open_session(connection: Connection) -> bool:
+        _require_unchanged(connection, user)
+        if has_passkey(connection, user_id=user.id):  # added since the password was checked
+            return False
+        attempt.succeed(connection)
+        store_session(connection, new)
+        return True
+
+    return new.tokens if transaction(open_session) else _ask_for_passkey(attempt, user)
 
 
 def _ask_for_passkey(attempt: Attempt, user: User) -> MFARequired:

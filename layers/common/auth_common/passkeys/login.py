@@ -18,12 +18,12 @@ from auth_common.passkeys.login_challenges import (
 from auth_common.passkeys.proofs import PasskeyProof, UnprovenPasskey, record_proof, verify_proof
 from auth_common.passkeys.store import select_passkeys_of
 from auth_common.passkeys.verification import authentication_options
-from auth_common.sessions.service import is_unchanged, open_session
+from auth_common.sessions.service import is_unchanged, new_session, store_session
 from auth_common.sessions.token_pairs import TokenPair
 from auth_common.throttling.attempts import Attempt
 from auth_common.throttling.service import count_rejected_mfa_token, passkey_attempt, require_second_factor_unlocked
 from auth_common.tokens.mfa_tokens import verify_mfa_token
-from auth_common.transactions import read
+from auth_common.transactions import read, transaction
 from auth_common.users.store import User, select_user
 
 
@@ -88,21 +88,24 @@ def _open_session(attempt: Attempt, proof: PasskeyProof, *, with_password: bool)
         # uvInitialized).
         raise UnprovenPasskey("user_verification_not_initialized", user)
 
-    # In one transaction with the session: deleting this passkey revokes the sessions that it has opened, this one too.
-    def confirm(connection: Connection) -> bool:
+    amr = (*(("pwd",) if with_password else ()), proof.key_method, "user", "mfa")
+    new = new_session(user, amr=amr, passkey_id=proof.passkey.id)
+
+    # One transaction: deleting this passkey revokes the sessions that it has opened, and this one too.
+    def open_session(connection: Connection) -> None:
         if not is_unchanged(connection, user):
             raise UnprovenPasskey("token_version_changed", user)
-        return record_proof(connection, proof, with_password=with_password) and attempt.succeed(connection)
+        if not record_proof(connection, proof, with_password=with_password):
+            raise UnprovenPasskey("unknown_passkey", user)
+        attempt.succeed(connection)
+        store_session(connection, new)
 
-    amr = (*(("pwd",) if with_password else ()), proof.key_method, "user", "mfa")
     try:
-        pair = open_session(user, amr=amr, passkey_id=proof.passkey.id, confirm=confirm)
+        transaction(open_session)
     except PasswordRequired:
         security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user.id, reason="passkey_inconsistent")
         raise
-    if pair is None:
-        raise UnprovenPasskey("unknown_passkey", user)
-    return pair
+    return new.tokens
 
 
 def _user_of(mfa_token: str) -> User:

@@ -50,18 +50,30 @@ class SessionPage:
     next_place: Place | None
 
 
-def open_session(
-    user: User, *, amr: tuple[str, ...], confirm: Callable[[Connection], bool], passkey_id: UUID | None = None
-) -> TokenPair | None:
-    """Open a session for ``user``, who has just proved who they are by ``amr`` (RFC 8176), and return its tokens.
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """A session that is not stored yet, with its tokens."""
 
-    ``confirm`` runs in the same transaction and says whether the proof still counts. Where it does not, nothing is
-    stored and ``None`` returned: a session must not appear behind the back of a change that ends sessions. The record
-    of the login commits together with the session: nobody logs in unseen.
+    user: User
+    session: Session
+    refresh_token: RefreshToken
+    tokens: TokenPair
+    #: The passkey that the user has logged in with.
+    passkey_id: UUID | None
+
+
+def new_session(user: User, *, amr: tuple[str, ...], passkey_id: UUID | None = None) -> NewSession:
+    """Return a session for a user who has proved their identity. Its tokens are signed, and nothing is stored.
+
+    Args:
+        user: the user.
+        amr: the methods of the proof (RFC 8176).
+        passkey_id: the passkey among them.
+
     """
     now = datetime.now(UTC).replace(microsecond=0)
     request = request_context.get()
-    # The login is the first step-up: who has just logged in is not asked again.
+    # The login is the first step-up: a user who has just logged in is not asked again.
     step_up_token = new_step_up_token()
     session = Session(
         id=uuid4(),
@@ -86,7 +98,7 @@ def open_session(
         expires_at=refresh_expiry(session, now),
     )
     # Signed before it is stored: if the key is away, no session without tokens remains.
-    pair = issue_token_pair(
+    tokens = issue_token_pair(
         user,
         session,
         refresh_token=refresh_token,
@@ -94,30 +106,32 @@ def open_session(
         now=now,
         step_up_token=step_up_token,
     )
+    return NewSession(user, session, record, tokens, passkey_id)
 
-    def store_both(connection: Connection) -> bool:
-        if not confirm(connection):
-            return False
-        store.insert_session(connection, session)
-        insert_refresh_token(connection, record)
-        security_event(
-            SecurityEvent.AUTHN_LOGIN_SUCCESS,
-            user_id=user.id,
-            amr=list(amr),
-            session_id=str(session.id),
-            passkey_id=str(passkey_id) if passkey_id else None,
-        )
-        record_tokens_created(user, session)
-        return True
 
-    return pair if transaction(store_both) else None
+def store_session(connection: Connection, new: NewSession) -> None:
+    """Store a session in the transaction of its login, together with the login's audit record.
+
+    Call ``is_unchanged`` before in the same transaction. Otherwise the session could outlive a change that revokes all
+    sessions of the user.
+    """
+    store.insert_session(connection, new.session)
+    insert_refresh_token(connection, new.refresh_token)
+    security_event(
+        SecurityEvent.AUTHN_LOGIN_SUCCESS,
+        user_id=new.user.id,
+        amr=new.session.amr.split(),
+        session_id=str(new.session.id),
+        passkey_id=str(new.passkey_id) if new.passkey_id else None,
+    )
+    record_tokens_created(new.user, new.session)
 
 
 def is_unchanged(connection: Connection, user: User) -> bool:
-    """Look again, for ``confirm``: has nothing ended all of the user's sessions since ``user`` was read?
+    """Return whether nothing has revoked all sessions of the user since ``user`` was read.
 
-    From here on, whoever changes the password or adds a first passkey waits for the end of this transaction, and then
-    ends the session that it opens.
+    A change of the password or of the passkeys waits for the end of this transaction from here on, and then revokes
+    the session that it stores.
     """
     current = lock_user(connection, user_id=user.id)
     return current is not None and current.token_version == user.token_version

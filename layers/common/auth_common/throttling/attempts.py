@@ -75,14 +75,16 @@ class Attempt:
         except _Locked as locked:
             _refuse(locked.limit, locked.throttle, self._subject)
 
-    def succeed(self, connection: Connection) -> bool:
-        """Take it back, and end what was counted in a row; return ``True``. In the transaction of the success."""
+    def succeed(self, connection: Connection) -> None:
+        """Stop counting the attempt as a failure, and reset what was counted in a row.
+
+        Call it in the transaction of the success.
+        """
         for counted in self._counted:
             if counted.limit.in_a_row:
                 store.delete_throttle(connection, counted.limit.key)
             else:
                 _give_back(connection, counted)
-        return True
 
     def give_back(self) -> None:
         """Take it back: it was no failure of the caller's, but ours, or another lock ended it."""
