@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
 def check(tool, template):
     """Return what ``tool`` says, and whether it lets the template pass."""
-    done = run(uv_path(), "run", "--script", "--locked", f"tools/{tool}.py", text=json.dumps(template))
+    done = run(uv_path(), "run", "--script", "--locked", f"tools/template/{tool}.py", text=json.dumps(template))
     return done.stdout + done.stderr, done.returncode == 0
 
 
