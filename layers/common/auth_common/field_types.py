@@ -70,8 +70,10 @@ def clean_text(text: str) -> str:
 def _may_be_letter(character: str) -> bool:
     """Tell whether ``character`` is a letter, or may be one in a newer Unicode than Python's.
 
-    From U+1F000 to U+1FFFF Unicode only adds symbols, such as emoji.
+    From U+1F000 to U+1FFFF Unicode only adds symbols, such as emoji. Fillers of Hangul are letters that show nothing.
     """
+    if character in _INVISIBLE:
+        return False
     is_symbol = "\U0001f000" <= character <= "\U0001ffff"
     return character.isalpha() or (unicodedata.category(character) == "Cn" and not is_symbol)
 

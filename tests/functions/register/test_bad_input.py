@@ -53,7 +53,7 @@ NOW = datetime.now(UTC)
 BAD_FIELDS: dict[str, list[Any]] = {
     "name": [
         *(None, 7, [MARK], {"first": MARK}, True, "", "   "),
-        *("12345", "\u3164"),  # no letter; a filler, which counts as one
+        *("12345", "\u3164", "\u3164.", "\u115f1"),  # no letter; fillers, which Unicode calls letters
         *marked("\nPerson", "\rPerson", "\x00Person", "\x1b[31mPerson", "\x7fPerson", "\x9bPerson", "\u2028Person"),
         *marked("\u202ePerson", "\u200bPerson", "\U000e0041Person"),  # bidirectional, zero-width, tag
         f"{MARK}\ufffdPerson",  # what a gateway makes of bad UTF-8
