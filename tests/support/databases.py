@@ -17,6 +17,8 @@ import psycopg
 from sqlalchemy import Connection, Engine, Executable, Row, Table, create_engine, event, func, make_url, select
 from sqlalchemy.pool import NullPool
 
+# pytest adds a handler to each logger that does not propagate while a test runs. The audit log must be there before.
+from auth_common import transactions  # noqa: F401
 from auth_common.database import engine
 from auth_common.database.engine import make_engine
 from auth_common.database.migrations import upgrade
