@@ -105,8 +105,8 @@ def test_service_leaves_the_pipe_of_its_script_blocking(tmp_path):
         finally:
             process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
-    with os.fdopen(reader, "rb") as output:
-        assert b"GET /crashing/{how} 200" in output.read()
+    with os.fdopen(reader, "rb") as log:
+        assert b"GET /crashing/{how} 200" in log.read()
 
 
 def test_service_without_output_starts(tmp_path):
