@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
@@ -41,6 +42,10 @@ _NO_HEALTH_CHECK = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=_NO_HEALTH_CHECK)
 settings.register_profile("long", max_examples=2_000, deadline=None, suppress_health_check=_NO_HEALTH_CHECK)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+# A run under nohup ignores SIGHUP, and so would the services that it starts. A handler is not inherited.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 # Without the fixture "environment" there is no storage: no test writes to the developer's own.
 os.environ["DATA_DIR"] = "/nonexistent"
