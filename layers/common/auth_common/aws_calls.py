@@ -44,6 +44,7 @@ def _region_in(request: dict[str, Any]) -> str | None:
 def load_boto3() -> None:
     """Import what the first call imports."""
     import boto3  # noqa: F401
+    import botocore.config  # noqa: F401
     import botocore.exceptions  # noqa: F401
 
 
