@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI
 from mangum import Mangum
 
-from auth_common.keys.verification import JWKS_FILE
+from auth_common.keys.verification_keys import JWKS_FILE
 from benchmarks.measure import Figure, alternate, timed
 from benchmarks.service import fresh_service, handler_of
 from tests.support.databases import start_fresh_environment

@@ -6,7 +6,7 @@ It runs before any function of a new version does. If it fails, CloudFormation t
 from collections.abc import Mapping
 from typing import Any
 
-from auth_common.operations.schema import migrate_schema
+from auth_common.operations.migration import migrate_schema
 from auth_common.web.custom_resources import create_custom_resource_handler
 
 

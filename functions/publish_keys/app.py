@@ -8,13 +8,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from auth_common.operations.public_keys import public_key_set_of
+from auth_common.operations.public_keys import kms_public_key_set
 from auth_common.web.custom_resources import create_custom_resource_handler
 
 
 def publish(properties: Mapping[str, Any]) -> dict[str, str]:
     """Answer the attribute ``Jwks``, for the property ``KeyArns``: the signing keys, from the one that signs on."""
-    return {"Jwks": json.dumps(public_key_set_of(properties["KeyArns"]), separators=(",", ":"))}
+    return {"Jwks": json.dumps(kms_public_key_set(properties["KeyArns"]), separators=(",", ":"))}
 
 
 handler = create_custom_resource_handler(publish)

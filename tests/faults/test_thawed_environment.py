@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 
 from auth_common.database.tables import audit_events
 from auth_common.keys.local_keys import rotate_local_key
-from auth_common.keys.verification import published_jwks
+from auth_common.keys.verification_keys import published_jwks
 from tests.support.clocks import clock_off_by
 from tests.support.factories import get_health, get_user, log_in, refresh, register, registration
 from tests.support.faults import assert_nothing_half_done, frozen, on_postgresql, service_backend

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import update
 
-from auth_common.accounts.operator import change_role
+from auth_common.accounts.administration import change_role
 from auth_common.database.tables import challenges, sessions, throttles
 from auth_common.settings import Settings
 from local_runtime.template import Route

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import delete, select, update
 
-from auth_common.accounts import operator as accounts
+from auth_common.accounts import administration as accounts
 from auth_common.database import tables
 from auth_common.database.tables import audit_events, audit_salts, metadata, sessions, users
 from tests.support.events import json_event, proxy_event
@@ -136,7 +136,7 @@ ENDS = {
     ),
     "logged out": lambda _, token: log_out(token),
     "disabled by an operator": lambda *_: accounts.disable_user(EMAIL),
-    "sessions ended by an operator": lambda *_: accounts.end_sessions_of(EMAIL),
+    "sessions ended by an operator": lambda *_: accounts.revoke_sessions_of(EMAIL),
     "user erased": lambda *_: erase(),
     "database replaced": lambda database, _: [database.execute(delete(table)) for table in reversed(EVERYTHING)],
 }

@@ -5,7 +5,7 @@ import pytest
 
 from auth_common.aws_calls import call_aws
 from auth_common.keys.shared_secrets import pepper
-from auth_common.keys.signing import signing_key
+from auth_common.keys.signing_key import signing_key
 from tests.support.databases import start_fresh_environment
 
 pytestmark = [pytest.mark.keys, pytest.mark.usefixtures("deployed", "aws", "region_of_the_machine")]

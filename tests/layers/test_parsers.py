@@ -16,10 +16,10 @@ from auth_common.errors import Misconfigured
 from auth_common.events.request_context import describe_request
 from auth_common.field_types import Text
 from auth_common.keys.jwk import public_jwk
-from auth_common.keys.verification import JWKS_FILE, published_jwks, verification_key
+from auth_common.keys.verification_keys import JWKS_FILE, published_jwks, verification_key
 from auth_common.passkeys.verification import (
     InvalidPasskeyResponse,
-    identify,
+    read_claimed_identity,
     verify_authentication,
     verify_registration,
 )
@@ -140,7 +140,7 @@ def test_credential_of_any_kind_raises_only_the_documented_error(credential):
     with pytest.raises(InvalidPasskeyResponse):
         verify_authentication(credential, expected_challenge=b"c" * 32, public_key=b"", require_user_verification=False)
     try:
-        credential_id, user_handle = identify(credential)
+        credential_id, user_handle = read_claimed_identity(credential)
     except InvalidPasskeyResponse:
         return
     assert isinstance(credential_id, bytes)

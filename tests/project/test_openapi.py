@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from auth_common.passwords.policy import LONGEST, SHORTEST
+from auth_common.passwords.policy import MAX_LENGTH, MIN_LENGTH
 from tests.support.openapi import DOCUMENT, check_answer
 from tests.support.requirements import require
 from tests.support.routes import OPEN_ROUTES, ROUTES
@@ -99,7 +99,7 @@ def test_ids_and_dates_have_their_formats():
 def test_limits_of_a_new_password_are_those_of_the_policy():
     for name, field in (("RegistrationRequest", "password"), ("ChangePasswordRequest", "new_password")):
         schema = SAVED["components"]["schemas"][name]["properties"][field]
-        assert (schema["minLength"], schema["maxLength"]) == (SHORTEST, LONGEST)
+        assert (schema["minLength"], schema["maxLength"]) == (MIN_LENGTH, MAX_LENGTH)
 
 
 @pytest.mark.thorough

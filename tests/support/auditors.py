@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from auth_common.accounts.operator import change_role
+from auth_common.accounts.administration import change_role
 from tests.support.factories import call_as, sign_up
 from tests.support.functions import Answer
 from tests.support.passkeys import enrol

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import strategies as st
 
-from auth_common.keys.signing import signing_key
+from auth_common.keys.signing_key import signing_key
 from auth_common.tokens.access_tokens import issue_access_token
 
 USER_ID = UUID("2a9d7f3e-6b1c-4c58-9d3a-0e4f5a6b7c8d")

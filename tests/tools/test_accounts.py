@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, select, update
 from sqlalchemy.pool import NullPool
 
 from auth_common.accounts import erasure
-from auth_common.accounts.operator import change_role
+from auth_common.accounts.administration import change_role
 from auth_common.audit.verification import verify_audit_log
 from auth_common.database.tables import audit_events, audit_salts, challenges, passkeys, refresh_tokens, sessions, users
 from auth_common.events.logger import logger
@@ -251,7 +251,7 @@ def test_erasure_deletes_its_user_only_and_frees_the_address(database, capsys):
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 def test_erasure_goes_in_batches(database, monkeypatch):
-    monkeypatch.setattr(erasure, "BATCH", 2)
+    monkeypatch.setattr(erasure, "BATCH_ROWS", 2)
     account = sign_up()
     for _ in range(5):
         log_in()

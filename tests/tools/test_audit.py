@@ -19,8 +19,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete, insert, select, text, update
 
+from auth_common.accounts.administration import unlock_user
 from auth_common.accounts.erasure import erase_user
-from auth_common.accounts.operator import unlock_user
 from auth_common.database.tables import audit_events, audit_salts
 from auth_common.events.security_events import SecurityEvent, security_event
 from tests.support.databases import start_fresh_environment

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from auth_common.audit.reading import AuditQuery, read_audit_records
-from auth_common.keys import verification as verification_keys
+from auth_common.keys import verification_keys
 from tests.support.databases import listening, start_fresh_environment
 from tests.support.events import proxy_event
 from tests.support.factories import get_user, log_in, refresh, sign_up

@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from auth_common.accounts import operator as accounts
+from auth_common.accounts import administration as accounts
 from auth_common.accounts.erasure import erase_user
 from auth_common.errors import NoPasskey, NotFound, ServiceError
 from auth_common.passkeys.store import Passkey
@@ -21,7 +21,7 @@ from tools.operators.operation import add_json_option, answer, moment, operation
 _CHANGES: Final = {
     "disable": ("let a user in no more", accounts.disable_user),
     "enable": ("let a disabled user log in again", accounts.enable_user),
-    "end-sessions": ("end all sessions of a user", accounts.end_sessions_of),
+    "end-sessions": ("end all sessions of a user", accounts.revoke_sessions_of),
 }
 #: How far back ``end-sessions`` looks for passkeys that were added: a refresh token may live as long.
 _RECENT: Final = timedelta(days=30)

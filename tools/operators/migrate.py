@@ -11,7 +11,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from auth_common.errors import ServiceError
-from auth_common.operations.schema import migrate_schema
+from auth_common.operations.migration import migrate_schema
 from tools.operators.operation import add_json_option, answer, operation, reason
 
 

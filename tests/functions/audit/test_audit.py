@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.event import listen, remove
 
-from auth_common.accounts.operator import change_role
+from auth_common.accounts.administration import change_role
 from auth_common.database.privileges import READER_ROLE
 from auth_common.database.tables import audit_events
 from tests.support.auditors import EMAIL, all_events, auditor_token, read_events, read_summary

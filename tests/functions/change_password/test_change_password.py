@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, update
 
-from auth_common.accounts import operator as accounts
+from auth_common.accounts import administration as accounts
 from auth_common.database.tables import audit_events, sessions, users
 from auth_common.keys.keyed_hashes import throttle_key
 from tests.support.databases import start_fresh_environment
@@ -349,7 +349,7 @@ def test_login_and_change_have_counters_of_their_own(database, person):
 
 
 def test_change_that_loses_against_another_is_not_counted(database, person, monkeypatch):
-    while_a_password_is_checked(monkeypatch, lambda: accounts.end_sessions_of(EMAIL))
+    while_a_password_is_checked(monkeypatch, lambda: accounts.revoke_sessions_of(EMAIL))
     assert change_password(person).code == "invalid_token"
     assert failed_proofs(database) == [0]
 

@@ -135,11 +135,11 @@ def test_session_that_has_lost_its_last_token_stays_until_it_expires(database, p
 
 @pytest.mark.aurora_dsql
 def test_a_run_goes_on_in_batches_until_all_is_deleted(database, person, monkeypatch):
-    monkeypatch.setattr(cleanup, "BATCH", 3)
+    monkeypatch.setattr(cleanup, "BATCH_ROWS", 3)
     add_sessions(database, 7, expires_at=ago(days=2))
     assert clean_up() == (7, 7, 0)
     # A run is bounded in time, and the next one goes on.
-    monkeypatch.setattr(cleanup, "BUDGET", 0.0)
+    monkeypatch.setattr(cleanup, "SECONDS_PER_TABLE", 0.0)
     add_sessions(database, 7, expires_at=ago(days=2))
     assert [clean_up() for _ in range(4)] == [(3, 3, 0), (3, 3, 0), (1, 1, 0), (0, 0, 0)]
     assert rows(database) == (1, 1)
@@ -148,14 +148,14 @@ def test_a_run_goes_on_in_batches_until_all_is_deleted(database, person, monkeyp
 def test_a_run_ends_before_the_functions_timeout():
     function = read_template(PROJECT / "template.yaml")["Resources"]["CleanupFunction"]["Properties"]
     last_statement = float(function["Environment"]["Variables"]["DATABASE_TIMEOUT"])
-    budgets = 5 * cleanup.BUDGET + 2 * cleanup.BUDGET_OF_ERASED_USERS
-    assert function["Timeout"] > cleanup.TIME_LIMIT > budgets + last_statement
-    assert cleanup.BATCH <= 1_000  # far below what Aurora DSQL accepts in one transaction
+    budgets = 5 * cleanup.SECONDS_PER_TABLE + 2 * cleanup.SECONDS_PER_ERASURE_STEP
+    assert function["Timeout"] > cleanup.SECONDS_PER_RUN > budgets + last_statement
+    assert cleanup.BATCH_ROWS <= 1_000  # far below what Aurora DSQL accepts in one transaction
 
 
 def test_run_on_a_slow_database_fails_at_its_time_limit(database, person, monkeypatch):
     """Each of its statements may be within the timeout, and all of them together not."""
-    monkeypatch.setattr(cleanup, "TIME_LIMIT", 0.0)
+    monkeypatch.setattr(cleanup, "SECONDS_PER_RUN", 0.0)
     with pytest.raises(DatabaseUnavailable):
         run()
     assert rows(database) == (1, 1)
@@ -237,13 +237,13 @@ def test_many_chains_go_in_one_run_from_their_ends(database, person, monkeypatch
         start_fresh_environment()
         log_in()
     age_audit_log(database, 401)
-    monkeypatch.setattr(cleanup, "BATCH", 3)
-    monkeypatch.setattr(cleanup, "BUDGET", 0.0)
+    monkeypatch.setattr(cleanup, "BATCH_ROWS", 3)
+    monkeypatch.setattr(cleanup, "SECONDS_PER_TABLE", 0.0)
     assert run()["audit_events"] == 3
     chain, sequence = audit_events.c.chain_id, audit_events.c.sequence
     left = database.execute(select(chain, func.count(), func.max(sequence)).group_by(chain))
     assert all(count == highest + 1 for _, count, highest in left)
-    monkeypatch.setattr(cleanup, "BUDGET", 12.0)
+    monkeypatch.setattr(cleanup, "SECONDS_PER_TABLE", 12.0)
     assert run()["audit_events"] == 4 + 5 * 3 - 3
     assert database.count(audit_events) == 0
 

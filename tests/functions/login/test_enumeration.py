@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from auth_common.database.tables import refresh_tokens, sessions, throttles, users
-from auth_common.passwords.policy import LONGEST
+from auth_common.passwords.policy import MAX_LENGTH
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import EMAIL, PASSWORD, log_in, register
 from tests.support.outages import watched
@@ -26,7 +26,7 @@ def registered(database):
     return database
 
 
-WRONG = ["another password entirely", "", "a" * (LONGEST + 1), f"{PASSWORD}\x00"]
+WRONG = ["another password entirely", "", "a" * (MAX_LENGTH + 1), f"{PASSWORD}\x00"]
 FAILURES = [
     *((EMAIL, password) for password in WRONG),
     *((email, password) for email in (UNKNOWN, DISABLED) for password in (PASSWORD, *WRONG)),

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import insert, select, update
 
-from auth_common.accounts import operator as accounts
+from auth_common.accounts import administration as accounts
 from auth_common.database.tables import audit_events, sessions, throttles, users
 from auth_common.throttling.attempts import Attempt, Subject
 from auth_common.throttling.limits import MOST_IN_A_ROW, MOST_OF_STRANGERS, account_key, of_login
@@ -327,7 +327,7 @@ def test_a_device_that_was_known_once_is_like_any_other(database, why):
     if why == "too long ago":
         database.execute(update(sessions).values(auth_time=datetime.now(UTC) - KNOWN_FOR - timedelta(minutes=1)))
     else:
-        accounts.end_sessions_of(EMAIL)
+        accounts.revoke_sessions_of(EMAIL)
     guesses_from_everywhere(5)
     assert log_in().status == 429
 

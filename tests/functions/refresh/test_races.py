@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, func, select, text, update
 from sqlalchemy.pool import NullPool
 
-from auth_common.accounts.operator import disable_user
+from auth_common.accounts.administration import disable_user
 from auth_common.database.tables import refresh_tokens, sessions
 from tests.support.factories import EMAIL, get_user, is_alive, log_in, log_out, refresh, sign_up
 from tests.support.functions import Answer

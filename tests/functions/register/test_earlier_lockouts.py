@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import update
 
-from auth_common.accounts import operator as accounts
+from auth_common.accounts import administration as accounts
 from auth_common.database.tables import users
 from auth_common.throttling.limits import MOST_OF_STRANGERS
 from auth_common.throttling.service import KNOWN_FOR
@@ -107,6 +107,6 @@ def test_client_ip_of_the_registration_is_forgotten(database, why):
     if why == "too long ago":
         database.execute(update(users).values(created_at=datetime.now(UTC) - KNOWN_FOR))
     else:
-        accounts.end_sessions_of(EMAIL)
+        accounts.revoke_sessions_of(EMAIL)
     lock_address(database)
     assert log_in().status == 429

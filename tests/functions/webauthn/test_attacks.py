@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from auth_common.database.tables import challenges, passkeys, sessions, throttles
-from auth_common.passkeys.registration import MOST
+from auth_common.passkeys.registration import MAX_PASSKEYS
 from tests.support.factories import PASSWORD, log_out, sign_up, step_up
 from tests.support.fuzzing import examples
 from tests.support.passkeys import (
@@ -148,13 +148,13 @@ def test_parallel_registrations_of_one_step_up_add_one_passkey(database, holder,
     """Each has a challenge of its own, from before the first was completed."""
     token = holder.log_in().json["access_token"]
     (row,) = database.execute(passkeys.select())
-    for _ in range(MOST - 1 - room):
+    for _ in range(MAX_PASSKEYS - 1 - room):
         database.execute(passkeys.insert().values({**row._asdict(), "id": uuid4(), "credential_id": uuid4().bytes}))
     ceremonies = [begin_registration(token) for _ in range(12)]
     credentials = [SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"]) for ceremony in ceremonies]
     statuses = burst(12, lambda number: complete_registration(token, ceremonies[number], credentials[number]))
     assert statuses == {201: 1, 409 if room == 1 else 403: 11}
-    assert database.count(passkeys) == MOST - room + 1
+    assert database.count(passkeys) == MAX_PASSKEYS - room + 1
 
 
 # --- What the browser and the authenticator say (sections 7.1 and 7.2) ------------------------------------------------

@@ -2,7 +2,7 @@
 
 import pytest
 
-from auth_common.accounts import operator as accounts
+from auth_common.accounts import administration as accounts
 from auth_common.database.tables import passkeys, sessions
 from tests.support.passkeys import as_bearer, begin_login, complete_login, enrol
 from tests.support.races import burst, while_a_passkey_is_verified

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from auth_common.accounts import operator as accounts
+from auth_common.accounts import administration as accounts
 from auth_common.database.tables import passkeys, sessions
 from auth_common.errors import NotFound
-from auth_common.passkeys.challenges import LIFETIME
+from auth_common.passkeys.session_challenges import CHALLENGE_LIFETIME
 from auth_common.tokens import mfa_tokens
 from auth_common.tokens.access_tokens import verify_access_token
 from tests.support.factories import (
@@ -97,7 +97,7 @@ def test_options_hold_only_the_personal_data_that_the_user_is_shown(account):
     assert (options["user"]["name"], options["user"]["displayName"]) == (account.email, "Test Person")
     assert options["attestation"] == "none"
     assert options["authenticatorSelection"]["residentKey"] == "preferred"
-    assert options["timeout"] == LIFETIME.total_seconds() * 1000
+    assert options["timeout"] == CHALLENGE_LIFETIME.total_seconds() * 1000
 
 
 @pytest.mark.aurora_dsql
@@ -247,7 +247,7 @@ def test_mfa_token_authenticates_nothing_else_and_other_or_expired_tokens_are_no
 
 
 @pytest.mark.asvs("6.3.4")
-@pytest.mark.parametrize("end", [accounts.end_sessions_of, accounts.disable_user])
+@pytest.mark.parametrize("end", [accounts.revoke_sessions_of, accounts.disable_user])
 def test_operator_who_revokes_sessions_or_disables_a_user_stops_a_login_that_has_begun(holder, end):
     token = holder.give_password()
     answered = holder.answered_login(token)
@@ -255,7 +255,7 @@ def test_operator_who_revokes_sessions_or_disables_a_user_stops_a_login_that_has
     assert anonymously("/webauthn/login/begin", {"mfa_token": token}).code == "invalid_mfa_token"
     answer = complete_login(*answered)
     assert (answer.status, answer.code) == (401, "passkey_login_failed")
-    assert (holder.log_in_alone().status == 200) is (end is accounts.end_sessions_of)
+    assert (holder.log_in_alone().status == 200) is (end is accounts.revoke_sessions_of)
 
 
 # --- Step-up (ASVS 5.0 7.5.1): more in tests/functions/step_up --------------------------------------------------------

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select, update
 
-from auth_common.accounts import operator as accounts
+from auth_common.accounts import administration as accounts
 from auth_common.accounts.erasure import erase_user
 from auth_common.database.tables import audit_events, throttles, users
 from auth_common.keys.keyed_hashes import throttle_key
@@ -64,7 +64,7 @@ def test_all_second_factors_share_one_counter(database, holder):
 def test_token_or_challenge_that_was_overtaken_does_not_lock_its_users_second_factor(database, holder):
     """An attacker who has recorded one could replay it for five minutes. The attempts count for their client IP."""
     token, ceremony = holder.give_password(), begin_login(holder.give_password())
-    accounts.end_sessions_of(EMAIL)
+    accounts.revoke_sessions_of(EMAIL)
     assert [begin_with(token, sourceIp=ELSEWHERE).status for _ in range(7)] == [401] * 6 + [429]
     assert counted(database, "passkey_source", ELSEWHERE) == 6
     database.execute(throttles.delete())

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine, event
 from sqlalchemy.pool import NullPool
 
-from auth_common.accounts import operator as accounts
+from auth_common.accounts import administration as accounts
 from auth_common.audit_log.store import Filters, select_page
 from auth_common.database.tables import metadata
 from auth_common.events.vocabulary import Severity

@@ -12,7 +12,7 @@ from urllib3 import HTTPResponse
 from auth_common.aws_calls import aws_client
 from auth_common.errors import Misconfigured, ServiceUnavailable
 from auth_common.keys.jwk import public_jwk
-from auth_common.keys.signing import signing_key
+from auth_common.keys.signing_key import signing_key
 from auth_common.tokens.access_tokens import verify_access_token
 from tests.support.aws_services import REGION, elsewhere, refusing
 from tests.support.databases import start_fresh_environment

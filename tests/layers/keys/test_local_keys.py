@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from auth_common.errors import InvalidToken, Misconfigured, ServiceUnavailable
 from auth_common.keys.jwk import public_jwk
 from auth_common.keys.local_keys import local_signing_key, rotate_local_key
-from auth_common.keys.signing import signing_key
-from auth_common.keys.verification import published_jwks
+from auth_common.keys.signing_key import signing_key
+from auth_common.keys.verification_keys import published_jwks
 from auth_common.tokens.access_tokens import verify_access_token
 from tests.support.databases import start_fresh_environment
 from tests.support.forged_tokens import forger

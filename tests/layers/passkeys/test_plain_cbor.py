@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_common.passkeys.plain_cbor import DEEPEST, is_plain_cbor
+from auth_common.passkeys.plain_cbor import MAX_DEPTH, is_plain_cbor
 
 pytestmark = pytest.mark.passkeys
 
 LEAVES = st.none() | st.booleans() | st.integers(-(2**64), 2**64 - 1) | st.floats() | st.text() | st.binary()
-#: What nests no deeper than ``DEEPEST``.
+#: What nests no deeper than ``MAX_DEPTH``.
 TREES: st.SearchStrategy[Any] = LEAVES
-for _ in range(DEEPEST):
+for _ in range(MAX_DEPTH):
     TREES = LEAVES | st.lists(TREES, max_size=4) | st.dictionaries(st.text() | st.integers(-9, 9), TREES, max_size=4)
 
 
@@ -25,7 +25,7 @@ def test_items_without_a_tag_are_plain(trees):
 
 
 @pytest.mark.asvs("1.5.2")
-@given(tree=TREES, tag=st.integers(0, 2**64 - 1), within=st.integers(0, DEEPEST - 1))
+@given(tree=TREES, tag=st.integers(0, 2**64 - 1), within=st.integers(0, MAX_DEPTH - 1))
 def test_tag_at_any_depth_is_rejected(tree, tag, within):
     tagged = cbor2.dumps(tag)
     tagged = bytes([tagged[0] | 0xC0]) + tagged[1:] + cbor2.dumps(tree)
@@ -35,8 +35,8 @@ def test_tag_at_any_depth_is_rejected(tree, tag, within):
 
 @pytest.mark.parametrize("opening", [b"\x81", b"\xa1\x00"], ids=["arrays", "maps"])
 def test_nesting_beyond_four_levels_is_rejected(opening):
-    assert is_plain_cbor(opening * DEEPEST + b"\x00")
-    assert not is_plain_cbor(opening * (DEEPEST + 1) + b"\x00")
+    assert is_plain_cbor(opening * MAX_DEPTH + b"\x00")
+    assert not is_plain_cbor(opening * (MAX_DEPTH + 1) + b"\x00")
     assert not is_plain_cbor(opening * 30_000 + b"\x00")
 
 

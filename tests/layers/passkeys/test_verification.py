@@ -9,7 +9,7 @@ import pytest
 from auth_common.errors import ServiceError
 from auth_common.passkeys.verification import (
     InvalidPasskeyResponse,
-    identify,
+    read_claimed_identity,
     verify_authentication,
     verify_registration,
 )
@@ -96,7 +96,7 @@ def test_vector_that_the_service_does_not_ask_for_is_rejected():
 @pytest.mark.parametrize("bad", [{}, {"id": 7, "response": {}}, {"id": "AA"}, {"id": "AA", "response": []}])
 def test_response_without_a_credential_is_rejected(bad):
     with pytest.raises(InvalidPasskeyResponse):
-        identify(bad)
+        read_claimed_identity(bad)
 
 
 def test_wrong_setting_is_no_fault_of_the_passkey(monkeypatch):

@@ -4,7 +4,7 @@ from importlib import resources
 
 import pytest
 
-from auth_common.passwords.policy import LONGEST, SHORTEST, password_faults
+from auth_common.passwords.policy import MAX_LENGTH, MIN_LENGTH, password_faults
 
 pytestmark = pytest.mark.passwords
 
@@ -32,7 +32,7 @@ def test_good_password_is_accepted_without_any_rule_of_composition(password):
 
 @pytest.mark.asvs("6.2.1")
 def test_length_is_counted_in_characters_after_normalisation():
-    assert SHORTEST == 15
+    assert MIN_LENGTH == 15
     assert "at least 15" in faults("zebra violin 4")[0]
     assert faults("zebra violin 42") == []
     assert "at least 15" in faults("zebra violin\u0301 4")[0]
@@ -43,15 +43,15 @@ def test_length_is_counted_in_characters_after_normalisation():
 def test_at_least_64_characters_are_allowed_and_256_are_the_limit():
     sentence = "the zebra plays violin in a quilt of drums and rain "
     assert faults((sentence * 5)[:64]) == []
-    assert faults((sentence * 5)[:LONGEST]) == []
-    assert "at most 256" in faults((sentence * 5)[: LONGEST + 1])[0]
+    assert faults((sentence * 5)[:MAX_LENGTH]) == []
+    assert "at most 256" in faults((sentence * 5)[: MAX_LENGTH + 1])[0]
 
 
 @pytest.mark.asvs("6.2.4")
 def test_common_password_is_rejected_in_any_case_and_width():
     """The 3,000 commonest of this length, whatever else speaks against them."""
     text = resources.files("auth_common.passwords").joinpath("common_passwords.txt").read_text(encoding="utf-8")
-    commonest = [password for password in text.splitlines() if len(password) >= SHORTEST][:3_000]
+    commonest = [password for password in text.splitlines() if len(password) >= MIN_LENGTH][:3_000]
     assert len(commonest) == 3_000
     spellings = ["qwertyuiopasdfgh", "QwertyUIOPasdfGH", "\uff11" + "234567890123456"]
     common = ["is one of the commonest passwords"]
@@ -87,7 +87,7 @@ def test_password_that_is_easy_to_guess_is_rejected(start):
 @pytest.mark.parametrize("unit", ["crocodile", "llama", "aab", "p4$$w0rd", "elephants"])
 def test_repeated_unit_is_too_easy_beyond_the_scored_length(unit):
     """Only the beginning is scored. The cut must not leave a part of a word that looks random."""
-    repetitions = [unit * number for number in range(41 // len(unit) + 1, LONGEST // len(unit) + 1)]
+    repetitions = [unit * number for number in range(41 // len(unit) + 1, MAX_LENGTH // len(unit) + 1)]
     assert [text for text in repetitions if not faults(text)] == []
 
 
@@ -95,7 +95,7 @@ def test_repeated_unit_is_too_easy_beyond_the_scored_length(unit):
 def test_longer_password_is_as_good_as_its_beginning(suffix):
     password = "zebra violin quilt 42"
     assert faults(password) == []
-    assert faults((password + suffix)[:LONGEST]) == []
+    assert faults((password + suffix)[:MAX_LENGTH]) == []
 
 
 ABE = ("Abe Fox", "abe.fox@example.com", "QA")

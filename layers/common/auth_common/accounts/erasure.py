@@ -29,7 +29,7 @@ from auth_common.users.store import (
 )
 
 #: Rows that one statement changes. A transaction on Aurora DSQL changes at most 3,000.
-BATCH: Final = 1_000
+BATCH_ROWS: Final = 1_000
 #: Each deletes or changes up to ``limit`` rows of a user. Refresh tokens go before their sessions.
 _STEPS: Final = (delete_some_refresh_tokens, delete_some_sessions, delete_some_challenges, forget_sources)
 
@@ -49,16 +49,16 @@ def erase_user(email: str) -> UUID:
         raise NotFound
     user_id = found.user.id
     # A long round leaves the user time to make new rows. After a short one, the last transaction can change the rest.
-    while sum(_in_batches(step, user_id) for step in _STEPS) >= BATCH:
+    while sum(_in_batches(step, user_id) for step in _STEPS) >= BATCH_ROWS:
         pass
 
     def erase(connection: Connection) -> None:
         # Both take locks. A session, challenge or refresh token that is being made now is either stored already, and
         # deleted below, or waits and then finds no user or no session.
         lock_user(connection, user_id=user_id)
-        revoke_sessions(connection, user_id=user_id, now=datetime.now(UTC), limit=BATCH)
-        delete_some_refresh_tokens(connection, user_id=user_id, limit=BATCH)
-        forget_sources(connection, user_id=user_id, limit=BATCH)
+        revoke_sessions(connection, user_id=user_id, now=datetime.now(UTC), limit=BATCH_ROWS)
+        delete_some_refresh_tokens(connection, user_id=user_id, limit=BATCH_ROWS)
+        forget_sources(connection, user_id=user_id, limit=BATCH_ROWS)
         unlock(connection, email=email, user_id=user_id)
         delete_salt(connection, user_id=user_id)
         delete_user(connection, user_id=user_id)
@@ -74,6 +74,6 @@ def erase_user(email: str) -> UUID:
 def _in_batches(step: Callable[..., int], user_id: UUID) -> int:
     """Repeat ``step``, each time in its own transaction, until no row is left. Return how many rows it changed."""
     total = 0
-    while changed := transaction(lambda connection: step(connection, user_id=user_id, limit=BATCH)):
+    while changed := transaction(lambda connection: step(connection, user_id=user_id, limit=BATCH_ROWS)):
         total += changed
     return total

@@ -14,7 +14,7 @@ _COORDINATE_BYTES: Final = 32
 #: base64url of a SHA-256. Nothing else is ever looked up, so a ``kid`` can be neither a path nor a query.
 _THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 #: What a key must say of itself before it verifies anything (RFC 8725 section 3.1: one key, one algorithm, one use).
-_ONE_PURPOSE: Final = {"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig"}
+_REQUIRED_MEMBERS: Final = {"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig"}
 
 
 def public_jwk(key: ec.EllipticCurvePublicKey) -> JWK:
@@ -46,7 +46,7 @@ def is_key_id(kid: str) -> bool:
 def may_verify(jwk: JWK) -> bool:
     """Tell whether ``jwk`` is meant for verifying our tokens and nothing else."""
     permitted = "verify" in jwk.get("key_ops", ["verify"])
-    return permitted and all(jwk.get(name) == value for name, value in _ONE_PURPOSE.items())
+    return permitted and all(jwk.get(name) == value for name, value in _REQUIRED_MEMBERS.items())
 
 
 def _encode(coordinate: int) -> str:

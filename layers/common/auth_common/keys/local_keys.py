@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from auth_common.errors import Misconfigured, ServiceUnavailable
 from auth_common.file_lock import exclusive_lock
 from auth_common.keys.jwk import JWK, public_jwk
-from auth_common.keys.local_secrets import read_or_create, read_private, replace
-from auth_common.keys.verification import JWKS_FILE
+from auth_common.keys.local_secrets import read_or_create, read_private, write_atomically
+from auth_common.keys.verification_keys import JWKS_FILE
 from auth_common.settings import settings
 
 _PRIVATE_KEY_FILE: Final = "keys/signing-key.pem"
@@ -38,7 +38,7 @@ def local_signing_key() -> ec.EllipticCurvePrivateKey:
     path = settings().storage() / _PRIVATE_KEY_FILE
     if not path.exists():
         read_or_create(path, _new_private_key)
-    key, jwk = _read(path, *_state(path))
+    key, jwk = _read(path, *_file_version(path))
     if not _is_published(jwk):
         _publish(path)
     return key
@@ -61,9 +61,9 @@ def rotate_local_key() -> str:
         new_pem = _new_private_key()
         new = public_jwk(_load(new_pem, path).public_key())
         kept = _unexpired(_published())
-        replace(_jwks_file(), _jwks_document([new, *kept]))
-        replace(path, new_pem)
-        replace(_jwks_file(), _jwks_document([new, *_retired(kept)]))
+        write_atomically(_jwks_file(), _jwks_document([new, *kept]))
+        write_atomically(path, new_pem)
+        write_atomically(_jwks_file(), _jwks_document([new, *_with_expiry(kept)]))
     kid: str = new["kid"]
     return kid
 
@@ -71,9 +71,9 @@ def rotate_local_key() -> str:
 def _publish(path: Path) -> None:
     """Publish the signing key: at first use, and after one of the two files was lost or restored from a backup."""
     with _lock(path.parent):
-        _, jwk = _read(path, *_state(path))  # a rotation may have replaced it meanwhile
+        _, jwk = _read(path, *_file_version(path))  # a rotation may have replaced it meanwhile
         others = [other for other in _unexpired(_published()) if other["kid"] != jwk["kid"]]
-        replace(_jwks_file(), _jwks_document([jwk, *_retired(others)]))
+        write_atomically(_jwks_file(), _jwks_document([jwk, *_with_expiry(others)]))
 
 
 def _is_published(jwk: JWK) -> bool:
@@ -83,7 +83,7 @@ def _is_published(jwk: JWK) -> bool:
 
 def _published() -> list[JWK]:
     path = _jwks_file()
-    return _read_jwks(path, *_state(path)) if path.exists() else []
+    return _read_jwks(path, *_file_version(path)) if path.exists() else []
 
 
 def _unexpired(keys: list[JWK]) -> list[JWK]:
@@ -91,7 +91,7 @@ def _unexpired(keys: list[JWK]) -> list[JWK]:
     return [jwk for jwk in keys if jwk.get("exp", now + 1) > now]
 
 
-def _retired(keys: list[JWK]) -> list[JWK]:
+def _with_expiry(keys: list[JWK]) -> list[JWK]:
     """Let keys that sign no more expire with the last token that they may have signed."""
     last_token_expires = int(time.time()) + settings().access_token_lifetime + settings().clock_leeway
     return [{"exp": last_token_expires, **jwk} for jwk in keys]
@@ -106,7 +106,7 @@ def _lock(folder: Path) -> Iterator[None]:
         raise ServiceUnavailable from error
 
 
-def _state(path: Path) -> tuple[int, int]:
+def _file_version(path: Path) -> tuple[int, int]:
     """Return what differs after a change of the file."""
     status = path.stat()
     return status.st_mtime_ns, status.st_ino

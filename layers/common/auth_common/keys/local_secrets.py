@@ -16,7 +16,7 @@ from auth_common.errors import Misconfigured, ServiceUnavailable
 
 _log = logging.getLogger(__name__)
 
-_OWNER_ALONE: Final = 0o600
+_OWNER_ONLY_MODE: Final = 0o600
 
 
 def read_or_create(path: Path, make: Callable[[], bytes]) -> bytes:
@@ -56,7 +56,7 @@ def read_private(path: Path) -> bytes:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & (stat.S_IRWXG | stat.S_IRWXO):
-                os.fchmod(file.fileno(), _OWNER_ALONE)
+                os.fchmod(file.fileno(), _OWNER_ONLY_MODE)
                 _log.warning("%s had mode %04o and has 0600 now: other users may have read this secret", path, mode)
             return file.read()
     except FileNotFoundError:
@@ -66,7 +66,7 @@ def read_private(path: Path) -> bytes:
         raise Misconfigured(message) from None
 
 
-def replace(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Write ``path`` so that every reader sees the old content or the new one, never a part.
 
     Raises:
@@ -83,7 +83,7 @@ def _draft(path: Path, content: bytes) -> Iterator[Path]:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ALONE), "wb") as file:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY_MODE), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -16,7 +16,7 @@ from auth_common.keys.local_secrets import read_or_create, read_private
 from auth_common.settings import settings
 
 #: 256 bits, where a secret is random bytes; Secrets Manager makes letters and digits, so there it is more of them.
-_LEAST_BYTES: Final = 32
+_MIN_BYTES: Final = 32
 _PEPPER_FILE: Final = "pepper"
 _AUDIT_KEY_FILE: Final = "audit-key"
 _FILES: Final = (_PEPPER_FILE, _AUDIT_KEY_FILE)
@@ -76,21 +76,21 @@ def secret_text(arn: str, *, setting: str) -> str:
 def _shared_secret(arn: str | None, *, setting: str, file: str) -> bytes:
     if arn is not None:
         value = secret_text(arn, setting=setting).encode()
-        if len(value) < _LEAST_BYTES:
-            message = f"{setting}: the secret is shorter than {_LEAST_BYTES} bytes"
+        if len(value) < _MIN_BYTES:
+            message = f"{setting}: the secret is shorter than {_MIN_BYTES} bytes"
             raise Misconfigured(message)
         return value
     if settings().stage != "local":
         message = f"{setting}: a deployed stage has it in Secrets Manager"
         raise Misconfigured(message)
     path = settings().storage() / file
-    return _require_length(path, read_or_create(path, lambda: secrets.token_bytes(_LEAST_BYTES)))
+    return _require_length(path, read_or_create(path, lambda: secrets.token_bytes(_MIN_BYTES)))
 
 
 def _require_length(path: Path, value: bytes) -> bytes:
-    if len(value) < _LEAST_BYTES:
+    if len(value) < _MIN_BYTES:
         message = (
-            f"{path}: must have at least {_LEAST_BYTES} bytes and has {len(value)}. Restore it from a backup: what was "
+            f"{path}: must have at least {_MIN_BYTES} bytes and has {len(value)}. Restore it from a backup: what was "
             "made with another secret cannot be verified. Delete it only if there are no accounts yet"
         )
         raise Misconfigured(message)

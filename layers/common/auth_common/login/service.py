@@ -54,9 +54,9 @@ def _log_in(attempt: Attempt, email: str, password: str) -> TokenPair | MFARequi
         raise InvalidCredentials
     user = found.user
     if not matches:
-        raise _refused(user, "wrong_password")
+        raise _login_failed(user, "wrong_password")
     if user.status != "active":
-        raise _refused(user, "user_not_active")
+        raise _login_failed(user, "user_not_active")
     if needs_rehash(found.password_hash):
         _upgrade_hash(user, password, found.password_hash)
 
@@ -91,10 +91,10 @@ def _ask_for_passkey(attempt: Attempt, user: User) -> MFARequired:
 def _require_unchanged(connection: Connection, user: User) -> None:
     """Refuse a password that was replaced while it was hashed, or whose account was disabled."""
     if not is_unchanged(connection, user):
-        raise _refused(user, "token_version_changed")
+        raise _login_failed(user, "token_version_changed")
 
 
-def _refused(user: User, reason: str) -> InvalidCredentials:
+def _login_failed(user: User, reason: str) -> InvalidCredentials:
     security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user.id, reason=reason)
     return InvalidCredentials()
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from auth_common.keys.jwk import public_jwk
 from auth_common.keys.kms import KMSKey
-from auth_common.keys.signing import signing_key
-from auth_common.keys.verification import published_jwks
+from auth_common.keys.signing_key import signing_key
+from auth_common.keys.verification_keys import published_jwks
 from auth_common.settings import settings
 
 
@@ -23,7 +23,7 @@ def public_key_set() -> dict[str, list[dict[str, Any]]]:
     return published_jwks()
 
 
-def public_key_set_of(arns: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+def kms_public_key_set(arns: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """Return the JWK Set of keys in KMS, for the deployment to publish.
 
     Raises:

@@ -47,7 +47,7 @@ def has_challenge(connection: Connection, *, challenge_id: UUID) -> bool:
     return connection.execute(found).one_or_none() is not None
 
 
-def take_challenge(connection: Connection, *, challenge_id: UUID, ceremony: Ceremony) -> Challenge | None:
+def pop_challenge(connection: Connection, *, challenge_id: UUID, ceremony: Ceremony) -> Challenge | None:
     """Delete a challenge and return it: of all who try, one gets it. ``None``: no such challenge for ``ceremony``."""
     taken = delete(challenges).where(challenges.c.id == challenge_id, challenges.c.ceremony == ceremony)
     row = connection.execute(taken.returning(*challenges.c)).mappings().one_or_none()

@@ -21,7 +21,7 @@ from auth_common.errors import InvalidChallenge
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.keys.keyed_hashes import challenge_mac
 from auth_common.passkeys.challenge_store import Ceremony, Challenge, has_challenge, insert_challenge
-from auth_common.passkeys.challenges import LIFETIME
+from auth_common.passkeys.session_challenges import CHALLENGE_LIFETIME
 from auth_common.transactions import read, transaction
 from auth_common.users.store import User, select_user
 
@@ -40,7 +40,7 @@ def issue_login_challenge(user: User | None) -> tuple[str, bytes]:
 
     """
     challenge = secrets.token_bytes(32)
-    expires_at = datetime.now(UTC) + LIFETIME
+    expires_at = datetime.now(UTC) + CHALLENGE_LIFETIME
     content = _LAYOUT.pack(
         uuid4().bytes,
         (user.id if user else _NO_USER).bytes,
@@ -48,7 +48,7 @@ def issue_login_challenge(user: User | None) -> tuple[str, bytes]:
         (expires_at - _EPOCH) // _MICROSECOND,
         challenge,
     )
-    return _spell(challenge_mac(content) + content), challenge
+    return _encode(challenge_mac(content) + content), challenge
 
 
 def read_login_challenge(challenge_id: str) -> Challenge | None:
@@ -63,7 +63,7 @@ def read_login_challenge(challenge_id: str) -> Challenge | None:
     except ValueError:
         return None
     # The decoder ignores foreign characters and surplus padding. An id has one spelling, the one that was issued.
-    if _spell(octets) != challenge_id:
+    if _encode(octets) != challenge_id:
         return None
     content = octets[-_LAYOUT.size :]
     if not hmac.compare_digest(challenge_mac(content) + content, octets):
@@ -102,26 +102,26 @@ def second_factor_user(challenge: Challenge | None) -> UUID | None:
     return user_id if read(is_current) else None
 
 
-def spend_login_challenge(challenge: Challenge | None) -> Challenge:
+def consume_login_challenge(challenge: Challenge | None) -> Challenge:
     """Return ``challenge`` for its first answer, whatever the answer is worth.
 
     Raises:
         InvalidChallenge: there is none, or it was answered before.
 
     """
-    if challenge is None or not _is_first_answer(challenge):
+    if challenge is None or not _store_as_used(challenge):
         user_id = challenge.user_id if challenge else None
         security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user_id, reason="invalid_challenge")
         raise InvalidChallenge
     return challenge
 
 
-def _spell(octets: bytes) -> str:
+def _encode(octets: bytes) -> str:
     """Return base64url without padding (RFC 4648 section 5)."""
     return urlsafe_b64encode(octets).decode().rstrip("=")
 
 
-def _is_first_answer(challenge: Challenge) -> bool:
+def _store_as_used(challenge: Challenge) -> bool:
     """Store the challenge's id, whose primary key accepts one of several answers at once."""
     # Without the user, who may have been erased since the challenge was issued.
     answered = replace(challenge, user_id=None, token_version=None)

@@ -7,7 +7,7 @@ stand for a tree of 10^12 nodes; py_webauthn encodes what it has decoded once mo
 from typing import Final
 
 #: Maps and arrays within one another. The attestation object takes three: itself, ``attStmt``, ``x5c``.
-DEEPEST: Final = 4
+MAX_DEPTH: Final = 4
 
 #: Major types (RFC 8949 section 3.1).
 _BYTES, _TEXT, _ARRAY, _MAP, _TAG = 2, 3, 4, 5, 6
@@ -20,7 +20,7 @@ def is_plain_cbor(octets: bytes) -> bool:
     position = 0
     try:
         while position < len(octets):
-            position = _end_of_item(octets, position, levels=DEEPEST)
+            position = _end_of_item(octets, position, levels=MAX_DEPTH)
     except (_NotPlain, IndexError):
         return False
     return position == len(octets)

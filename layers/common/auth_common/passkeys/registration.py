@@ -1,4 +1,4 @@
-"""Passkeys of a user: added, listed, renamed and deleted by their owner (WebAuthn's registration ceremony)."""
+"""Registration of a passkey for the caller's account: WebAuthn's registration ceremony."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -7,28 +7,28 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from auth_common.errors import InvalidToken, NotFound, PasskeyRejected, StepUpRequired, TooManyPasskeys
+from auth_common.errors import PasskeyRejected, StepUpRequired, TooManyPasskeys
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.passkeys import store
+from auth_common.passkeys.caller_lock import lock_caller
 from auth_common.passkeys.challenge_store import Ceremony, Challenge, insert_challenge
-from auth_common.passkeys.challenges import Begun, new_challenge, spend_challenge
+from auth_common.passkeys.session_challenges import StartedCeremony, consume_session_challenge, new_session_challenge
 from auth_common.passkeys.store import Passkey
 from auth_common.passkeys.verification import InvalidPasskeyResponse, registration_options, verify_registration
 from auth_common.sessions.caller_checks import check_standing, require_step_up
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.service import change_and_revoke, end_other_sessions
-from auth_common.sessions.store import Standing, end_step_up
+from auth_common.sessions.store import end_step_up
 from auth_common.throttling.service import count_in_session
 from auth_common.transactions import read, transaction
-from auth_common.users.identifiers import parse_id
-from auth_common.users.store import User, has_passkey, lock_user
+from auth_common.users.store import User
 
 #: A user may have so many: enough for every device of theirs, and few enough to send in one list.
-MOST: Final = 10
+MAX_PASSKEYS: Final = 10
 DEFAULT_NAME: Final = "Passkey"
 
 
-def begin_registration(principal: Principal, *, step_up_token: str | None) -> Begun:
+def begin_registration(principal: Principal, *, step_up_token: str | None) -> StartedCeremony:
     """Begin to add a passkey.
 
     The challenge is bound to the session and to the passkeys that the account has now. So a proof that was enough at
@@ -46,7 +46,7 @@ def begin_registration(principal: Principal, *, step_up_token: str | None) -> Be
         standing = check_standing(connection, principal)
         registered = store.select_passkeys_of(connection, user_id=principal.user_id)
         require_step_up(principal, standing, step_up_token, account_has_passkey=bool(registered))
-        _require_room(registered)
+        _require_below_limit(registered)
         return registered
 
     # Checked before the count: an attacker with the access token alone must not use up the limit of its user.
@@ -54,10 +54,12 @@ def begin_registration(principal: Principal, *, step_up_token: str | None) -> Be
     count_in_session("registration_challenge", user_id=principal.user_id, session_id=principal.session_id)
 
     def begin(connection: Connection) -> tuple[User, list[Passkey], Challenge]:
-        user = _lock(connection, principal)
+        user = lock_caller(connection, principal)
         registered = require_right(connection)
         # In the transaction that holds the user's row, so that no erasure comes in between.
-        challenge = new_challenge(Ceremony.REGISTRATION, principal, passkey_ids=[each.id for each in registered])
+        challenge = new_session_challenge(
+            Ceremony.REGISTRATION, principal, passkey_ids=[each.id for each in registered]
+        )
         insert_challenge(connection, challenge)
         return user, registered, challenge
 
@@ -69,7 +71,7 @@ def begin_registration(principal: Principal, *, step_up_token: str | None) -> Be
         name=user.name,
         registered=[(passkey.credential_id, passkey.transports) for passkey in registered],
     )
-    return Begun(str(challenge.id), options)
+    return StartedCeremony(str(challenge.id), options)
 
 
 def complete_registration(
@@ -94,7 +96,7 @@ def complete_registration(
     """
     # Before the challenge is spent: a session that has ended answers 401 and uses nothing up.
     read(lambda connection: check_standing(connection, principal))
-    challenge = spend_challenge(challenge_id, Ceremony.REGISTRATION, principal)
+    challenge = consume_session_challenge(challenge_id, Ceremony.REGISTRATION, principal)
     try:
         verified = verify_registration(credential, expected_challenge=challenge.challenge)
     except InvalidPasskeyResponse as error:
@@ -118,9 +120,11 @@ def complete_registration(
     )
 
     def store_if_admitted(connection: Connection) -> None:
-        _, _, registered = _admit(connection, principal)
-        _require_room(registered)
-        _require_known(principal, challenge, registered)
+        lock_caller(connection, principal)
+        check_standing(connection, principal)
+        registered = store.select_passkeys_of(connection, user_id=principal.user_id)
+        _require_below_limit(registered)
+        _require_no_new_passkey(principal, challenge, registered)
         store.insert_passkey(connection, passkey)
         security_event(SecurityEvent.AUTHN_PASSKEY_ADDED, user_id=principal.user_id, passkey_id=str(passkey.id))
         end_step_up(connection, session_id=principal.session_id)
@@ -135,89 +139,12 @@ def complete_registration(
     return passkey
 
 
-def list_passkeys(principal: Principal) -> list[Passkey]:
-    """Return the caller's passkeys, newest first.
-
-    Raises:
-        InvalidToken: the caller's session has ended.
-
-    """
-
-    def select(connection: Connection) -> list[Passkey]:
-        check_standing(connection, principal)
-        return store.select_passkeys_of(connection, user_id=principal.user_id)
-
-    return read(select)
-
-
-def rename_passkey(principal: Principal, passkey_id: str, *, name: str, step_up_token: str | None) -> None:
-    """Give one of the caller's passkeys a name.
-
-    Raises:
-        InvalidToken: the caller's session is revoked.
-        StepUpRequired: the step-up token is not valid, or was not proved with a passkey.
-        NotFound: the caller has no such passkey.
-
-    """
-    key = parse_id(passkey_id)
-
-    def rename(connection: Connection) -> None:
-        standing = check_standing(connection, principal)
-        account_has_passkey = has_passkey(connection, user_id=principal.user_id)
-        require_step_up(principal, standing, step_up_token, account_has_passkey=account_has_passkey)
-        if key is None or not store.rename_passkey(connection, passkey_id=key, user_id=principal.user_id, name=name):
-            raise NotFound
-        security_event(
-            SecurityEvent.USER_UPDATED, user_id=principal.user_id, reason="passkey_renamed", passkey_id=str(key)
-        )
-
-    transaction(rename)
-
-
-def delete_passkey(principal: Principal, passkey_id: str, *, step_up_token: str | None) -> None:
-    """Delete one of the caller's passkeys, and revoke their other sessions, which the passkey may have opened.
-
-    Raises:
-        InvalidToken: the caller's session is revoked.
-        StepUpRequired: the step-up token is not valid, or was not proved with a passkey.
-        NotFound: the caller has no such passkey.
-
-    """
-    key = parse_id(passkey_id)
-
-    def delete(connection: Connection) -> None:
-        _, standing, registered = _admit(connection, principal)
-        require_step_up(principal, standing, step_up_token, account_has_passkey=bool(registered))
-        if key is None or not store.delete_passkeys(connection, user_id=principal.user_id, only=key):
-            raise NotFound
-        security_event(SecurityEvent.AUTHN_PASSKEY_REMOVED, user_id=principal.user_id, passkey_id=str(key))
-        end_step_up(connection, session_id=principal.session_id)
-        end_other_sessions(connection, principal, reason="passkey_removed")
-
-    change_and_revoke(principal, delete)
-
-
-def _admit(connection: Connection, principal: Principal) -> tuple[User, Standing, list[Passkey]]:
-    """Return the caller, their standing and their passkeys, which stay as they are until the transaction ends."""
-    user = _lock(connection, principal)
-    standing = check_standing(connection, principal)
-    return user, standing, store.select_passkeys_of(connection, user_id=principal.user_id)
-
-
-def _lock(connection: Connection, principal: Principal) -> User:
-    """Lock the caller's row: two registrations at once must not both be the last one that is allowed."""
-    user = lock_user(connection, user_id=principal.user_id)
-    if user is None:
-        raise InvalidToken
-    return user
-
-
-def _require_room(registered: list[Passkey]) -> None:
-    if len(registered) >= MOST:
+def _require_below_limit(registered: list[Passkey]) -> None:
+    if len(registered) >= MAX_PASSKEYS:
         raise TooManyPasskeys
 
 
-def _require_known(principal: Principal, challenge: Challenge, registered: list[Passkey]) -> None:
+def _require_no_new_passkey(principal: Principal, challenge: Challenge, registered: list[Passkey]) -> None:
     """Reject a registration if the account has a passkey that it did not have at the beginning.
 
     What was proved then may be less than what the account asks for now.

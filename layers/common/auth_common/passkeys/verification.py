@@ -3,13 +3,14 @@
 The library makes the options, parses CBOR and keys, and verifies signatures. This module takes the steps of sections
 7.1 and 7.2 itself. The library's own functions for them reject members that Level 3 reserves or lets a client choose
 (``tokenBinding``, ``authenticatorAttachment``), and read client data less strictly than this service reads JSON.
-``passkeys.proofs`` compares the counter and the backup flags of an assertion with the stored record.
+``passkeys.assertions`` compares the counter and the backup flags of an assertion with the stored record.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -51,22 +52,22 @@ ALGORITHMS: Final = [
     COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
 ]
 #: What each of them signs with: one kind of key, and one curve (WebAuthn section 5.8.5).
-_KEYS: Final[Mapping[COSEAlgorithmIdentifier, type]] = {
+_KEY_TYPES: Final[Mapping[COSEAlgorithmIdentifier, type]] = {
     COSEAlgorithmIdentifier.EDDSA: ed25519.Ed25519PublicKey,
     COSEAlgorithmIdentifier.ECDSA_SHA_256: ec.SECP256R1,
     COSEAlgorithmIdentifier.ECDSA_SHA_512: ec.SECP521R1,
     COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256: rsa.RSAPublicKey,
 }
-#: Seconds that a ceremony may take (WebAuthn section 15.1 recommends 5 to 10 minutes).
-TIMEOUT: Final = 5 * 60
+#: The time that the browser gives the user for a ceremony (WebAuthn section 15.1 recommends 5 to 10 minutes).
+CEREMONY_TIMEOUT: Final = timedelta(minutes=5)
 #: Bytes (WebAuthn section 4, Credential ID).
-_LONGEST_CREDENTIAL_ID: Final = 1023
+_MAX_CREDENTIAL_ID_BYTES: Final = 1023
 #: Bytes; an RSA key of 4096 bits has 1 100 with all that belongs to it.
-_LONGEST_PUBLIC_KEY: Final = 2048
+_MAX_PUBLIC_KEY_BYTES: Final = 2048
 #: Authenticator data (section 6.1): bytes before its CBOR, the byte with the flags, and one of these.
-_FIXED_PART: Final = 37
-_FLAGS: Final = 32
-_ATTESTED_CREDENTIAL_DATA: Final = 0x40
+_FIXED_BYTES: Final = 37
+_FLAGS_OFFSET: Final = 32
+_ATTESTED_CREDENTIAL_DATA_FLAG: Final = 0x40
 #: NIST SP 800-57: at least 112 bits of strength; and no more than the table has room for.
 _RSA_BITS: Final = range(2048, 4097)
 _KNOWN_TRANSPORTS: Final = {transport.value for transport in AuthenticatorTransport}
@@ -74,8 +75,8 @@ _KNOWN_TRANSPORTS: Final = {transport.value for transport in AuthenticatorTransp
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 #: The beginning of an Ed25519 key as Firefox 117 and 118 wrote it, after the map's initial byte: the texts "OKP" and
 #: "Ed25519" for the numbers 1 and 6 (RFC 9053). Firefox 117 also counted 3 members for 4.
-_KEY_IN_WORDS: Final = bytes.fromhex("01634f4b500327206745643235353139")
-_KEY_IN_NUMBERS: Final = bytes.fromhex("01010327 2006")
+_FIREFOX_KEY_START: Final = bytes.fromhex("01634f4b500327206745643235353139")
+_COSE_KEY_START: Final = bytes.fromhex("01010327 2006")
 
 
 class InvalidPasskeyResponse(Exception):
@@ -83,7 +84,7 @@ class InvalidPasskeyResponse(Exception):
 
 
 @contextmanager
-def _any_fault_is_the_inputs() -> Iterator[None]:
+def _reject_on_any_error() -> Iterator[None]:
     """CBOR, ASN.1 and keys from outside make the parsers raise dozens of kinds: they all mean the same."""
     try:
         yield
@@ -139,7 +140,7 @@ def registration_options(
         user_name=email,
         user_display_name=name,
         challenge=challenge,
-        timeout=TIMEOUT * 1000,
+        timeout=CEREMONY_TIMEOUT // timedelta(milliseconds=1),
         authenticator_selection=AuthenticatorSelectionCriteria(
             # Discoverable where the authenticator can: then it logs in without e-mail and password.
             resident_key=ResidentKeyRequirement.PREFERRED,
@@ -166,13 +167,13 @@ def authentication_options(
     options = webauthn.generate_authentication_options(
         rp_id=settings().webauthn_rp_id,
         challenge=challenge,
-        timeout=TIMEOUT * 1000,
+        timeout=CEREMONY_TIMEOUT // timedelta(milliseconds=1),
         user_verification=required if require_user_verification else UserVerificationRequirement.PREFERRED,
     )
     return {**options_to_json_dict(options), "allowCredentials": [_descriptor(*credential) for credential in allowed]}
 
 
-@_any_fault_is_the_inputs()
+@_reject_on_any_error()
 def verify_registration(credential: Mapping[str, Any], *, expected_challenge: bytes) -> RegisteredPasskey:
     """Verify a RegistrationResponseJSON (WebAuthn section 7.1).
 
@@ -187,16 +188,16 @@ def verify_registration(credential: Mapping[str, Any], *, expected_challenge: by
     response = credential["response"]
     credential_id = _credential_id(credential)
     client_data = _check_client_data(response, ceremony="webauthn.create", expected_challenge=expected_challenge)
-    attestation_object = _octets(response["attestationObject"])
+    attestation_object = _decode_base64url(response["attestationObject"])
     _require_plain_cbor(attestation_object)
     attestation = parse_cbor(attestation_object)
-    found = _check_authenticator_data(_with_key_in_numbers(attestation["authData"]))
+    found = _check_authenticator_data(_correct_firefox_key(attestation["authData"]))
     created = found.attested_credential_data
     if created is None:
         raise InvalidPasskeyResponse("no attested credential data")
     public_key = created.credential_public_key
     _require_usable_key(public_key)
-    if len(public_key) > _LONGEST_PUBLIC_KEY or not 0 < len(created.credential_id) <= _LONGEST_CREDENTIAL_ID:
+    if len(public_key) > _MAX_PUBLIC_KEY_BYTES or not 0 < len(created.credential_id) <= _MAX_CREDENTIAL_ID_BYTES:
         raise InvalidPasskeyResponse("length of the public key or the credential id")
     if created.credential_id != credential_id:
         raise InvalidPasskeyResponse("credential id differs from the attested one")
@@ -209,12 +210,12 @@ def verify_registration(credential: Mapping[str, Any], *, expected_challenge: by
         user_verified=found.flags.uv,
         backup_eligible=found.flags.be,
         backed_up=found.flags.bs,
-        transports=_known_first(response.get("transports") or ()),
+        transports=_sort_known_first(response.get("transports") or ()),
     )
 
 
-@_any_fault_is_the_inputs()
-def identify(credential: Mapping[str, Any]) -> tuple[bytes, bytes | None]:
+@_reject_on_any_error()
+def read_claimed_identity(credential: Mapping[str, Any]) -> tuple[bytes, bytes | None]:
     """Return whose an AuthenticationResponseJSON claims to be: credential id, and user handle where it has one.
 
     Raises:
@@ -223,10 +224,10 @@ def identify(credential: Mapping[str, Any]) -> tuple[bytes, bytes | None]:
     """
     user_handle = credential["response"].get("userHandle")
     # Some clients write an absent user handle as null or as empty.
-    return _octets(credential["id"]), None if user_handle is None else _octets(user_handle) or None
+    return _decode_base64url(credential["id"]), None if user_handle is None else _decode_base64url(user_handle) or None
 
 
-@_any_fault_is_the_inputs()
+@_reject_on_any_error()
 def verify_authentication(
     credential: Mapping[str, Any],
     *,
@@ -249,7 +250,7 @@ def verify_authentication(
     response = credential["response"]
     _credential_id(credential)
     client_data = _check_client_data(response, ceremony="webauthn.get", expected_challenge=expected_challenge)
-    authenticator_data = _octets(response["authenticatorData"])
+    authenticator_data = _decode_base64url(response["authenticatorData"])
     found = _check_authenticator_data(authenticator_data)
     if require_user_verification and not found.flags.uv:
         raise InvalidPasskeyResponse("user not verified")
@@ -257,7 +258,7 @@ def verify_authentication(
     verify_signature(
         public_key=decoded_public_key_to_cryptography(key),
         signature_alg=key.alg,
-        signature=_octets(response["signature"]),
+        signature=_decode_base64url(response["signature"]),
         data=authenticator_data + hashlib.sha256(client_data).digest(),
     )
     return PasskeyAssertion(
@@ -268,7 +269,7 @@ def verify_authentication(
     )
 
 
-def _octets(text: object) -> bytes:
+def _decode_base64url(text: object) -> bytes:
     """Decode base64url, with or without padding."""
     if not isinstance(text, str):
         raise InvalidPasskeyResponse("a member is no base64url")
@@ -281,29 +282,29 @@ def _credential_id(credential: Mapping[str, Any]) -> bytes:
     Its other members are ignored. Level 3 treats an unknown ``authenticatorAttachment`` as null and lets a relying
     party ignore extension outputs.
     """
-    credential_id = _octets(credential["id"])
-    if credential["type"] != "public-key" or _octets(credential["rawId"]) != credential_id:
+    credential_id = _decode_base64url(credential["id"])
+    if credential["type"] != "public-key" or _decode_base64url(credential["rawId"]) != credential_id:
         raise InvalidPasskeyResponse("type or rawId")
     return credential_id
 
 
 def _check_client_data(response: Mapping[str, Any], *, ceremony: str, expected_challenge: bytes) -> bytes:
     """Verify the client data (section 7.1, steps 5 to 11; section 7.2, steps 8 to 14) and return it for hashing."""
-    client_data = _octets(response["clientDataJSON"])
+    client_data = _decode_base64url(response["clientDataJSON"])
     # Strictly, because a repeated name, UTF-16 or a lone surrogate means different things to two readers.
     collected = parse_strict_json(client_data.removeprefix(_BYTE_ORDER_MARK))
     if collected["type"] != ceremony:
         raise InvalidPasskeyResponse("type of the client data")
     # No secret: the client has the challenge.
-    if _octets(collected["challenge"]) != expected_challenge:
+    if _decode_base64url(collected["challenge"]) != expected_challenge:
         raise InvalidPasskeyResponse("another challenge")
     if collected["origin"] not in settings().webauthn_origins:
         raise InvalidPasskeyResponse("origin is not one of WEBAUTHN_ORIGINS")
-    _refuse_frames(collected)
+    _reject_foreign_frames(collected)
     return client_data
 
 
-def _refuse_frames(collected: Mapping[str, Any]) -> None:
+def _reject_foreign_frames(collected: Mapping[str, Any]) -> None:
     """Reject a ceremony in a frame of another site: this service has no such use, and clickjacking has."""
     if collected.get("crossOrigin") or collected.get("topOrigin") not in {None, collected["origin"]}:
         raise InvalidPasskeyResponse("ceremony in a frame of another origin")
@@ -342,16 +343,16 @@ def _check_attestation(
         raise InvalidPasskeyResponse("attestation format")
 
 
-def _with_key_in_numbers(authenticator_data: bytes) -> bytes:
+def _correct_firefox_key(authenticator_data: bytes) -> bytes:
     """Return authenticator data whose public key has numbers for the words that Firefox 117 and 118 wrote."""
     start = _start_of_key(authenticator_data) + 1
-    end = start + len(_KEY_IN_WORDS)
-    if authenticator_data[start:end] != _KEY_IN_WORDS:
+    end = start + len(_FIREFOX_KEY_START)
+    if authenticator_data[start:end] != _FIREFOX_KEY_START:
         return authenticator_data
-    return authenticator_data[: start - 1] + b"\xa4" + _KEY_IN_NUMBERS + authenticator_data[end:]
+    return authenticator_data[: start - 1] + b"\xa4" + _COSE_KEY_START + authenticator_data[end:]
 
 
-def _known_first(transports: Iterable[str]) -> tuple[str, ...]:
+def _sort_known_first(transports: Iterable[str]) -> tuple[str, ...]:
     """Return distinct transports, those that Level 3 names first: the store may have no room for all of the others."""
     return tuple(sorted(set(transports), key=lambda transport: (transport not in _KNOWN_TRANSPORTS, transport)))
 
@@ -363,7 +364,7 @@ def _require_usable_key(public_key: bytes) -> None:
     """
     decoded = decode_credential_public_key(public_key)
     key = decoded_public_key_to_cryptography(decoded)
-    if not isinstance(key.curve if isinstance(key, ec.EllipticCurvePublicKey) else key, _KEYS[decoded.alg]):
+    if not isinstance(key.curve if isinstance(key, ec.EllipticCurvePublicKey) else key, _KEY_TYPES[decoded.alg]):
         raise InvalidPasskeyResponse("key of another kind or curve than its algorithm's")
     if isinstance(key, rsa.RSAPublicKey) and key.key_size not in _RSA_BITS:
         raise InvalidPasskeyResponse("RSA key too short or too long")
@@ -371,13 +372,13 @@ def _require_usable_key(public_key: bytes) -> None:
 
 def _require_plain_authenticator_data(octets: bytes) -> None:
     """Check the CBOR in authenticator data (section 6.1): public key and extensions, if it has them."""
-    has_key = octets[_FLAGS] & _ATTESTED_CREDENTIAL_DATA
-    _require_plain_cbor(octets[_start_of_key(octets) if has_key else _FIXED_PART :])
+    has_key = octets[_FLAGS_OFFSET] & _ATTESTED_CREDENTIAL_DATA_FLAG
+    _require_plain_cbor(octets[_start_of_key(octets) if has_key else _FIXED_BYTES :])
 
 
 def _start_of_key(octets: bytes) -> int:
     """Return where the public key begins: after AAGUID, length of the credential id, credential id (section 6.5.1)."""
-    return _FIXED_PART + 18 + int.from_bytes(octets[_FIXED_PART + 16 : _FIXED_PART + 18])
+    return _FIXED_BYTES + 18 + int.from_bytes(octets[_FIXED_BYTES + 16 : _FIXED_BYTES + 18])
 
 
 def _require_plain_cbor(octets: bytes) -> None:

@@ -40,17 +40,19 @@ def change_password(
         TooManyAttempts: too many proofs of this session are being checked.
 
     """
-    found = read(lambda connection: _admit(connection, principal, user_id, step_up_token))
+    found = read(lambda connection: _require_permitted(connection, principal, user_id, step_up_token))
     # Counted first: a session at its ceiling has neither a password scored nor one hashed.
     with counted_proof(principal) as proof:
-        _require_good(new_password, current_password, found.user)
+        _require_acceptable(new_password, current_password, found.user)
         if not verify_password(current_password, found.password_hash):
             proof.reject(SecurityEvent.AUTHN_PASSWORD_CHANGE_FAIL, reason="wrong_password")
             raise InvalidCurrentPassword
-        _replace(principal, proof, found, hash_password(new_password), step_up_token)
+        _store_new_password(principal, proof, found, hash_password(new_password), step_up_token)
 
 
-def _admit(connection: Connection, principal: Principal, user_id: str, step_up_token: str | None) -> Credentials:
+def _require_permitted(
+    connection: Connection, principal: Principal, user_id: str, step_up_token: str | None
+) -> Credentials:
     """Return what the caller logs in with, if they may change it now."""
     found = select_credentials_of(connection, user_id=principal.user_id)
     if found is None:
@@ -63,7 +65,7 @@ def _admit(connection: Connection, principal: Principal, user_id: str, step_up_t
     return found
 
 
-def _require_good(new_password: str, current_password: str, user: User) -> None:
+def _require_acceptable(new_password: str, current_password: str, user: User) -> None:
     faults = list(password_faults(new_password, personal=(user.name, user.email, user.job_title)))
     # No secret: the caller has sent both.
     if normalise_password(new_password) == normalise_password(current_password):
@@ -72,7 +74,7 @@ def _require_good(new_password: str, current_password: str, user: User) -> None:
         raise ValidationFailed(*(FieldError("new_password", fault) for fault in faults))
 
 
-def _replace(
+def _store_new_password(
     principal: Principal, proof: CountedProof, verified: Credentials, new_hash: str, step_up_token: str | None
 ) -> None:
     user = verified.user
@@ -81,7 +83,7 @@ def _replace(
         # The lock: of two changes at once the second waits, and then finds that its access token has ended. The same
         # happens to whoever opens a session, or adds a first passkey.
         lock_user(connection, user_id=user.id)
-        _admit(connection, principal, str(user.id), step_up_token)
+        _require_permitted(connection, principal, str(user.id), step_up_token)
         version = store.change_password(connection, user_id=user.id, expected=verified.password_hash, new=new_hash)
         if version is None:
             # No wrong proof: the password was right when it was checked.

@@ -22,9 +22,9 @@ from auth_common.keys.shared_secrets import pepper
 from auth_common.settings import settings
 
 #: A stored hash of a higher cost is refused unverified: at 31 a single one would keep a CPU busy for days.
-HIGHEST_COST: Final = 15
+MAX_COST: Final = 15
 #: bcrypt knows no lower one.
-_LOWEST_COST: Final = 4
+_MIN_COST: Final = 4
 
 _BCRYPT_HASH: Final = re.compile(r"\$2[aby]\$(?P<cost>\d\d)\$[./A-Za-z0-9]{53}")
 
@@ -52,26 +52,26 @@ def verify_password(password: str, stored_hash: str | None) -> bool:
     stored value that is not a hash of ours, and for a hash from before the cost was raised.
     """
     candidate = _bcrypt_input(password)
-    today = settings().bcrypt_cost
-    cost = _cost(stored_hash) if stored_hash is not None else None
-    if stored_hash is None or cost is None or not _LOWEST_COST <= cost <= HIGHEST_COST:
-        bcrypt.checkpw(candidate, _decoy_hash(today))
+    current_cost = settings().bcrypt_cost
+    cost = _read_cost(stored_hash) if stored_hash is not None else None
+    if stored_hash is None or cost is None or not _MIN_COST <= cost <= MAX_COST:
+        bcrypt.checkpw(candidate, _decoy_hash(current_cost))
         return False
     matches = bcrypt.checkpw(candidate, stored_hash.encode())
     # A hash of cost c takes 2^c rounds, and 2^c + 2^c + 2^(c+1) + ... + 2^(n-1) = 2^n. Also after a match: a disabled
     # account, which the right password does not open, must look like one that is not there.
-    for missing in range(cost, today):
+    for missing in range(cost, current_cost):
         bcrypt.checkpw(candidate, _decoy_hash(missing))
     return matches
 
 
 def needs_rehash(stored_hash: str) -> bool:
-    """Tell whether ``stored_hash`` was made at a lower cost than today's setting."""
-    cost = _cost(stored_hash)
+    """Tell whether ``stored_hash`` was made at a lower cost than current_cost's setting."""
+    cost = _read_cost(stored_hash)
     return cost is not None and cost < settings().bcrypt_cost
 
 
-def _cost(stored_hash: str) -> int | None:
+def _read_cost(stored_hash: str) -> int | None:
     match = _BCRYPT_HASH.fullmatch(stored_hash)
     return int(match["cost"]) if match else None
 

@@ -16,28 +16,28 @@ from zxcvbn_rs_py import zxcvbn
 from auth_common.passwords.hashing import normalise_password
 
 #: Characters (code points after NFKC). 15 is NIST's minimum for a password that can be the only factor.
-SHORTEST: Final = 15
-LONGEST: Final = 256
+MIN_LENGTH: Final = 15
+MAX_LENGTH: Final = 256
 
 #: Decimal logarithm of the guesses that a password must withstand: zxcvbn's score 3, "safely unguessable".
-LOWEST_MAGNITUDE: Final = 8
+MIN_GUESSES_LOG10: Final = 8
 #: Characters that zxcvbn scores. Its work grows faster than its input: 100 characters that stand for letters ("4@$7")
 #: take longer than four hashes, 40 a quarter of one. A password is at least as strong as its beginning.
-SCORED_LENGTH: Final = 40
+MAX_SCORED_LENGTH: Final = 40
 
 #: Words that everybody who guesses passwords for this service tries first.
 _SERVICE_WORDS: Final = ("secure", "backend", "password", "passphrase")
-_SHORTEST_WORD: Final = 3
+_MIN_WORD_LENGTH: Final = 3
 #: Letters that must remain of a password without those words and the person's own. With fewer letters, the remaining
 #: digits and symbols must withstand so many guesses alone, zxcvbn's score 4. Two dates do not.
-_SHORTEST_REMAINDER: Final = 8
-_REMAINDER_MAGNITUDE: Final = 10
+_MIN_REMAINDER_LETTERS: Final = 8
+_MIN_REMAINDER_GUESSES_LOG10: Final = 10
 _SEPARATORS: Final = re.compile(r"[\s._/,:+-]+")
 _NOT_A_LETTER: Final = re.compile(r"[\W\d_]+")
 _LETTER: Final = re.compile(r"[^\W\d_]+")
 #: A text that repeats itself at once, and the shortest unit of such a text.
 _REPETITION: Final = re.compile(r"(.+)\1+", re.DOTALL)
-_UNIT: Final = re.compile(r"\A(.+?)\1+\Z", re.DOTALL)
+_REPEATED_UNIT: Final = re.compile(r"\A(.+?)\1+\Z", re.DOTALL)
 
 
 def password_faults(password: str, *, personal: Iterable[str]) -> Iterator[str]:
@@ -49,22 +49,22 @@ def password_faults(password: str, *, personal: Iterable[str]) -> Iterator[str]:
 
     """
     candidate = normalise_password(password)
-    if len(candidate) < SHORTEST:
-        yield f"must have at least {SHORTEST} characters; a sentence is easier to remember than a short password"
+    if len(candidate) < MIN_LENGTH:
+        yield f"must have at least {MIN_LENGTH} characters; a sentence is easier to remember than a short password"
         return
-    if len(candidate) > LONGEST:
-        yield f"must have at most {LONGEST} characters"
+    if len(candidate) > MAX_LENGTH:
+        yield f"must have at most {MAX_LENGTH} characters"
         return
     folded = candidate.casefold()
     if folded in _common_passwords():
         yield "is one of the commonest passwords"
         return
     words = sorted(_words((*personal, *_SERVICE_WORDS)), key=len, reverse=True)
-    remainder = _without(words, folded)
-    if remainder != folded and len(_NOT_A_LETTER.sub("", remainder)) < _SHORTEST_REMAINDER:
-        if _magnitude(_SEPARATORS.sub("", remainder), words) < _REMAINDER_MAGNITUDE:
+    remainder = _remove_words(words, folded)
+    if remainder != folded and len(_NOT_A_LETTER.sub("", remainder)) < _MIN_REMAINDER_LETTERS:
+        if _guesses_log10(_SEPARATORS.sub("", remainder), words) < _MIN_REMAINDER_GUESSES_LOG10:
             yield "must not be made of your name, e-mail address or job title, or of this service's name"
-    elif _magnitude(candidate, words) < LOWEST_MAGNITUDE:
+    elif _guesses_log10(candidate, words) < MIN_GUESSES_LOG10:
         yield "is too easy to guess; use several unrelated words"
 
 
@@ -72,10 +72,10 @@ def _words(values: Iterable[str]) -> set[str]:
     folded = [normalise_password(value).casefold() for value in values]
     words = {word for value in folded for word in _NOT_A_LETTER.split(value)}
     words.update(_NOT_A_LETTER.sub("", value) for value in folded)
-    return {word for word in words if len(word) >= _SHORTEST_WORD}
+    return {word for word in words if len(word) >= _MIN_WORD_LENGTH}
 
 
-def _without(words: list[str], folded: str) -> str:
+def _remove_words(words: list[str], folded: str) -> str:
     """Return ``folded`` without the letters of ``words`` (longest first), also with digits or symbols between them.
 
     Digits and symbols stay: "5fe2f2a60b988e" has "abe" in it, and is a good password for a person of that name.
@@ -84,7 +84,7 @@ def _without(words: list[str], folded: str) -> str:
     return re.sub(pattern, lambda found: _LETTER.sub("", found[0]), folded)
 
 
-def _magnitude(text: str, words: list[str]) -> float:
+def _guesses_log10(text: str, words: list[str]) -> float:
     """Return the decimal logarithm of zxcvbn's number of guesses for a text of any length.
 
     A long text is scored with each repetition shortened to two. Otherwise the cut could leave a part of a word that
@@ -94,12 +94,12 @@ def _magnitude(text: str, words: list[str]) -> float:
 
     def shorten(repetition: re.Match[str]) -> str:
         nonlocal repetitions
-        twice = _UNIT.sub(r"\1\1", repetition[0])
+        twice = _REPEATED_UNIT.sub(r"\1\1", repetition[0])
         repetitions *= len(repetition[0]) / len(twice)
         return twice
 
-    if len(text) > SCORED_LENGTH:
-        text = _REPETITION.sub(shorten, text)[:SCORED_LENGTH]
+    if len(text) > MAX_SCORED_LENGTH:
+        text = _REPETITION.sub(shorten, text)[:MAX_SCORED_LENGTH]
     return float(zxcvbn(text, words).guesses_log10) + math.log10(repetitions)
 
 

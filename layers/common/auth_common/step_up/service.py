@@ -15,9 +15,9 @@ from auth_common.errors import (
     StepUpPasswordRequired,
 )
 from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.passkeys.assertions import AssertionRejected, PasskeyProof, record_assertion, verify_assertion
 from auth_common.passkeys.challenge_store import Ceremony, Challenge, insert_challenge
-from auth_common.passkeys.challenges import new_challenge, spend_challenge
-from auth_common.passkeys.proofs import PasskeyProof, UnprovenPasskey, record_proof, verify_proof
+from auth_common.passkeys.session_challenges import consume_session_challenge, new_session_challenge
 from auth_common.passkeys.store import Passkey, select_passkeys_of
 from auth_common.passkeys.verification import authentication_options
 from auth_common.passwords.hashing import verify_password
@@ -67,7 +67,7 @@ def begin_step_up(principal: Principal) -> StepUpMethods:
         # The lock: an erasure must not come between the look and the challenge.
         lock_user(connection, user_id=principal.user_id)
         passkeys = _passkeys(connection, principal)
-        challenge = new_challenge(Ceremony.STEP_UP, principal)
+        challenge = new_session_challenge(Ceremony.STEP_UP, principal)
         insert_challenge(connection, challenge)
         return challenge, passkeys
 
@@ -118,7 +118,7 @@ def complete_step_up(
                 counted.reject(SecurityEvent.AUTHN_STEP_UP_FAIL, reason="wrong_password")
                 raise InvalidCurrentPassword
             return _grant(principal, counted, proof, with_password=current_password is not None)
-        except UnprovenPasskey as error:
+        except AssertionRejected as error:
             counted.reject(SecurityEvent.AUTHN_STEP_UP_FAIL, reason=error.reason, **error.detail)
             raise StepUpFailed from error
         except PasswordRequired as error:
@@ -138,8 +138,8 @@ def _verify_passkey(
     if challenge_id is None or credential is None:
         return None
     # Before the password is checked: an expired challenge, which is not counted, must not tell whether it is right.
-    challenge = spend_challenge(challenge_id, Ceremony.STEP_UP, principal)
-    return verify_proof(challenge, credential, require_user_verification=False)
+    challenge = consume_session_challenge(challenge_id, Ceremony.STEP_UP, principal)
+    return verify_assertion(challenge, credential, require_user_verification=False)
 
 
 def _is_full(proof: PasskeyProof | None) -> bool:
@@ -156,8 +156,8 @@ def _grant(principal: Principal, counted: CountedProof, proof: PasskeyProof | No
         # the access token that asks for it.
         lock_user(connection, user_id=principal.user_id)
         check_standing(connection, principal)
-        if proof and not record_proof(connection, proof, with_password=with_password):
-            raise UnprovenPasskey("unknown_passkey", proof.user)
+        if proof and not record_assertion(connection, proof, with_password=with_password):
+            raise AssertionRejected("unknown_passkey", proof.user)
         grant_step_up(
             connection,
             session_id=principal.session_id,

@@ -14,8 +14,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from auth_common.keys.kms import KMSKey
-from auth_common.keys.signing import signing_key
-from auth_common.keys.verification import verification_key
+from auth_common.keys.signing_key import signing_key
+from auth_common.keys.verification_keys import verification_key
 from auth_common.settings import settings
 from auth_common.strict_json import parse_strict_json
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from auth_common.errors import InvalidToken, Misconfigured
 from auth_common.keys.jwk import public_jwk
-from auth_common.keys.verification import published_jwks, verification_key
+from auth_common.keys.verification_keys import published_jwks, verification_key
 from auth_common.operations.public_keys import public_key_set
 from auth_common.tokens.access_tokens import verify_access_token
 from tests.support.databases import start_fresh_environment

@@ -6,7 +6,7 @@ Those of logins are in ``login_challenges``.
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -14,23 +14,23 @@ from auth_common.errors import InvalidChallenge
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.passkeys import challenge_store as store
 from auth_common.passkeys.challenge_store import Ceremony, Challenge
-from auth_common.passkeys.verification import TIMEOUT
+from auth_common.passkeys.verification import CEREMONY_TIMEOUT
 from auth_common.sessions.principal import Principal
 from auth_common.throttling.service import count_in_session
 from auth_common.transactions import transaction
 from auth_common.users.identifiers import parse_id
 
 #: How long one may be answered: for as long as the browser is told to wait for the person.
-LIFETIME: Final = timedelta(seconds=TIMEOUT)
+CHALLENGE_LIFETIME: Final = CEREMONY_TIMEOUT
 
-_REFUSED: Final = {
+_REJECTION_EVENTS: Final = {
     Ceremony.REGISTRATION: SecurityEvent.AUTHN_PASSKEY_REJECTED,
     Ceremony.STEP_UP: SecurityEvent.AUTHN_STEP_UP_FAIL,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class StartedCeremony:
     """A ceremony that has begun: what the browser gets."""
 
     challenge_id: str
@@ -38,7 +38,7 @@ class Begun:
     options: dict[str, Any]
 
 
-def new_challenge(ceremony: Ceremony, principal: Principal, *, passkey_ids: Iterable[UUID] = ()) -> Challenge:
+def new_session_challenge(ceremony: Ceremony, principal: Principal, *, passkey_ids: Iterable[UUID] = ()) -> Challenge:
     """Return a new challenge, not yet stored.
 
     Args:
@@ -53,13 +53,13 @@ def new_challenge(ceremony: Ceremony, principal: Principal, *, passkey_ids: Iter
         user_id=principal.user_id,
         token_version=principal.token_version,
         challenge=secrets.token_bytes(32),
-        expires_at=datetime.now(UTC) + LIFETIME,
+        expires_at=datetime.now(UTC) + CHALLENGE_LIFETIME,
         session_id=principal.session_id,
         passkey_ids=" ".join(str(passkey_id) for passkey_id in passkey_ids),
     )
 
 
-def spend_challenge(challenge_id: str, ceremony: Ceremony, principal: Principal) -> Challenge:
+def consume_session_challenge(challenge_id: str, ceremony: Ceremony, principal: Principal) -> Challenge:
     """Return the challenge for its first answer, whatever comes of it: a second answer finds nothing.
 
     Args:
@@ -73,10 +73,10 @@ def spend_challenge(challenge_id: str, ceremony: Ceremony, principal: Principal)
 
     """
     key = parse_id(challenge_id)
-    challenge = key and transaction(lambda c: store.take_challenge(c, challenge_id=key, ceremony=ceremony))
+    challenge = key and transaction(lambda c: store.pop_challenge(c, challenge_id=key, ceremony=ceremony))
     if not challenge or challenge.expires_at <= datetime.now(UTC) or not _belongs_to(challenge, principal):
         count_in_session("invalid_challenge", user_id=principal.user_id, session_id=principal.session_id)
-        security_event(_REFUSED[ceremony], user_id=principal.user_id, reason="invalid_challenge")
+        security_event(_REJECTION_EVENTS[ceremony], user_id=principal.user_id, reason="invalid_challenge")
         raise InvalidChallenge
     return challenge
 

@@ -15,7 +15,12 @@ from auth_common.errors import PasswordRequired
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.passkeys.challenge_store import Challenge
 from auth_common.passkeys.store import Passkey, record_use, select_passkey, select_passkey_and_owner
-from auth_common.passkeys.verification import InvalidPasskeyResponse, PasskeyAssertion, identify, verify_authentication
+from auth_common.passkeys.verification import (
+    InvalidPasskeyResponse,
+    PasskeyAssertion,
+    read_claimed_identity,
+    verify_authentication,
+)
 from auth_common.transactions import read
 from auth_common.users.store import User
 
@@ -23,7 +28,7 @@ from auth_common.users.store import User
 _MAX_FAULT: Final = 200
 
 
-class UnprovenPasskey(Exception):
+class AssertionRejected(Exception):
     """The response proves nothing. ``reason`` and ``detail`` are for a security event, never for the client."""
 
     def __init__(self, reason: str, user: User | None = None, **detail: str) -> None:
@@ -48,7 +53,7 @@ class PasskeyProof:
         return "swk" if self.assertion.backup_eligible else "hwk"
 
 
-def verify_proof(
+def verify_assertion(
     challenge: Challenge, credential: Mapping[str, Any], *, require_user_verification: bool
 ) -> PasskeyProof:
     """Return the proof that ``credential`` is (WebAuthn section 7.2).
@@ -59,16 +64,16 @@ def verify_proof(
         require_user_verification: whether the authenticator must have checked a PIN or a biometric.
 
     Raises:
-        UnprovenPasskey: the passkey is unknown, belongs to another user, or a rule of WebAuthn is broken.
+        AssertionRejected: the passkey is unknown, belongs to another user, or a rule of WebAuthn is broken.
 
     """
     try:
-        credential_id, user_handle = identify(credential)
+        credential_id, user_handle = read_claimed_identity(credential)
     except InvalidPasskeyResponse as error:
         raise _invalid(None, error) from error
     found = read(lambda connection: select_passkey_and_owner(connection, credential_id=credential_id))
     if found is None:
-        raise UnprovenPasskey("unknown_passkey")
+        raise AssertionRejected("unknown_passkey")
     passkey, user = found
     _require_owner(challenge, user, user_handle)
     try:
@@ -83,11 +88,11 @@ def verify_proof(
     return PasskeyProof(passkey, user, assertion)
 
 
-def record_proof(connection: Connection, proof: PasskeyProof, *, with_password: bool) -> bool:
+def record_assertion(connection: Connection, proof: PasskeyProof, *, with_password: bool) -> bool:
     """Store the counter and the flags of ``proof`` if they are acceptable after the stored ones.
 
-    Return False if the passkey has been deleted since ``verify_proof``. Call this in the transaction of the change that
-    the proof allows: then of two responses with one counter, the second is compared with the first.
+    Return False if the passkey has been deleted since ``verify_assertion``. Call this function in the transaction of
+    the change that the proof allows. Then the second of two responses with one counter is compared with the first.
 
     A synced passkey may be used by several programs, and they need not agree on a counter or on the backup flags. An
     inconsistency is "a signal, but not proof" of a copy (WebAuthn section 7.2, step 22). Together with the password
@@ -95,11 +100,11 @@ def record_proof(connection: Connection, proof: PasskeyProof, *, with_password: 
 
     Args:
         connection: to write with.
-        proof: from ``verify_proof``.
+        proof: from ``verify_assertion``.
         with_password: whether the same login or step-up has also proved the password.
 
     Raises:
-        UnprovenPasskey: the counter of a passkey that is bound to one device did not advance.
+        AssertionRejected: the counter of a passkey that is bound to one device did not advance.
         PasswordRequired: a synced passkey is inconsistent and the only factor.
 
     """
@@ -126,7 +131,7 @@ def record_proof(connection: Connection, proof: PasskeyProof, *, with_password: 
         return False
     is_synced = stored.backup_eligible or assertion.backup_eligible
     if not is_synced:
-        raise UnprovenPasskey("sign_count_not_advanced", proof.user)
+        raise AssertionRejected("sign_count_not_advanced", proof.user)
     has_changed = stored.backup_eligible != assertion.backup_eligible
     security_event(
         SecurityEvent.AUTHN_PASSKEY_INCONSISTENT,
@@ -148,11 +153,11 @@ def _require_owner(challenge: Challenge, user: User, user_handle: bytes | None) 
         is_owner = challenge.user_id == user.id and user_handle in {None, user.id.bytes}
         # A change that has revoked all of the user's tokens since the challenge was issued revokes the challenge too.
         if is_owner and challenge.token_version != user.token_version:
-            raise UnprovenPasskey("token_version_changed", user)
+            raise AssertionRejected("token_version_changed", user)
     if not is_owner:
         target = {"target": str(challenge.user_id)} if challenge.user_id else {}
-        raise UnprovenPasskey("passkey_of_another_user", user, **target)
+        raise AssertionRejected("passkey_of_another_user", user, **target)
 
 
-def _invalid(user: User | None, error: InvalidPasskeyResponse) -> UnprovenPasskey:
-    return UnprovenPasskey("not_valid", user, fault=str(error)[:_MAX_FAULT])
+def _invalid(user: User | None, error: InvalidPasskeyResponse) -> AssertionRejected:
+    return AssertionRejected("not_valid", user, fault=str(error)[:_MAX_FAULT])

@@ -15,10 +15,10 @@ from auth_common.events.logger import logger
 
 #: Seconds that a statement may take, since an index of a large table takes its time; and after which nothing is tried
 #: again. Both together are less than the function has (template.yaml).
-_PATIENCE: Final = 300
+_TIMEOUT_SECONDS: Final = 300
 #: Tries, and seconds in between.
-_ATTEMPTS: Final = 10
-_PAUSE: Final = 0.5
+_MAX_TRIES: Final = 10
+_PAUSE_SECONDS: Final = 0.5
 
 
 def migrate_schema(iam_roles: Mapping[str, Sequence[str]]) -> str:
@@ -35,8 +35,8 @@ def migrate_schema(iam_roles: Mapping[str, Sequence[str]]) -> str:
         ValueError: as for ``grant_privileges``.
 
     """
-    engine = open_engine(timeout=_PATIENCE)
-    end = time.monotonic() + _PATIENCE
+    engine = open_engine(timeout=_TIMEOUT_SECONDS)
+    end = time.monotonic() + _TIMEOUT_SECONDS
     try:
         tries = 0
         while True:
@@ -47,9 +47,9 @@ def migrate_schema(iam_roles: Mapping[str, Sequence[str]]) -> str:
             # Of two that take the same step at once one fails: at a table or role that is there already, at a revision
             # that the database has left, or, on Aurora DSQL, at a schema that has changed meanwhile.
             except (DBAPIError, CommandError):
-                if tries == _ATTEMPTS or time.monotonic() > end:
+                if tries == _MAX_TRIES or time.monotonic() > end:
                     raise
-                time.sleep(_PAUSE)
+                time.sleep(_PAUSE_SECONDS)
     finally:
         engine.dispose()
     logger.info("schema migrated", extra={"revision": revision})

@@ -52,7 +52,7 @@ def enable_user(email: str) -> User:
     return _change(email, SecurityEvent.USER_ENABLED, status="active")
 
 
-def end_sessions_of(email: str) -> User:
+def revoke_sessions_of(email: str) -> User:
     """End all sessions of a user, for example after a theft.
 
     Raises:

@@ -7,15 +7,15 @@ from sqlalchemy import Connection
 
 from auth_common.errors import InvalidMFAToken, PasskeyLoginFailed, PasswordRequired
 from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.passkeys.assertions import AssertionRejected, PasskeyProof, record_assertion, verify_assertion
 from auth_common.passkeys.challenge_store import Challenge
-from auth_common.passkeys.challenges import Begun
 from auth_common.passkeys.login_challenges import (
+    consume_login_challenge,
     issue_login_challenge,
     read_login_challenge,
     second_factor_user,
-    spend_login_challenge,
 )
-from auth_common.passkeys.proofs import PasskeyProof, UnprovenPasskey, record_proof, verify_proof
+from auth_common.passkeys.session_challenges import StartedCeremony
 from auth_common.passkeys.store import select_passkeys_of
 from auth_common.passkeys.verification import authentication_options
 from auth_common.sessions.service import is_unchanged, new_session, store_session
@@ -27,7 +27,7 @@ from auth_common.transactions import read, transaction
 from auth_common.users.store import User, select_user
 
 
-def begin_login(mfa_token: str | None) -> Begun:
+def begin_login(mfa_token: str | None) -> StartedCeremony:
     """Begin a login.
 
     Args:
@@ -47,7 +47,7 @@ def begin_login(mfa_token: str | None) -> Begun:
         allowed=[(passkey.credential_id, passkey.transports) for passkey in passkeys],
         require_user_verification=user is None,
     )
-    return Begun(challenge_id, options)
+    return StartedCeremony(challenge_id, options)
 
 
 def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> TokenPair:
@@ -66,27 +66,27 @@ def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> Token
     """
     challenge = read_login_challenge(challenge_id)
     with passkey_attempt(second_factor_user(challenge)) as attempt:
-        return _complete_login(attempt, spend_login_challenge(challenge), credential)
+        return _complete_login(attempt, consume_login_challenge(challenge), credential)
 
 
 def _complete_login(attempt: Attempt, challenge: Challenge, credential: Mapping[str, Any]) -> TokenPair:
     with_password = challenge.user_id is not None
     try:
         # Alone, a passkey must be two factors by itself: possession, and PIN or biometric.
-        proof = verify_proof(challenge, credential, require_user_verification=not with_password)
+        proof = verify_assertion(challenge, credential, require_user_verification=not with_password)
         return _open_session(attempt, proof, with_password=with_password)
-    except UnprovenPasskey as error:
+    except AssertionRejected as error:
         raise _rejected(error.user, error.reason, **error.detail) from error
 
 
 def _open_session(attempt: Attempt, proof: PasskeyProof, *, with_password: bool) -> TokenPair:
     user = proof.user
     if user.status != "active":
-        raise UnprovenPasskey("user_not_active", user)
+        raise AssertionRejected("user_not_active", user)
     if not with_password and not proof.passkey.uv_initialized:
         # Registered without PIN or biometric: an attacker who found the key may have set this PIN (section 4,
         # uvInitialized).
-        raise UnprovenPasskey("user_verification_not_initialized", user)
+        raise AssertionRejected("user_verification_not_initialized", user)
 
     amr = (*(("pwd",) if with_password else ()), proof.key_method, "user", "mfa")
     new = new_session(user, amr=amr, passkey_id=proof.passkey.id)
@@ -94,9 +94,9 @@ def _open_session(attempt: Attempt, proof: PasskeyProof, *, with_password: bool)
     # One transaction: deleting this passkey revokes the sessions that it has opened, and this one too.
     def open_session(connection: Connection) -> None:
         if not is_unchanged(connection, user):
-            raise UnprovenPasskey("token_version_changed", user)
-        if not record_proof(connection, proof, with_password=with_password):
-            raise UnprovenPasskey("unknown_passkey", user)
+            raise AssertionRejected("token_version_changed", user)
+        if not record_assertion(connection, proof, with_password=with_password):
+            raise AssertionRejected("unknown_passkey", user)
         attempt.succeed(connection)
         store_session(connection, new)
 

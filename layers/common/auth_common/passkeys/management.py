@@ -1,0 +1,80 @@
+"""List, rename and delete the passkeys of the caller's account."""
+
+from sqlalchemy import Connection
+
+from auth_common.errors import NotFound
+from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.passkeys import store
+from auth_common.passkeys.caller_lock import lock_caller
+from auth_common.passkeys.store import Passkey
+from auth_common.sessions.caller_checks import check_standing, require_step_up
+from auth_common.sessions.principal import Principal
+from auth_common.sessions.service import change_and_revoke, end_other_sessions
+from auth_common.sessions.store import end_step_up
+from auth_common.transactions import read, transaction
+from auth_common.users.identifiers import parse_id
+from auth_common.users.store import has_passkey
+
+
+def list_passkeys(principal: Principal) -> list[Passkey]:
+    """Return the caller's passkeys, newest first.
+
+    Raises:
+        InvalidToken: the caller's session has ended.
+
+    """
+
+    def select(connection: Connection) -> list[Passkey]:
+        check_standing(connection, principal)
+        return store.select_passkeys_of(connection, user_id=principal.user_id)
+
+    return read(select)
+
+
+def rename_passkey(principal: Principal, passkey_id: str, *, name: str, step_up_token: str | None) -> None:
+    """Give one of the caller's passkeys a name.
+
+    Raises:
+        InvalidToken: the caller's session is revoked.
+        StepUpRequired: the step-up token is not valid, or was not proved with a passkey.
+        NotFound: the caller has no such passkey.
+
+    """
+    key = parse_id(passkey_id)
+
+    def rename(connection: Connection) -> None:
+        standing = check_standing(connection, principal)
+        account_has_passkey = has_passkey(connection, user_id=principal.user_id)
+        require_step_up(principal, standing, step_up_token, account_has_passkey=account_has_passkey)
+        if key is None or not store.rename_passkey(connection, passkey_id=key, user_id=principal.user_id, name=name):
+            raise NotFound
+        security_event(
+            SecurityEvent.USER_UPDATED, user_id=principal.user_id, reason="passkey_renamed", passkey_id=str(key)
+        )
+
+    transaction(rename)
+
+
+def delete_passkey(principal: Principal, passkey_id: str, *, step_up_token: str | None) -> None:
+    """Delete one of the caller's passkeys, and revoke their other sessions, which the passkey may have opened.
+
+    Raises:
+        InvalidToken: the caller's session is revoked.
+        StepUpRequired: the step-up token is not valid, or was not proved with a passkey.
+        NotFound: the caller has no such passkey.
+
+    """
+    key = parse_id(passkey_id)
+
+    def delete(connection: Connection) -> None:
+        lock_caller(connection, principal)
+        standing = check_standing(connection, principal)
+        registered = store.select_passkeys_of(connection, user_id=principal.user_id)
+        require_step_up(principal, standing, step_up_token, account_has_passkey=bool(registered))
+        if key is None or not store.delete_passkeys(connection, user_id=principal.user_id, only=key):
+            raise NotFound
+        security_event(SecurityEvent.AUTHN_PASSKEY_REMOVED, user_id=principal.user_id, passkey_id=str(key))
+        end_step_up(connection, session_id=principal.session_id)
+        end_other_sessions(connection, principal, reason="passkey_removed")
+
+    change_and_revoke(principal, delete)
