@@ -22,10 +22,10 @@ _DATE_OF_BIRTH: Final = re.compile(
 
 
 def _parse_date_of_birth(value: Any) -> date:
-    """Return the date of ``1980-04-14`` or of a timestamp such as ``1980-04-14T10:00:00Z``, whose time is ignored.
+    """Return the date of ``1980-04-14`` or of a timestamp such as ``1980-04-14T10:00:00Z``. The time is ignored.
 
     Raises:
-        ValueError: neither of them, or not a date between 1900 and yesterday.
+        ValueError: the value has neither form, or is not a date between 1900-01-01 and yesterday (UTC).
 
     """
     message = "must be a date such as 1980-04-14"
@@ -67,7 +67,7 @@ class RegistrationRequest(RequestBody):
 
 
 class UserResponse(BaseModel):
-    """A user, as they themselves and admins see them."""
+    """A user, as the user and admins see the account."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -81,6 +81,6 @@ class UserResponse(BaseModel):
 
 
 class RegistrationAcceptedResponse(BaseModel):
-    """What a registration answers that does not say whether the address was free: nothing (RFC 9110 section 15.3.3)."""
+    """A response to a registration that hides whether the address was free (202, RFC 9110 section 15.3.3)."""
 
     status: Literal["accepted"] = "accepted"

@@ -16,19 +16,19 @@ class LoginRequest(RequestBody):
 
 
 class LoginResponse(TokenPairResponse):
-    """The token pair of a login, with the step-up token that the login is proof enough for."""
+    """The token pair of a login, and a step-up token for sensitive requests. The login counts as the step-up."""
 
-    #: For the header Step-Up-Token, for 10 minutes.
+    #: Sent in the header Step-Up-Token. Expires 10 minutes after the login.
     step_up_token: str
 
 
 class MFARequiredResponse(BaseModel):
-    """POST /login of a user who has a passkey: the password was right, the second factor is to come."""
+    """The response of POST /login if the account has a passkey. The password is right, and a passkey must follow."""
 
     model_config = ConfigDict(from_attributes=True)
 
     mfa_required: Literal[True] = True
     mfa_token: str
-    #: Seconds.
+    #: Seconds until the ``mfa_token`` expires.
     expires_in: int
     methods: list[Literal["webauthn"]] = ["webauthn"]

@@ -1,4 +1,4 @@
-"""The response of GET /health."""
+"""The response body of GET /health."""
 
 from typing import Literal
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel
 
 
 class HealthResponse(BaseModel):
-    """GET /health."""
+    """GET /health: the service can do its work."""
 
     status: Literal["ok"] = "ok"

@@ -9,17 +9,17 @@ from auth_common.field_types import Base64URL, ChallengeId, RequestBody, Timesta
 
 
 def _check_transports(credential: dict[str, Any]) -> dict[str, Any]:
-    """Reject transports that are no strings. The other members are checked by the ceremony."""
+    """Reject ``transports`` that are not a list of strings. The ceremony checks the other members of the credential."""
     response = credential.get("response")
     transports = response.get("transports") if isinstance(response, dict) else None
-    # Some clients write null for an absent list.
+    # Some clients send null instead of leaving the list out.
     if transports is not None and not (isinstance(transports, list) and all(isinstance(t, str) for t in transports)):
         message = "response.transports must be a list of strings"
         raise ValueError(message)
     return credential
 
 
-#: Any printable text, such as "2" or a picture of a key.
+#: At most 100 characters of printable text, such as "2" or an emoji.
 PasskeyName = Annotated[str, AfterValidator(clean_text), Field(max_length=100)]
 
 
@@ -35,7 +35,7 @@ class CompleteLoginRequest(RequestBody):
 
 
 class CompleteRegistrationRequest(RequestBody):
-    """POST /webauthn/register/complete. The credential is a RegistrationResponseJSON."""
+    """POST /webauthn/register/complete. The credential is a RegistrationResponseJSON (WebAuthn section 5.1)."""
 
     challenge_id: ChallengeId
     credential: Annotated[dict[str, Any], AfterValidator(_check_transports)]
@@ -43,7 +43,7 @@ class CompleteRegistrationRequest(RequestBody):
 
 
 class BeginLoginRequest(RequestBody):
-    """POST /webauthn/login/begin: with the mfa_token of a login, or without for a login with the passkey alone."""
+    """POST /webauthn/login/begin. Send the ``mfa_token`` of a login, or ``{}`` to log in with the passkey alone."""
 
     mfa_token: Annotated[str, Field(max_length=8192)] | None = None
 
@@ -55,36 +55,36 @@ class RenameRequest(RequestBody):
 
 
 class CeremonyResponse(BaseModel):
-    """A WebAuthn ceremony that has begun, with ``options`` as browsers parse them from JSON (WebAuthn section 5.1)."""
+    """A WebAuthn ceremony that has begun, with its ``options`` as JSON for the browser (WebAuthn section 5.1)."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    #: To be sent back as it is.
+    #: The client sends this value back unchanged to complete the ceremony.
     challenge_id: str
     options: dict[str, Any]
 
 
 class PasskeyResponse(BaseModel):
-    """A passkey as its owner sees it."""
+    """A passkey, as its user sees it."""
 
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    #: The authenticator's id of it, for the browser's Signal API (WebAuthn section 5.1.10).
+    #: The authenticator's id of the passkey, for the browser's Signal API (WebAuthn section 5.1.10).
     credential_id: Base64URL
     name: str
     created_at: Timestamp
     last_used_at: Timestamp | None
-    #: Hints of the browser: "internal", "usb", "hybrid", ... Unknown ones are kept (section 5.2.1).
+    #: Hints from the browser, such as "internal", "usb" or "hybrid". Unknown hints are stored too (section 5.2.1).
     transports: list[str]
-    #: The authenticator's model, unattested.
+    #: The authenticator's model, as the authenticator states it. No attestation proves it.
     aaguid: UUID
-    #: Whether it is synced, so that losing the device does not lose it.
+    #: Whether the passkey is synced. A synced passkey survives the loss of its device.
     backed_up: bool
 
 
 class PasskeyListResponse(BaseModel):
-    """GET /webauthn/credentials: all of them on one page, since there are at most ten."""
+    """GET /webauthn/credentials. A user has at most 10 passkeys, so one page contains all of them."""
 
     items: list[PasskeyResponse]
     next_cursor: None = None

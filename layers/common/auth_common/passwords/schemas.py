@@ -1,4 +1,4 @@
-"""The request that changes a password."""
+"""The request body for the change of a password."""
 
 from auth_common.field_types import NewPassword, Password, RequestBody
 
