@@ -1,4 +1,4 @@
-"""Fixtures that the whole suite shares: a fresh environment, real databases, the watch for leaked secrets."""
+"""Fixtures of all tests: a new environment, databases, AWS, and a search for secrets in the output."""
 
 import os
 import shutil
@@ -36,24 +36,24 @@ from tests.support.sam import Sam, require_docker, running_sam
 
 pytest_plugins = ["tests.support.quick_run"]
 
-# The same examples each time, so that no run fails by luck; "long" (make fuzz) looks for new ones. No deadlines: a
-# machine may be busy with something else. A fixture serves all examples of a test.
+# "repeatable" tries the same examples in each run, so that no run fails by chance. "long" (make fuzz) tries new ones.
+# There are no deadlines, because a machine may be busy. A fixture may serve all examples of a test.
 _NO_HEALTH_CHECK = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=_NO_HEALTH_CHECK)
 settings.register_profile("long", max_examples=2_000, deadline=None, suppress_health_check=_NO_HEALTH_CHECK)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
-# A run under nohup ignores SIGHUP, and so would the services that it starts. A handler is not inherited.
+# A run under nohup ignores SIGHUP, and child processes inherit that. They do not inherit a handler.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
-# Without the fixture "environment" there is no storage: no test writes to the developer's own.
+# A test without the fixture "environment" has no storage, so that no test writes to the developer's data.
 os.environ["DATA_DIR"] = "/nonexistent"
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a test whose output holds a secret that was issued in it, or a security event that breaks its schema."""
+    """Fail a test whose output contains a secret that the test issued, or a security event that violates its schema."""
     report = yield
     if report.when == "teardown":
         output = report.capstdout + report.capstderr
@@ -64,13 +64,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             report.longrepr = "\n".join([f"{item.nodeid} has written a secret:", *found])
         elif faults := event_schema.faults_in(output):
             report.outcome = "failed"
-            report.longrepr = "\n".join([f"{item.nodeid} has written events that are not as documented:", *faults])
+            report.longrepr = "\n".join([f"{item.nodeid} has written invalid security events:", *faults])
     return report
 
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A fresh environment of the ``local`` stage with storage of its own; the value is that folder."""
+    """A new environment of the stage ``local`` with an empty data folder, which is the fixture's value."""
     for name in Settings.__dataclass_fields__:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
@@ -84,7 +84,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pat
 
 @pytest.fixture
 def deployed(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turn ``environment`` into that of a deployed stage, with the settings that each must have."""
+    """Set the settings that a deployed stage requires. The stage is ``prod``."""
     for name, value in {
         "STAGE": "prod",
         "DATABASE_URL": "postgresql+psycopg://service:hunter2@db.example/auth",
@@ -105,39 +105,39 @@ def _aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def aws(_aws_credentials: None) -> Iterator[None]:
-    """AWS by moto: boto3 is real, and so are moto's signatures."""
+    """AWS simulated by moto. boto3 is the real one, and moto's KMS makes real signatures."""
     with mock_aws():
         yield
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A real PostgreSQL, started at the first test that wants it."""
+    """A real PostgreSQL, started for the first test that uses it."""
     with ExitStack() as stack:
         try:
             server = stack.enter_context(running_postgres())
-        except Exception as error:  # noqa: BLE001 - whatever keeps a server in a wheel from running on this machine
+        except Exception as error:  # noqa: BLE001 - the server of the wheel may fail on a machine for any reason
             require(condition=False, reason=f"PostgreSQL does not start here: {error!r}")
         yield server
 
 
 @pytest.fixture(scope="session")
 def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite database with our schema, to copy: a migration takes ten times as long."""
+    """An SQLite file with the schema, which tests copy because a migration takes ten times as long."""
     file = tmp_path_factory.mktemp("migrated") / "database.sqlite3"
     migrate(f"sqlite+pysqlite:///{file}")
     return file
 
 
-#: The databases of a test, by its closest marker of these. Without one, a test runs on SQLite and PostgreSQL.
+#: The databases of a test by marker. Without a marker, a test runs on SQLite and PostgreSQL.
 _DATABASES = {"sqlite": ["sqlite"], "aurora_dsql": ["sqlite", "postgresql", "auroradsql"]}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that requires a database once for each database of its marker."""
+    """Run each test with the fixture ``database`` once for each database of its marker."""
     chosen = any("database" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
     if "database" in metafunc.fixturenames and not chosen:
-        # The closest marker comes first, so a test overrides its module.
+        # The closest marker comes first, so the marker of a test overrides the marker of its module.
         marks = (mark.name for mark in metafunc.definition.iter_markers() if mark.name in _DATABASES)
         databases = _DATABASES.get(next(marks, ""), ["sqlite", "postgresql"])
         metafunc.parametrize("database", databases, indirect=True)
@@ -151,13 +151,13 @@ def _standing_in_for_aurora_dsql(postgres: PostgresServer) -> Iterator[None]:
 
 @pytest.fixture
 def aurora_dsql(postgres: PostgresServer, _aws_credentials: None, _standing_in_for_aurora_dsql: None) -> PostgresServer:
-    """What stands in for Aurora DSQL, and credentials to make its tokens with."""
+    """The stand-in for Aurora DSQL, and AWS credentials to create its tokens."""
     return postgres
 
 
 @pytest.fixture
 def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, environment: Path) -> Iterator[Database]:
-    """An empty database with our schema: a test that asks for it runs on each of ``pytest_generate_tests``."""
+    """A database with the schema and no rows, which the service uses. ``pytest_generate_tests`` selects its kind."""
     with ExitStack() as stack:
         if request.param == "sqlite":
             file = environment / "secure-backend.sqlite3"
@@ -179,7 +179,7 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, en
 
 @pytest.fixture
 def empty(environment: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    """A PostgreSQL without our schema, and its owner as the one who migrates, without pauses between tries."""
+    """A PostgreSQL database without the schema, whose owner the service connects as. Retries have no pauses."""
     skip_pauses(monkeypatch)
     with postgres.new_database(migrated=False) as url:
         monkeypatch.setenv("DATABASE_URL", url)
@@ -194,13 +194,13 @@ def _remember_stored_hashes(database: Database) -> None:
 
 @pytest.fixture
 def kms(environment: Path, aws: None) -> Any:
-    """A client of moto's KMS, which really signs."""
+    """A boto3 client of moto's KMS, which makes real signatures."""
     return boto3.client("kms")
 
 
 @pytest.fixture
 def key_arn(kms: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The key in KMS that signs access tokens in this test."""
+    """The ARN of a new key in KMS, which signs access tokens in this test."""
     arn: str = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
     monkeypatch.setenv("SIGNING_KEY_ARN", arn)
     return arn
@@ -208,16 +208,16 @@ def key_arn(kms: Any, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def log_lines(capsys: pytest.CaptureFixture[str]) -> Iterator[logs.LogLines]:
-    """What the functions write to stdout during this test."""
+    """The output of the functions during this test."""
     lines = logs.LogLines(capsys)
     yield lines
-    # What a test has read, pytest does not have any more: the leak watch needs it.
+    # Reading the output removes it from pytest. Print it again, so that the search for secrets finds it.
     sys.stdout.write(lines.text)
 
 
 @pytest.fixture(scope="session")
 def sam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sam]:
-    """SAM as `make sam` serves it, one for the whole session: it takes half a minute to start."""
+    """SAM as `make sam` serves it, shared by the whole session because it takes half a minute to start."""
     require_docker()
     with running_sam(tmp_path_factory.mktemp("sam") / "sam.log") as running:
         yield running

@@ -135,9 +135,9 @@ def test_examples_are_valid_and_links_lead_to_inputs_of_the_other_operation(path
 @pytest.mark.parametrize(
     ("changes", "headers", "fault"),
     [
-        ({"resource": "/users/{id}/friends"}, {}, "does not know GET /users/{id}/friends"),
-        ({"method": "DELETE"}, {}, "does not know DELETE /health"),
-        ({"status": 418}, {}, "does not know this status"),
+        ({"resource": "/users/{id}/friends"}, {}, "lacks GET /users/{id}/friends"),
+        ({"method": "DELETE"}, {}, "lacks DELETE /health"),
+        ({"status": 418}, {}, "lacks this status"),
         ({"text": '{"status":"fine"}'}, {}, "['status']"),
         ({}, {"content-type": "text/html"}, "text/html"),
         ({}, {"x-powered-by": "us"}, "x-powered-by"),

@@ -1,4 +1,4 @@
-"""Whether a page is for everybody: axe-core's rules, the window's width, the keyboard."""
+"""Check the accessibility of a page: the rules of axe-core, narrow windows, and use by keyboard."""
 
 from typing import Any, Final
 
@@ -8,14 +8,14 @@ from playwright.sync_api import Locator, Page, ViewportSize
 
 from tests.support.browser import DESK, PHONE, Scheme, Visitor
 
-#: Colours do not depend on the window's width, nor the layout on colours.
+#: Two combinations are enough, because colours and layout do not depend on each other.
 _LOOKS: Final[tuple[tuple[ViewportSize, Scheme], ...]] = ((PHONE, "dark"), (DESK, "light"))
-#: Of every category, best practices too.
+#: With the rules of all categories, best practices included.
 _axe: Final = Axe()
 
 
 def faults(visitor: Visitor) -> list[Any]:
-    """Return what axe-core finds, and what the window is too narrow for, on a dark phone and on a light desk."""
+    """Return the findings of axe-core and the elements that are too wide, on a dark phone and on a light desktop."""
     found: list[Any] = []
     for viewport, scheme in _LOOKS:
         visitor.look(viewport, scheme)
@@ -26,7 +26,7 @@ def faults(visitor: Visitor) -> list[Any]:
 
 
 def parts_too_wide(visitor: Visitor, *, widths: tuple[int, ...]) -> dict[int, list[str]]:
-    """Return what reaches beyond the right edge of windows of these widths, by the width."""
+    """Return the elements that extend beyond the right edge of the window, by window width in pixels."""
     found = {}
     for width in widths:
         visitor.look({"width": width, "height": 700})
@@ -37,7 +37,7 @@ def parts_too_wide(visitor: Visitor, *, widths: tuple[int, ...]) -> dict[int, li
 def _parts_too_wide(page: Page) -> list[str]:
     parts: list[str] = page.evaluate(
         """async () => {
-          // The chart gets its size in the frame after the window's.
+          // The chart is resized one frame after the window.
           for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
           return [...document.querySelectorAll("body *")]
             .filter((element) => element.checkVisibility())
@@ -49,29 +49,29 @@ def _parts_too_wide(page: Page) -> list[str]:
 
 
 class Keyboard:
-    """A person without a mouse."""
+    """A user who uses only the keyboard."""
 
     def __init__(self, page: Page) -> None:
-        """Sit down at ``page``."""
+        """Use ``page``."""
         self._page = page
 
     def go_to(self, target: Locator) -> None:
-        """Press Tab until ``target`` has the focus, and shows it."""
+        """Press Tab until ``target`` has the focus. Fail if the focus is not visible or not reachable."""
         for _ in range(400):
-            # The page may replace the element at any time, so it is looked up again for each step.
+            # The page may replace the element at any time, so each step evaluates the locator again.
             if target.evaluate("element => element === document.activeElement"):
                 outline = target.evaluate("element => getComputedStyle(element).outlineStyle")
                 assert outline == "solid", "the focus cannot be seen"
                 return
             self._page.keyboard.press("Tab")
-        pytest.fail("Tab does not get there")
+        pytest.fail("Tab does not reach the element")
 
     def write(self, target: Locator, text: str) -> None:
-        """Write into a field."""
+        """Move the focus to a field, and type ``text``."""
         self.go_to(target)
         self._page.keyboard.type(text)
 
     def press(self, name: str, key: str = "Enter") -> None:
-        """Press a button."""
+        """Move the focus to a button, and press ``key``."""
         self.go_to(self._page.get_by_role("button", name=name, exact=True))
         self._page.keyboard.press(key)

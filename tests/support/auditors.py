@@ -1,4 +1,4 @@
-"""Members of the Security team."""
+"""Requests of members of the security team, who read the audit log."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ EMAIL = "auditor@example.com"
 
 
 def auditor_token(role: str = "security", email: str = EMAIL) -> str:
-    """Return the access token of somebody with ``role`` who has logged in with a passkey."""
+    """Register a user with ``role``, and return the access token of a login with password and passkey."""
     holder = enrol(sign_up(email))
     change_role(email, role)
     token: str = holder.log_in().json["access_token"]
@@ -24,12 +24,12 @@ def read_events(token: str, **query: str) -> Answer:
 
 
 def read_summary(token: str, **query: str) -> Answer:
-    """Read the audit log in numbers."""
+    """Read the summary of the audit log."""
     return call_as(token, "audit", "GET", "/audit/summary", query=query)
 
 
 def all_events(token: str, **query: str) -> list[dict[str, Any]]:
-    """Read all pages, newest first."""
+    """Read all pages of the audit log, and return the events, newest first."""
     events: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:

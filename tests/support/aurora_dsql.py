@@ -1,7 +1,7 @@
-"""A real PostgreSQL that refuses what Aurora DSQL refuses, and takes what only Aurora DSQL takes.
+"""A stand-in for Aurora DSQL: a real PostgreSQL with the limits and the extra statements of Aurora DSQL.
 
-What is refused is from the Aurora DSQL User Guide: "Supported SQL", "Supported data types" and "Quotas and limits". The
-service reaches it by the dialect and with the tokens that it has on AWS; the server does not look at the tokens.
+The limits are those of the Aurora DSQL User Guide: "Supported SQL", "Supported data types" and "Quotas and limits". The
+service connects with the same dialect and the same kind of token as on AWS. PostgreSQL does not check the token.
 """
 
 import re
@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, event
 
-#: How a cluster's endpoint is written; ours is the PostgreSQL at a socket.
+#: A host name like a cluster's endpoint. Connections to this host reach PostgreSQL's socket.
 ENDPOINT: Final = "abcdefghijklmnopqrstuvwxyz.dsql.eu-central-1.on.aws"
-#: Rows that a transaction may change.
+#: The number of rows that a transaction may change.
 _MOST_ROWS: Final = 3_000
 
 _DDL: Final = re.compile(r"\s*(CREATE|ALTER|DROP|GRANT|REVOKE|AWS IAM)\b", re.IGNORECASE)
@@ -21,18 +21,18 @@ _REFUSED: Final = {
     "savepoints": r"\b(SAVEPOINT|ROLLBACK TO|RELEASE)\b",
     "TRUNCATE": r"^\s*TRUNCATE\b",
     "explicit locks": r"^\s*LOCK\b|\bFOR SHARE\b|\bSKIP LOCKED\b|\bpg_\w*advisory\w*lock",
-    "settings of a session": r"^\s*SET\b",
+    "SET": r"^\s*SET\b",
     "temporary tables": r"\bCREATE (TEMP|TEMPORARY|UNLOGGED)\b",
-    "objects of other kinds": r"\bCREATE (EXTENSION|TRIGGER|TYPE|MATERIALIZED|DATABASE)\b",
-    "other collations": r"\bCOLLATE\b",
-    "columns that count": r"\b(SMALL|BIG)?SERIAL\b",
-    "indexes that are made at once": r"\bCREATE (UNIQUE )?INDEX (?!ASYNC\b)",
-    "a way to make an index that is the only one": r"\bINDEX\b.*\bCONCURRENTLY\b",
+    "objects of these types": r"\bCREATE (EXTENSION|TRIGGER|TYPE|MATERIALIZED|DATABASE)\b",
+    "collations other than C": r"\bCOLLATE\b",
+    "SERIAL columns": r"\b(SMALL|BIG)?SERIAL\b",
+    "CREATE INDEX without ASYNC": r"\bCREATE (UNIQUE )?INDEX (?!ASYNC\b)",
+    "CONCURRENTLY": r"\bINDEX\b.*\bCONCURRENTLY\b",
     "the order of an index": r"\bINDEX\b.*\b(ASC|DESC)\b",
 }
-#: Rows are locked one table at a time, and by the whole key.
+#: The only FOR UPDATE that Aurora DSQL accepts: rows of one table, selected by the whole primary key.
 _LOCKING: Final = re.compile(r"SELECT .*\sFROM (\w+)\s+WHERE \1\.id = %\(\w+\)s(::UUID)? FOR UPDATE", re.DOTALL)
-#: A table, and what an UPDATE changes in it.
+#: The table and the SET clause of an UPDATE.
 _UPDATE: Final = re.compile(r"\s*UPDATE (\w+) SET (.*?)(?:\sWHERE\s.*)?", re.DOTALL | re.IGNORECASE)
 _PRIMARY_KEY: Final = """
     SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
@@ -42,7 +42,7 @@ _MAPPING: Final = re.compile(r"AWS IAM (GRANT|REVOKE) (\w+) (?:TO|FROM) '([^']+)
 
 
 class RefusedByAuroraDSQL(AssertionError):
-    """Something that would fail there."""
+    """A statement that works on PostgreSQL and would fail on Aurora DSQL."""
 
     def __init__(self, why: str, what: object) -> None:
         super().__init__(f"{why}: {what}")
@@ -50,7 +50,7 @@ class RefusedByAuroraDSQL(AssertionError):
 
 @contextmanager
 def standing_in(*, socket: str) -> Iterator[None]:
-    """Let engines whose URL has Aurora DSQL's dialect and ``ENDPOINT`` reach the PostgreSQL at ``socket``."""
+    """Connect engines with Aurora DSQL's dialect and host ``ENDPOINT`` to the PostgreSQL at ``socket``."""
 
     def reach(_dialect: object, _record: object, _arguments: list[Any], options: dict[str, Any]) -> None:
         if options.get("host") == ENDPOINT:
@@ -92,14 +92,14 @@ def _check(connection: Connection, statement: str) -> None:
         if re.search(pattern, statement, re.IGNORECASE):
             raise RefusedByAuroraDSQL(what, statement)
     if "FOR UPDATE" in statement and not _LOCKING.search(statement):
-        raise RefusedByAuroraDSQL("a lock that is not by the key of one table", statement)
+        raise RefusedByAuroraDSQL("FOR UPDATE that does not select by the primary key of one table", statement)
     if (update := _UPDATE.fullmatch(statement)) and (key := _primary_key(connection, update[1])):
         changed = {name.partition("=")[0].strip() for name in update[2].split(",")}
         if key & changed:
             raise RefusedByAuroraDSQL("a change of a primary key", statement)
     in_autocommit: bool = connection.connection.dbapi_connection.autocommit  # type: ignore[union-attr]
     if _DDL.match(statement) and not in_autocommit:
-        raise RefusedByAuroraDSQL("a transaction that has more than this", statement)
+        raise RefusedByAuroraDSQL("DDL together with other statements in a transaction", statement)
 
 
 def _primary_key(connection: Connection, table: str) -> set[str]:
@@ -112,7 +112,7 @@ def _primary_key(connection: Connection, table: str) -> set[str]:
 
 
 def _in_postgresql(statement: str) -> str:
-    """Translate what PostgreSQL does not know."""
+    """Translate the statements that only Aurora DSQL has: AWS IAM GRANT or REVOKE, and INDEX ASYNC."""
     if mapping := _MAPPING.fullmatch(statement):
         verb, role, arn = mapping.groups()
         table = "sys.iam_pg_role_mappings"

@@ -1,4 +1,4 @@
-"""``uv run authenticator serve``, as a process of its own."""
+"""Run ``authenticator serve`` in its own process."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @contextmanager
 def running_authenticator(data_dir: Path, origin: str) -> Iterator[str]:
-    """Run it for a page at ``origin``, with its keys in ``data_dir``, and yield its URL."""
+    """Serve the authenticator for a page at ``origin``, with its keys in ``data_dir``, and yield its URL."""
     command = [str(Path(sys.executable).parent / "authenticator"), "--origin", origin, "serve", "--port", "0"]
     environment = {**os.environ, "DATA_DIR": str(data_dir)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:

@@ -1,4 +1,4 @@
-"""KMS or Secrets Manager that throttles, refuses, hangs or is away: boto3's own client meets it, with its tries."""
+"""Make KMS or Secrets Manager return errors, hang or be unreachable, for boto3's own client and its retries."""
 
 import io
 import socket
@@ -15,13 +15,13 @@ from urllib3 import HTTPResponse
 
 from auth_common.aws_calls import aws_client
 
-#: The tests' region (``conftest.py``).
+#: The AWS region of all tests.
 REGION: Final = "eu-central-1"
 
 
 @contextmanager
 def refusing(error: str, *, service: str = "kms", operation: str = "*", times: int | None = None) -> Iterator[None]:
-    """Answer each request with ``error``, or only the first ones."""
+    """Return ``error`` for each request while the block runs, or for the first ``times`` requests."""
     tries = count()
 
     def refuse(**_: Any) -> AWSResponse | None:
@@ -36,7 +36,7 @@ def refusing(error: str, *, service: str = "kms", operation: str = "*", times: i
 
 @contextmanager
 def elsewhere(url: str, *, service: str = "kms") -> Iterator[None]:
-    """Send each request to ``url`` instead, where no server listens."""
+    """Send each request to ``url`` instead while the block runs."""
 
     def redirect(request: AWSRequest, **_: Any) -> None:
         request.url = url
@@ -56,7 +56,7 @@ def _handling(name: str, handler: Callable[..., Any], service: str, operation: s
 
 @contextmanager
 def silence(*, service: str = "kms") -> Iterator[None]:
-    """Send each request to a server that never responds."""
+    """Send each request to a server that never responds while the block runs."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with elsewhere(url, service=service):
@@ -64,7 +64,7 @@ def silence(*, service: str = "kms") -> Iterator[None]:
 
 
 def each_trouble(service: str) -> pytest.MarkDecorator:
-    """Run a test with ``trouble``, a context in which the service throttles, hangs or is away."""
+    """Run a test three times. ``trouble`` is a context manager: the service throttles, hangs or is unreachable."""
     troubles = {
         "throttled": partial(refusing, "ThrottlingException", service=service),
         "hanging": partial(silence, service=service),

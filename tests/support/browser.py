@@ -1,4 +1,4 @@
-"""A real browser, Chromium, with a virtual authenticator: a person at the page in public/."""
+"""Use the pages of public/ in Chromium, with a virtual authenticator."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ DESK: Final[ViewportSize] = {"width": 1360, "height": 900}
 PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-#: A container's root has no sandbox and no graphics; and the browser must call nobody of its own accord.
+#: Root in a container has no sandbox and no graphics. The other switches stop requests that Chromium sends by itself.
 _ARGUMENTS: Final = [
     "--no-sandbox",
     "--disable-gpu",
@@ -29,7 +29,7 @@ _ARGUMENTS: Final = [
     "--disable-sync",
     "--no-first-run",
 ]
-#: What Chromium reports of every answer that is not a success, however well the page deals with it.
+#: The message that Chromium logs for each error response, also if the page handles the error.
 _REFUSAL: Final = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 _numbers = count(1)
 
@@ -41,7 +41,7 @@ def find_chromium() -> str | None:
 
 @contextmanager
 def running_chromium(path: str) -> Iterator[Browser]:
-    """Start Chromium. An event loop runs in this thread for as long."""
+    """Run Chromium while the block runs. Playwright runs an event loop in this thread meanwhile."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
         try:
@@ -51,14 +51,17 @@ def running_chromium(path: str) -> Iterator[Browser]:
 
 
 class Visitor:
-    """A person with a browser window and a device that holds passkeys. Nothing that they see may go wrong unnoticed."""
+    """A user with a browser window and a device that stores passkeys.
+
+    ``complaints`` collects the errors and warnings of the page. The fixtures fail a test that leaves one there.
+    """
 
     def __init__(self, page: Page, url: str, *, path: str = "/", viewport: ViewportSize = DESK) -> None:
         """Open ``path`` of the service at ``url`` in a window."""
         self.url = url
         self.email = f"person{next(_numbers)}@example.com"
         self.requests: list[str] = []
-        #: Statuses of refusals that have been seen, in the order of the requests.
+        #: The statuses of the error responses, in the order of the requests.
         self.refusals: list[int] = []
         self.complaints: list[str] = []
         self._registration = registration(email=self.email)
@@ -75,29 +78,29 @@ class Visitor:
         self.page.goto(f"{url}{path}")
 
     def leave(self) -> None:
-        """Leave the window to the next visitor."""
-        self._devtools.detach()  # takes the authenticator along
+        """Free the window for the next visitor: remove authenticator, routes and listeners."""
+        self._devtools.detach()  # This also removes the authenticator.
         self.page.unroute_all()
         for event, listener in self._listeners:
             self.page.remove_listener(event, listener)
 
     def listen(self, event: Any, listener: Callable[[Any], None]) -> None:
-        """Call ``listener`` at each ``event`` of Playwright's, as long as this visitor has the window."""
+        """Call ``listener`` for each Playwright event of this name, until the visitor leaves the window."""
         self._listeners.append((event, listener))
         self.page.on(event, listener)
 
     def look(self, viewport: ViewportSize, scheme: Scheme = "light") -> None:
-        """Give the window this size and these colours."""
+        """Set the size of the window and its colour scheme."""
         self.page.set_viewport_size(viewport)
         self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
 
     def set_authenticator(self, *, verifies: bool = True, answers: bool = True) -> None:
-        """Say whether the device recognises the person, and whether the person touches it."""
+        """Set whether the device verifies the user, and whether the user touches the device."""
         self._devtools.send("WebAuthn.setUserVerified", {**self._authenticator, "isUserVerified": verifies})
         self._devtools.send("WebAuthn.setAutomaticPresenceSimulation", {**self._authenticator, "enabled": answers})
 
     def register(self) -> None:
-        """Register at the page; the login's fields are filled in afterwards."""
+        """Register with the form of the page, which then fills in the fields of the login."""
         form = self.page.locator("#register-form")
         for label, name in _FIELDS.items():
             form.get_by_label(label, exact=True).fill(self._registration[name])
@@ -105,22 +108,22 @@ class Visitor:
         expect(self.status).to_have_text("You are registered. Now log in.")
 
     def give_password(self, password: str = PASSWORD) -> None:
-        """Fill in the login's form and send it."""
+        """Fill in the login form and send it."""
         self.page.locator("#login-email").fill(self.email)
         self.page.locator("#login-password").fill(password)
         self.press("Log in")
 
     def sign_up(self) -> None:
-        """Register without the page, which takes longer."""
+        """Register by a request, because the page takes longer."""
         assert self.page.request.post(f"{self.url}/users", data=self._registration).status == 201
 
     def enter(self) -> None:
-        """Log in to a new account."""
+        """Register an account, and log in with the password."""
         self.sign_up()
         self.log_in()
 
     def log_in(self) -> None:
-        """Log in with the password."""
+        """Log in with the password alone."""
         self.give_password()
         self.expect_to_be_in()
 
@@ -136,7 +139,7 @@ class Visitor:
         self.expect_to_be_in()
 
     def enter_with_passkey(self) -> None:
-        """Log in to a new account, and add a passkey to it."""
+        """Register an account, log in with the password, and add a passkey."""
         self.enter()
         self.add_passkey()
 
@@ -153,12 +156,15 @@ class Visitor:
         expect(self.passkeys.get_by_text(name)).to_be_visible()
 
     def delete_passkey(self, name: str = "Laptop") -> None:
-        """Delete a passkey, in both steps."""
+        """Delete a passkey, and confirm the deletion."""
         self.press(f"Delete {name}")
         self.press("Delete for good")
 
     def hold(self, passkey: Credential) -> None:
-        """Put a passkey onto the device, for ``localhost``. The next device that gets it has counted further."""
+        """Copy a passkey for ``localhost`` to the device.
+
+        The signature counter of ``passkey`` then rises by 1,000, so that its next copy does not look like a clone.
+        """
         key = passkey.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         credential = {
             "credentialId": b64encode(passkey.id).decode(),
@@ -172,7 +178,7 @@ class Visitor:
         self._devtools.send("WebAuthn.addCredential", {**self._authenticator, "credential": credential})
 
     def forget_passkeys(self) -> None:
-        """Let the device be a new one: it has no passkey."""
+        """Delete all passkeys from the device."""
         self._devtools.send("WebAuthn.clearCredentials", self._authenticator)
 
     def log_out(self) -> None:
@@ -181,7 +187,7 @@ class Visitor:
         expect(self.status).to_have_text("You are logged out.")
 
     def press(self, name: str) -> None:
-        """Press the button with this name."""
+        """Click the button with this name."""
         self.page.get_by_role("button", name=name, exact=True).click()
 
     def expect_heading(self, name: str) -> None:
@@ -197,14 +203,14 @@ class Visitor:
         expect(self.passkeys).to_have_text("There is none yet.")
 
     def expect_to_be_in(self) -> None:
-        """Wait until the person's data, passkeys and sessions are there."""
+        """Wait until the page shows the user's data, passkeys and sessions."""
         expect(self.page.locator("#me")).to_contain_text(self.email)
         expect(self.passkeys.locator("li").first).to_be_visible()
         expect(self.sessions.locator("li").first).to_be_visible()
 
     @property
     def status(self) -> Any:
-        """What the page says in its status line."""
+        """The status line of the page."""
         return self.page.locator("#status")
 
     @property
@@ -218,11 +224,11 @@ class Visitor:
         return self.page.locator("#sessions")
 
     def claim(self, name: str) -> Any:
-        """Return the row of a claim of the access token."""
+        """Return the element that shows the value of a claim of the access token."""
         return self.page.locator(f'[data-claim="{name}"] .value')
 
     def step(self, flow: str, step: str) -> Any:
-        """Return a step of the diagram."""
+        """Return the element of a step in the diagram of a flow."""
         return self.page.locator(f'#flow-{flow} [data-step="{step}"]')
 
     def _on_console(self, message: ConsoleMessage) -> None:

@@ -1,4 +1,4 @@
-"""People who call a service that is served, over HTTP; they log in again whenever their session has ended."""
+"""Users who call a running service over HTTP."""
 
 import os
 import subprocess
@@ -19,11 +19,11 @@ Headers = dict[str, str]
 
 @dataclass
 class Caller:
-    """A registered person."""
+    """A registered user, who logs in when a request needs a session."""
 
     client: httpx.Client
     email: str = field(default_factory=lambda: f"{uuid4()}@example.com")
-    #: The passkey of somebody who has one.
+    #: The authenticator of a user with a passkey.
     device: SoftwareAuthenticator | None = None
     id: str = field(init=False)
     _headers: Headers | None = None
@@ -33,18 +33,18 @@ class Caller:
         self.id = self._post("/users", registration(email=self.email))["id"]
 
     def headers(self) -> Headers:
-        """Return the headers of a session that has not ended, as far as this caller knows."""
+        """Return the Authorization header of the current session, after a login if there is none."""
         if self._headers is None:
             self._headers = self._log_in()
         return self._headers
 
     def step_up_headers(self) -> Headers:
-        """Return the header of the session's login as a step-up, which sensitive requests need."""
+        """Return the Step-Up-Token header that the login of the current session issued."""
         self.headers()
         return self._step_up_headers
 
     def forget_session(self) -> None:
-        """Log in again next time."""
+        """Discard the session, so that the next request logs in again."""
         self._headers = None
 
     def _log_in(self) -> Headers:
@@ -67,19 +67,19 @@ class Caller:
 
 
 def caller_with_role(role: str, client: httpx.Client, data_dir: Path) -> Caller:
-    """Return somebody who has this role and a passkey."""
+    """Register a user with this role and a passkey."""
     caller = Caller(client, device=SoftwareAuthenticator(origin=str(client.base_url).rstrip("/")))
     give_role(data_dir, caller.email, role)
     return caller
 
 
 def give_role(data_dir: Path, email: str, role: str) -> None:
-    """Give a user a role, as an operator does."""
+    """Give a user a role with the operator's command."""
     _run_accounts(data_dir, "role", email, role)
 
 
 def erase(data_dir: Path, email: str) -> None:
-    """Erase a user, as an operator does."""
+    """Erase a user with the operator's command."""
     _run_accounts(data_dir, "erase", email, "--yes")
 
 

@@ -1,4 +1,4 @@
-"""Environments whose clock is wrong, time that goes by, and pauses that take none."""
+"""Set the service's clock wrong, and skip its pauses."""
 
 import sys
 import time
@@ -11,16 +11,16 @@ import pytest
 
 @contextmanager
 def clock_off_by(seconds: float) -> Iterator[None]:
-    """Let the service, and the libraries that look at the time for it, read a clock that is so far ahead.
+    """Set the clock of the service and its libraries ``seconds`` ahead (negative: behind) while the block runs.
 
-    The clock of timeouts and pauses (``time.monotonic``) runs on: no test waits longer for it.
+    ``time.monotonic``, which measures timeouts and pauses, is unchanged.
     """
     offset = timedelta(seconds=seconds)
     now, now_ns = time.time, time.time_ns
 
     class Shifted(datetime):
         @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # no Shifted spreads
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # a datetime, not a Shifted
             return datetime.now(tz) + offset
 
     with pytest.MonkeyPatch.context() as patches:
@@ -33,5 +33,5 @@ def clock_off_by(seconds: float) -> Iterator[None]:
 
 
 def skip_pauses(patches: pytest.MonkeyPatch) -> None:
-    """Let pauses between tries take no time: in a test there are no others to wait for."""
+    """Make pauses between retries take no time."""
     patches.setattr(time, "sleep", lambda _seconds: None)

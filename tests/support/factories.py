@@ -1,4 +1,4 @@
-"""People who register and log in."""
+"""Requests of users who register, log in and use their accounts, sent to the functions."""
 
 import json
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ class Account:
 
 
 def registration(**changes: Any) -> dict[str, Any]:
-    """Return the body of a good registration, with ``changes``."""
+    """Return the body of a valid registration, with ``changes``."""
     leaks.remember(PASSWORD)
     return {
         "name": "Test Person",
@@ -50,7 +50,7 @@ def registration(**changes: Any) -> dict[str, Any]:
 
 
 def register(identity: Mapping[str, str] | None = None, /, **changes: Any) -> Answer:
-    """Register."""
+    """Register a user. ``identity`` changes the request's ``sourceIp`` or ``userAgent``."""
     return call("register", json_event("POST", "/users", registration(**changes), **(identity or {})))
 
 
@@ -69,12 +69,12 @@ def sign_up(email: str = EMAIL) -> Account:
 
 
 def get_user(user_id: str, *, token: str) -> Answer:
-    """Fetch a user."""
+    """Read a user with an access token."""
     return call_as(token, "get_user", "GET", f"/users/{user_id}", path_parameters={"id": user_id})
 
 
 def get_health() -> Answer:
-    """Ask for the health of the service."""
+    """Send ``GET /health``."""
     return call("health", proxy_event("GET", "/health"))
 
 
@@ -84,7 +84,7 @@ def refresh(token: str, **identity: str) -> Answer:
 
 
 def change_password(account: Account, *, current: str = PASSWORD, new: str = NEW_PASSWORD, **options: Any) -> Answer:
-    """Change the password of ``account``, in its session or in that of ``token``."""
+    """Change the password of ``account``, in its first session or in the session of ``token``."""
     user_id, token = options.pop("user_id", account.id), options.pop("token", account.access_token)
     body = json.dumps({"current_password": current, "new_password": new}).encode()
     path = f"/users/{user_id}/password"
@@ -98,33 +98,33 @@ def session_id(token: str) -> str:
 
 
 def is_alive(user_id: str, pair: Mapping[str, Any]) -> bool:
-    """Return whether a session's access token and its refresh token are accepted: both or neither."""
+    """Return whether the access token of a session is accepted. Fail if that differs from its refresh token."""
     works = get_user(user_id, token=pair["access_token"]).status == 200
     assert (refresh(pair["refresh_token"]).status == 200) is works
     return works
 
 
 def let_step_ups_expire(database: Database) -> None:
-    """Let time go by until each step-up token, that of a login included, has expired."""
+    """Make every step-up token expired, also those of logins."""
     past = datetime.now(UTC) - timedelta(seconds=1)
     database.execute(update(sessions).values(step_up_expires_at=past, auth_time=past - LIFETIME))
 
 
 def log_out(token: str) -> Answer:
-    """End the session of an access token."""
+    """Log out of the session of an access token."""
     return call_as(token, "sessions", "POST", "/logout")
 
 
 def step_up(token: str, body: Mapping[str, Any] | None = None, **options: Any) -> Answer:
-    """Call POST /step-up: without a body for the methods."""
+    """Send ``POST /step-up``. Without a body the response lists the methods."""
     return call_as(token, "step_up", "POST", "/step-up", body=json.dumps(body or {}).encode(), **options)
 
 
 def call_as(token: str, function: str, method: str, path: str, **options: Any) -> Answer:
-    """Call a protected function as the gateway does: through the authorizer, whose context the function gets.
+    """Call the authorizer, then a protected function with the authorizer's context, as the gateway does.
 
-    The client sends the newest step-up token that it got with this access token. ``step_up_token`` replaces it. With
-    None the client has none, as an attacker who has stolen the access token alone.
+    The request has the newest step-up token that was issued for this access token. ``step_up_token`` replaces that
+    token. None leaves it out: an attacker who has stolen only the access token has no step-up token.
     """
     step_up_token = options.pop("step_up_token", step_up_token_of(token))
     headers = {"Step-Up-Token": step_up_token} if step_up_token is not None else {}
@@ -137,6 +137,6 @@ def call_as(token: str, function: str, method: str, path: str, **options: Any) -
 
 
 def erase(email: str = EMAIL) -> None:
-    """Erase a user, as an operator does."""
+    """Erase a user with the rights of an operator."""
     with acting_as("admin"):
         erase_user(email)

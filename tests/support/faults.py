@@ -1,4 +1,4 @@
-"""What a client may notice of a fault, and what must be as before when it is over."""
+"""Cause faults, and check what clients notice and what is stored afterwards."""
 
 import json
 import os
@@ -21,18 +21,18 @@ on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 def service_backend() -> int:
-    """Return the id of PostgreSQL's process behind the service's own connection."""
+    """Return the process id of the PostgreSQL backend that serves the service's connection."""
     return read(backend_of)
 
 
 def is_unavailable(answer: Answer) -> bool:
-    """Tell whether a client learns that it may come back, and when. That it is a problem document, ``call`` checks."""
+    """Return whether a response is 503 ``service_unavailable`` with ``Retry-After: 5``."""
     return (answer.status, answer.headers.get("retry-after")) == (503, "5") and answer.code == "service_unavailable"
 
 
 @contextmanager
 def frozen(*pids: int) -> Iterator[None]:
-    """Stop processes where they are while the block runs: they answer nothing, and their sockets stay open."""
+    """Pause processes while the block runs. Their sockets stay open, and they do not respond."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -43,7 +43,7 @@ def frozen(*pids: int) -> Iterator[None]:
 
 
 def assert_nothing_half_done(database: Database) -> None:
-    """Hold the tables against each other and against the audit log: each change is there as a whole or not at all."""
+    """Check that each change is stored completely or not at all, by comparing the tables and the audit log."""
     events = database.execute(select(audit_events.c.name, audit_events.c.user_id, audit_events.c.record))
     created = [event.user_id for event in events if event.name == "user_created"]
     people = [user_id for (user_id,) in database.execute(select(users.c.id))]
@@ -57,9 +57,9 @@ def assert_nothing_half_done(database: Database) -> None:
     tokens = database.execute(select(refresh_tokens).order_by(refresh_tokens.c.generation))
     for session, newest in generations.items():
         family = [(token.generation, token.spent_at is None) for token in tokens if token.session_id == session]
-        # One line without gaps, of which the last one alone is live.
+        # The generations have no gaps, and only the newest one is not spent.
         assert family == [(number, number == newest) for number in range(newest + 1)]
-        # A parent that came back within the grace has a record, and no token, of its own.
+        # A parent token that is sent again within the grace period adds an audit record, but no new token.
         assert issued.count(session) >= len(family)
 
     assert verify_audit_log().findings == []

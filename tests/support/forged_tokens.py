@@ -1,4 +1,4 @@
-"""Tokens made by hand, byte by byte, with ``cryptography`` alone: a JWT library would refuse to make most of them."""
+"""Forged access tokens, built from bytes with ``cryptography``, because a JWT library refuses to make most of them."""
 
 import base64
 import json
@@ -26,12 +26,13 @@ class _Absent(Enum):
     ABSENT = "absent"
 
 
-#: As the value of a header parameter or claim: leave it out. Its text, which names tests, is the same in each process.
+#: The value of a header parameter or claim that is left out. An enum, because pytest puts its text into test ids, which
+#: must be the same in each process.
 ABSENT = _Absent.ABSENT
 
 Part = Mapping[str, Any] | bytes
 
-#: What a claim may be set to, in tests with generated input.
+#: Generated values for a claim.
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3)
 )
@@ -39,13 +40,13 @@ json_values = st.recursive(
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """A function that verifies tokens, and the only error that its callers expect."""
+    """A function that verifies tokens, and the error that it raises if a token is not valid."""
 
     verify: Callable[[str], Any]
     error: type[Exception]
 
     def rejects(self, token: str) -> bool:
-        """Tell whether ``token`` is rejected, and by no other error."""
+        """Return whether ``token`` is rejected. Other errors than the expected one are raised."""
         try:
             self.verify(token)
         except self.error:
@@ -53,7 +54,7 @@ class Verifier:
         return False
 
     def accepted(self, tokens: Mapping[Any, str]) -> list[Any]:
-        """Return the names of those tokens that are not rejected."""
+        """Return the names of the tokens that are accepted."""
         return [name for name, token in tokens.items() if not self.rejects(token)]
 
 
@@ -71,17 +72,17 @@ def raw_signature(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Forger:
-    """Makes tokens like ours, except for the part that a test changes."""
+    """A maker of tokens that differ from the service's own tokens only by the changes of a test."""
 
     key: ec.EllipticCurvePrivateKey
     kid: str
 
     def header(self, **changes: Any) -> dict[str, Any]:
-        """Return the header of a good token, with ``changes``."""
+        """Return the header of a valid token, with ``changes``."""
         return _present({"alg": "ES256", "typ": "at+jwt", "kid": self.kid, **changes})
 
     def claims(self, **changes: Any) -> dict[str, Any]:
-        """Return the claims of a good token, with ``changes``."""
+        """Return the claims of a valid token, with ``changes``."""
         now = int(time.time())
         return _present(
             {
@@ -102,18 +103,18 @@ class Forger:
         )
 
     def signing_input(self, header: Part | None = None, claims: Part | None = None) -> str:
-        """Return what a signature is over: the first two parts."""
+        """Return the text that is signed: the encoded header, a dot and the encoded claims (RFC 7515 section 5.1)."""
         parts = (self.header() if header is None else header, self.claims() if claims is None else claims)
         return ".".join(base64url(_serialise(part)) for part in parts)
 
     def token(self, header: Part | None = None, claims: Part | None = None) -> str:
-        """Return a token, signed with the real key: whatever is wrong with it, it is not the signature."""
+        """Return a token with a valid signature of the real key, so that only its content can be invalid."""
         signing_input = self.signing_input(header, claims)
         return f"{signing_input}.{base64url(raw_signature(self.key, signing_input.encode()))}"
 
 
 def issue() -> str:
-    """Return a genuine token, signed with the key in force."""
+    """Return a genuine access token, signed with the current signing key."""
     now = int(time.time())
     return issue_access_token(
         user_id=USER_ID, role="user", session_id=SESSION_ID, token_version=0, amr=("pwd",), auth_time=now, now=now
@@ -121,7 +122,7 @@ def issue() -> str:
 
 
 def forger() -> Forger:
-    """Return one that has stolen this environment's key."""
+    """Return a forger that has stolen the private signing key of this environment."""
     stolen = signing_key()
     assert isinstance(stolen.private_key, ec.EllipticCurvePrivateKey)
     return Forger(stolen.private_key, stolen.kid)

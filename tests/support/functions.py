@@ -1,4 +1,4 @@
-"""The functions, called as API Gateway calls them. Each response is compared with the contract and the document."""
+"""Call the functions as API Gateway does, and compare each response with the contract and docs/openapi.json."""
 
 import importlib
 import json
@@ -20,7 +20,7 @@ OPTIONAL_PROBLEM_MEMBERS = {"errors", "methods"}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A function's answer; header names are in lower case."""
+    """The response of a function. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -32,13 +32,13 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The stable name of a problem."""
+        """The ``code`` of a problem document."""
         code: str = self.json["code"]
         return code
 
     @property
     def fields(self) -> set[str]:
-        """The fields that a validation problem names."""
+        """The names of the fields that a validation problem rejects."""
         return {error["field"] for error in self.json["errors"]}
 
 
@@ -46,9 +46,9 @@ def call(function: str, event: dict[str, Any], *, is_routed: bool = True) -> Ans
     """Call ``functions/<function>`` with a proxy event, and compare the response with the OpenAPI document.
 
     Args:
-        function: name of the folder.
-        event: a proxy event.
-        is_routed: whether the gateway has the event's route. Without a route the function must reject the event.
+        function: Name of the folder.
+        event: A proxy event.
+        is_routed: Whether template.yaml has a route for the event. Without one, the function must return 404 or 405.
 
     """
     answer = call_handler(importlib.import_module(f"functions.{function}.app").handler, event, function=function)
@@ -62,7 +62,7 @@ def call(function: str, event: dict[str, Any], *, is_routed: bool = True) -> Ans
 
 
 def call_handler(handler: LambdaHandler, event: dict[str, Any], *, function: str = "under-test") -> Answer:
-    """Call a handler, for example one that ``create_handler`` made of a test's own application."""
+    """Call a handler, for example one that ``create_handler`` made from an application of a test."""
     leaks.remember(*_secrets_of(event))
     response = handler(event, lambda_context(function))
     answer = Answer(response["statusCode"], response["headers"], response["body"])
@@ -74,13 +74,13 @@ def call_handler(handler: LambdaHandler, event: dict[str, Any], *, function: str
 
 
 def authorize(token: str, **options: str) -> dict[str, Any]:
-    """Call the authorizer with a bearer token and return its answer."""
+    """Call the authorizer with a bearer token and return its response."""
     leaks.remember(token)
     return call_authorizer(authorizer_event(f"Bearer {token}", **options))
 
 
 def call_authorizer(event: dict[str, Any]) -> dict[str, Any]:
-    """Call the authorizer with an event."""
+    """Call the authorizer with an event and return its response."""
     handler = importlib.import_module("functions.authorizer.app").handler
     answer: dict[str, Any] = handler(event, lambda_context("authorizer"))
     return answer
@@ -93,12 +93,12 @@ def kid_of(token: str) -> str:
 
 
 def step_up_token_of(access_token: str) -> str | None:
-    """Return the newest step-up token that a client with this access token has got. Return None if there is none."""
+    """Return the newest step-up token that was issued for an access token. Return None if there is none."""
     return _step_up_tokens.get(access_token)
 
 
 def remember_step_up(access_token: str, step_up_token: str) -> None:
-    """Keep what the holder of an access token got from a step-up."""
+    """Store the step-up token that was issued for an access token, for later requests with the access token."""
     _step_up_tokens[access_token] = step_up_token
 
 
@@ -118,7 +118,7 @@ def _secrets_of(event: dict[str, Any]) -> list[str]:
 
 
 def _check_contract(answer: Answer, event: dict[str, Any]) -> None:
-    """Hold ``answer`` to section 3 of the design: its headers on every answer, RFC 9457 for every failure."""
+    """Check the headers that every response has, and that every error is a problem document (RFC 9457)."""
     headers = answer.headers
     request_id = event["requestContext"]["requestId"]
     assert headers["x-content-type-options"] == "nosniff"

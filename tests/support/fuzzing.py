@@ -1,4 +1,4 @@
-"""How long a test looks for counterexamples."""
+"""The number of examples that a test with generated input tries."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from hypothesis import settings
 
 
 def scaled(number: int) -> int:
-    """Return ``number`` of examples, or in the profile ``long`` so many times more."""
+    """Return ``number``, multiplied if the hypothesis profile is ``long``."""
     return number * settings().max_examples // settings.get_profile("repeatable").max_examples
 
 
 def examples(number: int, **changes: Any) -> settings:
-    """Return the settings of a test that tries so many examples."""
+    """Return hypothesis settings for ``number`` examples, or for more in the profile ``long``."""
     return settings(max_examples=scaled(number), **changes)

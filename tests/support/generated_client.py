@@ -4,8 +4,8 @@
 # ///
 """Generate a Python client from an OpenAPI document, then register, log in and read the user with it.
 
-Arguments: the document, an empty folder for the client, the service's base URL. Standard output gets the user. A script
-with an environment of its own (PEP 723, locked in generated_client.py.lock); tests/project/test_generated_client.py
+Arguments: the document, an empty folder for the client, the base URL of the service. The script prints the user as
+JSON. It has its own environment (PEP 723, locked in generated_client.py.lock). tests/project/test_generated_client.py
 runs it.
 """
 
@@ -31,7 +31,7 @@ def generate(document: str, folder: Path) -> None:
 
 
 def converse(base_url: str) -> dict[str, str]:
-    """Register, log in, and return the user that the client then reads."""
+    """Register and log in with the generated client, and return the user that it then reads."""
     package = importlib.import_module("generated")
     models = importlib.import_module("generated.models")
     users = importlib.import_module("generated.api.users")

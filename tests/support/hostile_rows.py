@@ -1,4 +1,4 @@
-"""Rows that an attacker who may insert into the audit log could insert, column by column."""
+"""Malformed rows that an attacker with INSERT on the audit log could insert, column by column."""
 
 import json
 import time
@@ -18,7 +18,7 @@ def _nested(depth: int) -> str:
 
 _USER = UUID(int=7)
 
-#: What every database stores.
+#: Changes to a valid row that every database stores.
 ANYWHERE: list[dict[str, Any]] = [
     *({"record": record} for record in ("", "not JSON", "[]", "1", "null", '"x"', "{}", "{" * 100_000, "[" * 10_000)),
     *({"record": _nested(depth)} for depth in (2, 300, 5_000)),
@@ -44,7 +44,7 @@ ANYWHERE: list[dict[str, Any]] = [
     *({"reason": reason} for reason in (None, "", "x" * 60, "</script>")),
     *({"mac": mac} for mac in (b"", b"x", bytes(1_000_000))),
 ]
-#: What SQLite stores too, because it checks no types.
+#: Values of the wrong type, which SQLite stores because it does not check types.
 _ODD: list[Any] = [
     *("", "soon", "so on!", "x" * 100_000),
     *(b"", b"\xff" * 16, b"\xff" * 1_000),
@@ -57,17 +57,17 @@ ON_SQLITE: list[dict[str, Any]] = [
     )
     for value in _ODD
 ] + [{"chain_id": UUID(int=0xABC).hex.upper()}, {"user_id": f"{{{_USER}}}"}]  # fmt: skip
-#: Columns of text, which SQLite fills with bytes that are not UTF-8.
+#: Text columns, in which SQLite stores bytes that are not UTF-8.
 _TEXTS = ("chain_id", "time", "name", "outcome", "user_id", "reason", "record")
 
 
 def insert_row(database: Database, **changes: Any) -> None:
-    """Insert a row that the service has not written, with ``changes``."""
+    """Insert a row with ``changes`` into the audit log, without a valid MAC."""
     insert_rows(database, [changes])
 
 
 def insert_rows(database: Database, rows: list[dict[str, Any]]) -> None:
-    """Insert several."""
+    """Insert one row into the audit log for each element of ``rows``, which has the changes to a valid row."""
     with create_engine(database.url, poolclass=NullPool).begin() as connection:
         for changes in rows:
             row = {name: _as_bound(database, value) for name, value in {**_row(), **changes}.items()}
@@ -98,7 +98,7 @@ def _as_bound(database: Database, value: Any) -> Any:
 
 
 def insert_hostile_rows(database: Database) -> int:
-    """Insert all of them, and return how many."""
+    """Insert all malformed rows that the database stores, and return their number."""
     rows = [*ANYWHERE, *(ON_SQLITE if database.kind == "sqlite" else [])]
     insert_rows(database, rows)
     if database.kind != "sqlite":

@@ -1,4 +1,4 @@
-"""Strings that have broken other people's software, by what they try. Our own selection."""
+"""Strings that have caused bugs in other software, grouped by kind of attack."""
 
 import json
 import unicodedata
@@ -6,7 +6,7 @@ from functools import cache
 from typing import Final
 
 HOSTILE: Final[dict[str, tuple[str, ...]]] = {
-    # CVE-2021-42574 ("Trojan Source"): the text that is read is not the text that is there.
+    # CVE-2021-42574 ("Trojan Source"): the displayed text differs from the stored text.
     "bidirectional": (
         "invoice\u202efdp.exe",
         "\u2066admin\u2069 user",
@@ -14,7 +14,7 @@ HOSTILE: Final[dict[str, tuple[str, ...]]] = {
         "\u200f\u200fabc",
         "مرحبا بالعالم",
     ),
-    # Unicode TR 39: letters of one script that look like those of another.
+    # Unicode TR 39: letters of one script that look like letters of another script.
     "homographs": (
         "\u0430dmin person",
         "\u0391lice Smith",
@@ -31,7 +31,7 @@ HOSTILE: Final[dict[str, tuple[str, ...]]] = {
         "Jane\U000e0041\U000e0042",
         "\u034f\u180e x",
     ),
-    # One text, two spellings (NFC and NFD; the Kelvin and Ångström signs; a ligature that NFKC takes apart).
+    # Two encodings of one text: NFC and NFD, the Kelvin and Ångström signs, a ligature that NFKC decomposes.
     "twins": (
         "Ame\u0301lie Z",
         "Am\u00e9lie Z",
@@ -76,7 +76,7 @@ HOSTILE: Final[dict[str, tuple[str, ...]]] = {
         '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>',
         "]]></x>",
     ),
-    # CWE-117: a second line that looks like one of ours.
+    # CWE-117: a second line that looks like a log line of the service.
     "log forging": (
         'Jane\r\n{"level":"INFO","message":"authn_login_success"}',
         "Jane\nSTART RequestId: 0 Version: $LATEST",
@@ -84,7 +84,7 @@ HOSTILE: Final[dict[str, tuple[str, ...]]] = {
         "\u0085next \u2028line",
     ),
     "terminal": ("\x1b[2J\x1b[1;1H", "\x1b]0;title\x07 name", "\x1b[31mred\x1b[0m", "\x9b31m c1 csi", "\rover write"),
-    # CWE-1236.
+    # CWE-1236: spreadsheet programs execute cells like these.
     "spreadsheet": ('=HYPERLINK("http://127.0.0.1")', "+cmd|' /C calc'!A0", "-2+3+cmd", "@SUM(1+1)*x", "\t=1+1 tab"),
     "paths": (
         "../../../../etc/passwd",
@@ -122,6 +122,6 @@ STRINGS: Final = tuple(text for group in HOSTILE.values() for text in group)
 
 @cache
 def spellings(text: str) -> set[str]:
-    """Return how ``text`` may stand in an answer: as it is, composed, trimmed, or escaped."""
+    """Return the forms of ``text`` in a response: unchanged, trimmed, normalised (NFC, NFKC) or JSON-escaped."""
     forms = {text, text.strip(), unicodedata.normalize("NFC", text), unicodedata.normalize("NFKC", text)}
     return forms | {json.dumps(form)[1:-1] for form in forms}

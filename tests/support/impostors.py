@@ -1,4 +1,4 @@
-"""What listens where a PostgreSQL should, and hears what the service says to it."""
+"""Servers that pretend to be PostgreSQL and read what the service sends to them."""
 
 import socket
 import ssl
@@ -10,14 +10,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-#: PostgreSQL's SSLRequest: length 8 and the code 80877103 (protocol documentation, section 54.7).
+#: PostgreSQL's SSLRequest: length 8 and the code 80877103 (PostgreSQL documentation, "Message Formats").
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 _CLEARTEXT_PASSWORD = b"R" + (8).to_bytes(4) + (3).to_bytes(4)
 REFUSAL = "refused by this test"
 
 
 def self_signed_certificate(folder: Path) -> Path:
-    """Make a certificate for localhost, which is its own authority, and its key; return the file that has both."""
+    """Create a self-signed certificate for localhost, and return the file that contains the certificate and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -38,12 +38,16 @@ def self_signed_certificate(folder: Path) -> Path:
 
 
 def listen() -> socket.socket:
-    """Return a socket that listens at a free port of 127.0.0.1."""
+    """Return a socket that listens on a free port of 127.0.0.1."""
     return socket.create_server(("127.0.0.1", 0))
 
 
 def said_first(listener: socket.socket, certificate: Path | None) -> bytes:
-    """Take one connection; return what the client says after TLS, or instead of it, and nothing if it says nothing."""
+    """Accept one connection, and return the first bytes of the client after the TLS handshake.
+
+    Without ``certificate`` the server refuses TLS, and the result is what the client sends unencrypted. The result is
+    empty if the client closes the connection first.
+    """
     connection, _ = listener.accept()
     with connection:
         connection.settimeout(30)
@@ -59,7 +63,7 @@ def said_first(listener: socket.socket, certificate: Path | None) -> bytes:
 
 
 def password_sent(listener: socket.socket, certificate: Path) -> str:
-    """Take one connection, ask for the password, refuse it, and return it."""
+    """Accept one connection, request the password in clear text over TLS, reject it, and return it."""
     connection, _ = listener.accept()
     with connection:
         connection.settimeout(30)

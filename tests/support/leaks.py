@@ -1,15 +1,15 @@
-"""A watch over everything that the suite writes: no password, token, hash or key may be in it.
+"""Find passwords, tokens, hashes and keys in the output of tests.
 
-Whoever issues a secret in a test (``functions.call``, the factories, the ``database`` fixture) gives it to
-``remember``. When a test is over, its whole output is searched, that of the functions, of libraries and of child
-processes alike, and a finding fails the test (``pytest_runtest_makereport`` in tests/conftest.py).
+Code that issues a secret in a test (``functions.call``, the factories, the ``database`` fixture) passes it to
+``remember``. After each test, its whole output is searched for these secrets: the output of the functions, of libraries
+and of child processes. A secret in it fails the test (``pytest_runtest_makereport`` in tests/conftest.py).
 """
 
 import base64
 import json
 from collections.abc import Iterable, Iterator
 
-#: A shorter text is found in any log by chance.
+#: Shorter texts occur in any log by chance.
 _SHORTEST = 8
 
 _PASSWORDS = {"password", "current_password", "new_password"}
@@ -18,24 +18,24 @@ _remembered: set[str] = set()
 
 
 def remember(*secrets: str | bytes) -> None:
-    """Watch for ``secrets`` until the running test is over."""
+    """Search the output of the current test for ``secrets``."""
     for secret in secrets:
         if len(secret) >= _SHORTEST:
             _remembered.update(_spellings(secret))
 
 
 def forget() -> None:
-    """Watch for nothing any more."""
+    """Forget all secrets, at the end of a test."""
     _remembered.clear()
 
 
 def leaks(output: str) -> list[str]:
-    """Return the lines of ``output`` that hold a remembered secret, in any spelling that a log may give it."""
+    """Return the lines of ``output`` that contain a remembered secret, in plain, JSON, ``repr``, hex or base64 form."""
     return [line for line in output.splitlines() if any(secret in line for secret in _remembered)]
 
 
 def secrets_in(document: object) -> Iterator[str]:
-    """Yield the secrets in a request or an answer: whatever stands under a secret's name, at any depth."""
+    """Yield the secrets in the body of a request or a response: each value whose field is named like a secret."""
     if isinstance(document, dict):
         for name, value in document.items():
             if name in _SECRETS and isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What the functions write to stdout, read as CloudWatch does: a JSON document a line."""
+"""The functions' standard output, read as CloudWatch does: one JSON document per line."""
 
 import io
 import json
@@ -12,14 +12,14 @@ from auth_common.events.vocabulary import SecurityEvent
 
 
 class CurrentStdout(io.TextIOBase):
-    """Whatever ``sys.stdout`` is at the moment. pytest exchanges it between tests; in Lambda it stays the same."""
+    """A stream that writes to the current ``sys.stdout``. pytest replaces ``sys.stdout`` for each test."""
 
     def write(self, text: str) -> int:
         return sys.stdout.write(text)
 
 
 class LogLines:
-    """The lines of one test, log records and metrics."""
+    """The log records and metrics that the functions wrote during one test."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
@@ -27,13 +27,13 @@ class LogLines:
 
     @property
     def text(self) -> str:
-        """Everything so far, as it was written."""
+        """The whole output of the test so far, unparsed."""
         self._text += self._capsys.readouterr().out
         return self._text
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """The log records."""
+        """The lines that are not metrics."""
         return [document for document in self._documents() if "_aws" not in document]
 
     @property
@@ -43,12 +43,12 @@ class LogLines:
 
     @property
     def security_events(self) -> list[dict[str, Any]]:
-        """The security events in short, without those that begin a chain of the audit log."""
+        """The security events, shortened by ``in_short``, without ``sys_startup``, which begins an audit chain."""
         events = [in_short(record["security_event"]) for record in self.records if "security_event" in record]
         return [event for event in events if event["name"] != SecurityEvent.SYS_STARTUP]
 
     def reasons(self, name: str) -> list[str | None]:
-        """Return the reasons of the security events of this name."""
+        """Return the reasons of the security events with this name, None for each event without a reason."""
         return [event.get("reason") for event in self.security_events if event["name"] == name]
 
     def _documents(self) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ class LogLines:
 
 
 def in_short(ocsf: dict[str, Any]) -> dict[str, Any]:
-    """Return what an OCSF event says, without the framework around it."""
+    """Return the values of an OCSF event in a flat dictionary, without the values that are None."""
     user = ocsf.get("user") or ocsf.get("actor", {}).get("user") or {}
     http = ocsf.get("http_request", {})
     short = {
@@ -74,9 +74,12 @@ def in_short(ocsf: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_logs_as_lambda_does() -> None:
-    """Send all log records to stdout: Lambda's runtime has a handler at the root before any code of ours is loaded."""
+    """Send all log records to stdout, as Lambda's runtime does.
+
+    The runtime adds a handler to the root logger before it loads the functions. So this handler is added first too.
+    """
     logging.getLogger().addHandler(logging.StreamHandler(CurrentStdout()))
-    from auth_common.events.logger import logger  # noqa: PLC0415 - only now, as in Lambda
+    from auth_common.events.logger import logger  # noqa: PLC0415 - Lambda imports it after the handler is there
 
     handler = logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)

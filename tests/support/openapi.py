@@ -1,4 +1,4 @@
-"""Every response that a test gets from a function is compared with docs/openapi.json."""
+"""Compare responses with docs/openapi.json."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from jsonschema_rs import Draft202012Validator
 from auth_common.web.application import SECURITY_HEADERS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
-#: Header fields of every response, which the document does not repeat. tests/support/functions.py checks their values.
+#: Headers of every response, which the document does not repeat. tests/support/functions.py checks their values.
 COMMON_HEADERS = {name.lower() for name in SECURITY_HEADERS} | {"content-length", "content-type", "x-request-id"}
 
 
@@ -20,18 +20,18 @@ def is_documented(*, method: str, resource: str) -> bool:
 
 
 def check_answer(*, method: str, resource: str, status: int, headers: Mapping[str, str], text: str) -> None:
-    """Fail if a response is not as documented: operation, status, header fields, media type or body."""
+    """Fail unless operation, status, headers, media type and body of a response are as documented."""
     what = f"{method} {resource} {status}"
-    assert is_documented(method=method, resource=resource), f"docs/openapi.json does not know {method} {resource}"
+    assert is_documented(method=method, resource=resource), f"docs/openapi.json lacks {method} {resource}"
     documented = _document()["paths"][resource][method.lower()]["responses"].get(str(status))
-    assert documented, f"docs/openapi.json does not know this status: {what}: {text[:200]}"
+    assert documented, f"docs/openapi.json lacks this status: {what}: {text[:200]}"
     header_faults = _header_faults(documented.get("headers", {}), headers)
     assert header_faults == [], f"{what}: {header_faults}"
     media_type = headers.get("content-type", "").partition(";")[0]
     if not documented.get("content"):
-        assert text == "", f"docs/openapi.json knows no body: {what}"
+        assert text == "", f"docs/openapi.json has no body: {what}"
         return
-    assert media_type in documented["content"], f"docs/openapi.json does not know {media_type}: {what}"
+    assert media_type in documented["content"], f"docs/openapi.json lacks {media_type}: {what}"
     faults = list(_validator(resource, method.lower(), str(status), media_type).iter_errors(json.loads(text)))
     assert faults == [], f"{what}: {[(fault.instance_path, fault.message) for fault in faults]}"
 

@@ -1,4 +1,4 @@
-"""Parts of the service that are away: the database for some statements, the signing key."""
+"""Outages: statements that the database rejects, and a signing key that is unreachable."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,13 +9,13 @@ from sqlalchemy.exc import OperationalError
 
 from tests.support.databases import listening, start_fresh_environment
 
-#: What SQLAlchemy raises when a database is away.
+#: The error that SQLAlchemy raises if a database is unreachable.
 UNAVAILABLE = OperationalError("", {}, Exception("the database is away"))
 
 
 @contextmanager
 def watched(listener: Callable[[str, Any], object]) -> Iterator[None]:
-    """Call ``listener`` with the text and the parameters of each statement, before the database gets the statement."""
+    """Call ``listener`` with the text and the parameters of each SQL statement before the statement is sent."""
 
     def listen(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
         listener(" ".join(statement.split()), parameters)
@@ -26,7 +26,7 @@ def watched(listener: Callable[[str, Any], object]) -> Iterator[None]:
 
 @contextmanager
 def failing(*beginnings: str, error: Exception = UNAVAILABLE) -> Iterator[None]:
-    """Raise ``error`` instead of executing a statement that begins with one of ``beginnings``."""
+    """Raise ``error`` instead of executing SQL statements that begin with one of ``beginnings``."""
 
     def fail(statement: str, _parameters: object) -> None:
         if statement.startswith(beginnings):
@@ -38,7 +38,7 @@ def failing(*beginnings: str, error: Exception = UNAVAILABLE) -> Iterator[None]:
 
 @contextmanager
 def signing_key_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let new environments use a signing key in KMS, while KMS is away."""
+    """Make the service sign with a key in KMS while KMS is unreachable."""
     with monkeypatch.context() as outage:
         outage.setenv("SIGNING_KEY_ARN", "arn:aws:kms:eu-central-1:123456789012:key/away")
         outage.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")

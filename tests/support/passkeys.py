@@ -1,4 +1,4 @@
-"""WebAuthn ceremonies, begun and completed through the functions."""
+"""Run WebAuthn ceremonies through the functions: adding a passkey, login and step-up."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -27,34 +27,34 @@ def anonymously(path: str, body: Any, **changes: Any) -> Answer:
 
 
 def begin_registration(token: str) -> Ceremony:
-    """Begin to add a passkey."""
+    """Begin to add a passkey, and return the challenge and its options."""
     return _begun(as_bearer(token, "POST", "/webauthn/register/begin", {}))
 
 
 def complete_registration(token: str, ceremony: Ceremony, credential: Mapping[str, Any], **more: Any) -> Answer:
-    """Complete it with ``credential``."""
+    """Complete the registration of a passkey. ``more`` are further members of the request body."""
     body = {"challenge_id": ceremony["challenge_id"], "credential": credential, **more}
     return as_bearer(token, "POST", "/webauthn/register/complete", body)
 
 
 def answered_registration(token: str) -> tuple[Ceremony, dict[str, Any]]:
-    """Begin to add a passkey, and return the ceremony with what a new authenticator responds."""
+    """Begin to add a passkey, and return the ceremony and the credential that a new authenticator makes for it."""
     ceremony = begin_registration(token)
     return ceremony, SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"])
 
 
 def begin_login(mfa_token: str | None = None) -> Ceremony:
-    """Begin a login: the second step of one, or one with the passkey alone."""
+    """Begin a login with a passkey: as the second factor if there is an ``mfa_token``, otherwise as the only one."""
     return _begun(anonymously("/webauthn/login/begin", {} if mfa_token is None else {"mfa_token": mfa_token}))
 
 
 def complete_login(ceremony: Ceremony, credential: Mapping[str, Any]) -> Answer:
-    """Complete it with ``credential``."""
+    """Complete a login with a passkey."""
     return anonymously("/webauthn/login/complete", {"challenge_id": ceremony["challenge_id"], "credential": credential})
 
 
 class OddBrowser(SoftwareAuthenticator):
-    """Its authenticator signs whatever client data the browser writes."""
+    """A browser whose client data the function ``write`` changes before the authenticator signs them."""
 
     def __init__(self, write: Callable[[str], bytes], **traits: Any) -> None:
         super().__init__(**{"origin": ORIGIN, **traits})
@@ -66,19 +66,19 @@ class OddBrowser(SoftwareAuthenticator):
 
 @dataclass(frozen=True)
 class Holder:
-    """A user who has a passkey."""
+    """A user with a passkey, and the authenticator that has its private key."""
 
     account: Account
     passkey_id: str
     authenticator: SoftwareAuthenticator = field(repr=False)
 
     def give_password(self) -> str:
-        """Return the mfa_token that the right password gives."""
+        """Log in with the right password, and return the ``mfa_token`` of the response."""
         token: str = log_in(self.account.email).json["mfa_token"]
         return token
 
     def answered_login(self, mfa_token: str | None = None) -> tuple[Ceremony, dict[str, Any]]:
-        """Begin a login, as ``begin_login`` does, and return the ceremony with what the authenticator responds."""
+        """Begin a login, as ``begin_login`` does, and return the ceremony and the authenticator's assertion."""
         ceremony = begin_login(mfa_token)
         return ceremony, self.authenticator.authenticate(ceremony["options"])
 
@@ -101,14 +101,14 @@ class Holder:
         return complete_login(*self.answered_login())
 
     def log_in_with(self, *, alone: bool = False, **traits: Any) -> Answer:
-        """Log in with both factors, or ``alone`` with the passkey, whose authenticator has these traits from now on."""
+        """Set attributes of the authenticator, then log in: with both factors, or ``alone`` with the passkey."""
         for name, value in traits.items():
             setattr(self.authenticator, name, value)
         return self.log_in_alone() if alone else self.log_in()
 
 
 def enrol(account: Account | None = None, **authenticator: Any) -> Holder:
-    """Give ``account``, or a new one, a passkey of an authenticator with these traits."""
+    """Add a passkey to ``account``, or to a new account. ``authenticator`` has attributes of its authenticator."""
     account = account or sign_up()
     device = SoftwareAuthenticator(**{"origin": ORIGIN, **authenticator})
     ceremony = begin_registration(account.access_token)

@@ -1,4 +1,4 @@
-"""Waiting for other processes, with a deadline and never for a fixed time."""
+"""Wait for, inspect and kill other processes."""
 
 import os
 import signal
@@ -11,15 +11,15 @@ from pathlib import Path
 
 import psutil
 
-#: Seconds. Far more than anything here takes, even on a machine that is busy with something else.
+#: A timeout in seconds, far longer than any wait in a test takes on a busy machine.
 PATIENCE = 60
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = PATIENCE) -> None:
-    """Return as soon as ``condition`` holds. Fail if it does not within ``seconds``."""
+    """Wait until ``condition`` returns a true value. Fail after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, f"the condition did not hold within {seconds} seconds"
         time.sleep(0.02)
 
 
@@ -35,9 +35,10 @@ def wait():
 
 
 def run_together(code: str, *, number: int, folder: Path) -> list[str]:
-    """Run ``code`` in so many processes and return what they have printed. Each goes on from ``wait()`` at one moment.
+    """Run ``code`` in ``number`` processes and return what each has printed.
 
-    ``code`` may use ``folder``, which also has the marks of this.
+    ``code`` calls ``wait()``, which returns in all processes at the same time, and may use the path ``folder``. The
+    processes also write files to ``folder`` to find each other.
     """
     project = Path(__file__).parents[2]
     command = [sys.executable, "-c", _WAIT + code, str(folder)]
@@ -55,7 +56,7 @@ def run_together(code: str, *, number: int, folder: Path) -> list[str]:
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process runs. One that has ended and that no process has waited for does not."""
+    """Return whether a process runs. A zombie does not run."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -63,7 +64,7 @@ def is_running(pid: int) -> bool:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return everything that a process has started, and what that has started."""
+    """Return the ids of the child processes of a process, and of their child processes."""
     try:
         return [process.pid for process in psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
@@ -71,7 +72,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def kill_all(pid: int) -> None:
-    """Kill a process and everything that it has started, as a machine that loses its power does."""
+    """Kill a process and all its descendants with SIGKILL, as a power failure would."""
     for process in (pid, *descendants(pid)):
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)

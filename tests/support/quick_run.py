@@ -1,7 +1,7 @@
-"""What a plain ``pytest`` run leaves out, and how ``pytest --all`` brings it back.
+"""A pytest plugin: leave slow tests out of a plain ``pytest`` run. ``pytest --all`` runs all tests.
 
-A plain run is for the minute after a change: every function and every module, on SQLite. It leaves out the same tests
-on other databases and what needs minutes or extra software. The marker ``quick`` brings a single test back.
+A plain run tests every function and every module on SQLite. It leaves out the same tests on other databases, and tests
+that take minutes or need more software. The marker ``quick`` keeps a single test in the plain run.
 """
 
 from collections import Counter
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-#: By marker: what a test of this kind needs or does.
+#: What the tests with each marker need or do.
 _KINDS: Final = {
     "benchmark": "benchmarks",
     "browser": "pages in Chromium",
@@ -20,7 +20,7 @@ _KINDS: Final = {
     "template": "the deployed template",
     "thorough": "checks of the whole repository",
 }
-#: By the value of the parameter ``database``.
+#: What the tests with each value of the parameter ``database`` are.
 _DATABASES: Final = {
     "postgresql": "the same tests on PostgreSQL",
     "auroradsql": "the same tests on the stand-in for Aurora DSQL",
@@ -29,25 +29,25 @@ _left_out: Final = pytest.StashKey[Counter[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--all``."""
-    parser.addoption("--all", action="store_true", help="run what a plain run leaves out, too (make test-all)")
+    """Add the option ``--all``."""
+    parser.addoption("--all", action="store_true", help="run also what a plain run leaves out (make test-all)")
 
 
-@pytest.hookimpl(trylast=True)  # after -m, whose choice is counted
+@pytest.hookimpl(trylast=True)  # After -m, so that only the tests that -m selects are counted.
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what a plain run leaves out, unless the command names single tests. Start slow tests first."""
+    """Deselect the tests that a plain run leaves out, unless the command names single tests. Move slow tests first."""
     config.stash[_left_out] = Counter()
     if not config.getoption("--all") and not any("::" in argument for argument in config.args):
         kinds = {item: _kind(item) for item in items}
         config.stash[_left_out].update(kind for kind in kinds.values() if kind)
         config.hook.pytest_deselected(items=[item for item, kind in kinds.items() if kind])
         items[:] = [item for item, kind in kinds.items() if not kind]
-    # Otherwise the last worker of pytest-xdist would run them alone, while the others have nothing to do.
+    # Slow tests come first: at the end, one worker of pytest-xdist would run them while the others are idle.
     items.sort(key=_place)
 
 
 def _place(item: pytest.Item) -> int:
-    """Return whether a test is one of a group that one worker runs (0), of a slow kind (1), or another one (2)."""
+    """Return the order of a test: 0 for a group that one worker runs, 1 for a slow kind, 2 for other tests."""
     if item.get_closest_marker("xdist_group"):
         return 0
     return 1 if any(map(item.get_closest_marker, _KINDS)) else 2
@@ -67,7 +67,7 @@ def _kind(item: pytest.Item) -> str | None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Tell the controller of pytest-xdist what this worker has left out."""
+    """Send the numbers of tests that this worker left out to the controller of pytest-xdist."""
     if hasattr(session.config, "workeroutput"):
         left_out = session.config.stash.get(_left_out, None)
         session.config.workeroutput["left_out"] = dict(left_out or {})
@@ -75,13 +75,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Hear it from a worker: all of them leave out the same. A worker that crashed has no output."""
+    """Store the numbers of a worker. All workers leave out the same tests. A crashed worker sends no numbers."""
     if hasattr(node, "workeroutput"):
         node.config.stash[_left_out] = Counter(node.workeroutput["left_out"])
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Name what was left out and how to run it."""
+    """Print the number of tests that were left out, and the command that runs them."""
     left_out = config.stash.get(_left_out, Counter[str]())
     if not left_out:
         return

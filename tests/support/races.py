@@ -1,4 +1,4 @@
-"""Requests at one moment, under each way in which a database lets transactions meet."""
+"""Concurrent requests, on SQLite and at each isolation level of PostgreSQL."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ from tests.support.functions import Answer, call
 from tests.support.outages import watched
 
 _POSTGRESQL = [("postgresql", "read committed"), ("postgresql", "repeatable read"), ("postgresql", "serializable")]
-#: What a transaction may meet: SQLite's one writer, PostgreSQL's waits, and SQLSTATE 40001 as on Aurora DSQL. For tests
-#: that use the fixtures ``database`` and ``isolation``.
+#: Run a test, which must use the fixtures ``database`` and ``isolation``, with each kind of conflict: SQLite's single
+#: writer, PostgreSQL's row locks, and SQLSTATE 40001 as on Aurora DSQL.
 everywhere = pytest.mark.parametrize(
     ("database", "isolation"), [("sqlite", None), *_POSTGRESQL], indirect=True, ids=lambda name: name or "one writer"
 )
@@ -26,8 +26,8 @@ on_postgresql = pytest.mark.parametrize(("database", "isolation"), _POSTGRESQL, 
 
 
 def together(*requests: Callable[[], Any]) -> list[Any]:
-    """Return the results of ``requests``, each from a thread and a connection of its own, sent at one moment."""
-    call("health", proxy_event("GET", "/health"))  # All threads share one engine, as requests in one environment do.
+    """Send ``requests`` at the same time, each in its own thread and connection, and return their results."""
+    call("health", proxy_event("GET", "/health"))  # Create the engine that all threads then share.
     start = Barrier(len(requests))
 
     def wait_and_send(request: Callable[[], Any]) -> Any:
@@ -39,12 +39,12 @@ def together(*requests: Callable[[], Any]) -> list[Any]:
 
 
 def burst(size: int, request: Callable[[int], Answer]) -> Counter[int]:
-    """Send ``request(0)`` to ``request(size - 1)`` at one moment, and return how often each status was returned."""
+    """Call ``request`` with 0 to ``size - 1`` at the same time, and return the number of responses by status."""
     return Counter(answer.status for answer in together(*(partial(request, number) for number in range(size))))
 
 
 def while_a_passkey_is_verified(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
-    """Run ``action``, as from another environment, while the next response of a passkey is verified."""
+    """Run ``action`` in another thread, as another environment would, during the next verification of a passkey."""
     parse = AuthenticatorDataFlags.__init__
 
     def parse_later(self: AuthenticatorDataFlags, **flags: bool) -> None:
@@ -57,7 +57,7 @@ def while_a_passkey_is_verified(monkeypatch: pytest.MonkeyPatch, action: Callabl
 
 
 def while_a_password_is_checked(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
-    """Run ``action``, as from another environment, while bcrypt checks the next password."""
+    """Run ``action`` in another thread, as another environment would, while bcrypt checks the next password."""
     check = bcrypt.checkpw
 
     def check_later(password: bytes, stored_hash: bytes) -> bool:
@@ -71,7 +71,7 @@ def while_a_password_is_checked(monkeypatch: pytest.MonkeyPatch, action: Callabl
 
 @contextmanager
 def before_a_read_of(column: str, action: Callable[[], object]) -> Iterator[None]:
-    """Run ``action``, as from another environment, before the first query outside a transaction that has ``column``."""
+    """Run ``action`` in another thread, as another environment would, before the first SELECT that names ``column``."""
     pending = [action]
 
     def act(statement: str, _parameters: object) -> None:

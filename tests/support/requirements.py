@@ -1,4 +1,4 @@
-"""What a test needs besides Python: where it is missing, the test is skipped, and in CI it fails."""
+"""Skip tests that need software which this machine lacks. In CI, fail these tests instead."""
 
 import os
 
@@ -6,7 +6,7 @@ import pytest
 
 
 def require(condition: object, reason: str) -> None:
-    """Skip the test with ``reason`` unless ``condition`` holds; under REQUIRE_ALL_TESTS=1 (CI) fail it instead."""
+    """Skip the test with ``reason`` unless ``condition`` holds. With REQUIRE_ALL_TESTS=1 (CI), fail the test."""
     if condition:
         return
     if os.environ.get("REQUIRE_ALL_TESTS") == "1":

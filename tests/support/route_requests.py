@@ -1,4 +1,4 @@
-"""A request for each route of the template, with a body that is valid in form."""
+"""A request for each route of the template, with a body that passes validation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ _CREDENTIAL = {
         "transports": ["usb"],
     },
 }
-#: By method and path. Only an authenticator could sign what these credentials lack.
+#: Bodies by method and path. The credentials pass validation, but their signatures are not valid.
 BODIES: dict[str, dict[str, Any]] = {
     "POST /users": registration(),
     "POST /login": {"email": "a@example.com", "password": "p"},
@@ -39,12 +39,12 @@ BODIES: dict[str, dict[str, Any]] = {
 
 
 def name_of(route: Route) -> str:
-    """Return ``GET /users/{id}``, for example."""
+    """Return method and path of a route, for example ``GET /users/{id}``."""
     return f"{route.method} {route.path}"
 
 
 def send(route: Route, context: Mapping[str, Any] | None, *, segment: str = "x", **options: Any) -> Answer:
-    """Call the function of ``route`` with an authorizer's context, and with ``segment`` as the ``{id}`` of the path."""
+    """Call the function of ``route`` with an authorizer context, and with ``segment`` as ``{id}`` in the path."""
     event = proxy_event(route.method, route.path.replace("{id}", segment), authorizer=context, **options)
     event["resource"] = route.path
     return call(route.function.folder.name, event)

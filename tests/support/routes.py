@@ -6,7 +6,7 @@ from tests.support.runtime import PROJECT
 ROUTES = load_template(PROJECT / "template.yaml").routes
 PROTECTED = [route for route in ROUTES if route.authorizer]
 
-#: The routes that any client on the internet may call. A new entry is a decision.
+#: The routes that any client on the internet may call. Adding one is a security decision.
 OPEN_ROUTES = {
     ("POST", "/users"),
     ("POST", "/login"),

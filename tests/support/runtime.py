@@ -1,4 +1,4 @@
-"""The real local runtime, as a process of its own."""
+"""Run the local runtime, and other commands, in processes of their own."""
 
 import os
 import re
@@ -31,13 +31,13 @@ class Runtime:
 
     @property
     def log(self) -> str:
-        """Everything that the runtime and the functions have printed."""
+        """The output of the runtime and of its functions so far."""
         return self.log_file.read_text(errors="replace")
 
 
 @contextmanager
 def running_service(data_dir: Path, **env: str) -> Iterator[str]:
-    """Serve this project on a free port and yield the base URL. See ``running_runtime``."""
+    """Serve this project on a free port and yield the base URL. ``env`` is described at ``running_runtime``."""
     with running_runtime(data_dir, env=env) as runtime:
         yield runtime.url
 
@@ -46,15 +46,19 @@ def running_service(data_dir: Path, **env: str) -> Iterator[str]:
 def running_runtime(
     data_dir: Path, *, project: Path = PROJECT, env: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Runtime]:
-    """Serve ``project``'s template.yaml on a free port.
+    """Serve ``project``'s template.yaml on a free port, with the output in ``data_dir / "runtime.log"``.
 
-    What is printed goes to ``data_dir / "runtime.log"``. bcrypt's cost is 4 unless ``env``, the further environment
-    variables, say otherwise; the developer's own settings do not count.
+    Args:
+        data_dir: The folder of the database and the keys. Created if it is missing.
+        project: The folder with template.yaml.
+        env: Additional environment variables. The settings of the developer's shell are not inherited, and BCRYPT_COST
+            is 4 by default.
+
     """
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = data_dir / "runtime.log"
     with log.open("ab") as output:
-        start = output.tell()  # behind what an earlier run over the same data has written
+        start = output.tell()  # Skip the output of earlier runs with the same folder.
         with start_runtime(project, output, env={"DATA_DIR": str(data_dir), **env}) as process:
             try:
                 wait_until(lambda: process.poll() is not None or _READY.search(log.read_text(errors="replace"), start))
@@ -62,11 +66,11 @@ def running_runtime(
                 assert announced, f"the local runtime did not start:\n{log.read_text(errors='replace')}"
                 yield Runtime(announced[1], process, log)
             finally:
-                process.send_signal(signal.SIGTERM)  # nothing happens where it has ended
+                process.send_signal(signal.SIGTERM)  # Does nothing if the process has ended.
 
 
 def start_runtime(project: Path, output: IO[bytes], *, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start ``python -m local_runtime`` in ``project``, on a free port unless ``env`` has a ``PORT``."""
+    """Start ``python -m local_runtime`` in ``project``, on a free port unless ``env`` contains ``PORT``."""
     inherited = {name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__}
     environment = {**inherited, "PYTHONPATH": str(PROJECT), "PORT": "0", "BCRYPT_COST": "4", **env}
     return subprocess.Popen(
@@ -75,7 +79,7 @@ def start_runtime(project: Path, output: IO[bytes], *, env: Mapping[str, str]) -
 
 
 def failed_start(project: Path = PROJECT, *, env: Mapping[str, str]) -> tuple[int, str]:
-    """Start a runtime that must end by itself. Return its exit status and what it printed."""
+    """Start a runtime whose start must fail, and return its exit status and its output."""
     with tempfile.TemporaryFile() as output:
         with start_runtime(project, output, env=env) as process:
             status = process.wait(PATIENCE)
@@ -84,7 +88,7 @@ def failed_start(project: Path = PROJECT, *, env: Mapping[str, str]) -> tuple[in
 
 
 def run_installed(command: str, *, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
-    """Run an installed command such as "audit verify" in this process's environment."""
+    """Run a command of the project, such as ``audit verify``, with this process's environment variables."""
     name, *arguments = command.split()
     executable = Path(sys.executable).with_name(name)
     return subprocess.run(
@@ -94,7 +98,7 @@ def run_installed(command: str, *, stdout: int | IO[str] = subprocess.PIPE) -> s
 
 @contextmanager
 def closed_pipe() -> Iterator[int]:
-    """Yield the descriptor of a pipe whose reader has gone, as in ``command | true``."""
+    """Yield the descriptor of a pipe whose reader has closed it, as in ``command | true``."""
     reader, writer = os.pipe()
     os.close(reader)
     yield writer
@@ -104,13 +108,13 @@ def closed_pipe() -> Iterator[int]:
 def run(
     *command: str | Path, cwd: Path = PROJECT, text: str | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command and return what came of it.
+    """Run a command, and return its exit status and its output.
 
     Args:
-        command: the program and its arguments.
-        cwd: the folder that it runs in.
-        text: what it reads from standard input.
-        env: its environment variables. Without them it inherits those of this process.
+        command: The program and its arguments.
+        cwd: The working directory.
+        text: The standard input.
+        env: All environment variables of the command. Without ``env`` it inherits those of this process.
 
     """
     return subprocess.run(command, cwd=cwd, env=env, input=text, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The real `sam local start-api`, as a process of its own."""
+"""Run `sam local start-api` in its own process, and inspect its Docker containers."""
 
 import os
 import re
@@ -23,30 +23,30 @@ from tests.support.runtime import PROJECT
 from tools.uv_path import uv_path
 
 IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"
-#: The launcher's pin, for a plain SAM CLI of the same version.
+#: The version of SAM CLI that the launcher (tools/template/sam_local.py) pins, for a SAM CLI without the launcher.
 SAM_CLI = re.search(r"aws-sam-cli==[\d.]+", (PROJECT / "tools" / "template" / "sam_local.py").read_text())[0]  # type: ignore[index]
 _ARGUMENTS = os.environ.get("SAM_LOCAL_ARGS", "")
 
 
 @dataclass(frozen=True)
 class Sam:
-    """A SAM CLI that is serving."""
+    """A running SAM CLI: the base URL, and the Docker volume with the data."""
 
     url: str
     volume: str
 
 
 def require_docker() -> None:
-    """Skip (in CI: fail) where there is no Docker engine with Lambda's image."""
+    """Skip the test (in CI: fail it) unless a Docker engine has Lambda's image or may pull the image."""
     reason = missing_for_containers(pulls="--skip-pull-image" not in _ARGUMENTS)
     require(not reason, reason)
 
 
 def missing_for_containers(*, pulls: bool) -> str:
-    """Return what a container of Lambda's image needs and does not find here; empty where it has all.
+    """Return what is missing to run a container of Lambda's image. Return an empty text if nothing is missing.
 
     Args:
-        pulls: whether somebody gets the image later, so that only the engine counts.
+        pulls: Whether SAM CLI pulls the image itself, so that only the Docker engine is required.
 
     """
     if shutil.which("docker") is None:
@@ -58,12 +58,12 @@ def missing_for_containers(*, pulls: bool) -> str:
 
 @lru_cache
 def build() -> Path:
-    """Run `make build`, once for all workers of pytest-xdist, and return the folder with its results."""
+    """Run `make build` once for all workers of pytest-xdist, and return the folder with the results."""
     folder = PROJECT / ".aws-sam"
     folder.mkdir(exist_ok=True)
     builder = folder / "built-by-test-run"
     this_run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    # Two builds at once in one folder break each other.
+    # Concurrent builds in one folder fail.
     with exclusive_lock(folder / "test-run.lock"):
         if not builder.exists() or builder.read_text() != this_run:
             result = subprocess.run(["make", "build"], cwd=PROJECT, capture_output=True, text=True, check=False)
@@ -74,7 +74,7 @@ def build() -> Path:
 
 @contextmanager
 def running_sam(log_file: Path) -> Iterator[Sam]:
-    """Serve the project as `make sam` does, on a free port and a volume of its own, which is removed afterwards."""
+    """Serve the project as `make sam` does, on a free port and a new Docker volume, which is deleted afterwards."""
     volume = f"secure-backend-test-{uuid.uuid4()}"
     build()
     try:
@@ -88,7 +88,7 @@ def running_sam(log_file: Path) -> Iterator[Sam]:
 
 @contextmanager
 def running_plain_sam(log_file: Path) -> Iterator[str]:
-    """Serve the project with SAM CLI as it comes, without the volume."""
+    """Serve the project with plain SAM CLI, without the launcher and its Docker volume."""
     build()
     command = [
         uv_path(),
@@ -106,14 +106,14 @@ def running_plain_sam(log_file: Path) -> Iterator[str]:
         with _start(command, log_file, {}) as url:
             yield url
     finally:
-        # SAM CLI forgets some of its own when it is stopped; they have the code of a function mounted.
+        # SAM CLI leaves some of its containers running when it stops. They have the code of a function mounted.
         for folder in (PROJECT / ".aws-sam" / "build").iterdir():
             if left := containers_with(str(folder)):
                 _docker("rm", "--force", *left)
 
 
 def count_users(volume: str) -> int:
-    """Count the rows in the database on ``volume``, by a container that is none of SAM's."""
+    """Return the number of users in the database on ``volume``, read by a container that SAM has not started."""
     query = (
         "import sqlite3; print(*sqlite3.connect('/data/secure-backend.sqlite3').execute('SELECT count(*) FROM users'))"
     )
@@ -124,7 +124,7 @@ def count_users(volume: str) -> int:
 
 
 def containers_with(volume: str) -> list[str]:
-    """Return the ids of the running containers that have ``volume``, or a folder of that path."""
+    """Return the ids of the running containers that mount ``volume``, which is a volume's name or a folder's path."""
     return _docker("ps", "--quiet", "--filter", f"volume={volume}").stdout.split()
 
 
@@ -133,7 +133,7 @@ def _start(command: list[str], log_file: Path, env: dict[str, str]) -> Iterator[
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     arguments = f"{_ARGUMENTS} --port {port}"
-    # SAM lets variables of the shell win over the template's.
+    # In SAM, variables of the shell override those of the template.
     inherited = {name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__}
     environment = {**inherited, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1", **env}
     command = [*command, f"SAM_LOCAL_ARGS={arguments}"] if command[0] == "make" else [*command, *arguments.split()]
@@ -152,7 +152,7 @@ def _start(command: list[str], log_file: Path, env: dict[str, str]) -> Iterator[
             os.killpg(process.pid, signal.SIGTERM)
             try:
                 process.wait(60)
-            except subprocess.TimeoutExpired:  # SAM waits for a container now and then that has ended long ago
+            except subprocess.TimeoutExpired:  # SAM sometimes waits for a container that has ended long ago.
                 os.killpg(process.pid, signal.SIGKILL)
 
 

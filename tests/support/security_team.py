@@ -1,4 +1,4 @@
-"""A member of the Security team at public/security.html, and what there is for them to see."""
+"""Use the security page (public/security.html), and cause the security events that it shows."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -12,17 +12,17 @@ from tests.support.browser import Visitor
 from tests.support.callers import Caller
 from tests.support.factories import PASSWORD, registration
 
-#: The requests for events.
+#: The URLs of the requests for pages of events.
 EVENTS: Final = "**/audit/events?*"
-#: Markup, code in an attribute, and nothing that a line break could stop.
+#: HTML, an attribute with JavaScript, and template expressions, in one line.
 HOSTILE: Final = "<img src=x onerror=alert(1)>\"><script>alert(2)</script>{{7*7}}${7*7}'`"
 
 
 class Auditor:
-    """A member of the Security team, logged in at the page."""
+    """A member of the security team who is logged in at the security page."""
 
     def __init__(self, visitor: Visitor, member: Caller) -> None:
-        """Log in, in a window with the page."""
+        """Copy the member's passkey to the visitor's device, and log in."""
         self.visitor = visitor
         self.page = visitor.page
         visitor.email = member.email
@@ -37,7 +37,7 @@ class Auditor:
         self.expect_events()
 
     def expect_events(self) -> None:
-        """Wait until the list is there."""
+        """Wait until the page shows the list of events."""
         expect(self.page.locator("#news")).to_contain_text("event")
 
     def expect_heading(self, name: str) -> None:
@@ -45,17 +45,17 @@ class Auditor:
         self.visitor.expect_heading(name)
 
     def show_failures_of(self, caller: Caller, **options: Any) -> Any:
-        """Guess passwords of an account, and show these events. Return the response of the API."""
+        """Cause failed logins of an account, filter by them, and return the API's response."""
         fail_to_log_in(self.visitor.url, caller.email, **options)
         return self.filter(user_id=caller.id, event="authn_login_fail")
 
     def choose_range(self, name: str) -> None:
-        """Choose a range, such as "hour", and wait for its numbers."""
+        """Select a time range by its label, such as "hour", and wait for its numbers."""
         with self.page.expect_response("**/audit/summary?*"):
             self.page.get_by_label(name).check()
 
     def change_events(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """Let the page get a changed document in place of each page of events that the API returns."""
+        """Replace each page of events that the API returns by ``change(page)``."""
 
         def answer(route: Route) -> None:
             response = route.fetch()
@@ -64,9 +64,10 @@ class Auditor:
         self.page.route(EVENTS, answer)
 
     def filter(self, **values: str) -> Any:
-        """Filter by ``values``, by the names of the form's fields, and by nothing else; return the API's answer.
+        """Reset the filter form, fill in ``values`` by field name, and wait until the page shows the events.
 
-        The starts of functions, which the page leaves out, are not in it, unless ``starts`` asks for them.
+        Return the response of the API. Without ``starts="yes"`` the events of function starts are removed, because the
+        page hides them.
         """
         form = self.page.locator("#filters")
         form.evaluate("form => form.reset()")
@@ -93,33 +94,33 @@ class Auditor:
 
     @property
     def rows(self) -> Any:
-        """The events that are shown."""
+        """The rows of the list of events."""
         return self.page.locator("#event-rows tr")
 
     @property
     def dialog(self) -> Any:
-        """An event's detail."""
+        """The dialog with the details of an event."""
         return self.page.get_by_role("dialog")
 
     def open(self, row: Any) -> Any:
-        """Open a row's detail, and wait until its record has been read again."""
+        """Open the details of a row, and wait until the page has read and checked its audit record again."""
         row.locator("[aria-haspopup=dialog]").click()
         expect(self.dialog).to_be_visible()
         expect(self.dialog.locator(".checked")).to_contain_text("Checked ")
         return self.dialog
 
     def shown(self) -> list[str]:
-        """Return the ids of the events that are shown, in their order."""
+        """Return the ids of the events in the list, in order."""
         ids: list[str] = self.rows.evaluate_all("rows => rows.map(row => row.dataset.event)")
         return ids
 
     def headline(self, event: str) -> Any:
-        """Return the headline number of a kind of event."""
+        """Return the element with the headline number of an event name."""
         return self.page.locator(f'[data-headline="{event}"] dd')
 
 
 def fail_to_log_in(url: str, email: str, *, times: int = 1, user_agent: str = "guesser/1.0") -> None:
-    """Guess passwords."""
+    """Send ``times`` logins with wrong passwords."""
     with httpx.Client(base_url=url, headers={"User-Agent": user_agent}, timeout=60) as client:
         for number in range(times):
             answer = client.post("/login", json={"email": email, "password": f"not the password, {number}"})
@@ -127,7 +128,7 @@ def fail_to_log_in(url: str, email: str, *, times: int = 1, user_agent: str = "g
 
 
 def reuse_a_refresh_token(url: str, email: str) -> None:
-    """Register somebody, and present a refresh token again whose child has been spent already."""
+    """Register a user, and send a refresh token again after the next token of its family has been spent."""
     with httpx.Client(base_url=url, timeout=60) as client:
         body = registration(email=email)
         leaks.remember(body["password"])
@@ -140,7 +141,7 @@ def reuse_a_refresh_token(url: str, email: str) -> None:
 
 
 def log_in_somewhere(url: str, email: str) -> dict[str, Any]:
-    """Log in with a password alone and return the answer."""
+    """Log in with a password alone, and return the token pair."""
     tokens: dict[str, Any] = (
         httpx.post(f"{url}/login", json={"email": email, "password": PASSWORD}, timeout=60).raise_for_status().json()
     )
@@ -148,7 +149,7 @@ def log_in_somewhere(url: str, email: str) -> dict[str, Any]:
 
 
 def ask_for_somebody_else(url: str, email: str, *, times: int) -> None:
-    """Ask for the data of others, which is recorded each time: no lock ends it, as one ends guessing passwords."""
+    """Request the data of other users. Each request is recorded, because no lockout stops these requests."""
     headers = {"Authorization": f"Bearer {log_in_somewhere(url, email)['access_token']}"}
     with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
         for _ in range(times):

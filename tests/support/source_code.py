@@ -1,4 +1,4 @@
-"""The project's Python modules as syntax trees, for tests that search all of them."""
+"""The project's Python modules as syntax trees, for tests that search the source code."""
 
 import ast
 from functools import cache
@@ -29,14 +29,14 @@ def tree(path: Path) -> ast.Module:
 
 @cache
 def deployed_nodes() -> list[tuple[str, ast.AST]]:
-    """Return every syntax node of the deployed modules with its place."""
+    """Return every syntax node of the modules that run on AWS, each with its place as ``path:line``."""
     return [
         (f"{name_of(path)}:{getattr(node, 'lineno', 0)}", node) for path in DEPLOYED for node in ast.walk(tree(path))
     ]
 
 
 def names_imported_by(node: ast.AST) -> list[str]:
-    """Return the full names of the modules that an import statement may load. A relative name starts with a dot."""
+    """Return the names of the modules that an import statement loads. A relative name starts with a dot."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom):
@@ -49,5 +49,5 @@ def imports(path: Path) -> set[str]:
 
 
 def libraries(path: Path) -> set[str]:
-    """Return the top-level names that a module imports, at its top or in a function."""
+    """Return the top-level packages that a module imports anywhere, also inside functions."""
     return {name.partition(".")[0] for name in imports(path)}

@@ -1,4 +1,4 @@
-"""Step-ups: what a step-up token opens, and proofs of identity that are checked at the same time."""
+"""Step-ups: requests that need a step-up token, wrong proofs, and proofs that are checked at the same time."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -17,54 +17,54 @@ from tests.support.passkeys import Holder, as_bearer
 from tests.support.races import while_a_password_is_checked
 from tests.support.throttles import WRONG
 
-#: Wrong proofs that revoke a session.
+#: The number of wrong proofs that revokes a session.
 CEILING = 5
 
 
 def add_passkey(token: str, **options: Any) -> Answer:
-    """Begin to add a passkey, which every account needs a step-up for."""
+    """Begin to add a passkey, which requires a step-up for every account."""
     return as_bearer(token, "POST", "/webauthn/register/begin", {}, **options)
 
 
 def call_on_passkey(holder: Holder, token: str, method: str, body: Any = None, **options: Any) -> Answer:
-    """Rename or delete the holder's passkey."""
+    """Rename (PATCH) or delete (DELETE) the holder's passkey."""
     path_parameters = {"id": holder.passkey_id}
     path = f"/webauthn/credentials/{holder.passkey_id}"
     return as_bearer(token, method, path, body, path_parameters=path_parameters, **options)
 
 
 def end_others(token: str, **options: Any) -> Answer:
-    """Revoke the user's other sessions, for which a proof by password is enough."""
+    """Revoke the user's other sessions, for which a step-up with the password is enough."""
     return call_as(token, "sessions", "DELETE", "/sessions", query={"keep_current": "true"}, **options)
 
 
 def guess_step_up(account: Account, number: int = 0) -> Answer:
-    """Step up with a wrong password, from a client IP of its own."""
+    """Step up with a wrong password, from one of 10 client IPs."""
     return step_up(account.access_token, {"current_password": WRONG}, sourceIp=f"192.0.2.{number % 10}")
 
 
 def guess_change(account: Account, number: int = 0) -> Answer:
-    """Change the password with a wrong current one."""
+    """Change the password with a wrong current password, from one of 10 client IPs."""
     return change_password(account, current=WRONG, sourceIp=f"192.0.2.{number % 10}")
 
 
 def guess_either(account: Account, number: int = 0) -> Answer:
-    """Guess at the one or at the other."""
+    """Send a wrong password to POST /step-up if ``number`` is odd, otherwise to the change of the password."""
     return (guess_step_up if number % 2 else guess_change)(account, number)
 
 
 def failed_proofs(database: Database) -> list[int]:
-    """Return the number of wrong proofs of each session, in order."""
+    """Return the number of wrong proofs of each session, in ascending order."""
     return sorted(row.failed_proofs or 0 for row in database.execute(select(sessions.c.failed_proofs)))
 
 
 def named(log_lines: LogLines, *names: str) -> list[tuple[str, str | None]]:
-    """Return names and reasons of the security events with these names, in order."""
+    """Return name and reason of each security event with one of these names, in order."""
     return [(event["name"], event.get("reason")) for event in log_lines.security_events if event["name"] in names]
 
 
 def in_flight(monkeypatch: pytest.MonkeyPatch, requests: Sequence[Callable[[], Answer]]) -> list[Answer]:
-    """Send each request while the password of the one before is checked, and return the responses, last one first."""
+    """Send each request while the password of the previous one is checked. Return the responses, last request first."""
     first, *others = requests
     answers: list[Answer] = []
     if others:
@@ -74,7 +74,7 @@ def in_flight(monkeypatch: pytest.MonkeyPatch, requests: Sequence[Callable[[], A
 
 
 def crash_in_flight(monkeypatch: pytest.MonkeyPatch, request: Callable[[], Answer]) -> None:
-    """Send ``request``, from which the database gets nothing more once its password is checked, as after a crash."""
+    """Send ``request``, and make each of its SQL statements after the password check fail, as a crash would."""
     with ExitStack() as stack:
         while_a_password_is_checked(monkeypatch, lambda: stack.enter_context(failing("")))
         assert request().status == 503

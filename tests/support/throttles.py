@@ -1,4 +1,4 @@
-"""Rate limits: how to set, reach and inspect each of them."""
+"""Rate limits: set them, use them up, make them expire, and read their counters."""
 
 from collections import Counter
 from copy import deepcopy
@@ -16,7 +16,7 @@ from tests.support.factories import EMAIL, log_in, refresh, register, sign_up
 from tests.support.functions import Answer
 from tests.support.passkeys import Ceremony, Holder, anonymously, begin_login, complete_login, enrol
 
-#: A client IP that is neither known for the account nor the one of most requests in tests.
+#: A client IP that is not known for the account. Requests in tests have another one by default.
 ELSEWHERE = "198.51.100.23"
 WRONG = "another password entirely"
 UNKNOWN = "nobody@example.com"
@@ -24,42 +24,42 @@ _AUDIT_RETENTION = 34_560_000
 
 
 def use_limits(monkeypatch: pytest.MonkeyPatch, **limits: int) -> None:
-    """Set limits: ``login_per_account=5`` sets THROTTLE_LOGIN_PER_ACCOUNT."""
+    """Set limits of a new environment: ``login_per_account=5`` sets THROTTLE_LOGIN_PER_ACCOUNT."""
     for name, value in limits.items():
         monkeypatch.setenv(f"THROTTLE_{name.upper()}", str(value))
     start_fresh_environment()
 
 
 def let_locks_end(database: Database) -> None:
-    """Let time go by until each lockout has ended, while no count has expired."""
+    """Make every lockout expired. The counts stay."""
     past = datetime.now(UTC) - timedelta(seconds=1)
     database.execute(update(throttles).where(throttles.c.locked_until.is_not(None)).values(locked_until=past))
 
 
 def let_counts_end(database: Database) -> None:
-    """Let time go by until each count has expired."""
+    """Make every count and every lockout expired."""
     past = datetime.now(UTC) - timedelta(seconds=1)
     database.execute(update(throttles).values(expires_at=past))
     let_locks_end(database)
 
 
 def rows(database: Database) -> list[Any]:
-    """Return the counters."""
+    """Return the rows of the table ``throttles``, ordered by key."""
     return sorted(database.execute(throttles.select()), key=lambda row: row.key)
 
 
 def failures(database: Database) -> dict[bytes, int]:
-    """Return the counted attempts, by counter. A count of 0, whose attempts were taken back, is left out."""
+    """Return the number of counted attempts by the counter's key, without the counters that are 0."""
     return {row.key: row.failures for row in rows(database) if row.failures}
 
 
 def counted(database: Database, name: str, *subjects: str) -> int:
-    """Return the number of attempts in the counter of this limit."""
+    """Return the number of attempts that the limit ``name`` has counted for ``subjects``."""
     return failures(database).get(throttle_key(name, *subjects), 0)
 
 
 def recorded_failures(database: Database) -> Counter[tuple[Any, ...]]:
-    """Return how many failures of which name and reason the audit log has."""
+    """Return the number of failures in the audit log by event name and reason."""
     failed = select(audit_events.c.name, audit_events.c.reason).where(audit_events.c.outcome == "failure")
     return Counter((row.name, row.reason) for row in database.execute(failed))
 
@@ -70,23 +70,23 @@ def guess(email: str = EMAIL, **identity: str) -> Answer:
 
 
 def with_broken_signature(holder: Holder, ceremony: Ceremony) -> dict[str, Any]:
-    """Return what the holder's authenticator responds to ``ceremony``, with a signature that is not valid."""
+    """Return an assertion for ``ceremony`` by the holder's authenticator, with an invalid signature."""
     credential = deepcopy(holder.authenticator.authenticate(ceremony["options"]))
     credential["response"]["signature"] = "AAAA"
     return credential
 
 
 class Limit:
-    """A rate limit whose attempts are rejected beyond it. An instance has the accounts that its attempts need."""
+    """A rate limit that rejects attempts. Creating an instance creates the accounts that its attempts need."""
 
     name: ClassVar[str]
     #: The end of the setting's name, after THROTTLE_.
     setting: ClassVar[str]
-    #: How long its attempts are counted, in seconds.
+    #: How long an attempt is counted, in seconds.
     window: ClassVar[int] = 3_600
     #: The status of an attempt that is counted.
     status: ClassVar[int] = 401
-    #: The beginning of a statement that a successful attempt cannot do without.
+    #: The beginning of an SQL statement that every successful attempt executes.
     needs: ClassVar[str]
 
     def attempt(self, number: int, /) -> Answer:
@@ -98,7 +98,7 @@ class Limit:
         raise NotImplementedError
 
     def attempt_of_another(self) -> Answer:
-        """Make an attempt of another client IP or at another account, which has a count of its own."""
+        """Make an attempt from another client IP or at another account, which has its own counter."""
         raise NotImplementedError
 
     def allowed(self) -> list[Answer]:
@@ -130,7 +130,7 @@ class LoginAtAccountFromClientIP(Limit):
 
 
 class LoginAtUnknownAddress(LoginAtAccountFromClientIP):
-    """An address without an account has the same limit."""
+    """The same limit for an address without an account."""
 
     email = UNKNOWN
 
@@ -157,7 +157,7 @@ class LoginAtAccount(LoginAtAccountFromClientIP):
         return guess(UNKNOWN, sourceIp=ELSEWHERE)
 
     def allowed(self) -> list[Answer]:
-        return [log_in()]  # from a client IP that is known for the account
+        return [log_in()]  # From a client IP that is known for the account.
 
 
 class LoginFromClientIP(LoginAtAccountFromClientIP):
@@ -223,11 +223,11 @@ class PasskeyFromClientIP(Limit):
         return anonymously("/webauthn/login/complete", body, sourceIp=ELSEWHERE)
 
     def allowed(self) -> list[Answer]:
-        return [log_in()]  # the password, whose counter is another one
+        return [log_in()]  # A login with a password has its own counter.
 
 
 class RefreshFromClientIP(Limit):
-    """Only rejected tokens are counted, because a valid one cannot be guessed."""
+    """The limit of rejected refresh tokens. Valid tokens are not counted, because they cannot be guessed."""
 
     name = "refresh_source"
     setting = "refresh_per_source"
@@ -271,7 +271,7 @@ class RegistrationFromClientIP(Limit):
         return [log_in("person0@example.com")]
 
 
-#: Of each limit that rejects attempts. THROTTLE_BAD_INPUT_PER_SOURCE limits audit records and rejects nothing.
+#: All limits that reject attempts. THROTTLE_BAD_INPUT_PER_SOURCE is missing because it only limits audit records.
 LIMITS: list[type[Limit]] = [
     LoginAtAccountFromClientIP,
     LoginAtUnknownAddress,
