@@ -1,7 +1,7 @@
 """The audit log: GET /audit/events · GET /audit/summary.
 
-Behind the authorizer, and for the roles ``security`` and ``admin`` alone, logged in with a passkey. Reading is an event
-of the log itself.
+Only a user with the role ``security`` or ``admin`` who logged in with a passkey may read it. Each reading is an audit
+record itself.
 """
 
 from typing import Annotated
@@ -17,18 +17,24 @@ from auth_common.audit.schemas import (
     AuditSummaryResponse,
 )
 from auth_common.audit.summary import summarise_audit_log
+from auth_common.errors import Forbidden, PasskeyLoginRequired
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.caller import Caller
+from auth_common.web.endpoint import BEARER, endpoint
 from auth_common.web.pagination import AuditCursor, encode_audit_cursor
 
 app = create_app()
+for_auditors = endpoint(access=BEARER, errors=(Forbidden, PasskeyLoginRequired))
 
 
-@app.get("/audit/events")
+@app.get("/audit/events", **for_auditors)
 async def get_events(
     caller: Caller, query: Annotated[AuditEventsQuery, Query()], cursor: AuditCursor
 ) -> AuditEventsResponse:
-    """Answer events, newest first, a page at a time; 403 without the role or without a passkey."""
+    """Return audit records, newest first, 50 on a page.
+
+    The caller needs the role `security` or `admin`, and a session of a login with a passkey that the account still has.
+    """
     page = list_audit_records(caller, query.as_query(), before=cursor)
     return AuditEventsResponse(
         items=[AuditRecordResponse.of(record) for record in page.items],
@@ -36,9 +42,12 @@ async def get_events(
     )
 
 
-@app.get("/audit/summary")
+@app.get("/audit/summary", **for_auditors)
 async def get_summary(caller: Caller, query: Annotated[AuditSummaryQuery, Query()]) -> AuditSummaryResponse:
-    """Answer how many events of each kind there were over time, and what the failures have in common."""
+    """Return the number of events of each kind over time, and the most frequent reasons, client IPs and accounts.
+
+    The caller needs the role `security` or `admin`, and a session of a login with a passkey that the account still has.
+    """
     return AuditSummaryResponse.model_validate(summarise_audit_log(caller, since=query.since, until=query.until))
 
 

@@ -1,7 +1,7 @@
 """The Lambda authorizer: a bearer token in, an IAM policy for API Gateway out.
 
-It checks signature and claims, and asks no database: the functions do that, at every request. It imports neither
-FastAPI nor SQLAlchemy, because every first request of a caller waits for it.
+It checks the token's signature and claims without a database. The functions check session, account and role in the
+database at every request. It imports neither FastAPI nor SQLAlchemy, because a caller's first request waits for it.
 """
 
 from typing import Any
@@ -14,12 +14,15 @@ from auth_common.web.authorizer import authorize
 
 @observed
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Answer the policy for the request's token (REST API, REQUEST authorizer)."""
+    """Return the policy for the request's token (REST API, REQUEST authorizer)."""
     return authorize(token=_bearer_token(event), method_arn=event["methodArn"])
 
 
 def _bearer_token(event: dict[str, Any]) -> str:
-    """Return the token of the one Authorization header (RFC 6750 section 2.1); "", which is no token, for any other."""
+    """Return the token of the only Authorization header (RFC 6750 section 2.1).
+
+    Return "", which is not a valid token, if the request has no such header, several, or one of another scheme.
+    """
     values = [
         value
         for name, header_values in (event.get("multiValueHeaders") or {}).items()
@@ -27,6 +30,6 @@ def _bearer_token(event: dict[str, Any]) -> str:
         for value in header_values
     ]
     if len(values) != 1:
-        return ""  # two headers: the gateway's cache may have looked at the other one
+        return ""  # The gateway may have cached the policy under the other of two headers.
     scheme, _, token = values[0].partition(" ")
     return token if scheme.lower() == "bearer" else ""

@@ -1,24 +1,32 @@
-"""PUT /users/{id}/password: a person changes their own password.
+"""PUT /users/{id}/password: a user changes their own password.
 
-Behind the authorizer. An access token alone is not enough: the current password must be right. An account with passkeys
-also needs a step-up token that was proved with one.
+An access token alone is not enough, because an attacker may have stolen it: the user sends the current password too. An
+account with passkeys also needs a step-up token that was proved with a passkey.
 """
 
+from auth_common.errors import Forbidden, InvalidCurrentPassword, NotFound, StepUpRequired, TooManyAttempts
 from auth_common.passwords.change import change_password
 from auth_common.passwords.schemas import ChangePasswordRequest
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.caller import Caller, PathId, StepUpToken
+from auth_common.web.endpoint import BEARER, endpoint
 
 app = create_app()
 
 
-@app.put("/users/{id}/password", status_code=204)
+@app.put(
+    "/users/{id}/password",
+    status_code=204,
+    # NotFound: an id with a slash makes another path.
+    **endpoint(access=BEARER, errors=(InvalidCurrentPassword, Forbidden, NotFound, StepUpRequired, TooManyAttempts)),
+)
 async def put_password(
     user_id: PathId, caller: Caller, body: ChangePasswordRequest, step_up_token: StepUpToken = None
 ) -> None:
-    """Replace the caller's password and revoke their other sessions; 400 for a wrong current one, 403 for another id.
+    """Change the caller's password, and revoke their other sessions.
 
-    The caller's session goes on with its refresh token; its access token and its step-up token end.
+    The caller's session stays valid, and its refresh token returns a new access token. Its present access token and its
+    step-up token end.
     """
     change_password(
         caller,

@@ -1,4 +1,4 @@
-"""Clean-up, on a schedule: rows that nobody can use any more are deleted, in bounded batches."""
+"""The clean-up, on a schedule: delete expired rows in bounded batches."""
 
 from typing import Any
 
@@ -10,5 +10,5 @@ from auth_common.operations.cleanup import delete_expired
 
 @observed
 def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Answer how many rows went (EventBridge Scheduler ignores it; whoever runs it by hand does not)."""
+    """Return the number of deleted rows of each kind, for an operator who invokes the function by hand."""
     return {"deleted": delete_expired()}

@@ -1,20 +1,25 @@
-"""GET /users/{id}: a user's data, for themselves and for admins.
+"""GET /users/{id}: return a user's data to that user and to admins.
 
-Behind the authorizer, which has checked the access token. Whether the session still exists, and whether this caller may
-see this user, is decided here, from the database.
+The authorizer has checked the access token. This function checks in the database whether the session is still valid and
+whether the caller may see the user.
 """
 
 from auth_common.accounts.profiles import get_profile
 from auth_common.accounts.schemas import UserResponse
+from auth_common.errors import Forbidden, NotFound
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.caller import Caller, PathId
+from auth_common.web.endpoint import BEARER, endpoint
 
 app = create_app()
 
 
-@app.get("/users/{id}")
+@app.get("/users/{id}", **endpoint(access=BEARER, errors=(Forbidden, NotFound)))
 async def get_user(user_id: PathId, caller: Caller) -> UserResponse:
-    """Answer 200 with the user; 403 for anybody else's id, existing or not; 401 when the caller's session has ended."""
+    """Return a user. The caller sees their own data, and an admin sees every user.
+
+    Any other id returns 403, whether a user has it or not. An admin gets 404 for an id that no user has.
+    """
     return UserResponse.model_validate(get_profile(caller, user_id))
 
 

@@ -3,16 +3,17 @@
 from auth_common.operations.health import check_health
 from auth_common.operations.schemas import HealthResponse
 from auth_common.web.application import create_app, create_handler
+from auth_common.web.endpoint import ANYONE, endpoint
 
 app = create_app()
 
 
-@app.head("/health", name="head_health")
-@app.get("/health")
+@app.head("/health", name="head_health", **endpoint(access=ANYONE))
+@app.get("/health", **endpoint(access=ANYONE))
 async def health() -> HealthResponse:
-    """Answer 200 when the database answers and has this version's schema, or a newer one, else 503.
+    """Return 200 if the database has this version's schema or a newer one, else 503.
 
-    No details: anyone may ask.
+    The response has no details, because any client may call the endpoint.
     """
     check_health()
     return HealthResponse()

@@ -1,11 +1,17 @@
-"""GET and HEAD /.well-known/jwks.json: our public keys, for services that verify our tokens (RFC 7517 section 5)."""
+"""GET and HEAD /.well-known/jwks.json: the public keys, for services that verify access tokens (RFC 7517 section 5)."""
+
+from typing import Final
 
 from fastapi.responses import JSONResponse
 
 from auth_common.operations.public_keys import public_key_set
+from auth_common.operations.schemas import PublicKeySetResponse
 from auth_common.web.application import create_app, create_handler
+from auth_common.web.endpoint import ANYONE, endpoint, header, success
 
 app = create_app()
+
+CACHE_CONTROL: Final = "public, max-age=300"
 
 
 class JWKSetResponse(JSONResponse):
@@ -14,11 +20,19 @@ class JWKSetResponse(JSONResponse):
     media_type = "application/jwk-set+json"
 
 
-@app.head("/.well-known/jwks.json", response_class=JWKSetResponse, name="head_jwks")
-@app.get("/.well-known/jwks.json", response_class=JWKSetResponse)
+jwk_set_for_anyone = {
+    "response_class": JWKSetResponse,
+    "response_model": PublicKeySetResponse,
+    "responses": success(200, {"Cache-Control": header(value=CACHE_CONTROL)}),
+    **endpoint(access=ANYONE),
+}
+
+
+@app.head("/.well-known/jwks.json", name="head_jwks", **jwk_set_for_anyone)
+@app.get("/.well-known/jwks.json", **jwk_set_for_anyone)
 async def jwks() -> JWKSetResponse:
-    """Return the JWK Set. It is public and the same for every client, so caches may keep this response."""
-    return JWKSetResponse(public_key_set(), headers={"Cache-Control": "public, max-age=300"})
+    """Return the JWK Set. Clients may cache it for 5 minutes."""
+    return JWKSetResponse(public_key_set(), headers={"Cache-Control": CACHE_CONTROL})
 
 
 handler = create_handler(app)

@@ -1,20 +1,22 @@
-"""POST /login: a password against a token pair, or against the question for the second factor.
+"""POST /login: exchange e-mail and password for a token pair, or for the right to a second factor.
 
-Anyone may call it. An unknown e-mail and a wrong password cost the same hash and get the same 401.
+Any client may call it. An unknown e-mail address costs the same hash as a wrong password, and both return the same 401.
 """
 
+from auth_common.errors import InvalidCredentials, TooManyAttempts
 from auth_common.login.schemas import LoginRequest, LoginResponse, MFARequiredResponse
 from auth_common.login.service import MFARequired, log_in
 from auth_common.web.application import create_app, create_handler
+from auth_common.web.endpoint import ANYONE, endpoint
 
 app = create_app()
 
 
-@app.post("/login")
+@app.post("/login", **endpoint(access=ANYONE, errors=(InvalidCredentials, TooManyAttempts)))
 async def login(body: LoginRequest) -> LoginResponse | MFARequiredResponse:
-    """Return access token (JWT, 15 minutes), refresh token and step-up token; 401 for anything that does not match.
+    """Return a token pair and a step-up token. If the account has a passkey, return an `mfa_token` instead.
 
-    If the account has a passkey, return an ``mfa_token`` instead, for POST /webauthn/login/begin.
+    The `mfa_token` is for `POST /webauthn/login/begin`, the second factor.
     """
     outcome = log_in(email=body.email, password=body.password)
     response = MFARequiredResponse if isinstance(outcome, MFARequired) else LoginResponse

@@ -1,6 +1,6 @@
-"""A custom resource of the deployment: the schema of the database, and who may do what in it.
+"""A custom resource of the deployment: migrate the database's schema, and grant the functions their privileges in it.
 
-It runs before any function of a new version does. If it fails, CloudFormation takes the whole deployment back.
+It runs before any function of a new version does. If it fails, CloudFormation rolls the whole deployment back.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from auth_common.web.custom_resources import create_custom_resource_handler
 
 
 def migrate(properties: Mapping[str, Any]) -> dict[str, str]:
-    """Answer the attribute ``Revision``, for the property ``Roles``: a role in the database -> ARNs of IAM roles."""
+    """Return the attribute ``Revision``. The property ``Roles`` maps a database role to the ARNs of its IAM roles."""
     return {"Revision": migrate_schema(properties["Roles"])}
 
 

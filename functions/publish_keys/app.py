@@ -1,7 +1,7 @@
-"""A custom resource of the deployment: the public halves of the signing keys, as the JWK Set that verifiers get.
+"""A custom resource of the deployment: publish the public keys of the signing keys as a JWK Set.
 
-KMS is asked once, when the keys change, and the answer becomes an environment variable of the functions that verify
-tokens. So the authorizer needs neither boto3 nor a permission of its own.
+It reads the keys from KMS once, when they change. CloudFormation puts the JWK Set into an environment variable of the
+functions that verify tokens. So the authorizer needs neither boto3 nor a permission of its own.
 """
 
 import json
@@ -13,7 +13,7 @@ from auth_common.web.custom_resources import create_custom_resource_handler
 
 
 def publish(properties: Mapping[str, Any]) -> dict[str, str]:
-    """Answer the attribute ``Jwks``, for the property ``KeyArns``: the signing keys, from the one that signs on."""
+    """Return the attribute ``Jwks``. The property ``KeyArns`` lists the signing keys, the active one first."""
     return {"Jwks": json.dumps(kms_public_key_set(properties["KeyArns"]), separators=(",", ":"))}
 
 

@@ -1,18 +1,20 @@
-"""POST /token/refresh: a refresh token against a new token pair, once.
+"""POST /token/refresh: exchange a refresh token for a new token pair, once.
 
-Whoever holds the token may call it; that is its point. A spent one that comes back ends its whole family.
+Any client that holds the token may call it. If a spent token is presented again, its whole family is revoked.
 """
 
+from auth_common.errors import InvalidRefreshToken, TooManyAttempts
 from auth_common.sessions.refresh import refresh
 from auth_common.sessions.schemas import RefreshRequest, TokenPairResponse
 from auth_common.web.application import create_app, create_handler
+from auth_common.web.endpoint import ANYONE, endpoint
 
 app = create_app()
 
 
-@app.post("/token/refresh")
+@app.post("/token/refresh", **endpoint(access=ANYONE, errors=(InvalidRefreshToken, TooManyAttempts)))
 async def refresh_tokens(body: RefreshRequest) -> TokenPairResponse:
-    """Answer 200 with a new pair; 401 for a token that is unknown, spent or expired, or whose session has ended."""
+    """Return a new token pair for a refresh token, which is spent by that."""
     return TokenPairResponse.model_validate(refresh(body.refresh_token))
 
 

@@ -1,8 +1,8 @@
-"""POST /users: a person registers themselves.
+"""POST /users: a user registers an account.
 
-Anyone may call it. The body is checked by ``RegistrationRequest``, the password by NIST's rules; then the account is
-stored, and a second account for one e-mail address is refused by the database itself. With NEUTRAL_REGISTRATION the
-answer does not tell which of the two has happened.
+Any client may call it. ``RegistrationRequest`` validates the body, and the password policy of NIST SP 800-63B-4
+validates the password. The database itself rejects a second account for one e-mail address. With NEUTRAL_REGISTRATION
+the response does not show whether the address was taken.
 """
 
 from fastapi import Response
@@ -10,19 +10,31 @@ from fastapi.responses import JSONResponse
 
 from auth_common.accounts.registration import register_user
 from auth_common.accounts.schemas import RegistrationAcceptedResponse, RegistrationRequest, UserResponse
+from auth_common.errors import EmailTaken, TooManyAttempts
 from auth_common.web.application import create_app, create_handler
+from auth_common.web.endpoint import ANYONE, endpoint, header, success
 
 app = create_app()
 
-_ACCEPTED = {
+CREATED = success(
+    201,
+    {"Location": header(pattern="users/[0-9a-f-]{36}", example="users/3f0e6a52-8f0b-4f5b-9a53-6c1f0d1f2a7e")},
+)
+ACCEPTED = {
     "model": RegistrationAcceptedResponse,
-    "description": "Where `NEUTRAL_REGISTRATION` is set, for a new and for a taken address alike.",
+    "description": "If `NEUTRAL_REGISTRATION` is set, for a new and for a taken address alike.",
 }
 
 
-@app.post("/users", status_code=201, response_model=UserResponse, responses={202: _ACCEPTED})
+@app.post(
+    "/users",
+    status_code=201,
+    response_model=UserResponse,
+    responses={**CREATED, 202: ACCEPTED},
+    **endpoint(access=ANYONE, errors=(EmailTaken, TooManyAttempts)),
+)
 async def register(body: RegistrationRequest, response: Response) -> UserResponse | Response:
-    """Create an account and answer 201 with the user and its ``Location``; 409 where the address is taken."""
+    """Create an account, and return the user and their `Location`."""
     user = register_user(
         name=body.name,
         email=body.email,
@@ -32,7 +44,7 @@ async def register(body: RegistrationRequest, response: Response) -> UserRespons
     )
     if user is None:
         return JSONResponse(RegistrationAcceptedResponse().model_dump(), status_code=202)
-    # Relative to the request's URL, whose path begins with the stage unless the API has a domain of its own.
+    # Relative to the request's URL (RFC 9110 section 10.2.2), because without a custom domain the path has a stage.
     response.headers["Location"] = f"users/{user.id}"
     return UserResponse.model_validate(user)
 

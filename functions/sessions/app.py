@@ -1,34 +1,40 @@
 """Sessions: POST /logout · GET /sessions · DELETE /sessions · DELETE /sessions/{id}.
 
-Behind the authorizer. A caller sees and ends their own sessions only; an ended one is refused at the next request,
-whatever the gateway has cached.
+A caller sees and revokes their own sessions only. A revoked session is rejected at its next request, whatever policy
+the gateway has cached.
 """
 
 from typing import Annotated
 
 from fastapi import Query, Response
 
+from auth_common.errors import NotFound, StepUpRequired
 from auth_common.sessions.devices import name_device
 from auth_common.sessions.schemas import SessionListResponse, SessionResponse
 from auth_common.sessions.service import end_all_sessions, end_current_session, end_session, list_sessions
 from auth_common.users.identifiers import parse_id
 from auth_common.web.application import create_app, create_handler
-from auth_common.web.caller import Caller, PathId, StepUpToken, clear_storage
+from auth_common.web.caller import CLEAR_SITE_DATA, Caller, PathId, StepUpToken, clear_storage
+from auth_common.web.endpoint import BEARER, endpoint, success
 from auth_common.web.pagination import SessionCursor, encode_cursor
 
 app = create_app()
+#: Only if the caller's own session is among the revoked ones.
+MAY_CLEAR_STORAGE = success(204, {"Clear-Site-Data": CLEAR_SITE_DATA | {"required": False}})
 
 
-@app.post("/logout", status_code=204)
+@app.post(
+    "/logout", status_code=204, responses=success(204, {"Clear-Site-Data": CLEAR_SITE_DATA}), **endpoint(access=BEARER)
+)
 async def log_out(caller: Caller, response: Response) -> None:
-    """End the session that asks."""
+    """Revoke the caller's session."""
     end_current_session(caller)
     clear_storage(response)
 
 
-@app.get("/sessions")
+@app.get("/sessions", **endpoint(access=BEARER))
 async def get_sessions(caller: Caller, cursor: SessionCursor) -> SessionListResponse:
-    """Answer the caller's live sessions, newest first, a page at a time."""
+    """Return the caller's sessions, newest first, 50 on a page."""
     page = list_sessions(caller, before=cursor)
     return SessionListResponse(
         items=[
@@ -47,24 +53,31 @@ async def get_sessions(caller: Caller, cursor: SessionCursor) -> SessionListResp
     )
 
 
-@app.delete("/sessions", status_code=204)
+@app.delete(
+    "/sessions", status_code=204, responses=MAY_CLEAR_STORAGE, **endpoint(access=BEARER, errors=(StepUpRequired,))
+)
 async def delete_sessions(
     caller: Caller,
     response: Response,
     keep_current: Annotated[bool, Query()] = False,  # noqa: FBT002 - a query parameter
     step_up_token: StepUpToken = None,
 ) -> None:
-    """Revoke all of the caller's sessions, or with ``keep_current=true`` the others; 403 without a step-up token."""
+    """Revoke all sessions of the caller, or with `keep_current=true` the other ones. A step-up token is needed."""
     end_all_sessions(caller, keep_current=keep_current, step_up_token=step_up_token)
     if not keep_current:
         clear_storage(response)
 
 
-@app.delete("/sessions/{id}", status_code=204)
+@app.delete(
+    "/sessions/{id}",
+    status_code=204,
+    responses=MAY_CLEAR_STORAGE,
+    **endpoint(access=BEARER, errors=(StepUpRequired, NotFound)),
+)
 async def delete_session(
     caller: Caller, session_id: PathId, response: Response, step_up_token: StepUpToken = None
 ) -> None:
-    """Revoke one of the caller's sessions, another one with a step-up token only; 404 for any other id."""
+    """Revoke one session of the caller. For another session than the present one a step-up token is needed."""
     end_session(caller, session_id, step_up_token=step_up_token)
     if parse_id(session_id) == caller.session_id:
         clear_storage(response)

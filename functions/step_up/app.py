@@ -1,22 +1,38 @@
-"""POST /step-up: a logged-in user proves their identity again, and gets the token that sensitive routes ask for.
+"""POST /step-up: a caller proves their identity again, and gets the step-up token that sensitive requests need.
 
-Behind the authorizer. The token goes into the header ``Step-Up-Token``, beside the access token.
+The client sends the token in the header ``Step-Up-Token``, beside the access token.
 """
 
+from auth_common.errors import (
+    InvalidChallenge,
+    InvalidCurrentPassword,
+    StepUpFailed,
+    StepUpPasswordRequired,
+    TooManyAttempts,
+)
 from auth_common.step_up.schemas import StepUpMethodsResponse, StepUpRequest, StepUpResponse
 from auth_common.step_up.service import begin_step_up, complete_step_up
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.caller import Caller
+from auth_common.web.endpoint import BEARER, endpoint
 
 app = create_app()
 
+STEP_UP_ERRORS = (
+    InvalidChallenge,
+    InvalidCurrentPassword,
+    StepUpFailed,
+    StepUpPasswordRequired,
+    TooManyAttempts,
+)
 
-@app.post("/step-up", response_model_exclude_none=True)
+
+@app.post("/step-up", response_model_exclude_none=True, **endpoint(access=BEARER, errors=STEP_UP_ERRORS))
 async def step_up(caller: Caller, body: StepUpRequest) -> StepUpResponse | StepUpMethodsResponse:
-    """Return the methods for an empty body, else a token of 10 minutes; 400 for a proof that is not right.
+    """Return a step-up token for a proof of identity, or the possible proofs for an empty body.
 
-    The fifth wrong proof in a row revokes the session. A proof by password alone opens, for an account with passkeys,
-    only the end of other sessions.
+    The token is valid for 10 minutes. The fifth wrong proof in a row revokes the session. If the account has passkeys,
+    a token proved by password alone only revokes other sessions.
     """
     if body.is_empty:
         return StepUpMethodsResponse.model_validate(begin_step_up(caller))

@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from auth_common.web.authorizer import PROTECTED_ROUTES
+from auth_common.web.protected_routes import PROTECTED_ROUTES
 from tests.support import leaks
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import PASSWORD, registration

@@ -10,8 +10,8 @@ import pytest
 from fastapi.dependencies.models import Dependant
 
 from auth_common.settings import Settings
-from auth_common.web.authorizer import PROTECTED_ROUTES
 from auth_common.web.caller import Caller
+from auth_common.web.protected_routes import PROTECTED_ROUTES
 from local_runtime.cloudformation import read_template
 from local_runtime.policies import matches
 from tests.support.routes import OPEN_ROUTES, ROUTES
@@ -76,8 +76,8 @@ def calls(dependant: Dependant) -> Iterator[Any]:
 
 @pytest.mark.asvs("8.2.1")
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_endpoint_knows_its_caller_if_its_route_is_protected_and_needs_no_event_loop(function):
-    """There is no loop (docs/decisions/0017): no threads for plain functions, and no generators."""
+def test_endpoint_has_its_caller_if_its_route_is_protected_and_runs_on_the_event_loop(function):
+    """FastAPI would run a plain function on another thread, which has its own chain of audit records."""
     principal = Caller.__metadata__[0].dependency  # type: ignore[attr-defined]
     for route in endpoints(function):
         (method,) = route.methods

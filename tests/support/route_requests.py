@@ -1,46 +1,33 @@
 """A request for each route of the template, with a body that passes validation."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from local_runtime.template import Route
 from tests.support.events import proxy_event
-from tests.support.factories import NEW_PASSWORD, registration
 from tests.support.functions import Answer, call
+from tests.support.openapi import DOCUMENT
 
-_CREDENTIAL = {
-    "id": "AQID",
-    "rawId": "AQID",
-    "type": "public-key",
-    "clientExtensionResults": {},
-    "authenticatorAttachment": "platform",
-    "response": {
-        "clientDataJSON": "e30",
-        "attestationObject": "oA",
-        "authenticatorData": "AA",
-        "signature": "AA",
-        "userHandle": "AA",
-        "transports": ["usb"],
-    },
-}
-#: Bodies by method and path. The credentials pass validation, but their signatures are not valid.
-BODIES: dict[str, dict[str, Any]] = {
-    "POST /users": registration(),
-    "POST /login": {"email": "a@example.com", "password": "p"},
-    "POST /token/refresh": {"refresh_token": "rt"},
-    "PUT /users/{id}/password": {"current_password": "p", "new_password": NEW_PASSWORD},
-    "POST /step-up": {"current_password": "p"},
-    "POST /webauthn/register/begin": {},
-    "POST /webauthn/register/complete": {"challenge_id": "c", "credential": _CREDENTIAL, "name": "Laptop"},
-    "POST /webauthn/login/begin": {"mfa_token": "t"},
-    "POST /webauthn/login/complete": {"challenge_id": "c", "credential": _CREDENTIAL},
-    "PATCH /webauthn/credentials/{id}": {"name": "Laptop"},
+#: By method and path, the examples of docs/openapi.json. Only an authenticator could sign the credentials in them.
+BODIES: dict[str, list[dict[str, Any]]] = {
+    f"{method.upper()} {path}": [
+        example["value"] for example in operation["requestBody"]["content"]["application/json"]["examples"].values()
+    ]
+    for path, item in json.loads(DOCUMENT.read_text())["paths"].items()
+    for method, operation in item.items()
+    if "requestBody" in operation
 }
 
 
 def name_of(route: Route) -> str:
     """Return method and path of a route, for example ``GET /users/{id}``."""
     return f"{route.method} {route.path}"
+
+
+def body_of(route: Route) -> dict[str, Any] | None:
+    """Return an example of the route's body, if possible with fields. Return None if it has no body."""
+    return max(BODIES.get(name_of(route), []), key=bool, default=None)
 
 
 def send(route: Route, context: Mapping[str, Any] | None, *, segment: str = "x", **options: Any) -> Answer:

@@ -11,10 +11,12 @@ from typing import Final
 from tools.docs import (
     asvs_page,
     asvs_readme,
+    endpoint_table,
     event_meanings,
     layer_requirements,
     openapi_document,
     proofs,
+    protected_routes,
     security_events_page,
     threat_model,
 )
@@ -24,11 +26,12 @@ PROJECT: Final = Path(__file__).parents[2]
 
 #: By file, a function from its present text, of which a part may be written by hand, to the current one.
 GENERATORS: Final[Mapping[str, Callable[[str], str]]] = {
-    "README.md": asvs_readme.with_list,
+    "README.md": lambda text: endpoint_table.with_table(asvs_readme.with_list(text)),
     "docs/asvs.md": lambda _: asvs_page.page(proofs.collect().asvs),
     "docs/openapi.json": lambda _: openapi_document.text(),
     "docs/security-events.md": lambda _: security_events_page.page(),
     "docs/threat-model.md": lambda text: threat_model.with_tests(text, proofs.collect().threat),
+    "layers/common/auth_common/web/protected_routes.py": lambda _: protected_routes.module(),
     "layers/common/requirements.txt": lambda _: layer_requirements.requirements(),
     "public/scripts/security/event-meanings.js": lambda _: event_meanings.script(),
     **{

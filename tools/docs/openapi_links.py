@@ -1,66 +1,85 @@
-"""Links of docs/openapi.json: where what an answer holds is the input of the next request (OpenAPI 3.1, Link Object).
+"""Links of docs/openapi.json: a value of a response is the input of a further request (OpenAPI 3.1, Link Object).
 
-A reader sees what to do with an id, a token or a cursor; the fuzzer (tests/fuzz) follows them.
+They follow from the names of fields. A reader sees what to do with a token or an id. The fuzzer (tests/fuzz) follows
+them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os.path import commonpath
 from typing import Any, Final
 
-
-def _to(operation: str, *, body: Mapping[str, str] | None = None, **parameters: str) -> dict[str, Any]:
-    link: dict[str, Any] = {"operationId": operation}
-    if parameters:
-        link["parameters"] = parameters
-    if body:
-        link["requestBody"] = dict(body)
-    return link
+_REFERENCE: Final = "#/components/schemas/"
 
 
-_REFRESH: Final = _to("refresh_tokens", body={"refresh_token": "$response.body#/refresh_token"})
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    path: str
+    document: dict[str, Any]
+    #: The fields of the request body.
+    sent: frozenset[str]
+    required: frozenset[str]
+    #: The fields of the body of each success, by status.
+    returned: dict[str, frozenset[str]]
 
-#: By operation: status, and its links by name.
-LINKS: Final[Mapping[str, tuple[str, Mapping[str, dict[str, Any]]]]] = {
-    "register": (
-        "201",
-        {
-            "log_in": _to("login", body={"email": "$request.body#/email", "password": "$request.body#/password"}),
-            "user": _to("get_user", id="$response.body#/id"),
-        },
-    ),
-    "login": (
-        "200",
-        {
-            "refresh": _REFRESH,
-            "second_factor": _to("begin_login", body={"mfa_token": "$response.body#/mfa_token"}),
-        },
-    ),
-    "refresh_tokens": ("200", {"refresh": _REFRESH}),
-    "begin_login": ("200", {"complete": _to("complete_login", body={"challenge_id": "$response.body#/challenge_id"})}),
-    "complete_login": ("200", {"refresh": _REFRESH}),
-    "begin_registration": (
-        "200",
-        {"complete": _to("complete_registration", body={"challenge_id": "$response.body#/challenge_id"})},
-    ),
-    "complete_registration": (
-        "201",
-        {
-            "rename": _to("rename_passkey", id="$response.body#/id"),
-            "delete": _to("delete_passkey", id="$response.body#/id"),
-        },
-    ),
-    "list_passkeys": (
-        "200",
-        {
-            "rename": _to("rename_passkey", id="$response.body#/items/0/id"),
-            "delete": _to("delete_passkey", id="$response.body#/items/0/id"),
-        },
-    ),
-    "get_sessions": (
-        "200",
-        {
-            "next_page": _to("get_sessions", cursor="$response.body#/next_cursor"),
-            "end": _to("delete_session", id="$response.body#/items/0/id"),
-        },
-    ),
-    "get_events": ("200", {"next_page": _to("get_events", cursor="$response.body#/next_cursor")}),
-}
+    @property
+    def id(self) -> str:
+        name: str = self.document["operationId"]
+        return name
+
+
+def add_links(document: dict[str, Any]) -> None:
+    """Add the links to each success."""
+    schemas = document["components"]["schemas"]
+    operations = [
+        _Operation(
+            path=path,
+            document=operation,
+            sent=_names(operation.get("requestBody", {}), "properties", schemas),
+            required=_names(operation.get("requestBody", {}), "required", schemas),
+            returned={
+                status: _names(response, "properties", schemas)
+                for status, response in operation["responses"].items()
+                if status.startswith("2")
+            },
+        )
+        for path, item in document["paths"].items()
+        for operation in item.values()
+    ]
+    for operation in operations:
+        for status, fields in operation.returned.items():
+            if links := dict(_links(operation, fields, operations)):
+                operation.document["responses"][status]["links"] = links
+
+
+def _links(
+    operation: _Operation, fields: frozenset[str], operations: list[_Operation]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name and the Link Object of each link of a response with these fields."""
+    for field in sorted(fields):
+        # Only the service makes such values, so they come from a response.
+        if field.endswith(("_id", "_token")) and (takers := [each for each in operations if field in each.sent]):
+            # For a challenge it is the same ceremony.
+            taker = max(takers, key=lambda each: len(commonpath([operation.path, each.path])))
+            yield taker.id, {"operationId": taker.id, "requestBody": {field: f"$response.body#/{field}"}}
+    place = "id" if "id" in fields else "items/0/id"
+    for other in operations:
+        if fields & {"id", "items"} and other.path == f"{operation.path}/{{id}}":
+            yield other.id, {"operationId": other.id, "parameters": {"id": f"$response.body#/{place}"}}
+        # A login repeats the e-mail address and the password of a registration.
+        repeats = bool(other.required) and other.required < operation.sent and "{" not in other.path
+        if repeats and not any(field.endswith(("_id", "_token")) for field in other.required):
+            body = {field: f"$request.body#/{field}" for field in sorted(other.required)}
+            yield other.id, {"operationId": other.id, "requestBody": body}
+    if "next_cursor" in fields and "parameters" in operation.document:
+        yield "next_page", {"operationId": operation.id, "parameters": {"cursor": "$response.body#/next_cursor"}}
+
+
+def _names(body: dict[str, Any], keyword: str, schemas: dict[str, Any]) -> frozenset[str]:
+    """Return the names of all or of the required fields of a body, for all of its alternatives together."""
+    return frozenset(
+        name
+        for content in body.get("content", {}).values()
+        for schema in content["schema"].get("anyOf", [content["schema"]])
+        for name in schemas[schema["$ref"].removeprefix(_REFERENCE)].get(keyword, [])
+    )

@@ -108,13 +108,20 @@ def _utc_seconds(time: datetime) -> str:
 Email = Annotated[
     str,
     StringConstraints(strip_whitespace=True),
-    Field(max_length=LONGEST_EMAIL, json_schema_extra={"format": "email"}),
+    Field(max_length=LONGEST_EMAIL, json_schema_extra={"format": "email"}, examples=["ada@example.com"]),
     AfterValidator(normalise_email),
 ]
 #: Measured as it is stored: composing (NFC) makes some characters longer.
 Text = Annotated[str, AfterValidator(_require_letter), AfterValidator(clean_text), Field(max_length=100)]
-ChallengeId = Annotated[str, Field(max_length=256)]
-Password = Annotated[str, Field(max_length=LONGEST_SECRET, json_schema_extra={"format": "password"})]
+ChallengeId = Annotated[str, Field(max_length=256, examples=["c2a4e6f8-1b3d-4f5a-8c7e-9d0b2f4a6c8e"])]
+Password = Annotated[
+    str,
+    Field(
+        max_length=LONGEST_SECRET,
+        json_schema_extra={"format": "password"},
+        examples=["violet anchor seventeen drums"],
+    ),
+]
 #: The OpenAPI document shows the limits of ``passwords.policy``. A longer or shorter password is rejected there, with a
 #: message for the user.
 NewPassword = Annotated[
@@ -122,13 +129,14 @@ NewPassword = Annotated[
     Field(
         max_length=LONGEST_SECRET,
         json_schema_extra={"format": "password", "minLength": 15, "maxLength": 256},
+        examples=["copper lantern eleven rivers"],
     ),
 ]
 #: Bytes in base64url without padding (RFC 4648 section 5).
 Base64URL = Annotated[
     bytes,
     PlainSerializer(lambda octets: urlsafe_b64encode(octets).decode().rstrip("="), return_type=str),
-    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]+$", "examples": ["4cKQ0bT1rJ8uXyWmZ5oHfA"]}),
 ]
 #: RFC 3339 in UTC, whole seconds.
 Timestamp = Annotated[

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from auth_common.field_types import Email, NewPassword, RequestBody, Text, Timestamp
 
@@ -59,11 +59,11 @@ DateOfBirth = Annotated[
 class RegistrationRequest(RequestBody):
     """POST /users."""
 
-    name: Text
+    name: Annotated[Text, Field(examples=["Ada Example"])]
     email: Email
     date_of_birth: DateOfBirth
-    job_title: Text
-    password: NewPassword
+    job_title: Annotated[Text, Field(examples=["Engineer"])]
+    password: Annotated[NewPassword, Field(examples=["violet anchor seventeen drums"])]
 
 
 class UserResponse(BaseModel):
@@ -72,11 +72,11 @@ class UserResponse(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    name: str
-    email: str
+    name: Annotated[str, Field(examples=["Ada Example"])]
+    email: Annotated[str, Field(examples=["ada@example.com"])]
     date_of_birth: date
-    job_title: str
-    role: str
+    job_title: Annotated[str, Field(examples=["Engineer"])]
+    role: Annotated[str, Field(examples=["user"])]
     created_at: Timestamp
 
 

@@ -107,10 +107,10 @@ class ChainResponse(BaseModel):
     """Where a record stands, and whether it is as it was written there."""
 
     id: UUID
-    sequence: int
+    sequence: Annotated[int, Field(examples=[17])]
     #: HMAC-SHA-256, hexadecimal: the log line of the event has the same.
-    mac: str
-    intact: bool
+    mac: Annotated[str, Field(examples=["<64 hex digits>"])]
+    intact: Annotated[bool, Field(examples=[True])]
 
 
 class AuditRecordResponse(BaseModel):
@@ -119,22 +119,22 @@ class AuditRecordResponse(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     #: Chain and sequence: unique.
-    id: str
+    id: Annotated[str, Field(examples=["c2a4e6f8-1b3d-4f5a-8c7e-9d0b2f4a6c8e.17"])]
     time: _Moment
-    event: str
-    outcome: str
-    severity: Annotated[SeverityName, BeforeValidator(_severity_name)]
+    event: Annotated[str, Field(examples=["authn_login_fail"])]
+    outcome: Annotated[str, Field(examples=["failure"])]
+    severity: Annotated[SeverityName, BeforeValidator(_severity_name), Field(examples=["low"])]
     user_id: UUID | None
-    reason: str | None
-    source_ip: str | None
-    user_agent: str | None
-    function: str
-    method: str
-    path: str
-    request_id: str
+    reason: Annotated[str | None, Field(examples=["wrong_password"])]
+    source_ip: Annotated[str | None, Field(examples=["203.0.113.7"])]
+    user_agent: Annotated[str | None, Field(examples=["Mozilla/5.0"])]
+    function: Annotated[str, Field(examples=["login"])]
+    method: Annotated[str, Field(examples=["POST"])]
+    path: Annotated[str, Field(examples=["/login"])]
+    request_id: Annotated[str, Field(examples=["0f6a2c9e-1b1d-4a3f-9a65-6b1f0f3c2d11"])]
     detail: dict[str, Any]
     #: Whether source_ip and user_agent have been erased.
-    erased: bool
+    erased: Annotated[bool, Field(examples=[False])]
     chain: ChainResponse
 
     @classmethod
@@ -149,7 +149,7 @@ class AuditEventsResponse(BaseModel):
     """GET /audit/events."""
 
     items: list[AuditRecordResponse]
-    next_cursor: str | None
+    next_cursor: Annotated[str | None, Field(examples=[None])]
 
 
 class BarResponse(BaseModel):
@@ -158,9 +158,9 @@ class BarResponse(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     start: Timestamp
-    event: str
-    outcome: str
-    count: int
+    event: Annotated[str, Field(examples=["authn_login_fail"])]
+    outcome: Annotated[str, Field(examples=["failure"])]
+    count: Annotated[int, Field(examples=[3])]
 
 
 class CountResponse(BaseModel):
@@ -168,8 +168,8 @@ class CountResponse(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    value: str | None
-    count: int
+    value: Annotated[str | None, Field(examples=["wrong_password"])]
+    count: Annotated[int, Field(examples=[3])]
 
 
 class AuditSummaryResponse(BaseModel):
@@ -177,12 +177,14 @@ class AuditSummaryResponse(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    since: Annotated[Timestamp, Field(serialization_alias="from")]
+    since: Annotated[Timestamp, Field(serialization_alias="from", examples=["2026-01-30T09:30:00Z"])]
     until: Annotated[Timestamp, Field(serialization_alias="to")]
     #: Seconds that a bar stands for.
-    interval: int
+    interval: Annotated[int, Field(examples=[300])]
     series: list[BarResponse]
     #: The most frequent of failures.
     reasons: list[CountResponse]
-    sources: list[CountResponse]
-    accounts: list[CountResponse]
+    sources: Annotated[list[CountResponse], Field(examples=[[{"value": "203.0.113.7", "count": 3}]])]
+    accounts: Annotated[
+        list[CountResponse], Field(examples=[[{"value": "3f0e6a52-8f0b-4f5b-9a53-6c1f0d1f2a7e", "count": 3}]])
+    ]

@@ -1,8 +1,8 @@
 """Request and responses of the login with a password."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from auth_common.field_types import Email, Password, RequestBody
 from auth_common.sessions.schemas import TokenPairResponse
@@ -19,7 +19,7 @@ class LoginResponse(TokenPairResponse):
     """The token pair of a login, and a step-up token for sensitive requests. The login counts as the step-up."""
 
     #: Sent in the header Step-Up-Token. Expires 10 minutes after the login.
-    step_up_token: str
+    step_up_token: Annotated[str, Field(examples=["su_<43 characters>"])]
 
 
 class MFARequiredResponse(BaseModel):
@@ -28,7 +28,7 @@ class MFARequiredResponse(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     mfa_required: Literal[True] = True
-    mfa_token: str
+    mfa_token: Annotated[str, Field(examples=["<header>.<claims>.<signature>"])]
     #: Seconds until the ``mfa_token`` expires.
-    expires_in: int
+    expires_in: Annotated[int, Field(examples=[300])]
     methods: list[Literal["webauthn"]] = ["webauthn"]

@@ -1,6 +1,6 @@
 """Requests and responses of the WebAuthn ceremonies and of passkeys."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -20,7 +20,26 @@ def _check_transports(credential: dict[str, Any]) -> dict[str, Any]:
 
 
 #: At most 100 characters of printable text, such as "2" or an emoji.
-PasskeyName = Annotated[str, AfterValidator(clean_text), Field(max_length=100)]
+PasskeyName = Annotated[str, AfterValidator(clean_text), Field(max_length=100, examples=["Laptop"])]
+
+CHALLENGE_ID_EXAMPLE: Final = "c2a4e6f8-1b3d-4f5a-8c7e-9d0b2f4a6c8e"
+OPTIONS_EXAMPLE: Final = {"challenge": "0tTcXm2nJ8v4qkQzW5s1uGyH7bLr9aFeKp3oNxVdY6M", "rpId": "localhost"}
+#: Valid in form only: an authenticator makes and signs the values.
+_CREDENTIAL: Final = {
+    "id": "AQID",
+    "rawId": "AQID",
+    "type": "public-key",
+    "authenticatorAttachment": "platform",
+    "clientExtensionResults": {},
+}
+_ATTESTATION_EXAMPLE: Final = {
+    **_CREDENTIAL,
+    "response": {"clientDataJSON": "e30", "attestationObject": "oA", "transports": ["internal"]},
+}
+ASSERTION_EXAMPLE: Final[dict[str, Any]] = {
+    **_CREDENTIAL,
+    "response": {"clientDataJSON": "e30", "authenticatorData": "AA", "signature": "AA", "userHandle": "AA"},
+}
 
 
 class BeginRegistrationRequest(RequestBody):
@@ -31,19 +50,21 @@ class CompleteLoginRequest(RequestBody):
     """POST /webauthn/login/complete. The credential is an AuthenticationResponseJSON (WebAuthn section 5.1)."""
 
     challenge_id: ChallengeId
-    credential: dict[str, Any]
+    credential: Annotated[dict[str, Any], Field(examples=[ASSERTION_EXAMPLE])]
 
 
 class CompleteRegistrationRequest(RequestBody):
     """POST /webauthn/register/complete. The credential is a RegistrationResponseJSON (WebAuthn section 5.1)."""
 
     challenge_id: ChallengeId
-    credential: Annotated[dict[str, Any], AfterValidator(_check_transports)]
+    credential: Annotated[dict[str, Any], AfterValidator(_check_transports), Field(examples=[_ATTESTATION_EXAMPLE])]
     name: PasskeyName | None = None
 
 
 class BeginLoginRequest(RequestBody):
     """POST /webauthn/login/begin. Send the ``mfa_token`` of a login, or ``{}`` to log in with the passkey alone."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"mfa_token": "<header>.<claims>.<signature>"}, {}]})
 
     mfa_token: Annotated[str, Field(max_length=8192)] | None = None
 
@@ -59,9 +80,9 @@ class CeremonyResponse(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    #: The client sends this value back unchanged to complete the ceremony.
-    challenge_id: str
-    options: dict[str, Any]
+    #: To be sent back as it is.
+    challenge_id: Annotated[str, Field(examples=[CHALLENGE_ID_EXAMPLE])]
+    options: Annotated[dict[str, Any], Field(examples=[OPTIONS_EXAMPLE])]
 
 
 class PasskeyResponse(BaseModel):
@@ -72,15 +93,15 @@ class PasskeyResponse(BaseModel):
     id: UUID
     #: The authenticator's id of the passkey, for the browser's Signal API (WebAuthn section 5.1.10).
     credential_id: Base64URL
-    name: str
+    name: Annotated[str, Field(examples=["Laptop"])]
     created_at: Timestamp
     last_used_at: Timestamp | None
-    #: Hints from the browser, such as "internal", "usb" or "hybrid". Unknown hints are stored too (section 5.2.1).
-    transports: list[str]
-    #: The authenticator's model, as the authenticator states it. No attestation proves it.
+    #: Hints of the browser: "internal", "usb", "hybrid", ... Unknown ones are kept (section 5.2.1).
+    transports: Annotated[list[str], Field(examples=[["internal", "hybrid"]])]
+    #: The authenticator's model, unattested.
     aaguid: UUID
-    #: Whether the passkey is synced. A synced passkey survives the loss of its device.
-    backed_up: bool
+    #: Whether it is synced, so that losing the device does not lose it.
+    backed_up: Annotated[bool, Field(examples=[True])]
 
 
 class PasskeyListResponse(BaseModel):

@@ -11,7 +11,7 @@ from auth_common.field_types import LONGEST_SECRET, RequestBody, Timestamp
 class RefreshRequest(RequestBody):
     """POST /token/refresh."""
 
-    refresh_token: Annotated[str, Field(max_length=LONGEST_SECRET)]
+    refresh_token: Annotated[str, Field(max_length=LONGEST_SECRET, examples=["rt_<43 characters>"])]
 
 
 class TokenPairResponse(BaseModel):
@@ -19,11 +19,11 @@ class TokenPairResponse(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    access_token: str
+    access_token: Annotated[str, Field(examples=["<header>.<claims>.<signature>"])]
     token_type: Literal["Bearer"] = "Bearer"
-    expires_in: int
-    refresh_token: str
-    refresh_expires_in: int
+    expires_in: Annotated[int, Field(examples=[900])]
+    refresh_token: Annotated[str, Field(examples=["rt_<43 characters>"])]
+    refresh_expires_in: Annotated[int, Field(examples=[604_800])]
 
 
 class SessionResponse(BaseModel):
@@ -31,17 +31,17 @@ class SessionResponse(BaseModel):
 
     id: UUID
     #: What the client says it is, put into words.
-    device: str
-    ip: str
+    device: Annotated[str, Field(examples=["Firefox on Linux"])]
+    ip: Annotated[str, Field(examples=["203.0.113.7"])]
     created_at: Timestamp
     last_used_at: Timestamp
-    expires_at: Timestamp
+    expires_at: Annotated[Timestamp, Field(examples=["2026-03-02T09:30:00Z"])]
     #: The session that asks.
-    current: bool
+    current: Annotated[bool, Field(examples=[True])]
 
 
 class SessionListResponse(BaseModel):
     """GET /sessions."""
 
     items: list[SessionResponse]
-    next_cursor: str | None
+    next_cursor: Annotated[str | None, Field(examples=[None])]

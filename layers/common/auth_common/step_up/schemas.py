@@ -1,14 +1,25 @@
 """Request and responses of the step-up."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from auth_common.field_types import ChallengeId, Password, RequestBody
+from auth_common.passkeys.schemas import ASSERTION_EXAMPLE, CHALLENGE_ID_EXAMPLE, OPTIONS_EXAMPLE
 
 
 class StepUpRequest(RequestBody):
     """POST /step-up: empty for the methods, or a proof. The credential is an AuthenticationResponseJSON."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {},
+                {"current_password": "violet anchor seventeen drums"},
+                {"challenge_id": CHALLENGE_ID_EXAMPLE, "credential": ASSERTION_EXAMPLE},
+            ]
+        }
+    )
 
     current_password: Password | None = None
     challenge_id: ChallengeId | None = None
@@ -33,8 +44,8 @@ class StepUpMethodsResponse(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     methods: list[Literal["webauthn", "password"]]
-    challenge_id: str | None = None
-    options: dict[str, Any] | None = None
+    challenge_id: Annotated[str | None, Field(examples=[CHALLENGE_ID_EXAMPLE])] = None
+    options: Annotated[dict[str, Any] | None, Field(examples=[OPTIONS_EXAMPLE])] = None
 
 
 class StepUpResponse(BaseModel):
@@ -42,5 +53,5 @@ class StepUpResponse(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    step_up_token: str
-    expires_in: int
+    step_up_token: Annotated[str, Field(examples=["su_<43 characters>"])]
+    expires_in: Annotated[int, Field(examples=[600])]
