@@ -3,13 +3,7 @@
 The client sends the token in the header ``Step-Up-Token``, beside the access token.
 """
 
-from auth_common.errors import (
-    InvalidChallenge,
-    InvalidCurrentPassword,
-    StepUpFailed,
-    StepUpPasswordRequired,
-    TooManyAttempts,
-)
+from auth_common import errors
 from auth_common.step_up.schemas import StepUpMethodsResponse, StepUpRequest, StepUpResponse
 from auth_common.step_up.service import begin_step_up, complete_step_up
 from auth_common.web.application import create_app, create_handler
@@ -19,11 +13,11 @@ from auth_common.web.endpoint import BEARER, endpoint
 app = create_app()
 
 STEP_UP_ERRORS = (
-    InvalidChallenge,
-    InvalidCurrentPassword,
-    StepUpFailed,
-    StepUpPasswordRequired,
-    TooManyAttempts,
+    errors.InvalidChallenge,
+    errors.InvalidCurrentPassword,
+    errors.StepUpFailed,
+    errors.StepUpPasswordRequired,
+    errors.TooManyAttempts,
 )
 
 

@@ -1,20 +1,9 @@
 """WebAuthn: /webauthn/{register,login}/{begin,complete} · /webauthn/credentials.
 
-A user registers, lists, renames and deletes their passkeys with an access token. A login needs none, because a login is
-what returns an access token.
+A user needs an access token to register, list, rename and delete passkeys. A login returns one, so it needs none.
 """
 
-from auth_common.errors import (
-    InvalidChallenge,
-    InvalidMFAToken,
-    NotFound,
-    PasskeyLoginFailed,
-    PasskeyRejected,
-    PasswordRequired,
-    StepUpRequired,
-    TooManyAttempts,
-    TooManyPasskeys,
-)
+from auth_common import errors
 from auth_common.login.schemas import LoginResponse
 from auth_common.passkeys import management, passkey_login, registration, schemas
 from auth_common.web.application import create_app, create_handler
@@ -26,7 +15,7 @@ app = create_app()
 
 @app.post(
     "/webauthn/register/begin",
-    **endpoint(access=BEARER, errors=(StepUpRequired, TooManyPasskeys, TooManyAttempts)),
+    **endpoint(access=BEARER, errors=(errors.StepUpRequired, errors.TooManyPasskeys, errors.TooManyAttempts)),
 )
 async def begin_registration(
     caller: Caller, _body: schemas.BeginRegistrationRequest, step_up_token: StepUpToken = None
@@ -39,7 +28,14 @@ async def begin_registration(
     "/webauthn/register/complete",
     status_code=201,
     **endpoint(
-        access=BEARER, errors=(InvalidChallenge, PasskeyRejected, StepUpRequired, TooManyPasskeys, TooManyAttempts)
+        access=BEARER,
+        errors=(
+            errors.InvalidChallenge,
+            errors.PasskeyRejected,
+            errors.StepUpRequired,
+            errors.TooManyPasskeys,
+            errors.TooManyAttempts,
+        ),
     ),
 )
 async def complete_registration(caller: Caller, body: schemas.CompleteRegistrationRequest) -> schemas.PasskeyResponse:
@@ -51,7 +47,7 @@ async def complete_registration(caller: Caller, body: schemas.CompleteRegistrati
     )
 
 
-@app.post("/webauthn/login/begin", **endpoint(access=ANYONE, errors=(InvalidMFAToken, TooManyAttempts)))
+@app.post("/webauthn/login/begin", **endpoint(access=ANYONE, errors=(errors.InvalidMFAToken, errors.TooManyAttempts)))
 async def begin_login(body: schemas.BeginLoginRequest) -> schemas.CeremonyResponse:
     """Return the options for `navigator.credentials.get()`.
 
@@ -62,7 +58,10 @@ async def begin_login(body: schemas.BeginLoginRequest) -> schemas.CeremonyRespon
 
 @app.post(
     "/webauthn/login/complete",
-    **endpoint(access=ANYONE, errors=(InvalidChallenge, PasskeyLoginFailed, PasswordRequired, TooManyAttempts)),
+    **endpoint(
+        access=ANYONE,
+        errors=(errors.InvalidChallenge, errors.PasskeyLoginFailed, errors.PasswordRequired, errors.TooManyAttempts),
+    ),
 )
 async def complete_login(body: schemas.CompleteLoginRequest) -> LoginResponse:
     """Return a token pair and a step-up token for the response of a passkey."""
@@ -76,7 +75,11 @@ async def list_passkeys(caller: Caller) -> schemas.PasskeyListResponse:
     return schemas.PasskeyListResponse.model_validate({"items": management.list_passkeys(caller)})
 
 
-@app.patch("/webauthn/credentials/{id}", status_code=204, **endpoint(access=BEARER, errors=(StepUpRequired, NotFound)))
+@app.patch(
+    "/webauthn/credentials/{id}",
+    status_code=204,
+    **endpoint(access=BEARER, errors=(errors.StepUpRequired, errors.NotFound)),
+)
 async def rename_passkey(
     caller: Caller, passkey_id: PathId, body: schemas.RenameRequest, step_up_token: StepUpToken = None
 ) -> None:
@@ -84,7 +87,11 @@ async def rename_passkey(
     management.rename_passkey(caller, passkey_id, name=body.name, step_up_token=step_up_token)
 
 
-@app.delete("/webauthn/credentials/{id}", status_code=204, **endpoint(access=BEARER, errors=(StepUpRequired, NotFound)))
+@app.delete(
+    "/webauthn/credentials/{id}",
+    status_code=204,
+    **endpoint(access=BEARER, errors=(errors.StepUpRequired, errors.NotFound)),
+)
 async def delete_passkey(caller: Caller, passkey_id: PathId, step_up_token: StepUpToken = None) -> None:
     """Delete one of the caller's passkeys, and revoke their other sessions. A step-up token is needed."""
     management.delete_passkey(caller, passkey_id, step_up_token=step_up_token)

@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,12 +52,12 @@ def test_gateway_routes_what_the_function_answers(function):
 
 
 @pytest.mark.threat("authorizer-cached-policy")
-def test_each_pattern_of_the_authorizers_policy_opens_one_protected_route():
-    """A wildcard matches slashes too: ``GET/users/*`` would open a ``GET/users/1/x``, and ``GET/*/x`` all the more."""
+def test_policy_of_the_authorizer_allows_each_protected_route_and_no_other():
+    """A wildcard matches slashes, so ``GET/users/*`` also allows ``GET/users/1/x``. It must be protected as well."""
     assert len(PROTECTED_ROUTES) == len(PROTECTED)
     for route in ROUTES:
-        path, own = (f"{route.method}{re.sub('{.*?}', each, route.path)}" for each in "1*")
-        assert [pattern for pattern in PROTECTED_ROUTES if matches(pattern, path)] == [own] * bool(route.authorizer)
+        path = f"{route.method}{route.path.replace('{id}', '1')}"
+        assert any(matches(pattern, path) for pattern in PROTECTED_ROUTES) == bool(route.authorizer), path
 
 
 @pytest.mark.asvs("6.3.4", "6.3.6", "7.2.2", "8.2.1", "13.4.5")

@@ -6,7 +6,7 @@ endpoints, because they import FastAPI.
 
 from typing import Final
 
-#: For the resources of an IAM policy. "*" also matches slashes, and a test proves that it reaches no other route.
+#: For the resources of an IAM policy. "*" also matches slashes. A test proves that no open route matches.
 PROTECTED_ROUTES: Final = (
     "GET/users/*",
     "PUT/users/*/password",
