@@ -1,1 +1,1 @@
-"""WebAuthn: registration, login, challenges and verification of passkeys."""
+"""Passkeys (WebAuthn): registration, login, management, challenges and verification."""

@@ -1,7 +1,6 @@
-"""Proofs by passkey: an assertion is verified, judged against the stored record, and recorded.
+"""Verify an assertion with the stored passkey, and record its counter and flags (WebAuthn section 7.2).
 
-A login and a step-up share this module. Which passkeys a response is compared with, and which events a rejection
-causes, is decided by the caller.
+The login with a passkey and the step-up share this module. Each decides which security event a rejection causes.
 """
 
 from collections.abc import Mapping
@@ -24,15 +23,15 @@ from auth_common.passkeys.verification import (
 from auth_common.transactions import read
 from auth_common.users.store import User
 
-#: Characters of a verification error that a security event keeps.
-_MAX_FAULT: Final = 200
+#: The number of characters of a verification error that a security event contains.
+_MAX_FAULT_LENGTH: Final = 200
 
 
 class AssertionRejected(Exception):
-    """The response proves nothing. ``reason`` and ``detail`` are for a security event, never for the client."""
+    """The assertion is rejected. ``reason`` and ``detail`` are for a security event, never for the client."""
 
     def __init__(self, reason: str, user: User | None = None, **detail: str) -> None:
-        """Keep the reason, the passkey's owner if there is one, and further fields of the event."""
+        """Store the reason, the passkey's user if the passkey is known, and further fields of the security event."""
         super().__init__(reason)
         self.reason = reason
         self.user = user
@@ -41,7 +40,7 @@ class AssertionRejected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PasskeyProof:
-    """A verified assertion, the stored passkey that signed it, and the passkey's owner."""
+    """A verified assertion, the stored passkey that signed it, and the passkey's user."""
 
     passkey: Passkey
     user: User
@@ -49,22 +48,22 @@ class PasskeyProof:
 
     @property
     def key_method(self) -> str:
-        """Return the ``amr`` value of the key: ``swk`` if it may leave its device, else ``hwk`` (RFC 8176)."""
+        """Return the ``amr`` value of the key: ``swk`` if the key can be synced, else ``hwk`` (RFC 8176)."""
         return "swk" if self.assertion.backup_eligible else "hwk"
 
 
 def verify_assertion(
     challenge: Challenge, credential: Mapping[str, Any], *, require_user_verification: bool
 ) -> PasskeyProof:
-    """Return the proof that ``credential`` is (WebAuthn section 7.2).
+    """Verify an assertion and return it with its passkey and user (WebAuthn section 7.2).
 
     Args:
-        challenge: the one that was answered. If it has a user, only that user's passkeys are accepted.
-        credential: AuthenticationResponseJSON; anything.
+        challenge: the challenge of the ceremony. If it has a user, only that user's passkeys are accepted.
+        credential: the untrusted JSON object that the client sent, an AuthenticationResponseJSON.
         require_user_verification: whether the authenticator must have checked a PIN or a biometric.
 
     Raises:
-        AssertionRejected: the passkey is unknown, belongs to another user, or a rule of WebAuthn is broken.
+        AssertionRejected: the passkey is unknown or belongs to another user, or the response breaks a rule of WebAuthn.
 
     """
     try:
@@ -89,27 +88,28 @@ def verify_assertion(
 
 
 def record_assertion(connection: Connection, proof: PasskeyProof, *, with_password: bool) -> bool:
-    """Store the counter and the flags of ``proof`` if they are acceptable after the stored ones.
+    """Store the counter and the flags of ``proof`` with its passkey, unless they are rejected as inconsistent.
 
     Return False if the passkey has been deleted since ``verify_assertion``. Call this function in the transaction of
     the change that the proof allows. Then the second of two responses with one counter is compared with the first.
 
-    A synced passkey may be used by several programs, and they need not agree on a counter or on the backup flags. An
-    inconsistency is "a signal, but not proof" of a copy (WebAuthn section 7.2, step 22). Together with the password
-    such a passkey is accepted, with a security event, and the new values are stored. Alone it is not.
+    Several programs may use a synced passkey and disagree on its counter or backup flags. An inconsistency is "a
+    signal, but not proof" of a cloned authenticator (WebAuthn section 7.2, step 22). With the password, an inconsistent
+    synced passkey is accepted, a security event is written, and the new values are stored. Without the password, the
+    passkey is rejected.
 
     Args:
-        connection: to write with.
-        proof: from ``verify_assertion``.
+        connection: a connection in the transaction of the change.
+        proof: the return value of ``verify_assertion``.
         with_password: whether the same login or step-up has also proved the password.
 
     Raises:
         AssertionRejected: the counter of a passkey that is bound to one device did not advance.
-        PasswordRequired: a synced passkey is inconsistent and the only factor.
+        PasswordRequired: a synced passkey is inconsistent, and it is the only factor.
 
     """
     passkey, assertion = proof.passkey, proof.assertion
-    # A user verification that is seen for the first time needs the password beside it (section 4, uvInitialized).
+    # The first user verification of a passkey counts only together with the password (section 4, uvInitialized).
     uv_initialized = passkey.uv_initialized or (with_password and assertion.user_verified)
 
     def record(*, if_consistent: bool) -> bool:
@@ -146,12 +146,12 @@ def record_assertion(connection: Connection, proof: PasskeyProof, *, with_passwo
 
 
 def _require_owner(challenge: Challenge, user: User, user_handle: bytes | None) -> None:
-    """Accept only the passkey of the right user (WebAuthn section 7.2, steps 5 and 6)."""
+    """Require a passkey of the challenge's user, or of the user handle's user (WebAuthn section 7.2, steps 5 and 6)."""
     if challenge.user_id is None:
         is_owner = user_handle == user.id.bytes
     else:
         is_owner = challenge.user_id == user.id and user_handle in {None, user.id.bytes}
-        # A change that has revoked all of the user's tokens since the challenge was issued revokes the challenge too.
+        # A new token version since the challenge was issued has revoked the user's tokens, and so the challenge too.
         if is_owner and challenge.token_version != user.token_version:
             raise AssertionRejected("token_version_changed", user)
     if not is_owner:
@@ -160,4 +160,4 @@ def _require_owner(challenge: Challenge, user: User, user_handle: bytes | None) 
 
 
 def _invalid(user: User | None, error: InvalidPasskeyResponse) -> AssertionRejected:
-    return AssertionRejected("not_valid", user, fault=str(error)[:_MAX_FAULT])
+    return AssertionRejected("not_valid", user, fault=str(error)[:_MAX_FAULT_LENGTH])

@@ -1,4 +1,4 @@
-"""The table of challenges."""
+"""Statements on the table of challenges."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from auth_common.database.tables import as_row, challenges
 
 
 class Ceremony(StrEnum):
-    """What a challenge is for; it is good for nothing else."""
+    """The ceremony that a challenge belongs to. The challenge is accepted in this ceremony only."""
 
     REGISTRATION = "registration"
     AUTHENTICATION = "authentication"
@@ -20,19 +20,19 @@ class Ceremony(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
-    """A ceremony under way."""
+    """A challenge of a ceremony that has begun."""
 
     id: UUID
     ceremony: Ceremony
-    #: Whose; ``None`` where somebody logs in with a passkey alone.
+    #: The user whose passkey must respond. None for a login with a passkey alone.
     user_id: UUID | None
     token_version: int | None
     #: 32 random bytes.
     challenge: bytes
     expires_at: datetime
-    #: The session that began it. None for a login.
+    #: The session that began the ceremony. None for a login.
     session_id: UUID | None = None
-    #: The ids of the account's passkeys when a registration began, space-separated.
+    #: The ids of the passkeys that the account had when a registration began, separated by spaces.
     passkey_ids: str = ""
 
 
@@ -42,19 +42,22 @@ def insert_challenge(connection: Connection, challenge: Challenge) -> None:
 
 
 def has_challenge(connection: Connection, *, challenge_id: UUID) -> bool:
-    """Return whether there is a row for a challenge: for one of a login, whether it was answered."""
+    """Return whether a challenge is stored. A login challenge is stored when it is used."""
     found = select(challenges.c.id).where(challenges.c.id == challenge_id)
     return connection.execute(found).one_or_none() is not None
 
 
 def pop_challenge(connection: Connection, *, challenge_id: UUID, ceremony: Ceremony) -> Challenge | None:
-    """Delete a challenge and return it: of all who try, one gets it. ``None``: no such challenge for ``ceremony``."""
-    taken = delete(challenges).where(challenges.c.id == challenge_id, challenges.c.ceremony == ceremony)
-    row = connection.execute(taken.returning(*challenges.c)).mappings().one_or_none()
+    """Delete and return a challenge. Only one of several concurrent requests gets it.
+
+    Return None if ``ceremony`` has no challenge with this id.
+    """
+    deleted = delete(challenges).where(challenges.c.id == challenge_id, challenges.c.ceremony == ceremony)
+    row = connection.execute(deleted.returning(*challenges.c)).mappings().one_or_none()
     return Challenge(**{**row, "ceremony": Ceremony(row["ceremony"])}) if row else None
 
 
 def delete_expired_challenges(connection: Connection, expired_before: datetime, *, limit: int) -> int:
-    """Delete up to ``limit`` challenges that expired before then; return how many."""
+    """Delete at most ``limit`` challenges that expired before ``expired_before``. Return how many were deleted."""
     expired = select(challenges.c.id).where(challenges.c.expires_at < expired_before).limit(limit)
     return connection.execute(delete(challenges).where(challenges.c.id.in_(expired))).rowcount

@@ -1,8 +1,8 @@
-"""Challenges of logins with a passkey: signed, and stored only after they were answered.
+"""Challenges of logins with a passkey. Each is protected by a MAC, and its id is stored when it is used.
 
-Anyone may begin a login. A challenge that needs no row needs no limit either: strangers cannot fill the table, and
-cannot use up a limit that stops the users behind their client IP. The challenge travels in the ``challenge_id``, under
-a MAC. Its first answer stores its id until it expires, so there is no second one.
+Anyone may begin a login. A challenge without a row needs no rate limit: an attacker cannot fill the table, and cannot
+use up a limit that would stop other users of the same client IP. The ``challenge_id`` contains the challenge and its
+MAC. The first response stores the id until the challenge expires, so a second response is rejected.
 """
 
 import hmac
@@ -25,7 +25,7 @@ from auth_common.passkeys.session_challenges import CHALLENGE_LIFETIME
 from auth_common.transactions import read, transaction
 from auth_common.users.store import User, select_user
 
-#: Id, user (zeros: none), token version, expiry in microseconds since the epoch, challenge.
+#: Id, user id (zeros for no user), token version, expiry in microseconds since the epoch, challenge.
 _LAYOUT: Final = struct.Struct(">16s16sIQ32s")
 _NO_USER: Final = UUID(int=0)
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
@@ -36,7 +36,7 @@ def issue_login_challenge(user: User | None) -> tuple[str, bytes]:
     """Return a new ``challenge_id`` and its challenge of 32 random bytes.
 
     Args:
-        user: whose passkey must answer, after the password. None for a login with the passkey alone.
+        user: the user whose passkey must respond, if the password was checked. None for a login with a passkey alone.
 
     """
     challenge = secrets.token_bytes(32)
@@ -55,14 +55,14 @@ def read_login_challenge(challenge_id: str) -> Challenge | None:
     """Return the challenge in a ``challenge_id``. Return None if this service did not issue it, or if it has expired.
 
     Args:
-        challenge_id: as the client sent it; anything.
+        challenge_id: the untrusted text that the client sent.
 
     """
     try:
         octets = urlsafe_b64decode(challenge_id + "=" * (-len(challenge_id) % 4))
     except ValueError:
         return None
-    # The decoder ignores foreign characters and surplus padding. An id has one spelling, the one that was issued.
+    # The decoder ignores foreign characters and surplus padding. Only the spelling that was issued is accepted.
     if _encode(octets) != challenge_id:
         return None
     content = octets[-_LAYOUT.size :]
@@ -84,10 +84,11 @@ def read_login_challenge(challenge_id: str) -> Challenge | None:
 
 
 def second_factor_user(challenge: Challenge | None) -> UUID | None:
-    """Return the user whose second factor an answer to ``challenge`` can still be. Return None if there is none.
+    """Return the user whose second factor a response to ``challenge`` can prove.
 
-    An answer to a challenge that was answered before, or overtaken by a change of the account, guesses at no second
-    factor. It must not count as one: an attacker who has kept a challenge could lock out its user.
+    Return None if the challenge has no user, was used before, or has an old token version. A response to such a
+    challenge cannot succeed. It must not count as a failure of the user's second factor. Otherwise an attacker with an
+    old challenge could lock the user out.
     """
     if challenge is None or challenge.user_id is None:
         return None
@@ -103,10 +104,10 @@ def second_factor_user(challenge: Challenge | None) -> UUID | None:
 
 
 def consume_login_challenge(challenge: Challenge | None) -> Challenge:
-    """Return ``challenge`` for its first answer, whatever the answer is worth.
+    """Mark ``challenge`` as used and return it. A challenge is used up even if the login fails later.
 
     Raises:
-        InvalidChallenge: there is none, or it was answered before.
+        InvalidChallenge: ``challenge`` is None, or was used before.
 
     """
     if challenge is None or not _store_as_used(challenge):
@@ -117,16 +118,16 @@ def consume_login_challenge(challenge: Challenge | None) -> Challenge:
 
 
 def _encode(octets: bytes) -> str:
-    """Return base64url without padding (RFC 4648 section 5)."""
+    """Return ``octets`` in base64url without padding (RFC 4648 section 5)."""
     return urlsafe_b64encode(octets).decode().rstrip("=")
 
 
 def _store_as_used(challenge: Challenge) -> bool:
-    """Store the challenge's id, whose primary key accepts one of several answers at once."""
-    # Without the user, who may have been erased since the challenge was issued.
-    answered = replace(challenge, user_id=None, token_version=None)
+    """Store the challenge's id. Return False if it is stored already, also by a concurrent request."""
+    # Stored without the user, because the account may have been erased since the challenge was issued.
+    used = replace(challenge, user_id=None, token_version=None)
     try:
-        transaction(lambda connection: insert_challenge(connection, answered))
+        transaction(lambda connection: insert_challenge(connection, used))
     except IntegrityError:
         return False
     return True

@@ -20,7 +20,7 @@ def list_passkeys(principal: Principal) -> list[Passkey]:
     """Return the caller's passkeys, newest first.
 
     Raises:
-        InvalidToken: the caller's session has ended.
+        InvalidToken: the caller's session is not valid any more.
 
     """
 
@@ -32,11 +32,17 @@ def list_passkeys(principal: Principal) -> list[Passkey]:
 
 
 def rename_passkey(principal: Principal, passkey_id: str, *, name: str, step_up_token: str | None) -> None:
-    """Give one of the caller's passkeys a name.
+    """Rename one of the caller's passkeys.
+
+    Args:
+        principal: the caller.
+        passkey_id: the untrusted text in the path.
+        name: the new name.
+        step_up_token: the header ``Step-Up-Token``, or None.
 
     Raises:
-        InvalidToken: the caller's session is revoked.
-        StepUpRequired: the step-up token is not valid, or was not proved with a passkey.
+        InvalidToken: the caller's session is not valid any more.
+        StepUpRequired: the step-up token is not valid, or the step-up used no passkey.
         NotFound: the caller has no such passkey.
 
     """
@@ -56,11 +62,16 @@ def rename_passkey(principal: Principal, passkey_id: str, *, name: str, step_up_
 
 
 def delete_passkey(principal: Principal, passkey_id: str, *, step_up_token: str | None) -> None:
-    """Delete one of the caller's passkeys, and revoke their other sessions, which the passkey may have opened.
+    """Delete one of the caller's passkeys, and revoke the user's other sessions: the passkey may have opened them.
+
+    Args:
+        principal: the caller.
+        passkey_id: the untrusted text in the path.
+        step_up_token: the header ``Step-Up-Token``, or None.
 
     Raises:
-        InvalidToken: the caller's session is revoked.
-        StepUpRequired: the step-up token is not valid, or was not proved with a passkey.
+        InvalidToken: the caller's session is not valid any more.
+        StepUpRequired: the step-up token is not valid, or the step-up used no passkey.
         NotFound: the caller has no such passkey.
 
     """

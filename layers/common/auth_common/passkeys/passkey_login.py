@@ -1,4 +1,4 @@
-"""Login with a passkey: as second factor after a password, or alone (WebAuthn's authentication ceremony)."""
+"""Login with a passkey, alone or as second factor after a password (the authentication ceremony of WebAuthn)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,15 +28,17 @@ from auth_common.users.store import User, select_user
 
 
 def begin_login(mfa_token: str | None) -> StartedCeremony:
-    """Begin a login.
+    """Begin a login with a passkey.
 
     Args:
-        mfa_token: from a login with the right password; without it the passkey alone must say and prove who it is,
-            which takes user verification (PIN or biometry).
+        mfa_token: from a login with the right password. If it is None, the passkey identifies the user, and the
+            authenticator must check a PIN or a biometric.
 
     Raises:
-        InvalidMFAToken: not one of ours, expired, or overtaken by a change of the account.
-        TooManyAttempts: too many of those from one client IP, or too many failures with this user's second factors.
+        InvalidMFAToken: this service did not issue the token, the token has expired, or the user's token version has
+            changed since.
+        TooManyAttempts: this client IP has sent too many ``mfa_token`` values that are not valid, or the user's second
+            factor is locked after too many failures.
 
     """
     user = _user_of(mfa_token) if mfa_token is not None else None
@@ -51,17 +53,18 @@ def begin_login(mfa_token: str | None) -> StartedCeremony:
 
 
 def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> TokenPair:
-    """Verify the authenticator's answer and open a session.
+    """Verify the authenticator's response and open a session.
 
     Args:
         challenge_id: from ``begin_login``.
-        credential: AuthenticationResponseJSON; anything.
+        credential: the untrusted JSON object that the client sent, an AuthenticationResponseJSON.
 
     Raises:
-        InvalidChallenge: unknown, answered, expired, or not for a login.
-        PasswordRequired: a synced passkey whose counter or backup eligibility does not fit its record, as only factor.
-        PasskeyLoginFailed: for everything else that can be wrong.
-        TooManyAttempts: too many failures with this user's second factors, or of passkeys alone from one client IP.
+        InvalidChallenge: the challenge is unknown, used or expired, or belongs to another ceremony.
+        PasswordRequired: the counter or the backup eligibility of a synced passkey is inconsistent with the stored
+            value, and the passkey is the only factor.
+        PasskeyLoginFailed: the login was rejected for any other reason.
+        TooManyAttempts: the user's second factor is locked, or for a login with a passkey alone, the client IP is.
 
     """
     challenge = read_login_challenge(challenge_id)
@@ -72,7 +75,7 @@ def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> Token
 def _complete_login(attempt: Attempt, challenge: Challenge, credential: Mapping[str, Any]) -> TokenPair:
     with_password = challenge.user_id is not None
     try:
-        # Alone, a passkey must be two factors by itself: possession, and PIN or biometric.
+        # A passkey alone must be two factors: possession of the device, and a PIN or a biometric.
         proof = verify_assertion(challenge, credential, require_user_verification=not with_password)
         return _open_session(attempt, proof, with_password=with_password)
     except AssertionRejected as error:
@@ -84,14 +87,14 @@ def _open_session(attempt: Attempt, proof: PasskeyProof, *, with_password: bool)
     if user.status != "active":
         raise AssertionRejected("user_not_active", user)
     if not with_password and not proof.passkey.uv_initialized:
-        # Registered without PIN or biometric: an attacker who found the key may have set this PIN (section 4,
-        # uvInitialized).
+        # The passkey was registered without PIN or biometric. An attacker who found the security key may have set its
+        # PIN (section 4, uvInitialized).
         raise AssertionRejected("user_verification_not_initialized", user)
 
     amr = (*(("pwd",) if with_password else ()), proof.key_method, "user", "mfa")
     new = new_session(user, amr=amr, passkey_id=proof.passkey.id)
 
-    # One transaction: deleting this passkey revokes the sessions that it has opened, and this one too.
+    # In one transaction, so that a concurrent deletion of this passkey also revokes this session.
     def open_session(connection: Connection) -> None:
         if not is_unchanged(connection, user):
             raise AssertionRejected("token_version_changed", user)

@@ -1,22 +1,26 @@
-"""Plain CBOR: what an authenticator may send (CTAP 2.1 section 8), checked before a full decoder reads it.
+"""Check for plain CBOR, the subset that authenticators may send (CTAP 2.1 section 8), before a full decoder reads it.
 
-A full decoder also understands tags. With those for shared values (28, 29) and repeated strings (25, 256), 500 bytes
-stand for a tree of 10^12 nodes; py_webauthn encodes what it has decoded once more, and would do so until it is killed.
+A full decoder also resolves tags. Tags for shared values (28, 29) and repeated strings (25, 256) let 500 bytes expand
+to a tree of 10^12 nodes. py_webauthn encodes decoded values again, and would do so until the process is killed.
 """
 
 from typing import Final
 
-#: Maps and arrays within one another. The attestation object takes three: itself, ``attStmt``, ``x5c``.
+#: Levels of nested maps and arrays. An attestation object needs three: itself, ``attStmt`` and ``x5c``.
 MAX_DEPTH: Final = 4
 
 #: Major types (RFC 8949 section 3.1).
 _BYTES, _TEXT, _ARRAY, _MAP, _TAG = 2, 3, 4, 5, 6
-#: What stands for an argument of 1 byte, and of 8, behind the initial byte; above are only indefinite lengths.
+#: Values of the additional information that mean "the argument is in the next byte" and "in the next 8 bytes". Above
+#: them are reserved values and indefinite lengths.
 _ONE_BYTE, _EIGHT_BYTES = 24, 27
 
 
 def is_plain_cbor(octets: bytes) -> bool:
-    """Return whether ``octets`` are data items one after another, none tagged, too deep or of indefinite length."""
+    """Return whether ``octets`` is a sequence of complete CBOR data items in the subset of authenticators.
+
+    Tags, indefinite lengths and more than ``MAX_DEPTH`` levels are outside this subset.
+    """
     position = 0
     try:
         while position < len(octets):
@@ -27,11 +31,14 @@ def is_plain_cbor(octets: bytes) -> bool:
 
 
 class _NotPlain(Exception):
-    """The data item uses what authenticators must not use."""
+    """The data item uses a feature of CBOR that authenticators must not use."""
 
 
 def _end_of_item(octets: bytes, position: int, *, levels: int) -> int:
-    """Return where the data item at ``position`` ends (RFC 8949 section 3)."""
+    """Return the offset after the data item at ``position`` (RFC 8949 section 3).
+
+    ``levels`` is the number of maps and arrays that may still be nested.
+    """
     major_type, argument = divmod(octets[position], 32)
     position += 1
     if argument > _EIGHT_BYTES:
@@ -47,7 +54,7 @@ def _end_of_item(octets: bytes, position: int, *, levels: int) -> int:
     if major_type in {_ARRAY, _MAP}:
         if levels == 0:
             raise _NotPlain
-        # However many items it claims to have: the input's end ends the loop.
+        # A huge claimed number of items is harmless, because the loop stops at the end of the input.
         for _ in range(argument * 2 if major_type == _MAP else argument):
             position = _end_of_item(octets, position, levels=levels - 1)
     return position

@@ -1,4 +1,4 @@
-"""Registration of a passkey for the caller's account: WebAuthn's registration ceremony."""
+"""Register a passkey for the caller's account (the registration ceremony of WebAuthn)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -23,21 +23,22 @@ from auth_common.throttling.service import count_in_session
 from auth_common.transactions import read, transaction
 from auth_common.users.store import User
 
-#: A user may have so many: enough for every device of theirs, and few enough to send in one list.
+#: Passkeys per user. One response can list all of them.
 MAX_PASSKEYS: Final = 10
+#: The name of a passkey that the user did not name.
 DEFAULT_NAME: Final = "Passkey"
 
 
 def begin_registration(principal: Principal, *, step_up_token: str | None) -> StartedCeremony:
-    """Begin to add a passkey.
+    """Begin to register a passkey.
 
-    The challenge is bound to the session and to the passkeys that the account has now. So a proof that was enough at
-    the beginning is not used after it has ceased to be.
+    The challenge is bound to the session and to the passkeys that the account has now. The registration is rejected if
+    another passkey is added before ``complete_registration``, because the step-up's proof may no longer be enough.
 
     Raises:
-        InvalidToken: the caller's session is revoked.
-        StepUpRequired: the step-up token is not valid, or was proved by less than the account has.
-        TooManyPasskeys: one more would be too many.
+        InvalidToken: the caller's session is not valid any more.
+        StepUpRequired: the step-up token is not valid, or the account has a passkey and the step-up used none.
+        TooManyPasskeys: the account has ``MAX_PASSKEYS`` passkeys.
         TooManyAttempts: the session has begun too many registrations.
 
     """
@@ -49,14 +50,14 @@ def begin_registration(principal: Principal, *, step_up_token: str | None) -> St
         _require_below_limit(registered)
         return registered
 
-    # Checked before the count: an attacker with the access token alone must not use up the limit of its user.
+    # Checked before the count, so that an attacker with only the access token cannot use up the user's rate limit.
     read(require_right)
     count_in_session("registration_challenge", user_id=principal.user_id, session_id=principal.session_id)
 
     def begin(connection: Connection) -> tuple[User, list[Passkey], Challenge]:
         user = lock_caller(connection, principal)
         registered = require_right(connection)
-        # In the transaction that holds the user's row, so that no erasure comes in between.
+        # In the transaction that locks the user's row, so that the account is not erased between the two steps.
         challenge = new_session_challenge(
             Ceremony.REGISTRATION, principal, passkey_ids=[each.id for each in registered]
         )
@@ -77,24 +78,24 @@ def begin_registration(principal: Principal, *, step_up_token: str | None) -> St
 def complete_registration(
     principal: Principal, *, challenge_id: str, credential: Mapping[str, Any], name: str | None
 ) -> Passkey:
-    """Verify what the authenticator made and store it.
+    """Verify the authenticator's response and store the new passkey. All other sessions of the user are revoked.
 
     Args:
         principal: the caller.
         challenge_id: from ``begin_registration``.
-        credential: RegistrationResponseJSON; anything.
-        name: how the person calls it.
+        credential: the untrusted JSON object that the client sent, a RegistrationResponseJSON.
+        name: the user's name for the passkey. ``DEFAULT_NAME`` if it is None.
 
     Raises:
-        InvalidChallenge: not of the caller's session, or not for a registration, or answered or expired.
+        InvalidChallenge: the challenge is unknown, used, expired, or belongs to another ceremony or session.
         PasskeyRejected: the response breaks a rule of WebAuthn, or the credential is registered already.
-        InvalidToken: the caller's session is revoked.
-        StepUpRequired: another passkey has been added since the beginning.
-        TooManyPasskeys: one more would be too many.
+        InvalidToken: the caller's session is not valid any more.
+        StepUpRequired: another passkey was added since ``begin_registration``.
+        TooManyPasskeys: the account has ``MAX_PASSKEYS`` passkeys.
         TooManyAttempts: the session has sent too many challenges that are not valid.
 
     """
-    # Before the challenge is spent: a session that has ended answers 401 and uses nothing up.
+    # Checked first, so that a request of a revoked session gets 401 and does not use up the challenge.
     read(lambda connection: check_standing(connection, principal))
     challenge = consume_session_challenge(challenge_id, Ceremony.REGISTRATION, principal)
     try:
@@ -145,9 +146,9 @@ def _require_below_limit(registered: list[Passkey]) -> None:
 
 
 def _require_no_new_passkey(principal: Principal, challenge: Challenge, registered: list[Passkey]) -> None:
-    """Reject a registration if the account has a passkey that it did not have at the beginning.
+    """Reject a registration if a passkey was added to the account since the registration began.
 
-    What was proved then may be less than what the account asks for now.
+    The step-up may have used the password only. An account with a passkey requires a step-up with a passkey.
     """
     if {str(passkey.id) for passkey in registered} - set(challenge.passkey_ids.split()):
         security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="passkey_added_meanwhile")

@@ -1,6 +1,7 @@
-"""Challenges of ceremonies in a session: what makes an authenticator's response fresh (WebAuthn section 13.4.3).
+"""Challenges of ceremonies in a session: registrations and step-ups.
 
-Those of logins are in ``login_challenges``.
+A challenge proves that an authenticator's response was made for this ceremony (WebAuthn section 13.4.3). The challenges
+of logins are in ``login_challenges``.
 """
 
 import secrets
@@ -20,7 +21,7 @@ from auth_common.throttling.service import count_in_session
 from auth_common.transactions import transaction
 from auth_common.users.identifiers import parse_id
 
-#: How long one may be answered: for as long as the browser is told to wait for the person.
+#: The same time that the browser gives the user for the ceremony.
 CHALLENGE_LIFETIME: Final = CEREMONY_TIMEOUT
 
 _REJECTION_EVENTS: Final = {
@@ -31,7 +32,7 @@ _REJECTION_EVENTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class StartedCeremony:
-    """A ceremony that has begun: what the browser gets."""
+    """The response to a client that has begun a ceremony."""
 
     challenge_id: str
     #: PublicKeyCredentialCreationOptionsJSON or PublicKeyCredentialRequestOptionsJSON (WebAuthn section 5.1).
@@ -39,12 +40,12 @@ class StartedCeremony:
 
 
 def new_session_challenge(ceremony: Ceremony, principal: Principal, *, passkey_ids: Iterable[UUID] = ()) -> Challenge:
-    """Return a new challenge, not yet stored.
+    """Return a new challenge of 32 random bytes. It is not stored yet.
 
     Args:
-        ceremony: what it is for.
-        principal: whose authenticator must respond, and whose session must complete the ceremony.
-        passkey_ids: the passkeys that the account has when a registration begins.
+        ceremony: the ceremony that begins.
+        principal: the caller. Only the same session can complete the ceremony.
+        passkey_ids: for a registration, the passkeys that the account has now.
 
     """
     return Challenge(
@@ -60,16 +61,16 @@ def new_session_challenge(ceremony: Ceremony, principal: Principal, *, passkey_i
 
 
 def consume_session_challenge(challenge_id: str, ceremony: Ceremony, principal: Principal) -> Challenge:
-    """Return the challenge for its first answer, whatever comes of it: a second answer finds nothing.
+    """Delete and return the challenge of a ceremony. A challenge is used up even if the ceremony fails later.
 
     Args:
-        challenge_id: as the client sent it; anything.
-        ceremony: the one that is being completed.
+        challenge_id: the untrusted text that the client sent.
+        ceremony: the ceremony that the caller completes.
         principal: the caller.
 
     Raises:
-        InvalidChallenge: unknown, answered before, expired, for another ceremony, or of another session.
-        TooManyAttempts: the session has sent too many invalid ones.
+        InvalidChallenge: the challenge is unknown, used, expired, or belongs to another ceremony or session.
+        TooManyAttempts: the session has sent too many challenges that are not valid.
 
     """
     key = parse_id(challenge_id)
@@ -82,6 +83,6 @@ def consume_session_challenge(challenge_id: str, ceremony: Ceremony, principal: 
 
 
 def _belongs_to(challenge: Challenge, principal: Principal) -> bool:
-    # What has ended the user's access tokens since the beginning has ended the ceremony.
+    # A new token version since the ceremony began has revoked the user's access tokens. It also ends the ceremony.
     bound = (challenge.user_id, challenge.session_id, challenge.token_version)
     return bound == (principal.user_id, principal.session_id, principal.token_version)

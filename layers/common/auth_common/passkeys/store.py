@@ -1,4 +1,4 @@
-"""The table of passkeys."""
+"""Statements on the table of passkeys."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from auth_common.users.store import USER_COLUMNS, User
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passkey:
-    """A WebAuthn credential record."""
+    """A stored passkey: a credential record of WebAuthn (section 4)."""
 
     id: UUID
     user_id: UUID
     credential_id: bytes
-    #: COSE_Key.
+    #: A COSE_Key (RFC 9052).
     public_key: bytes
     sign_count: int
-    #: The client's word.
+    #: Hints from the client, unverified.
     transports: tuple[str, ...]
     aaguid: UUID
-    #: Whether it may log in alone (WebAuthn section 4, uvInitialized).
+    #: Whether the passkey may log in without the password (WebAuthn section 4, uvInitialized).
     uv_initialized: bool
     backup_eligible: bool
     backed_up: bool
@@ -47,19 +47,19 @@ _SELECT_ALL_OF: Final = (
 
 
 def storable_transports(transports: Iterable[str]) -> tuple[str, ...]:
-    """Return the transports that the table has room for, sorted. The first ones are kept."""
-    kept: list[str] = []
+    """Return the transports that fit into the column, sorted. Transports at the end of ``transports`` are left out."""
+    storable: list[str] = []
     for transport in transports:
-        if transport and len(encode_words([*kept, transport])) <= TRANSPORTS_LENGTH:
-            kept.append(transport)
-    return tuple(sorted(kept))
+        if transport and len(encode_words([*storable, transport])) <= TRANSPORTS_LENGTH:
+            storable.append(transport)
+    return tuple(sorted(storable))
 
 
 def insert_passkey(connection: Connection, passkey: Passkey) -> None:
     """Store a passkey.
 
     Raises:
-        PasskeyRejected: somebody, whoever it is, has registered this credential already.
+        PasskeyRejected: this or another user has registered the credential already.
 
     """
     try:
@@ -74,7 +74,7 @@ def select_passkeys_of(connection: Connection, *, user_id: UUID) -> list[Passkey
 
 
 def select_passkey_and_owner(connection: Connection, *, credential_id: bytes) -> tuple[Passkey, User] | None:
-    """Return the passkey with this credential id and its owner, or ``None``."""
+    """Return the passkey with this credential id and its user. Return None if there is none."""
     statement = _SELECT_OWNED.where(passkeys.c.credential_id == credential_id)
     row = connection.execute(statement).one_or_none()
     if row is None:
@@ -100,11 +100,12 @@ def record_use(
     now: datetime,
     if_consistent: bool,
 ) -> bool:
-    """Record a use of a passkey with the counter and the flags of its authenticator.
+    """Store the counter and the flags of an assertion, and ``now`` as the time of the passkey's last use.
 
-    Return False if there is no such passkey, or if ``if_consistent`` is set and the counter has not advanced or the
-    backup eligibility has changed. The write itself compares, so of two responses with one counter the second one is
-    inconsistent. A counter that stays 0 is consistent: such an authenticator does not count (WebAuthn section 6.1.1).
+    Return False if the passkey does not exist. If ``if_consistent`` is set, also return False if the counter did not
+    advance or the backup eligibility changed. The UPDATE compares the values, so the second of two concurrent responses
+    with one counter is inconsistent. A counter that stays 0 is consistent, because such an authenticator does not count
+    (WebAuthn section 6.1.1).
     """
     used = update(passkeys).where(passkeys.c.id == passkey_id)
     if if_consistent:
@@ -123,7 +124,7 @@ def record_use(
 
 
 def rename_passkey(connection: Connection, *, passkey_id: UUID, user_id: UUID, name: str) -> bool:
-    """Name a user's passkey; ``False``: no such passkey of theirs."""
+    """Rename a user's passkey. Return False if the user has no such passkey."""
     renamed = update(passkeys).where(passkeys.c.id == passkey_id, passkeys.c.user_id == user_id).values(name=name)
     return connection.execute(renamed).rowcount == 1
 
@@ -131,7 +132,15 @@ def rename_passkey(connection: Connection, *, passkey_id: UUID, user_id: UUID, n
 def delete_passkeys(
     connection: Connection, *, user_id: UUID, only: UUID | None = None, since: datetime | None = None
 ) -> int:
-    """Delete a user's passkeys, or the one called ``only``, or those added since then. Return how many."""
+    """Delete passkeys of a user, and return how many were deleted.
+
+    Args:
+        connection: a connection in a transaction.
+        user_id: the user.
+        only: the id of one passkey. If it is None, all of the user's passkeys are deleted.
+        since: only passkeys that were added at this time or later.
+
+    """
     statement = delete(passkeys).where(passkeys.c.user_id == user_id)
     if only is not None:
         statement = statement.where(passkeys.c.id == only)

@@ -1,9 +1,9 @@
-"""Passkeys: the relying party's side of WebAuthn Level 3; the one module that uses ``webauthn`` (py_webauthn).
+"""Verify passkey responses as the relying party of WebAuthn Level 3. Only this module imports ``webauthn``.
 
-The library makes the options, parses CBOR and keys, and verifies signatures. This module takes the steps of sections
-7.1 and 7.2 itself. The library's own functions for them reject members that Level 3 reserves or lets a client choose
-(``tokenBinding``, ``authenticatorAttachment``), and read client data less strictly than this service reads JSON.
-``passkeys.assertions`` compares the counter and the backup flags of an assertion with the stored record.
+The library (py_webauthn) makes the options, parses CBOR and keys, and verifies signatures. This module implements the
+steps of sections 7.1 and 7.2. The library's functions for these steps reject members that Level 3 reserves or that a
+client may choose (``tokenBinding``, ``authenticatorAttachment``). They also parse client data less strictly than this
+service parses JSON. ``passkeys.assertions`` compares the counter and backup flags with the stored record.
 """
 
 import hashlib
@@ -44,14 +44,14 @@ from auth_common.passkeys.plain_cbor import is_plain_cbor
 from auth_common.settings import settings
 from auth_common.strict_json import parse_strict_json
 
-#: In the order of preference.
+#: The signature algorithms that are offered to authenticators, most preferred first.
 ALGORITHMS: Final = [
     COSEAlgorithmIdentifier.EDDSA,
     COSEAlgorithmIdentifier.ECDSA_SHA_256,
     COSEAlgorithmIdentifier.ECDSA_SHA_512,
     COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
 ]
-#: What each of them signs with: one kind of key, and one curve (WebAuthn section 5.8.5).
+#: The only key type or curve that each algorithm may sign with (WebAuthn section 5.8.5).
 _KEY_TYPES: Final[Mapping[COSEAlgorithmIdentifier, type]] = {
     COSEAlgorithmIdentifier.EDDSA: ed25519.Ed25519PublicKey,
     COSEAlgorithmIdentifier.ECDSA_SHA_256: ec.SECP256R1,
@@ -60,32 +60,38 @@ _KEY_TYPES: Final[Mapping[COSEAlgorithmIdentifier, type]] = {
 }
 #: The time that the browser gives the user for a ceremony (WebAuthn section 15.1 recommends 5 to 10 minutes).
 CEREMONY_TIMEOUT: Final = timedelta(minutes=5)
-#: Bytes (WebAuthn section 4, Credential ID).
+#: WebAuthn section 4, Credential ID.
 _MAX_CREDENTIAL_ID_BYTES: Final = 1023
-#: Bytes; an RSA key of 4096 bits has 1 100 with all that belongs to it.
+#: A COSE_Key with an RSA key of 4096 bits has about 1,100 bytes.
 _MAX_PUBLIC_KEY_BYTES: Final = 2048
-#: Authenticator data (section 6.1): bytes before its CBOR, the byte with the flags, and one of these.
+#: Authenticator data (section 6.1): the length of its fixed part, which ends before the attested credential data.
 _FIXED_BYTES: Final = 37
+#: The offset of the byte with the flags.
 _FLAGS_OFFSET: Final = 32
+#: The flag AT in this byte.
 _ATTESTED_CREDENTIAL_DATA_FLAG: Final = 0x40
-#: NIST SP 800-57: at least 112 bits of strength; and no more than the table has room for.
+#: The minimum has 112 bits of security strength (NIST SP 800-57). The maximum fits into the table.
 _RSA_BITS: Final = range(2048, 4097)
 _KNOWN_TRANSPORTS: Final = {transport.value for transport in AuthenticatorTransport}
-#: UTF-8's byte order mark, which section 7.1, step 5 strips.
+#: The byte order mark of UTF-8, which section 7.1, step 5 removes.
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-#: The beginning of an Ed25519 key as Firefox 117 and 118 wrote it, after the map's initial byte: the texts "OKP" and
-#: "Ed25519" for the numbers 1 and 6 (RFC 9053). Firefox 117 also counted 3 members for 4.
+#: The start of an Ed25519 COSE_Key from Firefox 117 and 118, after the initial byte of the CBOR map. Both wrote the
+#: texts "OKP" and "Ed25519" instead of the numbers 1 and 6 (RFC 9053). Firefox 117 also declared 3 members, not 4.
 _FIREFOX_KEY_START: Final = bytes.fromhex("01634f4b500327206745643235353139")
+#: The same start as RFC 9053 defines it.
 _COSE_KEY_START: Final = bytes.fromhex("01010327 2006")
 
 
 class InvalidPasskeyResponse(Exception):
-    """What the authenticator or the browser answered breaks a rule of WebAuthn; the text says which, for the log."""
+    """The response of the authenticator or the browser breaks a rule of WebAuthn. The text is for the log."""
 
 
 @contextmanager
 def _reject_on_any_error() -> Iterator[None]:
-    """CBOR, ASN.1 and keys from outside make the parsers raise dozens of kinds: they all mean the same."""
+    """Raise ``InvalidPasskeyResponse`` instead of any exception except a ``ServiceError``.
+
+    The parsers of CBOR, ASN.1 and keys raise dozens of types for bad input from a client.
+    """
     try:
         yield
     except (InvalidPasskeyResponse, ServiceError):
@@ -96,17 +102,17 @@ def _reject_on_any_error() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredPasskey:
-    """A new credential, verified."""
+    """A verified new credential."""
 
     credential_id: bytes
-    #: COSE_Key.
+    #: A COSE_Key (RFC 9052).
     public_key: bytes
     sign_count: int
     aaguid: UUID
     user_verified: bool
     backup_eligible: bool
     backed_up: bool
-    #: As the client names them, known ones first.
+    #: The names that the client sent. Transports that Level 3 defines come first.
     transports: tuple[str, ...]
 
 
@@ -127,10 +133,12 @@ def registration_options(
 
     Args:
         challenge: 32 random bytes.
-        user_handle: what the authenticator keeps for a login without a name; nothing personal (section 14.6.1).
-        email: shown when the person chooses among accounts.
-        name: the same.
-        registered: id and transports of the passkeys that the user has: no authenticator is registered twice.
+        user_handle: the id that the authenticator stores and returns at a login. It must contain no personal data
+            (section 14.6.1).
+        email: shown to the user when they choose an account.
+        name: shown together with ``email``.
+        registered: credential id and transports of the user's passkeys. Their authenticators cannot be registered
+            again.
 
     """
     options = webauthn.generate_registration_options(
@@ -142,7 +150,7 @@ def registration_options(
         challenge=challenge,
         timeout=CEREMONY_TIMEOUT // timedelta(milliseconds=1),
         authenticator_selection=AuthenticatorSelectionCriteria(
-            # Discoverable where the authenticator can: then it logs in without e-mail and password.
+            # A discoverable passkey can log in without e-mail address and password.
             resident_key=ResidentKeyRequirement.PREFERRED,
             user_verification=UserVerificationRequirement.PREFERRED,
         ),
@@ -155,12 +163,14 @@ def registration_options(
 def authentication_options(
     *, challenge: bytes, allowed: Iterable[tuple[bytes, Iterable[str]]], require_user_verification: bool
 ) -> dict[str, Any]:
-    """Return the PublicKeyCredentialRequestOptionsJSON for a login.
+    """Return the PublicKeyCredentialRequestOptionsJSON for a login or a step-up.
 
     Args:
         challenge: 32 random bytes.
-        allowed: id and transports of the passkeys that count; none: any discoverable one of this relying party.
-        require_user_verification: PIN or biometry, which make the passkey two factors by itself.
+        allowed: credential id and transports of the accepted passkeys. If empty, the user may choose any discoverable
+            passkey of this relying party.
+        require_user_verification: whether the authenticator must check a PIN or a biometric. With user verification, a
+            passkey alone is two factors.
 
     """
     required = UserVerificationRequirement.REQUIRED
@@ -178,11 +188,11 @@ def verify_registration(credential: Mapping[str, Any], *, expected_challenge: by
     """Verify a RegistrationResponseJSON (WebAuthn section 7.1).
 
     Args:
-        credential: as the browser made it; anything.
-        expected_challenge: the one that the ceremony began with.
+        credential: the untrusted JSON object that the client sent.
+        expected_challenge: the challenge in the options of this ceremony.
 
     Raises:
-        InvalidPasskeyResponse: for every fault.
+        InvalidPasskeyResponse: the credential breaks any rule.
 
     """
     response = credential["response"]
@@ -216,14 +226,16 @@ def verify_registration(credential: Mapping[str, Any], *, expected_challenge: by
 
 @_reject_on_any_error()
 def read_claimed_identity(credential: Mapping[str, Any]) -> tuple[bytes, bytes | None]:
-    """Return whose an AuthenticationResponseJSON claims to be: credential id, and user handle where it has one.
+    """Return the credential id and the user handle that an AuthenticationResponseJSON claims. Neither is verified.
+
+    The user handle is None if the response has none.
 
     Raises:
-        InvalidPasskeyResponse: it is no such thing.
+        InvalidPasskeyResponse: the credential is not an AuthenticationResponseJSON.
 
     """
     user_handle = credential["response"].get("userHandle")
-    # Some clients write an absent user handle as null or as empty.
+    # Some clients send null or an empty text instead of leaving the user handle out.
     return _decode_base64url(credential["id"]), None if user_handle is None else _decode_base64url(user_handle) or None
 
 
@@ -238,13 +250,13 @@ def verify_authentication(
     """Verify an AuthenticationResponseJSON (WebAuthn section 7.2) except for its counter and backup eligibility.
 
     Args:
-        credential: as the browser made it; anything.
-        expected_challenge: the one that the ceremony began with.
-        public_key: of the credential record, COSE_Key.
-        require_user_verification: refuse where the authenticator has not checked PIN or biometry.
+        credential: the untrusted JSON object that the client sent.
+        expected_challenge: the challenge in the options of this ceremony.
+        public_key: the COSE_Key in the stored passkey.
+        require_user_verification: whether to reject a response if the authenticator did not check a PIN or a biometric.
 
     Raises:
-        InvalidPasskeyResponse: for every fault.
+        InvalidPasskeyResponse: the credential breaks any rule.
 
     """
     response = credential["response"]
@@ -270,32 +282,32 @@ def verify_authentication(
 
 
 def _decode_base64url(text: object) -> bytes:
-    """Decode base64url, with or without padding."""
+    """Return the bytes in a base64url text, with or without padding."""
     if not isinstance(text, str):
-        raise InvalidPasskeyResponse("a member is no base64url")
+        raise InvalidPasskeyResponse("a member is not base64url")
     return base64url_to_bytes(text)
 
 
 def _credential_id(credential: Mapping[str, Any]) -> bytes:
-    """Return the id of a PublicKeyCredentialJSON (section 5.1), which has it twice.
+    """Return the credential id, which must be the same in ``id`` and ``rawId`` (PublicKeyCredentialJSON, section 5.1).
 
-    Its other members are ignored. Level 3 treats an unknown ``authenticatorAttachment`` as null and lets a relying
-    party ignore extension outputs.
+    Other members are ignored: Level 3 treats an unknown ``authenticatorAttachment`` as null, and a relying party may
+    ignore extension outputs.
     """
     credential_id = _decode_base64url(credential["id"])
     if credential["type"] != "public-key" or _decode_base64url(credential["rawId"]) != credential_id:
-        raise InvalidPasskeyResponse("type or rawId")
+        raise InvalidPasskeyResponse("type is not public-key, or rawId differs from id")
     return credential_id
 
 
 def _check_client_data(response: Mapping[str, Any], *, ceremony: str, expected_challenge: bytes) -> bytes:
-    """Verify the client data (section 7.1, steps 5 to 11; section 7.2, steps 8 to 14) and return it for hashing."""
+    """Verify the client data (section 7.1, steps 5 to 11, and section 7.2, steps 8 to 14). Return it for hashing."""
     client_data = _decode_base64url(response["clientDataJSON"])
-    # Strictly, because a repeated name, UTF-16 or a lone surrogate means different things to two readers.
+    # Two JSON parsers can read different values from a repeated name, from UTF-16 or from a lone surrogate.
     collected = parse_strict_json(client_data.removeprefix(_BYTE_ORDER_MARK))
     if collected["type"] != ceremony:
-        raise InvalidPasskeyResponse("type of the client data")
-    # No secret: the client has the challenge.
+        raise InvalidPasskeyResponse("client data of another ceremony")
+    # This comparison need not run in constant time, because the client knows the challenge.
     if _decode_base64url(collected["challenge"]) != expected_challenge:
         raise InvalidPasskeyResponse("another challenge")
     if collected["origin"] not in settings().webauthn_origins:
@@ -305,16 +317,19 @@ def _check_client_data(response: Mapping[str, Any], *, ceremony: str, expected_c
 
 
 def _reject_foreign_frames(collected: Mapping[str, Any]) -> None:
-    """Reject a ceremony in a frame of another site: this service has no such use, and clickjacking has."""
+    """Reject a ceremony in a frame of another site. This service needs no such frames, and clickjacking uses them."""
     if collected.get("crossOrigin") or collected.get("topOrigin") not in {None, collected["origin"]}:
         raise InvalidPasskeyResponse("ceremony in a frame of another origin")
 
 
 def _check_authenticator_data(octets: bytes) -> AuthenticatorData:
-    """Verify domain, presence and backup flags (section 7.1, steps 14, 15, 17; section 7.2, steps 15, 16, 18)."""
+    """Verify domain, user presence and backup flags, and return the parsed authenticator data.
+
+    These are steps 14, 15 and 17 of section 7.1, and steps 15, 16 and 18 of section 7.2.
+    """
     _require_plain_authenticator_data(octets)
     found = parse_authenticator_data(octets)
-    # No secret: the hash of a domain.
+    # This comparison need not run in constant time, because the value is the hash of a public domain.
     if found.rp_id_hash != hashlib.sha256(settings().webauthn_rp_id.encode()).digest():
         raise InvalidPasskeyResponse("passkey of another relying party")
     if not found.flags.up:
@@ -330,7 +345,7 @@ def _check_attestation(
     statement = parse_attestation_statement(attestation.get("attStmt", {}))
     if attestation["fmt"] == AttestationFormat.NONE:
         if any(member is not None for member in asdict(statement).values()):
-            raise InvalidPasskeyResponse("attestation statement where there must be none")
+            raise InvalidPasskeyResponse("attestation statement with the format none")
     elif attestation["fmt"] == AttestationFormat.PACKED:
         verify_packed(
             attestation_statement=statement,
@@ -340,11 +355,11 @@ def _check_attestation(
             pem_root_certs_bytes=[],
         )
     else:
-        raise InvalidPasskeyResponse("attestation format")
+        raise InvalidPasskeyResponse("attestation format is not none or packed")
 
 
 def _correct_firefox_key(authenticator_data: bytes) -> bytes:
-    """Return authenticator data whose public key has numbers for the words that Firefox 117 and 118 wrote."""
+    """Return authenticator data in which a public key from Firefox 117 or 118 is a correct COSE_Key."""
     start = _start_of_key(authenticator_data) + 1
     end = start + len(_FIREFOX_KEY_START)
     if authenticator_data[start:end] != _FIREFOX_KEY_START:
@@ -353,41 +368,42 @@ def _correct_firefox_key(authenticator_data: bytes) -> bytes:
 
 
 def _sort_known_first(transports: Iterable[str]) -> tuple[str, ...]:
-    """Return distinct transports, those that Level 3 names first: the store may have no room for all of the others."""
+    """Return distinct transports. Those that Level 3 defines come first, because the column may not hold all others."""
     return tuple(sorted(set(transports), key=lambda transport: (transport not in _KNOWN_TRANSPORTS, transport)))
 
 
 def _require_usable_key(public_key: bytes) -> None:
-    """Load the key once: without an attestation nobody has, and its owner could never log in with one that is none.
+    """Reject a public key that could never verify a login, or that does not fit its algorithm.
 
-    The library compares the algorithm with those offered, and not with the key: a P-384 key may call itself ES256.
+    Without an attestation, no signature of a registration proves that the key can be used. The library compares the
+    algorithm with the offered ones only, so a P-384 key may claim to be ES256.
     """
     decoded = decode_credential_public_key(public_key)
     key = decoded_public_key_to_cryptography(decoded)
     if not isinstance(key.curve if isinstance(key, ec.EllipticCurvePublicKey) else key, _KEY_TYPES[decoded.alg]):
-        raise InvalidPasskeyResponse("key of another kind or curve than its algorithm's")
+        raise InvalidPasskeyResponse("the algorithm needs a key of another type or curve")
     if isinstance(key, rsa.RSAPublicKey) and key.key_size not in _RSA_BITS:
         raise InvalidPasskeyResponse("RSA key too short or too long")
 
 
 def _require_plain_authenticator_data(octets: bytes) -> None:
-    """Check the CBOR in authenticator data (section 6.1): public key and extensions, if it has them."""
+    """Require plain CBOR in the public key and the extensions of authenticator data, if present (section 6.1)."""
     has_key = octets[_FLAGS_OFFSET] & _ATTESTED_CREDENTIAL_DATA_FLAG
     _require_plain_cbor(octets[_start_of_key(octets) if has_key else _FIXED_BYTES :])
 
 
 def _start_of_key(octets: bytes) -> int:
-    """Return where the public key begins: after AAGUID, length of the credential id, credential id (section 6.5.1)."""
+    """Return the offset of the public key, after AAGUID, length of the credential id, and id (section 6.5.1)."""
     return _FIXED_BYTES + 18 + int.from_bytes(octets[_FIXED_BYTES + 16 : _FIXED_BYTES + 18])
 
 
 def _require_plain_cbor(octets: bytes) -> None:
     if not is_plain_cbor(octets):
-        raise InvalidPasskeyResponse("not CBOR as authenticators send it")
+        raise InvalidPasskeyResponse("not plain CBOR: a tag, an indefinite length, too deep, or malformed")
 
 
 def _descriptor(credential_id: bytes, transports: Iterable[str]) -> dict[str, Any]:
-    """Return a PublicKeyCredentialDescriptorJSON. The library's own cannot say an unknown transport."""
+    """Return a PublicKeyCredentialDescriptorJSON. The library's class cannot contain an unknown transport."""
     hints = list(transports)
     return {
         "id": bytes_to_base64url(credential_id),
