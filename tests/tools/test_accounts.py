@@ -277,7 +277,7 @@ def test_invalid_address_setting_or_folder_is_an_error_with_its_reason(monkeypat
 
 
 def test_the_service_itself_knows_no_other_roles(database, person):
-    with pytest.raises(ValueError, match="the roles are: user, security, admin"):
+    with pytest.raises(ValueError, match="the role must be one of: user, security, admin"):
         change_role(EMAIL, "root")
     assert database.execute(select(users.c.role, users.c.token_version)) == [("user", 0)]
 

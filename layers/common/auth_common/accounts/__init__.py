@@ -1,1 +1,1 @@
-"""Registration, profiles, erasure, and what operators do with accounts."""
+"""Accounts: registration, profiles, erasure, and changes by operators."""

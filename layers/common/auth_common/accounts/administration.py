@@ -1,7 +1,8 @@
-"""Accounts, as an operator changes them: role, status, and the end of all sessions.
+"""Changes of accounts by an operator: role, status, lockouts, passkeys and the revocation of sessions.
 
-Each change raises the user's token version. Every session carries the version of its login, and every request compares
-the two: the change takes effect at the next request, whatever tokens are out and whatever a gateway has cached.
+Each change except ``unlock_user`` raises the user's token version. A session stores the version of its login, and every
+request compares the two. So the change takes effect at the next request, even if a token has not expired or the gateway
+has cached an authorization. Every parameter ``email`` is a normalised address (``normalise_email``).
 """
 
 from datetime import datetime
@@ -20,74 +21,75 @@ ROLES: Final = ("user", "security", "admin")
 
 
 def change_role(email: str, role: str) -> User:
-    """Give the user with this normalised address one of ``ROLES``.
+    """Set the user's role to one of ``ROLES``.
 
     Raises:
-        ValueError: no such role.
-        NotFound: no such user.
+        ValueError: the role is not in ``ROLES``.
+        NotFound: no account has this address.
 
     """
     if role not in ROLES:
-        raise ValueError("the roles are: " + ", ".join(ROLES))
+        raise ValueError("the role must be one of: " + ", ".join(ROLES))
     return _change(email, SecurityEvent.AUTHZ_CHANGE, role=role)
 
 
 def disable_user(email: str) -> User:
-    """Let the user in no more, from the next request on.
+    """Disable an account. The next request of each of its sessions is rejected.
 
     Raises:
-        NotFound: no such user.
+        NotFound: no account has this address.
 
     """
     return _change(email, SecurityEvent.USER_DISABLED, status="disabled")
 
 
 def enable_user(email: str) -> User:
-    """Let a disabled user log in again.
+    """Enable a disabled account, so that its user can log in again.
 
     Raises:
-        NotFound: no such user.
+        NotFound: no account has this address.
 
     """
     return _change(email, SecurityEvent.USER_ENABLED, status="active")
 
 
 def revoke_sessions_of(email: str) -> User:
-    """End all sessions of a user, for example after a theft.
+    """Revoke all sessions of a user, for example after the theft of a device.
 
     Raises:
-        NotFound: no such user.
+        NotFound: no account has this address.
 
     """
     return _change(email, SecurityEvent.AUTHN_TOKEN_REVOKED)
 
 
 def unlock_user(email: str) -> tuple[User, int]:
-    """Forget the failures that keep a user from logging in, and return the user and how many counters there were.
+    """Delete the counters of failed attempts that lock an account. The user's sessions stay valid.
 
-    Nothing else changes: no session ends.
+    Returns:
+        The user, and how many counters were deleted.
 
     Raises:
-        NotFound: no such user.
+        NotFound: no account has this address.
 
     """
 
-    def forget(connection: Connection) -> tuple[User, int]:
+    def delete_counters(connection: Connection) -> tuple[User, int]:
         found = select_credentials(connection, email=email)
         if found is None:
             raise NotFound
-        forgotten = unlock(connection, email=email, user_id=found.user.id)
+        deleted = unlock(connection, email=email, user_id=found.user.id)
         security_event(SecurityEvent.USER_UPDATED, user_id=found.user.id, reason="unlocked_by_operator")
-        return found.user, forgotten
+        return found.user, deleted
 
-    return transaction(forget)
+    return transaction(delete_counters)
 
 
 def list_passkeys_of(email: str) -> tuple[User, list[Passkey]]:
-    """Return the user with this normalised address and their passkeys, newest first. The reading is recorded.
+    """Return the user and their passkeys, newest first. A security event records that the operator has read them.
 
     Raises:
-        NotFound: no such user.
+        NotFound: no account has this address.
 
     """
 
@@ -103,7 +105,7 @@ def list_passkeys_of(email: str) -> tuple[User, list[Passkey]]:
 
 
 def passkeys_added_since(user: User, since: datetime) -> list[Passkey]:
-    """Return the passkeys that were added to an account since then, newest first."""
+    """Return the user's passkeys that were added at ``since`` or later, newest first."""
     found = read(lambda connection: select_passkeys_of(connection, user_id=user.id))
     return [passkey for passkey in found if passkey.created_at >= since]
 
@@ -111,18 +113,18 @@ def passkeys_added_since(user: User, since: datetime) -> list[Passkey]:
 def remove_passkeys(email: str, *, since: datetime | None = None) -> tuple[User, int]:
     """Delete passkeys of a user, and revoke all of the user's sessions.
 
-    Without a passkey, the password alone logs the user in again.
+    Without a passkey, the user can log in with the password alone.
 
     Args:
-        email: normalised.
-        since: only those that were added since then, for example since a theft.
+        email: the normalised e-mail address of the account.
+        since: delete only passkeys that were added at this time or later, for example since a theft.
 
     Returns:
         The user, and how many passkeys were deleted.
 
     Raises:
-        NotFound: no such user.
-        NoPasskey: there is none to delete; nothing has changed. The operator probably means another user.
+        NotFound: no account has this address.
+        NoPasskey: there is no passkey to delete, and nothing was changed. The operator probably means another user.
 
     """
 

@@ -1,7 +1,7 @@
-"""Erasure: a person's data goes (GDPR article 17), and the audit log stays whole.
+"""Erase a user's data (GDPR article 17) without breaking the audit log.
 
-What the audit log keeps of a person is encrypted under a salt of theirs. Deleting the salt erases it, without a change
-to any record; what happened can still be read and verified, but not from which address.
+The personal fields of audit records are encrypted with a salt per user. Deleting the salt makes these fields unreadable
+and changes no record. The rest of each record can still be read, and the chain of records can still be verified.
 """
 
 from collections.abc import Callable
@@ -30,31 +30,31 @@ from auth_common.users.store import (
 
 #: Rows that one statement changes. A transaction on Aurora DSQL changes at most 3,000.
 BATCH_ROWS: Final = 1_000
-#: Each deletes or changes up to ``limit`` rows of a user. Refresh tokens go before their sessions.
+#: Each function deletes or changes at most ``limit`` rows of a user. Refresh tokens are deleted before their sessions.
 _STEPS: Final = (delete_some_refresh_tokens, delete_some_sessions, delete_some_challenges, forget_sources)
 
 
 def erase_user(email: str) -> UUID:
-    """Delete the account with this normalised address and all that belongs to it, and return the id that it had.
+    """Delete the account with this normalised e-mail address and all of its data. Return the id of the erased user.
 
     Tables in which a user may have many rows come first, in batches. The account itself is deleted last, so that an
-    operator can repeat an interrupted run. On SQLite nothing of the user is left in the database's files.
+    operator can repeat an interrupted run. On SQLite, the deleted rows are also removed from the database's files.
 
     Raises:
-        NotFound: no such user.
+        NotFound: no account has this address.
 
     """
     found = read(lambda connection: select_credentials(connection, email=email))
     if found is None:
         raise NotFound
     user_id = found.user.id
-    # A long round leaves the user time to make new rows. After a short one, the last transaction can change the rest.
+    # The user may create new rows during a long round. After a short round, the last transaction can change the rest.
     while sum(_in_batches(step, user_id) for step in _STEPS) >= BATCH_ROWS:
         pass
 
     def erase(connection: Connection) -> None:
-        # Both take locks. A session, challenge or refresh token that is being made now is either stored already, and
-        # deleted below, or waits and then finds no user or no session.
+        # The next two statements lock rows. A concurrent session, challenge or refresh token is either stored already
+        # and deleted below, or its transaction waits for the lock and then finds no user or no session.
         lock_user(connection, user_id=user_id)
         revoke_sessions(connection, user_id=user_id, now=datetime.now(UTC), limit=BATCH_ROWS)
         delete_some_refresh_tokens(connection, user_id=user_id, limit=BATCH_ROWS)
@@ -66,8 +66,8 @@ def erase_user(email: str) -> UUID:
 
     transaction(erase)
     if not forget_deleted_rows():
-        # The next checkpoint empties it, at the latest when the last process closes the database.
-        logger.warning("the write-ahead log still has the deleted rows: another process was reading it")
+        # The next checkpoint empties the write-ahead log, at the latest when the last process closes the database.
+        logger.warning("the write-ahead log still contains the deleted rows, because another process was reading it")
     return user_id
 
 

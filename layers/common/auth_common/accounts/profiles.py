@@ -1,4 +1,4 @@
-"""Profiles: who may see whose data."""
+"""Read a user's profile, if the caller may see it."""
 
 from auth_common.errors import NotFound
 from auth_common.events.security_events import SecurityEvent, security_event
@@ -11,16 +11,16 @@ from auth_common.users.store import User
 
 
 def get_profile(principal: Principal, user_id: str) -> User:
-    """Return the user ``user_id``, who must be the caller unless the caller is an admin (OWASP API1:2023, BOLA).
+    """Return the user with this id. Only an admin may read another user (OWASP API1:2023, BOLA).
 
     Args:
         principal: the caller.
-        user_id: as it stood in the path; anything.
+        user_id: the untrusted text in the path.
 
     Raises:
-        InvalidToken: the caller's session has ended.
-        Forbidden: somebody else's id, or one that does not exist: a caller cannot find out which.
-        NotFound: an admin asked for an id that does not exist.
+        InvalidToken: the caller's session is not valid any more.
+        Forbidden: the id is not the caller's, and the caller is not an admin. The error is the same for unknown ids.
+        NotFound: the caller is an admin, and no user has this id.
 
     """
     target_id = parse_id(user_id)

@@ -1,4 +1,4 @@
-"""Registration: a person makes their own account."""
+"""Register an account for a new user."""
 
 from datetime import UTC, date, datetime
 from typing import Final
@@ -15,26 +15,28 @@ from auth_common.throttling.service import known_source, registration_attempt, s
 from auth_common.transactions import read, transaction
 from auth_common.users.store import User, insert_user, select_credentials
 
-#: Nobody chooses their own role or status: these are constants, and the schema refuses fields of such names.
+#: Every new account has this role and status. The schema rejects a request with these fields.
 _NEW_ROLE: Final = "user"
 _NEW_STATUS: Final = "active"
 
 
 def register_user(*, name: str, email: str, date_of_birth: date, job_title: str, password: str) -> User | None:
-    """Create an account and return it; ``None`` where the setting ``neutral_registration`` hides what has happened.
+    """Create an account and return its user.
+
+    Return None if the setting ``neutral_registration`` is on, which hides whether the address was free.
 
     Args:
-        name: as the person writes it, 1 to 100 characters.
+        name: the user's name, 1 to 100 characters.
         email: normalised (``normalise_email``).
-        date_of_birth: in the past.
+        date_of_birth: a date in the past.
         job_title: 1 to 100 characters.
-        password: as typed.
+        password: as the user typed it.
 
     Raises:
         ValidationFailed: the password is too weak (NIST SP 800-63B-4).
-        EmailTaken: the address has an account, and that is not hidden. The password has been hashed all the same, so
-            that the time of the answer says nothing.
-        TooManyAttempts: too many registrations from one source.
+        EmailTaken: the address has an account, and ``neutral_registration`` is off. The password is hashed first, so
+            that the response time does not reveal the account.
+        TooManyAttempts: too many registrations from one client IP.
 
     """
     user = User(
@@ -50,7 +52,7 @@ def register_user(*, name: str, email: str, date_of_birth: date, job_title: str,
     )
 
     try:
-        # Scoring a password costs as much as hashing one: neither is done during a lockout.
+        # Scoring a password costs as much as hashing it. During a lockout, neither is done.
         with registration_attempt():
             _require_good_password(password, user)
             _store(user, password_hash=hash_password(password))

@@ -1,4 +1,4 @@
-"""JSON Web Keys: EC P-256 public keys as RFC 7517 writes them, with their RFC 7638 thumbprint as key id."""
+"""JSON Web Keys (RFC 7517) of EC P-256 public keys. The key id is the thumbprint of the key (RFC 7638)."""
 
 import hashlib
 import json
@@ -11,14 +11,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 JWK: TypeAlias = dict[str, Any]
 
 _COORDINATE_BYTES: Final = 32
-#: base64url of a SHA-256. Nothing else is ever looked up, so a ``kid`` can be neither a path nor a query.
+#: A SHA-256 digest in base64url. A ``kid`` of another form is never looked up, so a path or a query is harmless.
 _THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}")
-#: What a key must say of itself before it verifies anything (RFC 8725 section 3.1: one key, one algorithm, one use).
+#: The members that a JWK must have before it may verify tokens (RFC 8725 section 3.1: one key, one algorithm, one use).
 _REQUIRED_MEMBERS: Final = {"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig"}
 
 
 def public_jwk(key: ec.EllipticCurvePublicKey) -> JWK:
-    """Return ``key`` as a JWK whose ``kid`` is its thumbprint: the same key has the same id everywhere."""
+    """Return ``key`` as a JWK. Its ``kid`` is the thumbprint, so a key has the same id in every environment."""
     numbers = key.public_numbers()
     required = {"crv": "P-256", "kty": "EC", "x": _encode(numbers.x), "y": _encode(numbers.y)}
     canonical = json.dumps(required, sort_keys=True, separators=(",", ":")).encode()
@@ -26,25 +26,25 @@ def public_jwk(key: ec.EllipticCurvePublicKey) -> JWK:
 
 
 def public_key(jwk: JWK) -> ec.EllipticCurvePublicKey:
-    """Return the key in ``jwk``.
+    """Return the public key in ``jwk``.
 
     Raises:
-        ValueError: the point is not on the curve (CVE-2015-7940, "invalid curve attack"), or the private half is there
-            too: what we verify with, we publish.
+        ValueError: the point is not on the curve (CVE-2015-7940, "invalid curve attack"), or ``jwk`` contains a private
+            key. Verification keys are published, so a private key must never be one of them.
 
     """
     if "d" in jwk:
-        raise ValueError("a private key")
+        raise ValueError("contains a private key")
     return ec.EllipticCurvePublicNumbers(_decode(jwk["x"]), _decode(jwk["y"]), ec.SECP256R1()).public_key()
 
 
 def is_key_id(kid: str) -> bool:
-    """Tell whether ``kid`` looks like a key id of ours."""
+    """Return whether ``kid`` has the form of this service's key ids."""
     return _THUMBPRINT.fullmatch(kid) is not None
 
 
 def may_verify(jwk: JWK) -> bool:
-    """Tell whether ``jwk`` is meant for verifying our tokens and nothing else."""
+    """Return whether ``jwk`` declares verification of this service's tokens as its only purpose."""
     permitted = "verify" in jwk.get("key_ops", ["verify"])
     return permitted and all(jwk.get(name) == value for name, value in _REQUIRED_MEMBERS.items())
 

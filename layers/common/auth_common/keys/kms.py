@@ -1,7 +1,7 @@
-"""A signing key in AWS KMS: the private half never leaves the HSM, each signature is an API call.
+"""A signing key in AWS KMS. The private key never leaves the HSM, so each signature is an API call.
 
-Tried with moto, which signs correctly for ``MessageType=RAW`` only; RAW also means that KMS computes the digest and
-nobody can have it sign a digest of something else.
+With ``MessageType=RAW``, KMS computes the digest itself, so a caller cannot make it sign the digest of another message.
+Tests use moto, which signs correctly with RAW only.
 """
 
 from functools import lru_cache
@@ -13,19 +13,19 @@ from auth_common.aws_calls import call_aws
 
 
 class KMSKey:
-    """An ECC_NIST_P256 key with the few methods of a ``cryptography`` private key that signing takes."""
+    """A KMS key of type ECC_NIST_P256, with those methods of a ``cryptography`` private key that signing needs."""
 
     curve = ec.SECP256R1()
 
     def __init__(self, arn: str) -> None:
-        """Take the key's ARN (or id, or alias ARN). No call is made yet."""
+        """Store the key's ARN, id or alias ARN. The constructor does not call KMS."""
         self._arn = arn
 
     def sign(self, data: bytes, _algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
-        """Return KMS's ECDSA signature with SHA-256 over ``data``, in DER.
+        """Return the ECDSA signature of ``data`` with SHA-256, in DER.
 
         Raises:
-            ServiceUnavailable: KMS throttles, refuses or is away.
+            ServiceUnavailable: KMS throttles or rejects the call, or is unavailable.
 
         """
         request = {"KeyId": self._arn, "Message": data, "MessageType": "RAW", "SigningAlgorithm": "ECDSA_SHA_256"}
@@ -33,10 +33,11 @@ class KMSKey:
         return signature
 
     def public_key(self) -> ec.EllipticCurvePublicKey:
-        """Return the public half, asked once an environment.
+        """Return the public key. Each environment calls KMS for it once.
 
         Raises:
-            ServiceUnavailable: KMS throttles, refuses or is away.
+            ServiceUnavailable: KMS throttles or rejects the call, or is unavailable.
+            TypeError: the KMS key is not an EC key.
 
         """
         return _public_key(self._arn)

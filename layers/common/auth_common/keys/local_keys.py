@@ -1,7 +1,7 @@
-"""The ``local`` stage's key store: ``keys/signing-key.pem`` (private, 0600) and ``keys/jwks.json`` (public).
+"""The key store of the ``local`` stage: ``keys/signing-key.pem`` (private, mode 0600) and ``keys/jwks.json`` (public).
 
-Rotation keeps every token valid: the new public key is published before anything is signed with its private half, and
-the old one stays published until its last token has expired.
+Tokens stay valid during a rotation. The new public key is published before the first signature with its private key,
+and the old public key stays published until its last token has expired.
 """
 
 import json
@@ -27,10 +27,10 @@ _PRIVATE_KEY_FILE: Final = "keys/signing-key.pem"
 
 
 def local_signing_key() -> ec.EllipticCurvePrivateKey:
-    """Return the private key, made and published at first use. After a rotation, return the new one.
+    """Return the private key. Create and publish it at the first use. After a rotation, return the new key.
 
     Raises:
-        Misconfigured: one of the two files cannot be used; the text names it.
+        Misconfigured: one of the two files cannot be used. The text names the file.
         StorageNotMounted: there is no storage.
         ServiceUnavailable: the storage cannot be written to.
 
@@ -45,9 +45,9 @@ def local_signing_key() -> ec.EllipticCurvePrivateKey:
 
 
 def rotate_local_key() -> str:
-    """Replace the signing key, also while the service runs, and return the new key id.
+    """Replace the signing key and return the new key id. The service may run during the rotation.
 
-    Each step leaves a state that works, so being cut off between two of them harms nothing: at worst the old key stays
+    An interruption between two steps is harmless, because each step leaves a valid state. At worst, the old key stays
     published until the next rotation.
 
     Raises:
@@ -69,15 +69,16 @@ def rotate_local_key() -> str:
 
 
 def _publish(path: Path) -> None:
-    """Publish the signing key: at first use, and after one of the two files was lost or restored from a backup."""
+    """Publish the signing key, at its first use or after a file was lost or restored from a backup."""
     with _lock(path.parent):
-        _, jwk = _read(path, *_file_version(path))  # a rotation may have replaced it meanwhile
+        # Read again under the lock, because a concurrent rotation may have replaced the key.
+        _, jwk = _read(path, *_file_version(path))
         others = [other for other in _unexpired(_published()) if other["kid"] != jwk["kid"]]
         write_atomically(_jwks_file(), _jwks_document([jwk, *_with_expiry(others)]))
 
 
 def _is_published(jwk: JWK) -> bool:
-    """Tell whether the JWK Set has this key as one that does not expire."""
+    """Return whether the JWK Set contains this key without an expiry."""
     return any(other["kid"] == jwk["kid"] and "exp" not in other for other in _published())
 
 
@@ -92,7 +93,7 @@ def _unexpired(keys: list[JWK]) -> list[JWK]:
 
 
 def _with_expiry(keys: list[JWK]) -> list[JWK]:
-    """Let keys that sign no more expire with the last token that they may have signed."""
+    """Return keys that no longer sign, each with ``exp``: the time at which the last token signed with it expires."""
     last_token_expires = int(time.time()) + settings().access_token_lifetime + settings().clock_leeway
     return [{"exp": last_token_expires, **jwk} for jwk in keys]
 
@@ -107,7 +108,7 @@ def _lock(folder: Path) -> Iterator[None]:
 
 
 def _file_version(path: Path) -> tuple[int, int]:
-    """Return what differs after a change of the file."""
+    """Return the modification time and inode of a file. At least one of them differs after a change."""
     status = path.stat()
     return status.st_mtime_ns, status.st_ino
 
@@ -122,12 +123,13 @@ def _read(path: Path, _modified: int, _inode: int) -> tuple[ec.EllipticCurvePriv
 def _read_jwks(path: Path, _modified: int, _inode: int) -> list[JWK]:
     try:
         keys: list[JWK] = json.loads(path.read_bytes())["keys"]
-        _unexpired(keys)  # fails here, and not later, for an "exp" that is no number
+        # Raises here, and not at a later use, if an "exp" is not a number.
+        _unexpired(keys)
         if all(isinstance(jwk["kid"], str) for jwk in keys):
             return keys
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         pass
-    message = f"{path}: not a JWK Set. Delete it: the service publishes its signing key again"
+    message = f"{path}: not a JWK Set. Delete the file, and the service publishes its signing key again"
     raise Misconfigured(message)
 
 
@@ -138,8 +140,9 @@ def _load(pem: bytes, path: Path) -> ec.EllipticCurvePrivateKey:
         key = None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         message = (
-            f"{path}: must be a private key on the curve P-256, as PEM without a passphrase. Restore it from a backup, "
-            "or delete it: a new key is made, and tokens of the old one stay valid until they expire"
+            f"{path}: must be a private key on the curve P-256, as PEM without a passphrase. Restore the file from a "
+            "backup, or delete it. Then the service makes a new key, and tokens of the old key stay valid until they "
+            "expire"
         )
         raise Misconfigured(message)
     return key

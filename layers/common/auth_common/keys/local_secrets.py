@@ -1,6 +1,6 @@
-"""Secrets of the ``local`` stage: files in ``data_dir``, made at first start, mode 0600, never in git.
+"""Secrets of the ``local`` stage: files in ``data_dir`` with mode 0600, created at the first start and never in git.
 
-On AWS pepper and audit key live in Secrets Manager and the signing key in KMS; nothing here runs there.
+This module does not run on AWS, where pepper and audit key are in Secrets Manager and the signing key is in KMS.
 """
 
 import logging
@@ -20,36 +20,37 @@ _OWNER_ONLY_MODE: Final = 0o600
 
 
 def read_or_create(path: Path, make: Callable[[], bytes]) -> bytes:
-    """Return the content of ``path``. Write what ``make`` returns, readable by its owner alone, if there is no file.
+    """Return the content of ``path``. If there is no file, create one with mode 0600 and the return value of ``make``.
 
-    Several functions start at once, each in a process or container of its own. The content is written to a private
-    file first and then linked to its name, which fails if another starter was faster. So every starter returns the
-    same content, and none reads half a key.
+    Several functions start concurrently, each in its own process or container. Each writes a draft file first and then
+    links it to ``path``, which fails if another process was faster. So all processes return the same content, and none
+    reads an incomplete file.
 
     Raises:
-        Misconfigured: as for ``read_private``, or ``path`` is a link to nothing.
-        ServiceUnavailable: it cannot be written.
+        Misconfigured: as for ``read_private``, or ``path`` is a link to a file that does not exist.
+        ServiceUnavailable: the file cannot be written.
 
     """
     with suppress(FileNotFoundError):
         return read_private(path)
-    with _draft(path, make()) as draft, suppress(FileExistsError):  # the faster starter's content is the one
+    # If another process was faster, its content is returned.
+    with _draft(path, make()) as draft, suppress(FileExistsError):
         os.link(draft, path)
     try:
         return read_private(path)
     except FileNotFoundError:
-        message = f"{path}: must be a file with mode 0600, and is a link to a file that does not exist"
+        message = f"{path}: must be a file with mode 0600, but is a link to a file that does not exist"
         raise Misconfigured(message) from None
 
 
 def read_private(path: Path) -> bytes:
-    """Return the content of ``path``, and take every permission on it away from other users of this machine.
+    """Return the content of ``path``. If other users of this machine have permissions on the file, remove them.
 
-    A copy, such as a restored backup, often has other permissions than the file that this service has made.
+    A copy, such as a restored backup, often has more permissions than the file that this service has created.
 
     Raises:
         FileNotFoundError: there is no such file.
-        Misconfigured: it cannot be read, or its permissions cannot be changed (ASVS 5.0 13.3.2).
+        Misconfigured: the file cannot be read, or its permissions cannot be changed (ASVS 5.0 13.3.2).
 
     """
     try:
@@ -67,10 +68,10 @@ def read_private(path: Path) -> bytes:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``path`` so that every reader sees the old content or the new one, never a part.
+    """Replace the content of ``path`` in one step: every reader sees the complete old content or the complete new one.
 
     Raises:
-        ServiceUnavailable: it cannot be written, and is as it was.
+        ServiceUnavailable: the file cannot be written. It is unchanged.
 
     """
     with _draft(path, content) as draft:
@@ -79,7 +80,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextmanager
 def _draft(path: Path, content: bytes) -> Iterator[Path]:
-    """Write ``content`` to a private file beside ``path``, of which nothing is left when the block is through."""
+    """Write ``content`` to a private file in the same folder, yield its path, and delete the file after the block."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -89,8 +90,9 @@ def _draft(path: Path, content: bytes) -> Iterator[Path]:
             os.fsync(file.fileno())
         yield draft
     except OSError as error:
-        # A disk that is full, or read only: the state of the machine and no bug, and it can change.
+        # A full or read-only disk is a temporary state of the machine and not a bug.
         raise ServiceUnavailable from error
     finally:
-        with suppress(OSError):  # it was never made, or has its final name
+        # The file does not exist if its creation failed, or if it was renamed to its final name.
+        with suppress(OSError):
             draft.unlink()

@@ -1,4 +1,4 @@
-"""The signing key: in AWS KMS on deployed stages, in a file on the ``local`` one."""
+"""The key that signs tokens: in AWS KMS on deployed stages, in a file on the ``local`` stage."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,26 +17,26 @@ PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | KMSKey
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A private key, or the way to one, with its key id."""
+    """A private key, or a reference to one in KMS, with its key id."""
 
     kid: str
     private_key: PrivateKey
 
 
 def signing_key() -> SigningKey:
-    """Return the key that signs access tokens from now on.
+    """Return the current signing key of access tokens and MFA tokens.
 
     Raises:
-        Misconfigured: a deployed stage names no key.
+        Misconfigured: a deployed stage has no ``SIGNING_KEY_ARN``.
         StorageNotMounted: the ``local`` stage has no storage.
-        ServiceUnavailable: KMS is away.
+        ServiceUnavailable: KMS is unavailable, or the storage cannot be written to.
 
     """
     arn = settings().signing_key_arn
     if arn is not None:
         return _identify(_kms_key(arn))
     if settings().stage != "local":
-        raise Misconfigured("SIGNING_KEY_ARN: a deployed stage signs with KMS")
+        raise Misconfigured("SIGNING_KEY_ARN: a deployed stage needs the ARN of a key in KMS")
     return _identify(local_signing_key())
 
 

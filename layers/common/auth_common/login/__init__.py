@@ -1,1 +1,1 @@
-"""The login with a password."""
+"""Login with a password."""

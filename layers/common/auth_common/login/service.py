@@ -1,4 +1,4 @@
-"""Login with a password: the first factor, and the only factor of an account without a passkey."""
+"""Log in with a password: the first factor, and the only factor of an account without a passkey."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,25 +20,26 @@ from auth_common.users.store import User, has_passkey, select_credentials, updat
 
 @dataclass(frozen=True, slots=True)
 class MFARequired:
-    """The password was right; now the passkey. ``expires_in`` in seconds."""
+    """The result of a login to an account with a passkey. The password is right, and a passkey must follow."""
 
     mfa_token: str
+    #: Seconds until the ``mfa_token`` expires.
     expires_in: int = LIFETIME
 
 
 def log_in(*, email: str, password: str) -> TokenPair | MFARequired:
-    """Check a password, and open a session unless the user has a passkey to show as well.
+    """Check a password and open a session. If the account has a passkey, return an ``mfa_token`` instead.
 
-    Unknown address, wrong password and disabled account do the same work and get the same answer; only the security
-    event tells them apart (ASVS 5.0 6.3.8).
+    An unknown address, a wrong password and a disabled account cause the same work and the same error. Only the
+    security event contains the reason (ASVS 5.0 6.3.8).
 
     Args:
         email: normalised (``normalise_email``).
-        password: as typed.
+        password: as the user typed it.
 
     Raises:
-        InvalidCredentials: for each of the three.
-        TooManyAttempts: too many of those; nothing was checked.
+        InvalidCredentials: the address is unknown, the password is wrong, or the account is disabled.
+        TooManyAttempts: the account or the client IP is locked. The password was not checked.
 
     """
     with login_attempt(email) as attempt:
@@ -47,7 +48,7 @@ def log_in(*, email: str, password: str) -> TokenPair | MFARequired:
 
 def _log_in(attempt: Attempt, email: str, password: str) -> TokenPair | MFARequired:
     found = read(lambda connection: select_credentials(connection, email=email))
-    # Always one hash, before anything is decided.
+    # Every login computes one hash before any check, so that all failures take the same time.
     matches = verify_password(password, found.password_hash if found else None)
     if found is None:
         security_event(SecurityEvent.AUTHN_LOGIN_FAIL, reason="unknown_user", account=account_pseudonym(email))
@@ -66,7 +67,8 @@ def _log_in(attempt: Attempt, email: str, password: str) -> TokenPair | MFARequi
 
     def open_session(connection: Connection) -> bool:
         _require_unchanged(connection, user)
-        if has_passkey(connection, user_id=user.id):  # added since the password was checked
+        # A passkey may have been added since the password was checked.
+        if has_passkey(connection, user_id=user.id):
             return False
         attempt.succeed(connection)
         store_session(connection, new)
@@ -76,7 +78,7 @@ def _log_in(attempt: Attempt, email: str, password: str) -> TokenPair | MFARequi
 
 
 def _ask_for_passkey(attempt: Attempt, user: User) -> MFARequired:
-    # Signed first: what fails after the attempt was settled could not be given back any more.
+    # Signed before the attempt is recorded as a success, so that an error in signing does not reset the counters.
     token = issue_mfa_token(user_id=user.id, token_version=user.token_version, now=datetime.now(UTC))
 
     def settle(connection: Connection) -> None:
@@ -89,7 +91,7 @@ def _ask_for_passkey(attempt: Attempt, user: User) -> MFARequired:
 
 
 def _require_unchanged(connection: Connection, user: User) -> None:
-    """Refuse a password that was replaced while it was hashed, or whose account was disabled."""
+    """Reject the login if the password was replaced or the account disabled since the user was read."""
     if not is_unchanged(connection, user):
         raise _login_failed(user, "token_version_changed")
 
@@ -100,7 +102,10 @@ def _login_failed(user: User, reason: str) -> InvalidCredentials:
 
 
 def _upgrade_hash(user: User, password: str, stored_hash: str) -> None:
-    """Store the password at today's cost: only at a login is it known. A failure must not fail the login."""
+    """Store a hash of the current cost. Only a login can do this, because the password itself is not stored.
+
+    An error of the database does not fail the login.
+    """
     new_hash = hash_password(password)
     try:
         transaction(lambda c: update_password_hash(c, user_id=user.id, expected=stored_hash, new=new_hash))

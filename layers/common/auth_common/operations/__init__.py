@@ -1,1 +1,1 @@
-"""Health, clean-up, migrations and key rotation: what runs without a user's request."""
+"""Operations: health, clean-up, migrations, key rotation and public keys."""

@@ -1,4 +1,4 @@
-"""Clean-up: what has expired of refresh tokens, sessions, challenges and throttles; audit records past retention."""
+"""Delete expired refresh tokens, sessions, challenges and throttles, and audit records past their retention."""
 
 import time
 from collections.abc import Callable
@@ -22,25 +22,26 @@ from auth_common.settings import settings
 from auth_common.throttling.store import delete_expired_throttles
 from auth_common.transactions import transaction
 
-#: How long expired sessions and their tokens stay: clocks differ, and an investigation may want to see them.
+#: Expired sessions and refresh tokens stay for this time, because clocks differ and an investigation may need them.
 SESSION_RETENTION: Final = timedelta(days=1)
-#: Challenges say nothing about anybody, and whoever likes can make many. The minute is for clocks that differ.
+#: Expired challenges are deleted soon, because any client can create many and they help no investigation. The minute
+#: allows for clocks that differ.
 CHALLENGE_RETENTION: Final = timedelta(minutes=1)
-#: Rows a transaction: a short lock on SQLite, and far below the 3 000 that Aurora DSQL takes in one.
+#: Rows per transaction. Few rows keep the lock on SQLite short, and Aurora DSQL changes at most 3,000 per transaction.
 BATCH_ROWS: Final = 1_000
-#: Seconds a run and table. All of them end within the function's timeout, and the next run goes on.
+#: Seconds per run and table. All tables together fit into the function's timeout. The next run continues.
 SECONDS_PER_TABLE: Final = 140.0
-#: Seconds for each of the two kinds of rows that an erasure may leave, of which there are few.
+#: Seconds per run for each of the two kinds of rows that an erasure may leave behind. There are few of them.
 SECONDS_PER_ERASURE_STEP: Final = 20.0
-#: Seconds for all statements of a run, so that it fails with an error before its function's timeout ends it.
+#: Seconds for all statements of a run. A slower run fails with an error before the function's timeout ends it.
 SECONDS_PER_RUN: Final = 870.0
 
 
 def delete_expired() -> dict[str, int]:
-    """Delete what expired long enough ago, tokens before their sessions. Return how many rows were deleted.
+    """Delete rows whose retention is over, refresh tokens before their sessions. Return the number per table.
 
     Raises:
-        DatabaseUnavailable: the database is away, or too slow for ``SECONDS_PER_RUN``.
+        DatabaseUnavailable: the database is unavailable, or the run takes longer than ``SECONDS_PER_RUN``.
 
     """
     with time_limit(SECONDS_PER_RUN):
@@ -58,7 +59,7 @@ def _delete_expired() -> dict[str, int]:
         "refresh_tokens": _in_batches(lambda c: delete_expired_refresh_tokens(c, expired_before, limit=BATCH_ROWS)),
         "sessions": _in_batches(lambda c: delete_expired_sessions(c, expired_before, limit=BATCH_ROWS)),
         "challenges": _in_batches(lambda c: delete_expired_challenges(c, now - CHALLENGE_RETENTION, limit=BATCH_ROWS)),
-        # A counter that has expired counts for nothing; a clock that is behind begins it anew all the same.
+        # Without retention: an expired counter is ignored, and an environment whose clock is behind starts a new one.
         "throttles": _in_batches(lambda c: delete_expired_throttles(c, now, limit=BATCH_ROWS)),
         "audit_events": _in_batches(lambda c: delete_old_rows(c, retained_since, limit=BATCH_ROWS, horizon=horizon)),
     }

@@ -1,4 +1,4 @@
-"""Health: can the service do its work?"""
+"""Check whether the service can do its work."""
 
 from auth_common.database import migrations
 from auth_common.errors import ServiceUnavailable
@@ -6,10 +6,10 @@ from auth_common.transactions import read
 
 
 def check_health() -> None:
-    """Return if the database answers and has the schema of this version, or a newer one, which only has more.
+    """Require a database with the schema of this version or a newer one. A newer schema only adds to this one.
 
     Raises:
-        ServiceUnavailable: it does not.
+        ServiceUnavailable: the database is unavailable, or its schema is older or missing.
 
     """
     revision = read(migrations.current_revision)

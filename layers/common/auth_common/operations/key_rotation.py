@@ -1,4 +1,4 @@
-"""Key rotation on the ``local`` stage. On AWS the key is KMS's and its rotation a deployment (docs/runbooks)."""
+"""Rotate the signing key of the ``local`` stage. On AWS, a deployment rotates the key in KMS (docs/runbooks)."""
 
 from sqlalchemy import Connection
 
@@ -10,24 +10,25 @@ from auth_common.transactions import transaction
 
 
 def rotate_signing_key() -> str:
-    """Sign with a new key from now on, and return its key id. Tokens of the old one stay valid until they expire.
+    """Replace the signing key and return the new key id. Tokens of the old key stay valid until they expire.
 
     Raises:
-        Misconfigured: the service signs or verifies with other keys than those in the storage.
+        Misconfigured: a setting makes the service use other keys than those in the storage.
         StorageNotMounted: there is no storage.
-        DatabaseUnavailable: the audit log is away.
+        DatabaseUnavailable: the audit record cannot be written.
 
     """
     if settings().stage != "local" or settings().signing_key_arn is not None or settings().jwks is not None:
         raise Misconfigured(
-            "SIGNING_KEY_ARN, JWKS and STAGE: only a local stage with its keys in DATA_DIR rotates them by this "
-            "command. On AWS the rotation is a deployment (docs/runbooks/rotate-signing-key.md)"
+            "SIGNING_KEY_ARN, JWKS and STAGE: this command rotates keys only on a local stage with its keys in "
+            "DATA_DIR. On AWS, rotate with a deployment (docs/runbooks/rotate-signing-key.md)"
         )
     rotated: list[str] = []
 
     def rotate(_connection: Connection) -> None:
-        # In a transaction, which begins by waiting for its turn to write: what cannot be recorded does not happen.
-        if not rotated:  # the transaction may run again
+        # In the transaction, which begins by waiting for the write lock. If no audit record can be written, the key is
+        # not replaced. The transaction may run again, and must not rotate twice.
+        if not rotated:
             rotated.append(rotate_local_key())
         security_event(SecurityEvent.SYS_CRYPTO_KEY_ROTATED, kid=rotated[0])
 

@@ -1,4 +1,4 @@
-"""The database's schema and privileges, as a deployment or an operator brings them up to date."""
+"""Migrate the database's schema and grant its privileges. Deployments and operators do this."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -13,25 +13,25 @@ from auth_common.database.engine import open_engine
 from auth_common.database.privileges import grant_privileges
 from auth_common.events.logger import logger
 
-#: Seconds that a statement may take, since an index of a large table takes its time; and after which nothing is tried
-#: again. Both together are less than the function has (template.yaml).
+#: Limit for one statement, because building the index of a large table takes long. After the same time, no step is
+#: retried. Both together are less than the function's timeout (template.yaml).
 _TIMEOUT_SECONDS: Final = 300
-#: Tries, and seconds in between.
+#: Tries per run, and the pause between two tries.
 _MAX_TRIES: Final = 10
 _PAUSE_SECONDS: Final = 0.5
 
 
 def migrate_schema(iam_roles: Mapping[str, Sequence[str]]) -> str:
-    """Bring the database to this version's schema, or leave a newer one as it is. Return its revision.
+    """Migrate the database to the schema of this version, and return its revision. A newer schema stays unchanged.
 
-    Safe to run again, and for two to run at once.
+    A run can be repeated, and two runs can be concurrent.
 
     Args:
-        iam_roles: on Aurora DSQL, which IAM roles take on which role in the database (``database.privileges``).
+        iam_roles: on Aurora DSQL, for a database role, the IAM roles that may use it (``database.privileges``).
 
     Raises:
         Misconfigured, ServiceUnavailable, StorageNotMounted: as for ``open_engine``.
-        sqlalchemy.exc.DBAPIError, alembic.util.CommandError: the database is away or refuses.
+        sqlalchemy.exc.DBAPIError, alembic.util.CommandError: the database is unavailable or rejects a statement.
         ValueError: as for ``grant_privileges``.
 
     """
@@ -44,8 +44,8 @@ def migrate_schema(iam_roles: Mapping[str, Sequence[str]]) -> str:
             try:
                 revision = _migrate(engine, iam_roles)
                 break
-            # Of two that take the same step at once one fails: at a table or role that is there already, at a revision
-            # that the database has left, or, on Aurora DSQL, at a schema that has changed meanwhile.
+            # If two runs do the same step concurrently, one fails. The table or role exists already, the database has
+            # another revision by now, or on Aurora DSQL, the schema has changed since the statement began.
             except (DBAPIError, CommandError):
                 if tries == _MAX_TRIES or time.monotonic() > end:
                     raise

@@ -1,4 +1,4 @@
-"""The public keys, for services that verify our tokens."""
+"""Return the public keys for services that verify access tokens."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from auth_common.settings import settings
 
 
 def public_key_set() -> dict[str, list[dict[str, Any]]]:
-    """Return the JWK Set (RFC 7517 section 5): public keys only.
+    """Return the JWK Set of this service (RFC 7517 section 5), with public keys only.
 
     Raises:
         Misconfigured: a deployed stage has no keys.
@@ -19,16 +19,17 @@ def public_key_set() -> dict[str, list[dict[str, Any]]]:
 
     """
     if settings().stage == "local":
-        signing_key()  # publishes the key, if no user has logged in yet
+        # Creates and publishes the key, if no token has been signed yet.
+        signing_key()
     return published_jwks()
 
 
 def kms_public_key_set(arns: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """Return the JWK Set of keys in KMS, for the deployment to publish.
+    """Return the JWK Set of keys in KMS. A deployment stores it in the functions' environment.
 
     Raises:
-        ServiceUnavailable: KMS throttles, refuses or is away.
-        TypeError: one of them is not an EC key.
+        ServiceUnavailable: KMS throttles or rejects the call, or is unavailable.
+        TypeError: one of the keys is not an EC key.
 
     """
     return {"keys": [public_jwk(KMSKey(arn).public_key()) for arn in arns]}

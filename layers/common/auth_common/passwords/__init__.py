@@ -1,1 +1,1 @@
-"""Hashing, policy and change of passwords."""
+"""Passwords: hashing, policy and change."""

@@ -1,4 +1,4 @@
-"""A change of one's own password (ASVS 5.0 6.2.2 and 6.2.3). See docs/decisions/0013."""
+"""Change the caller's password (ASVS 5.0 6.2.2 and 6.2.3). See docs/decisions/0013."""
 
 from sqlalchemy import Connection
 
@@ -20,28 +20,29 @@ from auth_common.users.store import Credentials, User, lock_user, select_credent
 def change_password(
     principal: Principal, user_id: str, *, current_password: str, new_password: str, step_up_token: str | None
 ) -> None:
-    """Replace the caller's password, and end their other sessions.
+    """Replace the caller's password, and revoke the user's other sessions.
 
-    The caller's own session goes on, but all access tokens end, its own too: its refresh token gets the next one.
+    The caller's session stays valid, but all access tokens of the user become invalid. The client gets a new access
+    token with its refresh token.
 
     Args:
         principal: the caller.
-        user_id: as it stood in the path; anything. It must be the caller's, an admin's too (ASVS 5.0 6.4.6).
-        current_password: as typed.
-        new_password: as typed.
-        step_up_token: as it stood in the header; an account without passkeys needs none.
+        user_id: the untrusted text in the path. It must be the caller's id, also for an admin (ASVS 5.0 6.4.6).
+        current_password: as the user typed it.
+        new_password: as the user typed it.
+        step_up_token: the header ``Step-Up-Token``, or None. Only an account with a passkey needs the token.
 
     Raises:
-        InvalidToken: the caller's session is revoked, perhaps by another change at the same moment.
-        Forbidden: the id of another user, or one that does not exist.
-        StepUpRequired: the caller has a passkey, and no step-up token that was proved with one.
-        ValidationFailed: the new password is too weak (NIST SP 800-63B-4), or is the current one.
-        InvalidCurrentPassword: the current password is wrong. The fifth one revokes the session.
+        InvalidToken: the caller's session is not valid any more, for example after a concurrent password change.
+        Forbidden: the id is not the caller's.
+        StepUpRequired: the caller has a passkey, and the step-up token is missing, not valid, or proved without one.
+        ValidationFailed: the new password is too weak (NIST SP 800-63B-4), or equals the current one.
+        InvalidCurrentPassword: the current password is wrong. The session's fifth wrong proof revokes the session.
         TooManyAttempts: too many proofs of this session are being checked.
 
     """
     found = read(lambda connection: _require_permitted(connection, principal, user_id, step_up_token))
-    # Counted first: a session at its ceiling has neither a password scored nor one hashed.
+    # Counted first, so that a session at its limit causes neither the scoring nor the hashing of a password.
     with counted_proof(principal) as proof:
         _require_acceptable(new_password, current_password, found.user)
         if not verify_password(current_password, found.password_hash):
@@ -53,13 +54,13 @@ def change_password(
 def _require_permitted(
     connection: Connection, principal: Principal, user_id: str, step_up_token: str | None
 ) -> Credentials:
-    """Return what the caller logs in with, if they may change it now."""
+    """Return the caller's credentials. Raise an error if the caller may not change them now."""
     found = select_credentials_of(connection, user_id=principal.user_id)
     if found is None:
         raise InvalidToken
     standing = check_standing(connection, principal)
     require_self(principal, parse_id(user_id))
-    # Without a passkey the current password is all the proof that a step-up would be.
+    # Without a passkey, a step-up would only check the current password, which this request contains anyway.
     if found.has_passkey:
         require_step_up(principal, standing, step_up_token, account_has_passkey=True)
     return found
@@ -67,9 +68,9 @@ def _require_permitted(
 
 def _require_acceptable(new_password: str, current_password: str, user: User) -> None:
     faults = list(password_faults(new_password, personal=(user.name, user.email, user.job_title)))
-    # No secret: the caller has sent both.
+    # This comparison need not run in constant time, because the caller sent both passwords.
     if normalise_password(new_password) == normalise_password(current_password):
-        faults.append("must be another one than the current password")
+        faults.append("must differ from the current password")
     if faults:
         raise ValidationFailed(*(FieldError("new_password", fault) for fault in faults))
 
@@ -80,13 +81,13 @@ def _store_new_password(
     user = verified.user
 
     def replace(connection: Connection) -> None:
-        # The lock: of two changes at once the second waits, and then finds that its access token has ended. The same
-        # happens to whoever opens a session, or adds a first passkey.
+        # Of two concurrent changes, the second waits for this lock. Then its access token is not valid any more. A
+        # concurrent login and a concurrent registration of a first passkey wait for the lock in the same way.
         lock_user(connection, user_id=user.id)
         _require_permitted(connection, principal, str(user.id), step_up_token)
         version = store.change_password(connection, user_id=user.id, expected=verified.password_hash, new=new_hash)
         if version is None:
-            # No wrong proof: the password was right when it was checked.
+            # Not counted as a wrong proof, because the password was right when it was checked.
             security_event(
                 SecurityEvent.AUTHN_PASSWORD_CHANGE_FAIL,
                 user_id=user.id,

