@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth_common.database.tables import users
-from auth_common.web.json_body import LARGEST
+from auth_common.web.json_body import MAX_BODY_BYTES
 from tests.support import leaks
 from tests.support.events import json_event, proxy_event
 from tests.support.factories import PASSWORD, registration
@@ -194,7 +194,7 @@ def test_a_body_as_base64_is_read(database):
 @pytest.mark.asvs("2.2.2", "15.2.2")
 @pytest.mark.threat("function-slow-input")
 def test_a_body_beyond_64_kib_is_refused_unread(database):
-    answer = post_json(registration(name="a" * LARGEST))
+    answer = post_json(registration(name="a" * MAX_BODY_BYTES))
     assert (answer.status, answer.code) == (413, "request_too_large")
     assert answer.json["title"] == "Content Too Large"
     assert database.count(users) == 0

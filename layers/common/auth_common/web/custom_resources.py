@@ -1,8 +1,8 @@
-"""Custom resources: CloudFormation calls a function in the middle of a deployment, and waits for word at a URL.
+"""Custom resources: CloudFormation calls a function during a deployment, and waits for its response at a URL.
 
-https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html. Whatever happens, word must be sent: a
-deployment that gets none waits for as long as the resource's ``ServiceTimeout`` says. A failure is word, too, and rolls
-the stack back to what it was.
+Always send a response, even on failure. Otherwise the deployment waits until the resource's ``ServiceTimeout``. The
+response ``FAILED`` rolls the stack back.
+Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html
 """
 
 import json
@@ -19,40 +19,39 @@ from auth_common.events.logger import logger
 
 Provider: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, str]]
 
-#: Seconds.
-_TIMEOUT: Final = 10
-#: How often a resource is tried to be made, and the seconds in between.
+_SEND_TIMEOUT_SECONDS: Final = 10
 _TRIES: Final = 3
-_PAUSE: Final = 5.0
+_SECONDS_BETWEEN_TRIES: Final = 5.0
 
 
 def create_custom_resource_handler(provide: Provider) -> LambdaHandler:
-    """Return a handler that makes a resource's attributes by ``provide``, which gets its properties.
+    """Return the Lambda handler of a custom resource. ``provide`` maps the resource's properties to its attributes.
 
-    One more attribute is ``Digest``, which changes when any property does: for what CloudFormation cannot compare.
+    ``provide`` runs when the resource is created or its properties change, at most three times. It must be safe to run
+    again. It does not run when the resource is deleted, because other resources own what it has made.
 
-    ``provide`` runs when the resource is made and when its properties change, also twice for one change, so it must be
-    safe to run again. When the resource is deleted, nothing is done: what it made belongs to others.
+    The handler adds the attribute ``Digest``, which changes with each property. Another resource that refers to it is
+    updated after this one.
     """
 
     @observed
     def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-        word: dict[str, Any] = {
-            # One id for ever: another one would let CloudFormation delete "the old resource" after an update.
+        response: dict[str, Any] = {
+            # The id never changes. After a new id CloudFormation would delete "the old resource".
             "PhysicalResourceId": event.get("PhysicalResourceId") or event["LogicalResourceId"],
             **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
         }
         try:
             properties = event["ResourceProperties"]
             attributes = {} if event["RequestType"] == "Delete" else _try(provide, properties, context, tries=_TRIES)
-            word |= {"Status": "SUCCESS", "Data": {**attributes, "Digest": _digest(properties)}}
-        except Exception:  # noqa: BLE001 - whatever it is, word must be sent
+            response |= {"Status": "SUCCESS", "Data": {**attributes, "Digest": _digest(properties)}}
+        except Exception:  # noqa: BLE001 - CloudFormation waits for a response
             logger.exception("a custom resource failed")
-            # No more than this: the events of a stack are read by more people than its log.
+            # The details are in the log only, because more users can read the events of a stack.
             reason = f"See the log stream {context.log_stream_name}, request {context.aws_request_id}"
-            word |= {"Status": "FAILED", "Reason": reason}
-        _send(word, to=event["ResponseURL"])
-        return {"status": word["Status"]}
+            response |= {"Status": "FAILED", "Reason": reason}
+        _send(response, to=event["ResponseURL"])
+        return {"status": response["Status"]}
 
     return handler
 
@@ -62,13 +61,14 @@ def _try(provide: Provider, properties: Mapping[str, Any], context: LambdaContex
     try:
         return provide(properties)
     except Exception:
-        # As long again, and there must be time for the word.
-        left = 2 * context.get_remaining_time_in_millis() - before - 1_000 * (_PAUSE + _TIMEOUT)
+        # The next try may take as long as this one, and then the response has to be sent.
+        needed = 1_000 * (_SECONDS_BETWEEN_TRIES + _SEND_TIMEOUT_SECONDS)
+        left = 2 * context.get_remaining_time_in_millis() - before - needed
         if tries == 1 or left < 0:
             raise
         logger.warning("a custom resource is tried again", exc_info=True)
-    # IAM may refuse a role that has just been made for some seconds.
-    time.sleep(_PAUSE)
+    # IAM may reject a new role for some seconds.
+    time.sleep(_SECONDS_BETWEEN_TRIES)
     return _try(provide, properties, context, tries=tries - 1)
 
 
@@ -76,8 +76,8 @@ def _digest(properties: Mapping[str, Any]) -> str:
     return sha256(json.dumps(properties, sort_keys=True).encode()).hexdigest()
 
 
-def _send(word: Mapping[str, Any], *, to: str) -> None:
-    # A presigned URL of S3, whose signature is for a request without a content type.
-    request = Request(to, data=json.dumps(word).encode(), method="PUT", headers={"Content-Type": ""})  # noqa: S310
-    with urlopen(request, timeout=_TIMEOUT):  # noqa: S310 - CloudFormation's URL; nobody else may call the function
+def _send(response: Mapping[str, Any], *, to: str) -> None:
+    # The signature of this presigned S3 URL is for a request without a content type.
+    request = Request(to, data=json.dumps(response).encode(), method="PUT", headers={"Content-Type": ""})  # noqa: S310
+    with urlopen(request, timeout=_SEND_TIMEOUT_SECONDS):  # noqa: S310 - only CloudFormation may invoke the function
         pass

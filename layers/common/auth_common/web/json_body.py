@@ -1,4 +1,4 @@
-"""Request bodies: strict JSON, declared as such. And queries: known parameters, each of them once."""
+"""Validate requests before FastAPI does: strict JSON with its content type, and known query parameters, each once."""
 
 import json
 from collections.abc import Callable, Coroutine
@@ -20,8 +20,8 @@ from auth_common.errors import (
 from auth_common.strict_json import parse_strict_json
 from auth_common.web.problems import unknown_parameters, validation_failure
 
-#: Bytes. The largest body of ours is a WebAuthn attestation of a few KiB.
-LARGEST: Final = 64 * 1024
+#: The largest valid body is a WebAuthn attestation of a few KiB.
+MAX_BODY_BYTES: Final = 64 * 1024
 
 
 class StrictJSONRequest(Request):
@@ -31,7 +31,7 @@ class StrictJSONRequest(Request):
         """Return the parsed body.
 
         Raises:
-            json.JSONDecodeError: not JSON by the strict reading; FastAPI makes the validation error of it.
+            json.JSONDecodeError: the body is not strict JSON. FastAPI makes a validation error of it.
 
         """
         body = await self.body()
@@ -51,7 +51,7 @@ class StrictJSONRoute(APIRoute):
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap FastAPI's handler."""
+        """Return FastAPI's handler, which gets valid JSON and known parameters only."""
         handle = super().get_route_handler()
         known = _query_names(self.dependant)
         has_input = self.body_field is not None or bool(known)
@@ -68,12 +68,12 @@ class StrictJSONRoute(APIRoute):
                 # A proxy before this function may have used the first value. The framework uses the last (ASVS 15.3.7).
                 raise ValidationFailed(FieldError("query", "has a parameter more than once"))
             strict_request = StrictJSONRequest(request.scope, request.receive)
-            if len(await strict_request.body()) > LARGEST:
+            if len(await strict_request.body()) > MAX_BODY_BYTES:
                 raise RequestTooLarge
             try:
                 return await handle(strict_request)
             except RequestValidationError as error:
-                # "from None", because its text is the input, passwords included: no traceback may show it.
+                # "from None": the text of FastAPI's error is the input, such as a password. No traceback may show it.
                 raise validation_failure(error) from None
 
         return handle_strictly

@@ -1,7 +1,7 @@
-"""Cursors: where a page of a list ended, as an opaque string (RFC 8288 leaves its form to the server).
+"""Cursors: the end of a page as an opaque string. The next page begins after it.
 
-A cursor names a place in the order and not a number of rows, so that pages neither skip nor repeat while rows come and
-go. It carries no authority: every query is limited to what the caller may see, whatever the cursor says.
+A cursor is a position in the order of the list and not a number of rows. So no page skips or repeats a row while others
+are added or deleted. A cursor grants no access, because each query returns only what the caller may see.
 """
 
 import base64
@@ -18,16 +18,16 @@ from auth_common.errors import FieldError, ValidationFailed
 _Place = TypeVar("_Place")
 #: A place of the audit log: time, chain and sequence, as they are stored (``audit_log.store``).
 AuditPlace = tuple[Any, Any, Any]
-#: What the cursor of a place begins with that no record of ours has.
+#: The first part of a cursor whose record this service cannot have written.
 _FOREIGN: Final = "~"
-#: Bytes of each of its parts: a cursor has 200 characters at most.
-_LONGEST_PART: Final = 20
+#: Of each part of such a cursor. A cursor has at most 200 characters.
+_MAX_PART_BYTES: Final = 20
 _HEXADECIMAL_UUID: Final = re.compile("[0-9a-f]{32}")
 _CursorParameter = Annotated[str | None, Query(max_length=200)]
 
 
 def encode_cursor(place: tuple[datetime | int | UUID, ...] | None) -> str | None:
-    """Return ``place`` as a cursor. Return None for None, which means that there is no further page."""
+    """Return the cursor of a position. Return None for None: the list has no further page."""
     if place is None:
         return None
     parts = (part.isoformat() if isinstance(part, datetime) else str(part) for part in place)
@@ -35,10 +35,10 @@ def encode_cursor(place: tuple[datetime | int | UUID, ...] | None) -> str | None
 
 
 def _decode(cursor: str | None, parse: Callable[..., _Place]) -> _Place | None:
-    """Return the place that ``parse`` makes of the parts of a cursor.
+    """Return the position that ``parse`` makes of the parts of a cursor. Return None for None.
 
     Raises:
-        ValidationFailed: the cursor is not one of this list's.
+        ValidationFailed: this list returned no such cursor.
 
     """
     if cursor is None:
@@ -54,16 +54,17 @@ async def _decode_session_cursor(cursor: _CursorParameter = None) -> tuple[datet
 
 
 def encode_audit_cursor(place: AuditPlace | None) -> str | None:
-    """Return the cursor of a place in the audit log.
+    """Return the cursor of a position in the audit log. Return None for None.
 
-    What an attacker has inserted may have anything as its time, chain and sequence. The cursor of such a place begins
-    with a mark, names each type, and has the beginning of long values, so that the next page goes on behind them.
+    A row that an attacker inserted may have any value as time, chain or sequence. The cursor of such a row begins with a
+    mark, and names the type of each value. Long values are truncated, and the next page begins after all rows with the
+    same beginning.
     """
     if place is None:
         return None
     time, chain_id, sequence = place
     if isinstance(chain_id, str) and _HEXADECIMAL_UUID.fullmatch(chain_id):
-        chain_id = UUID(chain_id)  # as SQLite has it
+        chain_id = UUID(chain_id)  # SQLite stores a UUID as text.
     if isinstance(chain_id, UUID) and _fits(time, 63) and _fits(sequence, 31):
         return encode_cursor((time, chain_id, sequence))
     return base64.urlsafe_b64encode(" ".join([_FOREIGN, *map(_encode_part, place)]).encode()).decode()
@@ -81,8 +82,8 @@ def _encode_part(part: Any) -> str:
     if isinstance(part, float):
         return f"f{part.hex()}"
     if isinstance(part, str):
-        return f"t{part.encode()[:_LONGEST_PART].decode(errors='ignore').encode().hex()}"
-    return f"b{bytes(part)[:_LONGEST_PART].hex()}"
+        return f"t{part.encode()[:_MAX_PART_BYTES].decode(errors='ignore').encode().hex()}"
+    return f"b{bytes(part)[:_MAX_PART_BYTES].hex()}"
 
 
 def _decode_part(part: str) -> Any:
@@ -101,7 +102,12 @@ def _decode_part(part: str) -> Any:
 
 
 def _within(number: int) -> int:
-    """Return a number that a database takes."""
+    """Return a number that fits into a database column.
+
+    Raises:
+        ValueError: it does not.
+
+    """
     if not -(1 << 63) <= number < 1 << 63:
         raise ValueError(number)
     return number
@@ -120,13 +126,18 @@ def _audit_place(*parts: str) -> AuditPlace:
 
 
 def _int(text: str, bits: int) -> int:
-    """Return ``text`` as a number that a database column of so many bits takes."""
+    """Return ``text`` as a number that is not negative and has at most ``bits`` bits.
+
+    Raises:
+        ValueError: it is not such a number.
+
+    """
     number = int(text)
     if number >= 1 << bits or number < 0:
         raise ValueError(text)
     return number
 
 
-#: Where the page that the caller has seen ended: in the list of sessions, in the audit log.
+#: Parameters of an endpoint: where the previous page of sessions or of audit records ended.
 SessionCursor = Annotated[tuple[datetime, UUID] | None, Depends(_decode_session_cursor)]
 AuditCursor = Annotated[AuditPlace | None, Depends(_decode_audit_cursor)]

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents: one shape for every failure, nothing internal, no input repeated."""
+"""Errors as RFC 9457 problem documents. They show nothing internal and repeat no input."""
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from http import HTTPStatus
@@ -17,15 +17,15 @@ from auth_common.events.security_events import SecurityEvent, security_event
 
 PROBLEM_JSON: Final = "application/problem+json"
 
-#: More faults than this in one body are noise, or somebody probing.
-_MOST_ERRORS: Final = 20
-_LONGEST_FIELD_NAME: Final = 64
-#: RFC 9110's names where Python before 3.13 has older ones: clients must not see which Python answers.
+#: Of one response. More faults in one request are noise or an attack.
+_MAX_FAULTS: Final = 20
+_MAX_FIELD_NAME_CHARACTERS: Final = 64
+#: The names of RFC 9110, for which Python before 3.13 has older ones. No client may see the version of Python.
 _TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
 class ProblemResponse(JSONResponse):
-    """A problem document. ``type`` is "about:blank": ``title`` is the status's name and ``code`` says the rest."""
+    """A problem document. ``type`` is "about:blank", so ``title`` is the name of the status. ``code`` is the error."""
 
     media_type = PROBLEM_JSON
 
@@ -39,7 +39,7 @@ class ProblemResponse(JSONResponse):
         members: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Build the document; the request id is the current request's."""
+        """Build the document with the id of the current request."""
         document: dict[str, Any] = {
             "type": "about:blank",
             "title": _TITLES.get(status, HTTPStatus(status).phrase),
@@ -55,7 +55,7 @@ class ProblemResponse(JSONResponse):
 
 
 async def on_service_error(_request: Request, error: ServiceError) -> ProblemResponse:
-    """Answer an error of the domain."""
+    """Return the problem document of a domain error, and log or count it."""
     if isinstance(error, ValidationFailed) and error.is_recorded:
         _record_bad_input(error)
     elif isinstance(error, ValidationFailed):
@@ -75,19 +75,19 @@ async def on_service_error(_request: Request, error: ServiceError) -> ProblemRes
 
 
 def _record_bad_input(error: ValidationFailed) -> None:
-    # Here, since a function whose requests have neither body nor query needs no database.
+    # Imported here, because a function without body and query parameters needs no database.
     from auth_common.throttling.service import count_bad_input  # noqa: PLC0415
 
     if count_bad_input():
         security_event(
-            SecurityEvent.INPUT_VALIDATION_FAIL, fields=[fault.field for fault in error.errors[:_MOST_ERRORS]]
+            SecurityEvent.INPUT_VALIDATION_FAIL, fields=[fault.field for fault in error.errors[:_MAX_FAULTS]]
         )
     else:
         metrics.count(SecurityEvent.INPUT_VALIDATION_FAIL)
 
 
 async def on_http_exception(request: Request, error: HTTPException) -> ProblemResponse:
-    """Answer what the framework itself refuses: an unknown path, a wrong method."""
+    """Return the problem document for what the framework rejects: an unknown path or a wrong method."""
     if error.status_code == HTTPStatus.NOT_FOUND:
         return await on_service_error(request, NotFound())
     status = HTTPStatus(error.status_code)
@@ -98,13 +98,13 @@ async def on_http_exception(request: Request, error: HTTPException) -> ProblemRe
 
 
 def _methods_of(request: Request) -> str:
-    """Return the methods of the request's path, for ``Allow``. Starlette names those of the first route only."""
+    """Return the methods of the request's path, for ``Allow``. Starlette names only those of the first route."""
     routes = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
     return ", ".join(sorted({method for route in routes for method in route.methods}))
 
 
 async def on_unexpected(_request: Request, error: Exception) -> ProblemResponse:
-    """Answer a bug of ours: the log gets everything, the client a request id."""
+    """Return the problem document for a bug. The log gets the traceback, and the client only the request id."""
     logger.error("unhandled_exception", exc_info=error)
     return ProblemResponse(status=500, code=ServiceError.code, detail=ServiceError.detail)
 
@@ -119,43 +119,43 @@ EXCEPTION_HANDLERS: Final[dict[int | type[Exception], _Handler]] = {
 
 
 def validation_failure(error: RequestValidationError) -> ValidationFailed:
-    """Put the faults of a body or parameter that breaks its schema into words of ours."""
-    # A default that follows from a faulty field is no second fault, and has no name that the client knows.
+    """Return the error for a body or parameters that break their schema, with texts of this module."""
+    # If a default depends on a faulty field, pydantic reports a second fault under a name that no client knows.
     faults = [fault for fault in error.errors() if fault["type"] != "default_factory_not_called"]
-    return ValidationFailed(*(FieldError(_field(fault["loc"]), _message(fault)) for fault in faults[:_MOST_ERRORS]))
+    return ValidationFailed(*(FieldError(_field(fault["loc"]), _message(fault)) for fault in faults[:_MAX_FAULTS]))
 
 
 def unknown_parameters(names: Iterable[str], *, is_recorded: bool) -> ValidationFailed:
     """Return the error for query parameters that an endpoint does not declare.
 
     Args:
-        names: decoded, as the client sent them.
-        is_recorded: whether the audit log gets an event.
+        names: the names, decoded.
+        is_recorded: whether the audit log gets a record.
 
     """
     fields = list(dict.fromkeys(_field(("query", name)) for name in names))
-    faults = (FieldError(field, "is not a parameter of this request") for field in fields[:_MOST_ERRORS])
+    faults = (FieldError(field, "is not a parameter of this request") for field in fields[:_MAX_FAULTS])
     return ValidationFailed(*faults, is_recorded=is_recorded)
 
 
 def _field(location: Sequence[str | int]) -> str:
-    """Name the field as the client wrote it: ``("body", "email")`` is "email", the whole body is "body".
+    """Return the name of a field: "email" for ``("body", "email")``, "body" for the whole body.
 
-    The name of an unknown field is input too: one that could do harm where it is shown is not repeated.
+    The name of an unknown field is input. If it could do harm where it is shown, the name of its place is returned.
     """
     name = ".".join(part for part in location[1:] if isinstance(part, str)) or str(location[0])
-    harmless = name.isascii() and name.replace(".", "").replace("_", "").isalnum() and len(name) <= _LONGEST_FIELD_NAME
-    return name if harmless else str(location[0])
+    is_plain = name.isascii() and name.replace(".", "").replace("_", "").isalnum()
+    return name if is_plain and len(name) <= _MAX_FIELD_NAME_CHARACTERS else str(location[0])
 
 
 def _message(fault: Mapping[str, Any]) -> str:
-    """Put a fault into words that quote no input; pydantic's own texts for some kinds do."""
+    """Return a text that repeats no input. Some of pydantic's texts do."""
     if fault["type"] == "value_error":
         return str(fault["ctx"]["error"])
     return _MESSAGES.get(fault["type"], "is not valid")
 
 
-#: A "+" in a query means a blank, so the zone of a time that is not encoded gets lost.
+#: In a query "+" is a blank, so a time zone such as +02:00 has to be encoded.
 _NO_TIME: Final = "must be a time with a zone, such as 2026-01-31T09:30:00Z. In a URL, write + as %2B"
 _MESSAGES: Final = {
     "missing": "is required",
