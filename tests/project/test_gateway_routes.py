@@ -52,7 +52,7 @@ def test_gateway_routes_what_the_function_answers(function):
 
 
 @pytest.mark.threat("authorizer-cached-policy")
-def test_policy_of_the_authorizer_allows_each_protected_route_and_no_other():
+def test_policy_of_the_authorizer_allows_exactly_the_protected_routes():
     """A wildcard matches slashes, so ``GET/users/*`` also allows ``GET/users/1/x``. It must be protected as well."""
     assert len(PROTECTED_ROUTES) == len(PROTECTED)
     for route in ROUTES:

@@ -56,9 +56,9 @@ async def _decode_session_cursor(cursor: _CursorParameter = None) -> tuple[datet
 def encode_audit_cursor(place: AuditPlace | None) -> str | None:
     """Return the cursor of a position in the audit log. Return None for None.
 
-    A row that an attacker inserted may have any value as time, chain or sequence. The cursor of such a row begins with a
-    mark, and names the type of each value. Long values are truncated, and the next page begins after all rows with the
-    same beginning.
+    A row that an attacker inserted may have any value as time, chain or sequence. The cursor of such a row begins with
+    a mark, and names the type of each value. Long values are truncated, and the next page begins after all rows with
+    the same beginning.
     """
     if place is None:
         return None
