@@ -1,4 +1,4 @@
-"""One browser and one service for all tests of the page; a window of its own for each visitor."""
+"""Fixtures of the browser tests: one browser and one service for all tests, and windows with virtual authenticators."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -14,11 +14,11 @@ from tests.support.browser import Visitor, find_chromium, running_chromium
 from tests.support.callers import Caller, caller_with_role
 from tests.support.requirements import require
 from tests.support.runtime import running_service
-from tests.support.security_team import Auditor
+from tests.support.security_page import Auditor
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run these tests in one process, together with those that start Docker's containers, and so not beside them.
+    """Run the browser tests in the same worker process as the tests that start Docker containers, so never at once.
 
     While Docker adds or removes a network interface, Chromium fails requests with ERR_NETWORK_CHANGED.
     """
@@ -27,13 +27,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("sam"))
 
 
-# "package" and not "session": asyncio.run() works nowhere while Playwright's event loop runs.
+# The scope is "package", because asyncio.run() fails in other tests while Playwright's event loop runs.
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     path = find_chromium()
     require(path, "needs Chromium (apt-get install chromium)")
     assert path is not None
-    # A function's first request is a cold start, on a machine that runs other tests too.
+    # The first request to a function is a cold start, and the machine may be busy with other tests.
     expect.set_options(timeout=20_000)
     with running_chromium(path) as browser:
         yield browser
@@ -41,7 +41,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The service's storage."""
+    """The data folder of the service."""
     return tmp_path_factory.mktemp("browser") / "data"
 
 
@@ -52,8 +52,8 @@ def url(data_dir: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def no_counts(data_dir: Path) -> None:
-    """All tests come from one address: each begins with nothing counted against it."""
+def reset_rate_limits(data_dir: Path) -> None:
+    """Delete the counters of the rate limits, because all tests have the same client IP."""
     for file in data_dir.glob("*.sqlite3"):
         with closing(sqlite3.connect(file, timeout=30)) as connection, connection:
             connection.execute("DELETE FROM throttles")
@@ -61,44 +61,44 @@ def no_counts(data_dir: Path) -> None:
 
 @pytest.fixture(scope="package")
 def client(url: str) -> Iterator[httpx.Client]:
-    """The service without its pages."""
+    """An HTTP client for requests to the service without a page."""
     with httpx.Client(base_url=url, timeout=60) as client:
         yield client
 
 
 @pytest.fixture(scope="package")
 def window(chromium: Browser) -> Page:
-    """The window that tests use one after another: a page opens in a third of the time that it takes in a new one."""
+    """A window that tests share one after another. A page opens three times as fast as in a new window."""
     return chromium.new_context().new_page()
 
 
 @pytest.fixture
 def new_window(chromium: Browser) -> Iterator[Callable[[], Page]]:
-    """Opens the window of another browser."""
+    """A function that opens a window with its own cookies and storage, like another browser."""
     with ExitStack() as stack:
         yield lambda: stack.enter_context(chromium.new_context()).new_page()
 
 
 @pytest.fixture
 def first_window(request: pytest.FixtureRequest, window: Page, new_window: Callable[[], Page]) -> Page:
-    """A test's first window: a new one if the test sets the clock, which cannot be set back."""
+    """The first window of a test: a new one if the test sets the clock, because Playwright cannot reset a clock."""
     return new_window() if "clock" in request.fixturenames else window
 
 
 @pytest.fixture
 def clock(first_window: Page) -> Any:
-    """The clock of a test's first window."""
+    """The Playwright clock of the first window of a test."""
     return first_window.clock
 
 
 @pytest.fixture
 def visit(
-    first_window: Page, new_window: Callable[[], Page], url: str, no_counts: None
+    first_window: Page, new_window: Callable[[], Page], url: str, reset_rate_limits: None
 ) -> Iterator[Callable[..., Visitor]]:
-    """Opens the page in a new window; afterwards the window must not have complained, nor called anybody else.
+    """A function that opens the page. The second and further windows of a test are other devices.
 
-    Each further window of a test is another device's. The requests that the service refused (``refusals``) are
-    the test's own concern.
+    After the test, fail if a page logged an error or a warning, or sent a request to another server. The test itself
+    checks the error responses of the service (``error_statuses``).
     """
     visitors: list[Visitor] = []
 
@@ -108,8 +108,8 @@ def visit(
 
     yield open_window
     for visitor in visitors:
-        visitor.leave()
-    assert [complaint for visitor in visitors for complaint in visitor.complaints] == []
+        visitor.free_window()
+    assert [error for visitor in visitors for error in visitor.browser_errors] == []
     requests = [request for visitor in visitors for request in visitor.requests]
     assert [request for request in requests if not request.startswith(f"{url}/")] == []
 
@@ -121,7 +121,7 @@ def visitor(visit: Callable[..., Visitor]) -> Visitor:
 
 @pytest.fixture(scope="package")
 def security_member(client: httpx.Client, data_dir: Path) -> Caller:
-    """A member of the Security team, with a passkey."""
+    """A user with the role ``security`` and a passkey."""
     member = caller_with_role("security", client, data_dir)
     member.headers()
     return member
@@ -129,11 +129,11 @@ def security_member(client: httpx.Client, data_dir: Path) -> Caller:
 
 @pytest.fixture
 def auditor(visit: Callable[..., Visitor], security_member: Caller) -> Auditor:
-    """The member of the Security team, logged in at the page for it."""
+    """A user with the role ``security`` who is logged in at the security page."""
     return Auditor(visit(path="/security.html"), security_member)
 
 
 @pytest.fixture
 def target(client: httpx.Client) -> Caller:
-    """Somebody whose password is being guessed."""
+    """A user whose password an attacker guesses."""
     return Caller(client)

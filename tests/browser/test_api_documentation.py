@@ -1,4 +1,4 @@
-"""/docs of the local runtime: the OpenAPI document in Swagger UI, from this machine alone."""
+"""The page /docs of the local runtime: Swagger UI with the OpenAPI document, without requests to other servers."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.pages, pytest.mark.browser]
 DOCUMENT = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
 
 
-def test_it_lists_every_operation_and_tries_one_out_at_the_service_that_serves_it(visit):
+def test_docs_page_lists_every_operation_and_executes_one(visit):
     page = visit(path="/docs").page
     operations = [f"{method} {path}" for path, methods in DOCUMENT["paths"].items() for method in methods]
     expect(page.locator(".opblock")).to_have_count(len(operations))
@@ -35,11 +35,11 @@ def test_it_lists_every_operation_and_tries_one_out_at_the_service_that_serves_i
     expect(register.locator(".live-responses-table tbody .response-col_status")).to_have_text("201")
 
 
-def test_documentation_is_protected_and_other_paths_are_not_found(url):
+def test_docs_page_has_security_headers_and_only_its_paths(url):
     for path in ("/docs", "/docs/openapi.json", "/docs/static/swagger-ui.css"):
-        answer = httpx.get(f"{url}{path}", timeout=60).raise_for_status()
-        policy = set(answer.headers["content-security-policy"].split("; "))
+        response = httpx.get(f"{url}{path}", timeout=60).raise_for_status()
+        policy = set(response.headers["content-security-policy"].split("; "))
         assert policy >= {"object-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"}
-        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["x-content-type-options"] == "nosniff"
     for path in ("/docs/nowhere", "/docs/oauth2-redirect", "/docs/static/../../openapi.json", "/documents"):
         assert httpx.get(f"{url}{path}", timeout=60).status_code == 404, path

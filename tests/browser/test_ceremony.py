@@ -1,4 +1,4 @@
-"""The diagram: that it shows what really went over the wire, in the order in which it did."""
+"""The diagram of WebAuthn ceremonies: it shows the messages that the page really sent and received, in order."""
 
 import base64
 import hashlib
@@ -13,8 +13,8 @@ REGISTRATION = ["begin", "options", "make", "consent", "attested", "credential",
 AUTHENTICATION = ["begin", "options", "get", "consent", "assertion", "credential", "complete", "checks", "tokens"]
 
 
-class Shown:
-    """What the diagram of a flow shows."""
+class ShownFlow:
+    """The content of the diagram of one flow."""
 
     def __init__(self, visitor, flow):
         self._visitor, self._flow = visitor, flow
@@ -31,7 +31,14 @@ class Shown:
         assert shown.locator(".number").all_text_contents() == [str(place) for place in range(1, len(steps) + 1)]
 
     def expect_credential(self, begun, sent, *, servers_own):
-        """Compare the credential, the challenge and the checks with what was sent. Return the credential."""
+        """Compare the shown credential, challenge and checks with the messages, and return the credential.
+
+        Args:
+            begun: The response that began the ceremony.
+            sent: The body of the request that completed the ceremony.
+            servers_own: The number of checks that only the server can make.
+
+        """
         client_data, credential = self.messages("credential")
         assert credential == sent["credential"]
         assert client_data == json.loads(decode(credential["response"]["clientDataJSON"]))
@@ -51,36 +58,36 @@ def decode(text):
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-class Wire:
-    """What the page and the service have said to each other."""
+class Traffic:
+    """The request bodies and responses of the page by path, from its creation on."""
 
     def __init__(self, visitor):
-        self.sent, self.answers = {}, {}
+        self.sent, self.responses = {}, {}
         visitor.listen("response", self._on_response)
 
     def _on_response(self, response):
         path = "/" + response.url.split("/", 3)[3]
         if response.request.resource_type == "fetch":
             self.sent[path] = response.request.post_data_json if response.request.post_data else None
-            self.answers[path] = response
+            self.responses[path] = response
 
-    def answer(self, path):
-        return self.answers[path].json()
+    def response_body(self, path):
+        return self.responses[path].json()
 
 
-def test_registration_is_shown_as_it_was(visitor):
-    visitor.enter()
-    wire = Wire(visitor)
+def test_passkey_registration_is_shown_with_its_real_messages(visitor):
+    visitor.sign_up_and_log_in()
+    traffic = Traffic(visitor)
     visitor.add_passkey()
 
-    shown = Shown(visitor, "registration")
+    shown = ShownFlow(visitor, "registration")
     shown.expect_all_done(REGISTRATION)
-    begun = wire.answer("/webauthn/register/begin")
-    sent = wire.sent["/webauthn/register/complete"]
-    assert shown.messages("begin") == [wire.sent["/webauthn/register/begin"]] == [{}]
+    begun = traffic.response_body("/webauthn/register/begin")
+    sent = traffic.sent["/webauthn/register/complete"]
+    assert shown.messages("begin") == [traffic.sent["/webauthn/register/begin"]] == [{}]
     assert shown.messages("options") == [begun]
     assert shown.messages("complete") == [sent]
-    assert shown.messages("stored") == [wire.answer("/webauthn/register/complete")]
+    assert shown.messages("stored") == [traffic.response_body("/webauthn/register/complete")]
     credential = shown.expect_credential(begun, sent, servers_own=1)
 
     (command,) = shown.messages("make")
@@ -103,23 +110,23 @@ def test_registration_is_shown_as_it_was(visitor):
 
 
 @pytest.mark.parametrize("flow", ["second-factor", "passkey-alone"])
-def test_login_is_shown_as_it_was(visitor, flow):
-    visitor.enter_with_passkey()
+def test_passkey_login_is_shown_with_its_real_messages(visitor, flow):
+    visitor.sign_up_with_passkey()
     visitor.log_out()
-    wire = Wire(visitor)
+    traffic = Traffic(visitor)
     if flow == "second-factor":
         visitor.log_in_with_both()
     else:
         visitor.log_in_with_passkey()
 
-    shown = Shown(visitor, flow)
+    shown = ShownFlow(visitor, flow)
     shown.expect_all_done((["password", "mfa"] if flow == "second-factor" else []) + AUTHENTICATION)
-    begun = wire.answer("/webauthn/login/begin")
-    sent = wire.sent["/webauthn/login/complete"]
-    assert shown.messages("begin") == [wire.sent["/webauthn/login/begin"]]
+    begun = traffic.response_body("/webauthn/login/begin")
+    sent = traffic.sent["/webauthn/login/complete"]
+    assert shown.messages("begin") == [traffic.sent["/webauthn/login/begin"]]
     assert shown.messages("options") == [begun]
     assert shown.messages("complete") == [sent]
-    assert shown.messages("tokens") == [wire.answer("/webauthn/login/complete")]
+    assert shown.messages("tokens") == [traffic.response_body("/webauthn/login/complete")]
     response = shown.expect_credential(begun, sent, servers_own=2)["response"]
     (assertion,) = shown.messages("assertion")
     assert assertion["signature"] == response["signature"]
@@ -127,44 +134,44 @@ def test_login_is_shown_as_it_was(visitor, flow):
     assert signed == int.from_bytes(decode(response["authenticatorData"])[33:37])
 
     if flow == "second-factor":
-        assert shown.messages("mfa") == [wire.answer("/login")]
+        assert shown.messages("mfa") == [traffic.response_body("/login")]
         (password,) = shown.messages("password")
         assert password == {"email": visitor.email, "password": "(not shown)"}
-        assert shown.messages("begin") == [{"mfa_token": wire.answer("/login")["mfa_token"]}]
+        assert shown.messages("begin") == [{"mfa_token": traffic.response_body("/login")["mfa_token"]}]
 
 
-def test_a_teacher_can_stop_after_each_message(visitor):
-    visitor.enter()
-    wire = Wire(visitor)
+def test_registration_diagram_can_stop_after_each_message(visitor):
+    visitor.sign_up_and_log_in()
+    traffic = Traffic(visitor)
     visitor.page.get_by_label("Stop after each message").check()
     visitor.press("Add a passkey")
     for step in REGISTRATION:
         current = visitor.step("registration", step)
         expect(current).to_have_attribute("aria-current", "step")
         if step == "complete":
-            assert "/webauthn/register/complete" not in wire.sent
+            assert "/webauthn/register/complete" not in traffic.sent
         if step != "consent":
             expect(current.locator(".message").first).to_be_visible()
         visitor.press("Next message")
     expect(visitor.status).to_have_text("The passkey “Passkey” is registered.")
     expect(visitor.page.get_by_role("button", name="Next message")).to_be_hidden()
-    assert "/webauthn/register/complete" in wire.sent
+    assert "/webauthn/register/complete" in traffic.sent
 
 
-def test_a_refusal_is_shown_at_its_step(visitor):
-    visitor.enter()
+def test_rejected_request_is_shown_at_its_step(visitor):
+    visitor.sign_up_and_log_in()
     incomplete = '{"challenge_id": "1"}'
     visitor.page.route("**/webauthn/register/complete", lambda route: route.continue_(post_data=incomplete))
     visitor.press("Add a passkey")
     failed = visitor.step("registration", "complete")
     expect(failed).to_have_attribute("data-state", "failed")
-    (problem,) = Shown(visitor, "registration").messages("complete")
+    (problem,) = ShownFlow(visitor, "registration").messages("complete")
     assert (problem["status"], problem["code"]) == (422, "validation_failed")
     expect(visitor.step("registration", "checks")).to_have_attribute("data-state", "waiting")
-    assert visitor.refusals == [422]
+    assert visitor.error_statuses == [422]
 
 
-def test_the_flows_can_be_read_before_they_run(visitor):
+def test_flows_are_readable_before_they_run(visitor):
     flows = {"Login, both factors": "second-factor", "Login, passkey alone": "passkey-alone", "Step-up": "step-up"}
     for name, flow in flows.items():
         visitor.page.get_by_label(name).check()
@@ -172,23 +179,23 @@ def test_the_flows_can_be_read_before_they_run(visitor):
         expect(visitor.step("registration", "begin")).to_be_hidden()
     visitor.page.get_by_label("Adding a passkey").check()
     expect(visitor.step("registration", "begin")).to_be_visible()
-    # Each step names its section of a standard.
+    # Each step links to its section of a standard.
     targets = visitor.page.locator(".spec a").evaluate_all("links => links.map(link => link.href)")
     assert len(targets) == visitor.page.locator(".step").count() == 39
     assert all(target.startswith("https://") for target in targets)
 
 
-def test_logging_out_leaves_nothing_of_the_messages(visitor):
-    wire = Wire(visitor)
-    visitor.enter_with_passkey()
+def test_logout_removes_all_messages_from_the_page(visitor):
+    traffic = Traffic(visitor)
+    visitor.sign_up_with_passkey()
     visitor.log_out()
     visitor.log_in_with_both()
-    user_handle = wire.sent["/webauthn/login/complete"]["credential"]["response"]["userHandle"]
-    tokens = wire.answer("/webauthn/login/complete")
+    user_handle = traffic.sent["/webauthn/login/complete"]["credential"]["response"]["userHandle"]
+    tokens = traffic.response_body("/webauthn/login/complete")
     secrets = [
         *(tokens[name] for name in ("access_token", "refresh_token", "step_up_token")),
-        *(*tokens["access_token"].split(".")[1:], wire.answer("/login")["mfa_token"]),
-        *(wire.answer("/webauthn/login/begin")["options"]["challenge"], visitor.email, user_handle),
+        *(*tokens["access_token"].split(".")[1:], traffic.response_body("/login")["mfa_token"]),
+        *(traffic.response_body("/webauthn/login/begin")["options"]["challenge"], visitor.email, user_handle),
     ]
     everything = "() => document.documentElement.outerHTML + [...document.querySelectorAll('input')].map(i => i.value)"
     shown = visitor.page.evaluate(everything)
@@ -202,8 +209,8 @@ def test_logging_out_leaves_nothing_of_the_messages(visitor):
     expect(visitor.page.locator('.step:not([data-state="waiting"])')).to_have_count(0)
 
 
-def test_logging_out_ends_a_ceremony_that_waits(visitor):
-    visitor.enter()
+def test_logout_cancels_a_waiting_ceremony(visitor):
+    visitor.sign_up_and_log_in()
     visitor.set_authenticator(answers=False)
     visitor.press("Add a passkey")
     expect(visitor.step("registration", "consent")).to_have_attribute("aria-current", "step")

@@ -1,4 +1,4 @@
-"""The pages' Content-Security-Policy: as strict as it can be, in the page and in the browser."""
+"""The Content-Security-Policy of the pages, in their HTML and in the browser, and the files that they load."""
 
 import re
 from hashlib import sha256
@@ -31,7 +31,7 @@ POLICY = {
     "trusted-types": "'none'",
 }
 
-#: What makes markup or code of a text; and what keeps things where every script finds them.
+#: Functions that turn text into HTML or code, and storage that every script of the origin can read.
 SINKS = (
     *("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"),
     *("localStorage.", "sessionStorage.", "document.cookie"),
@@ -43,7 +43,7 @@ def name(path):
 
 
 class Elements(HTMLParser):
-    """The elements of a page, with their attributes."""
+    """The elements of an HTML page, as pairs of tag and attributes."""
 
     def __init__(self, page):
         super().__init__()
@@ -56,12 +56,12 @@ class Elements(HTMLParser):
 
 @pytest.mark.asvs("14.2.3")
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_page_allows_and_loads_its_own_files_only_and_has_no_code_in_its_markup(page):
+def test_page_loads_only_its_own_files_and_has_no_inline_code(page):
     elements = Elements(page).found
     metas = [attrs for tag, attrs in elements if tag == "meta" and "http-equiv" in attrs]
     (policy,) = [meta["content"] for meta in metas if meta["http-equiv"] == "Content-Security-Policy"]
     assert dict(directive.strip().split(" ", 1) for directive in policy.split(";")) == POLICY
-    # A policy in a meta element holds for what comes after it.
+    # A policy in a meta element applies only to the elements after it.
     text = page.read_text()
     assert text.index("Content-Security-Policy") < min(text.index("<link"), text.index("<script"))
     for tag, attrs in elements:
@@ -74,15 +74,15 @@ def test_page_allows_and_loads_its_own_files_only_and_has_no_code_in_its_markup(
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=name)
-def test_script_makes_no_markup_and_no_code_of_texts_and_imports_files_that_exist(script):
+def test_script_has_no_html_sinks_and_only_existing_imports(script):
     text = script.read_text()
     assert [sink for sink in SINKS if sink in text] == []
     imports = re.findall(r'^import .*?"(.*?)"|from "(.*?)"', text, re.MULTILINE)
     assert [module for pair in imports for module in pair if module and not (script.parent / module).is_file()] == []
 
 
-def test_a_vendored_file_is_the_one_that_its_note_names():
-    """What is said of source, version and licence is said of exactly these bytes."""
+def test_vendored_file_matches_the_hash_in_its_readme():
+    """The README names source, version and licence of exactly these bytes."""
     folders = list(VENDOR.iterdir())
     assert folders != []
     for folder in folders:
@@ -95,8 +95,8 @@ def test_a_vendored_file_is_the_one_that_its_note_names():
         assert re.search(r"^- Source: https://", note, re.MULTILINE)
 
 
-def test_both_pages_have_the_same_ways_in():
-    """There is no build step that could take them from one place."""
+def test_both_pages_have_the_same_login_forms():
+    """Without a build step, the forms are repeated in both pages."""
     pages = [page.read_text() for page in PAGES]
     for heading in ("login-heading", "second-factor-heading"):
         section = rf'<section class="card" aria-labelledby="{heading}".*?</section>'
@@ -109,7 +109,7 @@ TYPES = {".html": "html", ".css": "css", ".js": "javascript", ".md": "markdown",
 
 
 @pytest.mark.browser
-def test_each_file_is_served_with_its_type_and_protection(url):
+def test_public_file_is_served_with_its_type_and_headers(url):
     for file in FILES:
         headers = httpx.get(f"{url}/{name(file)}", timeout=60).raise_for_status().headers
         media_type = "image/svg+xml" if file.suffix == ".svg" else f"text/{TYPES[file.suffix]}"
@@ -131,23 +131,23 @@ def test_each_file_is_served_with_its_type_and_protection(url):
         "document.body.setAttribute('style', 'color: red')",
     ],
 )
-def test_the_browser_keeps_to_the_policy(visit, attack):
+def test_injected_code_is_blocked_by_the_content_policy(visit, attack):
     visitor = visit()
     expect(visitor.status).to_be_attached()
     visitor.page.evaluate(
         """attack => new Promise((resolve, reject) => {
-          setTimeout(() => reject(new Error("nothing was refused")), 5000);
+          setTimeout(() => reject(new Error("the policy blocked nothing")), 5000);
           document.addEventListener("securitypolicyviolation", () => resolve());
           try { attack() } catch {}
         })""".replace("attack()", attack)
     )
-    visitor.complaints.clear()
+    visitor.browser_errors.clear()
     visitor.requests.clear()
 
 
 @pytest.fixture
 def other_site(url):
-    """A page of another origin, with frames for our page, for an answer of the service, and for a page of its own."""
+    """A page of another origin that frames the service's page, a response of the service, and a page of its own."""
     framed = (f"{url}/", f"{url}/.well-known/jwks.json", "/own")
     page = "".join(f'<iframe src="{source}"></iframe>' for source in framed)
 
@@ -169,12 +169,12 @@ def other_site(url):
 
 @pytest.mark.threat("page-csrf-or-framing")
 @pytest.mark.browser
-def test_no_other_site_can_frame_the_page_or_an_answer(visit, other_site):
+def test_other_site_cannot_frame_the_page_or_a_response(visit, other_site):
     visitor = visit()
     visitor.page.goto(other_site)
-    page, answer, own = visitor.page.frames[1:]
+    page, response, own = visitor.page.frames[1:]
     expect(own.locator("body")).to_have_text("May be framed.")
     page.wait_for_url("chrome-error://chromewebdata/")
-    answer.wait_for_url("chrome-error://chromewebdata/")
-    visitor.complaints.clear()
+    response.wait_for_url("chrome-error://chromewebdata/")
+    visitor.browser_errors.clear()
     visitor.requests.clear()

@@ -1,4 +1,4 @@
-"""The page's login while tokens expire, are rejected, or arrive late."""
+"""The session of the page when tokens expire or are rejected, and when responses are late, lost or wrong."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -10,20 +10,20 @@ from playwright.sync_api import expect
 from tests.support.browser import Visitor
 from tests.support.callers import Caller
 from tests.support.factories import PASSWORD
-from tests.support.security_team import EVENTS
+from tests.support.security_page import EVENTS_URL
 
 pytestmark = [pytest.mark.pages, pytest.mark.sessions, pytest.mark.browser]
 
 REFRESH = "**/token/refresh"
 
 
-def refreshes(visitor):
-    """Return how often the page has sent its refresh token."""
+def count_refreshes(visitor):
+    """Return the number of requests with which the page refreshed its tokens."""
     return visitor.requests.count(f"{visitor.url}/token/refresh")
 
 
-class Held:
-    """Responses that reach the page only when the test wants it. The service has already sent them."""
+class DelayedResponse:
+    """Delay the response to the first request that matches ``pattern`` until ``release`` is called."""
 
     def __init__(self, visitor, pattern):
         self._page, self._waiting = visitor.page, []
@@ -33,12 +33,12 @@ class Held:
         self._waiting.append((route, route.fetch()))
 
     def wait(self):
-        """Wait until the service has sent a response."""
+        """Wait until the service has sent the response."""
         while not self._waiting:
             self._page.wait_for_timeout(20)
 
     def release(self, **changes):
-        """Let the page have it, with ``changes``, and time to do something with it."""
+        """Deliver the response with ``changes`` to the page, and wait until the page has processed it."""
         ((route, response),) = self._waiting
         with self._page.expect_response(route.request.url):
             route.fulfill(response=response, **changes)
@@ -46,7 +46,7 @@ class Held:
 
 
 def change_password(client, tokens):
-    """Change the password from the page's own session: its access tokens are rejected, its refresh token is not."""
+    """Change the password in the session of the page. Its access token is rejected then, its refresh token is not."""
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
     user = jwt.decode(tokens["access_token"], options={"verify_signature": False})["sub"]
     body = {"current_password": PASSWORD, "new_password": "silver kettle ninety meadows"}
@@ -54,55 +54,55 @@ def change_password(client, tokens):
 
 
 def log_in_as_someone_else(visitor, client):
-    """Log in at the page with another account."""
+    """Register another account, and log in to it at the page."""
     visitor.email = Caller(client).email
     visitor.log_in()
 
 
 @pytest.fixture
 def page_login(visitor):
-    """Log in at the page, to a new account; return the tokens that the page has."""
+    """A function that logs in to a new account at the page, and returns the token pair."""
 
     def log_in():
         visitor.sign_up()
         with visitor.page.expect_response("**/login") as response:
-            visitor.give_password()
+            visitor.send_password()
         tokens = response.value.json()
-        visitor.expect_to_be_in()
+        visitor.expect_logged_in()
         return tokens
 
     return log_in
 
 
 @pytest.mark.parametrize("minutes", [-60, -10, 0, 60])
-def test_access_token_on_a_device_with_a_wrong_clock_is_refreshed_when_it_expires(visitor, clock, minutes):
-    """The page counts from the receipt of a token."""
+def test_expired_token_with_a_wrong_device_clock_is_refreshed(visitor, clock, minutes):
+    """The page measures the lifetime of a token from its receipt, so the device's clock does not matter."""
     clock.install(time=datetime.now(UTC) + timedelta(minutes=minutes))
-    visitor.enter()
+    visitor.sign_up_and_log_in()
     countdown = visitor.page.get_by_role("timer")
     expect(countdown).to_have_text(re.compile(r"^(15:00|14:\d\d)$"))
-    assert refreshes(visitor) == 0
+    assert count_refreshes(visitor) == 0
 
     clock.fast_forward("14:00")
     expect(countdown).to_have_text(re.compile(r"^(1:00|0:\d\d)$"))
     clock.fast_forward("01:01")
     expect(countdown).to_have_text("0:00, expired")
     visitor.log_out()
-    assert refreshes(visitor) == 1
-    assert visitor.refusals == []
+    assert count_refreshes(visitor) == 1
+    assert visitor.error_statuses == []
 
 
-def test_clock_that_is_set_while_the_page_is_open_changes_nothing(visitor, clock):
+def test_changed_device_clock_does_not_expire_the_token(visitor, clock):
     clock.install()
-    visitor.enter()
+    visitor.sign_up_and_log_in()
     clock.set_system_time(datetime.now(UTC) + timedelta(hours=5))
     visitor.page.wait_for_timeout(1500)
     expect(visitor.page.get_by_role("timer")).to_have_text(re.compile(r"^(15:00|14:\d\d)$"))
     visitor.log_out()
-    assert refreshes(visitor) == 0
+    assert count_refreshes(visitor) == 0
 
 
-def test_several_requests_rejected_at_once_make_one_refresh_and_are_repeated(visitor, client):
+def test_concurrent_rejected_requests_refresh_once_and_repeat(visitor, client):
     def reject_at_once(route):
         response = route.fetch()
         change_password(client, response.json())
@@ -111,14 +111,14 @@ def test_several_requests_rejected_at_once_make_one_refresh_and_are_repeated(vis
     visitor.sign_up()
     visitor.page.route("**/login", reject_at_once)
     visitor.log_in()
-    # The user's data, passkeys and sessions.
-    assert visitor.refusals == [401, 401, 401]
-    assert refreshes(visitor) == 1
+    # The requests for the user, the passkeys and the sessions.
+    assert visitor.error_statuses == [401, 401, 401]
+    assert count_refreshes(visitor) == 1
     visitor.log_out()
 
 
 @pytest.mark.parametrize("failure", ["network_error", 429, 500, 503])
-def test_a_refresh_that_fails_without_a_verdict_keeps_the_login(visitor, client, page_login, failure):
+def test_refresh_with_a_temporary_error_keeps_the_session(visitor, client, page_login, failure):
     change_password(client, page_login())
 
     def fail(route):
@@ -133,10 +133,10 @@ def test_a_refresh_that_fails_without_a_verdict_keeps_the_login(visitor, client,
     expect(visitor.page.locator("#me")).to_contain_text(visitor.email)
     visitor.page.unroute(REFRESH)
     visitor.log_out()
-    visitor.complaints.clear()  # Chromium's, about the missing network
+    visitor.browser_errors.clear()  # Chromium logs an error about the aborted request.
 
 
-def test_refresh_that_is_rejected_ends_the_login(visitor, client, page_login):
+def test_rejected_refresh_logs_the_page_out(visitor, client, page_login):
     tokens = page_login()
     headers = {"Authorization": f"Bearer {tokens['access_token']}", "Step-Up-Token": tokens["step_up_token"]}
     client.delete("/sessions", headers=headers).raise_for_status()
@@ -144,22 +144,22 @@ def test_refresh_that_is_rejected_ends_the_login(visitor, client, page_login):
     expect(visitor.status).to_have_text("This session has ended.")
     visitor.expect_heading("Log in")
     expect(visitor.page.locator("#log-out-problem")).to_be_empty()
-    assert visitor.refusals == [401, 401]
+    assert visitor.error_statuses == [401, 401]
 
 
-def test_a_request_that_is_rejected_with_new_tokens_too_is_not_repeated_for_ever(visitor, page_login):
+def test_request_rejected_after_a_refresh_is_not_repeated(visitor, page_login):
     page_login()
     visitor.page.route("**/logout", lambda route: route.fulfill(status=401, json={"code": "invalid_token"}))
     visitor.press("Log out")
     expect(visitor.page.locator("#log-out-problem")).to_contain_text("401 invalid_token")
-    assert (visitor.refusals, refreshes(visitor)) == ([401, 401], 1)
+    assert (visitor.error_statuses, count_refreshes(visitor)) == ([401, 401], 1)
     visitor.page.unroute("**/logout")
     visitor.log_out()
 
 
 @pytest.mark.parametrize("pattern", [REFRESH, "**/logout"])
-def test_login_goes_on_after_a_lost_response_and_one_of_another_server(visitor, page_login, pattern):
-    """A hotel's network answers each request with 200 and its own login page."""
+def test_session_survives_a_lost_response_and_a_wifi_portal(visitor, page_login, pattern):
+    """The login page of a public Wi-Fi replaces the response of any request, with status 200."""
     page_login()
 
     def lose_response(route):
@@ -167,34 +167,34 @@ def test_login_goes_on_after_a_lost_response_and_one_of_another_server(visitor, 
         route.abort()
 
     visitor.page.route(REFRESH, lose_response, times=1)
-    visitor.renew()
+    visitor.refresh_tokens()
     page = "<!doctype html><title>Welcome to our Wi-Fi</title>"
     visitor.page.route(pattern, lambda route: route.fulfill(status=200, content_type="text/html", body=page), times=1)
     button, problem = ("Renew with the refresh token", "token") if pattern == REFRESH else ("Log out", "log-out")
     visitor.press(button)
     expect(visitor.page.locator(f"#{problem}-problem")).to_contain_text("not_json")
     expect(visitor.page.locator("#me")).to_contain_text(visitor.email)
-    visitor.renew()
+    visitor.refresh_tokens()
     visitor.log_out()
-    visitor.complaints.clear()  # Chromium's, about the lost response
+    visitor.browser_errors.clear()  # Chromium logs an error about the lost response.
 
 
 @pytest.fixture
-def held_refresh(visitor, page_login):
-    """A response to a refresh that the page gets after its logout, when the test wants it."""
+def delayed_refresh(visitor, page_login):
+    """The response to a refresh that started before the logout. The test delivers it after the logout."""
     page_login()
-    held = Held(visitor, REFRESH)
+    delayed = DelayedResponse(visitor, REFRESH)
     visitor.press("Renew with the refresh token")
-    held.wait()
+    delayed.wait()
     visitor.log_out()
-    return held
+    return delayed
 
 
 @pytest.mark.parametrize("changes", [{}, {"status": 401, "json": {"code": "invalid_refresh_token"}}])
-def test_refresh_response_after_a_newer_login_does_not_replace_its_tokens(visitor, client, held_refresh, changes):
+def test_late_refresh_response_does_not_replace_newer_tokens(visitor, client, delayed_refresh, changes):
     log_in_as_someone_else(visitor, client)
     newer = visitor.claim("jti").text_content()
-    held_refresh.release(**changes)
+    delayed_refresh.release(**changes)
     expect(visitor.claim("jti")).to_have_text(newer)
     expect(visitor.page.locator("#me")).to_contain_text(visitor.email)
     visitor.press("Renew with the refresh token")
@@ -202,77 +202,77 @@ def test_refresh_response_after_a_newer_login_does_not_replace_its_tokens(visito
     visitor.log_out()
 
 
-def test_refresh_response_after_a_logout_does_not_log_in(visitor, held_refresh):
-    held_refresh.release()
+def test_late_refresh_response_after_a_logout_does_not_log_in(visitor, delayed_refresh):
+    delayed_refresh.release()
     expect(visitor.status).to_have_text("You are logged out.")
     expect(visitor.page.locator("#token-parts")).to_be_empty()
     expect(visitor.page.get_by_role("heading", name="Log in", exact=True)).to_be_visible()
 
 
-def test_newer_login_does_not_wait_for_an_older_refresh(visitor, client, held_refresh):
+def test_newer_login_does_not_wait_for_a_pending_refresh(visitor, client, delayed_refresh):
     with visitor.page.expect_response("**/login") as response:
         log_in_as_someone_else(visitor, client)
     change_password(client, response.value.json())
     visitor.log_out()
-    assert refreshes(visitor) == 2
-    held_refresh.release()
+    assert count_refreshes(visitor) == 2
+    delayed_refresh.release()
 
 
-def test_the_data_of_an_earlier_login_is_not_shown_to_a_later_one(visitor, client):
+def test_late_user_data_is_not_shown_to_the_next_user(visitor, client):
     visitor.sign_up()
     earlier = visitor.email
-    held = Held(visitor, "**/users/*")
-    visitor.give_password()
-    held.wait()
+    delayed = DelayedResponse(visitor, "**/users/*")
+    visitor.send_password()
+    delayed.wait()
     visitor.log_out()
     log_in_as_someone_else(visitor, client)
-    held.release()
+    delayed.release()
     expect(visitor.page.locator("#me")).to_contain_text(visitor.email)
     expect(visitor.page.locator("#me")).not_to_contain_text(earlier)
 
 
-def test_a_login_response_after_a_newer_login_is_dropped_and_its_session_revoked(visitor, client):
-    visitor.enter()
+def test_late_login_response_is_dropped_and_its_session_revoked(visitor, client):
+    visitor.sign_up_and_log_in()
     owner = visitor.email
     visitor.add_passkey()
     visitor.log_out()
     visitor.email = Caller(client).email
-    held = Held(visitor, "**/login")
-    visitor.give_password()
-    held.wait()
+    delayed = DelayedResponse(visitor, "**/login")
+    visitor.send_password()
+    delayed.wait()
     visitor.press("Log in with a passkey alone")
     expect(visitor.page.locator("#me")).to_contain_text(owner)
     newer = visitor.claim("jti").text_content()
 
     with visitor.page.expect_response("**/logout"):
-        held.release()
+        delayed.release()
     expect(visitor.claim("jti")).to_have_text(newer)
     visitor.log_out()
     visitor.log_in()
     expect(visitor.sessions.locator("li")).to_have_count(1)
 
 
-def test_two_tabs_have_sessions_of_their_own(visitor, url):
-    visitor.enter()
+def test_two_tabs_have_separate_sessions(visitor, url):
+    visitor.sign_up_and_log_in()
     tab = visitor.page.context.new_page()
     other = Visitor(tab, url)
     other.email = visitor.email
     other.log_in()
     for page in (visitor, other, other, visitor):
-        page.renew()
+        page.refresh_tokens()
     other.log_out()
-    visitor.renew()
+    visitor.refresh_tokens()
     visitor.log_out()
-    assert visitor.refusals == other.refusals == []
+    assert visitor.error_statuses == other.error_statuses == []
     tab.close()
 
 
-def test_the_security_page_refreshes_a_rejected_token_and_goes_on(auditor):
+def test_security_page_with_a_rejected_token_refreshes_it(auditor):
     page = auditor.page
-    page.route(EVENTS, lambda route: route.fulfill(status=401, json={"code": "invalid_token"}), times=1)
+    page.route(EVENTS_URL, lambda route: route.fulfill(status=401, json={"code": "invalid_token"}), times=1)
     page.get_by_label("week").check()
     expect(page.locator("#news")).to_contain_text("event")
     expect(page.get_by_role("heading", name="Numbers")).to_be_visible()
     auditor.expect_events()
-    assert auditor.visitor.refusals == [401]
-    assert refreshes(auditor.visitor) == 1
+    assert auditor.visitor.error_statuses == [401]
+    assert count_refreshes(auditor.visitor) == 1

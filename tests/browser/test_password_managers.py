@@ -1,12 +1,13 @@
-"""Passkeys of password managers, which return objects of their own, and browsers older than WebAuthn's JSON methods."""
+"""Passkeys of password managers, which return incomplete objects, and browsers without WebAuthn's JSON methods."""
 
 import pytest
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.pages, pytest.mark.passkeys, pytest.mark.browser]
 
-#: Replaces ``navigator.credentials``' methods as a password manager does. ``alter`` changes what it returns.
-MANAGER = """
+#: A script that replaces the methods of ``navigator.credentials``, as a password manager does. ALTER is replaced by
+#: a statement that changes the returned credential.
+PASSWORD_MANAGER = """
 alter => {
   const names = ["id", "rawId", "type", "authenticatorAttachment"];
   const parts = ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"];
@@ -39,14 +40,14 @@ alter => {
 
 ALTERATIONS = {
     "no toJSON": "",
-    "toJSON of another object": "looksGenuine()",
+    "toJSON of the browser's prototype": "looksGenuine()",
     "toJSON throws": "credential.toJSON = refuse",
     "toJSON returns nothing": "credential.toJSON = () => undefined",
     "toJSON returns an empty object": "credential.toJSON = () => ({})",
-    "toJSON returns texts that are no base64url": (
+    "toJSON returns texts that are not base64url": (
         "credential.toJSON = () => ({ ...credential, response: { clientDataJSON: '[object ArrayBuffer]' } })"
     ),
-    "members that are the prototype's": (
+    "members that the prototype has": (
         "delete credential.authenticatorAttachment, delete credential.type, delete credential.id;"
         "delete credential.getClientExtensionResults; for (const method of methods) delete response[method];"
         "looksGenuine()"
@@ -55,7 +56,7 @@ ALTERATIONS = {
     "methods that throw": (
         "credential.getClientExtensionResults = refuse; for (const method of methods) response[method] = refuse"
     ),
-    "transports that are no list": "response.getTransports = () => null",
+    "transports that are not a list": "response.getTransports = () => null",
     "an empty user handle": (
         "if (options.publicKey.allowCredentials?.length) response.userHandle = new ArrayBuffer(0)"
     ),
@@ -67,35 +68,35 @@ ALTERATIONS = {
         "for (const part of parts) if (response[part]) response[part] = base64(response[part]);"
         "credential.rawId = base64(credential.rawId)"
     ),
-    "bytes among the extensions' results": (
+    "bytes in the results of extensions": (
         "credential.getClientExtensionResults = () => ({ prf: { results: { first: new ArrayBuffer(32) } } })"
     ),
-    "extensions' results that are no JSON": "credential.getClientExtensionResults = () => ({ number: 1n })",
+    "results of extensions that are not JSON": "credential.getClientExtensionResults = () => ({ number: 1n })",
 }
 
 
 def use_passkey(visitor):
-    """Add a passkey, and log in with it in each way."""
-    visitor.enter_with_passkey()
+    """Add a passkey, log in with password and passkey, then with the passkey alone."""
+    visitor.sign_up_with_passkey()
     visitor.log_out()
     visitor.log_in_with_both()
     visitor.log_out()
     visitor.log_in_with_passkey()
-    assert visitor.refusals == []
+    assert visitor.error_statuses == []
 
 
 @pytest.mark.parametrize("alter", ALTERATIONS.values(), ids=ALTERATIONS.keys())
-def test_passkey_of_a_password_manager_is_added_and_logs_in(visitor, alter):
-    visitor.page.evaluate(MANAGER.replace("ALTER", alter), None)
+def test_password_manager_passkey_is_added_and_logs_in(visitor, alter):
+    visitor.page.evaluate(PASSWORD_MANAGER.replace("ALTER", alter), None)
     use_passkey(visitor)
 
 
-def test_the_members_of_a_password_managers_passkey_all_arrive(visitor):
+def test_password_manager_passkey_is_sent_with_all_members(visitor):
     alter = "credential.getClientExtensionResults = () => ({ prf: { results: { first: new Uint8Array([251, 255]) } } })"
-    visitor.page.evaluate(MANAGER.replace("ALTER", f"{alter}; looksGenuine()"), None)
+    visitor.page.evaluate(PASSWORD_MANAGER.replace("ALTER", f"{alter}; looksGenuine()"), None)
     sent = {}
     visitor.listen("request", lambda request: sent.update({request.url: request.post_data_json}))
-    visitor.enter_with_passkey()
+    visitor.sign_up_with_passkey()
     registered = sent[f"{visitor.url}/webauthn/register/complete"]["credential"]
     assert registered["response"].keys() >= {"clientDataJSON", "attestationObject", "authenticatorData", "publicKey"}
     assert registered["response"]["transports"] == ["internal"]
@@ -111,27 +112,27 @@ def test_the_members_of_a_password_managers_passkey_all_arrive(visitor):
     assert used["clientExtensionResults"] == {"prf": {"results": {"first": "-_8"}}}
 
 
-INCOMPLETE = [
+INCOMPLETE_PASSKEYS = [
     *("return null", "delete response.clientDataJSON", "response.attestationObject = {}"),
     "credential.response = null",
 ]
 
 
-@pytest.mark.parametrize("alter", INCOMPLETE)
-def test_incomplete_passkey_is_explained_and_can_be_tried_again(visitor, alter):
-    visitor.enter()
-    visitor.page.evaluate(MANAGER.replace("ALTER", alter), None)
+@pytest.mark.parametrize("alter", INCOMPLETE_PASSKEYS)
+def test_incomplete_passkey_is_reported_and_can_be_retried(visitor, alter):
+    visitor.sign_up_and_log_in()
+    visitor.page.evaluate(PASSWORD_MANAGER.replace("ALTER", alter), None)
     visitor.press("Add a passkey")
     expect(visitor.page.locator("#passkey-form").get_by_role("alert")).to_contain_text("incomplete passkey")
     expect(visitor.step("registration", "consent")).to_have_attribute("data-state", "failed")
     visitor.page.evaluate("() => { delete navigator.credentials.create; }")
     visitor.forget_passkeys()
     visitor.add_passkey()
-    assert visitor.refusals == []
+    assert visitor.error_statuses == []
 
 
-def test_password_manager_that_rejects_with_anything_is_reported(visitor):
-    visitor.enter()
+def test_password_manager_rejecting_with_any_value_is_reported(visitor):
+    visitor.sign_up_and_log_in()
     alert = visitor.page.locator("#passkey-form").get_by_role("alert")
     for reason in ("undefined", "null", "'cancelled by the user'", "{}"):
         visitor.page.evaluate(f"() => {{ navigator.credentials.create = () => Promise.reject({reason}); }}")
@@ -140,20 +141,20 @@ def test_password_manager_that_rejects_with_anything_is_reported(visitor):
         expect(alert).to_contain_text("The browser says")
 
 
-def test_an_authenticator_whose_bytes_the_page_cannot_decode_is_the_servers_to_judge(visitor):
-    """The page decodes messages to show them. Only the server decides."""
-    visitor.enter()
+def test_undecodable_attestation_is_sent_to_the_server(visitor):
+    """The page decodes messages only to show them. The server validates them."""
+    visitor.sign_up_and_log_in()
     alter = "response.attestationObject = new Uint8Array([0xbf, 0xff])"
-    visitor.page.evaluate(MANAGER.replace("ALTER", alter), None)
+    visitor.page.evaluate(PASSWORD_MANAGER.replace("ALTER", alter), None)
     visitor.press("Add a passkey")
     expect(visitor.page.locator("#passkey-form").get_by_role("alert")).to_contain_text("400 passkey_rejected")
     expect(visitor.step("registration", "attested")).to_contain_text("cannot decode")
-    assert visitor.refusals == [400]
+    assert visitor.error_statuses == [400]
 
 
-def test_browser_without_the_json_methods_uses_passkeys(visit):
+def test_browser_without_json_methods_uses_passkeys(visit):
     visit()
-    visitor = visit()  # a window that is closed afterwards: the script below stays in it
+    visitor = visit()  # The init script below stays in a window, so this window is closed after the test.
     visitor.page.add_init_script(
         """for (const name of ["parseCreationOptionsFromJSON", "parseRequestOptionsFromJSON"]) {
              delete PublicKeyCredential[name];

@@ -1,4 +1,4 @@
-"""What the Security team does at its page: get in, read the numbers, filter, page, watch, look at one event."""
+"""The security page: access, numbers, filters, paging, new events, and the details of one event."""
 
 import json
 import re
@@ -11,43 +11,45 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.callers import erase, give_role
-from tests.support.security_team import (
-    EVENTS,
-    HOSTILE,
-    ask_for_somebody_else,
+from tests.support.security_page import (
+    EVENTS_URL,
+    HOSTILE_TEXT,
     fail_to_log_in,
-    log_in_somewhere,
-    reuse_a_refresh_token,
+    log_in_with_password,
+    request_other_users,
+    reuse_refresh_token,
 )
 
 pytestmark = [pytest.mark.pages, pytest.mark.audit, pytest.mark.browser]
 
 
 def query_of(request):
-    """Return a request's query parameters."""
+    """Return the query parameters of a request."""
     return {name: values[0] for name, values in parse_qs(urlsplit(request.url).query).items()}
 
 
-def place_in(chart):
-    """Return the place of a late interval."""
+def last_interval_position(chart):
+    """Return the position of one of the last intervals of a chart, in pixels of the window."""
     box = chart.bounding_box()
     return box["x"] + box["width"] - 20, box["y"] + box["height"] / 2
 
 
 @contextmanager
 def changed_record(data_dir, event_id, **columns):
-    """Change a record while the block runs, as an attacker who can write to the database would."""
+    """Change columns of an audit record while the block runs, as an attacker with write access would."""
     chain_id, sequence = event_id.split(".")
-    here = "replace(lower(case typeof(chain_id) when 'blob' then hex(chain_id) else chain_id end), '-', '') = ?"
+    is_record = "replace(lower(case typeof(chain_id) when 'blob' then hex(chain_id) else chain_id end), '-', '') = ?"
     key = (chain_id.replace("-", ""), sequence)
 
     def write(values):
         names = ", ".join(f"{name} = ?" for name in columns)
-        connection.execute(f"update audit_events set {names} where {here} and sequence = ?", (*values, *key))
+        connection.execute(f"update audit_events set {names} where {is_record} and sequence = ?", (*values, *key))
         connection.commit()
 
     with closing(sqlite3.connect(next(data_dir.glob("*.sqlite3")), timeout=30)) as connection:
-        found = connection.execute(f"select {', '.join(columns)} from audit_events where {here} and sequence = ?", key)
+        found = connection.execute(
+            f"select {', '.join(columns)} from audit_events where {is_record} and sequence = ?", key
+        )
         old = found.fetchone()
         write(columns.values())
         try:
@@ -56,13 +58,13 @@ def changed_record(data_dir, event_id, **columns):
             write(old)
 
 
-# --- Who gets in ------------------------------------------------------------------------------------------------------
+# --- Access -----------------------------------------------------------------------------------------------------------
 
 
-def test_user_without_the_role_or_a_passkey_is_told_how_to_get_in(visit, data_dir):
+def test_user_without_role_or_passkey_sees_how_to_get_access(visit, data_dir):
     visitor = visit(path="/security.html")
     visitor.sign_up()
-    visitor.give_password()
+    visitor.send_password()
     visitor.expect_heading("This page is not open to you")
     denied, numbers = visitor.page.locator("#denied"), visitor.page.locator("#numbers")
     expect(denied).to_contain_text("Your account has the role user.")
@@ -72,15 +74,15 @@ def test_user_without_the_role_or_a_passkey_is_told_how_to_get_in(visit, data_di
     expect(denied).to_be_empty()
 
     give_role(data_dir, visitor.email, "security")
-    visitor.give_password()
+    visitor.send_password()
     visitor.expect_heading("This page is not open to you")
     expect(numbers).to_be_hidden()
     denied.get_by_role("link").click()
     visitor.page.wait_for_url("**/index.html")
-    assert visitor.refusals == [403, 403]
+    assert visitor.error_statuses == [403, 403]
 
 
-def test_a_password_and_then_a_passkey_get_in_and_logging_out_forgets_everything(auditor):
+def test_auditor_logs_in_and_the_logout_clears_the_page(auditor):
     auditor.visitor.log_out()
     auditor.expect_heading("Log in")
     for place in ("#event-rows", "#headlines", "#reasons", "#sources", "#accounts", "#chart", "#chart-rows"):
@@ -93,15 +95,15 @@ def test_a_password_and_then_a_passkey_get_in_and_logging_out_forgets_everything
     auditor.log_in()
 
     auditor.visitor.log_out()
-    auditor.visitor.give_password()
+    auditor.visitor.send_password()
     auditor.expect_heading("One more step")
     auditor.visitor.press("Use your passkey")
     auditor.expect_events()
     expect(auditor.page.locator("#who")).to_have_text("Test Person")
-    assert auditor.visitor.refusals == []
+    assert auditor.visitor.error_statuses == []
 
 
-def test_each_page_links_to_the_other(visitor):
+def test_pages_link_to_each_other(visitor):
     for page in ("security.html", "index.html"):
         visitor.page.goto(f"{visitor.url}/{page}")
         expect(visitor.page.get_by_role("contentinfo")).to_contain_text("You log in again there")
@@ -114,19 +116,19 @@ def test_each_page_links_to_the_other(visitor):
 # --- The numbers ------------------------------------------------------------------------------------------------------
 
 
-def test_the_numbers_count_what_has_happened(target, auditor, url):
+def test_headline_numbers_after_new_events_are_exact(target, auditor, url):
     def number(event):
         return int(re.sub(r"\D", "", auditor.headline(event).text_content()))
 
     before = {event: number(event) for event in ("authn_login_fail", "authn_login_success", "authn_token_reuse")}
     fail_to_log_in(url, target.email, times=3)
-    reuse_a_refresh_token(url, f"reuse-{target.email}")
+    reuse_refresh_token(url, f"reuse-{target.email}")
     auditor.choose_range("week")
     expect(auditor.headline("authn_token_reuse")).to_have_text(str(before["authn_token_reuse"] + 1))
     assert number("authn_login_fail") == before["authn_login_fail"] + 3
     assert number("authn_login_success") == before["authn_login_success"] + 1
 
-    # The same numbers for who does not see the chart.
+    # Screen readers get the same numbers from the chart's name and its table.
     chart = auditor.page.get_by_role("img", name="Logins and failed logins")
     failures = number("authn_login_fail")
     expect(chart).to_have_accessible_name(re.compile(rf"intervals of 1 hour: \d+ logins and {failures} that failed"))
@@ -136,7 +138,7 @@ def test_the_numbers_count_what_has_happened(target, auditor, url):
     expect(auditor.page.locator("#numbers")).to_contain_text("uv run audit verify checks them")
 
 
-def test_a_number_is_shown_only_of_events_that_the_catalogue_has(auditor):
+def test_headline_is_shown_only_for_events_of_the_catalogue(auditor):
     lock = '"authn_login_lock": { when: "", respond: "", reasons: {} },'
 
     def change(route):
@@ -153,11 +155,11 @@ def test_a_number_is_shown_only_of_events_that_the_catalogue_has(auditor):
         expect(auditor.headline("authn_login_lock")).to_have_count(int(is_known))
 
 
-def test_the_range_decides_about_numbers_and_events(auditor):
+def test_selected_range_is_sent_for_numbers_and_events(auditor):
     for name, seconds in {"hour": 3600, "week": 7 * 86400, "month": 30 * 86400, "day": 86400}.items():
         with (
             auditor.page.expect_request("**/audit/summary?*") as summary,
-            auditor.page.expect_request(EVENTS) as events,
+            auditor.page.expect_request(EVENTS_URL) as events,
         ):
             auditor.page.get_by_label(name).check()
         asked = auditor.page.evaluate("from => (Date.now() - Date.parse(from)) / 1000", query_of(summary.value)["from"])
@@ -166,7 +168,7 @@ def test_the_range_decides_about_numbers_and_events(auditor):
         expect(auditor.page.locator("#chart-summary")).to_contain_text("By intervals of")
 
 
-def test_a_chart_has_the_colours_of_the_scheme(auditor):
+def test_chart_is_drawn_in_the_colours_of_the_scheme(auditor):
     def colours():
         return auditor.page.evaluate(
             """() => {
@@ -190,12 +192,12 @@ def test_a_chart_has_the_colours_of_the_scheme(auditor):
         assert muted[other] not in colours()
 
 
-def test_a_click_on_a_number_or_an_interval_shows_its_events(auditor, target, url):
+def test_click_on_a_number_or_an_interval_shows_its_events(auditor, target, url):
     fail_to_log_in(url, target.email)
-    reuse_a_refresh_token(url, f"again-{target.email}")
+    reuse_refresh_token(url, f"again-{target.email}")
     auditor.choose_range("hour")
     expect(auditor.page.locator("#chart-summary")).to_contain_text("By intervals of 1 minute:")
-    auditor.page.mouse.move(*place_in(auditor.page.locator("#chart .u-over")))
+    auditor.page.mouse.move(*last_interval_position(auditor.page.locator("#chart .u-over")))
     expect(auditor.page.locator("#chart-readout")).to_contain_text(re.compile(r"\d\d:\d\d, 1 minute: \d+ logins?,"))
     auditor.page.get_by_role("button", name="Token reuse: show these events").click()
     auditor.expect_heading("Events")
@@ -204,19 +206,19 @@ def test_a_click_on_a_number_or_an_interval_shows_its_events(auditor, target, ur
     expect(auditor.rows.filter(has_not_text="authn_token_reuse")).to_have_count(0)
 
     auditor.page.get_by_text("The chart as a table").click()
-    with auditor.page.expect_request(EVENTS) as events:
+    with auditor.page.expect_request(EVENTS_URL) as events:
         auditor.page.locator("#chart-rows button").first.click()
     query = query_of(events.value)
     seconds = "([from, to]) => (Date.parse(to) - Date.parse(from)) / 1000"
     assert auditor.page.evaluate(seconds, [query["from"], query["to"]]) == 60
     assert "event" not in query
 
-    with auditor.page.expect_request(EVENTS):
-        auditor.page.mouse.click(*place_in(auditor.page.locator("#chart .u-over")))
+    with auditor.page.expect_request(EVENTS_URL):
+        auditor.page.mouse.click(*last_interval_position(auditor.page.locator("#chart .u-over")))
     expect(auditor.page.locator("#filter-from")).not_to_have_value("")
 
 
-def test_the_rankings_name_what_failures_have_in_common(auditor, target, url):
+def test_rankings_list_reasons_client_ips_and_accounts(auditor, target, url):
     for number in range(3):
         fail_to_log_in(url, f"nobody{number}-{target.email}", times=9)
     fail_to_log_in(url, target.email, times=9)
@@ -253,14 +255,14 @@ def test_new_numbers_keep_the_keyboard_focus(auditor, target, url, place):
     expect(auditor.page.locator("#accounts li", has_text=target.id).locator(".count")).to_have_text("3")
     focused = auditor.page.locator(f"{place} button:focus")
     expect(focused).to_have_count(1)
-    if place != "#chart-rows":  # its intervals begin anew with each minute
+    if place != "#chart-rows":  # The names of intervals change every minute.
         expect(focused).to_have_accessible_name(name)
 
 
 # --- The list ---------------------------------------------------------------------------------------------------------
 
 
-def test_each_filter_filters(auditor, target, url):
+def test_each_filter_limits_the_events(auditor, target, url):
     fail_to_log_in(url, target.email, times=2)
     for filters, column, shown in (
         ({"user_id": target.id, "event": "authn_login_fail"}, "Event", {"authn_login_fail"}),
@@ -282,38 +284,38 @@ def test_each_filter_filters(auditor, target, url):
     expect(auditor.rows).not_to_have_count(0)
     expect(auditor.page.locator("#filter-from")).to_have_value("")
 
-    # A value in the list filters, too, besides what was chosen before.
+    # A click on a value in the list adds a filter to the selected ones.
     auditor.filter(user_id=target.id)
-    with auditor.page.expect_response(EVENTS):
+    with auditor.page.expect_response(EVENTS_URL):
         auditor.page.get_by_role("button", name="Filter by wrong_password").first.click()
     expect(auditor.rows).to_have_count(2)
     expect(auditor.page.locator("#filter-user-id")).to_have_value(target.id)
 
 
-def test_invalid_or_hostile_filter_is_sent_as_it_is_and_explained_beside_its_field(auditor):
+def test_invalid_or_hostile_filter_is_sent_unchanged_and_explained(auditor):
     auditor.filter(ip="over there")
     expect(auditor.page.locator("#filter-ip")).to_be_focused()
     expect(auditor.page.locator("#filter-ip")).to_have_accessible_description(re.compile("^Source IP "))
-    with auditor.page.expect_request(EVENTS) as request:
+    with auditor.page.expect_request(EVENTS_URL) as request:
         auditor.filter(reason="a&event=authn_login_fail#")
     assert query_of(request.value)["reason"] == "a&event=authn_login_fail#"
-    assert auditor.visitor.refusals == [422, 422]
+    assert auditor.visitor.error_statuses == [422, 422]
 
 
-def test_pages_neither_skip_nor_repeat_while_events_arrive(auditor, target, url):
+def test_paging_while_events_arrive_neither_skips_nor_repeats(auditor, target, url):
     auditor.visitor.press("Pause")
-    ask_for_somebody_else(url, target.email, times=60)
+    request_other_users(url, target.email, times=60)
     auditor.filter(user_id=target.id, event="authz_fail")
     expect(auditor.rows).to_have_count(50)
-    first = auditor.shown()
-    ask_for_somebody_else(url, target.email, times=55)
+    first = auditor.shown_ids()
+    request_other_users(url, target.email, times=55)
     auditor.visitor.press("Show older ones")
     expect(auditor.rows).to_have_count(60)
-    assert auditor.shown()[:50] == first
-    with auditor.page.expect_response(EVENTS):
+    assert auditor.shown_ids()[:50] == first
+    with auditor.page.expect_response(EVENTS_URL):
         auditor.visitor.press("Pause")
     expect(auditor.rows).to_have_count(115)
-    shown = auditor.shown()
+    shown = auditor.shown_ids()
     assert len(set(shown)) == 115
     assert shown[-60:-10] == first
     times = auditor.page.locator("#event-rows time").evaluate_all("times => times.map(time => time.dateTime)")
@@ -322,22 +324,22 @@ def test_pages_neither_skip_nor_repeat_while_events_arrive(auditor, target, url)
     expect(auditor.page.get_by_role("button", name="Show older ones")).to_be_hidden()
 
 
-def test_a_flood_begins_the_list_anew(auditor):
-    """A poll that finds hundreds of new events does not add them page by page."""
+def test_flood_of_new_events_reloads_the_list(auditor):
+    """If a poll finds hundreds of new events, the page reloads the list instead of adding all pages."""
     newest = auditor.filter()["items"][0]
     pages: list[list[dict[str, object]]] = []
 
     def flood(route):
-        answer = route.fetch(url=re.sub("&cursor=.*", "", route.request.url))
+        response = route.fetch(url=re.sub("&cursor=.*", "", route.request.url))
         if len(pages) < 3:
             pages.append([{**newest, "id": f"flood.{len(pages)}.{place}"} for place in range(200)])
-            route.fulfill(response=answer, json={"items": pages[-1], "next_cursor": "there-is-more"})
+            route.fulfill(response=response, json={"items": pages[-1], "next_cursor": "there-is-more"})
         else:
-            route.fulfill(response=answer)
+            route.fulfill(response=response)
 
-    auditor.page.route(EVENTS, flood)
+    auditor.page.route(EVENTS_URL, flood)
     auditor.visitor.press("Pause")
-    with auditor.page.expect_response(lambda answer: len(pages) == 3 and "cursor=" not in answer.url):
+    with auditor.page.expect_response(lambda response: len(pages) == 3 and "cursor=" not in response.url):
         auditor.visitor.press("Pause")
     expect(auditor.page.locator("#news")).to_contain_text("Looked at")
     expect(auditor.rows.first).not_to_have_attribute("data-event", re.compile("flood"))
@@ -345,7 +347,7 @@ def test_a_flood_begins_the_list_anew(auditor):
     assert auditor.rows.count() <= 50
 
 
-def test_readings_of_the_log_and_starts_of_functions_are_shown_on_request(auditor):
+def test_log_readings_and_function_starts_are_shown_on_request(auditor):
     assert "audit_log" not in auditor.page.locator("#event-rows").text_content()
     auditor.page.get_by_label("Readings of this log, too").check()
     auditor.visitor.press("Filter")
@@ -355,59 +357,59 @@ def test_readings_of_the_log_and_starts_of_functions_are_shown_on_request(audito
         newest, *others = body["items"]
         return {"items": [{**newest, "event": "sys_startup", "function": "login"}, *others], "next_cursor": None}
 
-    auditor.change_events(begin_with_a_start)
+    auditor.replace_events(begin_with_a_start)
     auditor.filter()
     expect(auditor.rows.filter(has_text="sys_startup")).to_have_count(0)
     auditor.filter(starts="yes")
     expect(auditor.rows.first.locator('[data-column="Event"]')).to_have_text("sys_startup of login")
-    auditor.page.unroute(EVENTS)
-    # They are also shown if they are asked for by name.
+    auditor.page.unroute(EVENTS_URL)
+    # A filter by this event name also shows them.
     auditor.page.get_by_label("Starts of the service's functions, too").uncheck()
     auditor.page.locator("#filter-event").select_option("sys_startup")
     auditor.visitor.press("Filter")
     expect(auditor.rows.nth(1)).to_contain_text("sys_startup of ")
 
 
-def test_start_whose_chain_check_fails_is_shown_always(auditor):
+def test_start_with_a_failed_chain_check_is_always_shown(auditor):
     newest = auditor.filter()["items"][0] | {"event": "sys_startup"}
     items = [newest | {"id": str(ok), "chain": newest["chain"] | {"intact": ok}} for ok in (True, False)]
-    auditor.change_events(lambda _: {"items": items, "next_cursor": None})
+    auditor.replace_events(lambda _: {"items": items, "next_cursor": None})
     auditor.visitor.press("Filter")
     expect(auditor.rows).to_have_count(1)
     expect(auditor.rows.first).to_contain_text("sys_startup")
     expect(auditor.page.locator("#chain-alarm")).to_contain_text("1 record")
 
 
-def test_pages_that_contain_only_starts_are_passed_over(auditor):
+def test_pages_with_only_starts_are_skipped(auditor):
     newest = auditor.filter()["items"][0]
     starts = [{**newest, "id": str(place), "event": "sys_startup"} for place in range(50)]
     pages = [(starts, "after-1"), (starts, "after-2"), ([{**newest, "id": "it"}], None)]
     asked = []
 
     def quiet(route):
-        answer = route.fetch(url=re.sub("&cursor=.*", "", route.request.url))
+        response = route.fetch(url=re.sub("&cursor=.*", "", route.request.url))
         asked.append(query_of(route.request).get("cursor"))
         items, cursor = pages[len(asked) - 1] if len(asked) <= len(pages) else ([], None)
-        route.fulfill(response=answer, json={"items": items, "next_cursor": cursor})
+        route.fulfill(response=response, json={"items": items, "next_cursor": cursor})
 
     auditor.visitor.press("Pause")
-    auditor.page.route(EVENTS, quiet)
+    auditor.page.route(EVENTS_URL, quiet)
     auditor.visitor.press("Filter")
     expect(auditor.rows).to_have_count(1)
-    assert auditor.shown() == ["it"]
+    assert auditor.shown_ids() == ["it"]
     assert asked == [None, "after-1", "after-2"]
     expect(auditor.page.get_by_role("button", name="Show older ones")).to_be_hidden()
 
 
-# --- Live -------------------------------------------------------------------------------------------------------------
+# --- New events -------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_new_comes_by_itself_unless_the_page_is_paused_or_hidden(auditor, clock, target, url):
+def test_new_events_appear_unless_the_page_is_paused_or_hidden(auditor, clock, target, url):
     page = auditor.page
     auditor.filter(user_id=target.id)
     clock.install()
     auditor.visitor.press("Pause")
-    auditor.visitor.press("Pause")  # from here on the timer is the clock's
+    auditor.visitor.press("Pause")  # The timer that starts now runs by the test's clock.
     count = auditor.rows.count()
     news = page.get_by_role("status").and_(page.locator("#news"))
 
@@ -424,7 +426,7 @@ def test_what_is_new_comes_by_itself_unless_the_page_is_paused_or_hidden(auditor
     clock.fast_forward("05:00")
     auditor.visitor.press("Pause")
     expect(auditor.rows).to_have_count(count + 3)
-    # One look at the list when it went on, and the numbers, which had become old.
+    # After the pause the page requests the list once, and the numbers, which have become outdated.
     assert len(auditor.visitor.requests) <= before + 2
 
     hide = """state => {
@@ -442,19 +444,19 @@ def test_what_is_new_comes_by_itself_unless_the_page_is_paused_or_hidden(auditor
     expect(auditor.rows).to_have_count(count + 4)
 
 
-def test_server_that_does_not_answer_is_asked_again_until_the_session_has_ended(auditor, clock, client):
+def test_polling_retries_after_an_outage_until_the_session_ends(auditor, clock, client):
     page = auditor.page
     clock.install()
-    with page.expect_request(EVENTS) as request:
+    with page.expect_request(EVENTS_URL) as request:
         auditor.visitor.press("Filter")
     auditor.visitor.press("Pause")
-    page.route(EVENTS, lambda route: route.abort())
+    page.route(EVENTS_URL, lambda route: route.abort())
     auditor.visitor.press("Pause")
     clock.run_for(100)
     problem = page.locator("#poll-problem")
     expect(problem).to_contain_text("The server does not answer.")
-    auditor.visitor.complaints.clear()
-    page.unroute(EVENTS)
+    auditor.visitor.browser_errors.clear()
+    page.unroute(EVENTS_URL)
     clock.fast_forward("00:10")
     expect(problem).to_be_empty()
 
@@ -467,59 +469,59 @@ def test_server_that_does_not_answer_is_asked_again_until_the_session_has_ended(
     before = len(auditor.visitor.requests)
     clock.fast_forward("05:00")
     assert len(auditor.visitor.requests) == before
-    # The access token's, and then the refresh token's, which alone tells that the session has ended.
-    assert auditor.visitor.refusals == [401, 401]
+    # First the access token is rejected, then the refresh token, which shows that the session has ended.
+    assert auditor.visitor.error_statuses == [401, 401]
 
 
 # --- One event --------------------------------------------------------------------------------------------------------
 
 
-def test_changed_record_raises_the_alarm_in_the_list_and_when_it_is_opened(auditor, target, url, data_dir):
+def test_changed_record_raises_the_alarm_in_list_and_details(auditor, target, url, data_dir):
     auditor.show_failures_of(target)
     alarm = auditor.page.locator("#chain-alarm")
     expect(alarm).to_be_empty()
-    (event_id,) = auditor.shown()
+    (event_id,) = auditor.shown_ids()
     words = "does not fit the record before it, or was changed"
     with changed_record(data_dir, event_id, reason="unknown_user"):
         auditor.filter(user_id=target.id, event="authn_login_fail")
         expect(alarm).to_have_role("alert")
         expect(alarm).to_contain_text("The chain check fails for 1 record")
         expect(auditor.rows.first.locator('[data-column="Chain"]')).to_have_text(words)
-        verdict = auditor.open(auditor.rows.first).locator(".verdict")
+        verdict = auditor.open_details(auditor.rows.first).locator(".verdict")
         expect(verdict).to_contain_text(words)
         expect(verdict).to_contain_text("One of the two is not what it was")
         auditor.page.keyboard.press("Escape")
     auditor.filter(user_id=target.id, event="authn_login_fail")
     expect(alarm).to_be_empty()
 
-    # Changed after the list was read.
+    # The record changes after the page has read the list.
     auditor.visitor.press("Pause")
-    auditor.open(auditor.rows.first)
+    auditor.open_details(auditor.rows.first)
     expect(verdict).to_contain_text(re.compile(r"intact.*Checked at \d\d:\d\d:\d\d\."))
     auditor.page.keyboard.press("Escape")
     expect(alarm).to_be_empty()
     with changed_record(data_dir, event_id, reason="unknown_user"):
-        auditor.open(auditor.rows.first)
+        auditor.open_details(auditor.rows.first)
         expect(verdict).to_have_attribute("data-intact", "false")
         expect(verdict).to_contain_text(words)
         auditor.page.keyboard.press("Escape")
         expect(alarm).to_contain_text("The chain check fails for 1 record")
         expect(auditor.rows.first.locator(".chain")).to_have_attribute("data-intact", "false")
-    # Moved to another time, it is not where it was.
+    # With a changed time the record is not found where it was.
     with changed_record(data_dir, event_id, time=1_000_000_000_000):
-        auditor.open(auditor.rows.first)
+        auditor.open_details(auditor.rows.first)
         expect(verdict).to_contain_text("not found any more")
         expect(alarm).not_to_be_empty()
         auditor.page.keyboard.press("Escape")
-    auditor.open(auditor.rows.first)
+    auditor.open_details(auditor.rows.first)
     expect(verdict).to_have_attribute("data-intact", "true")
     expect(alarm).to_be_empty()
 
 
-def test_event_is_shown_with_every_field_its_meaning_and_its_chain_check(auditor, target):
+def test_event_details_show_fields_meaning_and_chain_check(auditor, target):
     (event,) = auditor.show_failures_of(target, user_agent="guesser/2.0")["items"]
     opener = auditor.rows.first.locator("[aria-haspopup=dialog]")
-    dialog = auditor.open(auditor.rows.first)
+    dialog = auditor.open_details(auditor.rows.first)
     expect(dialog).to_have_accessible_name("authn_login_fail")
     chain = event.pop("chain")
     fields = [event[name] for name in ("time", "outcome", "severity", "user_id", "reason", "source_ip", "user_agent")]
@@ -533,26 +535,26 @@ def test_event_is_shown_with_every_field_its_meaning_and_its_chain_check(auditor
     auditor.page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(opener).to_be_focused()
-    # A check that cannot be made again says when it was made.
+    # If the check cannot be repeated, the page says when it was last made.
     auditor.visitor.press("Pause")
-    auditor.page.route(EVENTS, lambda route: route.abort())
-    auditor.open(auditor.rows.first)
+    auditor.page.route(EVENTS_URL, lambda route: route.abort())
+    auditor.open_details(auditor.rows.first)
     expect(dialog.locator(".checked")).to_have_text(
         re.compile("^Checked when the list was read, and not now: The server does not answer")
     )
     auditor.visitor.press("Close")
     expect(dialog).to_be_hidden()
-    auditor.visitor.complaints.clear()
+    auditor.visitor.browser_errors.clear()
 
 
-def test_unknown_event_and_erased_fields_are_shown_as_such(auditor, target, url, data_dir):
+def test_unknown_event_and_erased_fields_are_marked(auditor, target, url, data_dir):
     fail_to_log_in(url, target.email, user_agent="gone/1.0")
     erase(data_dir, target.email)
     auditor.filter(user_id=target.id, event="authn_login_fail")
     row = auditor.rows.first
     expect(row.locator('[data-column="Source IP"]')).to_have_text("erased")
     expect(row.locator('[data-column="Chain"]')).to_have_text("intact")
-    dialog = auditor.open(row)
+    dialog = auditor.open_details(row)
     expect(dialog.get_by_text("erased, with the personal data of this account")).to_have_count(2)
     expect(dialog).not_to_contain_text("gone/1.0")
     auditor.page.keyboard.press("Escape")
@@ -561,34 +563,34 @@ def test_unknown_event_and_erased_fields_are_shown_as_such(auditor, target, url,
         body["items"][0]["event"] = "authn_login_lock_of_tomorrow"
         return body
 
-    auditor.change_events(rename)
+    auditor.replace_events(rename)
     auditor.visitor.press("Filter")
     expect(auditor.rows.first).to_contain_text("tomorrow")
-    auditor.open(auditor.rows.first)
+    auditor.open_details(auditor.rows.first)
     expect(dialog).to_have_accessible_name("authn_login_lock_of_tomorrow")
     expect(dialog).to_contain_text("An event that this page does not know.")
 
 
-# --- What attackers write into the log --------------------------------------------------------------------------------
+# --- Texts of attackers -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.threat("page-xss")
-def test_markup_in_a_user_agent_and_in_a_path_is_text(auditor, target, url):
-    token = log_in_somewhere(url, target.email)["access_token"]
-    path = f"/users/{quote(HOSTILE.replace('/', ''))}"
-    headers = {"Authorization": f"Bearer {token}", "User-Agent": HOSTILE + "A" * 5000}
+def test_markup_in_user_agent_or_path_is_shown_as_text(auditor, target, url):
+    token = log_in_with_password(url, target.email)["access_token"]
+    path = f"/users/{quote(HOSTILE_TEXT.replace('/', ''))}"
+    headers = {"Authorization": f"Bearer {token}", "User-Agent": HOSTILE_TEXT + "A" * 5000}
     assert httpx.get(f"{url}{path}", headers=headers, timeout=60).status_code == 403
     (event,) = auditor.filter(user_id=target.id, event="authz_fail")["items"]
-    assert event["user_agent"].startswith(HOSTILE)
-    dialog = auditor.open(auditor.rows.first)
+    assert event["user_agent"].startswith(HOSTILE_TEXT)
+    dialog = auditor.open_details(auditor.rows.first)
     expect(dialog).to_contain_text(event["user_agent"])
     expect(dialog).to_contain_text(event["path"])
     assert auditor.page.locator("img[src=x], #event script").count() == 0
 
 
-def test_no_value_of_the_api_becomes_markup_or_turns_the_text_around(auditor):
-    """Every text that the API sends, replaced: markup, reading direction, invisible characters, length."""
-    evil = f"{HOSTILE}\N{RIGHT-TO-LEFT OVERRIDE}\N{ZERO WIDTH SPACE}\x1b[31m\n\N{HEBREW LETTER ALEF}{'W' * 3000}"
+def test_hostile_api_values_are_shown_as_escaped_text(auditor):
+    """All texts of the API are replaced by HTML, direction marks, invisible characters and long words."""
+    evil = f"{HOSTILE_TEXT}\N{RIGHT-TO-LEFT OVERRIDE}\N{ZERO WIDTH SPACE}\x1b[31m\n\N{HEBREW LETTER ALEF}{'W' * 3000}"
 
     def poison(value, key=""):
         if isinstance(value, dict):
@@ -599,8 +601,8 @@ def test_no_value_of_the_api_becomes_markup_or_turns_the_text_around(auditor):
         return evil if isinstance(value, str) and not keeps_shape else value
 
     def answer_with_poison(route):
-        answer = route.fetch()
-        body = answer.json()
+        response = route.fetch()
+        body = response.json()
         body = {key: poison(value, key) for key, value in body.items()}
         for event in body.get("items", []):
             event["detail"] = {evil: evil, "nested": {evil: [evil]}}
@@ -608,14 +610,14 @@ def test_no_value_of_the_api_becomes_markup_or_turns_the_text_around(auditor):
         for name in ("reasons", "sources", "accounts"):
             if name in body:
                 body[name] = [{"value": evil, "count": 3}]
-        route.fulfill(response=answer, json=body)
+        route.fulfill(response=response, json=body)
 
     page = auditor.page
     page.route("**/audit/*", answer_with_poison)
     auditor.choose_range("hour")
     expect(page.locator("#accounts")).to_contain_text("<img src=x")
     expect(page.locator("#event-rows")).to_contain_text("<script>alert(2)</script>")
-    auditor.open(auditor.rows.first)
+    auditor.open_details(auditor.rows.first)
     expect(auditor.dialog).to_contain_text("\\u{202e}\\u{200b}\\u{1b}[31m\\u{a}")
     assert page.locator("img[src=x], body script").count() == 0
     shown = page.locator("body").inner_text()

@@ -6,35 +6,35 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, ViewportSize
 
-from tests.support.browser import DESK, PHONE, Scheme, Visitor
+from tests.support.browser import DESKTOP, PHONE, Scheme, Visitor
 
 #: Two combinations are enough, because colours and layout do not depend on each other.
-_LOOKS: Final[tuple[tuple[ViewportSize, Scheme], ...]] = ((PHONE, "dark"), (DESK, "light"))
+_LOOKS: Final[tuple[tuple[ViewportSize, Scheme], ...]] = ((PHONE, "dark"), (DESKTOP, "light"))
 #: With the rules of all categories, best practices included.
 _axe: Final = Axe()
 
 
-def faults(visitor: Visitor) -> list[Any]:
+def accessibility_violations(visitor: Visitor) -> list[Any]:
     """Return the findings of axe-core and the elements that are too wide, on a dark phone and on a light desktop."""
     found: list[Any] = []
     for viewport, scheme in _LOOKS:
-        visitor.look(viewport, scheme)
+        visitor.set_display(viewport, scheme)
         results = _axe.run(visitor.page)
         found += [viewport, scheme, results.generate_report()] * bool(results.violations_count)
-        found += _parts_too_wide(visitor.page)
+        found += _elements_too_wide(visitor.page)
     return found
 
 
-def parts_too_wide(visitor: Visitor, *, widths: tuple[int, ...]) -> dict[int, list[str]]:
+def elements_too_wide(visitor: Visitor, *, widths: tuple[int, ...]) -> dict[int, list[str]]:
     """Return the elements that extend beyond the right edge of the window, by window width in pixels."""
     found = {}
     for width in widths:
-        visitor.look({"width": width, "height": 700})
-        found[width] = _parts_too_wide(visitor.page)
+        visitor.set_display({"width": width, "height": 700})
+        found[width] = _elements_too_wide(visitor.page)
     return {width: parts for width, parts in found.items() if parts}
 
 
-def _parts_too_wide(page: Page) -> list[str]:
+def _elements_too_wide(page: Page) -> list[str]:
     parts: list[str] = page.evaluate(
         """async () => {
           // The chart is resized one frame after the window.
@@ -55,7 +55,7 @@ class Keyboard:
         """Use ``page``."""
         self._page = page
 
-    def go_to(self, target: Locator) -> None:
+    def focus(self, target: Locator) -> None:
         """Press Tab until ``target`` has the focus. Fail if the focus is not visible or not reachable."""
         for _ in range(400):
             # The page may replace the element at any time, so each step evaluates the locator again.
@@ -66,12 +66,12 @@ class Keyboard:
             self._page.keyboard.press("Tab")
         pytest.fail("Tab does not reach the element")
 
-    def write(self, target: Locator, text: str) -> None:
+    def type(self, target: Locator, text: str) -> None:
         """Move the focus to a field, and type ``text``."""
-        self.go_to(target)
+        self.focus(target)
         self._page.keyboard.type(text)
 
     def press(self, name: str, key: str = "Enter") -> None:
         """Move the focus to a button, and press ``key``."""
-        self.go_to(self._page.get_by_role("button", name=name, exact=True))
+        self.focus(self._page.get_by_role("button", name=name, exact=True))
         self._page.keyboard.press(key)

@@ -16,7 +16,7 @@ from tools.authenticator.software_authenticator import Credential
 
 Scheme: TypeAlias = Literal["light", "dark"]
 
-DESK: Final[ViewportSize] = {"width": 1360, "height": 900}
+DESKTOP: Final[ViewportSize] = {"width": 1360, "height": 900}
 PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -30,8 +30,8 @@ _ARGUMENTS: Final = [
     "--no-first-run",
 ]
 #: The message that Chromium logs for each error response, also if the page handles the error.
-_REFUSAL: Final = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
-_numbers = count(1)
+_ERROR_RESPONSE: Final = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
+_visitor_numbers = count(1)
 
 
 def find_chromium() -> str | None:
@@ -53,31 +53,31 @@ def running_chromium(path: str) -> Iterator[Browser]:
 class Visitor:
     """A user with a browser window and a device that stores passkeys.
 
-    ``complaints`` collects the errors and warnings of the page. The fixtures fail a test that leaves one there.
+    ``browser_errors`` has the errors and warnings of the page. The fixture ``visit`` fails a test if there are any.
     """
 
-    def __init__(self, page: Page, url: str, *, path: str = "/", viewport: ViewportSize = DESK) -> None:
+    def __init__(self, page: Page, url: str, *, path: str = "/", viewport: ViewportSize = DESKTOP) -> None:
         """Open ``path`` of the service at ``url`` in a window."""
         self.url = url
-        self.email = f"person{next(_numbers)}@example.com"
+        self.email = f"person{next(_visitor_numbers)}@example.com"
         self.requests: list[str] = []
         #: The statuses of the error responses, in the order of the requests.
-        self.refusals: list[int] = []
-        self.complaints: list[str] = []
+        self.error_statuses: list[int] = []
+        self.browser_errors: list[str] = []
         self._registration = registration(email=self.email)
         self.page = page
-        self.look(viewport)
+        self.set_display(viewport)
         self.page.set_default_timeout(30_000)
         self._listeners: list[tuple[Any, Any]] = []
         self.listen("request", lambda request: self.requests.append(request.url))
         self.listen("console", self._on_console)
-        self.listen("pageerror", lambda error: self.complaints.append(str(error)))
+        self.listen("pageerror", lambda error: self.browser_errors.append(str(error)))
         self._devtools = page.context.new_cdp_session(page)
         self._devtools.send("WebAuthn.enable")
         self._authenticator = self._devtools.send("WebAuthn.addVirtualAuthenticator", {"options": _AUTHENTICATOR})
         self.page.goto(f"{url}{path}")
 
-    def leave(self) -> None:
+    def free_window(self) -> None:
         """Free the window for the next visitor: remove authenticator, routes and listeners."""
         self._devtools.detach()  # This also removes the authenticator.
         self.page.unroute_all()
@@ -89,7 +89,7 @@ class Visitor:
         self._listeners.append((event, listener))
         self.page.on(event, listener)
 
-    def look(self, viewport: ViewportSize, scheme: Scheme = "light") -> None:
+    def set_display(self, viewport: ViewportSize, scheme: Scheme = "light") -> None:
         """Set the size of the window and its colour scheme."""
         self.page.set_viewport_size(viewport)
         self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -107,7 +107,7 @@ class Visitor:
         self.press("Register")
         expect(self.status).to_have_text("You are registered. Now log in.")
 
-    def give_password(self, password: str = PASSWORD) -> None:
+    def send_password(self, password: str = PASSWORD) -> None:
         """Fill in the login form and send it."""
         self.page.locator("#login-email").fill(self.email)
         self.page.locator("#login-password").fill(password)
@@ -117,33 +117,33 @@ class Visitor:
         """Register by a request, because the page takes longer."""
         assert self.page.request.post(f"{self.url}/users", data=self._registration).status == 201
 
-    def enter(self) -> None:
+    def sign_up_and_log_in(self) -> None:
         """Register an account, and log in with the password."""
         self.sign_up()
         self.log_in()
 
     def log_in(self) -> None:
         """Log in with the password alone."""
-        self.give_password()
-        self.expect_to_be_in()
+        self.send_password()
+        self.expect_logged_in()
 
     def log_in_with_both(self) -> None:
         """Log in with the password and the passkey."""
-        self.give_password()
+        self.send_password()
         self.press("Use your passkey")
-        self.expect_to_be_in()
+        self.expect_logged_in()
 
     def log_in_with_passkey(self) -> None:
         """Log in with the passkey alone."""
         self.press("Log in with a passkey alone")
-        self.expect_to_be_in()
+        self.expect_logged_in()
 
-    def enter_with_passkey(self) -> None:
+    def sign_up_with_passkey(self) -> None:
         """Register an account, log in with the password, and add a passkey."""
-        self.enter()
+        self.sign_up_and_log_in()
         self.add_passkey()
 
-    def renew(self) -> None:
+    def refresh_tokens(self) -> None:
         """Exchange the refresh token."""
         self.press("Renew with the refresh token")
         expect(self.status).to_have_text("The refresh token was exchanged for a new pair.")
@@ -160,7 +160,7 @@ class Visitor:
         self.press(f"Delete {name}")
         self.press("Delete for good")
 
-    def hold(self, passkey: Credential) -> None:
+    def load_passkey(self, passkey: Credential) -> None:
         """Copy a passkey for ``localhost`` to the device.
 
         The signature counter of ``passkey`` then rises by 1,000, so that its next copy does not look like a clone.
@@ -202,7 +202,7 @@ class Visitor:
         """Wait until the list of passkeys is empty."""
         expect(self.passkeys).to_have_text("There is none yet.")
 
-    def expect_to_be_in(self) -> None:
+    def expect_logged_in(self) -> None:
         """Wait until the page shows the user's data, passkeys and sessions."""
         expect(self.page.locator("#me")).to_contain_text(self.email)
         expect(self.passkeys.locator("li").first).to_be_visible()
@@ -232,11 +232,11 @@ class Visitor:
         return self.page.locator(f'#flow-{flow} [data-step="{step}"]')
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        refusal = _REFUSAL.match(message.text)
+        refusal = _ERROR_RESPONSE.match(message.text)
         if refusal:
-            self.refusals.append(int(refusal[1]))
+            self.error_statuses.append(int(refusal[1]))
         elif message.type in {"error", "warning"}:
-            self.complaints.append(message.text)
+            self.browser_errors.append(message.text)
 
 
 _FIELDS: Final = {

@@ -13,9 +13,9 @@ from tests.support.callers import Caller
 from tests.support.factories import PASSWORD, registration
 
 #: The URLs of the requests for pages of events.
-EVENTS: Final = "**/audit/events?*"
+EVENTS_URL: Final = "**/audit/events?*"
 #: HTML, an attribute with JavaScript, and template expressions, in one line.
-HOSTILE: Final = "<img src=x onerror=alert(1)>\"><script>alert(2)</script>{{7*7}}${7*7}'`"
+HOSTILE_TEXT: Final = "<img src=x onerror=alert(1)>\"><script>alert(2)</script>{{7*7}}${7*7}'`"
 
 
 class Auditor:
@@ -27,7 +27,7 @@ class Auditor:
         self.page = visitor.page
         visitor.email = member.email
         assert member.device
-        visitor.hold(member.device.credentials[0])
+        visitor.load_passkey(member.device.credentials[0])
         self.log_in()
 
     def log_in(self) -> None:
@@ -54,14 +54,14 @@ class Auditor:
         with self.page.expect_response("**/audit/summary?*"):
             self.page.get_by_label(name).check()
 
-    def change_events(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    def replace_events(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Replace each page of events that the API returns by ``change(page)``."""
 
         def answer(route: Route) -> None:
             response = route.fetch()
             route.fulfill(response=response, json=change(response.json()))
 
-        self.page.route(EVENTS, answer)
+        self.page.route(EVENTS_URL, answer)
 
     def filter(self, **values: str) -> Any:
         """Reset the filter form, fill in ``values`` by field name, and wait until the page shows the events.
@@ -79,7 +79,7 @@ class Auditor:
                 field.select_option(value)
             else:
                 field.fill(value)
-        with self.page.expect_response(EVENTS) as answer:
+        with self.page.expect_response(EVENTS_URL) as answer:
             self.visitor.press("Filter")
         document = answer.value.json()
         if answer.value.ok and not starts:
@@ -102,14 +102,14 @@ class Auditor:
         """The dialog with the details of an event."""
         return self.page.get_by_role("dialog")
 
-    def open(self, row: Any) -> Any:
+    def open_details(self, row: Any) -> Any:
         """Open the details of a row, and wait until the page has read and checked its audit record again."""
         row.locator("[aria-haspopup=dialog]").click()
         expect(self.dialog).to_be_visible()
         expect(self.dialog.locator(".checked")).to_contain_text("Checked ")
         return self.dialog
 
-    def shown(self) -> list[str]:
+    def shown_ids(self) -> list[str]:
         """Return the ids of the events in the list, in order."""
         ids: list[str] = self.rows.evaluate_all("rows => rows.map(row => row.dataset.event)")
         return ids
@@ -127,7 +127,7 @@ def fail_to_log_in(url: str, email: str, *, times: int = 1, user_agent: str = "g
             assert answer.status_code == 401
 
 
-def reuse_a_refresh_token(url: str, email: str) -> None:
+def reuse_refresh_token(url: str, email: str) -> None:
     """Register a user, and send a refresh token again after the next token of its family has been spent."""
     with httpx.Client(base_url=url, timeout=60) as client:
         body = registration(email=email)
@@ -140,7 +140,7 @@ def reuse_a_refresh_token(url: str, email: str) -> None:
         assert client.post("/token/refresh", json={"refresh_token": first}).status_code == 401
 
 
-def log_in_somewhere(url: str, email: str) -> dict[str, Any]:
+def log_in_with_password(url: str, email: str) -> dict[str, Any]:
     """Log in with a password alone, and return the token pair."""
     tokens: dict[str, Any] = (
         httpx.post(f"{url}/login", json={"email": email, "password": PASSWORD}, timeout=60).raise_for_status().json()
@@ -148,9 +148,9 @@ def log_in_somewhere(url: str, email: str) -> dict[str, Any]:
     return tokens
 
 
-def ask_for_somebody_else(url: str, email: str, *, times: int) -> None:
+def request_other_users(url: str, email: str, *, times: int) -> None:
     """Request the data of other users. Each request is recorded, because no lockout stops these requests."""
-    headers = {"Authorization": f"Bearer {log_in_somewhere(url, email)['access_token']}"}
+    headers = {"Authorization": f"Bearer {log_in_with_password(url, email)['access_token']}"}
     with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
         for _ in range(times):
             assert client.get(f"/users/{uuid4()}").status_code == 403
