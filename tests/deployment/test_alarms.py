@@ -1,6 +1,6 @@
-"""What the template watches with, held to the code and to the runbooks: alarms, dashboard, saved queries, the log.
+"""Alarms, dashboard, saved queries and logs of the template agree with the code and with the runbooks.
 
-What an alarm sees of an attack is tests/tools/test_attack.py's; here is what CloudFormation would not notice.
+CloudFormation does not notice such errors. tests/tools/test_attack.py checks which attacks raise the alarms.
 """
 
 import json
@@ -56,60 +56,61 @@ ALARMS = resources("AWS::CloudWatch::Alarm")
 RULES = resources("AWS::Events::Rule")
 QUERIES = resources("AWS::Logs::QueryDefinition")
 each_alarm = pytest.mark.parametrize("alarm", ALARMS.values(), ids=ALARMS)
-#: A runbook's name, from the description of what sends people there.
+#: The name of the runbook in the description of an alarm or a rule.
 PAGE = re.compile(r"What to do is in docs/runbooks/([a-z-]+)\.md\.")
 
 
-def page_of(description: str) -> str:
+def runbook_of(description: str) -> str:
     match = PAGE.search(description)
     assert match, description
     return match[1]
 
 
-def pages() -> list[str]:
-    """Return the runbook of each alarm, and of each rule that tells the topic directly."""
+def runbooks() -> list[str]:
+    """Return the runbook of each alarm and of each EventBridge rule, which notifies the topic without an alarm."""
     descriptions = [
         *(alarm["AlarmDescription"] for alarm in ALARMS.values()),
         *(rule["Description"] for rule in RULES.values()),
     ]
-    return [page_of(description) for description in descriptions]
+    return [runbook_of(description) for description in descriptions]
 
 
-def listed() -> dict[str, str]:
-    """Return the alarms of the list of runbooks, each with the number from which it goes off."""
+def thresholds_in_index() -> dict[str, str]:
+    """Return the threshold of each alarm in the index of runbooks, by the runbook's name."""
     rows = re.findall(r"^\| \[([a-z-]+)\]\(\1\.md\) \| [^|]+ \| (\d+) \|$", INDEX.read_text(), re.MULTILINE)
     return dict(rows)
 
 
-def test_each_alarm_has_a_runbook_of_its_own_and_the_list_has_them_all():
-    assert sorted(pages()) == sorted(set(pages())) == sorted(listed())
+def test_each_alarm_has_its_own_runbook_in_the_index():
+    assert sorted(runbooks()) == sorted(set(runbooks())) == sorted(thresholds_in_index())
     linked = set(re.findall(r"\]\(([a-z-]+\.md)\)", INDEX.read_text()))
     assert linked == {page.name for page in RUNBOOKS.glob("*.md")} - {INDEX.name}
-    assert {f"{page}.md" for page in pages()} <= linked
+    assert {f"{page}.md" for page in runbooks()} <= linked
 
 
 @pytest.mark.threat("secrets-changed", "signing-key-untraced-change")
-def test_the_runbook_of_key_access_names_the_calls_that_are_watched():
+def test_key_access_runbook_names_all_watched_calls():
     (rule,) = RULES.values()
-    shown = (RUNBOOKS / f"{page_of(rule['Description'])}.md").read_text()
+    shown = (RUNBOOKS / f"{runbook_of(rule['Description'])}.md").read_text()
     assert [call for call in rule["EventPattern"]["detail"]["eventName"] if f"`{call}`" not in shown] == []
 
 
 @each_alarm
-def test_alarm_notifies_the_topic_has_the_name_and_threshold_of_its_runbook_and_is_quiet_without_data(alarm):
-    page = page_of(alarm["AlarmDescription"])
-    assert alarm["AlarmName"] == f"local-{page}"
-    assert listed()[page] == str(alarm["Threshold"])
+def test_alarm_matches_its_runbook_and_notifies_the_topic(alarm):
+    """Its name and threshold are those of the index of runbooks, and missing data does not raise it."""
+    runbook = runbook_of(alarm["AlarmDescription"])
+    assert alarm["AlarmName"] == f"local-{runbook}"
+    assert thresholds_in_index()[runbook] == str(alarm["Threshold"])
     assert (alarm["AlarmActions"], alarm["TreatMissingData"]) == (["AlarmTopic"], "notBreaching")
     assert alarm.get("ActionsEnabled", True) is True
-    assert len(list(metrics_of(alarm))) <= 10  # CloudWatch accepts no more
+    assert len(list(metrics_of(alarm))) <= 10  # CloudWatch accepts at most 10.
 
 
 def test_each_rule_notifies_the_topic():
     assert [target["Arn"] for rule in RULES.values() for target in rule["Targets"]] == ["AlarmTopic"]
 
 
-def test_alarms_that_cannot_be_evaluated_here_are_those_on_metrics_of_aws():
+def test_alarms_left_to_aws_use_only_metrics_of_aws():
     alarms = load_alarms(TEMPLATE)
     assert len(alarms.evaluated) + len(alarms.left_to_aws) == len(ALARMS)
     of_functions = {"function-errors", "function-throttles", "authorizer-failed", "cleanup-failed"}
@@ -133,7 +134,7 @@ def widgets(kind: str) -> list[dict[str, Any]]:
 
 
 def named_metrics() -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Yield namespace, name and dimensions of each metric that an alarm or a dashboard names."""
+    """Yield namespace, name and dimensions of each metric in an alarm or a dashboard."""
     for alarm in ALARMS.values():
         for metric in metrics_of(alarm):
             dimensions = {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
@@ -144,7 +145,7 @@ def named_metrics() -> Iterator[tuple[str, str, dict[str, str]]]:
             yield namespace, name, dict(zip(texts[::2], texts[1::2], strict=True))
 
 
-def test_each_metric_that_is_named_is_counted_by_this_service_or_by_aws_for_it():
+def test_named_metrics_are_emitted_by_the_service_or_aws():
     variables = function_defaults()["Environment"]["Variables"]
     ours = variables["POWERTOOLS_METRICS_NAMESPACE"], {"service": variables["POWERTOOLS_SERVICE_NAME"]}
     (api,) = resources("AWS::Serverless::Api").values()
@@ -158,17 +159,17 @@ def test_each_metric_that_is_named_is_counted_by_this_service_or_by_aws_for_it()
             assert ((namespace, dimensions), name in OUR_METRICS) == (ours, True), name
 
 
-def test_each_function_is_watched_for_errors_and_for_being_turned_away():
+def test_each_function_is_watched_for_errors_and_throttles():
     watched = {
         (name, dimensions["FunctionName"]) for _, name, dimensions in named_metrics() if "FunctionName" in dimensions
     }
-    # A failure of one that a deployment calls is a failure of the deployment.
+    # A deployment calls these two functions, and fails if they fail.
     functions = resources("AWS::Serverless::Function").keys() - {"MigrateFunction", "PublishKeysFunction"}
     assert watched == {(metric, function) for metric in ("Errors", "Throttles") for function in functions}
 
 
 def test_dashboard_shows_each_alarm_and_its_widgets_fit():
-    """CloudWatch moves what overlaps, and refuses what is wider than its 24 columns."""
+    """CloudWatch moves widgets that overlap, and rejects widgets outside its 24 columns."""
     (widget,) = widgets("alarm")
     assert sorted(widget["alarms"]) == sorted(f"{name}.Arn" for name in ALARMS)
     cells = [
@@ -184,7 +185,7 @@ def test_dashboard_shows_each_alarm_and_its_widgets_fit():
 
 @pytest.mark.asvs("14.2.7", "16.2.3")
 @pytest.mark.threat("logs-deleted")
-def test_all_functions_write_one_log_that_is_kept_and_encrypted():
+def test_functions_share_one_encrypted_log_with_retention():
     assert function_defaults()["LoggingConfig"] == {"LogGroup": "FunctionLogs", "LogFormat": "Text"}
     overridden = [name for name, p in resources("AWS::Serverless::Function").items() if "LoggingConfig" in p]
     assert overridden == []
@@ -202,10 +203,10 @@ def statements(key: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.threat("deployment-weakened-template", "logs-leaked-secrets")
-def test_keys_rotate_and_serve_those_who_need_them():
+def test_kms_keys_rotate_and_allow_only_the_needed_services():
     keys = resources("AWS::KMS::Key")
     assert [name for name, key in keys.items() if key.get("EnableKeyRotation") is not True] == ["SigningKeyBlue"]
-    # KMS rotates no asymmetric key: that one is followed by another (docs/runbooks/rotate-signing-key.md).
+    # KMS does not rotate asymmetric keys. Another key replaces this one (docs/runbooks/rotate-signing-key.md).
     assert keys["SigningKeyBlue"]["KeySpec"] == "ECC_NIST_P256"
     logs = statements("LogsKey")
     assert logs.keys() == {"account", "logs.us-east-1.amazonaws.com"}
@@ -216,7 +217,7 @@ def test_keys_rotate_and_serve_those_who_need_them():
 
 
 @pytest.mark.threat("logs-topic-open-to-strangers")
-def test_the_topic_is_encrypted_and_open_to_alarms_alone():
+def test_alarm_topic_is_encrypted_and_accepts_only_alarms():
     (topic,) = resources("AWS::SNS::Topic").values()
     assert topic["KmsMasterKeyId"] == "AlarmsKey"
     (policy,) = resources("AWS::SNS::TopicPolicy").values()
@@ -224,7 +225,7 @@ def test_the_topic_is_encrypted_and_open_to_alarms_alone():
     assert allowed == [{"Service": "cloudwatch.amazonaws.com"}, {"Service": "events.amazonaws.com"}]
 
 
-def test_an_address_for_alarms_is_optional():
+def test_email_address_for_alarms_is_optional():
     assert resources("AWS::SNS::Subscription") == {}
     document = read_template(TEMPLATE)
     document["Parameters"]["AlarmEmail"]["Default"] = "security@example.com"
@@ -238,7 +239,7 @@ def query_name(query: dict[str, Any]) -> str:
     return str(name)
 
 
-def test_runbooks_list_each_saved_query_and_name_none_that_does_not_exist():
+def test_runbooks_list_all_queries_and_name_only_existing_ones():
     queries = [query_name(query) for query in QUERIES.values()]
     rows = re.findall(r"^\| `([a-z-]+)` \| [^|]+ \|$", INDEX.read_text(), re.MULTILINE)
     assert sorted(rows) == sorted(queries)
@@ -258,7 +259,7 @@ def paths(document: dict[str, Any], prefix: str) -> Iterator[str]:
 
 @cache
 def paths_of_security_events() -> frozenset[str]:
-    """Return every field that some security event can have."""
+    """Return the path of every field that a security event can have, such as ``security_event.time``."""
     request = RequestContext("id", "function", "GET", "/path", "192.0.2.1", "agent")
     return frozenset(
         path
@@ -280,7 +281,7 @@ def paths_of_security_events() -> frozenset[str]:
     )
 
 
-def test_queries_rules_and_dashboard_name_fields_and_events_that_exist():
+def test_queries_and_dashboard_name_existing_fields_and_events():
     texts = [
         *(query["QueryString"] for query in QUERIES.values()),
         *(rule["RuleBody"] for rule in resources("AWS::CloudWatch::InsightRule").values()),

@@ -1,4 +1,4 @@
-"""What a deployment makes of the database: where it is, who gets in as whom, and that its schema comes first."""
+"""The database of a deployment: its address, the database role of each function, and the migration of its schema."""
 
 import hashlib
 import json
@@ -20,16 +20,21 @@ POSTGRESQL = {
     "DatabaseUrlSecretArn": f"{SECRET}functions-1a2b3c",
     "MigrationDatabaseUrlSecretArn": f"{SECRET}owner-4d5e6f",
 }
-#: Functions without a database.
-WITHOUT = {"AuthorizerFunction", "JwksFunction", "PublishKeysFunction"}
+WITHOUT_DATABASE = {"AuthorizerFunction", "JwksFunction", "PublishKeysFunction"}
 
 
 def variables(**parameters):
+    """Return the environment variables of each function that has a database."""
     functions = of_type("AWS::Lambda::Function", **parameters)
-    return {name: function["Environment"]["Variables"] for name, function in functions.items() if name not in WITHOUT}
+    return {
+        name: function["Environment"]["Variables"]
+        for name, function in functions.items()
+        if name not in WITHOUT_DATABASE
+    }
 
 
 def readers(secret, **parameters):
+    """Return the functions that may read a secret."""
     return {
         name.removesuffix("Role")
         for name, role in of_type("AWS::IAM::Role", **parameters).items()
@@ -39,7 +44,7 @@ def readers(secret, **parameters):
 
 
 @pytest.mark.threat("database-deleted")
-def test_a_cluster_is_made_that_nobody_deletes_by_mistake():
+def test_cluster_is_protected_from_deletion():
     cluster = deployed()["Cluster"]
     assert cluster["Type"] == "AWS::DSQL::Cluster"
     assert cluster["Properties"]["DeletionProtectionEnabled"] is True
@@ -48,8 +53,8 @@ def test_a_cluster_is_made_that_nobody_deletes_by_mistake():
 
 @pytest.mark.asvs("12.3.5", "13.2.1")
 @pytest.mark.threat("database-stranger-logs-in")
-def test_each_function_gets_in_as_who_it_is_and_without_a_password():
-    """ASVS 13.2.1, 13.2.2."""
+def test_function_connects_with_its_role_and_without_a_password():
+    """ASVS 13.2.1, 13.2.2: no password, and a database role with the privileges that the function needs."""
     urls = {name: make_url(found["DATABASE_URL"]) for name, found in variables().items()}
     assert {url.password for url in urls.values()} == {None}
     assert {url.drivername for url in urls.values()} == {"auroradsql+psycopg"}
@@ -65,7 +70,7 @@ def test_each_function_gets_in_as_who_it_is_and_without_a_password():
 
 
 @pytest.mark.threat("database-stranger-logs-in")
-def test_the_schema_lets_in_each_who_may_connect_as_who_it_is():
+def test_schema_maps_each_function_role_to_its_database_role():
     roles = deployed()["Schema"]["Properties"]["Roles"]
     assert roles.keys() == PRIVILEGES.keys()
     may_connect = {
@@ -74,9 +79,9 @@ def test_the_schema_lets_in_each_who_may_connect_as_who_it_is():
         for statement in statements(role)
         if "dsql:DbConnect" in listed(statement["Action"])
     }
-    let_in = {arn: role for role, arns in roles.items() for arn in arns}
-    assert let_in.keys() == may_connect
-    assert let_in == {
+    mapped = {arn: role for role, arns in roles.items() for arn in arns}
+    assert mapped.keys() == may_connect
+    assert mapped == {
         f"{name.removesuffix('Function')}Role.Arn": make_url(found["DATABASE_URL"]).username
         for name, found in variables().items()
         if name != "MigrateFunction"
@@ -84,13 +89,13 @@ def test_the_schema_lets_in_each_who_may_connect_as_who_it_is():
 
 
 @pytest.mark.threat("deployment-half-done")
-def test_no_function_runs_before_the_schema_is_that_of_its_version():
+def test_functions_are_deployed_after_the_schema():
     resources = translated()["Resources"]
     after = {name for name, resource in resources.items() if "Schema" in listed(resource.get("DependsOn"))}
     assert variables().keys() - after == {"MigrateFunction"}
 
 
-def test_cloudformation_asks_again_where_schema_privileges_or_database_are_others():
+def test_changed_schema_privileges_or_database_run_the_migration():
     properties = deployed()["Schema"]["Properties"]
     assert properties["Revision"] == HEAD
     privileges = json.dumps({role: {table: list(of) for table, of in may.items()} for role, may in PRIVILEGES.items()})
@@ -101,8 +106,8 @@ def test_cloudformation_asks_again_where_schema_privileges_or_database_are_other
 
 @pytest.mark.threat("deployment-half-done")
 @pytest.mark.parametrize(("function", "resource"), [("Migrate", "Schema"), ("PublishKeys", "PublicKeys")])
-def test_cloudformation_waits_a_little_longer_than_the_function_runs_once(function, resource):
-    """Otherwise it would wait for an hour for a response that does not come."""
+def test_custom_resource_timeout_exceeds_its_functions_timeout(function, resource):
+    """Without a ServiceTimeout, CloudFormation would wait an hour for the response of a function that failed."""
     timeout = deployed()[f"{function}Function"]["Properties"]["Timeout"]
     assert timeout < deployed()[resource]["Properties"]["ServiceTimeout"] <= timeout + 60
     configurations = of_type("AWS::Lambda::EventInvokeConfig").values()
@@ -111,7 +116,7 @@ def test_cloudformation_waits_a_little_longer_than_the_function_runs_once(functi
 
 
 @pytest.mark.threat("deployment-readable-parameters")
-def test_a_postgresql_of_ones_own_takes_the_clusters_place():
+def test_own_postgresql_replaces_the_cluster():
     assert not [name for name, resource in deployed(**POSTGRESQL).items() if resource["Type"] == "AWS::DSQL::Cluster"]
     functions, owner = POSTGRESQL.values()
     assert readers(owner, **POSTGRESQL) == {"Migrate"}
@@ -122,14 +127,14 @@ def test_a_postgresql_of_ones_own_takes_the_clusters_place():
 
 
 @pytest.mark.threat("deployment-readable-parameters")
-def test_sam_can_ask_for_every_parameter():
-    """It repeats its question for ever where one must not be shown and may be empty."""
+def test_parameters_have_no_noecho():
+    """``sam deploy --guided`` repeats its prompt endlessly for a NoEcho parameter whose value may be empty."""
     parameters = read_template(TEMPLATE)["Parameters"]
     assert [name for name, parameter in parameters.items() if "NoEcho" in parameter] == []
 
 
-def test_a_statement_ends_before_lambda_ends_its_function():
-    """So the caller gets a 503, and the environment lives on. A request that fails may ask the database twice."""
+def test_statement_timeout_is_shorter_than_the_functions():
+    """Otherwise Lambda ends the environment before the function returns 503. A request may reach the timeout twice."""
     for name, function in of_type("AWS::Lambda::Function").items():
         variables = function["Environment"]["Variables"]
         timeout = float(variables.get("DATABASE_TIMEOUT", Settings().database_timeout))
@@ -137,6 +142,6 @@ def test_a_statement_ends_before_lambda_ends_its_function():
 
 
 @pytest.mark.parametrize("name", ["Audit", "Cleanup"])
-def test_what_reads_whole_tables_may_take_longer_than_a_login(name):
+def test_functions_that_read_whole_tables_have_a_longer_timeout(name):
     variables = deployed()[f"{name}Function"]["Properties"]["Environment"]["Variables"]
     assert float(variables["DATABASE_TIMEOUT"]) > Settings().database_timeout

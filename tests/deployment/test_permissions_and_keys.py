@@ -1,4 +1,4 @@
-"""What a deployment makes of template.yaml, as SAM's own translator says: who may do what, and who gets which key."""
+"""Permissions, keys and secrets of the functions, in the resources that SAM's translator makes from template.yaml."""
 
 import json
 from itertools import pairwise
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
 READ, SIGN = "secretsmanager:GetSecretValue", ("kms:Sign", "kms:GetPublicKey")
 
-#: Each function, and what it may do besides writing its log. A new entry is a decision.
+#: The permissions of each function besides writing its log. Adding one is a security decision.
 CONNECT: dict[str, tuple[str, ...]] = {"Cluster.ResourceArn": ("dsql:DbConnect",)}
 AUDIT: dict[str, tuple[str, ...]] = {"AuditKey": (READ,), "SecretsKey.Arn": ("kms:Decrypt",), **CONNECT}
 PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -35,13 +35,13 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
 
 #: The functions that sign tokens.
 SIGNING = ("Login", "Refresh", "Webauthn")
-#: The values of ``SigningKeys`` in the order of a rotation, and each step of it, also back (a rollback).
+#: The values of ``SigningKeys`` in the order of a rotation, and the steps between them in both directions (rollback).
 ROTATION = ("blue", "blue+green", "green+blue", "green")
 ROTATION_STEPS = [*pairwise(ROTATION), *pairwise(reversed(ROTATION))]
 ROTATION_NAMES = [f"{before} to {after}" for before, after in ROTATION_STEPS]
 
 
-def test_each_function_has_a_role_of_its_own():
+def test_each_function_has_its_own_role():
     functions = of_type("AWS::Lambda::Function")
     roles = {f"{name}Function": f"{name}Role.Arn" for name in PERMISSIONS}
     assert {name: function["Role"] for name, function in functions.items()} == roles
@@ -49,7 +49,7 @@ def test_each_function_has_a_role_of_its_own():
 
 @pytest.mark.asvs("13.2.2")
 @pytest.mark.threat("deployment-weakened-template", "secrets-read")
-def test_no_role_has_a_wildcard_or_decrypts_without_secrets_manager():
+def test_roles_have_no_wildcards_and_restricted_decryption():
     for role in of_type("AWS::IAM::Role").values():
         for statement in statements(role):
             assert statement["Effect"] == "Allow"
@@ -63,8 +63,8 @@ def test_no_role_has_a_wildcard_or_decrypts_without_secrets_manager():
 @pytest.mark.asvs("13.2.2", "13.3.2")
 @pytest.mark.threat("authorizer-excess-permissions", "function-taken-over", "secrets-changed", "signing-key-misuse")
 @pytest.mark.parametrize("name", PERMISSIONS)
-def test_a_function_may_do_what_the_table_says_and_no_more(name):
-    """ASVS 13.2.2, 13.3.2."""
+def test_function_has_exactly_the_listed_permissions(name):
+    """ASVS 13.2.2, 13.3.2: least privilege, also for secrets."""
     role = deployed()[f"{name}Role"]["Properties"]
     assert "ManagedPolicyArns" not in role
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
@@ -75,8 +75,8 @@ def test_a_function_may_do_what_the_table_says_and_no_more(name):
     assert allowed == PERMISSIONS[name]
 
 
-def test_only_the_gateways_logging_has_a_policy_of_awss():
-    """It is one setting for the whole account; the functions' roles name what they may."""
+def test_only_gateway_logging_has_a_managed_policy():
+    """Gateway logging is one setting of the whole account. The roles of functions list their own permissions."""
     managed = {name for name, role in of_type("AWS::IAM::Role").items() if "ManagedPolicyArns" in role}
     assert managed == {"GatewayLogsRole"}
     assert deployed()["GatewayAccount"]["DeletionPolicy"] == deployed()["GatewayLogsRole"]["DeletionPolicy"] == "Retain"
@@ -85,12 +85,12 @@ def test_only_the_gateways_logging_has_a_policy_of_awss():
 @pytest.mark.asvs("13.3.2")
 @pytest.mark.threat("authorizer-replaced-public-keys", "secrets-read")
 @pytest.mark.parametrize("name", PERMISSIONS)
-def test_who_may_use_a_key_or_secret_is_told_which_and_nobody_else(name):
+def test_function_knows_only_keys_and_secrets_that_it_may_use(name):
     function = deployed()[f"{name}Function"]["Properties"]
     variables = function["Environment"]["Variables"]
-    told = {variables.get("SIGNING_KEY_ARN"), variables.get("PEPPER_SECRET_ARN"), variables.get("AUDIT_KEY_SECRET_ARN")}
+    known = {variables.get(f"{kind}_ARN") for kind in ("SIGNING_KEY", "PEPPER_SECRET", "AUDIT_KEY_SECRET")}
     usable = {"SigningKeyBlue.Arn", "Pepper", "AuditKey"} & PERMISSIONS[name].keys()
-    assert told - {None} == (usable if name != "PublishKeys" else set())
+    assert known - {None} == (usable if name != "PublishKeys" else set())
     assert (variables.get("JWKS") == "PublicKeys.Jwks") == (name in {"Authorizer", "Jwks", "Webauthn"})
 
 
@@ -104,11 +104,11 @@ def test_who_may_use_a_key_or_secret_is_told_which_and_nobody_else(name):
         ("green", ["SigningKeyGreen.Arn"]),
     ],
 )
-def test_a_rotation_publishes_a_key_before_it_signs_and_after(signing_keys, published):
+def test_rotation_publishes_a_key_before_and_after_it_signs(signing_keys, published):
     resources = deployed(SigningKeys=signing_keys)
     assert resources["PublicKeys"]["Properties"]["KeyArns"] == published
-    may_ask = statements(resources["PublishKeysRole"]["Properties"])[1]["Resource"]
-    assert sorted(may_ask) == sorted(published)
+    readable = statements(resources["PublishKeysRole"]["Properties"])[1]["Resource"]
+    assert sorted(readable) == sorted(published)
     keys = of_type("AWS::KMS::Key", SigningKeys=signing_keys)
     signing = {name: key for name, key in keys.items() if key.get("KeyUsage") == "SIGN_VERIFY"}
     assert sorted(f"{name}.Arn" for name in signing) == sorted(published)
@@ -118,13 +118,13 @@ def test_a_rotation_publishes_a_key_before_it_signs_and_after(signing_keys, publ
 
 
 def _signs_with(name, signing_keys):
-    """Return the key that this function's versions sign with."""
+    """Return the key that a function signs with."""
     function = deployed(SigningKeys=signing_keys)[f"{name}Function"]["Properties"]
     return function["Environment"]["Variables"]["SIGNING_KEY_ARN"]
 
 
 def _may_sign_with(name, signing_keys):
-    """Return the keys that this function's role may use."""
+    """Return the keys that the role of a function may sign with."""
     role = deployed(SigningKeys=signing_keys)[f"{name}Role"]["Properties"]
     (sign,) = [statement for statement in statements(role) if "kms:Sign" in statement["Action"]]
     return listed(sign["Resource"])
@@ -133,10 +133,10 @@ def _may_sign_with(name, signing_keys):
 @pytest.mark.threat("deployment-key-rotation", "signing-key-misuse")
 @pytest.mark.parametrize(("before", "after"), ROTATION_STEPS, ids=ROTATION_NAMES)
 @pytest.mark.parametrize("name", SIGNING)
-def test_a_rotation_step_keeps_the_running_versions_key_usable(name, before, after):
-    """CloudFormation changes a role minutes before the alias leaves the version that was there before.
+def test_rotation_step_keeps_the_running_versions_key_usable(name, before, after):
+    """CloudFormation changes a role minutes before the alias leaves the previous version of the function.
 
-    The reverse holds for a step that is rolled back: the role is changed back first.
+    A rollback also changes the role first, while the alias still points to the new version.
     """
     running, next_one = _signs_with(name, before), _signs_with(name, after)
     assert {running, next_one} <= set(_may_sign_with(name, after))
@@ -145,8 +145,8 @@ def test_a_rotation_step_keeps_the_running_versions_key_usable(name, before, aft
 
 @pytest.mark.threat("deployment-key-rotation")
 @pytest.mark.parametrize(("before", "after"), ROTATION_STEPS, ids=ROTATION_NAMES)
-def test_a_rotation_step_leaves_no_verifier_without_a_signers_key(before, after):
-    """Verifiers and signers are updated in any order, so each JWK Set has the signing key of both versions."""
+def test_rotation_step_publishes_the_keys_of_both_versions(before, after):
+    """Verifiers and signers are updated in any order, so each JWK Set needs the signing keys of both versions."""
     signing = {_signs_with("Login", before), _signs_with("Login", after)}
     for signing_keys in (before, after):
         assert signing <= set(deployed(SigningKeys=signing_keys)["PublicKeys"]["Properties"]["KeyArns"])
@@ -154,15 +154,15 @@ def test_a_rotation_step_leaves_no_verifier_without_a_signers_key(before, after)
 
 @pytest.mark.threat("signing-key-misuse")
 @pytest.mark.parametrize("retired", ["blue", "green"])
-def test_a_retired_key_signs_no_more(retired):
-    kept = {"blue": "green", "green": "blue"}[retired]
+def test_retired_key_is_not_usable_for_signing(retired):
+    current = {"blue": "green", "green": "blue"}[retired]
     for name in SIGNING:
-        assert _may_sign_with(name, kept) == [f"SigningKey{kept.capitalize()}.Arn"]
+        assert _may_sign_with(name, current) == [f"SigningKey{current.capitalize()}.Arn"]
 
 
 @pytest.mark.threat("gateway-flood")
-def test_the_gateway_limits_every_route_and_most_those_that_hash():
-    """ASVS 2.4.1, 15.2.2: a brake on cost; what protects accounts is in the database (decision 0012)."""
+def test_gateway_limits_every_route_and_hashing_routes_more():
+    """ASVS 2.4.1, 15.2.2: these limits bound the cost. Accounts are protected by limits in the database (0012)."""
     (stage,) = of_type("AWS::ApiGateway::Stage").values()
     methods = stage["MethodSettings"]
     limits = {f"{method['HttpMethod']} {method['ResourcePath']}": method["ThrottlingRateLimit"] for method in methods}
@@ -173,8 +173,8 @@ def test_the_gateway_limits_every_route_and_most_those_that_hash():
 
 
 @pytest.mark.threat("gateway-logged-secrets", "gateway-unknown-caller")
-def test_the_gateway_logs_each_request_and_no_content_of_any():
-    """ASVS 16.2.5, 14.2.1: neither bodies nor headers, nor the ids in paths."""
+def test_gateway_logs_requests_without_their_content():
+    """ASVS 16.2.5, 14.2.1: the access log has no bodies, no headers and no ids in paths."""
     (stage,) = of_type("AWS::ApiGateway::Stage").values()
     assert {m["DataTraceEnabled"] for m in stage["MethodSettings"]} == {False}
     assert [m for m in stage["MethodSettings"] if m.get("LoggingLevel", "OFF") != "OFF"] == []
@@ -188,26 +188,26 @@ def test_the_gateway_logs_each_request_and_no_content_of_any():
 
 @pytest.mark.asvs("13.3.1")
 @pytest.mark.threat("secrets-away", "secrets-weak")
-def test_secrets_outlive_the_stack_and_are_random():
-    """Without its pepper no password verifies, and without its key no record of the audit log."""
+def test_secrets_are_random_and_outlive_the_stack():
+    """Without the pepper no password can be verified, and without the audit key no audit record."""
     for name in ("Pepper", "AuditKey"):
         secret = deployed()[name]
-        # A first deployment that fails has stored nothing yet, and leaves none behind.
+        # A first deployment that fails deletes the secret, because nothing depends on it yet.
         assert (secret["DeletionPolicy"], secret["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
-        # 62 letters and digits, 64 times: 381 bits.
+        # 64 characters out of 62 are 381 bits.
         assert secret["Properties"]["GenerateSecretString"] == {"PasswordLength": 64, "ExcludePunctuation": True}
     assert deployed()["SecretsKey"]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
 def test_two_stages_fit_into_one_account():
-    """No name is the same in both: CloudFormation makes it, or the stack's is in it. SAM has one for schedules."""
+    """A fixed name would be the same in both stages. CloudFormation makes names, or they contain the stack's name."""
     names = {
         (resource["Type"].rpartition("::")[2], name)
         for resource in translated()["Resources"].values()
         for name, value in resource.get("Properties", {}).items()
         if name.endswith("Name") and isinstance(value, str)
     }
-    # An alias is its function's own, versions of a layer may come from both, and the others name nothing of ours.
+    # Aliases belong to a function, versions of a layer may come from both stages, and the others name no resource.
     assert names == {
         ("Alias", "Name"),
         ("LayerVersion", "LayerName"),
