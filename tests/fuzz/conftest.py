@@ -1,4 +1,4 @@
-"""This project over the local runtime, with rate limits that a fuzzer does not reach."""
+"""The project, served by the local runtime with rate limits that a fuzzer does not reach."""
 
 import re
 from collections.abc import Iterator
@@ -8,27 +8,27 @@ import pytest
 from auth_common.settings import Settings
 from tests.support.runtime import PROJECT, Runtime, running_runtime
 
-_BUDGET = re.compile(r"throttle_.*_per_.*")
-_BESIDE_THE_TEMPLATE = ("functions", "layers", "public")
+_RATE_LIMIT = re.compile(r"throttle_.*_per_.*")
+_FOLDERS = ("functions", "layers", "public")
 
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    """The service."""
+    """A running service whose template sets the largest allowed rate limits."""
     folder = tmp_path_factory.mktemp("fuzzed")
     project = folder / "project"
     project.mkdir()
-    for name in _BESIDE_THE_TEMPLATE:
+    for name in _FOLDERS:
         (project / name).symlink_to(PROJECT / name)
-    # A function sees the variables of the template alone.
+    # The template sets the limits, because functions get no other environment variables.
     stage = "        STAGE: !Ref Stage\n"
-    budgets = "".join(f"        {name.upper()}: '{most}'\n" for name, most in _largest_budgets())
-    (project / "template.yaml").write_text((PROJECT / "template.yaml").read_text().replace(stage, stage + budgets))
+    limits = "".join(f"        {name.upper()}: '{largest}'\n" for name, largest in _largest_rate_limits())
+    (project / "template.yaml").write_text((PROJECT / "template.yaml").read_text().replace(stage, stage + limits))
     with running_runtime(folder / "data", project=project) as runtime:
         yield runtime
 
 
-def _largest_budgets() -> Iterator[tuple[str, int]]:
+def _largest_rate_limits() -> Iterator[tuple[str, int]]:
     for name, field in Settings.__dataclass_fields__.items():
-        if _BUDGET.fullmatch(name):
+        if _RATE_LIMIT.fullmatch(name):
             yield name, field.metadata["bounds"].greatest

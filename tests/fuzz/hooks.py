@@ -1,4 +1,7 @@
-"""What the process of schemathesis knows beside the document: who calls, what passes, what every answer must have."""
+"""Hooks of schemathesis: the caller of protected routes, valid values, and checks of every response.
+
+tests/fuzz/test_documented_responses.py starts schemathesis with these hooks.
+"""
 
 import os
 from pathlib import Path
@@ -16,14 +19,14 @@ from tests.support.callers import Caller, caller_with_role
 from tests.support.factories import PASSWORD, registration
 from tests.support.functions import OPTIONAL_PROBLEM_MEMBERS, PROBLEM_MEMBERS
 
-#: Who calls the protected routes; set by test_openapi.py.
-WHO = os.environ["FUZZ_WHO"]
+#: The caller of the protected routes: "anonymous", "user" or "admin".
+CALLER_KIND = os.environ["FUZZ_CALLER"]
 CLIENT = httpx.Client(base_url=os.environ["FUZZ_URL"], timeout=60)
 STEP_UP_TOKEN = "Step-Up-Token"
-#: What ends the caller's session, or may.
-ENDING = {"log_out", "delete_sessions", "delete_session", "delete_passkey"}
+#: The operations that may revoke the caller's session.
+REVOKING_OPERATIONS = {"log_out", "delete_sessions", "delete_session", "delete_passkey"}
 
-# What the document calls by a name, and cannot define.
+# Generators for the formats of the document.
 schemathesis.openapi.format("password", st.just(PASSWORD) | st.text(st.characters(codec="utf-8"), min_size=15))
 schemathesis.openapi.format("email", st.from_regex(r"[a-z0-9]{1,20}@[a-z0-9]{1,10}\.example\.com", fullmatch=True))
 
@@ -33,42 +36,43 @@ def operation_id(case: Case[Any]) -> str:
     return name
 
 
-if WHO != "nobody":
-    CALLER = caller_with_role("admin", CLIENT, Path(os.environ["FUZZ_DATA"])) if WHO == "admin" else Caller(CLIENT)
+if CALLER_KIND != "anonymous":
+    IS_ADMIN = CALLER_KIND == "admin"
+    CALLER = caller_with_role("admin", CLIENT, Path(os.environ["FUZZ_DATA"])) if IS_ADMIN else Caller(CLIENT)
 
     @schemathesis.auth(refresh_interval=None)
     class Session:
-        """The session of the caller."""
+        """Adds the caller's access token and step-up token to requests."""
 
         def get(self, _case: Case[Any], _context: AuthContext) -> dict[str, str]:
             return CALLER.headers()
 
         def set(self, case: Case[Any], data: dict[str, str], _context: AuthContext) -> None:
             case.headers.update(data)
-            # A token that is made up stays, so both answers are seen.
+            # A generated step-up token stays, so that requests with and without a valid one are sent.
             if any(header.name == STEP_UP_TOKEN for header in case.operation.headers):
                 case.headers.setdefault(STEP_UP_TOKEN, CALLER.step_up_headers()[STEP_UP_TOKEN])
 
     @schemathesis.hook
     def after_call(_context: HookContext, case: Case[Any], response: Response) -> None:
-        # A session ends, and in a long run its token expires, or its login is too old for a step-up.
+        # The session may be revoked. In a long run the access token or the step-up token also expires.
         sent = response.request.headers.items()
-        has_ended = response.status_code == 401 and sent >= CALLER.headers().items()
-        has_ended |= response.status_code == 403 and sent >= CALLER.step_up_headers().items()
-        if has_ended or (operation_id(case) in ENDING and response.status_code == 204):
+        is_rejected = response.status_code == 401 and sent >= CALLER.headers().items()
+        is_rejected |= response.status_code == 403 and sent >= CALLER.step_up_headers().items()
+        if is_rejected or (operation_id(case) in REVOKING_OPERATIONS and response.status_code == 204):
             CALLER.forget_session()
 
 
 @schemathesis.hook
 def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any]) -> None:
-    """Let some people register: hardly any that is made up may, and nothing follows a refusal."""
+    """Replace some generated registrations by valid ones, because most generated ones are rejected."""
     if operation_id(case) == "register" and isinstance(case.body, dict) and case.body.get("password") == PASSWORD:
         case.body = registration(email=f"{uuid4()}@example.com")
 
 
 @schemathesis.check
 def one_contract(_context: CheckContext, response: Response, case: Case[Any]) -> None:
-    """Hold any answer, the gateway's own too, to what all of them share."""
+    """Check what every response has in common, also the gateway's own responses."""
     assert all(response.headers[name.lower()] for name in SECURITY_HEADERS)
     (request_id,) = response.headers["x-request-id"]
     assert request_id == str(UUID(request_id))

@@ -1,7 +1,6 @@
-"""One conversation with the service, for every way of serving it.
+"""A fixed sequence of requests, to compare the responses of different servers.
 
-Each step is a request. What varies from run to run (ids, tokens, times) is replaced by its name, so that the answers of
-two runs can be compared as they stand.
+Values that differ between runs (ids, tokens, times) are replaced by the name of their field.
 """
 
 import re
@@ -28,8 +27,8 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a client sees, without what varies."""
+class ComparableResponse:
+    """The parts of a response that two servers must agree on."""
 
     status: int
     headers: Mapping[str, str]
@@ -39,7 +38,7 @@ class Answer:
 
 @dataclass
 class Conversation:
-    """What earlier answers have told."""
+    """The client, and the ids and tokens from earlier responses."""
 
     client: httpx.Client
     email: str = field(default_factory=lambda: f"{uuid4()}@example.com")
@@ -67,21 +66,21 @@ JSON = {"Content-Type": "application/json"}
 
 
 def _register(c: Conversation) -> httpx.Response:
-    answer = c.client.post("/users", json=c.registration())
-    c.user_id = answer.json()["id"]
-    return answer
+    response = c.client.post("/users", json=c.registration())
+    c.user_id = response.json()["id"]
+    return response
 
 
 def _log_in(c: Conversation) -> httpx.Response:
-    answer = c.client.post("/login", json={"email": c.email, "password": c.registration()["password"]})
-    c.access_token, c.refresh_token = answer.json()["access_token"], answer.json()["refresh_token"]
-    return answer
+    response = c.client.post("/login", json={"email": c.email, "password": c.registration()["password"]})
+    c.access_token, c.refresh_token = response.json()["access_token"], response.json()["refresh_token"]
+    return response
 
 
 def _refresh(c: Conversation) -> httpx.Response:
-    answer = c.client.post("/token/refresh", json={"refresh_token": c.refresh_token})
-    c.access_token, c.refresh_token = answer.json()["access_token"], answer.json()["refresh_token"]
-    return answer
+    response = c.client.post("/token/refresh", json={"refresh_token": c.refresh_token})
+    c.access_token, c.refresh_token = response.json()["access_token"], response.json()["refresh_token"]
+    return response
 
 
 def _body(content: bytes | str, **headers: str) -> Step:
@@ -121,7 +120,7 @@ SCENARIO: dict[str, Step] = {
     "get my user with an unknown query": lambda c: c.client.get(
         f"/users/{c.user_id}?a=1&a=2&b=%20", headers=[*c.bearer().items(), ("X-Two", "1"), ("X-Two", "2")]
     ),
-    "get somebody else": lambda c: c.client.get(f"/users/{uuid4()}", headers=c.bearer()),
+    "get another user": lambda c: c.client.get(f"/users/{uuid4()}", headers=c.bearer()),
     "encoded slashes": lambda c: c.client.get("/users/..%2F..%2Fetc", headers=c.bearer()),
     "get a user without a token": lambda c: c.client.get(f"/users/{c.user_id}"),
     "get a user with a bad token": lambda c: c.client.get(f"/users/{c.user_id}", headers={"Authorization": "Bearer x"}),
@@ -132,7 +131,7 @@ SCENARIO: dict[str, Step] = {
     "sessions": lambda c: c.client.get("/sessions", headers=c.bearer()),
     "change my password with a wrong one": lambda c: c.change_password(current="wrong"),
     "change my password to a weak one": lambda c: c.change_password(new="short"),
-    "change somebody else's password": lambda c: c.change_password(user_id=str(uuid4())),
+    "change another user's password": lambda c: c.change_password(user_id=str(uuid4())),
     "change my password": lambda c: c.change_password(),
     "get my user after the change": lambda c: c.client.get(f"/users/{c.user_id}", headers=c.bearer()),
     "refresh after the change": _refresh,
@@ -143,15 +142,15 @@ SCENARIO: dict[str, Step] = {
 }
 
 
-def converse(base_url: str) -> dict[str, Answer]:
-    """Run the scenario and return each step's answer."""
+def run_scenario(base_url: str) -> dict[str, ComparableResponse]:
+    """Send all requests to a server, and return the responses by the name of their step."""
     with httpx.Client(base_url=base_url, timeout=120, headers={"User-Agent": "parity"}) as client:
         conversation = Conversation(client)
         return {name: _describe(step(conversation), conversation) for name, step in SCENARIO.items()}
 
 
-def _describe(response: httpx.Response, conversation: Conversation) -> Answer:
-    return Answer(
+def _describe(response: httpx.Response, conversation: Conversation) -> ComparableResponse:
+    return ComparableResponse(
         status=response.status_code,
         headers={name: _UUID.sub("<uuid>", response.headers[name]) for name in HEADERS if name in response.headers},
         body=_without_volatile(response.json(), conversation) if response.content else None,

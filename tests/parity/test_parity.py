@@ -1,19 +1,19 @@
-"""The local runtime answers like the real `sam local start-api`, but where SAM itself differs from AWS."""
+"""The local runtime returns the same responses as `sam local start-api`, except where SAM differs from AWS."""
 
 from typing import Final
 
 import pytest
 
-from tests.parity.scenario import converse
+from tests.parity.scenario import run_scenario
 from tests.support.runtime import running_service
 
 pytestmark = pytest.mark.local_runtime
 
-_NO_GATEWAY_RESPONSES: Final = "SAM ignores GatewayResponses, so its own answers have AWS's default status and body"
+_NO_GATEWAY_RESPONSES: Final = "SAM ignores GatewayResponses, so its own responses have AWS's default status and body"
 _DENY_IS_403: Final = f"{_NO_GATEWAY_RESPONSES}; a Deny, which the template maps to 401, stays 403"
-_TEXT_ONLY: Final = "SAM reads a body that is no UTF-8 as text and fails; API Gateway replaces what it cannot read"
+_TEXT_ONLY: Final = "SAM fails to decode a body that is not UTF-8; API Gateway replaces the invalid bytes"
 
-#: Each step in which SAM differs from AWS, with SAM's status and the reason. What is not here agrees, headers included.
+#: The steps in which SAM differs from AWS, with SAM's status and the reason. In all others the responses are equal.
 DIFFERENCES: Final = {
     "invalid UTF-8": (502, _TEXT_ONLY),
     "binary body": (502, _TEXT_ONLY),
@@ -25,29 +25,29 @@ DIFFERENCES: Final = {
     "wrong method": (403, _NO_GATEWAY_RESPONSES),
     "trailing slash": (
         404,
-        "SAM lets it through, so the function refuses it, which spells its policy for browsers out",
+        "SAM invokes the function, whose 404 has another Content-Security-Policy than the gateway's",
     ),
 }
 
 
 @pytest.mark.sam
 @pytest.mark.xdist_group("sam")
-def test_both_ways_of_serving_give_the_same_answers(tmp_path, sam):
+def test_local_runtime_and_sam_return_the_same_responses(tmp_path, sam):
     with running_service(tmp_path / "local") as url:
-        local = converse(url)
-    under_sam = converse(sam.url)
+        local = run_scenario(url)
+    under_sam = run_scenario(sam.url)
 
-    differing = {name: under_sam[name].status for name, answer in local.items() if answer != under_sam[name]}
+    differing = {name: under_sam[name].status for name, response in local.items() if response != under_sam[name]}
 
-    # Equal, so an entry that is not true any more fails as well.
+    # Compared for equality, so that an outdated entry fails, too.
     assert differing == {name: status for name, (status, _) in DIFFERENCES.items()}
 
 
-def test_no_answer_of_the_local_runtime_is_a_server_error_and_all_are_marked(tmp_path):
+def test_local_runtime_returns_no_5xx_and_always_a_request_id(tmp_path):
     with running_service(tmp_path) as url:
-        answers = converse(url)
+        responses = run_scenario(url)
 
-    assert {name: answer.status for name, answer in answers.items() if answer.status >= 500} == {}
-    assert [name for name, answer in answers.items() if not answer.has_request_id] == []
-    problems = {name: answer for name, answer in answers.items() if answer.status >= 400}
-    assert {answer.headers["content-type"] for answer in problems.values()} == {"application/problem+json"}
+    assert {name: response.status for name, response in responses.items() if response.status >= 500} == {}
+    assert [name for name, response in responses.items() if not response.has_request_id] == []
+    problems = {name: response for name, response in responses.items() if response.status >= 400}
+    assert {response.headers["content-type"] for response in problems.values()} == {"application/problem+json"}

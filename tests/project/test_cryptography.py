@@ -1,4 +1,4 @@
-"""The deployed code uses strong cryptography only, and the inventory lists each module that uses it."""
+"""The deployed code uses only strong cryptography, and the inventory lists each module that uses cryptography."""
 
 import ast
 import re
@@ -11,12 +11,12 @@ from tests.support.source_code import DEPLOYED, deployed_nodes, libraries, name_
 
 pytestmark = pytest.mark.project
 
-#: A module that imports one of these encrypts, signs, hashes or draws random values.
+#: A module that imports one of these packages encrypts, signs, hashes or generates random values.
 CRYPTOGRAPHY = {"bcrypt", "cryptography", "hashlib", "hmac", "jwt", "secrets", "ssl", "webauthn"}
 
 
 def uses_of(words):
-    """Return the places where the deployed code names one of these words, in any case."""
+    """Return the places in the deployed code that name one of these words, in upper or lower case."""
 
     def name(node):
         return getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "name", None) or ""
@@ -25,7 +25,7 @@ def uses_of(words):
 
 
 @pytest.mark.asvs("11.1.3", "11.2.1")
-def test_each_module_that_uses_cryptography_is_in_the_inventory():
+def test_modules_that_use_cryptography_are_in_the_inventory():
     inventory = (PROJECT / "docs/security-inventories.md").read_text()
     users = [name_of(path) for path in DEPLOYED if libraries(path) & CRYPTOGRAPHY]
     assert users
@@ -41,23 +41,24 @@ def test_each_module_that_uses_cryptography_is_in_the_inventory():
     ],
     ids=["hash functions", "ciphers"],
 )
-def test_no_hash_function_or_cipher_is_weak(weak, strong):
-    """Nothing below SHA-256, AES-GCM only, and no block mode or padding of the project's own choice."""
+def test_deployed_code_names_no_weak_hash_or_cipher(weak, strong):
+    """The hash functions are SHA-256 or stronger, and the only cipher mode is AES-GCM."""
     assert uses_of(weak.split()) == []
     assert uses_of([strong])
 
 
 @pytest.mark.asvs("11.5.1")
-def test_nothing_secret_comes_from_the_random_module():
-    """ASVS 11.5.1: ``secrets`` asks the operating system. The database draws pauses between two tries only."""
+def test_random_module_is_not_used_for_secrets():
+    """ASVS 11.5.1: secrets come from ``secrets``. Only transactions.py uses ``random``, for pauses between retries."""
     assert [name_of(path) for path in DEPLOYED if "random" in libraries(path) and path.name != "transactions.py"] == []
 
 
 @pytest.mark.asvs("11.2.4")
-def test_no_secret_is_compared_character_by_character():
-    """ASVS 11.2.4: libraries and ``hmac.compare_digest`` compare.
+def test_secrets_are_compared_in_constant_time():
+    """ASVS 11.2.4: libraries and ``hmac.compare_digest`` compare secrets, never ``==``.
 
-    The comment "No secret: REASON" marks a comparison that an attacker cannot use. The database compares columns.
+    The comment "No secret: REASON" marks a comparison whose timing does not help an attacker. Comparisons of columns
+    are ignored, because the database makes them.
     """
     secret = re.compile(r"(?:mac|digest|hash|hashpw|signature|token|password|pepper|secret|challenge)$")
 
@@ -94,7 +95,7 @@ for _ in range(4):
 
 
 @pytest.mark.asvs("11.5.2")
-def test_processes_that_start_as_copies_draw_different_tokens():
-    """ASVS 11.5.2: a generator with a state of its own, copied by a fork or a snapshot, repeats itself."""
+def test_forked_processes_generate_different_tokens():
+    """ASVS 11.5.2: copies of a generator's state, by a fork or a snapshot, would generate the same values."""
     drawn = run(sys.executable, "-c", FORKING).stdout.split()
     assert len(drawn) == len(set(drawn)) == 8_000

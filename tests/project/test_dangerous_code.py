@@ -10,9 +10,9 @@ from tests.support.source_code import deployed_nodes, names_imported_by
 
 pytestmark = pytest.mark.project
 
-#: It parses a pattern as ``re`` itself does.
+#: The parser of the module ``re``.
 sre = importlib.import_module("re._parser")
-#: They run commands or code, make objects of bytes, or read XML.
+#: Modules that run commands or code, unpickle objects, or parse XML.
 DANGEROUS_MODULES = {
     *("subprocess", "pty", "ctypes", "code", "codeop", "runpy"),
     *("pickle", "marshal", "shelve", "yaml", "xml", "lxml", "jsonpickle", "dill"),
@@ -27,14 +27,14 @@ def called(node: ast.Call) -> str:
 
 
 @pytest.mark.asvs("1.2.5", "1.3.6", "1.5.2", "15.2.5")
-def test_no_function_can_run_commands_or_unpickle():
+def test_deployed_code_cannot_run_commands_or_unpickle():
     imported = [(place, name) for place, node in deployed_nodes() for name in names_imported_by(node)]
     assert [(place, name) for place, name in imported if name.partition(".")[0] in DANGEROUS_MODULES] == []
 
 
 @pytest.mark.asvs("1.2.5", "1.3.2", "1.3.10")
-def test_no_function_runs_text_as_code_or_uses_a_format_from_elsewhere():
-    """``re.compile`` compiles a pattern. The tests below look at patterns."""
+def test_deployed_code_runs_no_text_as_code_or_format():
+    """``re.compile`` is allowed. The tests below check the patterns."""
     dangerous = [
         place
         for place, call in CALLS
@@ -45,10 +45,11 @@ def test_no_function_runs_text_as_code_or_uses_a_format_from_elsewhere():
 
 
 @pytest.mark.asvs("1.2.4")
-def test_sql_is_a_literal_and_its_values_are_bound():
-    """SQL that SQLAlchemy's expressions do not make is one literal, into which the code puts nothing.
+def test_sql_text_is_a_literal_with_bound_values():
+    """SQL that is not built from SQLAlchemy expressions is a string literal without interpolation.
 
-    The exception is what a deployment grants, since GRANT takes no parameters: names are constants, ARNs are checked.
+    The exception is privileges.py, because GRANT accepts no parameters. Its names are constants, and its ARNs are
+    validated.
     """
     statements = {
         place: call.args[0]
@@ -80,8 +81,8 @@ def can_backtrack_exponentially(pattern: str) -> bool:
 
 @pytest.mark.asvs("1.3.12")
 @pytest.mark.threat("function-slow-input")
-def test_no_regular_expression_backtracks_exponentially():
-    """ReDoS (ASVS 5.0 1.3.12). The patterns of settings meet no request."""
+def test_regular_expressions_do_not_backtrack_exponentially():
+    """ReDoS (ASVS 5.0 1.3.12). The patterns in settings.py are not applied to requests."""
     patterns = {
         place: ast.literal_eval(call.args[0])
         for place, call in CALLS
@@ -93,5 +94,5 @@ def test_no_regular_expression_backtracks_exponentially():
 
 @pytest.mark.asvs("1.3.12")
 @pytest.mark.parametrize("pattern", ["(a+)+", "(?:a*b?)*c", "((x|y+)z)+", "(?=(a+)+)b", "(?:[a-z]+ ?){2,}"])
-def test_a_pattern_that_backtracks_exponentially_is_found(pattern):
+def test_exponentially_backtracking_pattern_is_found(pattern):
     assert can_backtrack_exponentially(pattern)

@@ -1,4 +1,4 @@
-"""The documentation names only what exists, and mentions everything that a user, an operator or a deployer needs."""
+"""The documentation names only existing things, and mentions every tool, route, error code, setting and counter."""
 
 import base64
 import importlib
@@ -40,11 +40,11 @@ PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./-]*")
 
 
 def named(pattern: str) -> set[str]:
-    """Return what the first group of a pattern finds in the commands of all pages."""
+    """Return the matches of a pattern's first group in the commands of all pages."""
     return {name for page in PAGES.values() for text in commands(page) for name in re.findall(pattern, text)}
 
 
-def test_each_link_path_make_target_and_tool_that_the_pages_name_exists():
+def test_links_paths_make_targets_and_tools_in_pages_exist():
     links = [(page, match["target"]) for page, text in PAGES.items() for match in LINK.finditer(prose(text))]
     assert links
     assert [(str(page), target) for page, target in links if not exists(target, page=page)] == []
@@ -59,18 +59,18 @@ def test_each_link_path_make_target_and_tool_that_the_pages_name_exists():
 
 
 @pytest.mark.parametrize("tool", SCRIPTS)
-def test_a_tool_and_all_of_its_subcommands_are_shown(tool, capsys):
+def test_each_tool_and_subcommand_is_documented(tool, capsys):
     with pytest.raises(SystemExit):
         importlib.import_module(SCRIPTS[tool].partition(":")[0]).main(["--help"])
     choices = re.search(r"\{([\w,-]+)\}", capsys.readouterr().out)
-    offered = set(choices[1].split(",")) if choices else set()
+    subcommands = set(choices[1].split(",")) if choices else set()
     shown = named(rf"\buv run {tool} (?:--\S+ \S+ )?([a-z][\w-]*)")
-    assert shown <= offered
-    assert [name for name in offered - shown if f"`{name}`" not in DOCUMENTATION] == []
+    assert shown <= subcommands
+    assert [name for name in subcommands - shown if f"`{name}`" not in DOCUMENTATION] == []
     assert f"uv run {tool}" in DOCUMENTATION
 
 
-#: What AWS CLI adds to the operations of AWS's services, and options that all of them accept.
+#: Commands that AWS CLI has in addition to the operations of the AWS services, and options of every command.
 ADDED_COMMANDS = {"dsql generate-db-connect-admin-auth-token", "logs tail"}
 GLOBAL_OPTIONS = {"output", "profile", "query", "region"}
 AWS_COMMAND = re.compile(r"\baws ([a-z][a-z0-9]*) ([a-z][a-z0-9-]+)((?:[ \t]+(?!aws )[^\s|;)]+)*)")
@@ -82,7 +82,7 @@ def service_model(service: str) -> Any:
 
 
 def unknown_to_aws(text: str) -> Iterator[str]:
-    """Yield the operations and options in a text that the services of AWS do not have."""
+    """Yield the AWS CLI commands in a text whose operation or option does not exist."""
     for command in AWS_COMMAND.finditer(re.sub(r"\\\n *", "", text)):
         service, operation, rest = command.groups()
         if f"{service} {operation}" in ADDED_COMMANDS:
@@ -99,19 +99,19 @@ def unknown_to_aws(text: str) -> Iterator[str]:
                 yield f"{command[0]}: {option}"
 
 
-def test_each_operation_of_aws_exists_and_has_these_options():
+def test_aws_commands_in_pages_exist_with_their_options():
     texts = [text for page in PAGES.values() for text in commands(page)]
     assert any(AWS_COMMAND.search(text) for text in texts)
     assert [fault for text in texts for fault in unknown_to_aws(text)] == []
 
 
 @pytest.mark.parametrize("text", ["aws kms forget-key", "aws kms disable-key --key ID", "aws logs tails GROUP"])
-def test_a_command_that_aws_does_not_have_is_found(text):
+def test_unknown_aws_command_is_found(text):
     assert list(unknown_to_aws(text))
 
 
-def test_commands_that_need_an_account_are_marked():
-    """On the pages that mark them at all."""
+def test_commands_that_need_an_aws_account_are_marked():
+    """Checked on the pages that use the mark ``# on AWS``."""
     marking = [page for page in PAGES.values() if "# on AWS\n" in page]
     shown = [text for page in marking for text in blocks(page, "sh")]
     needs_account = re.compile(r"^(aws|sam|make build)|\$\(aws |API-URL", re.MULTILINE)
@@ -119,7 +119,7 @@ def test_commands_that_need_an_account_are_marked():
     assert [text for text in shown if text.startswith("# on AWS\n") != bool(needs_account.search(text))] == []
 
 
-def test_each_route_is_mentioned():
+def test_each_route_is_documented():
     assert [route for route in ROUTES if f"`{route.method} {route.path}`" not in DOCUMENTATION] == []
 
 
@@ -129,7 +129,7 @@ def kinds_of(error: type[ServiceError]) -> Iterator[type[ServiceError]]:
         yield from kinds_of(kind)
 
 
-def test_each_error_code_of_service_and_gateway_is_mentioned():
+def test_each_error_code_is_documented():
     (api,) = (
         each["Properties"]
         for each in read_template(PROJECT / "template.yaml")["Resources"].values()
@@ -141,7 +141,7 @@ def test_each_error_code_of_service_and_gateway_is_mentioned():
     assert [code for code in codes if f"`{code}`" not in DOCUMENTATION] == []
 
 
-def test_each_setting_has_a_row_with_its_default_and_its_bounds():
+def test_each_setting_is_documented_with_default_and_bounds():
     def shown(value: Any) -> str:
         text = ",".join(value) if isinstance(value, tuple) else str(value)
         return f"`{text.lower() if isinstance(value, bool) else text}`" if value is not None else ""
@@ -157,15 +157,15 @@ def test_each_setting_has_a_row_with_its_default_and_its_bounds():
 
 
 @pytest.mark.asvs("2.1.3", "6.1.1")
-def test_each_counter_is_mentioned_beside_its_limit():
-    """Each limit is a setting, which the test above finds. The name of its counter is the reason of the event."""
+def test_each_rate_limit_counter_is_documented():
+    """The test above finds the limits, which are settings. The name of a counter is the reason of its event."""
     counters = CATALOGUE[SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED].reasons
     written_by_hand = (PROJECT / "docs" / "security-inventories.md").read_text()
     assert counters
     assert [name for name in counters if f"`{name}`" not in written_by_hand] == []
 
 
-def test_the_data_model_is_drawn_with_all_tables_and_columns():
+def test_data_model_diagram_has_all_tables_and_columns():
     entities = re.findall(
         r"^ *(\w+) \{\n(.*?)^ *\}", "".join(blocks(DOCUMENTATION, "mermaid")), re.MULTILINE | re.DOTALL
     )
@@ -173,7 +173,7 @@ def test_the_data_model_is_drawn_with_all_tables_and_columns():
     assert drawn == {table.name: {column.name for column in table.columns} for table in metadata.tables.values()}
 
 
-def test_each_decision_is_listed_and_each_one_that_the_code_cites_exists():
+def test_decisions_are_listed_and_cited_ones_exist():
     listed = (PROJECT / "docs" / "decisions" / "README.md").read_text()
     assert [name for name in DECISIONS if f"[{name[:4]}]({name})" not in listed] == []
     sources = [path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py")]
@@ -182,8 +182,8 @@ def test_each_decision_is_listed_and_each_one_that_the_code_cites_exists():
     assert cited <= {name[:4] for name in DECISIONS}
 
 
-def test_each_threat_has_an_id_of_its_own_and_a_proof():
-    """A threat without a proof says "none:" and why. The tests among the proofs: tests/tools/test_proofs.py."""
+def test_each_threat_has_a_unique_id_and_a_proof():
+    """A threat without a proof says "none:" and the reason. tests/tools/test_proofs.py checks proofs that are tests."""
     threats = threat_model.threats(threat_model.PAGE.read_text())
     ids = [name for name, _ in threats]
     assert len(ids) == len({*ids}) > 10
@@ -194,7 +194,7 @@ def test_each_threat_has_an_id_of_its_own_and_a_proof():
 
 @cache
 def example() -> tuple[str, str, dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Return the page with the example token, the token, and the header, the payload and the JWK beside it."""
+    """Return the page with the example token, the token, its decoded header and payload, and the public key (JWK)."""
     (page,) = (text for text in PAGES.values() if re.search(r"^eyJ[\w-]+\.eyJ", text, re.MULTILINE))
     (token,) = re.findall(r"^eyJ[\w-]+\.[\w-]+\.[\w-]+$", page, re.MULTILINE)
     documents = [json.loads(text) for text in blocks(page, "json")]
@@ -204,7 +204,7 @@ def example() -> tuple[str, str, dict[str, Any], dict[str, Any], dict[str, Any]]
     return page, token, header, payload, jwk
 
 
-def test_example_token_verifies_with_the_key_beside_it_unless_a_claim_is_changed():
+def test_example_token_verifies_and_a_changed_one_does_not():
     _, token, header, payload, jwk = example()
 
     def verify(token):
@@ -227,7 +227,7 @@ def test_example_token_verifies_with_the_key_beside_it_unless_a_claim_is_changed
         verify(f"{before}.{forged}.{signature}")
 
 
-def test_the_example_token_has_the_claims_that_the_service_issues(environment):
+def test_example_token_has_the_claims_of_issued_tokens(environment):
     page, _, header, payload, _ = example()
     issued = issue_access_token(
         user_id=uuid4(), role="user", session_id=uuid4(), token_version=0, amr=("pwd",), auth_time=0, now=0
@@ -239,7 +239,7 @@ def test_the_example_token_has_the_claims_that_the_service_issues(environment):
     assert [claim for claim in claims if f"`{claim}`" not in prose(page)] == []
 
 
-def test_each_release_in_the_changelog_has_each_section_once():
+def test_changelog_release_has_each_section_once():
     releases = re.split(r"^## ", (PROJECT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
     assert releases
     for release in releases:

@@ -1,4 +1,4 @@
-"""Template, functions and authorizer agree on the routes, on who may call them, and on the settings."""
+"""Template, functions and authorizer agree on the routes, on the protected routes, and on the settings."""
 
 import importlib
 import inspect
@@ -32,7 +32,7 @@ PROTECTED = {(route.method, route.path) for route in ROUTES if route.authorizer}
 
 
 def application(function: str) -> Any:
-    """Return the FastAPI application of a function, or None for a function that no route leads to."""
+    """Return the FastAPI application of a function. Return None if the function has no routes."""
     return getattr(importlib.import_module(f"functions.{function}.app"), "app", None)
 
 
@@ -43,12 +43,12 @@ def endpoints(function: str) -> list[Any]:
 
 @pytest.mark.asvs("4.1.4", "13.4.4")
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_gateway_routes_what_the_function_answers(function):
-    """Each folder is a function of the template."""
+def test_template_has_exactly_the_routes_of_the_function(function):
+    """Each folder is exactly one function of the template, with the same methods and paths."""
     assert [each["CodeUri"] for each in TEMPLATE_FUNCTIONS].count(f"functions/{function}") == 1
-    answered = [(method, route.path) for route in endpoints(function) for method in route.methods]
+    implemented = [(method, route.path) for route in endpoints(function) for method in route.methods]
     routed = [(route.method, route.path) for route in ROUTES if route.function.folder.name == function]
-    assert sorted(answered) == sorted(routed)
+    assert sorted(implemented) == sorted(routed)
 
 
 @pytest.mark.threat("authorizer-cached-policy")
@@ -62,7 +62,7 @@ def test_policy_of_the_authorizer_allows_exactly_the_protected_routes():
 
 @pytest.mark.asvs("6.3.4", "6.3.6", "7.2.2", "8.2.1", "13.4.5")
 @pytest.mark.threat("deployment-custom-resource-call", "deployment-weakened-template", "gateway-open-route")
-def test_only_the_listed_routes_are_open():
+def test_routes_without_authorizer_are_the_listed_ones():
     assert {(route.method, route.path) for route in ROUTES if not route.authorizer} == OPEN_ROUTES
 
 
@@ -75,7 +75,7 @@ def calls(dependant: Dependant) -> Iterator[Any]:
 
 @pytest.mark.asvs("8.2.1")
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_endpoint_has_its_caller_if_its_route_is_protected_and_runs_on_the_event_loop(function):
+def test_protected_endpoint_has_a_caller_and_only_coroutines(function):
     """FastAPI would run a plain function on another thread, which has its own chain of audit records."""
     principal = Caller.__metadata__[0].dependency  # type: ignore[attr-defined]
     for route in endpoints(function):
@@ -86,8 +86,8 @@ def test_endpoint_has_its_caller_if_its_route_is_protected_and_runs_on_the_event
 
 
 @pytest.mark.asvs("13.4.2")
-def test_no_function_runs_in_debug_mode_or_has_a_variable_that_is_no_setting():
-    """The service would ignore a misspelt variable and use the default."""
+def test_functions_have_no_debug_mode_and_only_known_variables():
+    """The service would ignore a misspelt variable, and use the default of the setting."""
     apps = [app for app in map(application, FUNCTIONS) if app]
     assert apps
     assert [app for app in apps if app.debug] == []
@@ -99,7 +99,7 @@ def test_no_function_runs_in_debug_mode_or_has_a_variable_that_is_no_setting():
 
 @pytest.mark.asvs("14.2.2")
 @pytest.mark.threat("gateway-logged-secrets")
-def test_the_gateway_caches_no_responses():
+def test_gateway_caches_no_responses():
     """ASVS 14.2.2: a cache would store personal data and return it to the next caller."""
     assert not API.keys() & {"CacheClusterEnabled", "CacheClusterSize"}
     assert {method["CachingEnabled"] for method in API["MethodSettings"]} == {False}
@@ -107,7 +107,7 @@ def test_the_gateway_caches_no_responses():
 
 @pytest.mark.asvs("3.4.1", "12.2.1")
 @pytest.mark.threat("gateway-plain-http")
-def test_every_response_of_the_gateway_itself_requires_https():
+def test_gateways_own_responses_have_hsts():
     """ASVS 3.4.1: two years of HSTS, as in the responses of the functions."""
     responses = API["GatewayResponses"]
     assert responses.keys() >= {"UNAUTHORIZED", "THROTTLED", "DEFAULT_4XX", "DEFAULT_5XX"}

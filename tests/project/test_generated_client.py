@@ -1,4 +1,4 @@
-"""A client that a generator makes from docs/openapi.json works, and has types for dates and ids."""
+"""A client that openapi-python-client generates from docs/openapi.json works, and has types for dates and ids."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What the deployed code loads and reaches. `make lint` checks the rest, by the contracts in pyproject.toml."""
+"""The libraries that the deployed code imports. `make lint` checks the other import rules (pyproject.toml)."""
 
 import os
 import re
@@ -21,31 +21,32 @@ pytestmark = pytest.mark.project
 IN_LAMBDA = {"boto3", "botocore", "snapshot_restore_py"}
 #: Packages of the project that are not in the layer.
 NOT_IN_LAMBDA = {"benchmarks", "functions", "local_runtime", "tests", "tools"}
-#: Each takes longer to import than most requests take to answer, so only the function that uses one may load it.
+#: Importing one of these takes longer than most requests, so only the functions that use it may load it.
 EXPENSIVE = {"alembic", "aurora_dsql_sqlalchemy", "aws_xray_sdk", "boto3", "psycopg", "webauthn"}
-USES = {"migrate": {"alembic"}, "step_up": {"webauthn"}, "webauthn": {"webauthn"}}
-#: The settings of a deployed stage with a cluster.
+#: Functions that need an expensive library.
+NEEDED = {"migrate": {"alembic"}, "step_up": {"webauthn"}, "webauthn": {"webauthn"}}
+#: The settings of a deployed stage with an Aurora DSQL cluster.
 CLUSTER = {
     "STAGE": "prod",
     "WEBAUTHN_RP_ID": "example.com",
     "WEBAUTHN_ORIGINS": "https://login.example.com",
     "DATABASE_URL": "auroradsql+psycopg://secure_backend@cluster.dsql.eu-central-1.on.aws/postgres",
 }
-#: The published functions that reach the database.
+#: The functions that use the database in requests.
 WITH_A_DATABASE = sorted(set(FUNCTIONS) - {"authorizer", "jwks", "migrate", "publish_keys"})
 #: A caller's first request waits for the authorizer and for the function, so the authorizer must be small.
 NOT_IN_AUTHORIZER = {"fastapi", "mangum", "sqlalchemy", "starlette"}
 
 
-#: Functions that one process can load one after the other, because all of them must do without the same libraries.
-ALIKE = [["authorizer"], ["migrate"], ["step_up", "webauthn"]]
-ALIKE.append(sorted(set(FUNCTIONS).difference(*ALIKE)))
+#: Functions with the same forbidden libraries, which one process can load one after the other.
+FUNCTION_GROUPS = [["authorizer"], ["migrate"], ["step_up", "webauthn"]]
+FUNCTION_GROUPS.append(sorted(set(FUNCTIONS).difference(*FUNCTION_GROUPS)))
 
 
 def forbidden(function: str) -> set[str]:
     """Return the libraries that a function must not load when its database is SQLite and its keys are files."""
-    beyond_authorizer = NOT_IN_AUTHORIZER if function == "authorizer" else set()
-    return EXPENSIVE - USES.get(function, set()) | NOT_IN_LAMBDA | beyond_authorizer
+    also_forbidden = NOT_IN_AUTHORIZER if function == "authorizer" else set()
+    return EXPENSIVE - NEEDED.get(function, set()) | NOT_IN_LAMBDA | also_forbidden
 
 
 @cache
@@ -57,18 +58,18 @@ def in_the_layer() -> set[str]:
 
 
 def normalise(distribution: str) -> str:
-    """Return the one spelling of a distribution's name (PyPA specification "Name normalization")."""
+    """Return the normalised name of a distribution (PyPA specification "Name normalization")."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 @pytest.mark.asvs("13.4.1", "15.2.3")
-def test_a_function_folder_holds_app_py_only():
-    held = {function: {path.name for path in (PROJECT / "functions" / function).iterdir()} for function in FUNCTIONS}
-    assert {function: names for function, names in held.items() if names - {"__pycache__"} != {"app.py"}} == {}
+def test_function_folder_contains_only_app_py():
+    files = {function: {path.name for path in (PROJECT / "functions" / function).iterdir()} for function in FUNCTIONS}
+    assert {function: names for function, names in files.items() if names - {"__pycache__"} != {"app.py"}} == {}
 
 
 @pytest.mark.asvs("15.2.3")
-def test_deployed_code_imports_only_what_the_layer_or_lambda_ships():
+def test_deployed_code_imports_only_available_packages():
     allowed = {"auth_common", *in_the_layer(), *IN_LAMBDA, *sys.stdlib_module_names}
     assert {name_of(path): libraries(path) - allowed for path in DEPLOYED if libraries(path) - allowed} == {}
 
@@ -85,9 +86,9 @@ print(*{name.partition(".")[0] for name in sys.modules})
 
 
 def loaded_at_start(*functions, **variables):
-    """Return the top-level names that a new process imports with these functions.
+    """Return the top-level packages that a new process has loaded after it imported these functions.
 
-    Lambda imports the file as ``app``, from its own folder, next to the layer.
+    Each function is imported as ``app`` from its own folder, as in Lambda.
     """
     environment = {
         name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__
@@ -100,7 +101,7 @@ def loaded_at_start(*functions, **variables):
 
 
 @pytest.mark.asvs("15.2.3", "15.2.5")
-@pytest.mark.parametrize("functions", ALIKE, ids=",".join)
+@pytest.mark.parametrize("functions", FUNCTION_GROUPS, ids=",".join)
 @pytest.mark.parametrize("variables", [{"DATA_DIR": "/nowhere"}, CLUSTER], ids=["local", "deployed"])
 def test_function_starts_without_expensive_libraries(functions, variables):
     assert loaded_at_start(*functions, **variables) & forbidden(functions[0]) == set()
@@ -114,13 +115,13 @@ def test_function_starts_without_expensive_libraries(functions, variables):
         for function in WITH_A_DATABASE
     ],
 )
-def test_function_initialised_ahead_has_loaded_its_drivers(function, kind):
-    """A request after the restore of a snapshot waits for none of them."""
+def test_preinitialised_function_has_loaded_its_drivers(function, kind):
+    """The first request after a snapshot is restored must not wait for the import of drivers."""
     loaded = loaded_at_start(function, AWS_LAMBDA_INITIALIZATION_TYPE=kind, **CLUSTER)
     assert {"boto3", "botocore", "psycopg", "aurora_dsql_sqlalchemy"} <= loaded
 
 
-def test_a_function_initialised_ahead_loads_the_driver_of_a_database_that_a_secret_names():
+def test_preinitialised_function_with_a_url_secret_loads_driver():
     secret = {"STAGE": "prod", "DATABASE_URL_SECRET_ARN": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:url"}
     loaded = loaded_at_start(
         "login", AWS_LAMBDA_INITIALIZATION_TYPE="snap-start", **{**CLUSTER, **secret, "DATABASE_URL": ""}
@@ -130,13 +131,13 @@ def test_a_function_initialised_ahead_loads_the_driver_of_a_database_that_a_secr
 
 
 @pytest.mark.parametrize("function", ["authorizer", "jwks"])
-def test_function_initialised_ahead_loads_no_driver_that_it_never_uses(function):
+def test_preinitialised_function_loads_no_unused_driver(function):
     loaded = loaded_at_start(function, AWS_LAMBDA_INITIALIZATION_TYPE="snap-start", **CLUSTER)
     assert loaded & forbidden(function) == set()
 
 
-def test_a_function_initialised_ahead_starts_in_spite_of_a_wrong_setting():
-    """The first request reports the setting, as in every other environment."""
+def test_preinitialised_function_with_a_wrong_setting_starts():
+    """The first request reports the wrong setting, as in environments that are not pre-initialised."""
     wrong = {**CLUSTER, "DATABASE_URL": "no url"}
     assert "boto3" in loaded_at_start("login", AWS_LAMBDA_INITIALIZATION_TYPE="snap-start", **wrong)
 
@@ -149,23 +150,23 @@ def test_first_request_loads_no_expensive_libraries(environment, functions):
     requests = FirstRequests()
     for function in functions:
         folder = PROJECT / "functions" / function
-        answer = first_answer(folder, requests.request(function), environment_of(function, environment))
-        assert answer.modules & forbidden(function) == set(), function
+        response = first_answer(folder, requests.request(function), environment_of(function, environment))
+        assert response.modules & forbidden(function) == set(), function
 
 
 @pytest.mark.asvs("13.2.4", "14.2.3", "15.3.2", "16.2.3")
 @pytest.mark.threat("function-taken-over")
-def test_the_layer_reaches_only_the_database_and_aws():
-    """ASVS 13.2.4, 14.2.3. Only ``aws_calls`` imports boto3: see the contracts of import-linter in pyproject.toml."""
+def test_layer_has_no_network_access_except_database_and_aws():
+    """ASVS 13.2.4, 14.2.3. A contract of import-linter in pyproject.toml allows boto3 in ``aws_calls`` only."""
     outward = {"aiohttp", "asyncio", "ftplib", "httpx", "imaplib", "poplib", "requests", "smtplib", "socket", "ssl"}
     outward |= {"http.client", "subprocess", "urllib", "urllib3", "xmlrpc"}
     found = {
         (name_of(path), name) for path in DEPLOYED for name in imports(path) if {name, name.partition(".")[0]} & outward
     }
     assert found == {
-        ("layers/common/auth_common/database/tables.py", "urllib.parse"),  # percent-encoding, which reaches nothing
-        ("layers/common/auth_common/web/application.py", "asyncio"),  # the event loop that Mangum asks for
-        ("layers/common/auth_common/web/custom_resources.py", "urllib.request"),  # the response to CloudFormation
+        ("layers/common/auth_common/database/tables.py", "urllib.parse"),  # Percent-encoding without network access.
+        ("layers/common/auth_common/web/application.py", "asyncio"),  # The event loop that Mangum needs.
+        ("layers/common/auth_common/web/custom_resources.py", "urllib.request"),  # The response to CloudFormation.
     }
     assert [
         name_of(path) for path in DEPLOYED if "create_engine" in path.read_text() if path.parent != LAYER / "database"

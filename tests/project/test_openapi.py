@@ -1,4 +1,7 @@
-"""docs/openapi.json: true, whole, and valid. Each answer of each test is held to it too (tests/support/openapi.py)."""
+"""docs/openapi.json is complete and valid.
+
+tests/support/openapi.py also compares the responses in all tests with the document.
+"""
 
 import json
 import os
@@ -36,20 +39,20 @@ def test_document_has_the_routes_of_the_template():
 
 @pytest.mark.asvs("13.4.6")
 @each_operation
-def test_operation_names_its_callers_and_failures_and_nothing_of_frameworks(path, method, operation):
+def test_operation_documents_callers_and_errors(path, method, operation):
     is_open = (method.upper(), path) in OPEN_ROUTES
     assert operation["security"] == ([] if is_open else [{"accessToken": []}])
     assert operation["description"]
     assert operation["responses"].keys() >= {"500", "503"} | (set() if is_open else {"401"})
     assert "HTTPValidationError" not in json.dumps(operation)
-    # A parameter that may be left out is not null.
+    # An optional parameter may be left out, but must not be null.
     assert not any("null" in json.dumps(parameter["schema"]) for parameter in operation.get("parameters", []))
 
 
 @pytest.mark.asvs("14.2.1")
 @each_operation
-def test_no_secret_has_a_place_in_a_url(path, method, operation):
-    """ASVS 14.2.1: URLs end up in histories and in logs. Tokens are in a header, and passwords and tokens in bodies."""
+def test_urls_have_no_parameter_for_a_secret(path, method, operation):
+    """ASVS 14.2.1: URLs are stored in histories and logs, so secrets are sent in headers and bodies only."""
     identifiers = {"id", "user_id", "ip", "cursor"}
     filters = {"from", "to", "event", "outcome", "severity", "reason", "except_reason", "keep_current"}
     parameters = operation.get("parameters", [])
@@ -60,8 +63,8 @@ def test_no_secret_has_a_place_in_a_url(path, method, operation):
 
 
 @pytest.mark.asvs("6.4.2")
-def test_no_request_has_a_field_for_a_hint_or_a_secret_question():
-    """ASVS 5.0 6.4.2. If you add a field, review it and add it here."""
+def test_requests_have_only_reviewed_fields():
+    """ASVS 5.0 6.4.2: no password hints and no secret questions. Review a new field, then add it here."""
     schemas = SAVED["components"]["schemas"]
     fields = {name: set(schema["properties"]) for name, schema in schemas.items() if name.endswith("Request")}
     reviewed = {
@@ -75,7 +78,7 @@ def test_no_request_has_a_field_for_a_hint_or_a_secret_question():
 
 
 def test_ids_and_dates_have_their_formats():
-    """Code generators make types of them."""
+    """Code generators make types from the formats."""
     parameters = [
         parameter
         for item in SAVED["paths"].values()
@@ -92,7 +95,7 @@ def test_ids_and_dates_have_their_formats():
         for kind in schema.get("anyOf", [schema])
         if kind != {"type": "null"}
     }
-    # The challenge of a login is signed, so its id is no UUID.
+    # The challenge of a login is a signed token, so its id is not a UUID.
     assert formats == {("date_of_birth", "string", "date"), ("challenge_id", "string", None)}
 
 
@@ -103,7 +106,7 @@ def test_limits_of_a_new_password_are_those_of_the_policy():
 
 
 @pytest.mark.thorough
-def test_redocly_has_no_complaint():
+def test_redocly_lint_reports_no_problem():
     require(shutil.which("npm"), "needs Node.js and npm")
     command = ["npm", "exec", "--yes", "--package=@redocly/cli@2.77.0", "--", "redocly", "lint", str(DOCUMENT)]
     quiet = os.environ | {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
@@ -113,16 +116,16 @@ def test_redocly_has_no_complaint():
 
 
 @each_operation
-def test_examples_are_valid_and_links_lead_to_inputs_of_the_other_operation(path, method, operation):
-    answers = operation["responses"].values()
-    bodies = [operation.get("requestBody", {}), *answers]
+def test_examples_are_valid_and_links_name_existing_inputs(path, method, operation):
+    responses = operation["responses"].values()
+    bodies = [operation.get("requestBody", {}), *responses]
     for content in (content for body in bodies for content in body.get("content", {}).values()):
         schema: dict[str, Any] = {**content["schema"], "components": SAVED["components"]}
         assert content["examples"] != {}
         for example in content["examples"].values():
             assert list(Draft202012Validator(schema).iter_errors(example["value"])) == []
     targets = {each["operationId"]: each for item in SAVED["paths"].values() for each in item.values()}
-    for link in (link for answer in answers for link in answer.get("links", {}).values()):
+    for link in (link for response in responses for link in response.get("links", {}).values()):
         target = targets[link["operationId"]]
         assert link.get("parameters", {}).keys() <= {parameter["name"] for parameter in target.get("parameters", [])}
         if "requestBody" in link:
@@ -146,7 +149,7 @@ def test_examples_are_valid_and_links_lead_to_inputs_of_the_other_operation(path
         ({"status": 503}, {"retry-after": "soon"}, "retry-after: soon"),
     ],
 )
-def test_the_check_finds_what_the_document_does_not_say(changes, headers, fault):
+def test_response_check_finds_undocumented_responses(changes, headers, fault):
     documented: dict[str, Any] = {"method": "GET", "resource": "/health", "status": 200, "text": '{"status":"ok"}'}
     usual = {"content-type": "application/json", "cache-control": "no-store"}
     check_answer(**documented, headers=usual)

@@ -1,4 +1,4 @@
-"""requests.http, sent from top to bottom as VS Code sends it: each request gets the answer that its title names."""
+"""requests.http, sent from top to bottom as VS Code does: responses have the status and code in the titles."""
 
 import json
 import re
@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.docs, pytest.mark.httpyac]
 
 REQUESTS = (PROJECT / "requests.http").read_text()
 TITLES = re.findall(r"^### (.+)", REQUESTS, re.MULTILINE)
-#: What SAM's gateway answers by itself has another status, or no code: docs/sam-differences.md.
-SAMS_OWN = {
+#: Responses of SAM's gateway itself have another status or no code (docs/sam-differences.md): the actual titles.
+TITLES_UNDER_SAM = {
     "401 invalid_token: Get it without a token": "401: Get it without a token",
     "401 invalid_token: The mfa_token opens nothing but the second step": (
         "403: The mfa_token opens nothing but the second step"
@@ -26,7 +26,7 @@ SAMS_OWN = {
 
 @pytest.fixture
 def send_all(tmp_path):
-    """Send the file to another base and return, for each request, its title as it ought to be."""
+    """A function that sends all requests to a base URL, and returns each title with the actual status and code."""
     require(shutil.which("npm"), "needs Node.js and npm")
     shutil.copy(PROJECT / ".httpyac.js", tmp_path)
 
@@ -34,14 +34,14 @@ def send_all(tmp_path):
         with running_authenticator(tmp_path / "authenticator", origin) as authenticator:
             text = REQUESTS
             for name, value in (("base", base), ("authenticator", authenticator)):
-                # One line to change: the other one is a comment.
+                # The other line with this variable is a comment.
                 text, lines = re.subn(rf"^@{name} = .*", f"@{name} = {value}", text, flags=re.MULTILINE)
                 assert lines == 1
             (tmp_path / "requests.http").write_text(text)
             command = ["npm", "exec", "--yes", "--package=httpyac@6.16.7", "--", "httpyac", "send", "requests.http"]
-            with (tmp_path / "answers.json").open("w") as answers:  # httpYac would cut what it writes to a pipe
-                run = subprocess.run([*command, "--all", "--json"], cwd=tmp_path, stdout=answers, check=False)
-        text = (tmp_path / "answers.json").read_text()
+            with (tmp_path / "responses.json").open("w") as responses:  # httpYac truncates its output to a pipe.
+                run = subprocess.run([*command, "--all", "--json"], cwd=tmp_path, stdout=responses, check=False)
+        text = (tmp_path / "responses.json").read_text()
         assert run.returncode == 0, text
         return [_title(request) for request in json.loads(text)["requests"]]
 
@@ -49,20 +49,22 @@ def send_all(tmp_path):
 
 
 def _title(request):
-    """Return the request's title, with the status and problem code that really came back."""
+    """Return the title of a request, with the actual status and problem code of the response."""
     response = request["response"]
     is_problem = response["headers"]["content-type"] == "application/problem+json" if response.get("body") else False
-    came = f"{response['statusCode']} {json.loads(response['body'])['code']}" if is_problem else response["statusCode"]
-    return re.sub(r"^\d{3}[^:]*", str(came), request["title"])
+    actual = (
+        f"{response['statusCode']} {json.loads(response['body'])['code']}" if is_problem else response["statusCode"]
+    )
+    return re.sub(r"^\d{3}[^:]*", str(actual), request["title"])
 
 
-def test_the_local_runtime_answers_each_request_as_its_title_says(tmp_path, send_all):
+def test_local_runtime_returns_the_status_in_each_title(tmp_path, send_all):
     with running_service(tmp_path / "data") as url:
         assert send_all(url, origin=url) == TITLES
 
 
 @pytest.mark.sam
 @pytest.mark.xdist_group("sam")
-def test_sam_answers_each_request_as_its_title_says_but_where_its_gateway_answers(sam, send_all):
-    answered = send_all(sam.url, origin="http://localhost:3000")
-    assert dict(zip(answered, TITLES, strict=True)) == {SAMS_OWN.get(title, title): title for title in TITLES}
+def test_sam_returns_the_status_in_each_title_or_its_own(sam, send_all):
+    actual = send_all(sam.url, origin="http://localhost:3000")
+    assert dict(zip(actual, TITLES, strict=True)) == {TITLES_UNDER_SAM.get(title, title): title for title in TITLES}

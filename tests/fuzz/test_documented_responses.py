@@ -1,6 +1,6 @@
-"""The served API against docs/openapi.json: schemathesis makes up requests, valid or not, and checks the answers.
+"""Fuzzing of the served API with schemathesis: valid and invalid requests get only responses of docs/openapi.json.
 
-``schemathesis.toml`` says which checks are on, ``hooks.py`` who calls.
+``schemathesis.toml`` configures the checks. ``hooks.py`` has the callers and additional checks.
 """
 
 import os
@@ -20,28 +20,26 @@ from tests.support.runtime import PROJECT, Runtime
 pytestmark = [pytest.mark.fuzz, pytest.mark.web]
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
-#: What opens something: an access token, an mfa_token, a refresh token, a step-up token.
+#: An access token, an mfa_token, a refresh token or a step-up token.
 TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.|(?:rt|su)_[\w-]{43}")
 
 
-@pytest.mark.hypothesis  # its process uses it; `make fuzz` chooses by this mark
+@pytest.mark.hypothesis  # schemathesis uses hypothesis, and `make fuzz` selects tests by this mark.
 @pytest.mark.parametrize(
-    ("who", "phases", "number"),
+    ("caller", "phases", "number"),
     [
-        ("nobody", "examples,fuzzing", 5),
+        ("anonymous", "examples,fuzzing", 5),
         ("user", "examples,fuzzing", 5),
         ("admin", "examples,coverage,fuzzing", 5),
         ("admin", "stateful", 30),
     ],
 )
-def test_no_request_and_no_sequence_of_requests_is_answered_but_as_documented(
-    service: Runtime, who: str, phases: str, number: int
-):
+def test_generated_requests_get_only_documented_responses(service: Runtime, caller: str, phases: str, number: int):
     command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIGURATION)]
     command += ["run", str(DOCUMENT), "--url", service.url, "--no-color"]
     command += ["--phases", phases, "--max-examples", str(scaled(number))]
     command += ["--generation-deterministic"] if settings().derandomize else []
-    fuzzed = {"FUZZ_WHO": who, "FUZZ_URL": service.url, "FUZZ_DATA": str(service.log_file.parent)}
+    fuzzed = {"FUZZ_CALLER": caller, "FUZZ_URL": service.url, "FUZZ_DATA": str(service.log_file.parent)}
     hooks = {"SCHEMATHESIS_HOOKS": "tests.fuzz.hooks", "PYTHONPATH": str(PROJECT)}
     run = subprocess.run(
         command, cwd=PROJECT, env={**os.environ, **fuzzed, **hooks}, capture_output=True, text=True, check=False
