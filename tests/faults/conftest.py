@@ -1,4 +1,4 @@
-"""What the tests of faults share."""
+"""Fixtures of the fault tests."""
 
 from types import SimpleNamespace
 
@@ -12,7 +12,7 @@ from tests.support.factories import Account, sign_up
 
 @pytest.fixture
 def impatient_boto(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let boto3 wait less for a response, and not at all between its three tries."""
+    """Give boto3 timeouts of 0.2 seconds, and no pauses between its three attempts."""
     config = botocore.config.Config
 
     def impatient(**options: object) -> botocore.config.Config:
@@ -23,6 +23,6 @@ def impatient_boto(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def person(database: Database) -> Account:
+def account(database: Database) -> Account:
     """A user who has logged in."""
     return sign_up()

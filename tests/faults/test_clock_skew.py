@@ -1,6 +1,7 @@
-"""Clocks that differ: each environment has its own. A wrong one must neither lock a user out nor accept an attacker.
+"""Environments with different clocks. A wrong clock must neither lock out a user nor accept an attacker.
 
-``CLOCK_LEEWAY`` forgives 30 seconds. An environment whose clock is off does the first step, and another one the next.
+``CLOCK_LEEWAY`` tolerates 30 seconds. In each test, an environment with a wrong clock handles one step, and an
+environment with the right clock another one.
 """
 
 import pytest
@@ -23,24 +24,24 @@ def _short_lived_tokens(environment, monkeypatch):
     monkeypatch.setenv("ACCESS_TOKEN_LIFETIME", "60")
 
 
-def is_good(person, pair):
-    """Whether a token passes the authorizer and the function."""
+def is_accepted(account, pair):
+    """Return whether the authorizer accepts the access token. Fail if the function disagrees."""
     if authorize(pair["access_token"])["policyDocument"]["Statement"][0]["Effect"] == "Deny":
         return False
-    assert get_user(person.id, token=pair["access_token"]).status == 200
+    assert get_user(account.id, token=pair["access_token"]).status == 200
     return True
 
 
-@pytest.mark.parametrize(("seconds", "good"), [(20, True), (40, False), (-60 - 20, True), (-60 - 40, False)])
-def test_access_token_is_accepted_within_the_leeway(person, seconds, good):
+@pytest.mark.parametrize(("seconds", "accepted"), [(20, True), (40, False), (-60 - 20, True), (-60 - 40, False)])
+def test_access_token_is_accepted_within_the_leeway(account, seconds, accepted):
     with clock_off_by(seconds):
         pair = log_in().json
-    assert is_good(person, pair) is good
+    assert is_accepted(account, pair) is accepted
 
 
-def test_access_token_in_the_cache_of_the_gateway_expires(person):
-    context = authorize(person.access_token)["context"]
-    event = proxy_event("GET", f"/users/{person.id}", path_parameters={"id": person.id}, authorizer=context)
+def test_access_token_in_the_gateways_cache_expires(account):
+    context = authorize(account.access_token)["context"]
+    event = proxy_event("GET", f"/users/{account.id}", path_parameters={"id": account.id}, authorizer=context)
     with clock_off_by(60 + 20):
         assert call("get_user", event).status == 200
     with clock_off_by(60 + 40):
@@ -63,39 +64,39 @@ def test_challenge_expires_by_the_clock_of_its_completion(database, seconds, sta
     assert complete_login(ceremony, holder.authenticator.authenticate(ceremony["options"])).status == status
 
 
-def test_failure_counted_by_a_clock_ahead_does_not_lock_the_account(person):
+def test_failure_counted_by_a_fast_clock_does_not_lock_out(account):
     with clock_off_by(20):
         assert log_in(password="something else entirely").status == 401
     assert log_in().status == 200
 
 
-def test_generations_are_ordered_by_a_counter_and_not_by_clocks(database, person):
-    token = person.refresh_token
+def test_refresh_with_changing_clocks_keeps_generations_in_order(database, account):
+    token = account.refresh_token
     for seconds in (HOUR, -HOUR, 20, -20, 0):
         with clock_off_by(seconds):
             token = refresh(token).json["refresh_token"]
     assert_nothing_half_done(database)
 
 
-def test_refresh_with_a_lost_response_is_repeated_by_a_clock_a_little_behind(person):
+def test_refresh_repeated_by_a_slow_clock_returns_the_successor(account):
     with clock_off_by(20):
-        child = refresh(person.refresh_token).json["refresh_token"]
-    assert refresh(person.refresh_token).json["refresh_token"] == child
+        child = refresh(account.refresh_token).json["refresh_token"]
+    assert refresh(account.refresh_token).json["refresh_token"] == child
 
 
-def test_refresh_by_a_clock_far_ahead_gives_no_longer_grace(person):
-    """Else an attacker with a spent token would get the live one for as long as the clocks differ."""
-    refresh("unknown")  # loads the function: what is loaded later would read the true clock
+def test_refresh_by_a_fast_clock_does_not_extend_the_grace(account):
+    """Otherwise an attacker with a spent token would get its successor for as long as the clocks differ."""
+    refresh("unknown")  # Import the function now, because clock_off_by only changes modules that are imported.
     with clock_off_by(HOUR):
-        child = refresh(person.refresh_token).json["refresh_token"]
-    assert refresh(person.refresh_token).code == "invalid_refresh_token"
+        child = refresh(account.refresh_token).json["refresh_token"]
+    assert refresh(account.refresh_token).code == "invalid_refresh_token"
     assert refresh(child).code == "invalid_refresh_token"
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(20, 200), (HOUR, 403)])
-def test_login_in_the_future_is_no_recent_login(database, person, seconds, status):
+def test_login_in_the_future_is_not_a_recent_login(database, account, seconds, status):
     with clock_off_by(seconds):
         pair = log_in().json
     token = refresh(pair["refresh_token"]).json["access_token"]
-    answer = as_bearer(token, "POST", "/webauthn/register/begin", {}, step_up_token=pair["step_up_token"])
-    assert answer.status == status
+    response = as_bearer(token, "POST", "/webauthn/register/begin", {}, step_up_token=pair["step_up_token"])
+    assert response.status == status

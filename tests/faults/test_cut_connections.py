@@ -1,6 +1,6 @@
-"""Connections to PostgreSQL that are cut in the middle of a request: at every statement, and at every commit.
+"""Connections to PostgreSQL that are lost during a request, at every statement and at every commit.
 
-Each cut is real: the server ends the process behind the connection, as in a restart or a failover.
+The server really terminates the backend of the connection, as in a restart or a failover.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,8 +21,8 @@ NEWCOMER = "newcomer{}@example.com"
 
 
 @pytest.fixture(params=["register", "log in", "refresh"])
-def requests(request, person):
-    """One request after the other, of one kind. Each can be sent several times."""
+def requests(request, account):
+    """An endless iterator of requests of one kind. Each request can be sent several times."""
     return _REQUESTS[request.param]()
 
 
@@ -39,8 +39,8 @@ def _refreshes() -> Iterator[Callable[[], Answer]]:
 _REQUESTS = {"register": _registrations, "log in": lambda: repeat(log_in), "refresh": _refreshes}
 
 
-class Nth:
-    """Cuts the connection at the n-th call, and remembers whether it came to that."""
+class ConnectionCut:
+    """An SQLAlchemy listener that terminates the connection's backend at its n-th call."""
 
     def __init__(self, number: int, database: Database) -> None:
         self._left = number
@@ -49,9 +49,9 @@ class Nth:
     def __call__(self, connection: Connection, *_: object) -> None:
         self._left -= 1
         if self._left == 0:
-            self._strike(connection.connection.driver_connection)
+            self._cut(connection.connection.driver_connection)
 
-    def _strike(self, connection: Any) -> None:
+    def _cut(self, connection: Any) -> None:
         self._database.hang_up(connection.info.backend_pid)
 
     @property
@@ -59,67 +59,68 @@ class Nth:
         return self._left <= 0
 
 
-class NthCommit(Nth):
-    """The same, for what writes: after a read there is nothing to commit."""
+class CutBeforeCommit(ConnectionCut):
+    """A listener that terminates the connection before the n-th commit of a writing transaction."""
 
     def __call__(self, connection: Connection, *_: object) -> None:
         if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
             super().__call__(connection)
 
 
-class LostConfirmation(NthCommit):
-    """The server has committed, and the connection is cut before the server can say so."""
+class CutAfterCommit(CutBeforeCommit):
+    """A listener that lets the server commit, and terminates the connection before the client learns of the commit."""
 
-    def _strike(self, connection: Any) -> None:
+    def _cut(self, connection: Any) -> None:
         connection.commit()
-        connection.execute("SELECT 1")  # begins a transaction, or the commit that follows would send nothing
-        super()._strike(connection)
+        connection.execute("SELECT 1")  # Begins a transaction. Otherwise the next commit would send nothing.
+        super()._cut(connection)
 
 
-def test_connection_lost_at_any_statement_is_not_noticed(database, requests):
+def test_connection_lost_at_any_statement_is_retried(database, requests):
     for number in count(1):
         request = next(requests)
-        statement = Nth(number, database)
+        statement = ConnectionCut(number, database)
         with listening("before_cursor_execute", statement):
-            answer = request()
-        assert answer.status in {200, 201}, f"cut at statement {number}: {answer.text}"
+            response = request()
+        assert response.status in {200, 201}, f"cut at statement {number}: {response.text}"
         if not statement.was_reached:
             break
     assert number > 4
     assert_nothing_half_done(database)
 
 
-def test_connection_lost_before_any_commit_is_503_until_the_request_is_repeated(database, requests):
+def test_connection_lost_before_any_commit_is_503(database, requests):
+    """A commit is not retried, because the service cannot know whether it succeeded. The client repeats the request."""
     for number in count(1):
         request = next(requests)
-        commit = NthCommit(number, database)
+        commit = CutBeforeCommit(number, database)
         with listening("commit", commit):
-            answer = request()
+            response = request()
         if not commit.was_reached:
             break
-        assert is_unavailable(answer), f"cut at commit {number}: {answer.text}"
+        assert is_unavailable(response), f"cut at commit {number}: {response.text}"
         assert request().status in {200, 201}
     assert number > 1
     assert_nothing_half_done(database)
 
 
 def lose_confirmation(database: Database, request: Callable[[], Answer], *, commits: int) -> None:
-    """Send ``request``, whose last commit the service does not hear of."""
-    last = LostConfirmation(commits, database)
+    """Send ``request``, and cut the connection after its commit number ``commits``, which is its last one."""
+    last = CutAfterCommit(commits, database)
     with listening("commit", last):
         assert is_unavailable(request())
     assert last.was_reached
 
 
-def test_refresh_with_a_lost_confirmation_does_not_split_the_family(database, person):
-    lose_confirmation(database, partial(refresh, person.refresh_token), commits=1)
-    successors = {refresh(person.refresh_token).json["refresh_token"] for _ in range(2)}
+def test_refresh_with_a_lost_confirmation_does_not_split_the_family(database, account):
+    lose_confirmation(database, partial(refresh, account.refresh_token), commits=1)
+    successors = {refresh(account.refresh_token).json["refresh_token"] for _ in range(2)}
     assert len(successors) == 1
     assert refresh(successors.pop()).status == 200
     assert_nothing_half_done(database)
 
 
-def test_registration_and_login_with_a_lost_confirmation_are_stored(database):
+def test_writes_with_a_lost_commit_confirmation_are_stored(database):
     email = NEWCOMER.format(0)
     lose_confirmation(database, partial(register, email=email), commits=2)
     assert register(email=email).code == "email_taken"

@@ -1,4 +1,4 @@
-"""The database is locked, slow, frozen or gone, and comes back: 503 meanwhile, and no restart afterwards."""
+"""Outages of the database (locked, hanging, stopped, not mounted): requests get 503, then work without a restart."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def _hurry(monkeypatch, environment):
 
 @contextmanager
 def locked(database) -> Iterator[None]:
-    """Another process holds what every change needs."""
+    """Lock the database for writes, from another connection, while the block runs."""
     if database.kind == "sqlite":
         other = sqlite3.connect(database.url.partition("///")[2], isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -46,14 +46,15 @@ def locked(database) -> Iterator[None]:
         yield
 
 
-def contents(database):
+def stored_rows(database):
+    """Return the numbers of users, sessions and audit records, and the counters of rate limits."""
     return [database.count(table) for table in (users, sessions, audit_events)], counters(database)
 
 
-def assert_every_request_works_again(database, person):
-    """In the same process, at the first try."""
-    assert refresh(person.refresh_token).status == 200
-    assert get_user(person.id, token=person.access_token).status == 200
+def assert_every_request_works_again(database, account):
+    """Check that each request succeeds at the first attempt, in the same process."""
+    assert refresh(account.refresh_token).status == 200
+    assert get_user(account.id, token=account.access_token).status == 200
     assert log_in().status == 200
     assert register(email=OTHER).status == 201
     assert get_health().status == 200
@@ -61,71 +62,71 @@ def assert_every_request_works_again(database, person):
 
 
 @pytest.mark.asvs("15.4.3")
-def test_locked_database_is_503_changes_nothing_and_counts_no_attempt(database, person):
-    before = contents(database)
+def test_locked_database_is_503_and_changes_nothing(database, account):
+    before = stored_rows(database)
     with locked(database):
-        answers = [register(email=OTHER), log_in(), refresh(person.refresh_token)]
-    assert all(map(is_unavailable, answers))
-    assert contents(database) == before
-    assert_every_request_works_again(database, person)
+        responses = [register(email=OTHER), log_in(), refresh(account.refresh_token)]
+    assert all(map(is_unavailable, responses))
+    assert stored_rows(database) == before
+    assert_every_request_works_again(database, account)
 
 
 @on_sqlite
-def test_request_that_only_reads_is_served_while_sqlite_is_locked(database, person):
+def test_read_on_a_locked_sqlite_is_200(database, account):
     with locked(database):
-        assert get_user(person.id, token=person.access_token).status == 200
+        assert get_user(account.id, token=account.access_token).status == 200
         assert get_health().status == 200
 
 
 @on_postgresql
-def test_lock_that_begins_in_the_middle_of_a_login_counts_no_attempt(database, person, monkeypatch):
-    """The attempt has been counted when the database stops. It is taken back later."""
+def test_lock_during_a_login_is_503_and_counts_no_attempt(database, account, monkeypatch):
+    """The login counts an attempt before it waits for the lock. The count is taken back afterwards."""
     before = failures(database)
     with create_engine(database.url, poolclass=NullPool).begin() as connection:
         connection.execute(text("LOCK TABLE sessions IN EXCLUSIVE MODE"))
         assert is_unavailable(log_in())
     assert failures(database) == before
-    assert_every_request_works_again(database, person)
+    assert_every_request_works_again(database, account)
 
 
 @pytest.mark.asvs("13.2.6", "15.4.3", "16.5.2")
 @pytest.mark.threat("database-away")
 @on_postgresql
-def test_server_that_hangs_on_one_connection_is_503_for_one_request(database, person):
+def test_hanging_connection_is_503_for_one_request(database, account):
     backend = service_backend()
     with frozen(backend):
         assert is_unavailable(log_in())
         assert log_in().status == 200
-    assert_every_request_works_again(database, person)
+    assert_every_request_works_again(database, account)
 
 
 @on_postgresql
-def test_server_that_hangs_altogether_is_503_until_it_goes_on(database, person, postgres):
+def test_hanging_server_is_503_until_it_continues(database, account, postgres):
     backend = service_backend()
     with frozen(backend, postgres.pid):
-        assert is_unavailable(get_health())  # the connection that there is hangs
-        assert is_unavailable(get_health())  # and there is no new one
-    assert_every_request_works_again(database, person)
+        assert is_unavailable(get_health())  # The open connection hangs.
+        assert is_unavailable(get_health())  # A new connection hangs, too.
+    assert_every_request_works_again(database, account)
 
 
 @on_postgresql
-def test_server_that_is_shut_down_is_503_until_it_is_started_again(database, person, postgres):
-    """Also for an environment that starts meanwhile."""
+def test_stopped_server_is_503_until_it_starts(database, account, postgres):
+    """This includes an environment that starts during the outage."""
     with postgres.stopped():
-        answers = [register(email=OTHER), log_in(), refresh(person.refresh_token), get_health()]
-        answers.append(get_user(person.id, token=person.access_token))
+        responses = [register(email=OTHER), log_in(), refresh(account.refresh_token), get_health()]
+        responses.append(get_user(account.id, token=account.access_token))
         start_fresh_environment()
-        answers += [log_in(), get_health()]
-    assert all(map(is_unavailable, answers))
-    assert_every_request_works_again(database, person)
+        responses += [log_in(), get_health()]
+    assert all(map(is_unavailable, responses))
+    assert_every_request_works_again(database, account)
 
 
 @on_sqlite
-def test_environment_that_starts_without_its_storage_is_503_until_it_is_there(database, person, environment):
+def test_missing_storage_is_503_until_it_is_mounted(database, account, environment):
     elsewhere = environment.rename(environment.with_name("elsewhere"))
     start_fresh_environment()
-    answers = [register(email=OTHER), log_in(), refresh(person.refresh_token), get_health()]
+    responses = [register(email=OTHER), log_in(), refresh(account.refresh_token), get_health()]
     elsewhere.rename(environment)
-    assert {(answer.status, answer.code) for answer in answers} == {(503, "storage_not_mounted")}
-    assert {answer.headers["retry-after"] for answer in answers} == {"5"}
-    assert_every_request_works_again(database, person)
+    assert {(response.status, response.code) for response in responses} == {(503, "storage_not_mounted")}
+    assert {response.headers["retry-after"] for response in responses} == {"5"}
+    assert_every_request_works_again(database, account)

@@ -1,7 +1,7 @@
-"""The disk is full: nothing can be stored, what is stored can be read, and with space again everything goes on.
+"""A full disk: writes fail with 503, reads succeed, and with free space everything works again.
 
-A limit on the size of files stands in for the disk: it takes no root and no file system of its own, and the kernel
-rejects what is written. PostgreSQL's disk is left out: such a limit would end its log as well.
+The tests simulate the full disk with a limit on file sizes (RLIMIT_FSIZE), because it needs neither root nor a file
+system. PostgreSQL is left out, because the limit would also stop its log.
 """
 
 import resource
@@ -25,7 +25,7 @@ OTHER = "other@example.com"
 
 @contextmanager
 def full_disk(free: int = 0) -> Iterator[None]:
-    """Let no file grow beyond ``free`` bytes."""
+    """Make every write beyond ``free`` bytes of a file fail while the block runs."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (free, before[1]))
@@ -40,7 +40,7 @@ def jwks():
     return call("jwks", proxy_event("GET", "/.well-known/jwks.json"))
 
 
-def drafts(folder):
+def temporary_files(folder):
     return list(folder.rglob(".*"))
 
 
@@ -50,41 +50,41 @@ def database(environment):
 
 
 @pytest.mark.parametrize("room", [0, 4_096, 8_192])
-def test_request_that_stores_is_503_and_one_that_only_reads_is_not(database, person, environment, room):
+def test_write_on_a_full_disk_is_503_and_read_is_200(database, account, environment, room):
     log = environment / "secure-backend.sqlite3-wal"
     with full_disk(log.stat().st_size + room):
-        answers = []
+        responses = []
         for number in range(4):
-            answers += [register(email=f"{number}-{OTHER}"), log_in(), refresh(person.refresh_token)]
-        assert get_user(person.id, token=person.access_token).status == 200
+            responses += [register(email=f"{number}-{OTHER}"), log_in(), refresh(account.refresh_token)]
+        assert get_user(account.id, token=account.access_token).status == 200
         assert get_health().status == 200
-    refused = [answer for answer in answers if answer.status >= 400]
-    assert len(refused) > 6
-    assert all(map(is_unavailable, refused))
+    failed = [response for response in responses if response.status >= 400]
+    assert len(failed) > 6
+    assert all(map(is_unavailable, failed))
     assert log_in().status == 200
     assert register(email=OTHER).status == 201
     assert_nothing_half_done(database)
 
 
-def test_first_start_is_503_and_leaves_nothing_for_the_next(environment):
+def test_first_start_on_a_full_disk_is_503_and_leaves_no_files(environment):
     with full_disk():
         assert is_unavailable(register())
         assert is_unavailable(log_in())
         assert is_unavailable(jwks())
     sign_up()
     assert jwks().status == 200
-    assert not drafts(environment)
+    assert not temporary_files(environment)
 
 
-def test_key_rotation_fails_and_leaves_the_key(person, environment, capsys):
+def test_key_rotation_on_a_full_disk_keeps_the_key(account, environment, capsys):
     before = jwks().json
     with full_disk():
         assert keys.main(["rotate"]) == 1
     assert "not available" in capsys.readouterr().err
-    assert not drafts(environment)
+    assert not temporary_files(environment)
     start_fresh_environment()
     assert jwks().json == before
     assert log_in().status == 200
-    assert get_user(person.id, token=person.access_token).status == 200
+    assert get_user(account.id, token=account.access_token).status == 200
     assert keys.main(["rotate"]) == 0
-    assert get_user(person.id, token=person.access_token).status == 200
+    assert get_user(account.id, token=account.access_token).status == 200

@@ -1,4 +1,4 @@
-"""The signing key is rotated while people log in and refresh, and a rotation is cut off at each of its steps."""
+"""Rotations of the signing key while users log in and refresh, and a rotation that is killed at each of its steps."""
 
 import os
 import subprocess
@@ -17,8 +17,8 @@ from tests.support.functions import call
 pytestmark = [pytest.mark.keys, pytest.mark.fault, on_sqlite]
 
 ROTATIONS = 8
-#: Rotates, and is gone at the moment of its n-th change of a file: no handler runs, as after SIGKILL.
-CUT_OFF = """
+#: A rotation whose process exits instead of replacing its n-th file, without running handlers, as after SIGKILL.
+KILLED_ROTATION = """
 import os, sys
 from pathlib import Path
 from tools.operators import keys
@@ -35,21 +35,21 @@ sys.exit(keys.main(["rotate"]))
 """
 
 
-def published():
+def published_kids():
     return {key["kid"] for key in call("jwks", proxy_event("GET", "/.well-known/jwks.json")).json["keys"]}
 
 
-def test_token_issued_while_keys_change_is_accepted(database, person):
+def test_token_issued_during_key_rotations_is_accepted(database, account):
     is_over = Event()
 
     def live() -> int:
         pairs = 0
         while not is_over.is_set():
             pair = log_in().json
-            assert get_user(person.id, token=pair["access_token"]).status == 200
+            assert get_user(account.id, token=pair["access_token"]).status == 200
             renewed = refresh(pair["refresh_token"]).json
-            for token in (renewed["access_token"], pair["access_token"], person.access_token):
-                assert get_user(person.id, token=token).status == 200
+            for token in (renewed["access_token"], pair["access_token"], account.access_token):
+                assert get_user(account.id, token=token).status == 200
             pairs += 2
         return pairs
 
@@ -61,16 +61,16 @@ def test_token_issued_while_keys_change_is_accepted(database, person):
             is_over.set()
     assert all(life.result() for life in lives)
     assert len(kids) == ROTATIONS
-    assert kids < published()
+    assert kids < published_kids()
     assert_nothing_half_done(database)
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
-def test_rotation_that_is_cut_off_can_be_repeated(database, person, step):
-    command = [sys.executable, "-c", CUT_OFF, str(step)]
+def test_killed_key_rotation_can_be_repeated(database, account, step):
+    command = [sys.executable, "-c", KILLED_ROTATION, str(step)]
     assert subprocess.run(command, env=dict(os.environ), stdout=subprocess.DEVNULL, check=False).returncode == 9
     during = log_in().json["access_token"]
     rotate_signing_key()
-    for token in (person.access_token, during, log_in().json["access_token"]):
-        assert get_user(person.id, token=token).status == 200
+    for token in (account.access_token, during, log_in().json["access_token"]):
+        assert get_user(account.id, token=token).status == 200
     assert_nothing_half_done(database)

@@ -1,7 +1,7 @@
-"""The whole service is killed (SIGKILL to every process of it) while clients register, log in and refresh.
+"""All processes of the service get SIGKILL while clients register, log in and refresh.
 
-Three times, each at a random moment after some three hundred answers: about a thousand in all. Whatever was answered
-with 2xx must be there afterwards, and nothing may be there by half.
+The test kills the service three times, each time after a random number of about 300 responses. Afterwards every change
+that a client got a 2xx response for is stored, and each change is stored completely or not at all.
 """
 
 import random
@@ -28,76 +28,76 @@ CLIENTS = 6
 
 
 class Journal:
-    """What clients were answered."""
+    """The changes that the clients got successful responses for."""
 
     def __init__(self) -> None:
         self.numbers = count()
         self.registered: list[str] = []
-        #: By e-mail address, the newest refresh token.
+        #: The newest refresh token by e-mail address.
         self.tokens: dict[str, str] = {}
-        self.answers = 0
+        self.responses = 0
         self.failures: list[httpx.Response] = []
         self.is_killed = Event()
 
 
 def live(url: str, journal: Journal) -> None:
-    """Register, log in and refresh, as one person after the other, until no response comes."""
+    """Register, log in and refresh, as one user after the other, until a request fails."""
     with httpx.Client(base_url=url, timeout=60) as client:
 
-        def ask(path: str, body: object) -> dict[str, str]:
-            # Each user has a client IP of their own, or registrations would be throttled.
+        def post(path: str, body: object) -> dict[str, str]:
+            # Each user has their own client IP, because registrations per client IP are limited.
             response = client.post(path, json=body, headers={"X-Forwarded-For": f"10.0.{number // 250}.{number % 250}"})
             if response.is_error and not journal.is_killed.is_set():
                 journal.failures.append(response)
             response.raise_for_status()
-            journal.answers += 1
-            answer: dict[str, str] = response.json()
-            return answer
+            journal.responses += 1
+            document: dict[str, str] = response.json()
+            return document
 
         while True:
             number = next(journal.numbers)
-            email = f"person{number}@example.com"
-            person = registration(email=email)
+            email = f"user{number}@example.com"
+            user = registration(email=email)
             try:
-                ask("/users", person)
+                post("/users", user)
                 journal.registered.append(email)
-                token = ask("/login", {"email": email, "password": person["password"]})["refresh_token"]
+                token = post("/login", {"email": email, "password": user["password"]})["refresh_token"]
                 journal.tokens[email] = token
                 for _ in range(3):
-                    token = ask("/token/refresh", {"refresh_token": token})["refresh_token"]
+                    token = post("/token/refresh", {"refresh_token": token})["refresh_token"]
                     journal.tokens[email] = token
             except httpx.HTTPError:
                 return
 
 
 def serve_until_killed(data_dir, journal: Journal, *, after: int) -> None:
-    """Serve clients until that many answers have been given, and some more, and then not at all."""
+    """Serve clients, and kill all processes of the service after at least ``after`` responses."""
     journal.is_killed.clear()
     with (
         ThreadPoolExecutor(CLIENTS) as clients,
         running_runtime(data_dir, env={"TRUSTED_PROXY_HOPS": "2"}) as runtime,
     ):
-        until = journal.answers + after
+        until = journal.responses + after
         for _ in range(CLIENTS):
             clients.submit(live, runtime.url, journal)
-        wait_until(lambda: journal.answers >= until or journal.failures)
+        wait_until(lambda: journal.responses >= until or journal.failures)
         journal.is_killed.set()
         kill_all(runtime.process.pid)
         runtime.process.wait()
 
 
-def test_change_that_was_confirmed_before_a_kill_is_stored_as_a_whole(environment, monkeypatch, capsys):
-    monkeypatch.setattr(refreshing, "GRACE", timedelta(hours=1))  # the time that this test takes is not its subject
+def test_changes_confirmed_before_a_kill_are_stored_completely(environment, monkeypatch, capsys):
+    monkeypatch.setattr(refreshing, "GRACE", timedelta(hours=1))  # A refresh after a kill comes late.
     journal = Journal()
     for _ in range(KILLS):
         serve_until_killed(environment, journal, after=random.randint(250, 400))
     assert not journal.failures, journal.failures[0].text
-    assert journal.answers > 250 * KILLS
+    assert journal.responses > 250 * KILLS
 
-    # Also the token whose successor the kill has kept from its holder.
+    # A token is also accepted if the kill prevented the response with its successor.
     assert {refresh(token).status for token in journal.tokens.values()} == {200}
     assert {log_in(email).status for email in journal.registered} == {200}
     assert_nothing_half_done(Database("sqlite", f"sqlite+pysqlite:///{environment / 'secure-backend.sqlite3'}"))
-    # The lines of the log vouch for the records: none was written before its record was safe.
+    # Each log line has its audit record: no line was written before its record was committed.
     capsys.readouterr()
     assert audit.main(["verify", str(environment / "runtime.log")]) == 0, capsys.readouterr().out

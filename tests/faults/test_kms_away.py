@@ -1,4 +1,4 @@
-"""KMS throttles, hangs or is away while a user logs in: 503, nothing left behind, and no restart afterwards."""
+"""KMS throttles, hangs or is unreachable during a login: 503, nothing is stored, and no restart is needed."""
 
 import json
 
@@ -24,46 +24,47 @@ def _kms_signs(key_arn, database, monkeypatch, impatient_boto):
     start_fresh_environment()
 
 
-in_trouble = each_trouble("kms")
+with_each_trouble = each_trouble("kms")
 
 
-def contents(database):
+def stored_rows(database):
+    """Return the numbers of sessions, refresh tokens and audit records, and the counted attempts."""
     return [database.count(table) for table in (sessions, refresh_tokens, audit_events)], failures(database)
 
 
 @pytest.mark.threat("signing-key-away")
-@in_trouble
-def test_login_and_refresh_are_503_and_leave_nothing_behind(database, trouble):
-    person = sign_up()
-    before = contents(database)
+@with_each_trouble
+def test_login_and_refresh_without_kms_are_503_and_store_nothing(database, trouble):
+    account = sign_up()
+    before = stored_rows(database)
     with trouble():
-        answers = [log_in(), refresh(person.refresh_token)]
-        # Who is logged in stays so: verifying takes no KMS.
-        assert get_user(person.id, token=person.access_token).status == 200
-    assert all(map(is_unavailable, answers))
-    assert contents(database) == before
-    assert refresh(person.refresh_token).status == 200
+        responses = [log_in(), refresh(account.refresh_token)]
+        # Access tokens are verified without KMS.
+        assert get_user(account.id, token=account.access_token).status == 200
+    assert all(map(is_unavailable, responses))
+    assert stored_rows(database) == before
+    assert refresh(account.refresh_token).status == 200
     assert log_in().status == 200
     assert_nothing_half_done(database)
 
 
-@in_trouble
-def test_login_with_a_passkey_is_503_and_counts_no_attempt(database, trouble):
+@with_each_trouble
+def test_passkey_login_without_kms_is_503_and_counts_no_attempt(database, trouble):
     holder = enrol()
     ceremony = begin_login(holder.give_password())
     credential = holder.authenticator.authenticate(ceremony["options"])
-    before = contents(database)
+    before = stored_rows(database)
     with trouble():
         assert is_unavailable(log_in())
         assert is_unavailable(complete_login(ceremony, credential))
-    assert contents(database) == before
+    assert stored_rows(database) == before
     assert holder.log_in().status == 200
     assert holder.log_in_alone().status == 200
     assert_nothing_half_done(database)
 
 
-@in_trouble
-def test_environment_that_starts_while_kms_is_away_recovers(database, trouble):
+@with_each_trouble
+def test_new_environment_without_kms_is_503_and_recovers(database, trouble):
     sign_up()
     start_fresh_environment()
     with trouble():
@@ -71,6 +72,6 @@ def test_environment_that_starts_while_kms_is_away_recovers(database, trouble):
     assert log_in().status == 200
 
 
-def test_kms_that_throttles_twice_is_not_noticed(database):
+def test_login_with_two_throttled_kms_calls_succeeds(database):
     with refusing("ThrottlingException", times=2):
         sign_up()

@@ -1,4 +1,4 @@
-"""Secrets Manager throttles, hangs or is away: an environment with secrets goes on, and one that starts waits."""
+"""Secrets Manager throttles, hangs or is unreachable: running environments have their secrets, new ones return 503."""
 
 import boto3
 import pytest
@@ -22,22 +22,22 @@ def _secrets_are_there(aws, database, monkeypatch, impatient_boto):
     start_fresh_environment()
 
 
-in_trouble = each_trouble(SERVICE)
+with_each_trouble = each_trouble(SERVICE)
 
 
 @pytest.mark.threat("secrets-away")
-@in_trouble
-def test_environment_that_has_its_secrets_goes_on(database, trouble):
-    person = sign_up()
+@with_each_trouble
+def test_environment_with_cached_secrets_serves_requests(database, trouble):
+    account = sign_up()
     with trouble():
         assert log_in().status == 200
         assert log_in(password="another password entirely").status == 401
-        assert get_user(person.id, token=person.access_token).status == 200
+        assert get_user(account.id, token=account.access_token).status == 200
     assert_nothing_half_done(database)
 
 
-@in_trouble
-def test_environment_that_starts_without_secrets_is_503_and_recovers(database, trouble):
+@with_each_trouble
+def test_new_environment_without_secrets_is_503_and_recovers(database, trouble):
     sign_up()
     before = [database.count(table) for table in (users, sessions, audit_events)]
     start_fresh_environment()

@@ -1,7 +1,7 @@
-"""SnapStart: environments that are thawed from one snapshot share nothing that must be one environment's own.
+"""SnapStart: environments that start from the same snapshot share no connection, audit chain or secret.
 
-``fork()`` makes the copies, of everything that a process has in memory, and Lambda's own registry of hooks says what is
-called before.
+``fork()`` copies the memory of the process, as a snapshot does. Before the copy, the test calls the hooks of Lambda's
+registry (``snapshot_restore_py``).
 """
 
 import json
@@ -24,13 +24,16 @@ COPIES = 2
 
 
 def take_snapshot():
-    """Do what Lambda's runtime does: call the hooks, the last registered first."""
+    """Call the registered hooks as Lambda's runtime does, the last one first."""
     for hook, arguments, options in reversed(snapshot_restore_py.get_before_snapshot()):
         hook(*arguments, **options)
 
 
 def thaw(email):
-    """Go on in a copy of this process, and return what it did there."""
+    """Log in and begin a passkey login in a copy of this process.
+
+    Return its database backend, challenge, access token and refresh token.
+    """
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -44,38 +47,38 @@ def thaw(email):
             ]
             os.write(writing, json.dumps(result).encode())
         finally:
-            os._exit(0)  # nothing of the test's own ends twice
+            os._exit(0)  # Do not run the clean-up of pytest in the copy.
     os.close(writing)
-    with os.fdopen(reading) as answer:
-        text = answer.read()
+    with os.fdopen(reading) as response:
+        text = response.read()
     os.waitpid(pid, 0)
     return json.loads(text)
 
 
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads, none of which does anything here
-def test_thawed_environments_share_no_connection_chain_or_secret(database, person):
-    frozen = service_backend()
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork() warns about threads, which are idle.
+def test_thawed_environments_share_no_connection_chain_or_secret(database, account):
+    original = service_backend()
     take_snapshot()
-    thawed = [thaw(person.email) for _ in range(COPIES)]
-    for ours in zip(*thawed, strict=True):
-        assert len({frozen, *ours}) == COPIES + 1
+    thawed = [thaw(account.email) for _ in range(COPIES)]
+    for values in zip(*thawed, strict=True):
+        assert len({original, *values}) == COPIES + 1
     chains = database.execute(select(audit_events.c.chain_id).distinct())
     assert len(chains) == COPIES + 1
     for *_, token in thawed:
         assert refresh(token).status == 200
-    assert service_backend() != frozen
+    assert service_backend() != original
     assert_nothing_half_done(database)
 
 
-def test_snapshot_of_an_unused_environment_is_taken(database):
+def test_snapshot_of_an_unused_environment_succeeds(database):
     take_snapshot()
     assert isinstance(sign_up(), Account)
 
 
-def test_hook_without_the_registry_of_lambda_is_returned(database, monkeypatch):
+def test_snapshot_hook_without_lambdas_registry_is_returned(database, monkeypatch):
     monkeypatch.setitem(sys.modules, "snapshot_restore_py", None)
 
-    def let_go() -> None:
-        raise AssertionError("it is never called")
+    def hook() -> None:
+        raise AssertionError("the hook is never called")
 
-    assert snapshots.before_snapshot(let_go) is let_go
+    assert snapshots.before_snapshot(hook) is hook

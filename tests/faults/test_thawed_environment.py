@@ -1,7 +1,7 @@
-"""An environment that was frozen for hours and thaws: Lambda keeps a process, and stops its time.
+"""Environments that Lambda froze for hours between two requests.
 
-Meanwhile the server has closed its connections, or something on the way has forgotten them, and what was kept in memory
-has grown old.
+Meanwhile the database server has closed the connections, or a NAT gateway has dropped them, and cached values in memory
+have expired.
 """
 
 import httpx
@@ -23,7 +23,7 @@ HOUR = 3_600
 
 
 def close_all_connections(database):
-    """Let the server end every connection to its database but the one that asks, and wait until they are gone."""
+    """Terminate every other connection to the database on the server, and wait for their end."""
     statement = """
         SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -35,29 +35,29 @@ def close_all_connections(database):
 @pytest.mark.parametrize(
     "request_of",
     [
-        lambda person: log_in(person.email),
-        lambda person: refresh(person.refresh_token),
-        lambda person: get_user(person.id, token=person.access_token),
+        lambda account: log_in(account.email),
+        lambda account: refresh(account.refresh_token),
+        lambda account: get_user(account.id, token=account.access_token),
         lambda _: register(email="other@example.com"),
         lambda _: get_health(),
     ],
     ids=["log in", "refresh", "get user", "register", "health"],
 )
-def test_first_request_after_a_thaw_is_served_on_a_new_connection(database, person, request_of):
+def test_first_request_after_a_thaw_uses_a_new_connection(database, account, request_of):
     close_all_connections(database)
-    assert request_of(person).status in {200, 201}
+    assert request_of(account).status in {200, 201}
     assert_nothing_half_done(database)
 
 
 @pytest.mark.asvs("13.2.6", "15.4.3", "16.5.2")
 @on_postgresql
-def test_connection_that_died_without_a_word_is_not_used_again(database, person):
-    """A NAT gateway forgets it without telling either end: a statement would wait for its timeout."""
+def test_silently_dropped_connection_is_not_used_again(database, account):
+    """A NAT gateway drops an idle connection without notice, so a statement on it would wait for its timeout."""
     with frozen(service_backend()), clock_off_by(HOUR):
         assert log_in().status == 200
 
 
-def test_chain_of_the_audit_log_ends_after_a_day(database, person):
+def test_audit_chain_ends_after_a_day(database, account):
     with clock_off_by(23 * HOUR):
         assert log_in().status == 200
     assert len(database.execute(select(audit_events.c.chain_id).distinct())) == 1
@@ -68,7 +68,7 @@ def test_chain_of_the_audit_log_ends_after_a_day(database, person):
 
 
 @pytest.mark.usefixtures("environment")
-def test_key_that_expired_meanwhile_is_not_published():
+def test_key_that_expired_during_a_freeze_is_not_published():
     rotate_local_key()
     assert len(published_jwks()["keys"]) == 2
     with clock_off_by(HOUR):
@@ -76,16 +76,16 @@ def test_key_that_expired_meanwhile_is_not_published():
 
 
 @on_postgresql
-def test_stopped_workers_go_on_at_once_when_they_are_thawed(database, environment):
+def test_frozen_workers_serve_requests_after_the_thaw(database, environment):
     with (
         running_runtime(environment / "service", env={"DATABASE_URL": database.url}) as runtime,
         httpx.Client(base_url=runtime.url, timeout=60) as client,
     ):
-        person = registration()
-        credentials = {"email": person["email"], "password": person["password"]}
-        assert client.post("/users", json=person).status_code == 201
+        user = registration()
+        credentials = {"email": user["email"], "password": user["password"]}
+        assert client.post("/users", json=user).status_code == 201
         assert client.post("/login", json=credentials).status_code == 200
         with frozen(*descendants(runtime.process.pid)):
             close_all_connections(database)
         assert client.post("/login", json=credentials).status_code == 200
-        assert client.post("/users", json={**person, "email": "other@example.com"}).status_code == 201
+        assert client.post("/users", json={**user, "email": "other@example.com"}).status_code == 201
