@@ -1,4 +1,4 @@
-"""``python -m local_runtime``: serve template.yaml of the current folder. ``make run`` calls this."""
+"""``python -m local_runtime``: serve the template.yaml of the current folder."""
 
 import asyncio
 import logging
@@ -12,12 +12,11 @@ from typing import Final
 
 import uvicorn
 
-from auth_common.errors import Misconfigured
-from auth_common.keys.shared_secrets import check_secret_files
 from local_runtime.cloudformation import TemplateError
 from local_runtime.gateway import Gateway, Service
 from local_runtime.hosts import host_names
 from local_runtime.ports import PortInUse, listen
+from local_runtime.project import Project
 from local_runtime.reloading import watch
 from local_runtime.template import Template, load_template
 from local_runtime.terminal import ignores_hangup, tolerate_lost_output, wait_for_hangup
@@ -25,46 +24,52 @@ from local_runtime.workers import WorkerFactory, worker_factory
 
 _log = logging.getLogger("local_runtime")
 
-#: Seconds that requests under way have when the runtime is told to end.
-_FAREWELL: Final = 1
-#: Bytes of request line and headers: enough for an over-long token to reach the authorizer, and be refused there.
-_HEADER_LIMIT: Final = 256 * 1024
-_HIGHEST_PORT: Final = 65535
+#: Seconds that running requests have to finish when the runtime is stopped.
+_SHUTDOWN_TIMEOUT: Final = 1
+#: Bytes of request line and headers. The authorizer, not the HTTP server, has to reject a token that is too long.
+_MAX_HEADER_BYTES: Final = 256 * 1024
+_MAX_PORT: Final = 65535
 
 
 def main() -> int:
-    """Serve until SIGINT, SIGTERM or SIGHUP, or until the terminal is closed. Return the exit status."""
+    """Serve until SIGINT, SIGTERM or SIGHUP, or until the terminal is closed. Return the exit status.
+
+    ``PORT`` is the port to listen on (8000). ``DATA_DIR`` is the folder for the functions' data (``.local``).
+    """
     tolerate_lost_output()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    for chatty in ("uvicorn", "watchfiles"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for library in ("uvicorn", "watchfiles"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     path = Path("template.yaml").absolute()
     data_dir = Path(os.environ.get("DATA_DIR") or ".local").absolute()
     try:
+        project = Project.load(path.parent)
         template = load_template(path)
-        sockets = listen(_port())
+        sockets = listen(_port(), command=f"PORT={{}} {project.command}")
         _require_writable(data_dir)
-        check_secret_files(data_dir)
-    except (TemplateError, PortInUse, Misconfigured, OSError, ValueError) as error:
+        project.require_valid_data(data_dir)
+    except (TemplateError, PortInUse, OSError, ValueError) as error:
         _log.error("%s", error)
         return 1
-    # Passkeys are bound to the origin of the page that uses them, and only now is the port known.
-    os.environ.setdefault("WEBAUTHN_ORIGINS", f"http://localhost:{sockets[0].getsockname()[1]}")
-    with worker_factory(data_dir) as factory:
-        asyncio.run(_serve(path, template, factory, sockets))
+    if project.origins_variable:
+        # The functions get this variable. Its default is set here because the port is known only now.
+        os.environ.setdefault(project.origins_variable, f"http://localhost:{sockets[0].getsockname()[1]}")
+    with worker_factory(data_dir, preload=project.preload, shell_variables=project.shell_variables) as factory:
+        asyncio.run(_serve(path, project, template, factory, sockets))
     return 0
 
 
 def _require_writable(data_dir: Path) -> None:
-    """Make the folder, and write to it, so that the reason of a failure is seen before the first request.
+    """Create the folder and write to it. Otherwise a wrong ``DATA_DIR`` would show at the first request.
 
     Raises:
-        ValueError: it is not a folder that this user can write to, or SQLite cannot open a file there.
+        ValueError: the folder's path is not UTF-8, or the current user cannot write to the folder.
 
     """
     try:
         str(data_dir).encode()
     except UnicodeEncodeError:
+        # SQLite opens only paths in UTF-8.
         message = f"DATA_DIR must be a path in UTF-8, and {str(data_dir)!a} is not"
         raise ValueError(message) from None
     try:
@@ -78,15 +83,21 @@ def _require_writable(data_dir: Path) -> None:
 
 def _port() -> int:
     text = os.environ.get("PORT") or "8000"
-    if not text.isdecimal() or int(text) > _HIGHEST_PORT:
-        message = f"PORT is a number from 0 (any free port) to {_HIGHEST_PORT}, not {text}"
+    if not text.isdecimal() or int(text) > _MAX_PORT:
+        message = f"PORT must be a number from 0 (any free port) to {_MAX_PORT}, not {text}"
         raise ValueError(message)
     return int(text)
 
 
-async def _serve(path: Path, template: Template, factory: WorkerFactory, sockets: list[socket.socket]) -> None:
-    # A developer's own name for this machine is where the pages are too.
-    gateway = Gateway(path.parent, host_names=host_names(os.environ["WEBAUTHN_ORIGINS"]))
+async def _serve(
+    path: Path, project: Project, template: Template, factory: WorkerFactory, sockets: list[socket.socket]
+) -> None:
+    gateway = Gateway(
+        path.parent,
+        openapi=path.parent / project.openapi if project.openapi else None,
+        # The developer may give this machine a further name, and serve the pages under it.
+        host_names=host_names(os.environ.get(project.origins_variable, "")),
+    )
     service = Service(template, factory)
     gateway.replace_service(service)
     server = uvicorn.Server(
@@ -99,30 +110,30 @@ async def _serve(path: Path, template: Template, factory: WorkerFactory, sockets
             access_log=False,
             log_config=None,
             server_header=False,
-            # X-Forwarded-For is the client's word.
+            # The client chooses the value of X-Forwarded-For.
             proxy_headers=False,
-            h11_max_incomplete_event_size=_HEADER_LIMIT,
-            timeout_graceful_shutdown=_FAREWELL,
+            h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
+            timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
         )
     )
 
     def stop(*_: object) -> None:
         server.should_exit = True
 
-    # uvicorn passes the signal on to these when it has ended; without them the exit status would not be 0.
+    # uvicorn raises the signal again when it has stopped. Without these handlers the exit status would not be 0.
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     if not ignores_hangup():
         signal.signal(signal.SIGHUP, stop)
     _announce(template, sockets)
-    beside = [
+    background = [
         asyncio.create_task(watch(path, lambda: _reload(path, gateway, factory))),
         asyncio.create_task(service.run_scheduled()),
         hangup := asyncio.create_task(wait_for_hangup()),
     ]
     hangup.add_done_callback(stop)
     await server.serve(sockets)
-    for task in beside:
+    for task in background:
         task.cancel()
     gateway.replace_service(None)
 

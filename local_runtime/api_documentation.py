@@ -1,6 +1,6 @@
-"""``/docs``: docs/openapi.json in Swagger UI, whose files come from a package and not from a CDN.
+"""``/docs``: the project's OpenAPI document in Swagger UI. Its files come from an installed package, not from a CDN.
 
-Of the local runtime alone: a deployed API serves no documentation of itself (ASVS 5.0 13.4.5).
+Only the local runtime has this page. A deployed API serves no documentation (ASVS 5.0 13.4.5).
 """
 
 import json
@@ -13,7 +13,7 @@ DOCUMENTATION_PATH: Final = "/docs"
 
 _REDIRECT_PATH: Final = f"{DOCUMENTATION_PATH}/oauth2-redirect"
 _HEADERS: Final = {
-    # Swagger UI starts by a script in the page, and draws with styles and images in the page.
+    # Swagger UI has inline scripts and styles, and images as data URLs.
     "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -22,9 +22,9 @@ _HEADERS: Final = {
 }
 
 
-def create_api_documentation(document: Path) -> ASGIApp:
-    """Return the ASGI application that shows an OpenAPI ``document`` at ``DOCUMENTATION_PATH`` and below."""
-    # Half a second that only whoever reads the documentation waits for.
+def create_api_documentation(openapi: Path) -> ASGIApp:
+    """Return an ASGI application that shows the OpenAPI document in ``openapi`` at ``DOCUMENTATION_PATH``."""
+    # These imports take half a second, so they happen at the first request for this page.
     from fastapi import Response  # noqa: PLC0415
     from fastapi_offline import FastAPIOffline  # noqa: PLC0415
 
@@ -34,16 +34,22 @@ def create_api_documentation(document: Path) -> ASGIApp:
         return response
 
     app = FastAPIOffline(
-        title="Secure Backend",
+        title=_read(openapi)["info"]["title"],
         docs_url=DOCUMENTATION_PATH,
         redoc_url=None,
         openapi_url=f"{DOCUMENTATION_PATH}/openapi.json",
         static_url=f"{DOCUMENTATION_PATH}/static",
         swagger_ui_oauth2_redirect_url=_REDIRECT_PATH,
     )
-    # FastAPIOffline insists on this page, and there is no OAuth behind it.
+    # FastAPIOffline always adds this page, but this API has no OAuth login.
     app.router.routes[:] = [route for route in app.routes if getattr(route, "path", None) != _REDIRECT_PATH]
     app.middleware("http")(with_headers)
-    # FastAPI's way to bring one's own document. "Try it out" asks the service that serves the page, whatever its port.
-    app.openapi = lambda: json.loads(document.read_text()) | {"servers": [{"url": "/"}]}  # type: ignore[method-assign]
+    # FastAPI's documentation replaces the document in this way. With the server "/", "Try it out" calls the service
+    # that serves the page, on any port.
+    app.openapi = lambda: _read(openapi) | {"servers": [{"url": "/"}]}  # type: ignore[method-assign]
     return app
+
+
+def _read(openapi: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(openapi.read_text(encoding="utf-8"))
+    return document

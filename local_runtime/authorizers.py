@@ -1,4 +1,4 @@
-"""Lambda authorizers: who is asked, what is kept of the answer, and what it means for a request."""
+"""Lambda authorizers: call the function, cache its result and apply its policy to a request."""
 
 import hashlib
 import json
@@ -17,28 +17,28 @@ from local_runtime.workers import FunctionFailed
 
 _log = logging.getLogger(__name__)
 
-#: Answers of one authorizer that are kept. Without a bound, unauthenticated requests would fill the memory.
-_MAX_KEPT: Final = 1_000
+#: Results that one authorizer's cache holds. Without a limit, unauthenticated requests would fill the memory.
+_MAX_CACHED: Final = 1_000
 
 Invoke = Callable[[dict[str, Any]], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
-    """An authorizer's answer, checked. It holds for every route, which is what makes it safe to keep."""
+class _Result:
+    """An authorizer's validated result. Its policy covers every route, so all routes can share one cached result."""
 
     policy_document: Any
-    #: ``requestContext.authorizer`` of the events that get through.
+    #: ``requestContext.authorizer`` of the function's event.
     context: dict[str, str]
 
 
 class CachingAuthorizer:
-    """One authorizer, and its answers for as long as ``ReauthorizeEvery`` says.
+    """One authorizer, and a cache of its results for ``ReauthorizeEvery`` seconds.
 
     Args:
-        authorizer: what the template says of it.
-        invoke: calls its function.
-        clock: seconds, never going back.
+        authorizer: the authorizer's properties in the template.
+        invoke: calls the authorizer's function.
+        clock: returns a monotonic time in seconds.
 
     """
 
@@ -47,30 +47,32 @@ class CachingAuthorizer:
         self._authorizer = authorizer
         self._invoke = invoke
         self._clock = clock
-        #: By identity, the oldest first: all are kept for the same time.
-        self._kept: dict[bytes, tuple[float, _Verdict]] = {}
+        #: Identity to expiry time and result, the oldest first, because all entries live for the same time.
+        self._cache: dict[bytes, tuple[float, _Result]] = {}
 
     async def authorize(self, request: Request, match: Match, context: Mapping[str, Any]) -> dict[str, str]:
-        """Return the caller's context for the function's event.
+        """Return the authorizer's context for the function's event.
 
         Raises:
-            RequestFailed: UNAUTHORIZED without identity sources, or when the function says so; ACCESS_DENIED by its
-                policy; AUTHORIZER_FAILURE or AUTHORIZER_CONFIGURATION_ERROR when it fails or answers nonsense.
+            RequestFailed: UNAUTHORIZED if an identity source is missing or the function raises "Unauthorized".
+                ACCESS_DENIED if the policy does not allow the request. AUTHORIZER_FAILURE if the function fails.
+                AUTHORIZER_CONFIGURATION_ERROR if its result is malformed.
 
         """
-        verdict = await self._verdict(self._identity(request), authorizer_event(request, match, context))
+        result = await self._result(self._identity(request), authorizer_event(request, match, context))
         try:
-            allowed = is_allowed(verdict.policy_document, method_arn(request, stage=context["stage"]))
+            allowed = is_allowed(result.policy_document, method_arn(request, stage=context["stage"]))
         except MalformedPolicy as error:
             raise self._misconfigured(str(error)) from error
         if not allowed:
             raise RequestFailed(Failure.ACCESS_DENIED)
-        return verdict.context
+        return result.context
 
     def _identity(self, request: Request) -> bytes:
-        """Return what the answer is kept under: all values, so that a second header is another identity.
+        """Return the cache key: a hash of all values of the identity sources.
 
-        A hash, because a header may be long, and because a memory dump should not show tokens.
+        A repeated header has several values, and each of them counts. The key is a hash because a header may be long
+        and a memory dump should not show tokens.
         """
         headers, query = values_by_name(request.headers), values_by_name(query_pairs(request))
         sources = [headers.get(name.lower(), []) for name in self._authorizer.headers]
@@ -79,34 +81,34 @@ class CachingAuthorizer:
             raise RequestFailed(Failure.UNAUTHORIZED)
         return hashlib.sha256(json.dumps(sources).encode()).digest()
 
-    async def _verdict(self, identity: bytes, event: dict[str, Any]) -> _Verdict:
+    async def _result(self, identity: bytes, event: dict[str, Any]) -> _Result:
         now = self._clock()
-        self._kept = {key: (until, kept) for key, (until, kept) in self._kept.items() if until > now}
-        if identity in self._kept:
-            return self._kept[identity][1]
+        self._cache = {key: (expiry, cached) for key, (expiry, cached) in self._cache.items() if expiry > now}
+        if identity in self._cache:
+            return self._cache[identity][1]
         try:
-            answer = await self._invoke(event)
+            response = await self._invoke(event)
         except FunctionFailed as error:
-            # The one exception that API Gateway knows by its text.
+            # API Gateway answers 401 if the exception has exactly this text.
             failure = Failure.UNAUTHORIZED if str(error) == "Unauthorized" else Failure.AUTHORIZER_FAILURE
             raise RequestFailed(failure) from error
-        verdict = self._check(answer)
+        result = self._validate(response)
         if self._authorizer.reauthorize_every:
-            self._kept[identity] = (now + self._authorizer.reauthorize_every, verdict)
-            if len(self._kept) > _MAX_KEPT:
-                del self._kept[next(iter(self._kept))]
-        return verdict
+            self._cache[identity] = (now + self._authorizer.reauthorize_every, result)
+            if len(self._cache) > _MAX_CACHED:
+                del self._cache[next(iter(self._cache))]
+        return result
 
-    def _check(self, answer: Any) -> _Verdict:
-        if not isinstance(answer, Mapping):
-            raise self._misconfigured("it did not return an object")
-        principal_id, context = answer.get("principalId"), answer.get("context") or {}
+    def _validate(self, response: Any) -> _Result:
+        if not isinstance(response, Mapping):
+            raise self._misconfigured("the function did not return an object")
+        principal_id, context = response.get("principalId"), response.get("context") or {}
         if not isinstance(principal_id, str) or not isinstance(context, Mapping):
-            raise self._misconfigured("it needs a principalId (string), and context is an object")
+            raise self._misconfigured("principalId must be a string, and context must be an object")
         if not all(isinstance(value, str | int | float) for value in context.values()):
-            raise self._misconfigured("context values are strings, numbers and booleans")
+            raise self._misconfigured("context values must be strings, numbers or booleans")
         texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in context.items()}
-        return _Verdict(answer.get("policyDocument"), {**texts, "principalId": principal_id})
+        return _Result(response.get("policyDocument"), {**texts, "principalId": principal_id})
 
     def _misconfigured(self, reason: str) -> RequestFailed:
         _log.error("%s: %s", self._authorizer.name, reason)

@@ -1,4 +1,4 @@
-"""CloudFormation templates: YAML with short tags (``!Ref``), and the intrinsic functions that a SAM template uses."""
+"""Read CloudFormation templates: YAML with short tags (``!Ref``), and the intrinsic functions of SAM templates."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import yaml
 
-#: What a deployment would fill in (AWS's documentation uses the same account).
+#: Values that a deployment fills in. AWS's documentation uses the same account id.
 REGION: Final = "us-east-1"
 ACCOUNT_ID: Final = "123456789012"
 
@@ -26,15 +26,15 @@ _PLACEHOLDER: Final = re.compile(r"\$\{(!?)([^}]+)\}")
 
 
 class TemplateError(Exception):
-    """The template is wrong, or asks for something that the local runtime does not do. The text says what."""
+    """The template is invalid, or uses a feature that the local runtime does not emulate. The text names the place."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without objects (``SafeLoader``), but with CloudFormation's short tags."""
+    """A ``SafeLoader``, which creates no Python objects, with CloudFormation's short tags."""
 
 
 def _construct_intrinsic(loader: _Loader, name: str, node: yaml.Node) -> dict[str, Any]:
-    """Turn ``!Name value`` into the long form, ``{"Fn::Name": value}``."""
+    """Return the long form of ``!Name value``: ``{"Fn::Name": value}``."""
     value: Any
     if isinstance(node, yaml.MappingNode):
         value = loader.construct_mapping(node, deep=True)
@@ -49,10 +49,10 @@ _Loader.add_multi_constructor("!", _construct_intrinsic)
 
 
 def read_template(path: Path) -> dict[str, Any]:
-    """Return the template's document, its intrinsic functions in their long form.
+    """Return the template as a dictionary. Its intrinsic functions have their long form (``{"Ref": …}``).
 
     Raises:
-        TemplateError: the file is missing or is not YAML with a mapping at its top.
+        TemplateError: the file is missing, or is not YAML with a mapping at its top.
 
     """
     try:
@@ -61,16 +61,16 @@ def read_template(path: Path) -> dict[str, Any]:
         message = f"{path.name} cannot be read: {error}"
         raise TemplateError(message) from error
     if not isinstance(document, dict):
-        message = f"{path.name} is not a template"
+        message = f"{path.name} is not a template: it must have a mapping at its top"
         raise TemplateError(message)
     return document
 
 
 class Intrinsics:
-    """Evaluates intrinsic functions with the parameters' defaults, as a deployment without overrides would.
+    """Evaluates intrinsic functions with the parameters' defaults, as a deployment without overrides does.
 
     Args:
-        document: what ``read_template`` returned.
+        document: the dictionary that ``read_template`` returns.
 
     """
 
@@ -79,7 +79,8 @@ class Intrinsics:
         self._parameters: Mapping[str, Any] = document.get("Parameters") or {}
         self._mappings: Mapping[str, Any] = document.get("Mappings") or {}
         self._conditions: Mapping[str, Any] = document.get("Conditions") or {}
-        #: The resources that exist: those whose ``Condition`` holds. (A condition cannot refer to a resource.)
+        #: The resources without a ``Condition`` and those whose ``Condition`` is true. A condition cannot refer to a
+        #: resource, so the empty dictionary suffices until all of them are evaluated.
         self.resources: Mapping[str, Any] = {}
         self.resources = {
             name: resource
@@ -88,10 +89,10 @@ class Intrinsics:
         }
 
     def resolve(self, value: Any) -> Any:
-        """Return ``value`` with every intrinsic function in it evaluated.
+        """Return ``value`` with the result of every intrinsic function in it.
 
         Raises:
-            TemplateError: a reference leads nowhere, or the function is not one of those below.
+            TemplateError: a reference names nothing in the template, or this class does not know the function.
 
         """
         if isinstance(value, list):
@@ -154,7 +155,7 @@ class Intrinsics:
         self._require_resource(name)
         if attribute == "Arn" and self.resources[name]["Type"] == "AWS::Serverless::Function":
             return function_arn(name)
-        return f"{name}.{attribute}"  # what only a deployment knows: a stand-in that says where it comes from
+        return f"{name}.{attribute}"  # a placeholder, because only a deployment knows the value
 
     def _fn_sub(self, argument: str | list[Any]) -> str:
         text, variables = (argument, {}) if isinstance(argument, str) else argument
@@ -205,5 +206,5 @@ class Intrinsics:
 
 
 def function_arn(name: str) -> str:
-    """Return the ARN of the function with this logical id."""
+    """Return the ARN of the function with the logical id ``name``."""
     return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}"

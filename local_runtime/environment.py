@@ -1,10 +1,10 @@
-"""A function's environment variables: what Lambda sets, what the template says, what the shell overrides.
+"""A function's environment variables: Lambda's own, the template's, and the shell's values of the same variables.
 
-Nothing else of the shell gets in, least of all AWS credentials: a function that needs a variable which nobody gives it
-on AWS must miss it here too.
+A function gets no other variable of the shell, above all no AWS credentials. If a function needs a variable that the
+template does not set, it fails here as on AWS.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -12,18 +12,17 @@ from uuid import uuid4
 from local_runtime.cloudformation import REGION
 from local_runtime.template import Function
 
-#: Taken from the shell although no template names them: what Python needs, and a setting that makes tests fast.
-_PASSED_ON: Final = ("PATH", "HOME", "LANG", "TMPDIR", "BCRYPT_COST")
-#: What Python and its libraries read while they start. ``COVERAGE_`` is for the tests' measurements.
+#: Variables of the shell that each function gets, because Python needs them.
+_ALWAYS_INHERITED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
+#: Variables that Python and its libraries read at their start. ``COVERAGE_`` measures the tests' coverage.
 _READ_AT_START: Final = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 _PREFIXES_READ_AT_START: Final = ("LC_", "PYTHON", "LD_", "DYLD_", "COVERAGE_")
 
 
 def parent_environment(shell: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the process that workers are forked from.
+    """Return the environment of the process that workers are forked from. It contains no secret of the shell.
 
-    The system shows it for each worker (``/proc/PID/environ``), also after the worker has its function's environment.
-    So the shell's secrets are not in it.
+    Linux shows this environment for each worker (``/proc/PID/environ``), even after the worker has replaced it.
     """
     return {
         name: value
@@ -32,13 +31,16 @@ def parent_environment(shell: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def function_environment(function: Function, *, shell: Mapping[str, str], data_dir: Path) -> dict[str, str]:
+def function_environment(
+    function: Function, *, shell: Mapping[str, str], data_dir: Path, shell_variables: Collection[str] = ()
+) -> dict[str, str]:
     """Return the environment of one worker.
 
     Args:
-        function: its own variables can be overridden by the shell's of the same name, as in SAM.
+        function: the function, with its variables in the template. The shell overrides their values, as in SAM.
         shell: the developer's environment.
-        data_dir: absolute; stands in for the volume that ``DATA_DIR`` names in the template.
+        data_dir: the absolute path that ``DATA_DIR`` gets. It replaces the volume that the template names.
+        shell_variables: variables that the function gets from the shell although the template does not name them.
 
     """
     return {
@@ -53,6 +55,8 @@ def function_environment(function: Function, *, shell: Mapping[str, str], data_d
         "TZ": "UTC",
         "_HANDLER": function.handler,
         **function.environment,
-        **{name: shell[name] for name in (*_PASSED_ON, *function.environment) if name in shell},
+        **{
+            name: shell[name] for name in (*_ALWAYS_INHERITED, *shell_variables, *function.environment) if name in shell
+        },
         "DATA_DIR": str(data_dir),
     }

@@ -1,4 +1,4 @@
-"""The gateway: an HTTP request's way to a function and back."""
+"""The gateway: an ASGI application that passes each request through the authorizer to its function."""
 
 import asyncio
 import contextlib
@@ -28,12 +28,12 @@ from local_runtime.workers import FunctionFailed, PayloadTooLarge, WorkerFactory
 
 _log = logging.getLogger(__name__)
 
-#: Bytes of a request's body (API Gateway). Lambda's own limit on the event is lower, and is checked by the workers.
-_BODY_LIMIT: Final = 10 * 1024 * 1024
-#: What the gateway says of the connection, and not the client.
-_OWN_HEADERS: Final = frozenset({"x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"})
-#: What a file of the public folder is served with. Its own Content-Security-Policy stands in the page, so that it holds
-#: under SAM and on a CDN too; only a header can forbid frames, in which another site could have a login clicked.
+#: Bytes of a request body (API Gateway's limit). Workers check Lambda's lower limit on the event.
+_MAX_BODY_BYTES: Final = 10 * 1024 * 1024
+#: Headers that the gateway sets from the connection. It drops the client's values.
+_GATEWAY_HEADERS: Final = frozenset({"x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"})
+#: Headers of files in the public folder. A page has its Content-Security-Policy as a ``meta`` element, which also works
+#: under SAM and on a CDN. Only a header can forbid frames, and with them clickjacking (``frame-ancestors``).
 _FILE_HEADERS: Final = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -41,19 +41,17 @@ _FILE_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-
-
-#: What the log calls the path of a request that has no route.
+#: Log lines have one of these in place of the path of a request without a route.
 _NO_ROUTE: Final = "(no route)"
 _FILE: Final = "(file)"
+_FOREIGN_HOST: Final = "(not this machine's Host)"
 #: RFC 9110 section 9 and RFC 5789.
 _METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 _OTHER_METHOD: Final = "(other method)"
-_FOREIGN_HOST: Final = "(not this machine's Host)"
 
 
 class Service:
-    """What one version of the template and the code serves. A change replaces it as a whole, policies included."""
+    """One version of the template and the code. A change replaces the whole object, cached policies included."""
 
     def __init__(self, template: Template, factory: WorkerFactory) -> None:
         """Prepare a pool of workers for each function, and start the first worker of each in the background."""
@@ -70,7 +68,7 @@ class Service:
         self._warming_up = [asyncio.create_task(pool.warm_up()) for pool in self._pools.values()]
 
     async def run_scheduled(self) -> None:
-        """Invoke each function that has a schedule, once: a developer's runtime seldom lives as long as its rate."""
+        """Invoke each function with a schedule once, because a developer's runtime rarely runs for a whole interval."""
         for function in self._template.functions:
             if function.is_scheduled:
                 try:
@@ -86,27 +84,27 @@ class Service:
             pool.close()
 
     def match(self, request: Request) -> Match | None:
-        """Return the request's route."""
+        """Return the request's route and path parameters, or None if it has no route."""
         return self._router.match(request.method, request.path)
 
-    def refuse(self, request: Request, failure: Failure) -> Response:
-        """Return the gateway's own response to a request that reaches no function."""
+    def reject(self, request: Request, failure: Failure) -> Response:
+        """Return the gateway response to a request that reaches no function."""
         context = request_context(request, stage=self._template.stage, match=None)
-        return self._template.gateway_responses.answer(failure, context)
+        return self._template.gateway_responses.response_to(failure, context)
 
-    async def answer(self, request: Request, match: Match) -> Response:
-        """Return the response to a request: the function's, or the gateway's own."""
+    async def respond(self, request: Request, match: Match) -> Response:
+        """Return the function's response to a request, or a gateway response if the request fails on its way."""
         context = request_context(request, stage=self._template.stage, match=match)
         try:
             return await self._call(request, match, context)
         except RequestFailed as error:
             failure = error.failure
         except asyncio.CancelledError:
-            failure = Failure.DEFAULT_5XX  # the runtime ends and waits no longer
-        return self._template.gateway_responses.answer(failure, context)
+            failure = Failure.DEFAULT_5XX  # the runtime is stopping
+        return self._template.gateway_responses.response_to(failure, context)
 
     async def _call(self, request: Request, match: Match, context: dict[str, Any]) -> Response:
-        if len(request.body) > _BODY_LIMIT:
+        if len(request.body) > _MAX_BODY_BYTES:
             raise RequestFailed(Failure.REQUEST_TOO_LARGE)
         if match.route.authorizer:
             authorizer = self._authorizers[match.route.authorizer.name]
@@ -124,10 +122,11 @@ class Service:
             _log.error("%s: malformed proxy response: %s", match.route.function.name, error)
             raise RequestFailed(Failure.DEFAULT_5XX) from None
         except FunctionFailed:
-            # One that its own Timeout ended among them: INTEGRATION_TIMEOUT is for API Gateway's 29 s alone.
+            # Also if the function exceeded its Timeout. INTEGRATION_TIMEOUT is only for API Gateway's own limit of 29
+            # s.
             raise RequestFailed(Failure.DEFAULT_5XX) from None
         if request.method == "HEAD":
-            # It would have to be the length of the response to GET (RFC 9110 section 8.6).
+            # The header must be the length of the response to GET, which is not known (RFC 9110 section 8.6).
             del response.headers["content-length"]
         return response
 
@@ -136,29 +135,31 @@ class Gateway:
     """The ASGI application.
 
     Args:
-        project: its files in ``public`` are served if no route matches.
-        host_names: what ``Host`` may name besides this machine's own names (``hosts``).
+        folder: the template's folder. The files in its ``public`` folder are served if no route matches.
+        openapi: the document that ``/docs`` shows. None: there is no ``/docs``.
+        host_names: further host names that ``Host`` may have, besides this machine's own (see ``hosts``).
 
     """
 
-    def __init__(self, project: Path, *, host_names: Collection[str] = ()) -> None:
-        """Answer 502 until there is a service."""
+    def __init__(self, folder: Path, *, openapi: Path | None = None, host_names: Collection[str] = ()) -> None:
+        """Create a gateway that answers every request with 502 until it has a service."""
         self._service: Service | None = None
         self._host_names = host_names
-        self._files = StaticFiles(directory=project / "public", html=True, check_dir=False)
-        self._api_documentation = cache(lambda: create_api_documentation(project / "docs" / "openapi.json"))
+        self._files = StaticFiles(directory=folder / "public", html=True, check_dir=False)
+        self._api_documentation = cache(lambda: create_api_documentation(openapi)) if openapi else None
 
     def replace_service(self, service: Service | None) -> None:
-        """Serve ``service`` from now on (``None``: nothing works). Requests under way end with the old one."""
+        """Serve new requests with ``service``, or answer 502 if it is None. Running requests finish in the old one."""
         if self._service is not None:
             self._service.close()
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request, as ASGI requires."""
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         is_own = is_own_host(hosts, names=self._host_names)
-        if is_own and f"{scope['path']}/".startswith(f"{DOCUMENTATION_PATH}/"):
+        is_documentation = f"{scope['path']}/".startswith(f"{DOCUMENTATION_PATH}/")
+        if self._api_documentation and is_own and is_documentation:
             await self._api_documentation()(scope, receive, send)
             return
         started = time.monotonic()
@@ -169,52 +170,52 @@ class Gateway:
         response, route = await self._respond(request, scope, is_own=is_own)
         await response(scope, receive, send)
         milliseconds = (time.monotonic() - started) * 1000
-        # The route and not the path, which can hold a token or an e-mail address. Queries and unknown methods are left
-        # out for the same reason.
+        # Log the route, because the path can contain a token or an e-mail address. So can a query and an unknown
+        # method.
         method = request.method if request.method in _METHODS else _OTHER_METHOD
         _log.info("%s %s %d, %.0f ms", method, route, response.status_code, milliseconds)
 
     async def _respond(self, request: Request, scope: Scope, *, is_own: bool) -> tuple[Response, str]:
-        """Return the response, and what the log calls the request's path."""
+        """Return the response, and the text for the request's path in the log."""
         service = self._service
         if service is None:
-            return GatewayResponses({}).answer(Failure.DEFAULT_5XX, {}), _NO_ROUTE
+            return GatewayResponses({}).response_to(Failure.DEFAULT_5XX, {}), _NO_ROUTE
         if not is_own:
-            return service.refuse(request, Failure.DEFAULT_4XX), _FOREIGN_HOST
+            return service.reject(request, Failure.DEFAULT_4XX), _FOREIGN_HOST
         match = service.match(request)
         if match:
-            return await service.answer(request, match), match.route.path
-        # Outside the API, as SAM does it; raises where there is no such file.
+            return await service.respond(request, match), match.route.path
+        # Files are outside the API, as in SAM. The call raises an exception if there is no such file.
         with contextlib.suppress(HTTPException):
             response = await self._files.get_response(self._files.get_path(scope), scope)
             response.headers.update(_FILE_HEADERS)
             return response, _FILE
-        return service.refuse(request, Failure.MISSING_AUTHENTICATION_TOKEN), _NO_ROUTE
+        return service.reject(request, Failure.MISSING_AUTHENTICATION_TOKEN), _NO_ROUTE
 
 
 async def _read(scope: Scope, receive: Receive) -> Request:
-    """Return the whole request, its body cut where the gateway refuses it anyway.
+    """Return the whole request. Keep only the beginning of a body that is too large.
 
     Raises:
-        ClientDisconnect: the client has gone.
+        ClientDisconnect: the client closed the connection.
 
     """
     body = bytearray()
     async for chunk in StarletteRequest(scope, receive).stream():
-        # Read to its end all the same: a client that is still sending would miss the answer.
-        if len(body) <= _BODY_LIMIT:
+        # Read even a body that is too large to its end. A client that is still sending would miss the response.
+        if len(body) <= _MAX_BODY_BYTES:
             body += chunk
     source_ip = scope["client"][0]
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-    claimed = [value for name, value in headers if name == "x-forwarded-for"]
+    forwarded_for = [value for name, value in headers if name == "x-forwarded-for"]
     return Request(
         method=scope["method"],
         path=scope["raw_path"].decode("latin-1"),
         query=scope["query_string"].decode("latin-1"),
         headers=(
-            *((name, value) for name, value in headers if name not in _OWN_HEADERS),
-            # API Gateway appends the caller to what the caller claims.
-            ("x-forwarded-for", ", ".join([*claimed, source_ip])),
+            *((name, value) for name, value in headers if name not in _GATEWAY_HEADERS),
+            # API Gateway appends the client IP to the client's own header.
+            ("x-forwarded-for", ", ".join([*forwarded_for, source_ip])),
             ("x-forwarded-port", str(scope["server"][1])),
             ("x-forwarded-proto", scope["scheme"]),
         ),

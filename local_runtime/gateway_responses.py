@@ -1,6 +1,6 @@
-"""Gateway responses: what API Gateway answers by itself when a request does not get through.
+"""Gateway responses: API Gateway's own responses to requests that reach no function or fail.
 
-AWS: "Gateway responses in API Gateway" (developer guide), and the table of types, variables and defaults there.
+AWS: "Gateway responses in API Gateway" (developer guide), with the table of types, variables and defaults.
 """
 
 import json
@@ -16,10 +16,10 @@ from local_runtime.cloudformation import TemplateError
 
 
 class Failure(Enum):
-    """The types of gateway response that can occur here, with API Gateway's own status and text.
+    """The types of gateway response that the runtime returns, with API Gateway's default status and text.
 
-    ``DEFAULT_4XX`` and ``DEFAULT_5XX`` stand for a refused ``Host`` and for API Gateway's 502, which have no type of
-    their own.
+    ``DEFAULT_4XX`` is the response to a rejected ``Host``, and ``DEFAULT_5XX`` is API Gateway's 502. Neither of them
+    has a type of its own.
     """
 
     UNAUTHORIZED = (401, "Unauthorized")
@@ -33,30 +33,30 @@ class Failure(Enum):
 
     @property
     def status(self) -> int:
-        """The HTTP status where the template sets none."""
+        """The HTTP status, unless the template sets another one."""
         return self.value[0]
 
     @property
     def message(self) -> str:
-        """The text where the template sets none."""
+        """The text, unless the template sets another one."""
         return self.value[1]
 
 
 class RequestFailed(Exception):
-    """The request does not get through; the gateway answers itself."""
+    """The request fails, and the gateway returns the gateway response of the type ``failure``."""
 
     def __init__(self, failure: Failure) -> None:
-        """Say which response the gateway gives."""
+        """Store the type of the gateway response."""
         super().__init__(failure.name)
         self.failure = failure
 
 
 @dataclass(frozen=True, slots=True)
 class _GatewayResponse:
-    """One entry of ``GatewayResponses``."""
+    """One entry of ``GatewayResponses`` in the template."""
 
     status: int | None
-    #: Name -> ``'a text'`` or ``context.variable``.
+    #: Header names, with a quoted text (``'no-store'``) or a variable (``context.requestId``).
     headers: Mapping[str, str]
     body: str
 
@@ -71,12 +71,12 @@ class GatewayResponses:
     """The gateway responses of an API."""
 
     def __init__(self, responses: Mapping[str, _GatewayResponse]) -> None:
-        """Use ``GatewayResponses.parse``."""
+        """Store the responses by type. ``GatewayResponses.parse`` reads them from a template."""
         self._responses = responses
 
     @classmethod
     def parse(cls, properties: Mapping[str, Any]) -> Self:
-        """Read the ``GatewayResponses`` of an API.
+        """Return the responses in an API's property ``GatewayResponses``.
 
         Raises:
             TemplateError: a header's value is neither a quoted text nor a context variable.
@@ -84,31 +84,31 @@ class GatewayResponses:
         """
         return cls({name: _parse(name, response or {}) for name, response in properties.items()})
 
-    def answer(self, failure: Failure, context: Mapping[str, Any]) -> Response:
-        """Return the response to ``failure``.
+    def response_to(self, failure: Failure, context: Mapping[str, Any]) -> Response:
+        """Return the HTTP response to a request that failed.
 
         Args:
-            failure: why the request did not get through.
-            context: the request's ``requestContext``, for the variables of templates and headers.
+            failure: the type of the gateway response.
+            context: the request's ``requestContext``, whose values replace the variables of bodies and headers.
 
         """
         default = self._responses.get(f"DEFAULT_{failure.status // 100}XX", _DEFAULT)
-        response = self._responses.get(failure.name, default)
+        configured = self._responses.get(failure.name, default)
         error = {
             "message": failure.message,
             "messageString": json.dumps(failure.message),
             "responseType": failure.name,
         }
         variables = {**context, "error": error}
-        answer = Response(
-            _VARIABLE.sub(lambda match: _look_up(match[1], variables), response.body),
-            status_code=response.status or default.status or failure.status,
+        response = Response(
+            _VARIABLE.sub(lambda match: _look_up(match[1], variables), configured.body),
+            status_code=configured.status or default.status or failure.status,
             headers={"Content-Type": "application/json"},
         )
-        for name, source in response.headers.items():
+        for name, source in configured.headers.items():
             is_text = source.startswith("'")
-            answer.headers[name] = source[1:-1] if is_text else _look_up(source.removeprefix("context"), variables)
-        return answer
+            response.headers[name] = source[1:-1] if is_text else _look_up(source.removeprefix("context"), variables)
+        return response
 
 
 def _parse(name: str, properties: Mapping[str, Any]) -> _GatewayResponse:
@@ -127,7 +127,7 @@ def _parse(name: str, properties: Mapping[str, Any]) -> _GatewayResponse:
 
 
 def _look_up(path: str, variables: Mapping[str, Any]) -> str:
-    """Return the context variable ``.error.message``; "" for one that this request does not have."""
+    """Return the value of a context variable such as ``.error.message``, or "" if this request does not have it."""
     value: Any = variables
     for name in path.split(".")[1:]:
         value = value.get(name) if isinstance(value, Mapping) else None

@@ -1,4 +1,4 @@
-"""Lambda proxy events: a request as API Gateway's REST APIs hand it to functions and authorizers (format 1.0)."""
+"""Lambda proxy events: requests in the format that API Gateway's REST APIs send to functions (payload format 1.0)."""
 
 import base64
 import time
@@ -16,23 +16,23 @@ _API_ID: Final = "1234567890"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """An HTTP request, as it came."""
+    """An HTTP request."""
 
     method: str
     #: Percent-encoded, without the query.
     path: str
     query: str
-    #: Names in lower case, in the order in which they came.
+    #: Names in lower case and values, in the request's order.
     headers: tuple[tuple[str, str], ...]
     body: bytes
-    #: The other end of the connection. ``X-Forwarded-For`` is the client's word and counts for nothing.
+    #: The client IP of the connection. ``X-Forwarded-For`` is ignored, because the client chooses its value.
     source_ip: str
-    #: ``HTTP/1.1``
+    #: For example ``HTTP/1.1``.
     protocol: str
 
 
 def request_context(request: Request, *, stage: str, match: Match | None) -> dict[str, Any]:
-    """Return ``requestContext``: what the gateway vouches for."""
+    """Return ``requestContext``: the facts about a request that the gateway sets, not the client."""
     now = time.time()
     resource = match.route.path if match else None
     return {
@@ -41,7 +41,7 @@ def request_context(request: Request, *, stage: str, match: Match | None) -> dic
         "domainName": "localhost",
         "extendedRequestId": str(uuid4()),
         "httpMethod": request.method,
-        "identity": {"sourceIp": request.source_ip, "userAgent": _last(request.headers).get("user-agent")},
+        "identity": {"sourceIp": request.source_ip, "userAgent": _last_values(request.headers).get("user-agent")},
         "path": f"/{stage}{request.path}",
         "protocol": request.protocol,
         "requestId": str(uuid4()),
@@ -58,8 +58,8 @@ def proxy_event(
 ) -> dict[str, Any]:
     """Return the event for the function.
 
-    A body travels as base64 where its media type is one of ``binary_media_types``, and where it is not UTF-8: API
-    Gateway would replace the broken bytes, and the function could not tell.
+    The body is base64 if its media type is one of ``binary_media_types`` or if it is not UTF-8. API Gateway replaces
+    invalid UTF-8, and a function could not notice the loss.
     """
     body, is_base64 = _body_text(request, binary_media_types)
     return {
@@ -71,7 +71,7 @@ def proxy_event(
 
 
 def authorizer_event(request: Request, match: Match, context: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the event for a REQUEST authorizer: everything but the body."""
+    """Return the event for a REQUEST authorizer. It has no body."""
     return {
         **_common(request, match),
         "type": "REQUEST",
@@ -81,12 +81,12 @@ def authorizer_event(request: Request, match: Match, context: Mapping[str, Any])
 
 
 def method_arn(request: Request, *, stage: str) -> str:
-    """Return the ARN that the authorizer's policy must allow."""
+    """Return the ARN of the request's method and path, which the authorizer's policy must allow."""
     return f"arn:aws:execute-api:{REGION}:{ACCOUNT_ID}:{_API_ID}/{stage}/{request.method}{request.path}"
 
 
 def values_by_name(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Collect every value of each name, in order."""
+    """Return all values of each name, in order."""
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         values.setdefault(name, []).append(value)
@@ -104,9 +104,9 @@ def _common(request: Request, match: Match) -> dict[str, Any]:
         "resource": match.route.path,
         "path": request.path,
         "httpMethod": request.method,
-        "headers": _last(request.headers),
+        "headers": _last_values(request.headers),
         "multiValueHeaders": values_by_name(request.headers),
-        # API Gateway says null, not {}, where there is nothing.
+        # API Gateway sends null, not {}, if there are no parameters.
         "queryStringParameters": dict(query) or None,
         "multiValueQueryStringParameters": values_by_name(query) or None,
         "pathParameters": match.path_parameters or None,
@@ -114,13 +114,13 @@ def _common(request: Request, match: Match) -> dict[str, Any]:
     }
 
 
-def _last(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return one value a name: of repeated headers the last counts."""
+def _last_values(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return one value for each name: the last one of a repeated header."""
     return dict(headers)
 
 
 def _body_text(request: Request, binary_media_types: frozenset[str]) -> tuple[str | None, bool]:
-    media_type = _last(request.headers).get("content-type", "").partition(";")[0].strip().lower()
+    media_type = _last_values(request.headers).get("content-type", "").partition(";")[0].strip().lower()
     if not request.body:
         return None, False
     if not is_binary(media_type, binary_media_types):
@@ -132,5 +132,5 @@ def _body_text(request: Request, binary_media_types: frozenset[str]) -> tuple[st
 
 
 def is_binary(media_type: str, binary_media_types: frozenset[str]) -> bool:
-    """Tell whether the API treats bodies of this media type as binary."""
+    """Return whether the API treats bodies of this media type as binary."""
     return bool({media_type, "*/*"} & binary_media_types)

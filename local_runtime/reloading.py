@@ -1,4 +1,4 @@
-"""Reloading: a change of the code or of the template counts at the next request."""
+"""Reloading: after a change of the code or the template, the next request uses the new version."""
 
 import asyncio
 import logging
@@ -19,21 +19,22 @@ async def watch(template: Path, on_change: Callable[[], None]) -> None:
     async with asyncio.TaskGroup() as watchers:
         if folders:
             watchers.create_task(_watch(folders, lambda _: True, on_change, recursive=True))
-        # The folder and not the file: editors replace a file, and the watch would stay with the old one.
+        # Watch the folder, because an editor that replaces the file would end a watch of the file itself.
         watchers.create_task(_watch([template.parent], lambda path: path == template, on_change, recursive=False))
 
 
 async def _watch(
-    paths: Iterable[Path], matters: Callable[[Path], bool], on_change: Callable[[], None], *, recursive: bool
+    paths: Iterable[Path], is_watched: Callable[[Path], bool], on_change: Callable[[], None], *, recursive: bool
 ) -> None:
-    ignored = DefaultFilter()  # bytecode, editors' temporary files
+    # Excludes bytecode and editors' temporary files.
+    default_filter = DefaultFilter()
 
     def is_relevant(change: Change, path: str) -> bool:
-        return ignored(change, path) and matters(Path(path))
+        return default_filter(change, path) and is_watched(Path(path))
 
     try:
         # Until the task is cancelled.
         async for _ in awatch(*paths, watch_filter=is_relevant, recursive=recursive):  # pragma: no branch
             on_change()
-    except OSError as error:  # the system's limit on watches: serving goes on
-        _log.warning("changes are not noticed: %s", error)
+    except OSError as error:  # for example the system's limit on watches
+        _log.warning("reloading does not work: %s", error)

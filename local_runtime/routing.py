@@ -1,7 +1,7 @@
-"""Routing: which route of a REST API a request takes.
+"""Routing: find the route of a request, as a REST API of API Gateway does.
 
-As API Gateway: the path chooses a resource (a static segment before ``{name}`` before ``{name+}``), then the method
-chooses within that resource. ``/users/`` is not ``/users``, and HEAD is not GET.
+The path selects a resource: a static segment wins over ``{name}``, and ``{name}`` wins over ``{name+}``. Then the
+method selects a route of that resource. ``/users/`` differs from ``/users``, and HEAD differs from GET.
 """
 
 from collections.abc import Iterable
@@ -11,13 +11,13 @@ from urllib.parse import unquote
 
 from local_runtime.template import Route
 
-#: How each segment matched: 0 by its text, 1 by ``{name}``, 2 by ``{name+}``. The smallest wins.
+#: One number for each segment: 0 if it matched as static text, 1 by ``{name}``, 2 by ``{name+}``. The smallest wins.
 _Precedence: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A route and the path parameters, decoded."""
+    """A route and the decoded path parameters."""
 
     route: Route
     path_parameters: dict[str, str]
@@ -27,17 +27,17 @@ class Router:
     """The routes of an API."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        """Sort the routes by resource."""
+        """Group the routes by resource."""
         self._resources: dict[str, dict[str, Route]] = {}
         for route in routes:
             self._resources.setdefault(route.path, {})[route.method] = route
 
     def match(self, method: str, path: str) -> Match | None:
-        """Return the route for a request, or ``None``.
+        """Return the route for a request, or None if there is none.
 
         Args:
-            method: in upper case.
-            path: percent-encoded, as it came: an encoded slash does not separate segments.
+            method: the method in upper case.
+            path: the percent-encoded path. An encoded slash does not separate segments.
 
         """
         segments = [unquote(segment) for segment in path.split("/")]
@@ -55,7 +55,7 @@ class Router:
 
 
 def _match_resource(pattern: list[str], segments: list[str]) -> tuple[_Precedence, dict[str, str]] | None:
-    """Compare a resource's path with a request's, segment by segment."""
+    """Return how a request's path matches a resource's path, and the path parameters. Return None if it does not."""
     precedence: list[int] = []
     parameters: dict[str, str] = {}
     for index, part in enumerate(pattern):

@@ -1,7 +1,7 @@
-"""What a SAM template says about an API: its functions, routes, authorizers and gateway responses.
+"""Read an API from a SAM template: its functions, routes, authorizers and gateway responses.
 
-The template is the only truth: nothing about the service is written a second time here. What the local runtime would
-have to leave out silently, above all a route's protection, is an error at start.
+The template is the only description of the service. A property that the runtime does not emulate is an error at start:
+a route must not be open here because its protection was ignored.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,65 +25,65 @@ _DEFAULT_REAUTHORIZE_EVERY: Final = 300
 class Function:
     """A Lambda function."""
 
-    #: Its logical id.
+    #: The logical id.
     name: str
-    #: ``CodeUri``; in Lambda this folder is the root of imports.
+    #: ``CodeUri``. In Lambda this folder is the root of imports.
     folder: Path
     #: ``module.attribute``, relative to ``folder``.
     handler: str
     #: Seconds.
     timeout: float
-    #: MB. Told to the function, not enforced.
+    #: MB. The function can read this number, but the runtime does not enforce it.
     memory: int
     environment: Mapping[str, str]
-    #: Whether it has a schedule, of whatever rate.
+    #: Whether the function has an event of the type Schedule or ScheduleV2.
     is_scheduled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorizer:
-    """A Lambda authorizer of the REQUEST kind."""
+    """A Lambda authorizer of the type REQUEST."""
 
     name: str
     function: Function
-    #: The identity sources: a request that lacks one is refused without asking the function.
+    #: The identity sources. A request without one of them is rejected, and the function is not called.
     headers: tuple[str, ...]
     query_strings: tuple[str, ...]
-    #: Seconds that its answer is kept for the same identity sources; 0: not at all.
+    #: Seconds that a result is cached for the same identity sources. 0 disables the cache.
     reauthorize_every: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A method on a path, and who answers it."""
+    """A method and a path, with the function that handles them."""
 
-    #: In upper case; ``ANY`` stands for all.
+    #: In upper case. ``ANY`` stands for all methods.
     method: str
-    #: As in the template: ``/users/{id}``.
+    #: As in the template, for example ``/users/{id}``.
     path: str
     function: Function
-    #: ``None``: the template says ``Authorizer: NONE``, or has no default authorizer.
+    #: None if the template has ``Authorizer: NONE`` or no default authorizer.
     authorizer: Authorizer | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """Everything that the local runtime takes from a template."""
+    """Everything that the local runtime needs from a template."""
 
     stage: str
     routes: tuple[Route, ...]
-    #: The functions that a request can reach, authorizers included, and those on a schedule.
+    #: The functions that have a route or a schedule, and the authorizers.
     functions: tuple[Function, ...]
     gateway_responses: GatewayResponses
-    #: Media types whose bodies travel as base64, as in ``BinaryMediaTypes``.
+    #: ``BinaryMediaTypes``: the media types whose bodies are base64 in events and results.
     binary_media_types: frozenset[str]
 
 
 def load_template(path: Path) -> Template:
-    """Read ``path``.
+    """Return the API in the SAM template ``path``.
 
     Raises:
-        TemplateError: the template is wrong, or needs something that the local runtime does not do.
+        TemplateError: the template is invalid, or uses a feature that the local runtime does not emulate.
 
     """
     document = read_template(path)
@@ -95,7 +95,7 @@ def load_template(path: Path) -> Template:
 
 
 class _Reader:
-    """Reads one document."""
+    """Reads the dictionary of one template."""
 
     def __init__(self, document: Mapping[str, Any], folder: Path) -> None:
         self._globals: Mapping[str, Any] = document.get("Globals") or {}
@@ -106,21 +106,21 @@ class _Reader:
     def template(self) -> Template:
         apis = list(self._resources(_API, "Api"))
         if len(apis) != 1:
-            message = f"the local runtime serves one {_API}; the template has {len(apis)}"
+            message = f"the local runtime serves one {_API}, but the template has {len(apis)}"
             raise TemplateError(message)
         ((api_name, api),) = apis
-        auth = _only(
+        auth = _require_known(
             api.get("Auth") or {},
             {"AddDefaultAuthorizerToCorsPreflight", "Authorizers", "DefaultAuthorizer", "UsagePlan"},
             f"{api_name}.Auth",
         )
         authorizers = {name: self._authorizer(name, p) for name, p in (auth.get("Authorizers") or {}).items()}
         routes = tuple(self._routes(api_name, authorizers, auth.get("DefaultAuthorizer")))
-        reached = {route.function.name for route in routes} | {a.function.name for a in authorizers.values()}
+        reachable = {route.function.name for route in routes} | {a.function.name for a in authorizers.values()}
         return Template(
             stage=str(_required(api, "StageName", api_name)),
             routes=routes,
-            functions=tuple(f for f in self._functions.values() if f.name in reached or f.is_scheduled),
+            functions=tuple(f for f in self._functions.values() if f.name in reachable or f.is_scheduled),
             gateway_responses=GatewayResponses.parse(api.get("GatewayResponses") or {}),
             binary_media_types=frozenset(kind.replace("~1", "/") for kind in api.get("BinaryMediaTypes") or ()),
         )
@@ -149,15 +149,15 @@ class _Reader:
 
     def _authorizer(self, name: str, properties: Mapping[str, Any]) -> Authorizer:
         if properties.get("FunctionPayloadType") != "REQUEST":
-            message = f"authorizer {name}: the local runtime knows Lambda authorizers of FunctionPayloadType REQUEST"
+            message = f"authorizer {name} must be a Lambda authorizer with FunctionPayloadType REQUEST"
             raise TemplateError(message)
         arn = _required(properties, "FunctionArn", name)
         function = next((f for f in self._functions.values() if function_arn(f.name) == arn), None)
         if function is None:
-            # Never skipped: without it every route behind it would be open, or would seem to be protected.
+            # To skip this authorizer would open its routes.
             message = f"authorizer {name}: {arn} is not a function of this template"
             raise TemplateError(message)
-        identity = _only(
+        identity = _require_known(
             properties.get("Identity") or {}, {"Headers", "QueryStrings", "ReauthorizeEvery"}, f"{name}.Identity"
         )
         return Authorizer(
@@ -176,12 +176,12 @@ class _Reader:
                     message = f"{where}: the local runtime serves REST APIs (Type: Api)"
                     raise TemplateError(message)
                 if event.get("Type") != "Api":
-                    continue  # nothing that an HTTP request could start
+                    continue  # an HTTP request cannot cause this event
                 route = _required(event, "Properties", where)
                 if route.get("RestApiId") != api:
                     message = f"{where}: RestApiId must be !Ref {api}"
                     raise TemplateError(message)
-                auth = _only(route.get("Auth") or {}, {"Authorizer"}, f"{where}.Auth")
+                auth = _require_known(route.get("Auth") or {}, {"Authorizer"}, f"{where}.Auth")
                 chosen: str = auth.get("Authorizer") or default or "NONE"
                 if chosen not in {"NONE", *authorizers}:
                     message = f"{where}: there is no authorizer {chosen}"
@@ -195,7 +195,7 @@ class _Reader:
 
 
 def _merge(base: Any, own: Any) -> Any:
-    """Merge a section of Globals into a resource's properties by SAM's rule: maps merge, lists add up."""
+    """Return a resource's properties with a section of Globals: maps are merged and lists are joined, as in SAM."""
     if isinstance(base, dict) and isinstance(own, dict) and not _is_intrinsic(base) and not _is_intrinsic(own):
         return {**base, **{key: _merge(base[key], value) if key in base else value for key, value in own.items()}}
     if isinstance(base, list) and isinstance(own, list):
@@ -207,8 +207,11 @@ def _is_intrinsic(value: Mapping[str, Any]) -> bool:
     return len(value) == 1 and next(iter(value)).startswith(("Fn::", "Ref"))
 
 
-def _only(properties: Mapping[str, Any], known: set[str], where: str) -> Mapping[str, Any]:
-    """Return ``properties``; refuse what is not ``known``: protection that is not emulated must not seem to be."""
+def _require_known(properties: Mapping[str, Any], known: set[str], where: str) -> Mapping[str, Any]:
+    """Return ``properties``, or raise ``TemplateError`` if one of them is not in ``known``.
+
+    A property that restricts access but is not emulated would otherwise be ignored without notice.
+    """
     if unknown := sorted(set(properties) - known):
         message = f"{where}: the local runtime does not know {', '.join(unknown)}"
         raise TemplateError(message)
@@ -223,5 +226,5 @@ def _required(properties: Mapping[str, Any], key: str, where: str) -> Any:
 
 
 def _to_text(value: Any) -> str:
-    """Return an environment variable's value as CloudFormation passes it on: ``true``, not ``True``."""
+    """Return an environment variable's value as CloudFormation writes it: ``true``, not ``True``."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""The terminal: output that cannot be written, and a terminal that is closed."""
+"""Handle the terminal: drop output that cannot be written, and stop when the terminal is closed."""
 
 import asyncio
 import io
@@ -10,20 +10,18 @@ import sys
 import termios
 from typing import Any, Final
 
-#: Seconds between two looks at the terminal. Few enough that the port is free when the developer starts again.
-_INTERVAL: Final = 0.5
-
-
+#: Seconds between two checks of the terminal. The port must be free before the developer starts the runtime again.
+_CHECK_INTERVAL: Final = 0.5
 #: Milliseconds that a write waits for the reader of a full pipe.
-_PATIENCE: Final = 1_000
+_WRITE_TIMEOUT: Final = 1_000
 
 
 class _LossyFile(io.FileIO):
-    """A file that drops what cannot be written.
+    """A file that drops output that cannot be written.
 
-    Otherwise the reader of a pipe that has ended, or a full disk, would make a function fail after its commit. A reader
-    that has stopped reading, as in ``make run | less``, would block every request. If a pipe stays full for a second,
-    lines are dropped until there is room again.
+    Otherwise a closed pipe or a full disk would make a function fail after its commit. A reader that has stopped
+    reading, as in ``make run | less``, would block every request. If a pipe stays full for a second, lines are dropped
+    until the pipe has room again.
     """
 
     #: Whether the last line was dropped, and whether only its beginning was written.
@@ -51,33 +49,34 @@ class _LossyFile(io.FileIO):
         return size
 
     def _has_room(self) -> bool:  # pragma: no cover - as above
-        """Wait for the reader, and tell whether it has read."""
+        """Wait until the pipe has room, at most ``_WRITE_TIMEOUT``. Return whether it has room."""
         poll = select.poll()
         poll.register(self.fileno(), select.POLLOUT)
-        return bool(poll.poll(_PATIENCE))
+        return bool(poll.poll(_WRITE_TIMEOUT))
 
 
 def tolerate_lost_output() -> None:
-    """Let no write to standard output or standard error fail from now on, whatever they are."""
+    """Replace standard output and standard error by files that drop output instead of raising an exception."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            # Closed by the shell (``>&-``): the next socket would get this number, and every log line.
+            # The shell closed the descriptor (``>&-``). The next socket would get its number, and with it the log
+            # lines.
             os.open(os.devnull, os.O_RDWR)
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            _return_at_once(descriptor)
+            _make_non_blocking(descriptor)
         buffer = io.BufferedWriter(_LossyFile(descriptor, "wb", closefd=False))
-        # Line-buffered: a log line is seen when it is written.
+        # With line buffering, a log line appears as soon as it is written.
         setattr(sys, name, io.TextIOWrapper(buffer, "utf-8", "backslashreplace", line_buffering=True))
 
 
-def _return_at_once(pipe: int) -> None:
-    """Make writes to a pipe return at once if it is full.
+def _make_non_blocking(pipe: int) -> None:
+    """Make writes to a full pipe return at once.
 
-    The mode belongs to the open file, which a shell shares with every command of its script: they would lose output.
-    So the pipe is opened again, where the system can do that (Linux) and the pipe still has a reader.
+    The non-blocking mode belongs to the open file, which a shell shares with all commands of its script. They would
+    lose output. So the pipe is opened a second time, if the system can do that (Linux) and the pipe still has a reader.
     """
     try:
         own = os.open(f"/proc/self/fd/{pipe}", os.O_WRONLY | os.O_NONBLOCK)
@@ -89,22 +88,22 @@ def _return_at_once(pipe: int) -> None:
 
 
 def ignores_hangup() -> bool:
-    """Tell whether the developer has asked for a service that outlives the terminal (``nohup``)."""
+    """Return whether this process ignores SIGHUP, so that it outlives its terminal (``nohup``)."""
     return signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 async def wait_for_hangup() -> None:
-    """Return when the terminal of this process is closed, or the process that started it there has died.
+    """Return when the terminal of this process is closed, or when the parent process has ended.
 
-    The kernel sends SIGHUP to the terminal's first process alone. That is ``make`` in ``ssh -t host make run``, and it
-    waits for this process, which would keep the port.
+    The kernel sends SIGHUP only to the terminal's first process. In ``ssh -t host make run`` that process is ``make``,
+    which waits for the runtime. Without this check the runtime would run on and keep the port.
     """
     terminals = [descriptor for descriptor in range(3) if os.isatty(descriptor)]
     if not terminals or ignores_hangup():
         await asyncio.Event().wait()  # forever: until the task is cancelled
     parent = os.getppid()
-    while os.getppid() == parent and not any(map(_is_closed, terminals)):  # noqa: ASYNC110 - no event tells
-        await asyncio.sleep(_INTERVAL)
+    while os.getppid() == parent and not any(map(_is_closed, terminals)):  # noqa: ASYNC110 - the system sends no event
+        await asyncio.sleep(_CHECK_INTERVAL)
 
 
 def _is_closed(terminal: int) -> bool:

@@ -1,20 +1,20 @@
-"""The processes of functions: a parent that has the libraries loaded, and its children, the execution environments.
+"""The processes of functions: a parent that has imported the libraries, and its children, the execution environments.
 
-Importing FastAPI and SQLAlchemy costs a second of CPU, for each of a dozen functions, and again for each change of the
-code. So one process imports them once, and forks: a worker then starts in a tenth of a second. The parent imports
-nothing of the project (that is what changes, and what reads settings), starts no thread and opens no connection, so
-that forking is safe on Linux and macOS. The layer needs no place of its own: it is installed beside the libraries.
+The arguments of the parent are the descriptor of its socket and the modules to import. To import large libraries can
+take a second of CPU for each function, and again after each change of the code. The parent imports them once and forks,
+so that a worker starts in a tenth of a second. Forking is safe on Linux and macOS because the parent starts no thread
+and opens no connection. It must not import the functions' own code, which changes and which reads settings.
 
-The runtime sends one end of a pair of sockets for each worker, so there is no address that another program could find,
-or that could be too long. The messages over such a pair are lines of JSON:
+The runtime sends one end of a socket pair for each worker. A socket with a path could be opened by another program, and
+its path could be too long. The messages are lines of JSON:
 
     worker    {"pid": 4711}
     runtime   {"name": "LoginFunction", "arn": ..., "folder": ..., "handler": "app.handler", "environment": {...}}
-    worker    {"ready": true}                   it has imported the function
+    worker    {"ready": true}                   the worker has imported the function
     runtime   {"request_id": ..., "timeout": 10, "event": {...}}
     worker    {"result": ...}                   or {"error": "the exception's text"}
 
-A worker ends when the runtime closes the connection; the runtime sees the worker's end on the same connection.
+A worker exits when the runtime closes the connection. The runtime notices at the connection that a worker has ended.
 """
 
 import contextlib
@@ -33,27 +33,10 @@ from typing import Any, Final
 
 from local_runtime.terminal import tolerate_lost_output
 
-#: What the functions import from other people, as far as it is slow.
-_LIBRARIES: Final = (
-    "aws_lambda_powertools",
-    "aws_lambda_powertools.metrics",
-    "bcrypt",
-    "cryptography.hazmat.primitives.asymmetric.ec",
-    "email_validator",
-    "fastapi",
-    "jwt",
-    "mangum",
-    "pydantic",
-    "sqlalchemy",
-    "sqlalchemy.dialects.sqlite",
-    "webauthn",
-    "zxcvbn_rs_py",
-)
-
-#: Bytes. Lambda's limit on what a function is sent and what it returns (6 MB, and a little for the envelope).
+#: Bytes. Lambda's limit on an event and on a result: 6 MB, and a little for the envelope.
 PAYLOAD_LIMIT: Final = 6_291_556
-#: Seconds that workers have to end by themselves when the runtime has gone.
-_FAREWELL: Final = 1.0
+#: Seconds that workers have to exit by themselves after the runtime has ended.
+_EXIT_TIMEOUT: Final = 1.0
 
 
 class LambdaContext:
@@ -64,7 +47,7 @@ class LambdaContext:
     client_context = None
 
     def __init__(self, *, name: str, arn: str, request_id: str, timeout: float) -> None:
-        """Start the clock of one invocation; ``timeout`` in seconds."""
+        """Create the context of one invocation, which starts now. ``timeout`` is in seconds."""
         self.function_name = name
         self.invoked_function_arn = arn
         self.aws_request_id = request_id
@@ -74,26 +57,30 @@ class LambdaContext:
         self._deadline = time.monotonic() + timeout
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds until the runtime ends this worker."""
+        """Return the milliseconds until the runtime kills this worker."""
         return max(0, int((self._deadline - time.monotonic()) * 1000))
 
 
 def main() -> None:
-    """Be the parent; its children come back from ``_fork_workers`` with a connection each."""
+    """Run the parent process. In a child, ``_fork_workers`` returns a connection, which ``_serve`` then uses."""
     tolerate_lost_output()
-    for library in _LIBRARIES:
+    _, descriptor, *libraries = sys.argv
+    for library in libraries:
         importlib.import_module(library)
-    gc.freeze()  # what is loaded now stays: not looking at it again keeps its memory shared
-    connection = _fork_workers(socket.socket(fileno=int(sys.argv[1])))
+    gc.freeze()  # the garbage collector would write to objects of the libraries, and so copy memory that is shared
+    connection = _fork_workers(socket.socket(fileno=int(descriptor)))
     if connection:
         _serve(connection)
     else:
-        _end_workers()
+        _stop_workers()
 
 
 def _fork_workers(runtime: socket.socket) -> socket.socket | None:
-    """Fork at each connection. Return it in the child. Return None in the parent when the runtime has gone."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children that have ended leave nothing behind
+    """Fork a child for each connection that ``runtime`` sends.
+
+    Return the connection in the child. Return None in the parent when the runtime has ended.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children that have exited do not become zombies
     while True:
         _, descriptors, _, _ = socket.recv_fds(runtime, 1, 1)
         if not descriptors:
@@ -106,9 +93,9 @@ def _fork_workers(runtime: socket.socket) -> socket.socket | None:
         connection.close()
 
 
-def _end_workers() -> None:
-    """Wait for the workers; end those that are stuck. However the runtime died, nothing of it stays behind."""
-    deadline = time.monotonic() + _FAREWELL
+def _stop_workers() -> None:
+    """Wait for the workers to exit, and terminate those that do not. No process stays, even if the runtime crashed."""
+    deadline = time.monotonic() + _EXIT_TIMEOUT
     with contextlib.suppress(ChildProcessError):  # raised when no child is left
         while time.monotonic() < deadline:
             os.waitpid(-1, os.WNOHANG)
@@ -118,7 +105,7 @@ def _end_workers() -> None:
 
 
 def _serve(connection: socket.socket) -> None:
-    """Be one execution environment: one function, one event at a time."""
+    """Run one execution environment: import one function, and handle one event after the other."""
     stream = connection.makefile("rwb")
     _send(stream, encode({"pid": os.getpid()}))
     if not (line := stream.readline()):
@@ -127,12 +114,12 @@ def _serve(connection: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(function["environment"])
     time.tzset()
-    sys.path[0] = function["folder"]  # in place of the project's folder: as in Lambda, no function sees another
-    sys.dont_write_bytecode = True  # Python takes two versions of a file within one second for the same
+    sys.path[0] = function["folder"]  # replaces the project's folder, so that a function cannot import another one
+    sys.dont_write_bytecode = True  # two versions of a file with the same second and size would share their bytecode
     try:
         module, attribute = function["handler"].rsplit(".", 1)
         handler = getattr(importlib.import_module(module.replace("/", ".")), attribute)
-    except Exception:  # noqa: BLE001 - whatever is wrong with the code: the developer wants to see it
+    except Exception:  # noqa: BLE001 - the code may raise any exception at its import
         sys.stderr.write(f"{function['name']} cannot be imported:\n{traceback.format_exc()}")
         return
     _send(stream, encode({"ready": True}))
@@ -141,7 +128,7 @@ def _serve(connection: socket.socket) -> None:
 
 
 def _invoke(handler: Any, function: dict[str, Any], invocation: dict[str, Any]) -> bytes:
-    """Call the function and return the answer. SystemExit is not caught: as in Lambda, it ends the environment."""
+    """Call the function and return the worker's message. SystemExit ends the environment, as in Lambda."""
     context = LambdaContext(
         name=function["name"],
         arn=function["arn"],
@@ -149,23 +136,23 @@ def _invoke(handler: Any, function: dict[str, Any], invocation: dict[str, Any]) 
         timeout=invocation["timeout"],
     )
     try:
-        answer = encode({"result": handler(invocation["event"], context)})
-        if len(answer) > PAYLOAD_LIMIT:
-            message = f"the response has {len(answer)} bytes; Lambda takes {PAYLOAD_LIMIT}"
-            raise ValueError(message)  # noqa: TRY301 - one failure like the others
+        message = encode({"result": handler(invocation["event"], context)})
+        if len(message) > PAYLOAD_LIMIT:
+            reason = f"the result must have at most {PAYLOAD_LIMIT} bytes and has {len(message)}"
+            raise ValueError(reason)  # noqa: TRY301 - handled like an exception of the function
     except Exception as error:  # noqa: BLE001 - a function may raise anything
         traceback.print_exc()
         return encode({"error": str(error)})
-    return answer
+    return message
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """Return a message as it travels, without the line's end."""
+    """Return a message as JSON in UTF-8, without the end of the line."""
     return json.dumps(message, ensure_ascii=False).encode()
 
 
 def _send(stream: BufferedRWPair, message: bytes) -> None:
-    with contextlib.suppress(ConnectionError):  # the runtime has gone: the next read says so
+    with contextlib.suppress(ConnectionError):  # the runtime has ended, and the next read will notice
         stream.write(message + b"\n")
         stream.flush()
 

@@ -1,6 +1,6 @@
-"""Workers: each function in processes of its own, one event at a time, more of them under load.
+"""Start, call, limit and stop workers. Each function has processes of its own, and more of them under load.
 
-The processes themselves are ``worker_process``'s business; here they are started, called, limited and ended.
+This module runs in the runtime's process. ``worker_process`` is the code of the workers.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -25,68 +25,78 @@ from local_runtime.worker_process import PAYLOAD_LIMIT, encode
 
 _log = logging.getLogger(__name__)
 
-#: At most so many events of one function at once; the next ones wait. (Lambda: 1000 for a new account.)
+#: Events that one function handles at the same time. Further events wait. Lambda has 1000 for a new account.
 CONCURRENCY: Final = 8
 #: Seconds that a function's import may take (Lambda's init phase).
 _INIT_TIMEOUT: Final = 10.0
 
 
 class FunctionFailed(Exception):
-    """The function raised (the text is the exception's), or was ended because it took longer than its ``Timeout``."""
+    """The function raised an exception, whose text is the same, or exceeded its ``Timeout``."""
 
 
 class FunctionCrashed(FunctionFailed):
-    """The worker ended before it answered, or could not import the function."""
+    """The worker ended before it returned a result, or could not import the function."""
 
 
 class PayloadTooLarge(Exception):
-    """The event is larger than Lambda takes."""
+    """The event is larger than Lambda's limit."""
 
 
 @contextmanager
-def worker_factory(data_dir: Path) -> Iterator["WorkerFactory"]:
-    """Start the process that workers are forked from; when the context ends, so do they all."""
+def worker_factory(
+    data_dir: Path, *, preload: Collection[str] = (), shell_variables: Collection[str] = ()
+) -> Iterator["WorkerFactory"]:
+    """Start the process that workers are forked from. All processes end with the context.
+
+    Args:
+        data_dir: the absolute path that each function gets as ``DATA_DIR``.
+        preload: modules that the process imports before it forks.
+        shell_variables: variables that each function gets from the shell.
+
+    """
     runtime, parent = socket.socketpair()
     with parent:
         process = subprocess.Popen(  # noqa: S603 - no input from outside
-            [sys.executable, "-m", "local_runtime.worker_process", str(parent.fileno())],
+            [sys.executable, "-m", "local_runtime.worker_process", str(parent.fileno()), *preload],
             stdin=subprocess.DEVNULL,
             pass_fds=[parent.fileno()],
             env=parent_environment(os.environ),
-            # Ctrl-C in the terminal is for the runtime, which ends the workers in order.
+            # Ctrl-C in the terminal must reach only the runtime, which then stops the workers.
             start_new_session=True,
         )
     try:
-        yield WorkerFactory(runtime, data_dir)
+        yield WorkerFactory(runtime, data_dir, shell_variables)
     finally:
-        runtime.close()  # the sign to end
+        runtime.close()  # makes the process stop its workers and exit
         process.wait()
 
 
 class WorkerFactory:
     """Starts workers."""
 
-    def __init__(self, parent: socket.socket, data_dir: Path) -> None:
-        """Use ``worker_factory``."""
+    def __init__(self, parent: socket.socket, data_dir: Path, shell_variables: Collection[str] = ()) -> None:
+        """Store the connection to the parent process. ``worker_factory`` creates both."""
         self._parent = parent
         self._data_dir = data_dir
+        self._shell_variables = shell_variables
 
     async def start(self, function: Function) -> "Worker":
         """Return a new worker that has imported ``function``.
 
         Raises:
-            FunctionCrashed: it could not; the reason is in the terminal.
+            FunctionCrashed: the worker could not start or import the function. The terminal shows the reason.
 
         """
-        own, its = socket.socketpair()
-        with its:
+        runtime_end, worker_end = socket.socketpair()
+        with worker_end:
             try:
-                # Requests wait in the socket until the libraries are loaded.
-                socket.send_fds(self._parent, [b"."], [its.fileno()])
+                # The parent reads this when it has imported the libraries.
+                socket.send_fds(self._parent, [b"."], [worker_end.fileno()])
             except OSError as error:
-                own.close()
+                runtime_end.close()
                 raise FunctionCrashed("no worker can be started") from error
-        worker = Worker(*await asyncio.open_unix_connection(sock=own, limit=2 * PAYLOAD_LIMIT))
+        worker = Worker(*await asyncio.open_unix_connection(sock=runtime_end, limit=2 * PAYLOAD_LIMIT))
         try:
             worker.pid = (await worker.receive())["pid"]
             async with asyncio.timeout(_INIT_TIMEOUT):
@@ -96,7 +106,12 @@ class WorkerFactory:
                         "arn": function_arn(function.name),
                         "folder": str(function.folder),
                         "handler": function.handler,
-                        "environment": function_environment(function, shell=os.environ, data_dir=self._data_dir),
+                        "environment": function_environment(
+                            function,
+                            shell=os.environ,
+                            data_dir=self._data_dir,
+                            shell_variables=self._shell_variables,
+                        ),
                     }
                 )
         except TimeoutError as error:
@@ -109,26 +124,26 @@ class WorkerFactory:
 
 
 class Worker:
-    """One execution environment, as its connection."""
+    """The connection to one execution environment."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Use ``WorkerFactory.start``."""
+        """Store the two halves of the connection. ``WorkerFactory.start`` creates workers."""
         self._reader = reader
         self._writer = writer
-        #: Known as soon as the process exists.
+        #: None until the process has sent it.
         self.pid: int | None = None
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process has closed its side."""
+        """Whether the process has closed its end of the connection."""
         return self._reader.at_eof()
 
     async def exchange(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a message and return the answer.
+        """Send a message and return the response.
 
         Raises:
-            FunctionCrashed: the process ended instead.
-            PayloadTooLarge: the message is larger than Lambda takes.
+            FunctionCrashed: the process ended before it responded.
+            PayloadTooLarge: the message is larger than Lambda's limit.
 
         """
         line = encode(message)
@@ -141,21 +156,21 @@ class Worker:
         """Return the next message.
 
         Raises:
-            FunctionCrashed: the process ended instead.
+            FunctionCrashed: the process ended before it sent one.
 
         """
         try:
-            answer: dict[str, Any] = json.loads(await self._reader.readuntil())
+            message: dict[str, Any] = json.loads(await self._reader.readuntil())
         except (OSError, EOFError) as error:
             raise FunctionCrashed("the worker has ended") from error
-        return answer
+        return message
 
     def close(self) -> None:
-        """Let the process end by itself. It is idle."""
+        """Close the connection, so that the idle process exits."""
         self._writer.close()
 
     def kill(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process, even while it handles an event."""
         if self.pid is not None and not self.has_ended:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -166,36 +181,36 @@ class WorkerPool:
     """The workers of one function."""
 
     def __init__(self, factory: WorkerFactory, function: Function) -> None:
-        """Start nothing yet."""
+        """Create an empty pool. The first event starts a worker."""
         self._factory = factory
         self._function = function
         self._idle: list[Worker] = []
         self._slots = asyncio.Semaphore(CONCURRENCY)
-        #: One start at a time: whoever waits for it takes a worker that has become idle in the meantime.
+        #: Only one worker starts at a time. An event that waits for the lock may get a worker that has become idle.
         self._starting = asyncio.Lock()
         self._is_closed = False
 
     async def warm_up(self) -> None:
-        """Start the first worker before anybody waits for it."""
-        with contextlib.suppress(FunctionCrashed):  # the first request meets it again
-            self._put_back(await self._take())
+        """Start the first worker, so that the first event need not wait for it."""
+        with contextlib.suppress(FunctionCrashed):  # the first event fails with it again
+            self._release(await self._acquire())
 
     async def invoke(self, event: Mapping[str, Any]) -> Any:
-        """Call the function and return what it returned.
+        """Call the function and return its result.
 
         Raises:
-            FunctionFailed: or one of its kinds: the function raised, crashed or took too long.
-            PayloadTooLarge: the event is larger than Lambda takes.
+            FunctionFailed: the function raised an exception, crashed or exceeded its timeout.
+            PayloadTooLarge: the event is larger than Lambda's limit.
 
         """
         timeout = self._function.timeout
         async with self._slots:
-            worker = await self._take()
+            worker = await self._acquire()
             try:
                 async with asyncio.timeout(timeout):
-                    answer = await worker.exchange({"request_id": str(uuid4()), "timeout": timeout, "event": event})
+                    response = await worker.exchange({"request_id": str(uuid4()), "timeout": timeout, "event": event})
             except PayloadTooLarge:
-                self._put_back(worker)
+                self._release(worker)
                 raise
             except TimeoutError as error:
                 worker.kill()
@@ -205,25 +220,25 @@ class WorkerPool:
             except BaseException:
                 worker.kill()
                 raise
-            self._put_back(worker)
-        if "error" in answer:
-            raise FunctionFailed(answer["error"])
-        return answer["result"]
+            self._release(worker)
+        if "error" in response:
+            raise FunctionFailed(response["error"])
+        return response["result"]
 
     def close(self) -> None:
-        """End the idle workers now and the busy ones after their event."""
+        """Stop idle workers now, and busy ones after their event."""
         self._is_closed = True
         while self._idle:
             self._idle.pop().close()
 
-    async def _take(self) -> Worker:
+    async def _acquire(self) -> Worker:
         """Return an idle worker, or a new one."""
-        if worker := self._take_idle():
+        if worker := self._pop_idle():
             return worker
         async with self._starting:
-            return self._take_idle() or await self._factory.start(self._function)
+            return self._pop_idle() or await self._factory.start(self._function)
 
-    def _take_idle(self) -> Worker | None:
+    def _pop_idle(self) -> Worker | None:
         while self._idle:
             worker = self._idle.pop()
             if not worker.has_ended:
@@ -231,7 +246,7 @@ class WorkerPool:
             worker.close()
         return None
 
-    def _put_back(self, worker: Worker) -> None:
+    def _release(self, worker: Worker) -> None:
         if self._is_closed:
             worker.close()
         else:

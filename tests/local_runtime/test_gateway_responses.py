@@ -33,7 +33,7 @@ RESPONSES = GatewayResponses.parse(
 
 
 def test_status_headers_and_body_come_from_the_template():
-    response = RESPONSES.answer(Failure.UNAUTHORIZED, CONTEXT)
+    response = RESPONSES.response_to(Failure.UNAUTHORIZED, CONTEXT)
     assert (response.status_code, response.body) == (401, b"UNAUTHORIZED (the-id)")
     assert response.headers.getlist("content-type") == ["text/plain"]
     assert dict(response.headers).items() >= {
@@ -53,14 +53,14 @@ def test_status_headers_and_body_come_from_the_template():
     ids=["no body template", "default of the class"],
 )
 def test_response_that_the_template_leaves_out_in_part_is_completed(failure, status, body):
-    response = RESPONSES.answer(failure, CONTEXT)
+    response = RESPONSES.response_to(failure, CONTEXT)
     assert (response.status_code, json.loads(bytes(response.body))) == (status, body)
     assert response.headers["content-type"] == "application/json"
 
 
 @pytest.mark.parametrize("failure", Failure)
 def test_without_gateway_responses_each_failure_has_api_gateways_own(failure):
-    response = GatewayResponses({}).answer(failure, {})
+    response = GatewayResponses({}).response_to(failure, {})
     assert response.status_code == failure.status
     assert json.loads(bytes(response.body)) == {"message": failure.message}
 
@@ -79,7 +79,7 @@ def test_a_header_that_cannot_be_computed_is_an_error_of_the_template(source):
 @pytest.mark.threat("gateway-error-details")
 @pytest.mark.parametrize("failure", Failure)
 def test_this_projects_gateway_answers_in_problem_json_with_the_request_id(failure):
-    response = load_template(PROJECT / "template.yaml").gateway_responses.answer(failure, CONTEXT)
+    response = load_template(PROJECT / "template.yaml").gateway_responses.response_to(failure, CONTEXT)
     document = json.loads(bytes(response.body))
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["x-request-id"] == document["request_id"] == "the-id"

@@ -11,6 +11,8 @@ from tests.support.runtime import failed_start
 
 pytestmark = pytest.mark.local_runtime
 
+COMMAND = "PORT={} make run"
+
 
 @pytest.fixture
 def taken():
@@ -22,7 +24,7 @@ def taken():
 @pytest.fixture
 def sockets():
     """What a runtime listens on."""
-    sockets = listen(0)
+    sockets = listen(0, command=COMMAND)
     yield sockets
     close(sockets)
 
@@ -50,7 +52,7 @@ def test_accepted_connection_sends_small_responses_at_once(sockets):
 
 def test_who_has_the_port_is_named_with_the_line_that_frees_it(taken):
     with pytest.raises(PortInUse) as error:
-        listen(taken)
+        listen(taken, command=COMMAND)
     text = str(error.value)
     assert f"Port {taken} is in use by process {os.getpid()}: " in text
     assert f"kill {os.getpid()}\n" in text
@@ -61,7 +63,7 @@ def test_a_port_that_is_taken_on_ipv6_alone_is_taken():
     if not socket.has_ipv6:
         pytest.skip("this machine has no IPv6")
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server, pytest.raises(PortInUse):
-        listen(server.getsockname()[1])
+        listen(server.getsockname()[1], command=COMMAND)
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ def test_port_in_use_by_an_unknown_process_names_none(tmp_path, monkeypatch, tak
     if has_lsof:
         install_lsof(tmp_path, monkeypatch, "")
     with pytest.raises(PortInUse) as error:
-        listen(taken_by_another_user)
+        listen(taken_by_another_user, command=COMMAND)
     assert "kill" not in str(error.value)
     assert f"PORT={taken_by_another_user + 1} make run" in str(error.value)
 
@@ -96,7 +98,7 @@ def test_port_in_use_by_an_unknown_process_names_none(tmp_path, monkeypatch, tak
 def test_port_in_use_without_proc_names_the_process_by_lsof(tmp_path, monkeypatch, taken_by_another_user):
     install_lsof(tmp_path, monkeypatch, "p4711\ncnode\nf21\n")
     with pytest.raises(PortInUse, match="process 4711: node\n"):
-        listen(taken_by_another_user)
+        listen(taken_by_another_user, command=COMMAND)
 
 
 @pytest.mark.parametrize(("missing", "number"), [({socket.AF_INET6}, 1), ({socket.AF_INET, socket.AF_INET6}, 0)])
@@ -110,13 +112,13 @@ def test_listen_without_an_address_family_uses_the_other(monkeypatch, missing, n
 
     monkeypatch.setattr(socket, "create_server", create_if_supported)
     with nullcontext() if number else pytest.raises(OSError, match="assign"):
-        sockets = listen(0)
+        sockets = listen(0, command=COMMAND)
         close(sockets)
         assert len(sockets) == number
 
 
 def test_runtime_with_a_port_that_is_taken_or_none_ends_with_its_reason(tmp_path, taken):
-    reasons = {str(taken): f"kill {os.getpid()}", **dict.fromkeys(["65536", "²"], "PORT is a number from 0")}
+    reasons = {str(taken): f"kill {os.getpid()}", **dict.fromkeys(["65536", "²"], "PORT must be a number from 0")}
     for port, reason in reasons.items():
         status, output = failed_start(env={"DATA_DIR": str(tmp_path / "data"), "PORT": port})
         assert status == 1, port

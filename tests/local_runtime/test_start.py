@@ -37,7 +37,7 @@ def test_data_dir_is_made_for_its_owner_alone(runtime, probe_data):
 @pytest.mark.parametrize("name", ["pepper", "audit-key"])
 def test_secret_file_that_is_too_short_is_an_error_at_start(tmp_path, name):
     (tmp_path / name).write_bytes(b"")
-    status, printed = failed_start(PROBE_PROJECT, env={"DATA_DIR": str(tmp_path)})
+    status, printed = failed_start(env={"DATA_DIR": str(tmp_path)})
     assert (status, str(tmp_path / name) in printed, "Traceback" in printed) == (1, True, False)
 
 
@@ -45,7 +45,7 @@ def test_secret_file_of_other_users_is_its_owners_alone_after_the_start(tmp_path
     for name in ("pepper", "audit-key"):
         (tmp_path / name).write_bytes(bytes(32))
         (tmp_path / name).chmod(0o644)
-    with running_runtime(tmp_path, project=PROBE_PROJECT, env={"DATA_DIR": str(tmp_path)}) as runtime:
+    with running_runtime(tmp_path, env={"DATA_DIR": str(tmp_path)}) as runtime:
         modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("pepper", "audit-key")}
         assert (modes, "had mode 0644" in runtime.log) == ({0o600}, True)
 

@@ -136,7 +136,7 @@ def _serve(origin: str, port: int) -> int:
         page = origin
 
     try:
-        sockets = listen(port, another="uv run authenticator serve --port {}")
+        sockets = listen(port, command="uv run authenticator serve --port {}")
     except (PortInUse, OSError, OverflowError) as error:
         sys.stderr.write(f"authenticator: {error}\n")
         return 1
