@@ -1,4 +1,4 @@
-"""The audit log's cryptography by itself. What it is good for is in tests/tools/test_audit.py."""
+"""The audit log's cryptography by itself. What it is good for is in tests/tools/operators/test_audit.py."""
 
 import secrets
 from typing import Any
