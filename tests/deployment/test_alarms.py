@@ -1,10 +1,6 @@
 """Alarms, dashboard, saved queries and logs of the template agree with the code and with the runbooks.
 
-<<<<<<< HEAD
-CloudFormation does not notice such errors. tests/tools/test_attack.py checks which attacks raise the alarms.
-=======
-What an alarm sees of an attack is tests/tools/attacks/test_campaign.py's; here is what CloudFormation would not notice.
->>>>>>> da59f3e (tests: mirror the folders of tools, and move the tests out of tests/)
+CloudFormation does not notice such errors. tests/tools/attacks/test_campaign.py checks which attacks raise the alarms.
 """
 
 import json

@@ -182,13 +182,8 @@ def test_decisions_are_listed_and_cited_ones_exist():
     assert cited <= {name[:4] for name in DECISIONS}
 
 
-<<<<<<< HEAD
 def test_each_threat_has_a_unique_id_and_a_proof():
-    """A threat without a proof says "none:" and the reason. tests/tools/test_proofs.py checks proofs that are tests."""
-=======
-def test_each_threat_has_an_id_of_its_own_and_a_proof():
-    """A threat without a proof says "none:" and why. The tests among the proofs: tests/tools/docs/test_proofs.py."""
->>>>>>> da59f3e (tests: mirror the folders of tools, and move the tests out of tests/)
+    """A threat without a proof says "none:" and why. tests/tools/docs/test_proofs.py checks proofs that are tests."""
     threats = threat_model.threats(threat_model.PAGE.read_text())
     ids = [name for name, _ in threats]
     assert len(ids) == len({*ids}) > 10

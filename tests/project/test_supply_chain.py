@@ -43,7 +43,7 @@ def versioned_files():
 @pytest.mark.threat("supply-secret-in-git")
 @pytest.mark.thorough  # looks at every file
 def test_no_secret_is_in_git(tmp_path):
-    """But for the examples and the bait that .secrets.baseline lists, each of which somebody has looked at."""
+    """The exceptions are examples and test data, which .secrets.baseline lists after a review of each."""
     assert finds_secrets(tmp_path, *(name for name in versioned_files() if name != BASELINE.name)) == ""
 
 
