@@ -1,4 +1,4 @@
-"""PUT /users/{id}/password: what it takes to change one's password, and what ends with the old one."""
+"""PUT /users/{id}/password: its requirements, and the sessions and tokens that a change revokes."""
 
 import json
 from collections import Counter
@@ -45,7 +45,7 @@ def stored_hash(database, email=EMAIL):
 
 
 def open_sessions(database):
-    """Return the ids of the sessions that still count."""
+    """Return the ids of the sessions that are valid."""
     live = (
         select(sessions.c.id)
         .join(users)
@@ -60,7 +60,7 @@ def open_sessions(database):
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.2.2")
 def test_change_replaces_the_password(database, person, log_lines):
-    # However old the login is: without a passkey the current password is proof enough.
+    # The login may be old, because without a passkey the current password is the proof.
     database.execute(update(sessions).values(auth_time=datetime.now(UTC) - timedelta(days=3)))
     answer = change_password(person)
     assert (answer.status, answer.text) == (204, "")
@@ -124,7 +124,7 @@ BAD_PASSWORDS = {
 }
 
 
-def test_new_password_against_the_policy_is_rejected_unhashed(database, person, hash_costs):
+def test_new_password_against_the_policy_is_rejected_without_hash(database, person, hash_costs):
     before, count = stored_hash(database), failures(database)
     hash_costs.clear()
     for kind, new in BAD_PASSWORDS.items():
@@ -137,8 +137,8 @@ def test_new_password_against_the_policy_is_rejected_unhashed(database, person, 
     assert failures(database) == count | bad_input
 
 
-def test_new_password_is_stored_in_full_and_as_typed(person):
-    """ASVS 5.0 6.2.8: neither trimmed nor cut at bcrypt's 72 bytes."""
+def test_new_password_is_stored_completely_and_as_typed(person):
+    """The password is neither trimmed nor cut at the 72 bytes of bcrypt (ASVS 5.0 6.2.8)."""
     new = f"  {'copper lantern eleven rivers ' * 3}Ünïcode "
     assert change_password(person, new=new).status == 204
     for wrong in (new.strip(), new[:-1], new.lower(), new[:72]):
@@ -146,11 +146,11 @@ def test_new_password_is_stored_in_full_and_as_typed(person):
     assert log_in(password=new).status == 200
 
 
-# --- Who may ----------------------------------------------------------------------------------------------------------
+# --- Authorization ----------------------------------------------------------------------------------------------------
 
 
-def test_password_of_another_user_is_changed_by_no_role(database, person, other, log_lines):
-    """An admin is rejected too (ASVS 5.0 6.4.6), and an id that does not exist looks the same."""
+def test_no_role_can_change_the_password_of_another_user(database, person, other, log_lines):
+    """An admin is rejected too (ASVS 5.0 6.4.6). Unknown ids get the same response."""
     before, count = stored_hash(database, other.email), rows(database)
     ids = [other.id, str(uuid4()), "me", "x" * 2_000, f"{{{person.id}}}"]
     for role in ("user", "security", "admin"):
@@ -168,7 +168,7 @@ def test_password_of_another_user_is_changed_by_no_role(database, person, other,
 
 @pytest.mark.asvs("6.2.3")
 @pytest.mark.threat("function-stolen-access-token")
-def test_change_with_a_passkey_needs_a_step_up_with_it(database, person, log_lines):
+def test_change_with_a_passkey_requires_a_step_up_with_it(database, person, log_lines):
     holder = enrol(person)
     step_up(person.access_token, {"current_password": PASSWORD})
     by_password_alone = change_password(person)
@@ -191,7 +191,7 @@ def test_first_passkey_added_during_a_change_is_required(database, person, monke
     assert stored_hash(database) == before
 
 
-# --- What ends with the old password (ASVS 5.0 7.4.3) -----------------------------------------------------------------
+# --- Revoked sessions and tokens (ASVS 5.0 7.4.3) ---------------------------------------------------------------------
 
 
 @pytest.mark.aurora_dsql
@@ -204,7 +204,7 @@ def test_change_revokes_other_sessions_and_all_access_tokens(database, person, o
         assert refresh(pair["refresh_token"]).code == "invalid_refresh_token"
     assert open_sessions(database) == {session_id(person.access_token), session_id(other.access_token)}
     assert get_user(other.id, token=other.access_token).status == 200
-    # All access tokens that are out have ended, the one that asked too.
+    # All earlier access tokens are revoked, including the one of the request.
     assert get_user(person.id, token=person.access_token).code == "invalid_token"
     renewed = refresh(person.refresh_token).json
     assert session_id(renewed["access_token"]) == session_id(person.access_token)
@@ -216,7 +216,7 @@ def test_change_revokes_other_sessions_and_all_access_tokens(database, person, o
     ]
 
 
-def test_change_ends_second_factors_under_way_and_leaves_passkeys(person):
+def test_change_rejects_begun_second_factors_and_keeps_passkeys(person):
     holder = enrol(person)
     token = holder.log_in().json["access_token"]
     mfa_token = holder.give_password()
@@ -238,12 +238,12 @@ def test_audit_record_of_a_change_contains_no_secret(database, person):
     assert not any(secret in record.record for secret in (PASSWORD, NEW_PASSWORD, "$2b$"))
 
 
-# --- At the same moment -----------------------------------------------------------------------------------------------
+# --- Concurrent requests ----------------------------------------------------------------------------------------------
 
 
 @everywhere
 @pytest.mark.parametrize("tokens", [1, 5], ids=["one session", "five sessions"])
-def test_of_concurrent_changes_one_succeeds(database, isolation, person, tokens):
+def test_only_one_of_concurrent_changes_succeeds(database, isolation, person, tokens):
     bearers = [person.access_token, *(log_in().json["access_token"] for _ in range(tokens - 1))] * (5 // tokens)
     news = [f"{NEW_PASSWORD} number {number}" for number in range(len(bearers))]
     answers = together(
@@ -263,7 +263,7 @@ def test_of_concurrent_changes_one_succeeds(database, isolation, person, tokens)
 def test_concurrent_logins_with_the_old_password_open_no_session(database, isolation, person, attempt):
     *logins, changed = together(*[log_in] * 6, lambda: change_password(person))
     assert changed.status == 204
-    # These levels report conflicts, and one request of seven may lose each of its six tries.
+    # These levels report conflicts, and one of seven requests may lose all of its six tries.
     unlucky = {503} if isolation in {"repeatable read", "serializable"} else set()
     assert {login.status for login in logins} <= {200, 401} | unlucky
     assert open_sessions(database) == {session_id(person.access_token)}
@@ -285,7 +285,7 @@ def test_login_that_has_checked_the_old_password_is_rejected(database, person, m
 
 
 @pytest.mark.aurora_dsql
-def test_login_that_has_answered_its_challenge_is_rejected(database, person, monkeypatch, log_lines):
+def test_login_with_a_passkey_during_a_change_is_rejected(database, person, monkeypatch, log_lines):
     holder = enrol(person)
     token = holder.log_in().json["access_token"]
     begun, credential = holder.answered_login(holder.give_password())
@@ -315,7 +315,7 @@ def test_login_that_rehashes_the_old_password_does_not_restore_it(database, pers
 
 @pytest.mark.aurora_dsql
 def test_hash_that_is_replaced_during_a_change_stays(database, person, monkeypatch, log_lines):
-    """The verified hash is not the stored one any more. The password was right, so this is no wrong proof."""
+    """The stored hash differs from the verified one. The password was right, so no wrong proof is counted."""
     replacement = "$2b$04$" + "." * 53
     statement = update(users).values(password_hash=replacement)
     while_a_password_is_checked(monkeypatch, lambda: database.execute(statement))
@@ -327,7 +327,7 @@ def test_hash_that_is_replaced_during_a_change_stays(database, person, monkeypat
     assert failed_proofs(database) == [0]
 
 
-# --- Limits. Guesses with a stolen access token (ASVS 5.0 6.3.1): tests/functions/step_up/test_wrong_proofs.py --------
+# --- Rate limits. For guesses with a stolen access token, see tests/functions/step_up/test_wrong_proofs.py ------------
 
 
 @pytest.fixture
@@ -336,7 +336,7 @@ def small_limits(person, monkeypatch):
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_login_and_change_have_counters_of_their_own(database, person):
+def test_login_and_change_have_separate_counters(database, person):
     """Otherwise an attacker could keep a travelling user from revoking a stolen session."""
     assert {change_password(person, current=WRONG).status for _ in range(4)} == {400}
     assert {counted(database, "login_account", EMAIL), counted(database, "login_source", SOURCE_IP)} == {0}
@@ -348,14 +348,14 @@ def test_login_and_change_have_counters_of_their_own(database, person):
     assert log_in(password=NEW_PASSWORD).status == 429
 
 
-def test_change_that_loses_against_another_is_not_counted(database, person, monkeypatch):
+def test_change_after_a_concurrent_revocation_is_not_counted(database, person, monkeypatch):
     while_a_password_is_checked(monkeypatch, lambda: accounts.revoke_sessions_of(EMAIL))
     assert change_password(person).code == "invalid_token"
     assert failed_proofs(database) == [0]
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_device_of_the_user_stays_known_after_a_change(person):
+def test_client_ip_of_the_user_stays_known_after_a_change(person):
     assert change_password(person).status == 204
     for number in range(5):
         assert log_in(password=WRONG, sourceIp=f"192.0.2.{number}").status == 401
@@ -363,7 +363,7 @@ def test_device_of_the_user_stays_known_after_a_change(person):
     assert log_in(password=NEW_PASSWORD).status == 200
 
 
-def test_stored_hash_of_absurd_cost_is_not_verified(database, person, hash_costs):
+def test_stored_hash_of_invalid_cost_is_not_verified(database, person, hash_costs):
     for stored in ("$2b$16$" + "." * 53, "$2b$31$" + "." * 53, "plain text"):
         database.execute(update(users).values(password_hash=stored))
         hash_costs.clear()

@@ -1,4 +1,4 @@
-"""The clean-up on a schedule: what nobody can use any more goes, a little at a time."""
+"""The scheduled clean-up deletes expired rows in batches."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,7 +33,7 @@ def run():
 
 
 def clean_up():
-    """Run, and return how many refresh tokens, sessions and challenges were deleted."""
+    """Run the clean-up. Return the numbers of deleted refresh tokens, sessions and challenges."""
     deleted = run()
     return tuple(deleted[what] for what in ("refresh_tokens", "sessions", "challenges"))
 
@@ -43,7 +43,7 @@ def ago(**duration: float):
 
 
 def insert_all(database, table, rows):
-    """Insert rows that are alike, in transactions as large as Aurora DSQL allows."""
+    """Insert many rows in transactions of at most 3,000, the limit of Aurora DSQL."""
     engine = create_engine(database.url, poolclass=NullPool)
     for first in range(0, len(rows), 3_000):
         with engine.begin() as connection:
@@ -71,7 +71,7 @@ def rows(database):
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("14.2.7")
-def test_what_expired_is_deleted_and_what_lives_stays(database, person):
+def test_expired_rows_are_deleted_and_others_stay(database, person):
     add_sessions(database, 3, expires_at=ago(days=1, minutes=1))
     assert clean_up() == (3, 3, 0)
     assert (*rows(database), database.count(audit_salts)) == (1, 1, 1)
@@ -80,7 +80,7 @@ def test_what_expired_is_deleted_and_what_lives_stays(database, person):
 
 
 def test_expired_challenges_are_deleted(database):
-    """A login's challenge has a row from its first answer on, so that there is no second one."""
+    """The first response to a login's challenge stores its id, so that a second response is rejected."""
     for _ in range(3):
         complete_login(begin_login(), {})
     database.execute(update(challenges).values(expires_at=ago(minutes=2)))
@@ -90,7 +90,7 @@ def test_expired_challenges_are_deleted(database):
 
 
 @pytest.mark.aurora_dsql
-def test_counters_that_have_expired_are_deleted_and_those_that_lock_stay(database):
+def test_expired_counters_are_deleted_and_lockouts_stay(database):
     for number in range(3):
         log_in(f"person{number}@example.com")
     count = database.count(throttles)
@@ -100,8 +100,8 @@ def test_counters_that_have_expired_are_deleted_and_those_that_lock_stay(databas
     assert database.count(throttles) == count - 1
 
 
-def test_rows_that_expired_within_a_day_and_those_of_revoked_sessions_stay(database, person):
-    """Clocks differ, an investigation may want to see them, and the reuse of a token must still be recognised."""
+def test_recently_expired_rows_and_revoked_sessions_stay(database, person):
+    """Clocks differ, an investigation may need the rows, and the reuse of a token must still be detected."""
     add_sessions(database, 1, expires_at=ago(hours=23))
     log_out(person.access_token)
     assert [clean_up() for _ in range(2)] == [(0, 0, 0)] * 2
@@ -109,7 +109,7 @@ def test_rows_that_expired_within_a_day_and_those_of_revoked_sessions_stay(datab
 
 
 @pytest.mark.aurora_dsql
-def test_a_live_session_keeps_its_live_token_and_loses_the_old_ones(database, person):
+def test_live_session_keeps_only_its_live_token(database, person):
     newest = refresh(person.refresh_token).json["refresh_token"]
     database.execute(
         update(refresh_tokens).where(refresh_tokens.c.spent_at.is_not(None)).values(expires_at=ago(days=2))
@@ -126,7 +126,7 @@ def test_session_and_its_tokens_are_deleted_when_both_have_expired(database, per
     assert clean_up() == (1, 1, 0)
 
 
-def test_session_that_has_lost_its_last_token_stays_until_it_expires(database, person):
+def test_session_without_tokens_stays_until_it_expires(database, person):
     database.execute(update(refresh_tokens).values(expires_at=ago(days=2)))
     assert clean_up() == (1, 0, 0)
     database.execute(update(sessions).values(expires_at=ago(days=2)))
@@ -134,27 +134,27 @@ def test_session_that_has_lost_its_last_token_stays_until_it_expires(database, p
 
 
 @pytest.mark.aurora_dsql
-def test_a_run_goes_on_in_batches_until_all_is_deleted(database, person, monkeypatch):
+def test_run_deletes_all_expired_rows_in_batches(database, person, monkeypatch):
     monkeypatch.setattr(cleanup, "BATCH_ROWS", 3)
     add_sessions(database, 7, expires_at=ago(days=2))
     assert clean_up() == (7, 7, 0)
-    # A run is bounded in time, and the next one goes on.
+    # The time of a run is limited, and the next run continues.
     monkeypatch.setattr(cleanup, "SECONDS_PER_TABLE", 0.0)
     add_sessions(database, 7, expires_at=ago(days=2))
     assert [clean_up() for _ in range(4)] == [(3, 3, 0), (3, 3, 0), (1, 1, 0), (0, 0, 0)]
     assert rows(database) == (1, 1)
 
 
-def test_a_run_ends_before_the_functions_timeout():
+def test_run_ends_before_the_functions_timeout():
     function = read_template(PROJECT / "template.yaml")["Resources"]["CleanupFunction"]["Properties"]
     last_statement = float(function["Environment"]["Variables"]["DATABASE_TIMEOUT"])
-    budgets = 5 * cleanup.SECONDS_PER_TABLE + 2 * cleanup.SECONDS_PER_ERASURE_STEP
-    assert function["Timeout"] > cleanup.SECONDS_PER_RUN > budgets + last_statement
+    all_tables = 5 * cleanup.SECONDS_PER_TABLE + 2 * cleanup.SECONDS_PER_ERASURE_STEP
+    assert function["Timeout"] > cleanup.SECONDS_PER_RUN > all_tables + last_statement
     assert cleanup.BATCH_ROWS <= 1_000  # far below what Aurora DSQL accepts in one transaction
 
 
 def test_run_on_a_slow_database_fails_at_its_time_limit(database, person, monkeypatch):
-    """Each of its statements may be within the timeout, and all of them together not."""
+    """All statements together may take too long although each is within the database's timeout."""
     monkeypatch.setattr(cleanup, "SECONDS_PER_RUN", 0.0)
     with pytest.raises(DatabaseUnavailable):
         run()
@@ -162,15 +162,15 @@ def test_run_on_a_slow_database_fails_at_its_time_limit(database, person, monkey
 
 
 @pytest.mark.aurora_dsql
-def test_an_hour_of_challenges_is_deleted_at_once(database):
-    """Anybody can begin a login. What eight requests a second leave behind in an hour must not pile up."""
+def test_run_deletes_the_challenges_of_an_hour(database):
+    """Anyone can begin a login. One run must delete the challenges of 8 requests a second for an hour."""
     template = {"ceremony": "authentication", "challenge": bytes(32), "expires_at": ago(minutes=2)}
     insert_all(database, challenges, [template | {"id": uuid4()} for _ in range(30_000)])
     assert clean_up() == (0, 0, 30_000)
     assert database.count(challenges) == 0
 
 
-def test_what_was_deleted_is_logged(database, person, log_lines):
+def test_numbers_of_deleted_rows_are_logged(database, person, log_lines):
     add_sessions(database, 2, expires_at=ago(days=2))
     clean_up()
     (record,) = [record for record in log_lines.records if record["message"] == "expired rows deleted"]
@@ -179,8 +179,8 @@ def test_what_was_deleted_is_logged(database, person, log_lines):
 
 
 @pytest.mark.usefixtures("environment")
-def test_without_a_database_it_fails_loudly(monkeypatch):
-    """Lambda then tries again, and its error metric rises."""
+def test_run_without_a_database_raises(monkeypatch):
+    """After an exception, Lambda retries the run and its error metric rises."""
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://127.0.0.1:9/service")
     with pytest.raises(DatabaseUnavailable):
         clean_up()
@@ -196,7 +196,7 @@ def age_audit_log(database, days):
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("14.2.7")
-def test_chains_past_their_retention_are_deleted_and_the_rest_holds(database, person):
+def test_chains_past_their_retention_are_deleted_and_others_verify(database, person):
     age_audit_log(database, 401)
     start_fresh_environment()
     refresh(person.refresh_token)
@@ -207,7 +207,7 @@ def test_chains_past_their_retention_are_deleted_and_the_rest_holds(database, pe
 
 @pytest.mark.threat("audit-filled")
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
-def test_row_from_the_future_does_not_keep_a_chain_for_ever(database, person):
+def test_row_from_the_future_does_not_keep_its_chain(database, person):
     age_audit_log(database, 401)
     ((chain_id,),) = database.execute(select(audit_events.c.chain_id).distinct())
     insert_row(database, chain_id=chain_id, sequence=1_000, time=2**62)
@@ -215,14 +215,14 @@ def test_row_from_the_future_does_not_keep_a_chain_for_ever(database, person):
     assert database.count(audit_events) == 1
 
 
-def test_a_chain_that_goes_on_stays_whole(database, person):
-    """Its first records are what its last ones are verified from."""
+def test_chain_with_recent_records_stays_complete(database, person):
+    """The last records of a chain can only be verified together with its first ones."""
     age_audit_log(database, 401)
     refresh(person.refresh_token)
     assert run()["audit_events"] == 0
 
 
-def test_the_retention_is_a_setting(database, person, monkeypatch):
+def test_audit_retention_is_configurable(database, person, monkeypatch):
     age_audit_log(database, 32)
     monkeypatch.setenv("AUDIT_RETENTION_DAYS", "31")
     start_fresh_environment()
@@ -231,8 +231,8 @@ def test_the_retention_is_a_setting(database, person, monkeypatch):
 
 
 @pytest.mark.aurora_dsql
-def test_many_chains_go_in_one_run_from_their_ends(database, person, monkeypatch):
-    """A run that is cut off leaves chains that were cut, and no gaps."""
+def test_chains_are_deleted_from_their_ends_without_gaps(database, person, monkeypatch):
+    """An interrupted run leaves shorter chains without gaps."""
     for _ in range(5):
         start_fresh_environment()
         log_in()
@@ -249,8 +249,8 @@ def test_many_chains_go_in_one_run_from_their_ends(database, person, monkeypatch
 
 
 @pytest.mark.aurora_dsql
-def test_what_an_erasure_has_missed_is_forgotten_within_the_hour(database, person):
-    """A request was under way while its user was erased: it wrote its record afterwards, with salt and source."""
+def test_rows_written_during_an_erasure_are_cleaned_up(database, person):
+    """A request that runs during the erasure of its user may store a salt and a record with a client IP afterwards."""
     (salt,) = database.execute(select(audit_salts))
     (record,) = database.execute(select(audit_events).where(audit_events.c.name == "user_created"))
     erase(person.email)
@@ -267,7 +267,7 @@ def test_what_an_erasure_has_missed_is_forgotten_within_the_hour(database, perso
 
 
 @pytest.mark.aurora_dsql
-def test_more_rows_of_erased_users_than_a_transaction_may_change_are_forgotten(database, person):
+def test_any_number_of_rows_of_erased_users_is_cleaned_up(database, person):
     """Aurora DSQL takes 3,000 rows in a transaction."""
     (record,) = database.execute(select(audit_events).where(audit_events.c.name == "user_created"))
     erased = [uuid4() for _ in range(3_001)]
@@ -282,7 +282,7 @@ def test_more_rows_of_erased_users_than_a_transaction_may_change_are_forgotten(d
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("14.2.7")
-def test_a_user_with_more_sessions_than_a_transaction_may_change_is_erased(database, person):
+def test_user_with_thousands_of_sessions_is_erased(database, person):
     """Aurora DSQL takes 3,000 rows in a transaction."""
     add_sessions(database, 1_501)
     add_sessions_without_tokens(database, 1_500)

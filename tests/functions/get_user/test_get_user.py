@@ -1,4 +1,4 @@
-"""GET /users/{id}: who may see whom, decided from the database at every request."""
+"""GET /users/{id}: callers read their own data and admins all users. The database decides at every request."""
 
 from uuid import uuid4
 
@@ -19,7 +19,7 @@ def make_admin(database, account):
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("10.3.2", "15.3.1")
-def test_answers_the_callers_own_data(person):
+def test_caller_gets_their_own_data(person):
     answer = get_user(person.id, token=person.access_token)
     assert answer.status == 200
     assert answer.headers["cache-control"] == "no-store"
@@ -38,8 +38,8 @@ def test_answers_the_callers_own_data(person):
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("8.2.2", "10.3.2")
 @pytest.mark.threat("function-data-of-others")
-def test_somebody_elses_id_and_an_unknown_one_answer_alike(person, other, log_lines):
-    """OWASP API1:2023 (BOLA); a caller cannot find out which ids exist."""
+def test_ids_of_others_and_unknown_ids_get_the_same_response(person, other, log_lines):
+    """A caller cannot read another user or find out which ids exist (OWASP API1:2023, BOLA)."""
     answers = [
         get_user(user_id, token=person.access_token)
         for user_id in (
@@ -65,7 +65,7 @@ def test_somebody_elses_id_and_an_unknown_one_answer_alike(person, other, log_li
 
 
 @pytest.mark.asvs("16.3.2")
-def test_an_admin_sees_everybody_and_that_is_recorded(database, person, other, log_lines):
+def test_admin_may_read_any_user_and_the_read_is_recorded(database, person, other, log_lines):
     make_admin(database, person)
     answer = get_user(other.id, token=person.access_token)
     assert (answer.status, answer.json["email"]) == (200, "other@example.com")
@@ -75,15 +75,15 @@ def test_an_admin_sees_everybody_and_that_is_recorded(database, person, other, l
 
 def test_unknown_id_requested_by_an_admin_returns_404(database, person):
     make_admin(database, person)
-    for user_id in ("00000000-0000-4000-8000-000000000000", "nobody"):
+    for user_id in ("00000000-0000-4000-8000-000000000000", "not an id"):
         answer = get_user(user_id, token=person.access_token)
         assert (answer.status, answer.code) == (404, "not_found"), user_id
 
 
 @pytest.mark.asvs("8.3.1", "8.3.2")
 @pytest.mark.threat("authorizer-stale-token")
-def test_a_role_that_was_taken_away_counts_at_once(database, person, other):
-    """The role in the token is for others; we ask the database."""
+def test_revoked_admin_role_takes_effect_at_once(database, person, other):
+    """The role in the token is for other services. This service reads the role from the database."""
     make_admin(database, person)
     token = person.access_token
     assert get_user(other.id, token=token).status == 200
@@ -93,7 +93,7 @@ def test_a_role_that_was_taken_away_counts_at_once(database, person, other):
 
 
 @pytest.mark.aurora_dsql
-def test_it_needs_no_more_than_a_readers_privileges(database, person, other):
+def test_readers_privileges_are_sufficient(database, person, other):
     make_admin(database, other)
     with acting_as(READER_ROLE):
         assert get_user(person.id, token=person.access_token).status == 200

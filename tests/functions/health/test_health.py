@@ -1,4 +1,4 @@
-"""GET /health: 200 when the service can do its work."""
+"""GET /health: 200 if the service can do its work."""
 
 import pytest
 from sqlalchemy import text
@@ -26,13 +26,13 @@ def test_health_with_its_own_privileges_returns_200():
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_fresh_installation_is_healthy():
+def test_fresh_installation_is_healthy():
     assert get_health().status == 200
 
 
 @pytest.mark.usefixtures("deployed")
-def test_deployed_database_without_the_schema_of_this_version_is_not_healthy(monkeypatch, postgres):
-    """A newer schema has all that this version needs."""
+def test_deployed_database_with_an_old_schema_is_unhealthy(monkeypatch, postgres):
+    """A newer schema is healthy, because it contains everything that this version needs."""
     outcomes = {}
     for revision in (None, "0001", HEAD, "9999"):
         with postgres.new_database(migrated=revision is not None) as url:
@@ -49,7 +49,7 @@ def test_deployed_database_without_the_schema_of_this_version_is_not_healthy(mon
 
 @pytest.mark.asvs("16.5.1")
 @pytest.mark.usefixtures("environment")
-def test_a_database_that_is_away_is_not_healthy_and_its_password_stays_ours(monkeypatch):
+def test_unavailable_database_is_unhealthy_and_hides_its_password(monkeypatch):
     leaks.remember("hunter2hunter2")
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://service:hunter2hunter2@127.0.0.1:9/service")
     answer = get_health()
@@ -59,7 +59,7 @@ def test_a_database_that_is_away_is_not_healthy_and_its_password_stays_ours(monk
 
 @pytest.mark.asvs("13.4.5", "16.3.4")
 @pytest.mark.usefixtures("environment")
-def test_a_wrong_setting_is_named_in_the_log_and_not_in_the_answer(monkeypatch, log_lines):
+def test_wrong_setting_is_named_only_in_the_log(monkeypatch, log_lines):
     monkeypatch.setenv("BCRYPT_COST", "3")
     answer = get_health()
     assert (answer.status, answer.code) == (503, "service_unavailable")
@@ -70,7 +70,7 @@ def test_a_wrong_setting_is_named_in_the_log_and_not_in_the_answer(monkeypatch, 
 
 
 @pytest.mark.usefixtures("database")
-def test_unknown_query_parameter_needs_no_more_privileges_either(log_lines):
+def test_unknown_query_parameter_needs_no_more_privileges(log_lines):
     """Otherwise anyone could raise the alarm for audit records that cannot be stored."""
     with acting_as(HEALTH_ROLE):
         answer = call("health", proxy_event("GET", "/health", query={"verbose": "1"}))

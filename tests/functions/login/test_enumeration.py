@@ -1,6 +1,6 @@
-"""POST /login tells nobody which addresses are registered (ASVS 5.0 6.3.8): not by its answer, not by its work.
+"""Neither the response nor the time of POST /login reveals which addresses are registered (ASVS 5.0 6.3.8).
 
-Work is counted in bcrypt computations and their costs, not by a clock.
+The tests count bcrypt computations and their costs instead of measuring time.
 """
 
 import pytest
@@ -35,7 +35,7 @@ FAILURES = [
 
 @pytest.mark.asvs("4.1.1", "6.3.4", "6.3.8", "11.2.4")
 @pytest.mark.threat("function-account-enumeration")
-def test_every_failed_login_gets_the_same_response_and_costs_one_hash(registered, hash_costs):
+def test_all_failed_logins_get_the_same_response_and_cost_one_hash(registered, hash_costs):
     seen = []
     for email, password in FAILURES:
         registered.execute(throttles.delete())
@@ -52,9 +52,9 @@ def test_every_failed_login_gets_the_same_response_and_costs_one_hash(registered
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
-def test_a_failed_login_asks_the_database_as_often_where_the_address_is_unknown(registered):
-    """A statement is a round trip, and ten of them can be told from nine."""
-    log_in(EMAIL, "wrong")  # the engine is there from now on
+def test_unknown_address_causes_as_many_statements_as_a_known_one(registered):
+    """Each statement is a round trip, and a client can measure the difference between nine and ten of them."""
+    log_in(EMAIL, "wrong")  # creates the engine
     counts = []
     for email in (EMAIL, UNKNOWN):
         asked: list[object] = []
@@ -67,7 +67,7 @@ def test_a_failed_login_asks_the_database_as_often_where_the_address_is_unknown(
 @pytest.mark.asvs("6.3.8")
 @pytest.mark.parametrize("cost", [5, 8])
 def test_failed_logins_cost_the_same_work_after_the_cost_was_raised(registered, hash_costs, monkeypatch, cost):
-    """A hash of cost c takes 2^c rounds; those that are stored are still the old ones, of cost 4."""
+    """A hash of cost c takes 2^c rounds. The stored hashes still have the old cost, 4."""
     monkeypatch.setenv("BCRYPT_COST", str(cost))
     start_fresh_environment()
     for attempt in FAILURES:
@@ -78,7 +78,7 @@ def test_failed_logins_cost_the_same_work_after_the_cost_was_raised(registered, 
 
 
 @pytest.mark.usefixtures("registered")
-def test_login_that_succeeds_and_first_unknown_address_of_an_environment_cost_one_hash(hash_costs):
+def test_success_and_first_unknown_address_cost_one_hash(hash_costs):
     hash_costs.clear()
     assert log_in().status == 200
     start_fresh_environment()
@@ -88,8 +88,8 @@ def test_login_that_succeeds_and_first_unknown_address_of_an_environment_cost_on
 
 @pytest.mark.asvs("16.3.1")
 @pytest.mark.usefixtures("registered")
-def test_the_security_team_sees_the_difference(log_lines):
-    """Only they do: the reason stays in the security event."""
+def test_reason_of_a_failed_login_is_in_the_security_event(log_lines):
+    """The reason is in the security event only, so the security team sees it and the client does not."""
     for email, password in [(UNKNOWN, PASSWORD), (EMAIL, "another password entirely"), (DISABLED, PASSWORD)]:
         log_in(email, password)
     failures = [event for event in log_lines.security_events if event["name"] == "authn_login_fail"]

@@ -1,4 +1,4 @@
-"""POST /login: what a login answers, signs and stores."""
+"""POST /login: the response, the signed token and the stored session."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ def read_without_verifying(token):
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.2.2")
 @pytest.mark.usefixtures("database")
-def test_each_login_returns_a_token_pair_of_a_session_of_its_own():
+def test_each_login_returns_tokens_of_a_new_session():
     register()
     answers = [log_in() for _ in range(2)]
     assert [(answer.status, answer.headers["cache-control"]) for answer in answers] == [(200, "no-store")] * 2
@@ -42,7 +42,7 @@ def test_each_login_returns_a_token_pair_of_a_session_of_its_own():
 
 @pytest.mark.asvs("14.2.6")
 @pytest.mark.threat("relying-service-excess-claims", "relying-service-outlived-token")
-def test_the_access_token_says_what_the_design_says_and_nothing_personal(database):
+def test_access_token_has_the_documented_claims_only(database):
     user = register().json
     token = log_in().json["access_token"]
     header, claims = read_without_verifying(token)
@@ -69,8 +69,8 @@ def test_the_access_token_says_what_the_design_says_and_nothing_personal(databas
 
 
 @pytest.mark.usefixtures("database")
-def test_the_access_token_verifies_with_the_published_key():
-    """As a service elsewhere would do it: with a JWT library and our JWK Set."""
+def test_access_token_verifies_with_the_published_key():
+    """Other services verify access tokens like this test, with a JWT library and the published JWK Set."""
     register()
     token = log_in().json["access_token"]
     (jwk,) = call("jwks", proxy_event("GET", "/.well-known/jwks.json")).json["keys"]
@@ -81,7 +81,7 @@ def test_the_access_token_verifies_with_the_published_key():
 
 @pytest.mark.aurora_dsql
 @pytest.mark.threat("caller-denies-login")
-def test_session_stores_how_when_and_from_where_and_the_hash_of_its_refresh_token(database):
+def test_session_stores_method_time_client_and_token_hash(database):
     register()
     token = log_in().json["refresh_token"]
     (session,) = database.execute(select(sessions))
@@ -97,8 +97,8 @@ def test_session_stores_how_when_and_from_where_and_the_hash_of_its_refresh_toke
 
 
 @pytest.mark.asvs("4.1.3", "15.3.4")
-def test_x_forwarded_for_is_distrusted(database):
-    """The client writes this header; API Gateway's request context says who called."""
+def test_x_forwarded_for_is_ignored_by_default(database):
+    """The client controls this header. The request context of API Gateway contains the real client IP."""
     register()
     body, headers = {"email": EMAIL, "password": PASSWORD}, {"X-Forwarded-For": "198.51.100.9"}
     assert call("login", json_event("POST", "/login", body, headers=headers)).status == 200
@@ -107,7 +107,7 @@ def test_x_forwarded_for_is_distrusted(database):
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("1.3.3")
-def test_an_odd_user_agent_is_stored_harmless(database):
+def test_hostile_user_agent_is_stored_as_printable_text(database):
     register()
     log_in(userAgent="curl\r\nX: y\x00\x1b[31m\u202e" + "a" * 1_000)
     ((stored,),) = database.execute(select(sessions.c.user_agent))
@@ -117,8 +117,8 @@ def test_an_odd_user_agent_is_stored_harmless(database):
 
 
 @pytest.mark.asvs("6.2.10")
-def test_a_password_does_not_expire(database):
-    """Neither by its age nor by long disuse: NIST SP 800-63B-4, ASVS 5.0 6.2.10."""
+def test_password_does_not_expire(database):
+    """Neither its age nor a long time without a login expires a password (NIST SP 800-63B-4, ASVS 5.0 6.2.10)."""
     register()
     assert log_in().status == 200
     long_ago = datetime.now(UTC) - timedelta(days=3_650)
@@ -129,8 +129,8 @@ def test_a_password_does_not_expire(database):
 
 @pytest.mark.asvs("4.2.5")
 @pytest.mark.usefixtures("database")
-def test_longest_token_with_the_profile_claims_is_accepted_everywhere(monkeypatch):
-    """API Gateway takes 10 240 bytes of headers in all, we take 8 KiB of token."""
+def test_longest_token_with_profile_claims_is_accepted(monkeypatch):
+    """API Gateway accepts 10,240 bytes of headers in total, and this service accepts 8 KiB of token."""
     monkeypatch.setenv("TOKEN_PROFILE_CLAIMS", "true")
     longest = f"{'a' * 64}@{'.'.join(['b' * 59] * 3)}.example"
     user = register(name="\U00010428" * 100, email=longest).json
@@ -143,7 +143,7 @@ def test_longest_token_with_the_profile_claims_is_accepted_everywhere(monkeypatc
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("11.4.2")
-def test_hash_of_a_lower_cost_is_rewritten_at_a_login_with_the_right_password(database, monkeypatch, hash_costs):
+def test_hash_of_a_lower_cost_is_rewritten_at_a_login(database, monkeypatch, hash_costs):
     register()
     monkeypatch.setenv("BCRYPT_COST", "5")
     start_fresh_environment()
@@ -152,10 +152,10 @@ def test_hash_of_a_lower_cost_is_rewritten_at_a_login_with_the_right_password(da
     assert stored.startswith("$2b$04$")
     hash_costs.clear()
     assert log_in(EMAIL.upper()).status == 200
-    assert hash_costs == [4, 4, 5]  # to check it as any other password is checked, and to make the new one
+    assert hash_costs == [4, 4, 5]  # two for the verification, one for the new hash
     assert log_in().status == 200
     assert hash_costs == [4, 4, 5, 5]
-    monkeypatch.setenv("BCRYPT_COST", "4")  # A higher cost is not lowered.
+    monkeypatch.setenv("BCRYPT_COST", "4")  # a stored hash of a higher cost stays
     start_fresh_environment()
     assert log_in().status == 200
     ((stored,),) = database.execute(select(users.c.password_hash))
@@ -170,7 +170,7 @@ ON_REHASH = "CREATE TRIGGER on_rehash BEFORE UPDATE OF password_hash ON users FO
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_a_failure_to_rewrite_a_hash_does_not_fail_the_login(database, monkeypatch, log_lines):
+def test_failure_to_rewrite_a_hash_does_not_fail_the_login(database, monkeypatch, log_lines):
     register()
     database.execute(DDL(DISK_FULL))
     database.execute(DDL(ON_REHASH))
@@ -183,8 +183,8 @@ def test_a_failure_to_rewrite_a_hash_does_not_fail_the_login(database, monkeypat
 
 
 @pytest.mark.asvs("11.2.5")
-def test_stored_hash_of_absurd_cost_or_form_is_not_verified(database, hash_costs):
-    """bcrypt's cost is an exponent: one such row would keep a CPU busy for days."""
+def test_stored_hash_of_invalid_cost_or_form_is_not_verified(database, hash_costs):
+    """The cost of bcrypt is an exponent, so the verification of such a hash could use a CPU for days."""
     register()
     absurd = [f"$2b${cost}${'.' * 53}" for cost in ("16", "31", "03", "00")]
     for stored in (*absurd, "$2b$04$short", "$argon2id$v=19$", "", "plain text", "$2b$04$" + "é" * 53):
@@ -197,8 +197,8 @@ def test_stored_hash_of_absurd_cost_or_form_is_not_verified(database, hash_costs
 
 @pytest.mark.threat("database-forged-rows")
 @pytest.mark.usefixtures("database")
-def test_the_pepper_is_needed_to_verify(environment):
-    """Whoever has the database alone cannot even test a guess."""
+def test_login_with_another_pepper_fails(environment):
+    """An attacker who has only the database cannot check a guess."""
     register()
     (environment / "pepper").write_bytes(b"another pepper of thirty-two byte")
     start_fresh_environment()

@@ -1,4 +1,4 @@
-"""POST /login under guessing: what its limits have beyond the contract of all limits (test_rate_limits.py)."""
+"""Many failed POST /login: details of their rate limits that test_rate_limits.py does not cover."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -66,9 +66,9 @@ def guesses_at_others(number):
 @pytest.mark.asvs("6.3.8")
 @pytest.mark.threat("function-account-enumeration")
 @pytest.mark.usefixtures("registered")
-@pytest.mark.parametrize("from_everywhere", [False, True], ids=["one source", "many sources"])
-def test_a_lock_never_tells_that_an_account_exists(hash_costs, from_everywhere):
-    """Each guess at an unknown address counts as one at a known: same answers, same work, same locks."""
+@pytest.mark.parametrize("from_everywhere", [False, True], ids=["one client IP", "many client IPs"])
+def test_lockout_does_not_reveal_whether_an_account_exists(hash_costs, from_everywhere):
+    """Guesses for an unknown and for a known address cause the same responses, work and lockouts."""
     seen = []
     for email in (EMAIL, UNKNOWN):
         hash_costs.clear()
@@ -88,7 +88,7 @@ def test_a_lock_never_tells_that_an_account_exists(hash_costs, from_everywhere):
 
 @pytest.mark.asvs("6.3.1")
 @pytest.mark.usefixtures("registered")
-def test_each_lock_lasts_twice_as_long_as_the_one_before_up_to_the_longest(database, monkeypatch):
+def test_each_lockout_is_twice_as_long_up_to_the_maximum(database, monkeypatch):
     monkeypatch.setenv("THROTTLE_LONGEST_LOCK", "200")
     start_fresh_environment()
     guesses(2)
@@ -102,7 +102,7 @@ def test_each_lock_lasts_twice_as_long_as_the_one_before_up_to_the_longest(datab
 
 @pytest.mark.usefixtures("registered")
 @pytest.mark.aurora_dsql
-def test_a_lock_that_is_longer_than_the_window_is_not_cleaned_up_with_it(monkeypatch):
+def test_lockout_longer_than_the_window_is_not_cleaned_up(monkeypatch):
     monkeypatch.setenv("THROTTLE_WINDOW", "60")
     monkeypatch.setenv("THROTTLE_FIRST_LOCK", "3600")
     start_fresh_environment()
@@ -114,7 +114,7 @@ def test_a_lock_that_is_longer_than_the_window_is_not_cleaned_up_with_it(monkeyp
 
 
 def test_counters_of_an_attempt_are_written_in_the_order_of_their_keys(database):
-    """Otherwise two attempts that share two counters could each hold the counter that the other waits for."""
+    """Otherwise two attempts that share two counters could deadlock."""
     written = []
 
     def note(statement, parameters):
@@ -131,7 +131,7 @@ def test_counters_of_an_attempt_are_written_in_the_order_of_their_keys(database)
 
 @pytest.mark.usefixtures("registered")
 @pytest.mark.aurora_dsql
-def test_a_success_clears_the_counters_of_the_account(database):
+def test_success_clears_the_counters_of_the_account(database):
     guesses(2)
     guess(sourceIp=ELSEWHERE)
     assert log_in().status == 200
@@ -142,8 +142,8 @@ def test_a_success_clears_the_counters_of_the_account(database):
 
 
 @pytest.mark.usefixtures("registered")
-def test_a_success_does_not_clear_the_sources_failures_and_is_none_itself(database):
-    """Else who has an account of their own could guess at others for ever, with a login of theirs in between."""
+def test_success_neither_clears_nor_counts_for_the_client_ip(database):
+    """Otherwise an attacker with an account could guess at other accounts without a limit, by logging in often."""
     for number in range(6):
         assert guess(f"person{number}@example.com").status == 401
         assert log_in().status == 200
@@ -152,7 +152,7 @@ def test_a_success_does_not_clear_the_sources_failures_and_is_none_itself(databa
     assert log_in().headers["ratelimit-policy"].startswith('"login_source";q=7;')
 
 
-def test_a_password_that_leads_to_the_second_factor_is_a_success(database):
+def test_right_password_before_a_second_factor_is_a_success(database):
     holder = enrol()
     guesses(2)
     assert holder.give_password()
@@ -162,7 +162,7 @@ def test_a_password_that_leads_to_the_second_factor_is_a_success(database):
 
 @pytest.mark.usefixtures("registered")
 @pytest.mark.aurora_dsql
-def test_a_sources_count_begins_anew_when_its_window_is_over(database):
+def test_count_of_a_client_ip_restarts_after_its_window(database):
     guesses_at_others(7)
     assert log_in().status == 429
     let_counts_end(database)
@@ -171,7 +171,7 @@ def test_a_sources_count_begins_anew_when_its_window_is_over(database):
 
 
 @pytest.mark.usefixtures("registered")
-def test_right_password_of_a_disabled_account_counts_like_a_wrong_one_in_any_environment():
+def test_right_password_of_a_disabled_account_counts_as_a_failure():
     accounts.disable_user(EMAIL)
     statuses = []
     for _ in range(4):
@@ -180,11 +180,11 @@ def test_right_password_of_a_disabled_account_counts_like_a_wrong_one_in_any_env
     assert statuses == [401] * 3 + [429]
 
 
-# --- What spends no attempt -------------------------------------------------------------------------------------------
+# --- Attempts that are not counted ------------------------------------------------------------------------------------
 
 
 @pytest.mark.asvs("16.5.2")
-def test_server_error_after_the_first_factor_uses_up_no_attempt(database, monkeypatch):
+def test_server_error_after_the_first_factor_is_not_counted(database, monkeypatch):
     holder = enrol()
     guesses(2)
     before = failures(database)
@@ -195,7 +195,7 @@ def test_server_error_after_the_first_factor_uses_up_no_attempt(database, monkey
 
 
 @pytest.mark.usefixtures("registered")
-def test_attempt_that_cannot_be_taken_back_stays_counted(database):
+def test_failed_login_transaction_leaves_the_attempt_counted(database):
     with failing("INSERT INTO sessions", "UPDATE throttles"):
         assert log_in().status == 503
     assert counted(database, "login_account", EMAIL) == 1
@@ -203,7 +203,7 @@ def test_attempt_that_cannot_be_taken_back_stays_counted(database):
 
 @pytest.mark.usefixtures("registered")
 @pytest.mark.aurora_dsql
-def test_what_is_given_back_late_is_not_taken_from_a_new_count(database):
+def test_late_give_back_does_not_reduce_a_new_count(database):
     limit = of_login(email=EMAIL, source=SOURCE_IP, is_known=False)[2]
     attempt = Attempt(Subject())
     attempt.count(limit)
@@ -214,9 +214,11 @@ def test_what_is_given_back_late_is_not_taken_from_a_new_count(database):
 
 
 @pytest.mark.usefixtures("registered")
-@pytest.mark.parametrize(("before", "after"), [(0, 2), (2, 1)], ids=["began none", "began the one before"])
+@pytest.mark.parametrize(
+    ("before", "after"), [(0, 2), (2, 1)], ids=["without an earlier lockout", "after an earlier lockout"]
+)
 @pytest.mark.aurora_dsql
-def test_what_is_given_back_leaves_a_lock_that_another_attempt_has_begun(database, before, after):
+def test_give_back_keeps_a_lockout_that_another_attempt_began(database, before, after):
     guesses(before)
     attempt = Attempt(Subject())
     attempt.count(of_login(email=EMAIL, source=SOURCE_IP, is_known=False)[0])
@@ -226,14 +228,14 @@ def test_what_is_given_back_leaves_a_lock_that_another_attempt_has_begun(databas
     assert guess().status == 429
 
 
-# --- Many at once -----------------------------------------------------------------------------------------------------
+# --- Concurrent attempts ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.threat("database-contended-row")
 @on_postgresql
 @pytest.mark.usefixtures("isolation", "registered")
 def test_burst_with_conflicting_transactions_does_not_exceed_limit(database):
-    """SQLSTATE 40001, as on Aurora DSQL. An attempt that loses too often is rejected with 503 before its guess."""
+    """Conflicts are SQLSTATE 40001, as on Aurora DSQL. After too many conflicts, an attempt gets 503 unchecked."""
     statuses = burst(24, lambda _: guess())
     assert statuses.keys() <= {401, 429, 503}
     assert statuses[401] <= 3
@@ -242,7 +244,7 @@ def test_burst_with_conflicting_transactions_does_not_exceed_limit(database):
 
 @pytest.mark.aurora_dsql
 @pytest.mark.usefixtures("registered")
-def test_lockout_that_begins_between_the_look_and_the_count_holds(database):
+def test_lockout_that_begins_after_the_first_check_is_enforced(database):
     guesses(2)
     steps = iter(["look", "count", "done"])
     step = next(steps)
@@ -268,13 +270,13 @@ def test_concurrent_rejections_are_recorded_once(database):
     assert recorded_failures(database)["excess_rate_limit_exceeded", "login_account_source"] == 1
 
 
-# --- Whom a lock must not stop ----------------------------------------------------------------------------------------
+# --- Users whom a lockout must not stop -------------------------------------------------------------------------------
 
 
 @pytest.mark.asvs("6.3.1", "8.2.4")
 @pytest.mark.threat("function-lockout-of-others")
 @pytest.mark.aurora_dsql
-def test_lockout_of_an_account_does_not_stop_its_known_client_ip_whose_own_limits_hold(database):
+def test_account_lockout_does_not_stop_its_known_client_ip(database):
     sign_up()
     assert guesses_from_everywhere(6) == [401] * 5 + [429]
     assert log_in(sourceIp=ELSEWHERE).status == 429
@@ -285,7 +287,7 @@ def test_lockout_of_an_account_does_not_stop_its_known_client_ip_whose_own_limit
     assert log_in().status == 429
 
 
-def test_a_known_device_in_ipv6_is_known_by_its_network(database):
+def test_known_ipv6_client_is_known_by_its_network(database):
     register()
     assert log_in(sourceIp="2001:db8:1:2::3").status == 200
     guesses_from_everywhere(5)
@@ -295,7 +297,7 @@ def test_a_known_device_in_ipv6_is_known_by_its_network(database):
 
 
 @pytest.mark.threat("function-password-guessing")
-def test_client_ip_in_another_spelling_or_of_one_ipv6_network_has_no_limit_of_its_own(database):
+def test_spellings_and_addresses_of_one_network_share_a_limit(database):
     spellings = ("203.0.113.9", "::ffff:203.0.113.9", "::FFFF:CB00:7109", "0:0:0:0:0:ffff:203.0.113.9")
     for email, client_ips in ((EMAIL, spellings), (UNKNOWN, [f"2001:db8::{place}" for place in range(1, 5)])):
         assert [guess(email, sourceIp=client_ip).status for client_ip in client_ips] == [401] * 3 + [429]
@@ -320,8 +322,8 @@ def test_newest_200_client_ips_of_an_account_are_known(database):
     assert log_in(sourceIp=ELSEWHERE).status == 200
 
 
-@pytest.mark.parametrize("why", ["too long ago", "all sessions were ended"])
-def test_a_device_that_was_known_once_is_like_any_other(database, why):
+@pytest.mark.parametrize("why", ["too long ago", "all sessions were revoked"])
+def test_formerly_known_client_ip_is_locked_like_any_other(database, why):
     register({"sourceIp": REGISTERED_FROM})
     log_in()
     if why == "too long ago":
@@ -333,7 +335,7 @@ def test_a_device_that_was_known_once_is_like_any_other(database, why):
 
 
 @pytest.mark.threat("function-lockout-of-others")
-def test_guessing_at_passwords_leaves_passkeys_alone(database):
+def test_password_lockouts_do_not_stop_a_login_with_a_passkey(database):
     holder = enrol()
     guesses(3)
     guesses_from_everywhere(5)
@@ -351,7 +353,7 @@ def set_failures(database, number):
     let_locks_end(database)
 
 
-def test_strangers_use_up_half_of_what_nist_allows_and_known_client_ips_the_other(database):
+def test_unknown_and_known_client_ips_get_half_of_nists_limit_each(database):
     register({"sourceIp": REGISTERED_FROM})
     guess(sourceIp=ELSEWHERE)
     set_failures(database, MOST_OF_STRANGERS - 1)
@@ -368,7 +370,7 @@ def test_strangers_use_up_half_of_what_nist_allows_and_known_client_ips_the_othe
 @pytest.mark.asvs("6.3.1")
 @pytest.mark.threat("function-password-guessing")
 @pytest.mark.aurora_dsql
-def test_hundred_failures_in_a_row_disable_the_password_until_an_operator_unlocks_it(database):
+def test_hundred_failures_disable_the_password_until_unlocked(database):
     sign_up()
     guess()
     set_failures(database, MOST_IN_A_ROW - 1)
@@ -379,7 +381,7 @@ def test_hundred_failures_in_a_row_disable_the_password_until_an_operator_unlock
     assert log_in().status == 200
 
 
-def test_a_burst_on_a_known_device_cannot_exceed_the_hundred(database, monkeypatch):
+def test_burst_from_a_known_client_ip_cannot_exceed_the_hundred(database, monkeypatch):
     use_limits(monkeypatch, login_per_account_and_source=50, login_per_source=1_000)
     sign_up()
     guess()
@@ -387,7 +389,7 @@ def test_a_burst_on_a_known_device_cannot_exceed_the_hundred(database, monkeypat
     assert burst(12, lambda _: guess()) == {401: 4, 429: 8}
 
 
-# --- What the Security team sees --------------------------------------------------------------------------------------
+# --- Security events --------------------------------------------------------------------------------------------------
 
 
 def seen(log_lines, *names):
@@ -396,7 +398,7 @@ def seen(log_lines, *names):
 
 @pytest.mark.asvs("16.3.3")
 @pytest.mark.usefixtures("registered")
-def test_a_lock_is_an_event_when_it_begins_and_its_first_refusal_another(database, log_lines):
+def test_lockout_and_its_first_rejection_are_security_events(database, log_lines):
     guesses(3)
     ((user_id,),) = database.execute(select(users.c.id))
     (lock,) = seen(log_lines, "authn_login_lock")
@@ -409,7 +411,7 @@ def test_a_lock_is_an_event_when_it_begins_and_its_first_refusal_another(databas
 
 
 @pytest.mark.usefixtures("registered")
-def test_an_unknown_address_is_a_pseudonym_in_both(log_lines):
+def test_events_name_an_unknown_address_by_a_pseudonym(log_lines):
     guesses(4, UNKNOWN)
     events = seen(log_lines, "authn_login_lock", "excess_rate_limit_exceeded", "authn_login_fail")
     assert len({event["account"] for event in events}) == 1
@@ -418,7 +420,7 @@ def test_an_unknown_address_is_a_pseudonym_in_both(log_lines):
 
 
 @pytest.mark.usefixtures("registered")
-def test_a_lock_that_a_success_ends_at_once_is_no_event(database):
+def test_lockout_undone_by_a_success_is_not_recorded(database):
     guesses(2)
-    assert log_in(password=PASSWORD).status == 200  # the third: counted, locked, and given back
+    assert log_in(password=PASSWORD).status == 200  # the third attempt is counted, begins a lockout, and is given back
     assert database.execute(select(audit_events).where(audit_events.c.name == "authn_login_lock")) == []

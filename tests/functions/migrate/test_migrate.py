@@ -1,4 +1,4 @@
-"""The custom resource that brings the database to this version's schema, before anything else of it runs."""
+"""The custom resource that migrates the database's schema before the functions of a deployment run."""
 
 import subprocess
 import sys
@@ -30,12 +30,12 @@ REFRESH = "arn:aws:iam::123456789012:role/auth-RefreshRole-4D5E6F"
 CLEANUP = "arn:aws:iam::123456789012:role/auth-CleanupRole-7A8B9C"
 
 
-#: What only a migration may do.
+#: Statements that only a migration may run.
 SCHEMA_CHANGES = [
     *("CREATE TABLE mine (id integer)", "ALTER TABLE users ADD COLUMN mine text", "DROP TABLE sessions"),
     *("CREATE INDEX ASYNC mine ON users (name)", "DELETE FROM users", "UPDATE alembic_version SET version_num = '0'"),
 ]
-#: By role: what it must not do to rows, and something that it may.
+#: By role, statements on rows that the role may not run, and one that it may run.
 ROWS: dict[str, tuple[list[Executable], Executable]] = {
     SERVICE_ROLE: ([audit_events.delete(), audit_events.update().values(outcome="success")], audit_events.select()),
     READER_ROLE: (
@@ -49,7 +49,7 @@ ROWS: dict[str, tuple[list[Executable], Executable]] = {
 
 @pytest.fixture
 def cluster(environment, aurora_dsql, monkeypatch):
-    """A new cluster of Aurora DSQL, and its admin as the one who migrates."""
+    """Yield a new cluster of Aurora DSQL. The migration runs as its admin."""
     skip_pauses(monkeypatch)
     with aurora_dsql.new_cluster(migrated=False) as name:
         admin = dsql_url(name, user="admin")
@@ -60,7 +60,7 @@ def cluster(environment, aurora_dsql, monkeypatch):
 
 @pytest.fixture
 def migrated_cluster(environment, aurora_dsql, monkeypatch):
-    """A cluster that has been migrated. Tests share it, so they try only what must be rejected."""
+    """Yield a migrated cluster. Tests share the cluster, so they only try statements that must be rejected."""
     with aurora_dsql.emptied_cluster() as name:
         admin = dsql_url(name, user="admin")
         monkeypatch.setenv("DATABASE_URL", admin)
@@ -70,7 +70,7 @@ def migrated_cluster(environment, aurora_dsql, monkeypatch):
 
 @pytest.fixture
 def empty_with_role(empty, postgres):
-    """A PostgreSQL without our schema, on a server that has a role for the functions."""
+    """Return an empty PostgreSQL database on a server that has a role for the functions."""
     if (SERVICE_ROLE,) not in postgres.execute("SELECT rolname FROM pg_roles"):
         postgres.execute(f"CREATE ROLE {SERVICE_ROLE}")
     return empty
@@ -93,7 +93,7 @@ def execute_as(username, url, *statements):
 
 
 def may(cluster, role, statement):
-    """Tell whether ``role`` may run ``statement``, and run it."""
+    """Run ``statement`` as ``role``. Return False if the database denies permission."""
     try:
         execute_as(role, cluster.url, statement)
     except ProgrammingError as error:
@@ -105,12 +105,12 @@ def may(cluster, role, statement):
 
 @pytest.mark.threat("database-deleted")
 def test_migrate_of_a_cluster_maps_exactly_the_roles_of_the_stack(cluster):
-    word = migrate(**{SERVICE_ROLE: [LOGIN, REFRESH], CLEANUP_ROLE: [CLEANUP]})
-    assert (word["Status"], word["Data"]["Revision"]) == ("SUCCESS", HEAD)
+    response = migrate(**{SERVICE_ROLE: [LOGIN, REFRESH], CLEANUP_ROLE: [CLEANUP]})
+    assert (response["Status"], response["Data"]["Revision"]) == ("SUCCESS", HEAD)
     assert mappings(cluster) == {(SERVICE_ROLE, LOGIN), (SERVICE_ROLE, REFRESH), (CLEANUP_ROLE, CLEANUP)}
     migrate("Update", **{SERVICE_ROLE: [REFRESH], CLEANUP_ROLE: [CLEANUP]})
     assert mappings(cluster) == {(SERVICE_ROLE, REFRESH), (CLEANUP_ROLE, CLEANUP)}
-    # An operator who migrates by hand locks no function out, and a deleted stack leaves the data.
+    # A migration by an operator removes no mapping, and the deletion of the stack deletes no data.
     assert main([]) == 0
     assert migrate("Delete")["Status"] == "SUCCESS"
     assert mappings(cluster) == {(SERVICE_ROLE, REFRESH), (CLEANUP_ROLE, CLEANUP)}
@@ -118,7 +118,7 @@ def test_migrate_of_a_cluster_maps_exactly_the_roles_of_the_stack(cluster):
 
 
 @pytest.mark.threat("deployment-custom-resource-call")
-def test_migrate_with_an_arn_of_no_iam_role_fails_and_maps_nothing(migrated_cluster):
+def test_migrate_with_an_invalid_role_arn_fails_and_maps_nothing(migrated_cluster):
     for arn in ("*", f"{LOGIN}'; DROP TABLE users; --", "arn:aws:iam::123456789012:user/person"):
         assert migrate(**{SERVICE_ROLE: [arn], CLEANUP_ROLE: []})["Status"] == "FAILED", arn
     assert mappings(migrated_cluster) == set()
@@ -140,17 +140,17 @@ def test_index_of_a_cluster_has_no_binary_column(migrated_cluster):
 @pytest.mark.asvs("13.2.2")
 @pytest.mark.threat("database-schema-change", "audit-changed-record", "function-taken-over")
 @pytest.mark.parametrize("role", PRIVILEGES)
-def test_role_in_the_database_changes_no_schema_and_no_rows_of_others(migrated_cluster, role):
-    """ASVS 13.2.2 and 16.4.2."""
+def test_database_role_has_only_its_privileges(migrated_cluster, role):
+    """A role cannot change the schema or rows that it must not change (ASVS 5.0 13.2.2 and 16.4.2)."""
     forbidden, allowed = ROWS[role]
-    may(migrated_cluster, role, text(f"GRANT DELETE ON users TO {role}"))  # PostgreSQL only warns
+    may(migrated_cluster, role, text(f"GRANT DELETE ON users TO {role}"))  # PostgreSQL only warns about this statement
     statements = [*map(text, SCHEMA_CHANGES), *forbidden]
     assert [str(statement) for statement in statements if may(migrated_cluster, role, statement)] == []
     assert may(migrated_cluster, role, allowed)
 
 
 @pytest.mark.threat("database-url-leak")
-def test_migrate_with_an_unusable_url_shows_nothing_of_its_password(environment, monkeypatch, log_lines):
+def test_migrate_with_an_unusable_url_hides_its_password(environment, monkeypatch, log_lines):
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://migrations:abc@def:hunter2hunter2@db.example/accounts")
     assert migrate()["Status"] == "FAILED"
     assert "hunter2" not in log_lines.text
@@ -158,7 +158,7 @@ def test_migrate_with_an_unusable_url_shows_nothing_of_its_password(environment,
 
 
 def test_migrate_with_a_hanging_database_fails_within_its_timeout(environment, monkeypatch):
-    """CloudFormation gets no response from a function that Lambda has ended, and waits for an hour."""
+    """If Lambda ended the function, CloudFormation would get no response and wait for an hour."""
     timeout = read_template(PROJECT / "template.yaml")["Resources"]["MigrateFunction"]["Properties"]["Timeout"]
     monotonic = time.monotonic
     passed: list[int] = []
@@ -172,7 +172,7 @@ def test_migrate_with_a_hanging_database_fails_within_its_timeout(environment, m
 @pytest.mark.threat("deployment-half-done")
 @pytest.mark.parametrize(("recorded", "revision"), [(["9999"], "9999"), (["0004", "0001"], HEAD)])
 def test_migrate_of_recorded_revisions_ends_at_the_newest(empty, recorded, revision):
-    """Of a rolled back deployment, and of two migrations at once, of which the slower has recorded an old one."""
+    """A rolled back deployment leaves a newer revision. A slow concurrent migration leaves a second, old revision."""
     migrate()
     empty.execute(text("DELETE FROM alembic_version"))
     for each in recorded:
@@ -183,15 +183,15 @@ def test_migrate_of_recorded_revisions_ends_at_the_newest(empty, recorded, revis
 
 def test_migrate_of_a_database_that_rejects_it_fails_without_details(empty, log_lines):
     empty.execute(text("CREATE VIEW users AS SELECT 1 AS id"))
-    word = migrate()
-    assert (word["Status"], "Data" in word) == ("FAILED", False)
-    assert "users" not in word["Reason"]
+    response = migrate()
+    assert (response["Status"], "Data" in response) == ("FAILED", False)
+    assert "users" not in response["Reason"]
     assert "users" in log_lines.text
 
 
 @pytest.mark.threat("deployment-half-done")
-def test_two_migrations_at_once_both_succeed(empty):
-    """A deployment, and an operator's `make migrate`."""
+def test_concurrent_migrations_both_succeed(empty):
+    """For example a deployment and an operator's ``make migrate`` at the same time."""
     command = [sys.executable, "-c", "from tools.operators.migrate import main; raise SystemExit(main())"]
     both = [subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate(timeout=60)[0] for process in both] == [f"the schema is at revision {HEAD}\n"] * 2
@@ -201,7 +201,7 @@ def test_two_migrations_at_once_both_succeed(empty):
 
 @contextmanager
 def changes_of_privileges():
-    """Yield a list of the statements that grant or revoke from here on."""
+    """Yield a list to which each later GRANT and REVOKE statement is appended."""
     found = []
 
     def note(_connection, _cursor, statement, *_):
@@ -214,7 +214,7 @@ def changes_of_privileges():
 
 @pytest.mark.threat("deployment-half-done", "function-taken-over")
 @pytest.mark.parametrize("kind", ["cluster", "empty_with_role"])
-def test_migrate_grants_and_revokes_only_what_differs(request, kind):
+def test_migrate_grants_and_revokes_only_differences(request, kind):
     """Each GRANT and REVOKE may conflict with live traffic."""
     database = request.getfixturevalue(kind)
     iam_roles = {SERVICE_ROLE: [LOGIN]} if kind == "cluster" else {}

@@ -1,4 +1,4 @@
-"""The custom resource that gives verifiers the public keys: boto3's real client before moto's KMS."""
+"""The custom resource that returns the public keys for a deployment: the real client of boto3 calls moto's KMS."""
 
 import json
 
@@ -26,14 +26,14 @@ def publish(*arns, request_type="Create"):
 
 
 def settle(monkeypatch, *, signing_with, verifying_with):
-    """Deploy: a fresh environment with these settings."""
+    """Start a new environment with the settings of a deployment."""
     monkeypatch.setenv("SIGNING_KEY_ARN", signing_with)
     monkeypatch.setenv("JWKS", verifying_with)
     start_fresh_environment()
 
 
 @pytest.mark.threat("deployment-key-rotation")
-def test_a_rotation_in_three_deployments_refuses_no_token(monkeypatch):
+def test_rotation_in_three_deployments_rejects_no_token(monkeypatch):
     blue, green = make_key(), make_key()
     first = publish(blue)["Data"]["Jwks"]
     settle(monkeypatch, signing_with=blue, verifying_with=first)
@@ -46,7 +46,7 @@ def test_a_rotation_in_three_deployments_refuses_no_token(monkeypatch):
     turned = publish(green, blue, request_type="Update")["Data"]["Jwks"]
     settle(monkeypatch, signing_with=green, verifying_with=turned)
     of_green = issue()
-    # A function that this deployment has not reached yet knows the key that signs by now.
+    # A function that this deployment has not updated yet already has the public key of the new signing key.
     settle(monkeypatch, signing_with=blue, verifying_with=both)
     assert verify_access_token(of_green).user_id == verify_access_token(of_blue).user_id == USER_ID
 
@@ -58,47 +58,47 @@ def test_a_rotation_in_three_deployments_refuses_no_token(monkeypatch):
 
 
 @pytest.mark.threat("signing-key-published")
-def test_only_public_halves_leave_and_fit_where_they_go():
+def test_only_public_keys_are_published_and_they_fit():
     jwks = publish(make_key(), make_key())["Data"]["Jwks"]
     keys = json.loads(jwks)["keys"]
     assert [key.keys() for key in keys] == [{"kty", "crv", "x", "y", "use", "alg", "kid"}] * 2
-    # All environment variables of a function together have 4 KB, and so has the answer of a custom resource.
+    # The environment variables of a function have at most 4 KB in total, and so has a custom resource's response.
     assert len(jwks) < 1024
 
 
-def test_the_digest_follows_every_property_and_nothing_else():
-    """CloudFormation publishes the functions again when it is another."""
+def test_digest_changes_only_with_a_property():
+    """A new digest makes CloudFormation publish new versions of the functions."""
     key = make_key()
     digests = [
         deploy(handler, "publish_keys", KeyArns=[key], Configuration=settings)["Data"]["Digest"]
         for settings in (["blue", "example.com"], ["blue", "example.com"], ["blue", "example.org"])
     ]
     assert digests[0] == digests[1] != digests[2]
-    # A function's description, and a version's, has 256 characters at most.
+    # The description of a function or a version has at most 256 characters.
     assert len(digests[0]) == 64
 
 
 @pytest.mark.threat("signing-key-replaced")
-def test_a_key_of_another_kind_ends_the_deployment(log_lines):
-    word = publish(make_key("RSA_2048"))
-    assert (word["Status"], "Data" in word) == ("FAILED", False)
-    assert word["Reason"].startswith("See the log stream ")
+def test_key_of_another_type_fails_the_deployment(log_lines):
+    response = publish(make_key("RSA_2048"))
+    assert (response["Status"], "Data" in response) == ("FAILED", False)
+    assert response["Reason"].startswith("See the log stream ")
     assert "not an EC key" in log_lines.text
 
 
-def test_a_key_that_is_not_there_ends_the_deployment():
-    word = publish("arn:aws:kms:eu-central-1:123456789012:key/nothing")
-    assert word["Status"] == "FAILED"
-    assert "arn:" not in word["Reason"]
+def test_nonexistent_key_fails_the_deployment():
+    response = publish("arn:aws:kms:eu-central-1:123456789012:key/nothing")
+    assert response["Status"] == "FAILED"
+    assert "arn:" not in response["Reason"]
 
 
-def test_a_role_that_iam_does_not_know_yet_ends_no_deployment():
+def test_role_that_iam_does_not_know_yet_is_retried():
     arn = make_key()
     with refusing("AccessDeniedException", operation="GetPublicKey", times=1):
         assert publish(arn)["Status"] == "SUCCESS"
 
 
-def test_a_stack_that_is_deleted_asks_nobody():
+def test_deleted_stack_makes_no_call_of_kms():
     asked = []
     aws_client("kms", REGION).meta.events.register(
         "before-call.kms.GetPublicKey", lambda **_: asked.append("GetPublicKey")

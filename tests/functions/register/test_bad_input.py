@@ -1,4 +1,4 @@
-"""POST /users with input that is wrong: a problem document, no 500, no echo, no row."""
+"""POST /users with bad input returns a problem document that does not repeat the input, and stores no row."""
 
 import base64
 import gzip
@@ -20,7 +20,7 @@ from tests.support.functions import Answer, call
 
 pytestmark = [pytest.mark.accounts, pytest.mark.sqlite]
 
-#: Stands in bad values, so that an echo is found wherever it turns up.
+#: Part of bad values, so that an echo of them can be found anywhere in a response.
 MARK = "ec7h0-"
 
 
@@ -34,7 +34,7 @@ def post_json(body: Any) -> Answer:
 
 
 def not_rejected(database: Any, answers: Iterable[tuple[object, Answer]], *fields: set[str]) -> dict[str, Any]:
-    """Return the answers that are no problem document which names one of ``fields`` and repeats nothing."""
+    """Return the responses that are not a problem document for one of ``fields``, or that repeat the input."""
     found = {}
     for sent, answer in answers:
         is_echoed = MARK in answer.text or PASSWORD in answer.text
@@ -53,15 +53,15 @@ NOW = datetime.now(UTC)
 BAD_FIELDS: dict[str, list[Any]] = {
     "name": [
         *(None, 7, [MARK], {"first": MARK}, True, "", "   "),
-        *("12345", "\u3164", "\u3164.", "\u115f1"),  # no letter; fillers, which Unicode calls letters
+        *("12345", "\u3164", "\u3164.", "\u115f1"),  # no letter, or fillers, which Unicode defines as letters
         *marked("\nPerson", "\rPerson", "\x00Person", "\x1b[31mPerson", "\x7fPerson", "\x9bPerson", "\u2028Person"),
         *marked("\u202ePerson", "\u200bPerson", "\U000e0041Person"),  # bidirectional, zero-width, tag
-        f"{MARK}\ufffdPerson",  # what a gateway makes of bad UTF-8
+        f"{MARK}\ufffdPerson",  # a gateway's replacement for invalid UTF-8
         *marked("\ue000Person", "\ufdd0Person", "\U0003fffePerson"),  # private characters and noncharacters
         *marked("\u2065Person", "\U000e0080Person"),  # characters that will be invisible
         *(f"{MARK}\U00013439Person", "\U0001fae8"),  # a format character and a symbol newer than Python
         *(MARK * 1_700, "a" * 101),
-        "\ufb2c" * 40,  # longer than 100 once it is composed
+        "\ufb2c" * 40,  # longer than 100 characters in NFC
     ],
     "email": [
         *(None, 7, ["person@example.com"], "", "@example.com"),
@@ -88,7 +88,7 @@ BAD_FIELDS: dict[str, list[Any]] = {
 
 @pytest.mark.asvs("1.3.3", "2.2.1", "2.2.2", "15.3.5")
 @pytest.mark.parametrize("field", BAD_FIELDS)
-def test_bad_value_of_a_field_is_named_and_not_echoed(database, field):
+def test_bad_value_is_rejected_by_field_and_not_echoed(database, field):
     answers = ((value, post_json(registration(**{field: value}))) for value in BAD_FIELDS[field])
     assert not_rejected(database, answers, {field}) == {}
 
@@ -111,7 +111,7 @@ FAULTS = [
 
 
 @pytest.mark.asvs("2.2.1", "8.2.3", "15.3.3")
-def test_fault_is_described_for_people(database):
+def test_fault_is_described_in_a_readable_message(database):
     for body, field, message in FAULTS:
         sent = {name: value for name, value in body.items() if value is not ...} if isinstance(body, dict) else body
         answer = post_json(sent)
@@ -123,7 +123,7 @@ def test_fault_is_described_for_people(database):
     assert without_body.json["errors"] == [{"field": "body", "message": "is required"}]
 
 
-def test_all_faults_are_told_at_once(database):
+def test_all_faults_are_reported_in_one_response(database):
     answer = post_json({"name": 1, "email": MARK, "role": "admin"})
     assert not_rejected(database, [("all", answer)], {*registration(), "role"}) == {}
     many = post_json({f"field{number}": 1 for number in range(1_000)})
@@ -182,8 +182,8 @@ def test_body_that_is_not_one_strict_json_object_is_rejected(database):
 
 
 @pytest.mark.asvs("1.1.1")
-def test_a_body_as_base64_is_read(database):
-    """API Gateway sends a body so where its media type counts as binary."""
+def test_base64_body_is_decoded(database):
+    """API Gateway encodes a body in base64 if it treats the media type as binary."""
     event = json_event("POST", "/users", registration()) | {"body": "eyJ9", "isBase64Encoded": True}
     assert call("register", event).status == 422
     event["body"] = base64.b64encode(json.dumps(registration()).encode()).decode()
@@ -193,7 +193,7 @@ def test_a_body_as_base64_is_read(database):
 
 @pytest.mark.asvs("2.2.2", "15.2.2")
 @pytest.mark.threat("function-slow-input")
-def test_a_body_beyond_64_kib_is_refused_unread(database):
+def test_body_larger_than_64_kib_returns_413(database):
     answer = post_json(registration(name="a" * MAX_BODY_BYTES))
     assert (answer.status, answer.code) == (413, "request_too_large")
     assert answer.json["title"] == "Content Too Large"
@@ -223,7 +223,7 @@ def test_compressed_body_returns_415_and_names_the_accepted_encoding(database):
     assert database.count(users) == 0
 
 
-def test_body_encoded_as_identity_and_content_type_with_a_charset_are_accepted(database):
+def test_identity_encoding_and_a_charset_are_accepted(database):
     types = ["application/json"] * 4 + ["application/json; charset=utf-8"]
     encodings = ["identity", "Identity", "", " identity , identity", "identity"]
     for content_type, encoding in zip(types, encodings, strict=True):
@@ -241,13 +241,13 @@ any_json = st.recursive(
 almost_registrations = st.fixed_dictionaries(
     {}, optional={name: any_json | st.just(value) for name, value in registration().items()}
 )
-# The database fixture serves all examples of one run: whatever was registered, nothing may break.
+# All examples of a run share one database, so an example may meet accounts of earlier examples.
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.asvs("1.2.1", "1.4.2", "2.2.1", "16.5.1")
 @given(body=almost_registrations | any_json)
-def test_whatever_json_comes_the_answer_is_201_or_a_problem_that_repeats_nothing(database, body):
+def test_any_json_returns_201_or_a_problem_without_echo(database, body):
     before = database.count(users)
     answer = post_json(body)
     assert answer.status in {201, 409, 422}
@@ -256,6 +256,6 @@ def test_whatever_json_comes_the_answer_is_201_or_a_problem_that_repeats_nothing
 
 
 @given(body=st.binary(max_size=300))
-def test_whatever_bytes_come_the_answer_is_a_problem(database, body):
+def test_any_bytes_return_a_problem_without_echo(database, body):
     answer = post(body, **{"Content-Type": "application/json"})
     assert not_rejected(database, [(body, answer)], {"body"}) == {}

@@ -1,4 +1,4 @@
-"""An attacker guesses at an address that has no account yet. Its owner registers afterwards."""
+"""An attacker guesses passwords for an address without an account. Then the user registers with this address."""
 
 from datetime import UTC, datetime
 
@@ -21,7 +21,7 @@ AT_WORK = {"sourceIp": "198.51.100.77"}
 
 
 def lock_address(database, *, guesses=MOST_OF_STRANGERS):
-    """Fail so often, from as many client IPs, that the address is locked for 400 days."""
+    """Fail one login from each of many client IPs, until the address is locked for 400 days."""
     for number in range(guesses):
         assert guess(sourceIp=f"192.0.2.{number}").status == 401
         let_locks_end(database)
@@ -38,7 +38,7 @@ def test_lockout_of_an_address_ends_when_its_account_is_created(database):
     assert log_in(**AT_WORK).status == 200
 
 
-def test_failures_at_the_registering_client_ip_end_with_the_registration(database):
+def test_registration_clears_failures_of_its_client_ip(database):
     for _ in range(10):
         guess()
     assert guess().status == 429
@@ -47,7 +47,7 @@ def test_failures_at_the_registering_client_ip_end_with_the_registration(databas
 
 
 @pytest.mark.sqlite
-def test_lockout_of_an_address_ends_at_a_neutral_registration_and_at_one_after_an_erasure(database, monkeypatch):
+def test_lockout_ends_at_registration_that_is_neutral_or_after_erasure(database, monkeypatch):
     register()
     erase()
     lock_address(database)
@@ -62,8 +62,11 @@ def test_lockout_of_an_address_ends_at_a_neutral_registration_and_at_one_after_a
 
 
 @pytest.mark.threat("function-password-guessing")
-def test_registration_of_a_taken_address_clears_no_counter_and_makes_no_client_ip_known(database, monkeypatch):
-    """Otherwise an attacker could guess at an account without limit, with a registration in between."""
+def test_registration_of_a_taken_address_clears_no_counter(database, monkeypatch):
+    """Otherwise an attacker could clear the counters with a registration, and guess without a limit.
+
+    The registration must not make the attacker's client IP known for the account either.
+    """
     register()
     for _ in range(3):
         guess(sourceIp=ELSEWHERE)
@@ -78,7 +81,7 @@ def test_registration_of_a_taken_address_clears_no_counter_and_makes_no_client_i
 
 
 @pytest.mark.threat("function-password-guessing")
-def test_registration_that_fails_or_of_another_address_clears_no_counter(database):
+def test_failed_or_other_registration_clears_no_counter(database):
     for _ in range(3):
         guess()
     assert register(password="short").status == 422
@@ -92,7 +95,7 @@ def test_registration_that_fails_or_of_another_address_clears_no_counter(databas
 @pytest.mark.threat("function-lockout-of-others")
 @pytest.mark.aurora_dsql
 def test_client_ip_of_the_registration_is_known_for_the_account(database):
-    """An attacker who waits for the registration does not lock out its owner either. It is stored as a hash."""
+    """An attacker who waits for the registration cannot lock the user out. The client IP is stored as a hash."""
     register()
     assert SOURCE_IP not in str(database.execute(users.select()))
     lock_address(database)

@@ -1,4 +1,4 @@
-"""ASVS 5.0 6.3.8: with NEUTRAL_REGISTRATION a registration does not answer whether an address has an account."""
+"""With NEUTRAL_REGISTRATION, a registration does not reveal whether an address has an account (ASVS 5.0 6.3.8)."""
 
 import pytest
 from sqlalchemy import select
@@ -19,13 +19,13 @@ def neutral(database, monkeypatch):
 
 
 def visible(answer):
-    """Return what a caller sees, but for the number that each request has of its own."""
+    """Return the parts of a response that a client sees, without the request id."""
     return answer.status, answer.text, {name: text for name, text in answer.headers.items() if name != "x-request-id"}
 
 
 @pytest.mark.asvs("6.3.8")
 def test_new_and_taken_address_get_the_same_response_and_cost_the_same(database, hash_costs, log_lines):
-    """The security team still sees which it was."""
+    """The security event contains the reason."""
     new, taken = register(name="First Person"), register(name="Second Person", password=OTHER_PASSWORD)
     assert visible(new) == visible(taken)
     assert (new.status, new.json) == (202, {"status": "accepted"})
@@ -38,12 +38,12 @@ def test_new_and_taken_address_get_the_same_response_and_cost_the_same(database,
     assert (log_in().status, log_in(password=OTHER_PASSWORD).status) == (200, 401)
 
 
-def test_bad_input_is_still_refused_by_its_field():
+def test_neutral_registration_rejects_bad_input_by_field():
     answer = register(password="short")
     assert (answer.status, answer.fields) == (422, {"password"})
 
 
-def test_both_spend_the_budget_of_their_source(monkeypatch):
+def test_new_and_taken_address_count_for_the_client_ip(monkeypatch):
     monkeypatch.setenv("THROTTLE_REGISTRATION_PER_SOURCE", "2")
     start_fresh_environment()
     assert [register(email=email).status for email in (EMAIL, EMAIL, "other@example.com")] == [202, 202, 429]

@@ -1,4 +1,4 @@
-"""POST /users, many at once: the database decides who gets an address."""
+"""Concurrent POST /users: the database accepts one account per address."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""POST /users: what a registration answers and stores."""
+"""POST /users: the response and the stored account."""
 
 import re
 import unicodedata
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.accounts, pytest.mark.sqlite]
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("1.2.2", "4.1.1", "14.2.4", "15.3.1")
 @pytest.mark.threat("database-read-or-backup")
-def test_registration_returns_the_user_and_its_location_and_stores_a_bcrypt_hash(database):
+def test_registration_returns_the_user_and_stores_a_bcrypt_hash(database):
     answer = register()
     assert answer.status == 201
     assert answer.headers["content-type"] == "application/json"
@@ -30,7 +30,7 @@ def test_registration_returns_the_user_and_its_location_and_stores_a_bcrypt_hash
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", created_at)
     assert abs(datetime.fromisoformat(created_at) - datetime.now(UTC)) < timedelta(minutes=1)
     assert user == {name: value for name, value in registration(role="user").items() if name != "password"}
-    # Below a domain and below a stage.
+    # The location works below a domain and below a stage's path.
     for api in ("https://auth.example.com", "https://a1b2.execute-api.eu-central-1.amazonaws.com/dev"):
         assert urljoin(f"{api}/users", answer.headers["location"]) == f"{api}/users/{answer.json['id']}"
     (row,) = database.execute(select(users))
@@ -40,7 +40,7 @@ def test_registration_returns_the_user_and_its_location_and_stores_a_bcrypt_hash
 
 
 @pytest.mark.aurora_dsql
-def test_date_of_birth_with_a_time_is_stored_as_the_date_that_was_written(database):
+def test_date_of_birth_with_a_time_is_stored_as_its_date(database):
     times = ["T10:00:00Z", "T00:30:00+02:00", "T23:59:59.999-11:00", "t10:00:00z", "T00:00:00", "T23:59:60Z"]
     times += ["T10:00:00,5+0200", "T10:00:00.123456789012Z", "T10:00", "T10Z", "T10:00-11"]
     times += ["T24:00:00", "T24:00:00.000-00:00"]
@@ -72,7 +72,7 @@ EMAILS = {
 
 
 @pytest.mark.usefixtures("database")
-def test_email_is_stored_in_its_one_normal_form_also_in_local_domains():
+def test_email_is_stored_in_normal_form_also_in_local_domains():
     for written, stored in EMAILS.items():
         assert register(email=written).json["email"] == stored
         assert register(email=f" {stored}").code == "email_taken"
@@ -93,8 +93,8 @@ CODE = [
 
 @pytest.mark.asvs("1.1.1", "1.1.2", "1.2.1", "1.2.3", "1.2.9", "1.3.2", "1.3.10")
 @pytest.mark.aurora_dsql
-def test_text_that_is_code_elsewhere_is_stored_and_returned_as_text(database):
-    """The service decodes it once and encodes it once, and nothing executes it."""
+def test_text_that_looks_like_code_is_stored_and_returned_as_text(database):
+    """The service decodes the text once and encodes it once. No layer executes it."""
     for number, text in enumerate(CODE):
         email = f"person{number}@example.com"
         user = register(name=text, email=email).json
@@ -107,7 +107,7 @@ def test_text_that_is_code_elsewhere_is_stored_and_returned_as_text(database):
 
 @pytest.mark.asvs("1.2.4")
 @pytest.mark.aurora_dsql
-def test_address_that_is_sql_finds_its_own_account_alone(database):
+def test_address_containing_sql_finds_only_its_own_account(database):
     register()
     for email in ("o'or'1'='1@example.com", "a{0}$b|`id`@example.com"):
         register(email=email, name="Other Person")
@@ -116,7 +116,7 @@ def test_address_that_is_sql_finds_its_own_account_alone(database):
     assert database.count(users) == 3
 
 
-#: Assigned by Unicode 15 to 18, or not yet: Python 3.11 knows Unicode 14, and Python 3.13 knows Unicode 15.1.
+#: Characters that Unicode 15 to 18 assigned, and unassigned ones. Python 3.11 has Unicode 14, Python 3.13 has 15.1.
 NEW_LETTERS = [
     *("\U00031350", "\U000323b0", "\U000323b0\U00033479", "\U00011f04\U00011f05"),
     *("\U0001e4d0", "\U000105c0", "\ua7da"),
@@ -126,8 +126,8 @@ NEW_TEXTS = ["王\U00031350", "Zoe \U0001fae8", "Zoe \U00010efd\u0cf3", "Zoe\u03
 
 @pytest.mark.aurora_dsql
 @pytest.mark.usefixtures("database")
-def test_name_of_any_script_and_in_characters_newer_than_python_is_kept():
-    names = ["Zoë", "李", "محمد", "O\u2019Brien-Smith Jr.", "نگار\u200cنامه", "Nǃxau ǂToma"]  # noqa: RUF001 - they look so
+def test_name_of_any_script_or_with_new_characters_is_stored():
+    names = ["Zoë", "李", "محمد", "O\u2019Brien-Smith Jr.", "نگار\u200cنامه", "Nǃxau ǂToma"]  # noqa: RUF001 - real names
     for number, name in enumerate([*names, *NEW_LETTERS, *NEW_TEXTS]):
         answer = register(name=name, job_title=name, email=f"person{number}@example.com")
         assert (answer.status, answer.json.get("name"), answer.json.get("job_title")) == (201, name, name), ascii(name)
@@ -135,7 +135,7 @@ def test_name_of_any_script_and_in_characters_newer_than_python_is_kept():
 
 @pytest.mark.asvs("6.3.8")
 @pytest.mark.aurora_dsql
-def test_taken_address_returns_409_costs_a_hash_too_and_keeps_the_first_account(database, hash_costs):
+def test_taken_address_returns_409_after_a_hash_and_changes_nothing(database, hash_costs):
     register(name="First Person")
     assert hash_costs == [4]
     answer = register(name="Second Person")
@@ -150,9 +150,9 @@ def test_taken_address_returns_409_costs_a_hash_too_and_keeps_the_first_account(
 
 @pytest.mark.asvs("2.2.2", "6.3.2", "6.4.2", "8.2.3", "15.3.3")
 @pytest.mark.threat("function-privilege-in-body")
-def test_registration_with_a_role_or_another_privilege_is_rejected(database):
+def test_registration_with_a_privileged_field_is_rejected(database):
     privileges = ["role", "status", "id", "token_version", "created_at", "password_hash", "is_admin", "__proto__"]
-    recovery = ["password_hint", "security_question", "security_answer"]  # ASVS 5.0 6.4.2: there are none.
+    recovery = ["password_hint", "security_question", "security_answer"]  # forbidden by ASVS 5.0 6.4.2
     for field in (*privileges, *recovery):
         answer = register(**{field: "admin"})
         assert (answer.status, answer.fields) == (422, {field})
@@ -170,7 +170,7 @@ LOOK_ALIKES = [
 
 
 @pytest.mark.asvs("10.3.3")
-def test_look_alike_of_an_address_gets_no_account(database):
+def test_look_alike_of_an_address_cannot_register(database):
     register(email=EMAIL)
     for look_alike in LOOK_ALIKES:
         answer = register(email=look_alike)
@@ -209,7 +209,7 @@ REJECTED_PASSWORDS = [
 
 
 @pytest.mark.asvs("2.2.3", "6.2.1", "6.2.4", "6.2.11")
-def test_password_of_wrong_length_common_guessable_or_made_of_own_data_is_rejected(database):
+def test_weak_password_is_rejected(database):
     answers = {password: register(password=password) for password in REJECTED_PASSWORDS}
     accepted = [password for password, each in answers.items() if (each.status, each.fields) != (422, {"password"})]
     assert accepted == []
@@ -218,8 +218,8 @@ def test_password_of_wrong_length_common_guessable_or_made_of_own_data_is_reject
 
 @pytest.mark.asvs("6.2.9")
 @pytest.mark.usefixtures("database")
-def test_every_character_of_a_password_is_compared_after_normalisation():
-    """bcrypt alone reads 72 bytes. Keyboards write one character in several ways (NIST SP 800-63B-4)."""
+def test_all_characters_of_a_password_count_after_normalisation():
+    """bcrypt alone reads 72 bytes, and keyboards encode a character in several ways (NIST SP 800-63B-4)."""
     long = "violet anchor seventeen drums " * 2 + "ﬁne café Ångström "
     register(password=long + "one")
     assert log_in(password=long + "two").status == 401

@@ -1,4 +1,4 @@
-"""POST /users in bulk: what its limits have beyond the contract of test_rate_limits.py."""
+"""Many POST /users: details of their rate limits that test_rate_limits.py does not cover."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def limit(database, monkeypatch):
     use_limits(monkeypatch, registration_per_source=3)
 
 
-def test_registrations_of_taken_addresses_are_counted_and_invalid_ones_are_not():
+def test_taken_addresses_count_and_invalid_registrations_do_not():
     for changes in ({"password": "short"}, {"email": "nobody"}, {"role": "admin"}):
         assert [register(**changes).status for _ in range(4)] == [422] * 4, changes
     assert [register().status for _ in range(4)] == [201, 409, 409, 429]
@@ -25,7 +25,7 @@ def test_registrations_of_taken_addresses_are_counted_and_invalid_ones_are_not()
 @pytest.mark.asvs("2.4.1", "15.2.2")
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 def test_weak_password_during_a_lockout_is_not_scored(database):
-    """Scoring is as expensive as hashing. The response says nothing about the password, which was not looked at."""
+    """Scoring costs as much as hashing. The response contains no fault of the password, which was not checked."""
     for number in range(3):
         register(email=f"person{number}@example.com")
     for weak in ("short", "a" * 256, "4@8({[<369!1|0$5+7%2/" * 12):
@@ -33,7 +33,7 @@ def test_weak_password_during_a_lockout_is_not_scored(database):
         assert (answer.status, answer.code, "errors" in answer.json) == (429, "too_many_attempts", False), weak
 
 
-def test_registrations_with_weak_passwords_at_once_leave_the_limit_as_it_was(database):
+def test_concurrent_weak_registrations_do_not_count(database):
     assert burst(12, lambda _: register(password="a" * 20)).keys() <= {422, 429}
     assert [register(email=f"person{number}@example.com").status for number in range(3)] == [201] * 3
 
@@ -45,8 +45,8 @@ def few_records(monkeypatch):
 
 @pytest.mark.asvs("2.4.1")
 @pytest.mark.usefixtures("few_records")
-def test_a_source_has_a_budget_of_records_of_bad_input(database, capsys):
-    """Of a body, of a query and of a password that is too weak, together. Beyond it, the answer and the metric stay."""
+def test_audit_records_of_bad_input_are_limited_per_client_ip(database, capsys):
+    """Bad bodies, bad queries and weak passwords share a limit. Beyond it, only the audit record is left out."""
     token = sign_up().access_token
     for _ in range(2):
         assert register(password="short").status == register(role="admin").status == 422
@@ -60,7 +60,7 @@ def test_a_source_has_a_budget_of_records_of_bad_input(database, capsys):
 
 @pytest.mark.threat("audit-filled")
 @pytest.mark.usefixtures("few_records")
-def test_bad_input_in_a_lockout_writes_nothing_and_is_recorded_again_afterwards(database):
+def test_bad_input_during_a_lockout_writes_nothing(database):
     for _ in range(4):
         register(role="admin")
     before = database.execute(throttles.select()), database.count(audit_events)
@@ -71,7 +71,7 @@ def test_bad_input_in_a_lockout_writes_nothing_and_is_recorded_again_afterwards(
     assert recorded_failures(database)["input_validation_fail", None] == 4
 
 
-def test_bad_input_is_422_where_it_can_be_neither_counted_nor_recorded(monkeypatch):
+def test_bad_input_without_a_database_returns_422(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://nobody@127.0.0.1:1/none")
     start_fresh_environment()
     answer = register(role="admin")

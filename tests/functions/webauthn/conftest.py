@@ -1,4 +1,4 @@
-"""Fixtures for the tests of both ceremonies."""
+"""Fixtures for the tests of both WebAuthn ceremonies."""
 
 import pytest
 
@@ -9,11 +9,11 @@ from tests.support.passkeys import Holder, enrol
 
 @pytest.fixture
 def account(database: Database) -> Account:
-    """A user who has no passkey."""
+    """Return a user without a passkey."""
     return sign_up()
 
 
 @pytest.fixture
 def holder(database: Database) -> Holder:
-    """A user who has a passkey."""
+    """Return a user with a passkey."""
     return enrol()

@@ -1,4 +1,4 @@
-"""Attacks on the two ceremonies. Each fails with a 4xx, opens no session and stores no passkey."""
+"""Attacks on both WebAuthn ceremonies. Each gets a 4xx response, opens no session and stores no passkey."""
 
 import copy
 import time
@@ -69,7 +69,7 @@ def rejects(account, ceremony, credential, *, status=400, code="invalid_challeng
 
 
 @pytest.mark.asvs("6.7.2")
-def test_each_ceremony_has_a_challenge_of_its_own_of_256_bits(account):
+def test_each_ceremony_has_its_own_challenge_of_256_bits(account):
     begun = [begin_login, lambda: begin_registration(account.access_token)] * 4
     made = [from_base64url(begin()["options"]["challenge"]) for begin in begun]
     assert [len(challenge) for challenge in made] == [32] * 8
@@ -78,27 +78,27 @@ def test_each_ceremony_has_a_challenge_of_its_own_of_256_bits(account):
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.7.2")
-def test_a_challenge_counts_once_even_after_a_wrong_answer(database, holder):
+def test_challenge_is_used_up_by_a_wrong_response(database, holder):
     ceremony, credential = holder.answered_login()
     assert complete_login(ceremony, mutated(credential, "signature", flipped)).code == "passkey_login_failed"
     assert complete_login(ceremony, credential).code == "invalid_challenge"
 
 
 @pytest.mark.threat("function-passkey-replay")
-def test_an_answer_is_not_replayed_with_another_challenge(holder):
+def test_response_to_another_challenge_is_rejected(holder):
     first, second = begin_login(), begin_login()
     credential = holder.authenticator.authenticate(first["options"])
     assert complete_login(second, credential).code == "passkey_login_failed"
 
 
-def test_registration_that_is_replayed_is_rejected(account, database):
+def test_replayed_registration_is_rejected(account, database):
     ceremony, credential = answered_registration(account.access_token)
     assert complete_registration(account.access_token, ceremony, credential).status == 201
     assert rejects(account, ceremony, credential)
     assert database.count(passkeys) == 1
 
 
-def test_registration_challenge_that_has_expired_is_rejected(database, account):
+def test_expired_registration_challenge_is_rejected(database, account):
     ceremony, credential = answered_registration(account.access_token)
     database.execute(update(challenges).values(expires_at=datetime.now(UTC)))
     assert rejects(account, ceremony, credential)
@@ -145,7 +145,7 @@ def test_concurrent_completions_of_one_registration_store_one_passkey(database, 
 @pytest.mark.asvs("2.3.4", "15.4.2")
 @pytest.mark.parametrize("room", [1, 3])
 def test_parallel_registrations_of_one_step_up_add_one_passkey(database, holder, room):
-    """Each has a challenge of its own, from before the first was completed."""
+    """Each registration begins before the first one completes, and has its own challenge."""
     token = holder.log_in().json["access_token"]
     (row,) = database.execute(passkeys.select())
     for _ in range(MAX_PASSKEYS - 1 - room):
@@ -157,7 +157,7 @@ def test_parallel_registrations_of_one_step_up_add_one_passkey(database, holder,
     assert database.count(passkeys) == MAX_PASSKEYS - room + 1
 
 
-# --- What the browser and the authenticator say (sections 7.1 and 7.2) ------------------------------------------------
+# --- Client data and authenticator data (sections 7.1 and 7.2) --------------------------------------------------------
 
 ELSEWHERE = ["https://evil.example", f"{ORIGIN}.evil.example", "http://127.0.0.1:8000", "http://localhost"]
 FOREIGN: list[dict[str, Any]] = [
@@ -182,15 +182,15 @@ def test_ceremony_elsewhere_or_without_the_user_is_rejected(database, holder, tr
 
 
 @pytest.mark.asvs("6.5.7")
-def test_a_passkey_alone_takes_user_verification(holder):
+def test_login_with_a_passkey_alone_requires_user_verification(holder):
     assert holder.log_in_with(alone=True, user_verified=False).code == "passkey_login_failed"
     assert holder.log_in_with(user_verified=False).status == 200
 
 
 @pytest.mark.asvs("6.5.7")
 @pytest.mark.threat("caller-stolen-security-key")
-def test_a_stolen_key_without_a_pin_does_not_get_one_and_log_in_alone(database):
-    """WebAuthn section 4, uvInitialized: only a login with the password vouches for a PIN that is seen first."""
+def test_stolen_key_with_a_newly_set_pin_cannot_log_in_alone(database):
+    """The first use of a PIN counts only in a login with the password (WebAuthn section 4, uvInitialized)."""
     holder = enrol(user_verified=False)
     assert holder.log_in_with(alone=True, user_verified=True).code == "passkey_login_failed"
     assert holder.log_in_with(user_verified=False).status == 200
@@ -199,7 +199,7 @@ def test_a_stolen_key_without_a_pin_does_not_get_one_and_log_in_alone(database):
     assert holder.log_in_with(alone=True).status == 200
 
 
-def test_a_passkey_for_another_relying_party_is_refused(holder):
+def test_passkey_of_another_relying_party_is_rejected(holder):
     (key,) = holder.authenticator.credentials
     ceremony = begin_login()
     key.rp_id = "evil.example"
@@ -229,7 +229,7 @@ def test_authenticator_that_does_not_count_logs_in(database):
 
 
 @pytest.mark.aurora_dsql
-def test_of_two_parallel_logins_with_one_counter_one_wins(database, holder):
+def test_only_one_of_concurrent_logins_with_one_counter_succeeds(database, holder):
     ceremonies = [begin_login() for _ in range(8)]
     credentials = []
     for ceremony in ceremonies:
@@ -250,7 +250,7 @@ def test_counter_that_does_not_advance_is_rejected_as_a_clone(database, holder):
     for count in COUNTS:
         key.sign_count = count - 1
         assert holder.log_in().status == 200
-        for not_advanced in (count, count - 1, 1, 0):  # 0: as if the authenticator did not count
+        for not_advanced in (count, count - 1, 1, 0):  # 0 is the counter of an authenticator that does not count
             key.sign_count, device.counts = max(not_advanced - 1, 0), not_advanced > 0
             assert holder.log_in().code == "passkey_login_failed", (count, not_advanced)
         device.counts = True
@@ -265,13 +265,13 @@ def test_new_passkey_with_a_high_counter_is_accepted(database, account):
     assert [row.sign_count for row in database.execute(passkeys.select())] == [2**32 - 1]
 
 
-# --- Other people's passkeys ------------------------------------------------------------------------------------------
+# --- Passkeys of other users ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("2.3.1")
 @pytest.mark.threat("function-second-factor-bypass")
-def test_another_users_passkey_is_no_second_factor(database, holder):
+def test_passkey_of_another_user_is_rejected_as_second_factor(database, holder):
     attacker = enrol(sign_up("attacker@example.com"))
     for without_handle in (False, True):
         ceremony = begin_login(holder.give_password())
@@ -281,10 +281,10 @@ def test_another_users_passkey_is_no_second_factor(database, holder):
         assert complete_login(ceremony, credential).code == "passkey_login_failed"
 
 
-def test_own_passkey_with_the_user_handle_of_another_is_no_second_factor(database, holder, log_lines):
+def test_own_passkey_with_another_user_handle_is_rejected(database, holder, log_lines):
     own, other = UUID(holder.account.id), UUID(sign_up("other@example.com").id)
     before = database.count(sessions)
-    for handle in (other.bytes, b"somebody else", str(own).encode(), own.bytes[:-1]):
+    for handle in (other.bytes, b"another user", str(own).encode(), own.bytes[:-1]):
         ceremony, credential = holder.answered_login(holder.give_password())
         credential["response"]["userHandle"] = to_base64url(handle)
         answer = complete_login(ceremony, credential)
@@ -294,14 +294,14 @@ def test_own_passkey_with_the_user_handle_of_another_is_no_second_factor(databas
     assert holder.log_in().status == 200
 
 
-def test_passkey_alone_without_its_users_handle_is_rejected(holder):
-    for handle in (None, to_base64url(b"somebody else"), ""):
+def test_passkey_alone_with_wrong_user_handle_is_rejected(holder):
+    for handle in (None, to_base64url(b"another user"), ""):
         ceremony, credential = holder.answered_login()
         credential["response"]["userHandle"] = handle
         assert complete_login(ceremony, credential).code == "passkey_login_failed", handle
 
 
-def test_a_passkey_that_nobody_has_registered_is_refused(database, log_lines):
+def test_unregistered_passkey_is_rejected(database, log_lines):
     device = SoftwareAuthenticator(origin=ORIGIN)
     device.register(begin_registration(sign_up().access_token)["options"])
     ceremony = begin_login()
@@ -311,7 +311,7 @@ def test_a_passkey_that_nobody_has_registered_is_refused(database, log_lines):
 
 @pytest.mark.aurora_dsql
 @pytest.mark.parametrize("owner", ["same", "other"])
-def test_a_credential_is_registered_once(database, holder, owner):
+def test_credential_cannot_be_registered_twice(database, holder, owner):
     (key,) = holder.authenticator.credentials
     account = sign_up("other@example.com")
     if owner == "same":
@@ -326,7 +326,7 @@ def own_key(**traits):
 
 
 def attested(device, key, client_data, *, public_key=None, **changes):
-    """Return the RegistrationResponseJSON for ``key`` by hand, with ``changes`` to the attestation object."""
+    """Return a handmade RegistrationResponseJSON for ``key``, with ``changes`` to the attestation object."""
     data = device.authenticator_data(key, Flags.ATTESTED_CREDENTIAL_DATA)
     data += bytes(16) + len(key.id).to_bytes(2) + key.id + (public_key or cose_key(key.key))
     document = cbor2.loads(device.attestation_object(key, data, client_data)) | changes
@@ -337,18 +337,18 @@ def attested(device, key, client_data, *, public_key=None, **changes):
     return {"id": to_base64url(key.id), "rawId": to_base64url(key.id), "type": "public-key", "response": response}
 
 
-# --- What no authenticator would send ---------------------------------------------------------------------------------
+# --- Forged responses -------------------------------------------------------------------------------------------------
 
 FORGED: dict[str, Any] = {
     **{f"format {name}": {"fmt": name} for name in ("acme", "apple", 7)},
-    "a statement where there must be none": {"attStmt": {"sig": b"x", "alg": -7}},
+    "a statement with the format none": {"attStmt": {"sig": b"x", "alg": -7}},
     **{f"data {data!r}": {"authData": data} for data in (b"", bytes(40), "text")},
     "data of a login, without a key": {"authData": sha256(b"localhost").digest() + b"\x05" + bytes(4)},
 }
 
 
 def accepted_of(account, cases, forge):
-    """Complete a registration with what ``forge`` makes of each case, and return the cases that are not rejected."""
+    """Complete a registration with the result of ``forge`` for each case. Return the cases that are not rejected."""
     outcomes = {}
     for kind, case in cases.items():
         ceremony = begin_registration(account.access_token)
@@ -374,7 +374,7 @@ def test_credential_id_of_more_than_1023_bytes_is_rejected(database, account):
 
 @pytest.mark.asvs("11.6.1")
 def test_credential_whose_id_or_public_key_was_changed_is_rejected(database, account):
-    """The attested id is another one, or the key is no point of its curve."""
+    """The credential id differs from the attested id, or the key is not a point on its curve."""
     renamed = to_base64url(b"another one")
     for change in (
         lambda credential: {**credential, "id": renamed, "rawId": renamed},
@@ -386,7 +386,7 @@ def test_credential_whose_id_or_public_key_was_changed_is_rejected(database, acc
 
 
 def ec2(curve, algorithm, identifier):
-    """Return a COSE_Key on ``curve`` that calls itself ``algorithm``."""
+    """Return a COSE_Key on ``curve`` that claims to be for ``algorithm``."""
     point = ec.generate_private_key(curve).public_key().public_numbers()
     size = (curve.key_size + 7) // 8
     return cbor2.dumps({1: 2, 3: algorithm, -1: identifier, -2: point.x.to_bytes(size), -3: point.y.to_bytes(size)})
@@ -405,7 +405,7 @@ ED25519 = ed25519.Ed25519PrivateKey.generate().public_key().public_bytes_raw()
 ED448 = ed448.Ed448PrivateKey.generate().public_key().public_bytes_raw()
 ES256, EDDSA, ES384, ES512, RS256, ML_DSA_44 = -7, -8, -35, -36, -257, -48
 
-UNASKED: dict[str, bytes] = {
+NOT_OFFERED: dict[str, bytes] = {
     "ES384": ec2(ec.SECP384R1(), ES384, 2),
     "ES384 on P-256": ec2(ec.SECP256R1(), ES384, 1),
     "ES256K": ec2(ec.SECP256K1(), -47, 8),
@@ -433,17 +433,17 @@ UNASKED: dict[str, bytes] = {
 
 
 def test_key_of_an_algorithm_that_was_not_offered_is_rejected(database, account):
-    """So is a key whose kind or curve is not its algorithm's, because it would be weaker than it says, or useless."""
+    """A key of another type or curve than its algorithm's is rejected too, because it would be weak or unusable."""
     offered = begin_registration(account.access_token)["options"]["pubKeyCredParams"]
     assert [parameters["alg"] for parameters in offered] == [EDDSA, ES256, ES512, RS256]
     weak = cose_key(rsa.generate_private_key(public_exponent=65537, key_size=1024))
-    cases = {**UNASKED, "RSA of 1024 bits": weak}
+    cases = {**NOT_OFFERED, "RSA of 1024 bits": weak}
     assert accepted_of(account, cases, lambda d, data, case: attested(d, own_key(), data, public_key=case)) == {}
     assert database.count(passkeys) == 0
 
 
-def test_shared_values_in_cbor_cannot_keep_the_service_busy(database, account):
-    """Tags 28 and 29: each level names the one before it twice, so a few hundred bytes stand for 2^60 items."""
+def test_shared_values_in_cbor_are_rejected(database, account):
+    """With the tags 28 and 29, each level refers twice to the previous one. So 500 bytes expand to 2^60 items."""
     bomb = b"\xd8\x1c\x80"
     for level in range(60):
         bomb = b"\xd8\x1c\x82" + bomb + b"\xd8\x1d" + cbor2.dumps(60 - level)
@@ -458,7 +458,7 @@ BROKEN: list[Any] = [None, True, 7, "", "!", "A" * 20_000, [], {}, [[]], {"a": {
 
 
 @pytest.mark.asvs("15.3.5")
-def test_member_of_an_odd_type_makes_no_server_error(database, holder):
+def test_member_of_an_unexpected_type_causes_no_server_error(database, holder):
     account = sign_up("other@example.com")
     registration = SoftwareAuthenticator(origin=ORIGIN).register(begin_registration(account.access_token)["options"])
     login = holder.authenticator.authenticate(begin_login()["options"])
@@ -477,7 +477,7 @@ def test_member_of_an_odd_type_makes_no_server_error(database, holder):
 
 @examples(60)
 @given(data=st.data())
-def test_no_mutation_of_an_attestation_object_makes_a_server_error(database, account, data):
+def test_mutated_attestation_object_causes_no_server_error(database, account, data):
     database.execute(throttles.delete())
     ceremony, credential = answered_registration(account.access_token)
     good = from_base64url(credential["response"]["attestationObject"])
@@ -486,12 +486,12 @@ def test_no_mutation_of_an_attestation_object_makes_a_server_error(database, acc
     inserted = data.draw(st.binary(max_size=8))
     bad = good[:start] + inserted + good[start + cut :]
     credential["response"]["attestationObject"] = to_base64url(bad)
-    # 201: a byte that nothing vouches for, such as the AAGUID's
+    # 201 if the changed byte is unsigned, such as a byte of the AAGUID.
     assert completed(database, account, ceremony, credential) in {201, 400}
 
 
 def completed(database, account, ceremony, credential):
-    """Complete a registration, and return its status. The account has no passkey afterwards, and may add one."""
+    """Complete a registration and return its status. Afterwards the account has no passkey, and may add one."""
     status = complete_registration(account.access_token, ceremony, credential).status
     if status == 201:
         database.execute(passkeys.delete())
@@ -499,7 +499,7 @@ def completed(database, account, ceremony, credential):
     return status
 
 
-#: Whatever JSON can say, short.
+#: Any short JSON value.
 ANYTHING: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8")),
     lambda inner: (
@@ -514,7 +514,11 @@ MEMBERS = [
 
 
 def change(octets: bytes, start: int, cut: int, inserted: bytes | int) -> bytes:
-    """Cut out some bytes and insert others, given or copied. The numbers are of no length: signatures differ in it."""
+    """Return ``octets`` without ``cut`` bytes at ``start``, and with ``inserted`` there.
+
+    If ``inserted`` is a number, the inserted bytes are a copy from this offset. Both numbers may exceed the length,
+    because the length of a signature varies.
+    """
     if isinstance(inserted, int):
         place = inserted % len(octets)
         inserted = octets[place : place + 20]
@@ -523,7 +527,7 @@ def change(octets: bytes, start: int, cut: int, inserted: bytes | int) -> bytes:
 
 
 def mutate(data, credential):
-    """Change one member or several: their type, their size, their bytes, or whether they are there."""
+    """Change or delete some members of a response: their type, their size or their bytes."""
     numbers = st.integers(0, 500)
     for member in data.draw(st.lists(st.sampled_from(MEMBERS), min_size=1, max_size=3, unique=True)):
         response = credential.get("response")
@@ -542,7 +546,7 @@ def mutate(data, credential):
 @pytest.mark.asvs("2.2.1")
 @examples(150)
 @given(data=st.data())
-def test_no_mutation_of_a_registration_response_makes_a_server_error(database, account, data):
+def test_mutated_registration_response_causes_no_server_error(database, account, data):
     database.execute(throttles.delete())
     ceremony, credential = answered_registration(account.access_token)
     mutate(data, credential)
@@ -558,7 +562,7 @@ def mfa_token(holder):
 @pytest.mark.parametrize("alone", [False, True])
 @examples(150)
 @given(data=st.data())
-def test_no_mutation_of_a_login_response_logs_in_or_makes_a_server_error(database, holder, mfa_token, alone, data):
+def test_mutated_login_response_neither_logs_in_nor_causes_500(database, holder, mfa_token, alone, data):
     database.execute(throttles.delete())
     ceremony = begin_login(None if alone else mfa_token)
     good = holder.authenticator.authenticate(ceremony["options"])
@@ -567,13 +571,13 @@ def test_no_mutation_of_a_login_response_logs_in_or_makes_a_server_error(databas
     before = database.count(sessions)
     status = complete_login(ceremony, bad).status
     assert status in {200, 400, 401, 413, 422}
-    # Only what says the same in another way, and what nobody vouches for (how the authenticator is attached).
+    # A login succeeds only if the mutation changed spellings, or unsigned members such as the attachment.
     assert status != 200 or said(bad) == said(good)
     assert database.count(sessions) == before + (status == 200)
 
 
 def said(credential):
-    """Return what an authenticator says in a login, however it is spelt. A second factor need not say whose it is."""
+    """Return the decoded members that identify and authenticate a login, without the optional user handle."""
     signed = ("clientDataJSON", "authenticatorData", "signature")
     return (
         credential["type"],
@@ -607,7 +611,7 @@ PLACES = ["attestation object", "attestation statement", "public key", "extensio
 
 
 def with_bomb(device, client_data, bomb, place):
-    """Return a registration with ``bomb`` in its place."""
+    """Return a registration response with ``bomb`` at ``place``."""
     if place == "public key":
         return attested(device, own_key(), client_data, public_key=bomb)
     credential = attested(device, own_key(), client_data)
@@ -636,7 +640,7 @@ def test_cbor_bomb_in_a_registration_is_rejected_at_once(database, account, plac
 
     for kind, bomb in BOMBS.items():
         assert accepted_of(account, {kind: bomb}, forge) == {}
-        # As long as any other request: 20 ms, and here on a busy machine.
+        # An ordinary request takes 20 ms. The limit is for a busy machine.
         assert slow[bomb] + time.process_time() < 1, kind
 
 
@@ -652,7 +656,7 @@ def test_cbor_bomb_in_a_login_is_rejected_at_once(holder):
         assert (answer.status, answer.code) == (401, "passkey_login_failed"), kind
 
 
-#: Client data of a good ceremony, as a program would write it that means two readers to read two things.
+#: Client data of a valid ceremony, changed so that two JSON parsers may read different values.
 ODD_CLIENT_DATA: dict[str, Callable[[str], bytes]] = {
     "a lone surrogate as another member's value": lambda text: (text[:-1] + ',"x":"\\ud800"}').encode(),
     "a lone surrogate as another member's name": lambda text: (text[:-1] + ',"\\udfff":1}').encode(),
@@ -673,7 +677,7 @@ ODD_CLIENT_DATA: dict[str, Callable[[str], bytes]] = {
 
 
 @pytest.mark.asvs("1.5.3")
-def test_client_data_that_two_readers_read_differently_is_rejected(database, holder, log_lines):
+def test_ambiguous_client_data_is_rejected(database, holder, log_lines):
     account = sign_up("other@example.com")
     outcomes: dict[tuple[str, object], object] = {}
     for kind, write in ODD_CLIENT_DATA.items():
@@ -694,17 +698,17 @@ def test_client_data_that_two_readers_read_differently_is_rejected(database, hol
     assert {case: outcome for case, outcome in outcomes.items() if outcome != expected[case[1]]} == {}
 
 
-def test_a_body_of_more_than_64_kib_is_refused(account):
+def test_registration_larger_than_64_kib_returns_413(account):
     ceremony, credential = answered_registration(account.access_token)
     credential["response"]["attestationObject"] = "A" * 70_000
     assert complete_registration(account.access_token, ceremony, credential).status == 413
 
 
-# --- What the Security team sees --------------------------------------------------------------------------------------
+# --- Security events --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.asvs("16.3.1")
-def test_each_refusal_is_a_security_event(database, holder, log_lines):
+def test_each_rejection_is_a_security_event(database, holder, log_lines):
     token = holder.log_in().json["access_token"]
     ceremony, credential = answered_registration(token)
     complete_registration(token, ceremony, credential)

@@ -1,4 +1,4 @@
-"""What genuine browsers, apps and password managers send, and hostile responses in the same places."""
+"""Responses of genuine browsers, apps and password managers, and hostile variants of them."""
 
 import json
 
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.passkeys, pytest.mark.sqlite]
 
 
 def register_with(account, browser, change=lambda credential: credential):
-    """Return the response to a registration by ``browser``, whose response ``change`` changes."""
+    """Register with the response of ``browser``, changed by ``change``. Return the service's response."""
     ceremony = begin_registration(account.access_token)
     return complete_registration(account.access_token, ceremony, change(browser.register(ceremony["options"])))
 
@@ -38,9 +38,9 @@ def log_in_with(holder, browser, change=lambda credential: credential, *, alone=
 
 
 def not_accepted(database, account, cases, use):
-    """Register and log in both ways as ``use`` says for each case, and return the cases that are not accepted.
+    """Register and log in with and without password for each case. Return the cases that are not accepted.
 
-    ``use`` returns a browser and how its responses are changed.
+    ``use`` maps a case to a browser and optionally a function that changes its responses.
     """
     outcomes = {}
     for kind, case in cases.items():
@@ -144,7 +144,7 @@ def lacking(name):
 
 
 def padded(credential):
-    """Return the response with padding in each base64url, as some libraries write it."""
+    """Return the credential with padding in each base64url text. Some libraries add padding."""
 
     def pad(value):
         return value + "=" * (-len(value) % 4) if isinstance(value, str) else value
@@ -197,7 +197,7 @@ def test_user_handle_of_another_type_is_rejected(database, holder):
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["fits", "too much"])
-def test_unknown_transports_are_kept_as_far_as_there_is_room(account, kept):
+def test_unknown_transports_are_stored_if_they_fit(account, kept):
     browser = SoftwareAuthenticator(origin=ORIGIN)
     unknown = ["payment-terminal", "two words", "%20", "é"] if kept else [f"transport-{n}" * 3 for n in range(1_000)]
     sent = ["usb", *unknown, "internal", "usb", ""]
@@ -219,13 +219,13 @@ def test_unknown_transports_are_kept_as_far_as_there_is_room(account, kept):
 
 
 @pytest.mark.asvs("2.2.1")
-def test_transports_that_are_no_list_of_strings_are_rejected(account):
+def test_transports_that_are_not_a_list_of_strings_are_rejected(account):
     ceremony, credential = answered_registration(account.access_token)
     for transports in ([["usb"]], [{"usb": 1}], [7], [None], [True], ["usb", []], "usb", 7, {"usb": "nfc"}, True):
         credential["response"]["transports"] = transports
         answer = complete_registration(account.access_token, ceremony, credential)
         assert (answer.status, answer.fields) == (422, {"credential"}), transports
-    # Nothing was used up, and null means no transports.
+    # The rejected requests did not use up the challenge. Null means no transports.
     credential["response"]["transports"] = None
     assert complete_registration(account.access_token, ceremony, credential).json["transports"] == []
 
@@ -244,7 +244,7 @@ def test_transports_that_were_stored_earlier_are_shown(database, holder):
 ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
 NOT_PRINTABLE = [
     *("", "   ", "\u200d", "x" * 101, "a\nb", "\u202e2", "\x00", "\ufffd", 2, [], {}),
-    # Nothing to see: fillers, variation selectors, a blank Braille pattern.
+    # Invisible texts: fillers, variation selectors, a blank Braille pattern.
     *("\u3164", "\ufe0f", "\u3164 \u115f\u1160\uffa0", "\U000e0100", "\u2800", "\u034f\u200d", "\u180b"),
     # Tag characters outside the flag of a region.
     *(ENGLAND[1:], ENGLAND[:-1], f"Key{ENGLAND[1:]}", ENGLAND[0] + ENGLAND[-1], ENGLAND[:2] + ENGLAND[-1]),
@@ -252,7 +252,7 @@ NOT_PRINTABLE = [
 ]
 
 
-def test_passkey_name_of_printable_text_is_accepted_and_of_other_text_rejected(holder):
+def test_passkey_name_must_be_printable_text(holder):
     token = holder.log_in().json["access_token"]
     path = f"/webauthn/credentials/{holder.passkey_id}"
     for name in ("2", "№ 5", "🔑", "*****", "鍵", " 2 ", "x" * 100, "👩‍💻", ENGLAND):
@@ -279,7 +279,7 @@ def test_passkey_of_app_or_related_origin_logs_in_if_configured(database, accoun
 
 
 def with_key_in_words(header):
-    """Return a change of a registration that writes its Ed25519 key as Firefox 117 and 118 did."""
+    """Return a function that encodes the Ed25519 key of a registration like Firefox 117 and 118 did."""
 
     def change(credential):
         document = cbor2.loads(from_base64url(credential["response"]["attestationObject"]))
@@ -295,7 +295,7 @@ def with_key_in_words(header):
 
 
 @pytest.mark.parametrize("header", [b"\xa3", b"\xa4"], ids=["Firefox 117", "Firefox 118"])
-def test_ed25519_key_in_words_registers_and_logs_in(account, header):
+def test_ed25519_key_of_firefox_117_and_118_is_accepted(account, header):
     browser = SoftwareAuthenticator(origin=ORIGIN, algorithms=(Algorithm.EDDSA,))
     assert register_with(account, browser, with_key_in_words(header)).status == 201
     holder = Holder(account, "", browser)

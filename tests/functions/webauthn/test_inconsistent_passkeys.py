@@ -1,4 +1,4 @@
-"""Genuine passkeys whose counter or backup flags do not fit the stored record: docs/decisions/0010-passkeys.md."""
+"""Genuine passkeys whose counter or backup flags differ from the stored ones (docs/decisions/0010-passkeys.md)."""
 
 import pytest
 
@@ -26,21 +26,21 @@ def signals(log_lines):
 
 @pytest.fixture
 def synced(database):
-    """A user whose passkey is synced by two password managers and has the counter 3."""
+    """Return a user whose passkey is synced by two password managers and has the counter 3."""
     holder = enrol(backup_eligible=True, backed_up=True)
     assert [holder.log_in_alone().status for _ in range(3)] == [200] * 3
     return holder
 
 
 def use_other_manager(holder, *, count=0):
-    """Let the holder's next response come from a password manager with a counter of its own."""
+    """Switch the holder to a password manager with another counter."""
     holder.authenticator.counts = False
     holder.authenticator.credentials[0].sign_count = count
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_synced_passkey_beside_password_with_old_counter_logs_in(database, synced, log_lines, count):
+def test_synced_passkey_with_old_counter_and_password_logs_in(database, synced, log_lines, count):
     use_other_manager(synced, count=count)
     assert synced.log_in().status == 200
     assert stored(database) == (count, True, True)
@@ -50,10 +50,10 @@ def test_synced_passkey_beside_password_with_old_counter_logs_in(database, synce
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.5.7")
 @pytest.mark.threat("function-passkey-replay")
-def test_synced_passkey_alone_with_old_counter_requires_the_password(database, synced, log_lines, monkeypatch):
-    """A copy of the key looks the same, so the passkey is one factor until the password is beside it.
+def test_synced_passkey_alone_with_old_counter_requires_password(database, synced, log_lines, monkeypatch):
+    """A copy of the key would send the same, so the passkey alone is not accepted until a login with the password.
 
-    The signature is valid, so nothing was guessed and no attempt is counted.
+    The rejection counts for no rate limit, because a valid signature is not a guess.
     """
     use_limits(monkeypatch, passkey_per_source=2)
     use_other_manager(synced)
@@ -69,8 +69,8 @@ def test_synced_passkey_alone_with_old_counter_requires_the_password(database, s
 
 @pytest.mark.aurora_dsql
 @pytest.mark.parametrize("backed_up", [True, False])
-def test_passkey_that_became_synced_logs_in_after_it_did_beside_the_password(database, holder, log_lines, backed_up):
-    """An update of a password manager did this to real users."""
+def test_newly_synced_passkey_logs_in_alone_after_one_with_password(database, holder, log_lines, backed_up):
+    """Updates of real password managers have changed this flag of existing passkeys."""
     answer = holder.log_in_with(alone=True, backup_eligible=True, backed_up=backed_up)
     assert (answer.status, answer.code) == (401, "password_required")
     assert stored(database) == (0, False, False)
@@ -81,8 +81,8 @@ def test_passkey_that_became_synced_logs_in_after_it_did_beside_the_password(dat
     assert signals(log_lines) == [(*change, "no"), (*change, "yes")]
 
 
-def test_passkey_that_became_synced_and_stopped_counting_logs_in(database, holder):
-    """Synced passkeys mostly do not count, so the two changes come together."""
+def test_newly_synced_passkey_without_counter_logs_in(database, holder):
+    """Most synced passkeys do not count, so both changes often come together."""
     assert holder.log_in().status == 200
     use_other_manager(holder)
     assert holder.log_in_with(backup_eligible=True).status == 200
@@ -108,14 +108,14 @@ def test_backup_state_of_synced_passkey_may_change(database, synced, log_lines):
 
 
 def test_passkey_that_is_backed_up_without_being_eligible_is_rejected(database, holder):
-    """Section 6.1.3 forbids the combination, and section 7.2 makes every relying party reject it."""
+    """Section 6.1.3 forbids this combination, and section 7.2 requires relying parties to reject it."""
     for alone in (False, True):
         answer = holder.log_in_with(alone=alone, backed_up=True)
         assert (answer.status, answer.code) == (401, "passkey_login_failed")
     assert stored(database) == (0, False, False)
 
 
-def test_invalid_signature_or_disabled_user_of_inconsistent_passkey_is_rejected(synced, log_lines):
+def test_inconsistent_passkey_of_disabled_user_or_bad_signature_fails(synced, log_lines):
     use_other_manager(synced)
     for mfa_token in (synced.give_password(), None):
         ceremony = begin_login(mfa_token)
@@ -126,8 +126,8 @@ def test_invalid_signature_or_disabled_user_of_inconsistent_passkey_is_rejected(
 
 
 @pytest.mark.aurora_dsql
-def test_concurrent_logins_with_one_counter_of_synced_passkey_open_one_session(synced):
-    """The counter is compared in the write, so all but the first are inconsistent."""
+def test_concurrent_logins_of_synced_passkey_open_one_session(synced):
+    """The UPDATE compares the counter, so only the first login is consistent."""
     ceremonies = [begin_login() for _ in range(6)]
     credentials = []
     for ceremony in ceremonies:

@@ -1,4 +1,4 @@
-"""Challenges of logins: signed, so that an attacker who begins many stops no user, and answered once."""
+"""Challenges of logins: they need no row and no rate limit until a response, and accept one response."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from uuid import UUID, uuid4
@@ -30,12 +30,12 @@ def outcome(answer):
     return answer.status, answer.json.get("code")
 
 
-# --- Strangers who begin many logins ----------------------------------------------------------------------------------
+# --- Attackers who begin many logins ----------------------------------------------------------------------------------
 
 
 @pytest.mark.asvs("2.4.1", "6.3.1")
 @pytest.mark.threat("function-lockout-of-others")
-def test_thousand_anonymous_begins_stop_no_login_behind_their_client_ip(database, holder):
+def test_thousand_begun_logins_stop_no_login_of_their_client_ip(database, holder):
     tables = (challenges, throttles, audit_events)
     before = [database.count(table) for table in tables]
     assert {anonymously("/webauthn/login/begin", {}).status for _ in range(1_001)} == {200}
@@ -52,15 +52,15 @@ def test_responses_without_a_valid_login_store_a_bounded_number_of_rows(database
     assert database.count(challenges) == 5
 
 
-# --- One answer -------------------------------------------------------------------------------------------------------
+# --- One response -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("2.3.4", "6.7.2")
 @pytest.mark.threat("function-passkey-replay")
 @pytest.mark.parametrize("with_password", [True, False])
-def test_login_challenge_is_answered_once(database, holder, with_password):
-    """Even when the counter would allow a second response, in another environment or in another spelling."""
+def test_login_challenge_is_accepted_once(database, holder, with_password):
+    """A second response with a higher counter, in another environment or with another spelling is rejected."""
     ceremony = begin_login(holder.give_password() if with_password else None)
     first = holder.authenticator.authenticate(ceremony["options"])
     second = holder.authenticator.authenticate(ceremony["options"])
@@ -74,7 +74,7 @@ def test_login_challenge_is_answered_once(database, holder, with_password):
 
 
 @pytest.mark.aurora_dsql
-def test_two_answers_at_once_open_one_session(database, holder):
+def test_concurrent_responses_to_one_challenge_open_one_session(database, holder):
     ceremony = begin_login(holder.give_password())
     credentials = [holder.authenticator.authenticate(ceremony["options"]) for _ in range(8)]
     before = database.count(sessions)
@@ -82,7 +82,7 @@ def test_two_answers_at_once_open_one_session(database, holder):
     assert database.count(sessions) == before + 1
 
 
-#: An id has 108 octets, so base64 needs no padding and leaves no bits unused.
+#: A challenge id has 108 bytes, so its base64url needs no padding and has no unused bits.
 RESPELLINGS = {
     "lower case": str.lower,
     "padding": lambda text: f"{text}=",
@@ -101,7 +101,7 @@ RESPELLINGS = {
 @pytest.mark.sqlite
 @pytest.mark.parametrize("respell", RESPELLINGS.values(), ids=RESPELLINGS)
 def test_challenge_id_in_another_spelling_is_rejected(database, holder, respell):
-    """Also before its first response. The right spelling is accepted afterwards."""
+    """It is rejected before and after the response with the issued spelling, which is accepted."""
     ceremony, credential = holder.answered_login()
     while not {"-", "_"} <= set(ceremony["challenge_id"]):
         ceremony, credential = holder.answered_login()
@@ -123,7 +123,7 @@ def changed(challenge_id, position, octets):
 
 @pytest.mark.sqlite
 @pytest.mark.threat("function-passkey-replay")
-def test_challenge_id_that_was_changed_or_made_up_is_rejected(database, holder, monkeypatch):
+def test_changed_or_invented_challenge_id_is_rejected(database, holder, monkeypatch):
     ceremony, credential = holder.answered_login()
     good = ceremony["challenge_id"]
     user = UUID(holder.account.id).bytes
@@ -160,8 +160,8 @@ def test_challenge_of_another_service_is_rejected(database, holder, environment)
 
 @pytest.mark.sqlite
 @pytest.mark.asvs("2.3.1")
-def test_challenge_of_login_alone_is_no_second_factor_and_the_reverse(database, holder):
-    """A login alone needs user verification, which a second factor does not."""
+def test_login_alone_and_second_factor_need_their_own_challenges(database, holder):
+    """A login with a passkey alone requires user verification. A second factor must be a passkey of the user."""
     holder.authenticator.user_verified = False
     ceremony = begin_login()
     assert outcome(complete_login(ceremony, holder.authenticator.authenticate(ceremony["options"]))) == LOGIN_FAILED
@@ -171,12 +171,12 @@ def test_challenge_of_login_alone_is_no_second_factor_and_the_reverse(database, 
     assert outcome(complete_login(ceremony, credential)) == LOGIN_FAILED
 
 
-# --- Users who are erased meanwhile -----------------------------------------------------------------------------------
+# --- Users who are erased during a ceremony ---------------------------------------------------------------------------
 
 
 @pytest.fixture
 def other_user(database):
-    """Another account, which an erasure of the first one leaves alone."""
+    """Return another account, which an erasure of the first one must not change."""
     return sign_up("other@example.com")
 
 
@@ -204,7 +204,7 @@ def test_registration_of_user_who_is_erased_meanwhile_is_rejected(account, monke
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_erasure_at_the_same_moment_makes_no_server_error(database, attempt):
+def test_concurrent_erasure_causes_no_server_error(database, attempt):
     holder = enrol()
     pair = holder.log_in().json
     token, mfa_token = pair["access_token"], holder.give_password()
@@ -220,6 +220,6 @@ def test_erasure_at_the_same_moment_makes_no_server_error(database, attempt):
         lambda: refresh(pair["refresh_token"]),
         erase,
     )
-    # 400: the challenge of the registration was erased. 403: the new passkey ended the step-up token before the begin.
+    # 400 if the registration's challenge was erased, and 403 if the new passkey deleted the step-up token first.
     assert {answer.status for answer in answers} <= {200, 201, 400, 401, 403}
     assert database.count(users) == 0

@@ -1,4 +1,4 @@
-"""Passkeys as their owner uses them: added, shown, renamed, deleted, and logged in with."""
+"""A user's passkeys: registration, list, new names, deletion and login."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -51,11 +51,11 @@ def change(token, method, passkey_id, body=None) -> Answer:
     return as_bearer(token, method, path, body, path_parameters={"id": passkey_id})
 
 
-# --- Adding one -------------------------------------------------------------------------------------------------------
+# --- Registration -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)
-def test_keys_of_each_algorithm_register_and_log_in(account, algorithm):
+def test_key_of_each_algorithm_registers_and_logs_in(account, algorithm):
     for attestation in ("none", "packed"):
         holder = enrol(account, algorithms=(algorithm,), attestation=attestation)
         answer = holder.log_in()
@@ -64,7 +64,7 @@ def test_keys_of_each_algorithm_register_and_log_in(account, algorithm):
 
 
 @pytest.mark.aurora_dsql
-def test_passkey_is_listed_by_what_its_user_recognises_and_not_registered_twice(holder):
+def test_passkey_is_listed_and_excluded_from_registration(holder):
     token = holder.log_in().json["access_token"]
     with pytest.raises(NoCredential, match="registered already"):
         holder.authenticator.register(begin_registration(token)["options"])
@@ -83,7 +83,7 @@ def test_passkey_is_listed_by_what_its_user_recognises_and_not_registered_twice(
     }
 
 
-def test_passkey_has_the_name_that_its_user_gives_it(account):
+def test_passkey_has_the_name_that_its_user_chose(account):
     answered = answered_registration(account.access_token)
     added = complete_registration(account.access_token, *answered, name="Laptop").json
     assert added["name"] == "Laptop"
@@ -91,7 +91,7 @@ def test_passkey_has_the_name_that_its_user_gives_it(account):
 
 
 @pytest.mark.asvs("14.2.6")
-def test_options_hold_only_the_personal_data_that_the_user_is_shown(account):
+def test_options_contain_only_personal_data_shown_to_the_user(account):
     options = begin_registration(account.access_token)["options"]
     assert options["user"].keys() == {"id", "name", "displayName"}
     assert (options["user"]["name"], options["user"]["displayName"]) == (account.email, "Test Person")
@@ -102,7 +102,7 @@ def test_options_hold_only_the_personal_data_that_the_user_is_shown(account):
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("2.3.2")
-def test_ten_passkeys_are_enough_at_the_beginning_and_at_the_end(database, holder):
+def test_eleventh_passkey_is_rejected_at_begin_and_at_complete(database, holder):
     token = holder.log_in().json["access_token"]
     waiting = answered_registration(token)
     (row,) = database.execute(passkeys.select())
@@ -127,7 +127,7 @@ def revocations(log_lines):
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.4.3")
-def test_each_passkey_that_is_added_revokes_the_other_sessions(person, other, log_lines):
+def test_added_passkey_revokes_the_other_sessions(person, other, log_lines):
     elsewhere = log_in().json
     holder = enrol(person)
     assert not is_alive(person.id, elsewhere)
@@ -137,16 +137,16 @@ def test_each_passkey_that_is_added_revokes_the_other_sessions(person, other, lo
     assert not is_alive(person.id, elsewhere)
     assert is_alive(person.id, here)
     assert get_user(other.id, token=other.access_token).status == 200
-    # At the second passkey, the session of the password that added the first one is another session too.
+    # The second passkey also revokes the session with a password that added the first one.
     assert revocations(log_lines) == [(person.id, "passkey_added", 1), (person.id, "passkey_added", 2)]
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.5.6", "7.4.3")
-def test_passkey_that_is_deleted_revokes_the_sessions_that_it_may_have_opened(holder, log_lines):
+def test_deleted_passkey_revokes_the_other_sessions(holder, log_lines):
     here, elsewhere = holder.log_in().json, holder.log_in_alone().json
     token = here["access_token"]
-    # A request that fails revokes nothing, and neither does another name.
+    # Failed requests and a new name revoke no session.
     assert change(token, "DELETE", str(uuid4())).code == "not_found"
     assert change(token, "PATCH", holder.passkey_id, {"name": "Laptop"}).status == 204
     credential = holder.authenticator.authenticate(begin_login()["options"])
@@ -156,13 +156,13 @@ def test_passkey_that_is_deleted_revokes_the_sessions_that_it_may_have_opened(ho
     assert change(token, "DELETE", holder.passkey_id).status == 204
     assert not is_alive(holder.account.id, elsewhere)
     assert is_alive(holder.account.id, here)
-    # The session of the password that added the passkey is the other one.
+    # One of the two is the session with a password that added the passkey.
     assert revocations(log_lines) == [(holder.account.id, "passkey_removed", 2)]
 
 
 @pytest.mark.aurora_dsql
-def test_a_password_that_is_being_checked_while_the_first_passkey_comes_opens_no_session(database, person, monkeypatch):
-    """Else that session, of one factor, would appear just after all of its kind were ended."""
+def test_first_passkey_added_during_a_login_is_required(database, person, monkeypatch):
+    """Otherwise a session of one factor would be opened just after all such sessions were revoked."""
     before = database.count(sessions)
     while_a_password_is_checked(monkeypatch, lambda: enrol(person))
     assert log_in().json.keys() >= {"mfa_token"}
@@ -171,7 +171,7 @@ def test_a_password_that_is_being_checked_while_the_first_passkey_comes_opens_no
 
 @pytest.mark.aurora_dsql
 @pytest.mark.parametrize("attempt", range(3))
-def test_a_login_with_a_passkey_that_is_being_deleted_leaves_no_session(database, holder, attempt):
+def test_login_during_the_deletion_of_its_passkey_leaves_no_session(database, holder, attempt):
     here = holder.log_in().json["access_token"]
     ceremonies = [begin_login() for _ in range(6)]
     credentials = [holder.authenticator.authenticate(ceremony["options"]) for ceremony in ceremonies]
@@ -186,13 +186,13 @@ def test_a_login_with_a_passkey_that_is_being_deleted_leaves_no_session(database
     assert [str(row.id) for row in database.execute(live)] == [session_id(here)]
 
 
-# --- Logging in -------------------------------------------------------------------------------------------------------
+# --- Login ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.3.6", "10.3.4")
 @pytest.mark.parametrize(("backup_eligible", "key"), [(False, "hwk"), (True, "swk")])
-def test_amr_says_how_the_user_logged_in_and_stays_at_a_refresh(database, backup_eligible, key):
+def test_amr_names_the_login_methods_and_survives_a_refresh(database, backup_eligible, key):
     holder = enrol(backup_eligible=backup_eligible, backed_up=backup_eligible)
     assert verify_access_token(holder.account.access_token).amr == ("pwd",)
     assert verify_access_token(holder.log_in_alone().json["access_token"]).amr == (key, "user", "mfa")
@@ -209,7 +209,8 @@ def test_amr_says_how_the_user_logged_in_and_stays_at_a_refresh(database, backup
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.3.4", "6.3.8")
 @pytest.mark.threat("function-account-enumeration", "function-second-factor-bypass")
-def test_password_alone_is_not_enough_and_a_wrong_one_tells_of_no_passkey(holder, log_lines):
+def test_password_alone_gets_only_an_mfa_token(holder, log_lines):
+    """A wrong password gets the response of an unknown address, so it does not reveal the passkey."""
     assert log_in(holder.account.email, PASSWORD + "!").json.keys() == log_in("nobody@example.com").json.keys()
     answer = log_in(holder.account.email)
     assert answer.status == 200
@@ -218,7 +219,7 @@ def test_password_alone_is_not_enough_and_a_wrong_one_tells_of_no_passkey(holder
     assert log_lines.security_events[-1]["name"] == "authn_login_first_factor"
 
 
-def test_a_second_factor_is_asked_of_the_users_own_passkeys(holder):
+def test_second_factor_options_list_the_users_passkeys(holder):
     allowed = begin_login(holder.give_password())["options"]
     (key,) = holder.authenticator.credentials
     assert [descriptor["id"] for descriptor in allowed["allowCredentials"]] == [to_base64url(key.id)]
@@ -231,7 +232,7 @@ def test_a_second_factor_is_asked_of_the_users_own_passkeys(holder):
 
 
 @pytest.mark.asvs("2.3.1")
-def test_mfa_token_authenticates_nothing_else_and_other_or_expired_tokens_are_no_mfa_token(holder):
+def test_mfa_token_and_other_tokens_are_not_interchangeable(holder):
     token, now = holder.give_password(), datetime.now(UTC)
     assert anonymously("/webauthn/login/complete", {"challenge_id": token[:64], "credential": {}}).status == 400
     past = now - timedelta(seconds=mfa_tokens.LIFETIME + 31)
@@ -239,7 +240,7 @@ def test_mfa_token_authenticates_nothing_else_and_other_or_expired_tokens_are_no
     for each in (token, expired):
         assert authorize(each)["policyDocument"]["Statement"][0]["Effect"] == "Deny"
         assert refresh(each).status == 401
-    # A user may be unknown because an old key file came with a new database, for example.
+    # The user of a valid token may be unknown, for example if a database was replaced and the keys were not.
     unknown = mfa_tokens.issue_mfa_token(user_id=uuid4(), token_version=0, now=now)
     for other in (expired, unknown, holder.account.access_token, "", "x", "a.b.c"):
         answer = anonymously("/webauthn/login/begin", {"mfa_token": other})
@@ -248,7 +249,7 @@ def test_mfa_token_authenticates_nothing_else_and_other_or_expired_tokens_are_no
 
 @pytest.mark.asvs("6.3.4")
 @pytest.mark.parametrize("end", [accounts.revoke_sessions_of, accounts.disable_user])
-def test_operator_who_revokes_sessions_or_disables_a_user_stops_a_login_that_has_begun(holder, end):
+def test_operator_change_stops_a_login_that_has_begun(holder, end):
     token = holder.give_password()
     answered = holder.answered_login(token)
     end(holder.account.email)
@@ -263,7 +264,7 @@ def test_operator_who_revokes_sessions_or_disables_a_user_stops_a_login_that_has
 
 @pytest.mark.asvs("7.5.1", "8.2.4", "10.3.4")
 @pytest.mark.threat("function-stolen-access-token")
-def test_expired_step_up_adds_renames_and_deletes_no_passkey(database, account, log_lines):
+def test_expired_step_up_cannot_change_passkeys(database, account, log_lines):
     def assert_rejected(answer, method):
         assert (answer.status, answer.code, answer.json["methods"]) == (403, "step_up_required", [method])
         assert "www-authenticate" not in answer.headers
@@ -283,7 +284,7 @@ def test_expired_step_up_adds_renames_and_deletes_no_passkey(database, account, 
 
 
 @pytest.mark.asvs("7.5.1", "10.3.4")
-def test_step_up_by_password_neither_adds_nor_deletes_a_passkey_of_an_account_that_has_one(account, log_lines):
+def test_step_up_by_password_cannot_change_existing_passkeys(account, log_lines):
     waiting = answered_registration(account.access_token)
     holder = enrol(account)
     step_up(account.access_token, {"current_password": PASSWORD})
@@ -301,7 +302,7 @@ def test_step_up_by_password_neither_adds_nor_deletes_a_passkey_of_an_account_th
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("8.2.2")
-def test_somebody_elses_passkey_is_not_found_and_stays(database, holder):
+def test_passkey_of_another_user_is_not_found(database, holder):
     other = enrol(sign_up("other@example.com"))
     token = other.log_in().json["access_token"]
     for passkey_id in (holder.passkey_id, str(uuid4()), "x"):
@@ -312,7 +313,7 @@ def test_somebody_elses_passkey_is_not_found_and_stays(database, holder):
 
 
 @pytest.mark.asvs("6.4.4", "6.5.6")
-def test_an_operator_removes_lost_passkeys(database, holder):
+def test_operator_removes_lost_passkeys(database, holder):
     other = enrol(sign_up("other@example.com"))
     accounts.remove_passkeys(holder.account.email)
     assert get_user(holder.account.id, token=holder.account.access_token).status == 401

@@ -1,4 +1,4 @@
-"""Logins with passkeys that fail again and again: their limits beyond the contract of test_rate_limits.py."""
+"""Many failed logins with passkeys: details of their rate limits that test_rate_limits.py does not cover."""
 
 from dataclasses import replace
 
@@ -47,22 +47,22 @@ def fail(holder):
 
 @pytest.mark.asvs("6.3.1")
 def test_all_second_factors_share_one_counter(database, holder):
-    """Two passkeys: what one of them has used up is not there for the other."""
+    """Failures with one of a user's passkeys count for the other passkey too."""
     token = holder.log_in().json["access_token"]
     second = enrol(replace(holder.account, access_token=token))
     begun = [holder.answered_login(holder.give_password()) for _ in range(4)]
     assert [fail(each).status for each in (holder, holder, second)] == [401] * 3
     assert counted(database, "second_factor", holder.account.id) == 3
     assert begin_with(holder.give_password()).status == 429
-    # Ceremonies that began before the lockout do not get past it, and do not count for the client IP.
+    # The lockout also stops ceremonies that began before it. They do not count for the client IP.
     assert [complete_login(*each).status for each in begun] == [429] * 4
     assert counted(database, "passkey_source", SOURCE_IP) == 3
     (lock,) = database.execute(select(audit_events).where(audit_events.c.name == "authn_login_lock"))
     assert (lock.reason, str(lock.user_id)) == ("second_factor", holder.account.id)
 
 
-def test_token_or_challenge_that_was_overtaken_does_not_lock_its_users_second_factor(database, holder):
-    """An attacker who has recorded one could replay it for five minutes. The attempts count for their client IP."""
+def test_old_token_or_challenge_does_not_lock_the_second_factor(database, holder):
+    """An attacker with a copy could replay it for five minutes. The attempts count for the attacker's client IP."""
     token, ceremony = holder.give_password(), begin_login(holder.give_password())
     accounts.revoke_sessions_of(EMAIL)
     assert [begin_with(token, sourceIp=ELSEWHERE).status for _ in range(7)] == [401] * 6 + [429]
@@ -77,7 +77,7 @@ def test_token_or_challenge_that_was_overtaken_does_not_lock_its_users_second_fa
     assert holder.log_in().status == 200
 
 
-def test_a_success_clears_it_and_not_the_sources(database, holder):
+def test_success_clears_second_factor_counter_but_not_client_ip(database, holder):
     fail(holder)
     fail(holder)
     assert holder.log_in().status == 200
@@ -86,22 +86,22 @@ def test_a_success_clears_it_and_not_the_sources(database, holder):
 
 
 @pytest.mark.asvs("2.4.1")
-def test_passkeys_alone_with_a_wrong_signature_are_counted_for_the_client_ip(holder):
+def test_wrong_signatures_alone_count_for_the_client_ip(holder):
     ceremonies = [begin_login() for _ in range(7)]
     statuses = [complete_login(c, with_broken_signature(holder, c)).status for c in ceremonies]
     assert statuses == [401] * 6 + [429]
 
 
-def test_mfa_tokens_that_are_not_ours_spend_it_too(database):
+def test_forged_mfa_tokens_count_for_the_client_ip(database):
     statuses = [begin_with("x.y.z").status for _ in range(8)]
     assert statuses == [401] * 6 + [429] * 2
     assert recorded_failures(database)["authn_token_rejected", "invalid_mfa_token"] == 6
 
 
 def test_second_factor_is_not_stopped_by_failures_of_its_client_ip(database, holder):
-    """Strangers cause them without knowing a password: with passkeys of their own, or with nothing."""
+    """An attacker at the same client IP can cause such failures without knowing a password."""
     for _ in range(10):
-        complete_login({"challenge_id": "not one of ours"}, {})
+        complete_login({"challenge_id": "not issued by this service"}, {})
         complete_login(begin_login(), {})
     assert holder.log_in_alone().status == 429
     assert holder.log_in().status == 200
@@ -109,7 +109,7 @@ def test_second_factor_is_not_stopped_by_failures_of_its_client_ip(database, hol
     assert holder.log_in().status == 200
 
 
-def test_after_a_hundred_failures_in_a_row_second_factors_are_off_until_an_operator_helps(database, holder):
+def test_hundred_failures_disable_second_factors_until_unlocked(database, holder):
     fail(holder)
     key = throttle_key("second_factor", holder.account.id)
     database.execute(update(throttles).where(throttles.c.key == key).values(failures=99))

@@ -1,4 +1,4 @@
-"""Signing with KMS: boto3's real client before moto's KMS, which really signs."""
+"""Signing with KMS: the real client of boto3 calls moto's KMS, which makes real signatures."""
 
 import io
 import json
@@ -22,14 +22,14 @@ pytestmark = [pytest.mark.keys, pytest.mark.usefixtures("environment")]
 
 
 @pytest.mark.asvs("4.2.5", "11.6.1", "13.3.1")
-def test_token_signed_in_kms_verifies_with_its_public_half(key_arn, monkeypatch):
+def test_token_signed_in_kms_verifies_with_its_public_key(key_arn, monkeypatch):
     jwk = public_jwk(signing_key().private_key.public_key())
     monkeypatch.setenv("JWKS", json.dumps({"keys": [jwk]}))
     start_fresh_environment()
     assert verify_access_token(issue()).user_id == USER_ID
 
 
-def test_kms_is_asked_for_the_public_half_once_an_environment(key_arn, kms):
+def test_public_key_is_fetched_from_kms_once_per_environment(key_arn, kms):
     asked = []
     events = aws_client("kms", REGION).meta.events
     events.register("before-call.kms.GetPublicKey", lambda **_: asked.append("GetPublicKey"))
@@ -40,7 +40,7 @@ def test_kms_is_asked_for_the_public_half_once_an_environment(key_arn, kms):
 
 @pytest.mark.asvs("11.6.1")
 @pytest.mark.threat("signing-key-replaced")
-def test_key_of_another_kind_is_rejected(kms, monkeypatch):
+def test_kms_key_of_another_type_is_rejected(kms, monkeypatch):
     arn = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
     monkeypatch.setenv("SIGNING_KEY_ARN", arn)
     with pytest.raises(TypeError, match="not an EC key"):
@@ -48,7 +48,7 @@ def test_key_of_another_kind_is_rejected(kms, monkeypatch):
 
 
 @pytest.mark.asvs("13.2.6", "16.5.2")
-def test_kms_that_is_away_or_rejects_is_unavailable(monkeypatch, key_arn):
+def test_failing_kms_is_reported_as_unavailable(monkeypatch, key_arn):
     refusals = [refusing("KMSInvalidStateException", operation=name) for name in ("Sign", "GetPublicKey")]
     for trouble in (*refusals, elsewhere("http://127.0.0.1:9")):
         start_fresh_environment()
@@ -62,7 +62,7 @@ def test_kms_that_is_away_or_rejects_is_unavailable(monkeypatch, key_arn):
 
 @pytest.mark.asvs("15.3.2")
 def test_redirect_of_kms_is_not_followed(key_arn):
-    """What is to be signed goes to KMS alone."""
+    """The data to sign is sent to KMS only."""
     asked = []
 
     def redirect(request: Any, **_: Any) -> AWSResponse:

@@ -1,4 +1,4 @@
-"""The local stage's signing key: made at first use, replaced by a rotation that no token notices."""
+"""The signing key of the local stage: created at the first use, and rotated while tokens stay valid."""
 
 import json
 import stat
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.keys
 
 PROJECT = Path(__file__).parents[3]
 
-#: Signs and verifies until it has seen ten keys, in a process of its own, as a function does during rotations.
+#: Signs and verifies tokens in its own process, like a function during rotations, until ten keys were used.
 CALLER = """
 from auth_common.tokens.access_tokens import verify_access_token
 from tests.support.forged_tokens import forger
@@ -49,7 +49,7 @@ def published_kids():
     return [jwk["kid"] for jwk in published_jwks()["keys"]]
 
 
-def test_key_of_the_first_use_is_published_and_rotated_without_leftovers(keys):
+def test_first_key_is_published_and_rotated_without_leftover_files(keys):
     key = local_signing_key()
     assert isinstance(key.curve, ec.SECP256R1)
     assert json.loads((keys / "jwks.json").read_text()) == {"keys": [public_jwk(key.public_key())]}
@@ -59,7 +59,7 @@ def test_key_of_the_first_use_is_published_and_rotated_without_leftovers(keys):
         assert {stat.S_IMODE(path.stat().st_mode) for path in keys.iterdir()} == {0o600}
 
 
-def test_key_of_a_second_environment_is_the_same_and_published_again_if_lost(keys):
+def test_second_environment_uses_same_key_and_republishes_lost_set(keys):
     kid = signing_key().kid
     start_fresh_environment()
     assert signing_key().kid == kid
@@ -85,7 +85,7 @@ UNUSABLE_KEYS = {
 
 @pytest.mark.asvs("11.6.1")
 @pytest.mark.parametrize("content", UNUSABLE_KEYS.values(), ids=UNUSABLE_KEYS)
-def test_signing_key_that_cannot_sign_is_misconfigured_and_named(keys, content):
+def test_unusable_signing_key_is_misconfigured_and_named(keys, content):
     keys.mkdir()
     (keys / "signing-key.pem").write_bytes(content)
     (keys / "signing-key.pem").chmod(0o600)
@@ -93,7 +93,7 @@ def test_signing_key_that_cannot_sign_is_misconfigured_and_named(keys, content):
         signing_key()
 
 
-def test_lost_signing_key_is_replaced_and_no_token_is_rejected(keys):
+def test_lost_signing_key_is_replaced_and_old_tokens_stay_valid(keys):
     old = forger()
     (keys / "signing-key.pem").unlink()
     start_fresh_environment()
@@ -105,7 +105,7 @@ def test_lost_signing_key_is_replaced_and_no_token_is_rejected(keys):
     assert retired["exp"] <= int(time.time()) + 900 + 30
 
 
-def test_restored_signing_key_that_was_retired_signs_again(keys):
+def test_restored_signing_key_signs_again(keys):
     old = forger()
     pem = (keys / "signing-key.pem").read_bytes()
     rotate_local_key()
@@ -120,7 +120,7 @@ NO_JWK_SETS = ["", "{}", "[]", '{"keys": [1]}', '{"keys": [{"kid": 1}]}', '{"key
 
 
 @pytest.mark.parametrize("content", NO_JWK_SETS)
-def test_jwk_set_that_is_none_is_misconfigured_and_named(keys, content):
+def test_invalid_jwk_set_is_misconfigured_and_named(keys, content):
     signing_key()
     (keys / "jwks.json").write_text(content)
     start_fresh_environment()
@@ -129,13 +129,13 @@ def test_jwk_set_that_is_none_is_misconfigured_and_named(keys, content):
             use()
 
 
-def test_jwk_set_that_cannot_be_read_is_misconfigured_and_named(keys):
+def test_unreadable_jwk_set_is_misconfigured_and_named(keys):
     (keys / "jwks.json").mkdir(parents=True)
     with pytest.raises(Misconfigured, match=r"jwks\.json"):
         published_jwks()
 
 
-def test_keys_folder_that_cannot_be_written_is_unavailable(keys):
+def test_unwritable_keys_folder_is_unavailable(keys):
     signing_key()
     (keys / "rotate.lock").unlink()
     (keys / "rotate.lock").mkdir()
@@ -143,7 +143,7 @@ def test_keys_folder_that_cannot_be_written_is_unavailable(keys):
         rotate_local_key()
 
 
-def test_rotation_keeps_old_tokens_valid_until_the_last_has_expired(keys):
+def test_rotation_keeps_old_tokens_valid_until_they_expire(keys):
     old = forger()
     before = int(time.time())
     new_kid = rotate_local_key()
@@ -174,7 +174,7 @@ def test_second_rotation_keeps_the_first_retirement_date(keys):
     assert len(second) == 3
 
 
-def test_rotation_is_not_noticed_by_callers_in_other_processes(keys):
+def test_rotation_fails_no_request_in_other_processes(keys):
     local_signing_key()
     callers = [
         subprocess.Popen([sys.executable, "-c", CALLER], cwd=PROJECT, stderr=subprocess.PIPE, text=True)
@@ -185,5 +185,5 @@ def test_rotation_is_not_noticed_by_callers_in_other_processes(keys):
         rotate_local_key()
         time.sleep(0.01)
     for caller in callers:
-        caller.kill()  # one that has ended does not notice
+        caller.kill()  # does nothing if the process has ended
     assert [(caller.communicate()[1], caller.returncode) for caller in callers] == [("", 0), ("", 0)]

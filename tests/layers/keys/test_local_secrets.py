@@ -1,4 +1,4 @@
-"""Secrets in files: made once, also by processes that start together, and readable by their owner alone."""
+"""Secrets in files: created once, also by concurrent processes, and readable only by the service's user."""
 
 import os
 import stat
@@ -19,7 +19,7 @@ print(read_or_create(folder / "new" / "secret", lambda: secrets.token_bytes(32))
 """
 
 
-def test_secret_is_made_once_and_leaves_no_other_file(tmp_path, caplog):
+def test_secret_is_created_once_without_leftover_files(tmp_path, caplog):
     path = tmp_path / "secret"
     assert read_or_create(path, lambda: b"first") == b"first"
     assert read_or_create(path, lambda: b"second") == b"first"
@@ -27,13 +27,13 @@ def test_secret_is_made_once_and_leaves_no_other_file(tmp_path, caplog):
     assert caplog.records == []
 
 
-def test_secret_of_processes_that_start_together_is_one(tmp_path):
+def test_processes_that_start_together_get_the_same_secret(tmp_path):
     printed = run_together(STARTER, number=8, folder=tmp_path)
     assert set(printed) == {(tmp_path / "new" / "secret").read_bytes().hex()}
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_secret_is_readable_by_its_owner_alone_under_any_umask(tmp_path, umask):
+def test_secret_file_has_mode_0600_under_any_umask(tmp_path, umask):
     before = os.umask(umask)
     try:
         read_or_create(tmp_path / "keys" / "secret", lambda: b"content")
@@ -43,7 +43,7 @@ def test_secret_is_readable_by_its_owner_alone_under_any_umask(tmp_path, umask):
     assert stat.S_IMODE((tmp_path / "keys").stat().st_mode) == 0o700
 
 
-def test_secret_whose_making_fails_leaves_no_file(tmp_path):
+def test_failed_creation_of_a_secret_leaves_no_file(tmp_path):
     def fail() -> bytes:
         raise OSError("no entropy")
 
@@ -64,8 +64,8 @@ def test_secret_of_a_faster_process_is_returned(tmp_path):
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o666, 0o777, 0o610])
-def test_file_that_others_may_use_becomes_its_owners_alone_and_is_reported(tmp_path, caplog, mode):
-    """A restored backup has the permissions of the one who restored it."""
+def test_permissions_of_other_users_are_removed_and_reported(tmp_path, caplog, mode):
+    """A restored backup has the permissions that the operator's umask allows."""
     path = tmp_path / "secret"
     path.write_bytes(b"content")
     path.chmod(mode)
@@ -76,7 +76,7 @@ def test_file_that_others_may_use_becomes_its_owners_alone_and_is_reported(tmp_p
     assert "content" not in record.getMessage()
 
 
-def test_secret_that_is_no_file_is_misconfigured_and_named(tmp_path):
+def test_secret_that_is_not_a_file_is_misconfigured_and_named(tmp_path):
     (tmp_path / "secret").mkdir(mode=0o700)
     (tmp_path / "pepper").symlink_to(tmp_path / "unmounted" / "pepper")
     for name in ("secret", "pepper"):

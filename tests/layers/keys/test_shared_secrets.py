@@ -1,4 +1,4 @@
-"""Pepper, audit key and database URL in Secrets Manager: boto3's real client before moto's."""
+"""Pepper, audit key and database URL in Secrets Manager: the real client of boto3 calls moto."""
 
 from uuid import uuid4
 
@@ -31,7 +31,7 @@ def secrets_manager():
 
 @pytest.fixture
 def store(monkeypatch, secrets_manager):
-    """Stores a secret, names it in a setting, and returns its ARN."""
+    """Return a function that stores a secret, sets its ARN in a setting, and returns the ARN."""
 
     def store_secret(setting, text=SECRET, **value):
         arn = secrets_manager.create_secret(Name=uuid4().hex, **value or {"SecretString": text})["ARN"]
@@ -79,7 +79,7 @@ def test_password_hashes_and_pseudonyms_depend_on_the_secrets(store, monkeypatch
 
 @pytest.mark.threat("secrets-weak")
 @pytest.mark.parametrize(("setting", "secret"), SECRETS.items())
-def test_secret_that_is_unnamed_short_or_binary_is_misconfigured(store, setting, secret):
+def test_missing_short_or_binary_secret_is_misconfigured(store, setting, secret):
     with pytest.raises(Misconfigured, match=rf"^{setting}: "):
         secret()
     for value in ({"SecretString": "a" * 31}, {"SecretBinary": b"a" * 64}):
@@ -89,7 +89,7 @@ def test_secret_that_is_unnamed_short_or_binary_is_misconfigured(store, setting,
 
 
 @pytest.mark.parametrize(("setting", "secret"), SECRETS.items())
-def test_secret_that_is_away_is_unavailable_and_asked_for_again(monkeypatch, store, secrets_manager, setting, secret):
+def test_unavailable_secret_is_read_again_later(monkeypatch, store, secrets_manager, setting, secret):
     monkeypatch.setenv(setting, f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:{setting}")
     with pytest.raises(ServiceUnavailable):
         secret()
@@ -101,8 +101,8 @@ def test_secret_that_is_away_is_unavailable_and_asked_for_again(monkeypatch, sto
         secret()
 
 
-def test_database_that_a_secret_names_may_change_its_password(store, monkeypatch, postgres, secrets_manager):
-    """An environment that runs reads the secret again when the old password is rejected."""
+def test_changed_database_password_is_read_from_its_secret(store, monkeypatch, postgres, secrets_manager):
+    """A running environment reads the secret again after the database has rejected the old password."""
     monkeypatch.delenv("DATABASE_URL")
     with postgres.new_database(migrated=False) as url:
         arn = store("DATABASE_URL_SECRET_ARN", url.replace("postgres:", "overtaken:", 1))
@@ -113,8 +113,8 @@ def test_database_that_a_secret_names_may_change_its_password(store, monkeypatch
         start_fresh_environment()
 
 
-def test_database_secret_that_is_no_usable_url_is_misconfigured_and_named(store):
-    """SQLite is none on a deployed stage."""
+def test_database_secret_without_usable_url_is_misconfigured(store):
+    """A URL of SQLite is not usable on a deployed stage."""
     at = "service:hunter2@"
     for url in (f"postgres://{at}h/d", f"mysql://{at}h/d", "service:hunter2", "sqlite:////x", "sqlite://"):
         store("DATABASE_URL_SECRET_ARN", url)
@@ -124,8 +124,8 @@ def test_database_secret_that_is_no_usable_url_is_misconfigured_and_named(store)
 
 
 @pytest.mark.parametrize("stage", ["local", "prod"])
-def test_database_away_that_a_secret_names_returns_503_in_each_stage(request, store, monkeypatch, stage):
-    """On the local stage the first connection is the one that makes the schema."""
+def test_unavailable_database_of_a_secret_returns_503_in_each_stage(request, store, monkeypatch, stage):
+    """On the local stage, the first connection creates the schema."""
     if stage == "local":
         request.getfixturevalue("on_the_local_stage")
     else:
@@ -138,7 +138,7 @@ def test_database_away_that_a_secret_names_returns_503_in_each_stage(request, st
 
 @pytest.mark.parametrize("setting", [*SECRETS, "DATABASE_URL_SECRET_ARN", "SIGNING_KEY_ARN"])
 @pytest.mark.usefixtures("on_the_local_stage")
-def test_secret_or_key_that_does_not_exist_returns_503_on_the_local_stage(monkeypatch, setting):
+def test_nonexistent_secret_or_key_returns_503_on_the_local_stage(monkeypatch, setting):
     monkeypatch.setenv(setting, "arn:aws:secretsmanager:eu-central-1:123456789012:secret:gone")
     assert {answer.status for answer in (register(), log_in())} - {201} == {503}
 
@@ -146,8 +146,8 @@ def test_secret_or_key_that_does_not_exist_returns_503_on_the_local_stage(monkey
 @pytest.mark.threat("secrets-weak")
 @pytest.mark.parametrize(("file", "secret"), [("pepper", pepper), ("audit-key", audit_key)])
 @pytest.mark.usefixtures("on_the_local_stage")
-def test_secret_file_that_is_too_short_is_misconfigured_and_named(environment, file, secret):
-    """A disk was full, or a copy was cut off."""
+def test_short_secret_file_is_misconfigured_and_named(environment, file, secret):
+    """A full disk or an interrupted copy leaves a short file."""
     for content in (b"", b"a" * 31):
         (environment / file).write_bytes(content)
         with pytest.raises(Misconfigured, match=file):

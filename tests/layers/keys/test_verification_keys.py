@@ -1,4 +1,4 @@
-"""Verification keys: which public keys verify a token, and which are published."""
+"""Verification keys: the public keys that verify tokens and that are published."""
 
 import json
 import time
@@ -26,7 +26,7 @@ def signer() -> Forger:
 
 @pytest.fixture
 def deploy(environment, monkeypatch, signer):
-    """Set the JWK Set of the environment to the signer's key, with changes."""
+    """Return a function that sets the setting JWKS to the signer's key with changes, and to further keys."""
 
     def set_jwks(*more, **changes):
         jwk = {**public_jwk(signer.key.public_key()), **changes}
@@ -41,7 +41,7 @@ def is_verified(forger):
     return verify_access_token(forger.token()).role == "user"
 
 
-def test_two_keys_of_the_environment_verify_and_are_published_during_a_rotation(deploy, signer):
+def test_both_keys_verify_and_are_published_during_a_rotation(deploy, signer):
     other = ec.generate_private_key(ec.SECP256R1())
     jwk = public_jwk(other.public_key())
     deploy(jwk)
@@ -50,7 +50,7 @@ def test_two_keys_of_the_environment_verify_and_are_published_during_a_rotation(
     assert [jwk["kid"] for jwk in published_jwks()["keys"]] == [signer.kid, jwk["kid"]]
 
 
-def test_retired_key_verifies_and_is_published_until_its_last_token_has_expired(deploy, signer):
+def test_retired_key_verifies_and_is_published_until_it_expires(deploy, signer):
     deploy(exp=int(time.time()) + 60)
     assert is_verified(signer)
     assert len(published_jwks()["keys"]) == 1
@@ -61,8 +61,8 @@ def test_retired_key_verifies_and_is_published_until_its_last_token_has_expired(
 
 
 @pytest.mark.usefixtures("deployed")
-def test_deployed_stage_publishes_the_keys_of_its_environment_or_is_misconfigured(deploy, signer, monkeypatch):
-    """Without storage and without access to KMS."""
+def test_deployed_stage_publishes_its_keys_or_is_misconfigured(deploy, signer, monkeypatch):
+    """The function needs neither storage nor access to KMS."""
     deploy()
     assert [jwk["kid"] for jwk in public_key_set()["keys"]] == [signer.kid]
     monkeypatch.delenv("JWKS")
@@ -80,8 +80,8 @@ OTHER_PURPOSES: list[dict[str, Any]] = [
 
 
 @pytest.mark.threat("signing-key-wrong-purpose")
-def test_key_for_another_purpose_verifies_nothing_rfc_8725_3_1(deploy, signer):
-    """PyJWT by itself would take it."""
+def test_key_for_another_purpose_is_rejected_rfc_8725_3_1(deploy, signer):
+    """PyJWT alone would accept such a key."""
     for changes in OTHER_PURPOSES:
         deploy(**changes)
         with pytest.raises(InvalidToken):
@@ -110,7 +110,7 @@ def test_set_with_a_private_or_invalid_key_is_misconfigured_cve_2015_7940(deploy
 
 
 @pytest.mark.usefixtures("environment")
-def test_text_that_is_no_jwk_set_is_misconfigured(monkeypatch, signer):
+def test_setting_that_is_not_a_jwk_set_is_misconfigured(monkeypatch, signer):
     for jwks in ("{", "[]", "null", "7", '"keys"', "{}", '{"keys":null}', '{"keys":["x"]}', '{"keys":[null]}'):
         monkeypatch.setenv("JWKS", jwks)
         start_fresh_environment()

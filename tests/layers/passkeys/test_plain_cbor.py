@@ -1,4 +1,4 @@
-"""The CBOR that authenticators may send, and what only attackers would."""
+"""The subset of CBOR that authenticators may send is accepted, and everything outside this subset is rejected."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from auth_common.passkeys.plain_cbor import MAX_DEPTH, is_plain_cbor
 pytestmark = pytest.mark.passkeys
 
 LEAVES = st.none() | st.booleans() | st.integers(-(2**64), 2**64 - 1) | st.floats() | st.text() | st.binary()
-#: What nests no deeper than ``MAX_DEPTH``.
+#: Values with at most ``MAX_DEPTH`` nested levels.
 TREES: st.SearchStrategy[Any] = LEAVES
 for _ in range(MAX_DEPTH):
     TREES = LEAVES | st.lists(TREES, max_size=4) | st.dictionaries(st.text() | st.integers(-9, 9), TREES, max_size=4)
@@ -40,7 +40,7 @@ def test_nesting_beyond_four_levels_is_rejected(opening):
     assert not is_plain_cbor(opening * 30_000 + b"\x00")
 
 
-def test_start_of_no_whole_item_is_rejected():
+def test_malformed_or_incomplete_item_is_rejected():
     """Indefinite lengths, reserved initial bytes (RFC 8949 section 3), and lengths beyond the input."""
     lengths = (1, 2**16, 2**40, 2**64 - 1)
     items = [
@@ -52,5 +52,5 @@ def test_start_of_no_whole_item_is_rejected():
 
 
 @given(tree=st.binary(min_size=1) | st.text(min_size=1) | st.lists(LEAVES, min_size=1))
-def test_item_that_is_cut_short_is_rejected(tree):
+def test_truncated_item_is_rejected(tree):
     assert not is_plain_cbor(cbor2.dumps(tree)[:-1])

@@ -1,4 +1,4 @@
-"""Our verifier and the test vectors of W3C Web Authentication Level 3, section 16."""
+"""The verification of passkeys accepts the test vectors of W3C Web Authentication Level 3, section 16."""
 
 import json
 from pathlib import Path
@@ -25,10 +25,10 @@ ACCEPTED = {
     *("none-es256", "none-es256-long-credential-id"),
     *("packed-self-es256", "packed-es256", "packed-es512", "packed-rs256", "packed-eddsa"),
 }
-#: Good ceremonies in another site's frame: we have no such use.
+#: Valid ceremonies in a frame of another site, which this service rejects.
 IN_A_FRAME = {"none-es256-crossOrigin", "none-es256-topOrigin"}
-#: Formats and algorithms that the service does not ask for.
-UNASKED = {"packed-es384", "packed-ed448", "tpm-es256", "android-key-es256", "apple-es256", "fido-u2f-es256"}
+#: Formats and algorithms that the service does not request.
+UNREQUESTED = {"packed-es384", "packed-ed448", "tpm-es256", "android-key-es256", "apple-es256", "fido-u2f-es256"}
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def authenticate(vector, registered, **changes):
 
 
 @pytest.mark.parametrize("name", sorted(ACCEPTED))
-def test_vector_of_the_specification_registers_and_logs_in(name):
+def test_vector_of_the_specification_is_accepted(name):
     registered = register(VECTORS[name])
     assert registered.credential_id.hex() == VECTORS[name]["registration"]["credential_id"]
     assert registered.aaguid.hex == VECTORS[name]["registration"]["aaguid"]
@@ -72,10 +72,10 @@ def test_vector_of_the_specification_registers_and_logs_in(name):
 
 
 @pytest.mark.parametrize("name", sorted(IN_A_FRAME))
-def test_vector_in_a_frame_is_rejected_for_that_reason_alone(name):
+def test_vector_in_a_frame_is_rejected_only_for_the_frame(name):
     with pytest.raises(InvalidPasskeyResponse, match="frame of another origin"):
         register(VECTORS[name])
-    # Without attestation nothing signs the client data of a registration.
+    # The client data of a registration may be changed here, because without attestation it is not signed.
     registration = VECTORS[name]["registration"]
     client_data = json.loads(bytes.fromhex(registration["clientDataJSON"]))
     del client_data["crossOrigin"]
@@ -86,9 +86,9 @@ def test_vector_in_a_frame_is_rejected_for_that_reason_alone(name):
         authenticate(VECTORS[name], registered)
 
 
-def test_vector_that_the_service_does_not_ask_for_is_rejected():
-    assert VECTORS.keys() == ACCEPTED | IN_A_FRAME | UNASKED
-    for name in UNASKED:
+def test_vector_of_an_unrequested_format_is_rejected():
+    assert VECTORS.keys() == ACCEPTED | IN_A_FRAME | UNREQUESTED
+    for name in UNREQUESTED:
         with pytest.raises(InvalidPasskeyResponse):
             register(VECTORS[name])
 
@@ -99,7 +99,7 @@ def test_response_without_a_credential_is_rejected(bad):
         read_claimed_identity(bad)
 
 
-def test_wrong_setting_is_no_fault_of_the_passkey(monkeypatch):
+def test_wrong_setting_is_not_reported_as_invalid_passkey(monkeypatch):
     monkeypatch.setenv("WEBAUTHN_RP_ID", "127.0.0.1")
     with pytest.raises(ServiceError):
         register(VECTORS["none-es256"])

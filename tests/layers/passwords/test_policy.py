@@ -1,4 +1,4 @@
-"""Which passwords are good enough (NIST SP 800-63B-4, ASVS 5.0 V6.2)."""
+"""The password policy (NIST SP 800-63B-4, ASVS 5.0 V6.2)."""
 
 from importlib import resources
 
@@ -19,14 +19,14 @@ def faults(password, personal=PERSONAL):
 GOOD = [
     *("zebra violin 42", "ZEBRAVIOLINQUILT", "zebraviolinquilt", "7391 8264 0157 3948 2", "Ünïcödé übermäßig größe"),
     "五十音順に並べた合言葉は長い方がよい",
-    "a test of my violin and the zebra",  # contains "test", and much else
-    "a" * 60 + " zebra violin quilt 42",  # a repetition, and enough behind it
+    "a test of my violin and the zebra",  # contains "test" of the user's name, and enough other words
+    "a" * 60 + " zebra violin quilt 42",  # a repetition, and enough other words after it
 ]
 
 
 @pytest.mark.asvs("6.2.5")
 @pytest.mark.parametrize("password", GOOD)
-def test_good_password_is_accepted_without_any_rule_of_composition(password):
+def test_good_password_is_accepted_without_composition_rules(password):
     assert faults(password) == []
 
 
@@ -40,7 +40,7 @@ def test_length_is_counted_in_characters_after_normalisation():
 
 
 @pytest.mark.asvs("6.2.9")
-def test_at_least_64_characters_are_allowed_and_256_are_the_limit():
+def test_password_of_64_to_256_characters_is_accepted():
     sentence = "the zebra plays violin in a quilt of drums and rain "
     assert faults((sentence * 5)[:64]) == []
     assert faults((sentence * 5)[:MAX_LENGTH]) == []
@@ -49,7 +49,7 @@ def test_at_least_64_characters_are_allowed_and_256_are_the_limit():
 
 @pytest.mark.asvs("6.2.4")
 def test_common_password_is_rejected_in_any_case_and_width():
-    """The 3,000 commonest of this length, whatever else speaks against them."""
+    """The 3,000 most common passwords of at least 15 characters get this fault, also if another rule rejects them."""
     text = resources.files("auth_common.passwords").joinpath("common_passwords.txt").read_text(encoding="utf-8")
     commonest = [password for password in text.splitlines() if len(password) >= MIN_LENGTH][:3_000]
     assert len(commonest) == 3_000
@@ -69,11 +69,11 @@ MADE_OF_THE_SERVICE = [
 
 @pytest.mark.asvs("1.2.9", "6.1.2", "6.2.11")
 @pytest.mark.parametrize("password", MADE_OF_OWN_DATA + MADE_OF_THE_SERVICE)
-def test_password_made_of_the_users_data_or_the_services_name_is_rejected(password):
+def test_password_of_user_data_or_service_name_is_rejected(password):
     assert faults(password) == [MADE_OF_KNOWN_WORDS]
 
 
-def test_password_is_judged_by_the_data_of_its_own_user():
+def test_password_is_checked_against_its_own_users_data():
     assert faults("quilt.zebras@example", ("Another One", "someone@example.org", "Pilot")) == []
     owner = ("Quilt Zebras", "quilt.zebras@example.com", "Pilot")
     assert faults("quilt.zebras@example", owner) == [MADE_OF_KNOWN_WORDS]
@@ -85,14 +85,14 @@ def test_password_that_is_easy_to_guess_is_rejected(start):
 
 
 @pytest.mark.parametrize("unit", ["crocodile", "llama", "aab", "p4$$w0rd", "elephants"])
-def test_repeated_unit_is_too_easy_beyond_the_scored_length(unit):
+def test_long_repetition_of_a_word_is_rejected(unit):
     """Only the beginning is scored. The cut must not leave a part of a word that looks random."""
     repetitions = [unit * number for number in range(41 // len(unit) + 1, MAX_LENGTH // len(unit) + 1)]
     assert [text for text in repetitions if not faults(text)] == []
 
 
 @pytest.mark.parametrize("suffix", ["4@8({[<369!1|0$5+7%2/" * 10, " and a quilt of rain" * 8, "a" * 200, "1234567890"])
-def test_longer_password_is_as_good_as_its_beginning(suffix):
+def test_password_with_a_strong_beginning_is_accepted(suffix):
     password = "zebra violin quilt 42"
     assert faults(password) == []
     assert faults((password + suffix)[:MAX_LENGTH]) == []
@@ -112,7 +112,7 @@ CONTAINS_A_NAME_BY_CHANCE = [
 
 
 @pytest.mark.parametrize(("password", "personal"), CONTAINS_A_NAME_BY_CHANCE)
-def test_good_password_that_contains_a_name_by_chance_is_accepted(password, personal):
+def test_password_containing_a_name_by_chance_is_accepted(password, personal):
     assert faults(password, personal) == []
 
 
