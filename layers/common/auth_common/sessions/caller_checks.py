@@ -11,6 +11,7 @@ from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.step_up_tokens import LIFETIME, is_step_up_token
 from auth_common.sessions.store import Standing, select_standing
+from auth_common.sessions.validity import session_rejection_reason
 from auth_common.settings import settings
 from auth_common.users.store import has_passkey
 
@@ -39,7 +40,7 @@ def require_standing(principal: Principal, standing: Standing | None) -> Standin
         InvalidToken: for each reason alike.
 
     """
-    reason = _why_ended(principal, standing)
+    reason = _rejection_reason(principal, standing)
     if standing is None or reason is not None:
         security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, user_id=principal.user_id, reason=reason)
         raise InvalidToken
@@ -115,15 +116,16 @@ def _why_no_step_up(standing: Standing, token: str | None, *, needs_passkey: boo
     return None
 
 
-def _why_ended(principal: Principal, standing: Standing | None) -> str | None:
+def _rejection_reason(principal: Principal, standing: Standing | None) -> str | None:
     if standing is None:
         return "session_unknown"
     now = datetime.now(UTC)
-    reasons = {
-        "token_expired": principal.expires_at + settings().clock_leeway <= now.timestamp(),
-        "session_revoked": standing.session_revoked_at is not None,
-        "session_expired": standing.session_expires_at <= now,
-        "user_not_active": standing.status != "active",
-        "token_version_changed": standing.token_version != principal.token_version,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
+    return session_rejection_reason(
+        now=now,
+        revoked_at=standing.session_revoked_at,
+        expires_at=standing.session_expires_at,
+        token_expired=principal.expires_at + settings().clock_leeway <= now.timestamp(),
+        user_status=standing.status,
+        token_version=principal.token_version,
+        current_token_version=standing.token_version,
+    )

@@ -28,6 +28,7 @@ from auth_common.sessions.refresh_tokens import (
 from auth_common.sessions.service import record_tokens_created, refresh_expiry
 from auth_common.sessions.store import Session, advance_session, revoke_sessions
 from auth_common.sessions.token_pairs import TokenPair, issue_token_pair
+from auth_common.sessions.validity import session_rejection_reason
 from auth_common.settings import settings
 from auth_common.throttling.service import count_rejected_refresh_token
 from auth_common.transactions import transaction
@@ -91,23 +92,20 @@ def _exchange(connection: Connection, token: str, now: datetime) -> _Renewal | _
     if family is None:
         return _Refusal("unknown_token")
     record, session, user = family
-    reason = _why_ended(record, session, user, now)
+    reason = session_rejection_reason(
+        now=now,
+        revoked_at=session.revoked_at,
+        expires_at=session.expires_at,
+        token_expired=record.expires_at <= now,
+        user_status=user.status,
+        token_version=session.token_version,
+        current_token_version=user.token_version,
+    )
     if reason is not None:
         return _Refusal(reason, user, session)
     if record.spent_at is None:
         return _rotate(connection, token, record, session, user, now=now)
     return _forgive_or_revoke(connection, token, record, session, user, now=now)
-
-
-def _why_ended(record: RefreshToken, session: Session, user: User, now: datetime) -> str | None:
-    reasons = {
-        "session_revoked": session.revoked_at is not None,
-        "session_expired": session.expires_at <= now,
-        "token_expired": record.expires_at <= now,
-        "user_not_active": user.status != "active",
-        "token_version_changed": session.token_version != user.token_version,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def _rotate(
