@@ -112,7 +112,7 @@ def test_each_lockout_records_one_rejection_and_counts_all(database, limit, log_
             assert recorded_failures(database).total() == recorded + 1
             assert limit.attempt(99).status == limit.status
     assert sum("excess_rate_limit_exceeded" in line for line in log_lines.metrics) == 10
-    silent = [record for record in log_lines.records if record["message"] == "attempt refused"]
+    silent = [record for record in log_lines.records if record["message"] == "attempt rejected"]
     assert [record["limit"] for record in silent] == [limit.name] * 8
 
 

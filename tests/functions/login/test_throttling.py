@@ -9,9 +9,14 @@ from sqlalchemy import insert, select, update
 
 from auth_common.accounts import administration as accounts
 from auth_common.database.tables import audit_events, sessions, throttles, users
-from auth_common.throttling.attempts import Attempt, Subject
-from auth_common.throttling.limits import MOST_IN_A_ROW, MOST_OF_STRANGERS, account_key, of_login
-from auth_common.throttling.service import KNOWN_FOR
+from auth_common.throttling.attempts import Attempt, AttemptedAccount
+from auth_common.throttling.limits import (
+    MAX_FAILURES_FROM_UNKNOWN_IPS,
+    MAX_FAILURES_IN_A_ROW,
+    account_key,
+    login_limits,
+)
+from auth_common.throttling.service import CLIENT_IP_KNOWN_FOR
 from auth_common.throttling.store import delete_expired_throttles
 from auth_common.transactions import transaction
 from tests.support.databases import start_fresh_environment
@@ -205,12 +210,12 @@ def test_failed_login_transaction_leaves_the_attempt_counted(database):
 @pytest.mark.usefixtures("registered")
 @pytest.mark.aurora_dsql
 def test_late_give_back_does_not_reduce_a_new_count(database):
-    limit = of_login(email=EMAIL, source=SOURCE_IP, is_known=False)[2]
-    attempt = Attempt(Subject())
+    limit = login_limits(email=EMAIL, client_ip=SOURCE_IP, is_known=False)[2]
+    attempt = Attempt(AttemptedAccount())
     attempt.count(limit)
     let_counts_end(database)
     guess()
-    attempt.give_back()
+    attempt.cancel()
     assert counted(database, "login_source", SOURCE_IP) == 1
 
 
@@ -221,11 +226,11 @@ def test_late_give_back_does_not_reduce_a_new_count(database):
 @pytest.mark.aurora_dsql
 def test_give_back_keeps_a_lockout_that_another_attempt_began(database, before, after):
     guesses(before)
-    attempt = Attempt(Subject())
-    attempt.count(of_login(email=EMAIL, source=SOURCE_IP, is_known=False)[0])
+    attempt = Attempt(AttemptedAccount())
+    attempt.count(login_limits(email=EMAIL, client_ip=SOURCE_IP, is_known=False)[0])
     let_locks_end(database)
     assert guesses(after) == [401] * after
-    attempt.give_back()
+    attempt.cancel()
     assert guess().status == 429
 
 
@@ -330,7 +335,9 @@ def test_formerly_known_client_ip_is_locked_like_any_other(database, why):
     register({"sourceIp": REGISTERED_FROM})
     log_in()
     if why == "too long ago":
-        database.execute(update(sessions).values(auth_time=datetime.now(UTC) - KNOWN_FOR - timedelta(minutes=1)))
+        database.execute(
+            update(sessions).values(auth_time=datetime.now(UTC) - CLIENT_IP_KNOWN_FOR - timedelta(minutes=1))
+        )
     else:
         accounts.revoke_sessions_of(EMAIL)
     guesses_from_everywhere(5)
@@ -359,12 +366,12 @@ def set_failures(database, number):
 def test_unknown_and_known_client_ips_get_half_of_nists_limit_each(database):
     register({"sourceIp": REGISTERED_FROM})
     guess(sourceIp=ELSEWHERE)
-    set_failures(database, MOST_OF_STRANGERS - 1)
+    set_failures(database, MAX_FAILURES_FROM_UNKNOWN_IPS - 1)
     assert guess(sourceIp=ELSEWHERE).status == 401
     answer = log_in()
     assert answer.status == 429
     assert int(answer.headers["retry-after"]) > 399 * 86_400
-    assert counted(database, "login_account", EMAIL) == MOST_OF_STRANGERS
+    assert counted(database, "login_account", EMAIL) == MAX_FAILURES_FROM_UNKNOWN_IPS
     assert guess(sourceIp=REGISTERED_FROM).status == 401
     assert log_in(sourceIp=REGISTERED_FROM).status == 200
     assert counted(database, "login_account", EMAIL) == 0
@@ -376,10 +383,10 @@ def test_unknown_and_known_client_ips_get_half_of_nists_limit_each(database):
 def test_hundred_failures_disable_the_password_until_unlocked(database):
     sign_up()
     guess()
-    set_failures(database, MOST_IN_A_ROW - 1)
+    set_failures(database, MAX_FAILURES_IN_A_ROW - 1)
     assert guess().status == 401
     assert log_in().status == log_in(sourceIp=ELSEWHERE).status == 429
-    assert counted(database, "login_account", EMAIL) == MOST_IN_A_ROW
+    assert counted(database, "login_account", EMAIL) == MAX_FAILURES_IN_A_ROW
     accounts.unlock_user(EMAIL)
     assert log_in().status == 200
 
@@ -388,7 +395,7 @@ def test_burst_from_a_known_client_ip_cannot_exceed_the_hundred(database, monkey
     use_limits(monkeypatch, login_per_account_and_source=50, login_per_source=1_000)
     sign_up()
     guess()
-    set_failures(database, MOST_IN_A_ROW - 4)
+    set_failures(database, MAX_FAILURES_IN_A_ROW - 4)
     assert burst(12, lambda _: guess()) == {401: 4, 429: 8}
 
 

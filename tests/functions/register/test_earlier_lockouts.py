@@ -7,8 +7,8 @@ from sqlalchemy import update
 
 from auth_common.accounts import administration as accounts
 from auth_common.database.tables import users
-from auth_common.throttling.limits import MOST_OF_STRANGERS
-from auth_common.throttling.service import KNOWN_FOR
+from auth_common.throttling.limits import MAX_FAILURES_FROM_UNKNOWN_IPS
+from auth_common.throttling.service import CLIENT_IP_KNOWN_FOR
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP
 from tests.support.factories import EMAIL, erase, log_in, register
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.accounts, pytest.mark.throttling]
 AT_WORK = {"sourceIp": "198.51.100.77"}
 
 
-def lock_address(database, *, guesses=MOST_OF_STRANGERS):
+def lock_address(database, *, guesses=MAX_FAILURES_FROM_UNKNOWN_IPS):
     """Fail one login from each of many client IPs, until the address is locked for 400 days."""
     for number in range(guesses):
         assert guess(sourceIp=f"192.0.2.{number}").status == 401
@@ -76,7 +76,7 @@ def test_registration_of_a_taken_address_clears_no_counter(database, monkeypatch
         assert register({"sourceIp": ELSEWHERE}).status == status
         assert counted(database, "login_account", EMAIL) == 3
         assert counted(database, "login_account_source", EMAIL, ELSEWHERE) == 3
-    lock_address(database, guesses=MOST_OF_STRANGERS - 3)
+    lock_address(database, guesses=MAX_FAILURES_FROM_UNKNOWN_IPS - 3)
     assert log_in(sourceIp=ELSEWHERE).status == 429
 
 
@@ -108,7 +108,7 @@ def test_client_ip_of_the_registration_is_known_for_the_account(database):
 def test_client_ip_of_the_registration_is_forgotten(database, why):
     register()
     if why == "too long ago":
-        database.execute(update(users).values(created_at=datetime.now(UTC) - KNOWN_FOR))
+        database.execute(update(users).values(created_at=datetime.now(UTC) - CLIENT_IP_KNOWN_FOR))
     else:
         accounts.revoke_sessions_of(EMAIL)
     lock_address(database)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from auth_common.database.tables import audit_events, challenges, passkeys, sessions
-from auth_common.throttling.limits import CHALLENGES_PER_SESSION
+from auth_common.throttling.limits import HOURLY_CHALLENGES_PER_SESSION
 from tests.support.factories import NEW_PASSWORD, PASSWORD, change_password, erase, log_in, log_out, refresh, step_up
 from tests.support.functions import step_up_token_of
 from tests.support.passkeys import anonymously, answered_registration, as_bearer, complete_registration, enrol
@@ -52,11 +52,11 @@ def test_copied_authenticator_does_not_step_up(holder, token):
 def test_session_begins_thirty_ceremonies_of_a_kind_an_hour(database, holder, begin):
     token, other = (holder.log_in().json["access_token"] for _ in range(2))
     before = database.count(challenges)
-    assert {begin(token).status for _ in range(CHALLENGES_PER_SESSION)} == {200}
+    assert {begin(token).status for _ in range(HOURLY_CHALLENGES_PER_SESSION)} == {200}
     answer = begin(token)
     assert (answer.status, answer.code) == (429, "too_many_attempts")
     assert 3_500 < int(answer.headers["retry-after"]) <= 3_600
-    assert database.count(challenges) == before + CHALLENGES_PER_SESSION
+    assert database.count(challenges) == before + HOURLY_CHALLENGES_PER_SESSION
     assert begin(other).status == 200
     assert step_up(token, {"current_password": PASSWORD}).status == 200
     let_counts_end(database)
@@ -66,7 +66,9 @@ def test_session_begins_thirty_ceremonies_of_a_kind_an_hour(database, holder, be
 
 def test_registrations_without_a_step_up_use_up_no_limit(person):
     """Otherwise an attacker with the access token alone could keep its user from adding a passkey."""
-    codes = {add_passkey(person.access_token, step_up_token=None).code for _ in range(CHALLENGES_PER_SESSION + 1)}
+    codes = {
+        add_passkey(person.access_token, step_up_token=None).code for _ in range(HOURLY_CHALLENGES_PER_SESSION + 1)
+    }
     assert codes == {"step_up_required"}
     assert add_passkey(person.access_token).status == 200
 
@@ -84,7 +86,7 @@ def end_registration(token):
 @pytest.mark.threat("audit-filled")
 @pytest.mark.parametrize("respond", [end_step_up, end_registration])
 def test_session_responds_to_thirty_invalid_challenges_an_hour(database, holder, token, respond):
-    codes = {respond(token).code for _ in range(CHALLENGES_PER_SESSION)}
+    codes = {respond(token).code for _ in range(HOURLY_CHALLENGES_PER_SESSION)}
     assert codes == {"invalid_challenge"}
     before = database.count(audit_events)
     assert [respond(token).status for _ in range(5)] == [429] * 5

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from auth_common.errors import NoPasskey, NotFound
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.passkeys.store import Passkey, delete_passkeys, select_passkeys_of
-from auth_common.throttling.service import unlock
+from auth_common.throttling.service import unlock_account
 from auth_common.transactions import read, transaction
 from auth_common.users.store import User, select_credentials, update_account
 
@@ -78,7 +78,7 @@ def unlock_user(email: str) -> tuple[User, int]:
         found = select_credentials(connection, email=email)
         if found is None:
             raise NotFound
-        deleted = unlock(connection, email=email, user_id=found.user.id)
+        deleted = unlock_account(connection, email=email, user_id=found.user.id)
         security_event(SecurityEvent.USER_UPDATED, user_id=found.user.id, reason="unlocked_by_operator")
         return found.user, deleted
 

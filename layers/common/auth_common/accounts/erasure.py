@@ -17,7 +17,7 @@ from auth_common.errors import NotFound
 from auth_common.events.logger import logger
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.sessions.store import revoke_sessions
-from auth_common.throttling.service import unlock
+from auth_common.throttling.service import unlock_account
 from auth_common.transactions import read, transaction
 from auth_common.users.store import (
     delete_some_challenges,
@@ -59,7 +59,7 @@ def erase_user(email: str) -> UUID:
         revoke_sessions(connection, user_id=user_id, now=datetime.now(UTC), limit=BATCH_ROWS)
         delete_some_refresh_tokens(connection, user_id=user_id, limit=BATCH_ROWS)
         forget_sources(connection, user_id=user_id, limit=BATCH_ROWS)
-        unlock(connection, email=email, user_id=user_id)
+        unlock_account(connection, email=email, user_id=user_id)
         delete_salt(connection, user_id=user_id)
         delete_user(connection, user_id=user_id)
         security_event(SecurityEvent.USER_DELETED, user_id=user_id, reason="by_operator")

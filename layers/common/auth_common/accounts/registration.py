@@ -11,7 +11,7 @@ from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.passwords.hashing import hash_password
 from auth_common.passwords.policy import password_faults
 from auth_common.settings import settings
-from auth_common.throttling.service import known_source, registration_attempt, start_afresh
+from auth_common.throttling.service import client_ip_hash, registration_attempt, reset_failures_of_new_account
 from auth_common.transactions import read, transaction
 from auth_common.users.store import User, insert_user, select_credentials
 
@@ -70,8 +70,8 @@ def _require_good_password(password: str, user: User) -> None:
 
 def _store(user: User, *, password_hash: str) -> None:
     def create(connection: Connection) -> None:
-        insert_user(connection, user, password_hash=password_hash, registered_from=known_source())
-        start_afresh(connection, email=user.email)
+        insert_user(connection, user, password_hash=password_hash, registered_from=client_ip_hash())
+        reset_failures_of_new_account(connection, email=user.email)
         security_event(SecurityEvent.USER_CREATED, user_id=user.id)
 
     try:

@@ -1,7 +1,7 @@
-"""Attempts that are counted before they are made, and refused while a lock lasts.
+"""Attempts: counted before their work is done, and rejected during a lockout.
 
-An attempt counts as a failure from its beginning, in a transaction of its own: forty at once cannot get more than the
-budget has. Whoever turns out to be right gets it back. During a lock nothing is counted and nothing is computed.
+An attempt is counted as a failure from its beginning, in a transaction of its own, so concurrent attempts cannot exceed
+a limit. If the attempt succeeds, it is subtracted again. During a lockout nothing is counted and no password is hashed.
 """
 
 import math
@@ -23,16 +23,17 @@ from auth_common.throttling.limits import Limit
 from auth_common.throttling.store import Throttle
 from auth_common.transactions import read, transaction
 
-#: Past by every clock. When the count began is not: the environment that began it may be a little ahead of ours.
-_NO_LOCK: Final = datetime.min.replace(tzinfo=UTC)
+#: Past by every clock. ``started_at`` is not: the clock of the environment that stored it may be ahead of this one.
+_NO_LOCKOUT: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """Whom it is about, for security events: a user, or the pseudonym of an address without one."""
+class AttemptedAccount:
+    """The account that an attempt is for, as security events name it. Both are None if it is for no known account."""
 
     user_id: UUID | None = None
-    account: str | None = None
+    #: The keyed hash of an e-mail address that has no account.
+    pseudonym: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,12 @@ class _Counted:
 
     limit: Limit
     started_at: datetime
-    #: The lock that it has begun.
+    #: The end of the lockout that the attempt has begun.
     locked_until: datetime | None
 
 
 class _Locked(Exception):
-    """A lock began between the look and the count."""
+    """A lockout began after the locks were read and before the attempt was counted."""
 
     def __init__(self, limit: Limit, throttle: Throttle) -> None:
         super().__init__(limit.name)
@@ -55,102 +56,121 @@ class _Locked(Exception):
 
 
 class Attempt:
-    """An attempt that is under way, counted as a failure until it turns out to be none."""
+    """An attempt that is counted as a failure until ``succeed`` or ``cancel`` is called."""
 
-    def __init__(self, subject: Subject) -> None:
-        """Begin with nothing counted."""
-        self._subject = subject
-        self._counted: list[_Counted] = []
+    def __init__(self, account: AttemptedAccount, *, is_login: bool = False) -> None:
+        """Create an attempt that is not counted yet.
 
-    def count(self, *counters: Limit) -> None:
-        """Count this attempt.
-
-        Raises:
-            TooManyAttempts: one of the counters is locked; none has counted.
+        Args:
+            account: the account for security events.
+            is_login: whether a lockout that the attempt begins is a security event, because it stops logins.
 
         """
-        refuse_if_locked(counters, self._subject)
+        self._account = account
+        self._is_login = is_login
+        self._counted: list[_Counted] = []
+
+    def count(self, *limits: Limit) -> None:
+        """Count the attempt as a failure.
+
+        Raises:
+            TooManyAttempts: one of the limits is locked. The attempt is not counted in any of them.
+
+        """
+        require_unlocked(limits, self._account)
         try:
-            self._counted += transaction(lambda connection: _count(connection, counters))
+            self._counted += transaction(lambda connection: _count(connection, limits))
         except _Locked as locked:
-            _refuse(locked.limit, locked.throttle, self._subject)
+            _reject(locked.limit, locked.throttle, self._account)
 
     def succeed(self, connection: Connection) -> None:
-        """Stop counting the attempt as a failure, and reset what was counted in a row.
+        """Subtract the attempt from its limits, and reset those of failures in a row.
 
         Call it in the transaction of the success.
         """
         for counted in self._counted:
-            if counted.limit.in_a_row:
+            if counted.limit.is_in_a_row:
                 store.delete_throttle(connection, counted.limit.key)
             else:
-                _give_back(connection, counted)
+                _subtract(connection, counted)
 
-    def give_back(self) -> None:
-        """Take it back: it was no failure of the caller's, but ours, or another lock ended it."""
-        # If the database is away, it stays counted: the safe side, and nothing that a caller could bring about.
+    def cancel(self) -> None:
+        """Subtract the attempt from its limits, because it ended without a failure of the caller."""
+        # Without a database the attempt stays counted, which is the safe side. No caller can bring that about.
         with suppress(DatabaseUnavailable):
-            transaction(self._give_all_back)
+            transaction(self._subtract_all)
 
     def fail(self) -> None:
-        """Leave it counted, and record the locks that it has begun."""
+        """Keep the attempt counted, and record the lockouts that it has begun."""
+        if not self._is_login:
+            return
         now = datetime.now(UTC)
         for counted in self._counted:
-            if counted.limit.of_login and counted.locked_until:
+            if counted.locked_until:
                 security_event(
                     SecurityEvent.AUTHN_LOGIN_LOCK,
-                    user_id=self._subject.user_id,
+                    user_id=self._account.user_id,
                     reason=counted.limit.name,
-                    account=self._subject.account,
+                    account=self._account.pseudonym,
                     locked_for=_seconds(counted.locked_until - now),
                 )
 
-    def _give_all_back(self, connection: Connection) -> None:
+    def _subtract_all(self, connection: Connection) -> None:
         for counted in self._counted:
-            _give_back(connection, counted)
+            _subtract(connection, counted)
 
 
 @contextmanager
 def counted_attempt(
-    subject: Subject, counters: Sequence[Limit], *, failures: tuple[type[ServiceError], ...]
+    account: AttemptedAccount,
+    limits: Sequence[Limit],
+    *,
+    failures: tuple[type[ServiceError], ...],
+    is_login: bool = False,
 ) -> Iterator[Attempt]:
-    """Count an attempt; ``failures`` leave it counted, any other exception takes it back.
+    """Count an attempt, and run the block. The block calls ``succeed``.
+
+    Args:
+        account: the account for security events.
+        limits: the limits in which the attempt is counted.
+        failures: errors after which the attempt stays counted. Any other error cancels the attempt.
+        is_login: as in ``Attempt``.
 
     Raises:
-        TooManyAttempts: one of the counters is locked.
+        TooManyAttempts: one of the limits is locked.
 
     """
-    attempt = Attempt(subject)
-    attempt.count(*counters)
+    attempt = Attempt(account, is_login=is_login)
+    attempt.count(*limits)
     try:
         yield attempt
     except failures:
         attempt.fail()
         raise
     except BaseException:
-        attempt.give_back()
+        attempt.cancel()
         raise
 
 
-def refuse_if_locked(counters: Sequence[Limit], subject: Subject) -> None:
-    """Look at the locks, without counting.
+def require_unlocked(limits: Sequence[Limit], account: AttemptedAccount) -> None:
+    """Require that no limit is locked, without counting anything.
 
     Raises:
-        TooManyAttempts: one of the counters is locked.
+        TooManyAttempts: one of the limits is locked.
 
     """
-    # Reading only: a flood during a lock writes nothing, and waits for nobody who does.
-    found = read(lambda connection: store.select_throttles(connection, [limit.key for limit in counters]))
+    # A read only: a flood of requests during a lockout writes nothing, and waits for no transaction that writes.
+    found = read(lambda connection: store.select_throttles(connection, [limit.key for limit in limits]))
     now = datetime.now(UTC)
-    for limit in counters:
+    for limit in limits:
         throttle = found.get(limit.key)
         if throttle and _locked_until(limit, throttle) > now:
-            _refuse(limit, throttle, subject)
+            _reject(limit, throttle, account)
 
 
-def _count(connection: Connection, counters: Sequence[Limit]) -> list[_Counted]:
-    # Everybody in one order: two attempts that share two counters must not wait for each other.
-    return [_count_one(connection, limit) for limit in sorted(counters, key=lambda limit: limit.key)]
+def _count(connection: Connection, limits: Sequence[Limit]) -> list[_Counted]:
+    # All attempts use one order. Otherwise two that share two counters could wait for each other.
+    return [_count_one(connection, limit) for limit in sorted(limits, key=lambda limit: limit.key)]
 
 
 def _count_one(connection: Connection, limit: Limit) -> _Counted:
@@ -160,49 +180,51 @@ def _count_one(connection: Connection, limit: Limit) -> _Counted:
         limit.key,
         now=now,
         expires_at=now + limit.window,
-        slides=limit.in_a_row,
-        exempt=limit.exempt,
-        ceiling=limit.ceiling,
+        restarts_window=limit.is_in_a_row,
+        exempt_from_lockouts=limit.exempt_from_lockouts,
+        max_failures=limit.max_failures,
     )
     if throttle is None:
         raise _Locked(limit, store.select_throttles(connection, [limit.key])[limit.key])
-    lock = limit.lock_after(throttle.failures)
-    if lock is None:
+    lockout = limit.lockout_after(throttle.failures)
+    if lockout is None:
         return _Counted(limit, throttle.started_at, None)
-    store.lock(connection, throttle, until=now + lock)
-    return _Counted(limit, throttle.started_at, now + lock)
+    store.begin_lockout(connection, throttle, until=now + lockout)
+    return _Counted(limit, throttle.started_at, now + lockout)
 
 
-def _give_back(connection: Connection, counted: _Counted) -> None:
-    store.give_back(connection, counted.limit.key, started_at=counted.started_at, locked_until=counted.locked_until)
+def _subtract(connection: Connection, counted: _Counted) -> None:
+    store.subtract_attempt(
+        connection, counted.limit.key, started_at=counted.started_at, locked_until=counted.locked_until
+    )
 
 
 def _locked_until(limit: Limit, throttle: Throttle) -> datetime:
-    if throttle.failures >= limit.ceiling:
+    if throttle.failures >= limit.max_failures:
         return throttle.expires_at
-    return (None if limit.exempt else throttle.locked_until) or _NO_LOCK
+    return (None if limit.exempt_from_lockouts else throttle.locked_until) or _NO_LOCKOUT
 
 
-def _refuse(limit: Limit, throttle: Throttle, subject: Subject) -> None:
-    """Record the first refusal of a lock, count and log the others, and raise."""
+def _reject(limit: Limit, throttle: Throttle, account: AttemptedAccount) -> None:
+    """Record the first rejection of a lockout in the audit log, count and log the others, and raise."""
     retry_after = _seconds(_locked_until(limit, throttle) - datetime.now(UTC))
 
     def record(connection: Connection) -> bool:
-        is_first = store.mark_refusal(connection, limit.key)
+        is_first = store.mark_rejection_recorded(connection, limit.key)
         if is_first:
             security_event(
                 SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED,
-                user_id=subject.user_id,
+                user_id=account.user_id,
                 reason=limit.name,
-                account=subject.account,
+                account=account.pseudonym,
             )
         return is_first
 
     if throttle.refusal_recorded or not transaction(record):
         metrics.count(SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED)
-        logger.info("attempt refused", extra={"limit": limit.name, "retry_after": retry_after})
+        logger.info("attempt rejected", extra={"limit": limit.name, "retry_after": retry_after})
     raise TooManyAttempts(
-        limit=limit.name, quota=limit.budget, window=int(limit.window.total_seconds()), retry_after=retry_after
+        limit=limit.name, quota=limit.quota, window=int(limit.window.total_seconds()), retry_after=retry_after
     )
 
 

@@ -1,165 +1,180 @@
-"""What is limited, and by how much: the numbers behind ``throttling.service``.
+"""Rate limits: what each one counts, and how many failures it allows.
 
-Two kinds of count. Failures *in a row* belong to an account: a success ends them. Failures *in a window of time* belong
-to a source: a success of one's own account must not wipe out what one has tried on others.
+A ``Limit`` counts the failures of a client IP or of a session in a window of time. A success does not reset it.
+Otherwise an attacker could log in to an account of their own to hide guesses at other accounts. An ``InARowLimit``
+counts the failures of an account. A success resets it.
 """
 
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address, ip_address
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 from uuid import UUID
 
 from auth_common.keys.keyed_hashes import throttle_key
 from auth_common.settings import settings
 
 #: NIST SP 800-63B-4 section 3.2.2: no more than 100 failures in a row, then the authenticator is disabled.
-MOST_IN_A_ROW: Final = 100
-#: How many of them those may use up whose source is not known for the account. The rest is kept for its owner.
-MOST_OF_STRANGERS: Final = 50
-#: What has a limit for each session: ceremonies begun, and responses to challenges that are not valid.
-SessionLimit = Literal["step_up_challenge", "registration_challenge", "invalid_challenge"]
-#: How many of each a session has in an hour.
-CHALLENGES_PER_SESSION: Final = 30
-#: More than a counter holds.
-_NO_CEILING: Final = 2**31 - 1
-#: How long failures of one source at one account count.
-_PAIR_WINDOW: Final = timedelta(days=1)
-#: A provider hands out at least a /64 of IPv6 to each customer (RFC 6177): one person has all of its addresses.
-_IPV6_PREFIX: Final = 64
+MAX_FAILURES_IN_A_ROW: Final = 100
+#: How many of those come from client IPs that are not known for the account. The user can still use the others.
+MAX_FAILURES_FROM_UNKNOWN_IPS: Final = 50
+#: What is limited for each session: challenges begun, and responses to challenges that are not valid.
+SessionLimitName = Literal["step_up_challenge", "registration_challenge", "invalid_challenge"]
+#: How many of each a session may have in an hour.
+HOURLY_CHALLENGES_PER_SESSION: Final = 30
+#: Higher than the database's column can count.
+_NO_MAXIMUM: Final = 2**31 - 1
+#: How long failures from one client IP at one account are counted.
+_ACCOUNT_AND_CLIENT_IP_WINDOW: Final = timedelta(days=1)
+#: Bits. Each customer of a provider gets at least a /64 of IPv6, and can use all addresses in it (RFC 6177).
+_IPV6_NETWORK_PREFIX: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One counter and its rules."""
+    """A limit of failures in a window of time, which begins with the first failure."""
 
-    #: In header fields and security events.
+    #: The name in header fields and security events.
     name: str
+    #: The key of its counter in the database.
     key: bytes
-    #: Failures until the first lock.
-    budget: int
-    #: How long a count lasts: from its beginning, or ``in_a_row`` from the last failure.
+    #: Failures that begin the first lockout. Each further failure begins a lockout of twice the length.
+    quota: int
+    #: How long failures are counted.
     window: timedelta
-    #: Whether a success ends the count.
-    in_a_row: bool = False
-    #: The number of failures from which on nothing helps but the end of the count.
-    ceiling: int = _NO_CEILING
-    #: Whether attempts count but no lock keeps them off; the ceiling does.
-    exempt: bool = False
-    #: Whether it keeps a user from logging in.
-    of_login: bool = True
+    #: Failures that begin a lockout until the window ends. No attempt is exempt from that lockout.
+    max_failures: int = _NO_MAXIMUM
+    #: Whether this attempt is accepted during the lockouts before ``max_failures``. The attempt is still counted.
+    exempt_from_lockouts: bool = False
+    #: Whether a success resets the counter and each failure begins the window again.
+    is_in_a_row: ClassVar[bool] = False
 
-    def lock_after(self, failures: int) -> timedelta | None:
-        """Return how long nothing is tried after so many failures. Return None if it may be at once."""
-        if failures >= self.ceiling:
+    def lockout_after(self, failures: int) -> timedelta | None:
+        """Return how long the lockout after ``failures`` failures is. Return None if there is none."""
+        if failures >= self.max_failures:
             return self.window
-        if self.exempt or failures < self.budget:
+        if self.exempt_from_lockouts or failures < self.quota:
             return None
-        # Capped before the power is taken: 2 ** 100000 is a long number.
-        doublings = min(failures - self.budget, 32)
+        # Bounded before the power is computed, because 2 ** 100000 is a long number.
+        doublings = min(failures - self.quota, 32)
         return timedelta(seconds=min(settings().throttle_first_lock * 2**doublings, settings().throttle_longest_lock))
 
 
-def source_of(address: str) -> str:
-    """Return what an address is counted as: itself, or its /64 network in IPv6."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InARowLimit(Limit):
+    """A limit of failures in a row. A success resets it, and the window begins again with each failure."""
+
+    is_in_a_row: ClassVar[bool] = True
+
+
+def normalise_client_ip(client_ip: str) -> str:
+    """Return the form in which a client IP is counted: itself, or for IPv6 its /64 network in hexadecimal."""
     try:
-        parsed = ip_address(address)
+        parsed = ip_address(client_ip)
     except ValueError:
-        return address
+        return client_ip
     if isinstance(parsed, IPv6Address):
         mapped = parsed.ipv4_mapped
-        return str(mapped) if mapped else (int(parsed) >> (128 - _IPV6_PREFIX)).to_bytes(8).hex()
+        return str(mapped) if mapped else (int(parsed) >> (128 - _IPV6_NETWORK_PREFIX)).to_bytes(8).hex()
     return str(parsed)
 
 
-def of_login(*, email: str, source: str, is_known: bool) -> list[Limit]:
-    """Return the limits of a login with a password. ``is_known``: the account has logged in from this source."""
+def login_limits(*, email: str, client_ip: str, is_known: bool) -> list[Limit]:
+    """Return the limits of a login with a password.
+
+    Args:
+        email: normalised.
+        client_ip: normalised.
+        is_known: whether the account is known to use the client IP. The account's lockouts then do not apply to it.
+
+    """
     return [
-        Limit(
+        InARowLimit(
             name="login_account_source",
-            key=account_source_key(email, source),
-            budget=settings().throttle_login_per_account_and_source,
-            window=_PAIR_WINDOW,
-            in_a_row=True,
+            key=account_and_client_ip_key(email, client_ip),
+            quota=settings().throttle_login_per_account_and_source,
+            window=_ACCOUNT_AND_CLIENT_IP_WINDOW,
         ),
-        Limit(
+        InARowLimit(
             name="login_account",
             key=account_key(email),
-            budget=settings().throttle_login_per_account,
-            window=_memory(),
-            in_a_row=True,
-            ceiling=MOST_IN_A_ROW if is_known else MOST_OF_STRANGERS,
-            exempt=is_known,
+            quota=settings().throttle_login_per_account,
+            window=_audit_retention(),
+            max_failures=MAX_FAILURES_IN_A_ROW if is_known else MAX_FAILURES_FROM_UNKNOWN_IPS,
+            exempt_from_lockouts=is_known,
         ),
-        _of_source("login_source", source, settings().throttle_login_per_source),
+        _client_ip_limit("login_source", client_ip, settings().throttle_login_per_source),
     ]
 
 
-def of_second_factor(user_id: UUID) -> Limit:
+def second_factor_limit(user_id: UUID) -> Limit:
     """Return the limit that all second factors of a user share."""
-    return Limit(
+    return InARowLimit(
         name="second_factor",
         key=second_factor_key(user_id),
-        budget=settings().throttle_second_factor_per_account,
-        window=_memory(),
-        in_a_row=True,
-        ceiling=MOST_IN_A_ROW,
+        quota=settings().throttle_second_factor_per_account,
+        window=_audit_retention(),
+        max_failures=MAX_FAILURES_IN_A_ROW,
     )
 
 
-def of_passkeys(source: str, *, exempt: bool = False) -> Limit:
-    """Return the limit of logins with a passkey. Not that of passwords: guessing at those must leave passkeys alone."""
-    return _of_source("passkey_source", source, settings().throttle_passkey_per_source, exempt=exempt)
+def passkey_limit(client_ip: str, *, exempt_from_lockouts: bool = False) -> Limit:
+    """Return the limit of logins with a passkey. Passwords have another one, so guesses at them block no passkey."""
+    quota = settings().throttle_passkey_per_source
+    return _client_ip_limit("passkey_source", client_ip, quota, exempt_from_lockouts=exempt_from_lockouts)
 
 
-def of_refreshes(source: str) -> Limit:
+def refresh_limit(client_ip: str) -> Limit:
     """Return the limit of refresh tokens that are not valid."""
-    return _of_source("refresh_source", source, settings().throttle_refresh_per_source, of_login=False)
+    return _client_ip_limit("refresh_source", client_ip, settings().throttle_refresh_per_source)
 
 
-def of_registrations(source: str) -> Limit:
+def registration_limit(client_ip: str) -> Limit:
     """Return the limit of registrations."""
-    return _of_source("registration_source", source, settings().throttle_registration_per_source, of_login=False)
+    return _client_ip_limit("registration_source", client_ip, settings().throttle_registration_per_source)
 
 
-def of_session(name: SessionLimit, session_id: UUID) -> Limit:
-    """Return a limit of what one session may do in an hour."""
+def bad_input_limit(client_ip: str) -> Limit:
+    """Return the limit of audit records about rejected bodies and queries."""
+    return _client_ip_limit("bad_input_source", client_ip, settings().throttle_bad_input_per_source)
+
+
+def session_limit(name: SessionLimitName, session_id: UUID) -> Limit:
+    """Return a limit of a session. Beyond its quota, every attempt is rejected until the hour ends."""
     return Limit(
         name=name,
         key=throttle_key(name, str(session_id)),
-        budget=CHALLENGES_PER_SESSION,
+        quota=HOURLY_CHALLENGES_PER_SESSION,
         window=timedelta(hours=1),
-        ceiling=CHALLENGES_PER_SESSION,
-        of_login=False,
+        max_failures=HOURLY_CHALLENGES_PER_SESSION,
     )
 
 
-def of_bad_input(source: str) -> Limit:
-    """Return the limit of refused bodies and queries that the audit log takes."""
-    return _of_source("bad_input_source", source, settings().throttle_bad_input_per_source, of_login=False)
-
-
 def account_key(email: str) -> bytes:
-    """Return the key of an account's failures with the password, whatever their source."""
+    """Return the key of an account's failed passwords from all client IPs."""
     return throttle_key("login_account", email)
 
 
-def account_source_key(email: str, source: str) -> bytes:
-    """Return the key of an account's failures with the password from one client IP."""
-    return throttle_key("login_account_source", email, source)
+def account_and_client_ip_key(email: str, client_ip: str) -> bytes:
+    """Return the key of an account's failed passwords from one client IP."""
+    return throttle_key("login_account_source", email, client_ip)
 
 
 def second_factor_key(user_id: UUID) -> bytes:
-    """Return the key of an account's failures with a second factor."""
+    """Return the key of an account's failed second factors."""
     return throttle_key("second_factor", str(user_id))
 
 
-def _of_source(name: str, source: str, budget: int, *, of_login: bool = True, exempt: bool = False) -> Limit:
-    window = timedelta(seconds=settings().throttle_window)
-    key = throttle_key(name, source)
-    return Limit(name=name, key=key, budget=budget, window=window, of_login=of_login, exempt=exempt)
+def _client_ip_limit(name: str, client_ip: str, quota: int, *, exempt_from_lockouts: bool = False) -> Limit:
+    return Limit(
+        name=name,
+        key=throttle_key(name, client_ip),
+        quota=quota,
+        window=timedelta(seconds=settings().throttle_window),
+        exempt_from_lockouts=exempt_from_lockouts,
+    )
 
 
-def _memory() -> timedelta:
-    # As long as the audit log can tell of those failures.
+def _audit_retention() -> timedelta:
+    # Failures are counted for as long as the audit log can show them.
     return timedelta(days=settings().audit_retention_days)

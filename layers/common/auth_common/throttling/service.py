@@ -1,8 +1,11 @@
-"""Throttling: who fails too often has to wait, and each time twice as long.
+"""Throttling: rate limits and lockouts. Each lockout of a counter is twice as long as the one before.
 
-The counters are in the service's own database, so all environments share them. What an attacker must not be able to do
-with them: learn whether an account exists (an unknown address is counted like any other), lock its owner out (a login
-from a known address, and mostly a passkey, still work), or fill the audit log (it gets one refusal a lock).
+The counters are in the service's own database, so all environments share them. They must not help an attacker to do
+any of this:
+
+- Learn whether an account exists: an e-mail address without an account is counted in the same way.
+- Lock a user out: logins from a known client IP still work, and so do most logins with a passkey.
+- Fill the audit log: each lockout adds one rejection to it.
 """
 
 from collections.abc import Iterator
@@ -25,34 +28,37 @@ from auth_common.errors import (
 from auth_common.events import request_context
 from auth_common.keys.keyed_hashes import account_pseudonym, throttle_key
 from auth_common.throttling import limits
-from auth_common.throttling.attempts import Attempt, Subject, counted_attempt, refuse_if_locked
-from auth_common.throttling.limits import Limit, SessionLimit
-from auth_common.throttling.store import delete_throttle, select_known_sources
+from auth_common.throttling.attempts import Attempt, AttemptedAccount, counted_attempt, require_unlocked
+from auth_common.throttling.limits import Limit, SessionLimitName
+from auth_common.throttling.store import delete_throttle, select_known_client_ips
 from auth_common.transactions import read
 
-#: How long a login makes its source known for the account: as long as a session may last.
-KNOWN_FOR: Final = timedelta(days=30)
-#: The newest sources of an account that are looked at.
-_SOURCES: Final = 200
+#: How long a client IP is known for an account after a login: as long as a session may last.
+CLIENT_IP_KNOWN_FOR: Final = timedelta(days=30)
+#: How many client IPs of an account are read, the newest first.
+_MAX_KNOWN_CLIENT_IPS: Final = 200
 
 
 @contextmanager
 def login_attempt(email: str) -> Iterator[Attempt]:
-    """Count a login with a password, to the account with this address (normalised), whether there is one or not.
+    """Count a login with a password. An e-mail address without an account is counted too.
+
+    Args:
+        email: normalised.
 
     Raises:
-        TooManyAttempts: the account, the source, or the one at the other is locked.
+        TooManyAttempts: the account is locked, or the client IP, or the client IP for this account.
 
     """
-    since = datetime.now(UTC) - KNOWN_FOR
-    known = read(lambda c: select_known_sources(c, email=email, since=since, limit=_SOURCES))
-    source = _source()
-    is_known = source in {limits.source_of(address) for address in known.addresses}
+    since = datetime.now(UTC) - CLIENT_IP_KNOWN_FOR
+    known = read(lambda c: select_known_client_ips(c, email=email, since=since, limit=_MAX_KNOWN_CLIENT_IPS))
+    client_ip = _client_ip()
+    is_known = client_ip in {limits.normalise_client_ip(login_ip) for login_ip in known.login_ips}
     if known.registered_from is not None:
-        is_known |= known.registered_from == known_source()
-    subject = Subject(known.user_id, None if known.user_id else account_pseudonym(email))
-    counters = limits.of_login(email=email, source=source, is_known=is_known)
-    with counted_attempt(subject, counters, failures=(InvalidCredentials,)) as attempt:
+        is_known |= known.registered_from == client_ip_hash()
+    account = AttemptedAccount(known.user_id, None if known.user_id else account_pseudonym(email))
+    login_limits = limits.login_limits(email=email, client_ip=client_ip, is_known=is_known)
+    with counted_attempt(account, login_limits, failures=(InvalidCredentials,), is_login=True) as attempt:
         yield attempt
 
 
@@ -60,118 +66,123 @@ def login_attempt(email: str) -> Iterator[Attempt]:
 def passkey_attempt(user_id: UUID | None) -> Iterator[Attempt]:
     """Count the response of a passkey.
 
-    A second factor is counted for its client IP, too, but only its user's own lockout stops it: strangers behind the
-    same client IP, who do not know the password, cannot.
+    A second factor is counted for its client IP too, but only the user's own lockout rejects it. So attackers behind
+    the same client IP who do not know the password cannot block it.
 
     Args:
-        user_id: whose second factor it is. None for a passkey alone, and for a response to no current challenge.
+        user_id: the user, if it is a second factor. None for a passkey alone, and for an invalid challenge.
 
     Raises:
-        TooManyAttempts: the user's second factors are locked, or the client IP is, for a passkey alone.
+        TooManyAttempts: the user's second factors are locked. For a passkey alone, the client IP is locked.
 
     """
-    counters = [limits.of_passkeys(_source(), exempt=user_id is not None)]
+    passkey_limits = [limits.passkey_limit(_client_ip(), exempt_from_lockouts=user_id is not None)]
     if user_id is not None:
-        counters.append(limits.of_second_factor(user_id))
-    with counted_attempt(Subject(user_id), counters, failures=(PasskeyLoginFailed, InvalidChallenge)) as attempt:
+        passkey_limits.append(limits.second_factor_limit(user_id))
+    failures = (PasskeyLoginFailed, InvalidChallenge)
+    with counted_attempt(AttemptedAccount(user_id), passkey_limits, failures=failures, is_login=True) as attempt:
         yield attempt
 
 
 @contextmanager
 def registration_attempt() -> Iterator[Attempt]:
-    """Count a registration, whether it succeeds or its address is taken. One with a weak password is given back.
+    """Count a registration that succeeds, or whose address is taken. A rejected password is not counted.
 
     Raises:
-        TooManyAttempts: the source is locked.
+        TooManyAttempts: the client IP is locked.
 
     """
-    with counted_attempt(Subject(), [limits.of_registrations(_source())], failures=(EmailTaken,)) as attempt:
+    registration_limits = [limits.registration_limit(_client_ip())]
+    with counted_attempt(AttemptedAccount(), registration_limits, failures=(EmailTaken,)) as attempt:
         yield attempt
 
 
-def count_in_session(name: SessionLimit, *, user_id: UUID, session_id: UUID) -> None:
-    """Count what leaves a row behind: a challenge, or the audit record of a response to one that is not valid.
+def count_in_session(name: SessionLimitName, *, user_id: UUID, session_id: UUID) -> None:
+    """Count what adds a row: a challenge, or the audit record of a response to an invalid one.
 
     Raises:
-        TooManyAttempts: the session has done it too often in this hour.
+        TooManyAttempts: the session has reached the limit of this hour.
 
     """
-    Attempt(Subject(user_id)).count(limits.of_session(name, session_id))
+    Attempt(AttemptedAccount(user_id)).count(limits.session_limit(name, session_id))
 
 
 def require_second_factor_unlocked(user_id: UUID) -> None:
-    """Look, without counting.
+    """Require that the user's second factors are not locked, without counting anything.
 
     Raises:
-        TooManyAttempts: the user's second factors are locked.
+        TooManyAttempts: they are locked.
 
     """
-    refuse_if_locked([limits.of_second_factor(user_id)], Subject(user_id))
+    require_unlocked([limits.second_factor_limit(user_id)], AttemptedAccount(user_id))
 
 
 def count_rejected_mfa_token(user_id: UUID | None) -> None:
-    """Count an ``mfa_token`` that is not valid, of a user where the signature vouches for one.
+    """Count an ``mfa_token`` that is not valid, for its client IP alone.
 
-    For its source alone: a token that was overtaken guesses at no second factor, and whoever has kept one must not be
-    able to lock its owner's.
+    It is no guess at a second factor. If it were counted for the user, an attacker with an old token could lock the
+    user's second factors.
+
+    Args:
+        user_id: the user, if the token's signature is valid.
 
     Raises:
-        TooManyAttempts: the source is locked.
+        TooManyAttempts: the client IP is locked.
 
     """
-    _count_failure(Subject(user_id), limits.of_passkeys(_source()))
+    _count_failure(AttemptedAccount(user_id), limits.passkey_limit(_client_ip()), is_login=True)
 
 
 def count_rejected_refresh_token() -> None:
-    """Count a refresh token that is not valid. Afterwards is early enough: nobody guesses 256 bits.
+    """Count a refresh token that is not valid, after it was rejected. An attacker cannot guess 256 bits.
 
     Raises:
-        TooManyAttempts: the source is locked.
+        TooManyAttempts: the client IP is locked.
 
     """
-    _count_failure(Subject(), limits.of_refreshes(_source()))
+    _count_failure(AttemptedAccount(), limits.refresh_limit(_client_ip()))
 
 
 def count_bad_input() -> bool:
-    """Count a refused body or query; return whether the audit log has room for another of this source."""
+    """Count a rejected body or query. Return whether the audit log may store another one from this client IP."""
     try:
-        Attempt(Subject()).count(limits.of_bad_input(_source()))
+        Attempt(AttemptedAccount()).count(limits.bad_input_limit(_client_ip()))
     except TooManyAttempts:
         return False
     except (ServiceError, SQLAlchemyError):
-        # Without a database nothing fills it. A refusal stands, whether it can be counted and recorded or not.
+        # The request is rejected in any case. Without a database, no record fills the audit log.
         return True
     return True
 
 
-def known_source() -> bytes:
-    """Return the keyed hash of this request's client IP, 16 bytes: what a registration stores of it."""
-    return throttle_key("known_source", _source())
+def client_ip_hash() -> bytes:
+    """Return the keyed hash of the request's client IP that a registration stores, 16 bytes."""
+    return throttle_key("known_source", _client_ip())
 
 
-def start_afresh(connection: Connection, *, email: str) -> None:
+def reset_failures_of_new_account(connection: Connection, *, email: str) -> None:
     """Delete the failed logins that were counted for ``email`` before its account existed.
 
     Call it in the transaction that gives an account this address, after the statement that fails if the address is
-    taken. Otherwise an attacker could lock the account before its owner registers, or clear the counters of another.
-    Failures from other client IPs at this address stay counted for those client IPs: they do not stop this one.
+    taken. Otherwise an attacker could lock the account before its user registers, or reset the counters of another one.
+    Failures from other client IPs at this address stay counted for those client IPs: they do not block this one.
     """
-    keys = (limits.account_key(email), limits.account_source_key(email, _source()))
+    keys = (limits.account_key(email), limits.account_and_client_ip_key(email, _client_ip()))
     for key in sorted(keys):  # attempts lock them in this order
         delete_throttle(connection, key)
 
 
-def unlock(connection: Connection, *, email: str, user_id: UUID) -> int:
-    """Forget the failures of an account, but for those that belong to one source; return how many counters went."""
+def unlock_account(connection: Connection, *, email: str, user_id: UUID) -> int:
+    """Delete the counters of an account, except those of a single client IP. Return how many were deleted."""
     keys = (limits.account_key(email), limits.second_factor_key(user_id))
     return sum(delete_throttle(connection, key) for key in keys)
 
 
-def _count_failure(subject: Subject, counter: Limit) -> None:
-    attempt = Attempt(subject)
-    attempt.count(counter)
+def _count_failure(account: AttemptedAccount, limit: Limit, *, is_login: bool = False) -> None:
+    attempt = Attempt(account, is_login=is_login)
+    attempt.count(limit)
     attempt.fail()
 
 
-def _source() -> str:
-    return limits.source_of(request_context.get().source_ip)
+def _client_ip() -> str:
+    return limits.normalise_client_ip(request_context.get().source_ip)

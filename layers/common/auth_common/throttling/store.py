@@ -1,8 +1,7 @@
-"""The table of throttles: counters that a burst of parallel attempts cannot outrun.
+"""The table of throttles: counters that a burst of concurrent attempts cannot exceed.
 
-An attempt is counted by one statement that also looks at the lock, so that of two attempts at once the second sees what
-the first has made of the counter: SQLite has one writer, PostgreSQL lets the second wait for the row, and Aurora DSQL
-lets one of the two run again.
+One statement checks the lockout and counts the attempt. So the second of two concurrent attempts sees the count of the
+first. SQLite has one writer, PostgreSQL makes the second one wait for the row, and Aurora DSQL makes one of them retry.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from auth_common.database.tables import UtcDateTime, sessions, throttles, users
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throttle:
-    """A counter."""
+    """A counter of failures."""
 
     key: bytes
     failures: int
@@ -29,19 +28,18 @@ class Throttle:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownSources:
+class KnownClientIPs:
     """The client IPs that an account is known to use."""
 
     #: None if no account has the address.
     user_id: UUID | None
-    #: Client IPs of logins, the newest first.
-    addresses: list[str]
-    #: Keyed hash of the client IP of the registration. None if it no longer counts.
+    #: Client IPs of logins as they were stored, the newest first.
+    login_ips: list[str]
+    #: Keyed hash of the client IP of the registration. None if it is no longer known.
     registered_from: bytes | None
 
 
-#: As text, because SQLAlchemy's INSERT ... ON CONFLICT is another one for each database, and this is the same for all.
-#: ``exempt`` attempts pass a lock, but not the ceiling.
+#: As text, which is the same for all databases. SQLAlchemy has a different INSERT ... ON CONFLICT for each of them.
 _COUNT: Final = (
     text(
         """
@@ -50,11 +48,11 @@ _COUNT: Final = (
         ON CONFLICT (key) DO UPDATE SET
             failures = CASE WHEN throttles.expires_at <= :now THEN 1 ELSE throttles.failures + 1 END,
             started_at = CASE WHEN throttles.expires_at <= :now THEN :now ELSE throttles.started_at END,
-            expires_at = CASE WHEN throttles.expires_at <= :now OR :slides
+            expires_at = CASE WHEN throttles.expires_at <= :now OR :restarts_window
                               THEN :expires_at ELSE throttles.expires_at END
         WHERE throttles.expires_at <= :now
-           OR (throttles.failures < :ceiling
-               AND (:exempt OR throttles.locked_until IS NULL OR throttles.locked_until <= :now))
+           OR (throttles.failures < :max_failures
+               AND (:exempt_from_lockouts OR throttles.locked_until IS NULL OR throttles.locked_until <= :now))
         RETURNING key, failures, started_at, locked_until, refusal_recorded, expires_at
         """
     )
@@ -62,10 +60,10 @@ _COUNT: Final = (
         bindparam("key", type_=throttles.c.key.type),
         bindparam("now", type_=UtcDateTime()),
         bindparam("expires_at", type_=UtcDateTime()),
-        bindparam("slides", type_=Boolean()),
-        bindparam("exempt", type_=Boolean()),
+        bindparam("restarts_window", type_=Boolean()),
+        bindparam("exempt_from_lockouts", type_=Boolean()),
         bindparam("false", value=False, type_=Boolean()),
-        bindparam("ceiling", type_=Integer()),
+        bindparam("max_failures", type_=Integer()),
     )
     .columns(*throttles.c)
 )
@@ -75,7 +73,7 @@ _LOCK: Final = (
     .where(throttles.c.key == bindparam("of"))
     .values(locked_until=bindparam("until"), refusal_recorded=False, expires_at=bindparam("ends"))
 )
-_GIVE_BACK: Final = (
+_SUBTRACT: Final = (
     update(throttles)
     .where(
         throttles.c.key == bindparam("of"),
@@ -84,15 +82,14 @@ _GIVE_BACK: Final = (
     )
     .values(failures=throttles.c.failures - 1)
 )
-_GIVE_BACK_AND_UNLOCK: Final = _GIVE_BACK.values(
+_SUBTRACT_AND_UNLOCK: Final = _SUBTRACT.values(
     locked_until=case((throttles.c.locked_until == bindparam("until"), None), else_=throttles.c.locked_until)
 )
 _DELETE: Final = delete(throttles).where(throttles.c.key == bindparam("of"))
-#: What a registration has stored.
-_OWNER: Final = (users.c.id, users.c.created_at, users.c.token_version, users.c.registered_from)
-#: A user, and where they have logged in from: sessions from before all of theirs were ended do not count.
-_SELECT_KNOWN_SOURCES: Final = (
-    select(*_OWNER, sessions.c.source_ip)
+_REGISTRATION: Final = (users.c.id, users.c.created_at, users.c.token_version, users.c.registered_from)
+#: A user and the client IPs of their logins. Logins before the last revocation of all sessions are left out.
+_SELECT_KNOWN_CLIENT_IPS: Final = (
+    select(*_REGISTRATION, sessions.c.source_ip)
     .select_from(
         users.outerjoin(
             sessions,
@@ -104,14 +101,14 @@ _SELECT_KNOWN_SOURCES: Final = (
         )
     )
     .where(users.c.email == bindparam("email"))
-    .group_by(*_OWNER, sessions.c.source_ip)
+    .group_by(*_REGISTRATION, sessions.c.source_ip)
     .order_by(func.max(sessions.c.auth_time).desc())
     .limit(bindparam("rows", type_=Integer()))
 )
 
 
 def select_throttles(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, Throttle]:
-    """Return those counters that there are."""
+    """Return the counters that exist, by key."""
     rows = connection.execute(_SELECT, {"keys": keys}).mappings()
     return {row["key"]: Throttle(**row) for row in rows}
 
@@ -122,74 +119,83 @@ def count_attempt(
     *,
     now: datetime,
     expires_at: datetime,
-    slides: bool,
-    exempt: bool,
-    ceiling: int,
+    restarts_window: bool,
+    exempt_from_lockouts: bool,
+    max_failures: int,
 ) -> Throttle | None:
-    """Count an attempt and return the counter; ``None``: it is locked, and nothing was counted.
+    """Count an attempt and return the counter. Return None, without counting, if the counter is locked.
 
     Args:
-        connection: to write with; the counter stays locked for others until its transaction ends.
-        key: which counter.
+        connection: to write with. Other transactions wait for the counter until this one ends.
+        key: the counter.
         now: the time.
-        expires_at: when the count begins anew.
-        slides: whether that holds for a counter that runs already, too.
-        exempt: whether a lock does not matter.
-        ceiling: the number of failures that always matters.
+        expires_at: when a window that begins now ends.
+        restarts_window: whether this attempt begins the window of an existing counter again.
+        exempt_from_lockouts: whether to count the attempt during a lockout, unless ``max_failures`` is reached.
+        max_failures: the number of failures at which no attempt is counted.
 
     """
-    parameters = {"key": key, "now": now, "expires_at": expires_at, "slides": slides}
-    row = connection.execute(_COUNT, parameters | {"exempt": exempt, "ceiling": ceiling}).mappings().one_or_none()
+    parameters = {
+        "key": key,
+        "now": now,
+        "expires_at": expires_at,
+        "restarts_window": restarts_window,
+        "exempt_from_lockouts": exempt_from_lockouts,
+        "max_failures": max_failures,
+    }
+    row = connection.execute(_COUNT, parameters).mappings().one_or_none()
     return Throttle(**row) if row else None
 
 
-def lock(connection: Connection, throttle: Throttle, *, until: datetime) -> None:
-    """Let nobody try before ``until``."""
+def begin_lockout(connection: Connection, throttle: Throttle, *, until: datetime) -> None:
+    """Lock a counter until ``until``."""
     ends = max(until, throttle.expires_at)
     connection.execute(_LOCK, {"of": throttle.key, "until": until, "ends": ends})
 
 
-def give_back(connection: Connection, key: bytes, *, started_at: datetime, locked_until: datetime | None) -> None:
-    """Take back an attempt that was counted since ``started_at``, and the lock that it began."""
+def subtract_attempt(
+    connection: Connection, key: bytes, *, started_at: datetime, locked_until: datetime | None
+) -> None:
+    """Subtract an attempt from the count that began at ``started_at``, and end the lockout that the attempt began."""
     same_count = {"of": key, "since": started_at}
     if locked_until is None:
-        connection.execute(_GIVE_BACK, same_count)
+        connection.execute(_SUBTRACT, same_count)
     else:
-        connection.execute(_GIVE_BACK_AND_UNLOCK, same_count | {"until": locked_until})
+        connection.execute(_SUBTRACT_AND_UNLOCK, same_count | {"until": locked_until})
 
 
-def mark_refusal(connection: Connection, key: bytes) -> bool:
-    """Mark that a refusal of this lock has been recorded; ``False`` where one was before. Of many at once, one wins."""
+def mark_rejection_recorded(connection: Connection, key: bytes) -> bool:
+    """Mark that a rejection of this lockout is recorded. Return False if another request has marked it first."""
     unmarked = update(throttles).where(throttles.c.key == key, throttles.c.refusal_recorded.is_(False))
     return connection.execute(unmarked.values(refusal_recorded=True)).rowcount == 1
 
 
-def select_known_sources(connection: Connection, *, email: str, since: datetime, limit: int) -> KnownSources:
-    """Return the client IPs that the account with this address is known to use.
+def select_known_client_ips(connection: Connection, *, email: str, since: datetime, limit: int) -> KnownClientIPs:
+    """Return the client IPs that the account with this e-mail address is known to use.
 
     Args:
         connection: to read with.
         email: normalised.
-        since: earlier logins, and an earlier registration, do not count.
-        limit: client IPs of logins, at most.
+        since: earlier logins, and an earlier registration, are left out.
+        limit: the maximum number of client IPs of logins.
 
     """
-    rows = connection.execute(_SELECT_KNOWN_SOURCES, {"email": email, "since": since, "rows": limit}).all()
+    rows = connection.execute(_SELECT_KNOWN_CLIENT_IPS, {"email": email, "since": since, "rows": limit}).all()
     if not rows:
-        return KnownSources(None, [], None)
-    owner = rows[0]
-    # A change that revokes all sessions raises the version. The client IP of the registration counts like theirs.
-    counts = owner.token_version == 0 and owner.created_at > since
-    addresses = [row.source_ip for row in rows if row.source_ip]
-    return KnownSources(owner.id, addresses, owner.registered_from if counts else None)
+        return KnownClientIPs(None, [], None)
+    user = rows[0]
+    # A change that revokes all sessions raises the version. The client IP of the registration is then unknown too.
+    is_known = user.token_version == 0 and user.created_at > since
+    login_ips = [row.source_ip for row in rows if row.source_ip]
+    return KnownClientIPs(user.id, login_ips, user.registered_from if is_known else None)
 
 
 def delete_throttle(connection: Connection, key: bytes) -> int:
-    """Begin a count anew; return whether there was one, as 0 or 1."""
+    """Delete a counter. Return 1, or 0 if it does not exist."""
     return connection.execute(_DELETE, {"of": key}).rowcount
 
 
 def delete_expired_throttles(connection: Connection, expired_before: datetime, *, limit: int) -> int:
-    """Delete up to ``limit`` counters that expired before then; return how many."""
+    """Delete up to ``limit`` counters that expired before ``expired_before``. Return how many."""
     expired = select(throttles.c.key).where(throttles.c.expires_at < expired_before).limit(limit)
     return connection.execute(delete(throttles).where(throttles.c.key.in_(expired))).rowcount
