@@ -11,8 +11,8 @@ from fastapi import Query, Response
 from auth_common.errors import NotFound, StepUpRequired
 from auth_common.sessions.devices import name_device
 from auth_common.sessions.schemas import SessionListResponse, SessionResponse
-from auth_common.sessions.service import end_all_sessions, end_current_session, end_session, list_sessions
-from auth_common.users.identifiers import parse_id
+from auth_common.sessions.service import list_sessions, revoke_all_sessions, revoke_current_session, revoke_session
+from auth_common.users.uuids import parse_uuid
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.caller import CLEAR_SITE_DATA, Caller, PathId, StepUpToken, clear_storage
 from auth_common.web.endpoint import BEARER, endpoint, success
@@ -28,7 +28,7 @@ MAY_CLEAR_STORAGE = success(204, {"Clear-Site-Data": CLEAR_SITE_DATA | {"require
 )
 async def log_out(caller: Caller, response: Response) -> None:
     """Revoke the caller's session."""
-    end_current_session(caller)
+    revoke_current_session(caller)
     clear_storage(response)
 
 
@@ -49,7 +49,7 @@ async def get_sessions(caller: Caller, cursor: SessionCursor) -> SessionListResp
             )
             for session in page.items
         ],
-        next_cursor=encode_cursor(page.next_place),
+        next_cursor=encode_cursor(page.next_position),
     )
 
 
@@ -63,7 +63,7 @@ async def delete_sessions(
     step_up_token: StepUpToken = None,
 ) -> None:
     """Revoke all sessions of the caller, or with `keep_current=true` the other ones. A step-up token is needed."""
-    end_all_sessions(caller, keep_current=keep_current, step_up_token=step_up_token)
+    revoke_all_sessions(caller, keep_current=keep_current, step_up_token=step_up_token)
     if not keep_current:
         clear_storage(response)
 
@@ -78,8 +78,8 @@ async def delete_session(
     caller: Caller, session_id: PathId, response: Response, step_up_token: StepUpToken = None
 ) -> None:
     """Revoke one session of the caller. For another session than the present one a step-up token is needed."""
-    end_session(caller, session_id, step_up_token=step_up_token)
-    if parse_id(session_id) == caller.session_id:
+    revoke_session(caller, session_id, step_up_token=step_up_token)
+    if parse_uuid(session_id) == caller.session_id:
         clear_storage(response)
 
 

@@ -87,7 +87,7 @@ def serve_until_killed(data_dir, journal: Journal, *, after: int) -> None:
 
 
 def test_changes_confirmed_before_a_kill_are_stored_completely(environment, monkeypatch, capsys):
-    monkeypatch.setattr(refreshing, "GRACE", timedelta(hours=1))  # A refresh after a kill comes late.
+    monkeypatch.setattr(refreshing, "GRACE_PERIOD", timedelta(hours=1))  # A refresh after a kill comes late.
     journal = Journal()
     for _ in range(KILLS):
         serve_until_killed(environment, journal, after=random.randint(250, 400))

@@ -29,7 +29,7 @@ from auth_common.sessions.devices import name_device
 from auth_common.settings import Settings, settings
 from auth_common.strict_json import parse_strict_json
 from auth_common.users.email_address import normalise_email
-from auth_common.users.identifiers import parse_id
+from auth_common.users.uuids import parse_uuid
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP, lambda_context, proxy_event
 from tests.support.fuzzing import examples
@@ -110,7 +110,7 @@ almost_ids = st.uuids().map(str) | st.uuids().map(lambda key: str(key).upper()) 
 
 @given(text=any_text | almost_ids)
 def test_id_has_one_spelling_except_for_capitals(text):
-    parsed = parse_id(text)
+    parsed = parse_uuid(text)
     assert parsed is None or str(parsed) == text.lower()
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from auth_common.accounts.erasure import erase_user
 from auth_common.database.tables import sessions
-from auth_common.sessions.step_up_tokens import LIFETIME
+from auth_common.sessions.step_up_tokens import STEP_UP_TOKEN_LIFETIME
 from tests.support import leaks
 from tests.support.databases import Database, acting_as
 from tests.support.events import json_event, proxy_event
@@ -107,7 +107,7 @@ def is_alive(user_id: str, pair: Mapping[str, Any]) -> bool:
 def let_step_ups_expire(database: Database) -> None:
     """Make every step-up token expired, also those of logins."""
     past = datetime.now(UTC) - timedelta(seconds=1)
-    database.execute(update(sessions).values(step_up_expires_at=past, auth_time=past - LIFETIME))
+    database.execute(update(sessions).values(step_up_expires_at=past, auth_time=past - STEP_UP_TOKEN_LIFETIME))
 
 
 def log_out(token: str) -> Answer:

@@ -16,8 +16,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from auth_common.users.email_address import LONGEST as LONGEST_EMAIL
-from auth_common.users.email_address import normalise_email
+from auth_common.users.email_address import MAX_EMAIL_LENGTH, normalise_email
 
 #: Longer than any password that registration accepts, so that no login fails because of the length.
 LONGEST_SECRET: Final = 1024
@@ -108,7 +107,7 @@ def _utc_seconds(time: datetime) -> str:
 Email = Annotated[
     str,
     StringConstraints(strip_whitespace=True),
-    Field(max_length=LONGEST_EMAIL, json_schema_extra={"format": "email"}, examples=["ada@example.com"]),
+    Field(max_length=MAX_EMAIL_LENGTH, json_schema_extra={"format": "email"}, examples=["ada@example.com"]),
     AfterValidator(normalise_email),
 ]
 #: Measured as it is stored: composing (NFC) makes some characters longer.

@@ -73,18 +73,18 @@ def test_registrations_without_a_step_up_use_up_no_limit(person):
     assert add_passkey(person.access_token).status == 200
 
 
-def end_step_up(token):
+def respond_to_step_up(token):
     return step_up(token, {"challenge_id": str(uuid4()), "credential": {}})
 
 
-def end_registration(token):
+def respond_to_registration(token):
     return complete_registration(token, {"challenge_id": str(uuid4())}, {})
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("2.4.1")
 @pytest.mark.threat("audit-filled")
-@pytest.mark.parametrize("respond", [end_step_up, end_registration])
+@pytest.mark.parametrize("respond", [respond_to_step_up, respond_to_registration])
 def test_session_responds_to_thirty_invalid_challenges_an_hour(database, holder, token, respond):
     codes = {respond(token).code for _ in range(HOURLY_CHALLENGES_PER_SESSION)}
     assert codes == {"invalid_challenge"}

@@ -235,7 +235,7 @@ def test_second_factor_options_list_the_users_passkeys(holder):
 def test_mfa_token_and_other_tokens_are_not_interchangeable(holder):
     token, now = holder.give_password(), datetime.now(UTC)
     assert anonymously("/webauthn/login/complete", {"challenge_id": token[:64], "credential": {}}).status == 400
-    past = now - timedelta(seconds=mfa_tokens.LIFETIME + 31)
+    past = now - mfa_tokens.MFA_TOKEN_LIFETIME - timedelta(seconds=31)
     expired = mfa_tokens.issue_mfa_token(user_id=UUID(holder.account.id), token_version=0, now=past)
     for each in (token, expired):
         assert authorize(each)["policyDocument"]["Statement"][0]["Effect"] == "Deny"

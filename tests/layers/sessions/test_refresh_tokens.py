@@ -7,7 +7,7 @@ import pytest
 from cryptography.exceptions import InvalidTag
 
 from auth_common.sessions.refresh_tokens import (
-    LONGEST,
+    MAX_REFRESH_TOKEN_LENGTH,
     hash_refresh_token,
     new_refresh_token,
     open_successor,
@@ -22,7 +22,7 @@ def test_token_has_256_random_bits_a_known_prefix_and_is_stored_as_its_sha256():
     """Secret scanners know the prefix."""
     token = new_refresh_token()
     assert re.fullmatch(r"rt_[A-Za-z0-9_-]{43}", token)
-    assert len(token) <= LONGEST
+    assert len(token) <= MAX_REFRESH_TOKEN_LENGTH
     assert len({new_refresh_token() for _ in range(100)}) == 100
     assert hash_refresh_token("rt_x") == hashlib.sha256(b"rt_x").digest()
 

@@ -15,14 +15,22 @@ from hypothesis import strategies as st
 
 from auth_common.errors import InvalidMFAToken, InvalidToken
 from auth_common.tokens.access_tokens import verify_access_token
-from auth_common.tokens.mfa_tokens import AUDIENCE, LIFETIME, TYPE, MFAClaims, issue_mfa_token, verify_mfa_token
+from auth_common.tokens.mfa_tokens import (
+    MFA_TOKEN_AUDIENCE,
+    MFA_TOKEN_LIFETIME,
+    MFA_TOKEN_TYPE,
+    MFAClaims,
+    issue_mfa_token,
+    verify_mfa_token,
+)
 from tests.support.databases import start_fresh_environment
 from tests.support.forged_tokens import ABSENT, USER_ID, Forger, Verifier, base64url, forger, json_values
 from tests.support.forged_tokens import issue as issue_access_token
 
 pytestmark = pytest.mark.tokens
 
-LEEWAY = 30
+LEEWAY_SECONDS = 30
+LIFETIME_SECONDS = int(MFA_TOKEN_LIFETIME.total_seconds())
 CLAIMS = ["iss", "aud", "sub", "tv", "jti", "iat", "nbf", "exp"]
 
 verifier = Verifier(verify_mfa_token, InvalidMFAToken)
@@ -38,8 +46,8 @@ def forge(attacker, header=None, **changes):
     """Return an MFA token with ``changes`` to its claims. Those of access tokens alone are left out."""
     now = int(time.time())
     others = dict.fromkeys(("role", "sid", "amr", "auth_time"), ABSENT)
-    claims = attacker.claims(**{**others, "aud": AUDIENCE, "exp": now + LIFETIME, **changes})
-    return attacker.token(header=attacker.header(typ=TYPE) if header is None else header, claims=claims)
+    claims = attacker.claims(**{**others, "aud": MFA_TOKEN_AUDIENCE, "exp": now + LIFETIME_SECONDS, **changes})
+    return attacker.token(header=attacker.header(typ=MFA_TOKEN_TYPE) if header is None else header, claims=claims)
 
 
 def issue(*, now=None):
@@ -58,7 +66,10 @@ def test_mfa_token_and_access_token_each_pass_for_their_own_kind_alone(attacker)
 
 @pytest.mark.asvs("9.2.4")
 def test_type_and_audience_are_each_enough_to_tell_the_two_apart(attacker):
-    for header, changes in ((attacker.header(typ=TYPE), {}), (attacker.header(), {"aud": AUDIENCE})):
+    for header, changes in (
+        (attacker.header(typ=MFA_TOKEN_TYPE), {}),
+        (attacker.header(), {"aud": MFA_TOKEN_AUDIENCE}),
+    ):
         token = attacker.token(header=header, claims=attacker.claims(**changes))
         assert rejects(token)
         with pytest.raises(InvalidToken):
@@ -66,7 +77,7 @@ def test_type_and_audience_are_each_enough_to_tell_the_two_apart(attacker):
 
 
 @pytest.mark.asvs("9.2.4")
-@pytest.mark.parametrize("audience", [AUDIENCE, "https://orders.example"])
+@pytest.mark.parametrize("audience", [MFA_TOKEN_AUDIENCE, "https://orders.example"])
 def test_type_tells_the_two_apart_under_any_audience(environment, monkeypatch, audience):
     monkeypatch.setenv("TOKEN_AUDIENCE", audience)
     start_fresh_environment()
@@ -78,15 +89,23 @@ def test_type_tells_the_two_apart_under_any_audience(environment, monkeypatch, a
 
 @pytest.mark.asvs("9.2.3")
 def test_mfa_token_of_another_type_or_audience_is_rejected(attacker):
-    types = [ABSENT, "JWT", "at+jwt", "MFA+JWT", "application/mfa+jwt", "mfa+jwt ", "", None, 1, [TYPE]]
+    types = [ABSENT, "JWT", "at+jwt", "MFA+JWT", "application/mfa+jwt", "mfa+jwt ", "", None, 1, [MFA_TOKEN_TYPE]]
     assert accepted({repr(typ): forge(attacker, attacker.header(typ=typ)) for typ in types}) == []
-    audiences: list[object] = ["", "secure-backend-users", f"{AUDIENCE} ", AUDIENCE.upper(), [AUDIENCE], None, {}]
+    audiences: list[object] = [
+        "",
+        "secure-backend-users",
+        f"{MFA_TOKEN_AUDIENCE} ",
+        MFA_TOKEN_AUDIENCE.upper(),
+        [MFA_TOKEN_AUDIENCE],
+        None,
+        {},
+    ]
     assert accepted({repr(aud): forge(attacker, aud=aud) for aud in audiences}) == []
 
 
 def test_mfa_token_without_a_signature_of_ours_is_rejected(attacker):
     signed = forge(attacker).rpartition(".")[0]
-    unsecured = base64url(json.dumps({"alg": "none", "typ": TYPE, "kid": attacker.kid}).encode())
+    unsecured = base64url(json.dumps({"alg": "none", "typ": MFA_TOKEN_TYPE, "kid": attacker.kid}).encode())
     tokens = {
         "another key under our id": forge(Forger(ec.generate_private_key(ec.SECP256R1()), attacker.kid)),
         "unknown id": forge(Forger(attacker.key, "A" * 43)),
@@ -100,15 +119,15 @@ def test_mfa_token_without_a_signature_of_ours_is_rejected(attacker):
 @pytest.mark.usefixtures("environment")
 def test_mfa_token_expires_after_five_minutes_and_the_leeway():
     now = time.time()
-    assert rejects(issue(now=datetime.fromtimestamp(now - 5 * 60 - LEEWAY - 1, UTC)))
+    assert rejects(issue(now=datetime.fromtimestamp(now - 5 * 60 - LEEWAY_SECONDS - 1, UTC)))
     assert not rejects(issue(now=datetime.fromtimestamp(now - 5 * 60 + 10, UTC)))
-    assert rejects(issue(now=datetime.fromtimestamp(now + LEEWAY + 10, UTC)))
+    assert rejects(issue(now=datetime.fromtimestamp(now + LEEWAY_SECONDS + 10, UTC)))
 
 
 def test_mfa_token_with_an_odd_or_missing_claim_is_rejected(attacker):
     """A string as ``exp`` is one that the library accepts."""
     now = int(time.time())
-    numbers = {"iat": now, "nbf": now, "exp": now + LIFETIME, "tv": 0}
+    numbers = {"iat": now, "nbf": now, "exp": now + LIFETIME_SECONDS, "tv": 0}
     values: list[object] = [ABSENT, None, {}, [[]], 1.5, True]
     odd = {(c, repr(v)): forge(attacker, **{c: v}) for c in CLAIMS for v in [*values, str(numbers.get(c, "")) or 7]}
     subjects = ["", "1", "admin", "' OR 1=1 --", "0" * 33, "é", f"{UUID(int=0)}\ud800"]

@@ -15,7 +15,7 @@ from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.passkeys.store import Passkey, delete_passkeys, select_passkeys_of
 from auth_common.throttling.service import unlock_account
 from auth_common.transactions import read, transaction
-from auth_common.users.store import User, select_credentials, update_account
+from auth_common.users.store import User, select_credentials_by_email, update_account
 
 ROLES: Final = ("user", "security", "admin")
 
@@ -75,7 +75,7 @@ def unlock_user(email: str) -> tuple[User, int]:
     """
 
     def delete_counters(connection: Connection) -> tuple[User, int]:
-        found = select_credentials(connection, email=email)
+        found = select_credentials_by_email(connection, email=email)
         if found is None:
             raise NotFound
         deleted = unlock_account(connection, email=email, user_id=found.user.id)
@@ -94,7 +94,7 @@ def list_passkeys_of(email: str) -> tuple[User, list[Passkey]]:
     """
 
     def select(connection: Connection) -> tuple[User, list[Passkey]]:
-        found = select_credentials(connection, email=email)
+        found = select_credentials_by_email(connection, email=email)
         if found is None:
             raise NotFound
         user = found.user

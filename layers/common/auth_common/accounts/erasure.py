@@ -25,7 +25,7 @@ from auth_common.users.store import (
     delete_some_sessions,
     delete_user,
     lock_user,
-    select_credentials,
+    select_credentials_by_email,
 )
 
 #: Rows that one statement changes. A transaction on Aurora DSQL changes at most 3,000.
@@ -44,7 +44,7 @@ def erase_user(email: str) -> UUID:
         NotFound: no account has this address.
 
     """
-    found = read(lambda connection: select_credentials(connection, email=email))
+    found = read(lambda connection: select_credentials_by_email(connection, email=email))
     if found is None:
         raise NotFound
     user_id = found.user.id

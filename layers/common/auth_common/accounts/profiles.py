@@ -2,12 +2,12 @@
 
 from auth_common.errors import NotFound
 from auth_common.events.security_events import SecurityEvent, security_event
-from auth_common.sessions.caller_checks import require_self, require_standing
+from auth_common.sessions.caller_checks import require_self, require_valid_caller_state
 from auth_common.sessions.principal import Principal
-from auth_common.sessions.store import select_standing_and_user
+from auth_common.sessions.store import select_caller_state_and_user
 from auth_common.transactions import read
-from auth_common.users.identifiers import parse_id
 from auth_common.users.store import User
+from auth_common.users.uuids import parse_uuid
 
 
 def get_profile(principal: Principal, user_id: str) -> User:
@@ -23,14 +23,14 @@ def get_profile(principal: Principal, user_id: str) -> User:
         NotFound: the caller is an admin, and no user has this id.
 
     """
-    target_id = parse_id(user_id)
-    standing, user = read(
-        lambda connection: select_standing_and_user(
+    target_id = parse_uuid(user_id)
+    caller_state, user = read(
+        lambda connection: select_caller_state_and_user(
             connection, session_id=principal.session_id, user_id=principal.user_id, target_id=target_id
         )
     )
-    standing = require_standing(principal, standing)
-    if standing.role != "admin":
+    caller_state = require_valid_caller_state(principal, caller_state)
+    if caller_state.role != "admin":
         require_self(principal, target_id)
     if user is None:
         raise NotFound

@@ -13,7 +13,7 @@ from auth_common.passwords.policy import password_faults
 from auth_common.settings import settings
 from auth_common.throttling.service import client_ip_hash, registration_attempt, reset_failures_of_new_account
 from auth_common.transactions import read, transaction
-from auth_common.users.store import User, insert_user, select_credentials
+from auth_common.users.store import User, insert_user, select_credentials_by_email
 
 #: Every new account has this role and status. The schema rejects a request with these fields.
 _NEW_ROLE: Final = "user"
@@ -77,6 +77,6 @@ def _store(user: User, *, password_hash: str) -> None:
     try:
         transaction(create)
     except EmailTaken:
-        owner = read(lambda connection: select_credentials(connection, email=user.email))
+        owner = read(lambda connection: select_credentials_by_email(connection, email=user.email))
         security_event(SecurityEvent.USER_CREATION_FAIL, reason="email_taken", user_id=owner.user.id if owner else None)
         raise

@@ -20,7 +20,7 @@ from auth_common.events.request_context import RequestContext
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.events.vocabulary import Severity
 from auth_common.keys.keyed_hashes import source_index
-from auth_common.sessions.caller_checks import check_standing, require_mfa
+from auth_common.sessions.caller_checks import require_mfa, require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.settings import settings
 from auth_common.strict_json import parse_strict_json
@@ -195,11 +195,11 @@ def reading_time() -> AbstractContextManager[None]:
 
 def require_reader(connection: Connection, principal: Principal) -> None:
     """Require a role that may read the audit log, and a login with a passkey (ASVS 5.0 16.4.2)."""
-    standing = check_standing(connection, principal)
-    if standing.role not in READERS:
+    caller_state = require_valid_session(connection, principal)
+    if caller_state.role not in READERS:
         security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="role_not_sufficient")
         raise Forbidden
-    require_mfa(connection, principal, standing)
+    require_mfa(connection, principal, caller_state)
 
 
 def record_reading(principal: Principal, target: str, query: AuditQuery) -> None:

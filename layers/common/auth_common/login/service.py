@@ -9,13 +9,13 @@ from auth_common.errors import DatabaseUnavailable, InvalidCredentials
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.keys.keyed_hashes import account_pseudonym
 from auth_common.passwords.hashing import hash_password, needs_rehash, verify_password
-from auth_common.sessions.service import is_unchanged, new_session, store_session
+from auth_common.sessions.service import is_user_unchanged, new_session, store_session
 from auth_common.sessions.token_pairs import TokenPair
 from auth_common.throttling.attempts import Attempt
 from auth_common.throttling.service import login_attempt
-from auth_common.tokens.mfa_tokens import LIFETIME, issue_mfa_token
+from auth_common.tokens.mfa_tokens import MFA_TOKEN_LIFETIME, issue_mfa_token
 from auth_common.transactions import read, transaction
-from auth_common.users.store import User, has_passkey, select_credentials, update_password_hash
+from auth_common.users.store import User, has_passkey, select_credentials_by_email, update_password_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class MFARequired:
 
     mfa_token: str
     #: Seconds until the ``mfa_token`` expires.
-    expires_in: int = LIFETIME
+    expires_in: int = int(MFA_TOKEN_LIFETIME.total_seconds())
 
 
 def log_in(*, email: str, password: str) -> TokenPair | MFARequired:
@@ -47,7 +47,7 @@ def log_in(*, email: str, password: str) -> TokenPair | MFARequired:
 
 
 def _log_in(attempt: Attempt, email: str, password: str) -> TokenPair | MFARequired:
-    found = read(lambda connection: select_credentials(connection, email=email))
+    found = read(lambda connection: select_credentials_by_email(connection, email=email))
     # Every login computes one hash before any check, so that all failures take the same time.
     matches = verify_password(password, found.password_hash if found else None)
     if found is None:
@@ -92,7 +92,7 @@ def _ask_for_passkey(attempt: Attempt, user: User) -> MFARequired:
 
 def _require_unchanged(connection: Connection, user: User) -> None:
     """Reject the login if the password was replaced or the account disabled since the user was read."""
-    if not is_unchanged(connection, user):
+    if not is_user_unchanged(connection, user):
         raise _login_failed(user, "token_version_changed")
 
 

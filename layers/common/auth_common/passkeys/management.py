@@ -7,13 +7,13 @@ from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.passkeys import store
 from auth_common.passkeys.caller_lock import lock_caller
 from auth_common.passkeys.store import Passkey
-from auth_common.sessions.caller_checks import check_standing, require_step_up
+from auth_common.sessions.caller_checks import require_step_up, require_valid_session
 from auth_common.sessions.principal import Principal
-from auth_common.sessions.service import change_and_revoke, end_other_sessions
-from auth_common.sessions.store import end_step_up
+from auth_common.sessions.service import change_and_revoke, revoke_other_sessions
+from auth_common.sessions.store import delete_step_up_token
 from auth_common.transactions import read, transaction
-from auth_common.users.identifiers import parse_id
 from auth_common.users.store import has_passkey
+from auth_common.users.uuids import parse_uuid
 
 
 def list_passkeys(principal: Principal) -> list[Passkey]:
@@ -25,7 +25,7 @@ def list_passkeys(principal: Principal) -> list[Passkey]:
     """
 
     def select(connection: Connection) -> list[Passkey]:
-        check_standing(connection, principal)
+        require_valid_session(connection, principal)
         return store.select_passkeys_of(connection, user_id=principal.user_id)
 
     return read(select)
@@ -46,12 +46,12 @@ def rename_passkey(principal: Principal, passkey_id: str, *, name: str, step_up_
         NotFound: the caller has no such passkey.
 
     """
-    key = parse_id(passkey_id)
+    key = parse_uuid(passkey_id)
 
     def rename(connection: Connection) -> None:
-        standing = check_standing(connection, principal)
+        caller_state = require_valid_session(connection, principal)
         account_has_passkey = has_passkey(connection, user_id=principal.user_id)
-        require_step_up(principal, standing, step_up_token, account_has_passkey=account_has_passkey)
+        require_step_up(principal, caller_state, step_up_token, account_has_passkey=account_has_passkey)
         if key is None or not store.rename_passkey(connection, passkey_id=key, user_id=principal.user_id, name=name):
             raise NotFound
         security_event(
@@ -75,17 +75,17 @@ def delete_passkey(principal: Principal, passkey_id: str, *, step_up_token: str 
         NotFound: the caller has no such passkey.
 
     """
-    key = parse_id(passkey_id)
+    key = parse_uuid(passkey_id)
 
     def delete(connection: Connection) -> None:
         lock_caller(connection, principal)
-        standing = check_standing(connection, principal)
+        caller_state = require_valid_session(connection, principal)
         registered = store.select_passkeys_of(connection, user_id=principal.user_id)
-        require_step_up(principal, standing, step_up_token, account_has_passkey=bool(registered))
+        require_step_up(principal, caller_state, step_up_token, account_has_passkey=bool(registered))
         if key is None or not store.delete_passkeys(connection, user_id=principal.user_id, only=key):
             raise NotFound
         security_event(SecurityEvent.AUTHN_PASSKEY_REMOVED, user_id=principal.user_id, passkey_id=str(key))
-        end_step_up(connection, session_id=principal.session_id)
-        end_other_sessions(connection, principal, reason="passkey_removed")
+        delete_step_up_token(connection, session_id=principal.session_id)
+        revoke_other_sessions(connection, principal, reason="passkey_removed")
 
     change_and_revoke(principal, delete)

@@ -18,7 +18,7 @@ from auth_common.passkeys.login_challenges import (
 from auth_common.passkeys.session_challenges import StartedCeremony
 from auth_common.passkeys.store import select_passkeys_of
 from auth_common.passkeys.verification import authentication_options
-from auth_common.sessions.service import is_unchanged, new_session, store_session
+from auth_common.sessions.service import is_user_unchanged, new_session, store_session
 from auth_common.sessions.token_pairs import TokenPair
 from auth_common.throttling.attempts import Attempt
 from auth_common.throttling.service import count_rejected_mfa_token, passkey_attempt, require_second_factor_unlocked
@@ -96,7 +96,7 @@ def _open_session(attempt: Attempt, proof: PasskeyProof, *, with_password: bool)
 
     # In one transaction, so that a concurrent deletion of this passkey also revokes this session.
     def open_session(connection: Connection) -> None:
-        if not is_unchanged(connection, user):
+        if not is_user_unchanged(connection, user):
             raise AssertionRejected("token_version_changed", user)
         if not record_assertion(connection, proof, with_password=with_password):
             raise AssertionRejected("unknown_passkey", user)

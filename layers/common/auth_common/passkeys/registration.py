@@ -15,10 +15,10 @@ from auth_common.passkeys.challenge_store import Ceremony, Challenge, insert_cha
 from auth_common.passkeys.session_challenges import StartedCeremony, consume_session_challenge, new_session_challenge
 from auth_common.passkeys.store import Passkey
 from auth_common.passkeys.verification import InvalidPasskeyResponse, registration_options, verify_registration
-from auth_common.sessions.caller_checks import check_standing, require_step_up
+from auth_common.sessions.caller_checks import require_step_up, require_valid_session
 from auth_common.sessions.principal import Principal
-from auth_common.sessions.service import change_and_revoke, end_other_sessions
-from auth_common.sessions.store import end_step_up
+from auth_common.sessions.service import change_and_revoke, revoke_other_sessions
+from auth_common.sessions.store import delete_step_up_token
 from auth_common.throttling.service import count_in_session
 from auth_common.transactions import read, transaction
 from auth_common.users.store import User
@@ -44,9 +44,9 @@ def begin_registration(principal: Principal, *, step_up_token: str | None) -> St
     """
 
     def require_right(connection: Connection) -> list[Passkey]:
-        standing = check_standing(connection, principal)
+        caller_state = require_valid_session(connection, principal)
         registered = store.select_passkeys_of(connection, user_id=principal.user_id)
-        require_step_up(principal, standing, step_up_token, account_has_passkey=bool(registered))
+        require_step_up(principal, caller_state, step_up_token, account_has_passkey=bool(registered))
         _require_below_limit(registered)
         return registered
 
@@ -96,7 +96,7 @@ def complete_registration(
 
     """
     # Checked first, so that a request of a revoked session gets 401 and does not use up the challenge.
-    read(lambda connection: check_standing(connection, principal))
+    read(lambda connection: require_valid_session(connection, principal))
     challenge = consume_session_challenge(challenge_id, Ceremony.REGISTRATION, principal)
     try:
         verified = verify_registration(credential, expected_challenge=challenge.challenge)
@@ -122,14 +122,14 @@ def complete_registration(
 
     def store_if_admitted(connection: Connection) -> None:
         lock_caller(connection, principal)
-        check_standing(connection, principal)
+        require_valid_session(connection, principal)
         registered = store.select_passkeys_of(connection, user_id=principal.user_id)
         _require_below_limit(registered)
         _require_no_new_passkey(principal, challenge, registered)
         store.insert_passkey(connection, passkey)
         security_event(SecurityEvent.AUTHN_PASSKEY_ADDED, user_id=principal.user_id, passkey_id=str(passkey.id))
-        end_step_up(connection, session_id=principal.session_id)
-        end_other_sessions(connection, principal, reason="passkey_added")
+        delete_step_up_token(connection, session_id=principal.session_id)
+        revoke_other_sessions(connection, principal, reason="passkey_added")
 
     try:
         change_and_revoke(principal, store_if_admitted)

@@ -19,7 +19,7 @@ from auth_common.passkeys.verification import CEREMONY_TIMEOUT
 from auth_common.sessions.principal import Principal
 from auth_common.throttling.service import count_in_session
 from auth_common.transactions import transaction
-from auth_common.users.identifiers import parse_id
+from auth_common.users.uuids import parse_uuid
 
 #: The same time that the browser gives the user for the ceremony.
 CHALLENGE_LIFETIME: Final = CEREMONY_TIMEOUT
@@ -73,7 +73,7 @@ def consume_session_challenge(challenge_id: str, ceremony: Ceremony, principal: 
         TooManyAttempts: the session has sent too many challenges that are not valid.
 
     """
-    key = parse_id(challenge_id)
+    key = parse_uuid(challenge_id)
     challenge = key and transaction(lambda c: store.pop_challenge(c, challenge_id=key, ceremony=ceremony))
     if not challenge or challenge.expires_at <= datetime.now(UTC) or not _belongs_to(challenge, principal):
         count_in_session("invalid_challenge", user_id=principal.user_id, session_id=principal.session_id)

@@ -6,15 +6,15 @@ from auth_common.errors import FieldError, InvalidCurrentPassword, InvalidToken,
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.passwords.hashing import hash_password, normalise_password, verify_password
 from auth_common.passwords.policy import password_faults
-from auth_common.sessions.caller_checks import check_standing, require_self, require_step_up
+from auth_common.sessions.caller_checks import require_self, require_step_up, require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.proof_counter import CountedProof, counted_proof
-from auth_common.sessions.service import change_and_revoke, end_other_sessions
+from auth_common.sessions.service import change_and_revoke, revoke_other_sessions
 from auth_common.sessions.store import carry_over_session
 from auth_common.transactions import read
 from auth_common.users import store
-from auth_common.users.identifiers import parse_id
-from auth_common.users.store import Credentials, User, lock_user, select_credentials_of
+from auth_common.users.store import Credentials, User, lock_user, select_credentials_by_id
+from auth_common.users.uuids import parse_uuid
 
 
 def change_password(
@@ -55,14 +55,14 @@ def _require_permitted(
     connection: Connection, principal: Principal, user_id: str, step_up_token: str | None
 ) -> Credentials:
     """Return the caller's credentials. Raise an error if the caller may not change them now."""
-    found = select_credentials_of(connection, user_id=principal.user_id)
+    found = select_credentials_by_id(connection, user_id=principal.user_id)
     if found is None:
         raise InvalidToken
-    standing = check_standing(connection, principal)
-    require_self(principal, parse_id(user_id))
+    caller_state = require_valid_session(connection, principal)
+    require_self(principal, parse_uuid(user_id))
     # Without a passkey, a step-up would only check the current password, which this request contains anyway.
     if found.has_passkey:
-        require_step_up(principal, standing, step_up_token, account_has_passkey=True)
+        require_step_up(principal, caller_state, step_up_token, account_has_passkey=True)
     return found
 
 
@@ -95,7 +95,7 @@ def _store_new_password(
                 session_id=str(principal.session_id),
             )
             raise InvalidCurrentPassword
-        end_other_sessions(connection, principal, reason="password_changed")
+        revoke_other_sessions(connection, principal, reason="password_changed")
         carry_over_session(
             connection,
             session_id=principal.session_id,

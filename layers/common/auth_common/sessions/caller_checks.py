@@ -1,4 +1,4 @@
-"""Checks of a caller: a live session, a valid step-up token, a session with MFA, and their own account."""
+"""Checks of a caller: a valid session, a valid step-up token, a session with MFA, and the caller's own account."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from auth_common.errors import Forbidden, InvalidToken, PasskeyLoginRequired, StepUpRequired
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.sessions.principal import Principal
-from auth_common.sessions.step_up_tokens import LIFETIME, is_step_up_token
-from auth_common.sessions.store import Standing, select_standing
+from auth_common.sessions.step_up_tokens import STEP_UP_TOKEN_LIFETIME, is_step_up_token
+from auth_common.sessions.store import CallerState, select_caller_state
 from auth_common.sessions.validity import session_rejection_reason
 from auth_common.settings import settings
 from auth_common.users.store import has_passkey
@@ -18,54 +18,57 @@ from auth_common.users.store import has_passkey
 _EXPIRED: Final = datetime.min.replace(tzinfo=UTC)
 
 
-def check_standing(connection: Connection, principal: Principal) -> Standing:
-    """Return the caller's standing if their session still counts.
+def require_valid_session(connection: Connection, principal: Principal) -> CallerState:
+    """Read the caller's session and account, and return them if the session is valid.
 
     Raises:
-        InvalidToken: it does not.
+        InvalidToken: the session is not valid.
 
     """
-    standing = select_standing(connection, session_id=principal.session_id, user_id=principal.user_id)
-    return require_standing(principal, standing)
+    state = select_caller_state(connection, session_id=principal.session_id, user_id=principal.user_id)
+    return require_valid_caller_state(principal, state)
 
 
-def require_standing(principal: Principal, standing: Standing | None) -> Standing:
-    """Return ``standing`` if the caller's session still counts.
+def require_valid_caller_state(principal: Principal, state: CallerState | None) -> CallerState:
+    """Return ``state`` if the caller's session is valid.
 
-    A logout, a disabled account and a raised token version take effect with the next request, although the access token
-    has not expired and the gateway has the authorizer's policy in its cache. The check of ``exp`` keeps that cache from
-    stretching the token's lifetime.
-
-    Raises:
-        InvalidToken: for each reason alike.
-
-    """
-    reason = _rejection_reason(principal, standing)
-    if standing is None or reason is not None:
-        security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, user_id=principal.user_id, reason=reason)
-        raise InvalidToken
-    return standing
-
-
-def require_step_up(
-    principal: Principal, standing: Standing, token: str | None, *, account_has_passkey: bool, by_password: bool = False
-) -> None:
-    """Require the session's step-up token (ASVS 5.0 7.5.1, 7.5.2), so that a stolen access token is not enough.
-
-    If the account has a passkey, the token must have been proved with one.
+    A logout, a disabled account and a raised token version take effect with the next request. The gateway may still
+    have the authorizer's policy in its cache. So the expiry of the access token is checked again here.
 
     Args:
         principal: the caller.
-        standing: from ``check_standing``.
+        state: the caller's session and account. None if the session does not exist.
+
+    Raises:
+        InvalidToken: the session is not valid. The error does not say why.
+
+    """
+    reason = _rejection_reason(principal, state)
+    if state is None or reason is not None:
+        security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, user_id=principal.user_id, reason=reason)
+        raise InvalidToken
+    return state
+
+
+def require_step_up(
+    principal: Principal, state: CallerState, token: str | None, *, account_has_passkey: bool, by_password: bool = False
+) -> None:
+    """Require the session's step-up token (ASVS 5.0 7.5.1, 7.5.2), so that a stolen access token is not enough.
+
+    If the account has a passkey, the token must have been proved with a passkey.
+
+    Args:
+        principal: the caller.
+        state: from ``require_valid_session``.
         token: the header ``Step-Up-Token``, as the client sent it.
-        account_has_passkey: whether the account has one now.
+        account_has_passkey: whether the account has a passkey now.
         by_password: whether a proof by password is enough for an account with passkeys too.
 
     Raises:
-        StepUpRequired: there is no such token, it has expired, or its proof is not enough.
+        StepUpRequired: the token is missing, wrong or expired, or its proof is not enough.
 
     """
-    reason = _why_no_step_up(standing, token, needs_passkey=account_has_passkey and not by_password)
+    reason = _step_up_rejection_reason(state, token, needs_passkey=account_has_passkey and not by_password)
     if reason is None:
         return
     security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason=reason)
@@ -75,10 +78,14 @@ def require_step_up(
 
 
 def require_self(principal: Principal, target_id: UUID | None) -> None:
-    """Require that the caller asks for their own account (OWASP API1:2023, BOLA).
+    """Require that the request is for the caller's own account (OWASP API1:2023, BOLA).
+
+    Args:
+        principal: the caller.
+        target_id: the user id of the request. None if it is not a UUID.
 
     Raises:
-        Forbidden: the id of another user, or one that does not exist. A caller cannot find out which.
+        Forbidden: the id is not the caller's. The error does not say whether the id exists.
 
     """
     if target_id != principal.user_id:
@@ -87,14 +94,14 @@ def require_self(principal: Principal, target_id: UUID | None) -> None:
         raise Forbidden
 
 
-def require_mfa(connection: Connection, principal: Principal, standing: Standing) -> None:
-    """Require a session that a passkey has opened, of an account that still has a passkey.
+def require_mfa(connection: Connection, principal: Principal, state: CallerState) -> None:
+    """Require a session that was opened with a passkey, of an account that still has a passkey.
 
     Raises:
         PasskeyLoginRequired: the user must log in with a passkey.
 
     """
-    if "mfa" not in standing.amr.split():
+    if "mfa" not in state.amr.split():
         reason = "login_without_passkey"
     elif not has_passkey(connection, user_id=principal.user_id):
         reason = "account_without_passkey"
@@ -104,28 +111,28 @@ def require_mfa(connection: Connection, principal: Principal, standing: Standing
     raise PasskeyLoginRequired
 
 
-def _why_no_step_up(standing: Standing, token: str | None, *, needs_passkey: bool) -> str | None:
-    if not token or not standing.step_up_hash or not is_step_up_token(token, stored_hash=standing.step_up_hash):
+def _step_up_rejection_reason(state: CallerState, token: str | None, *, needs_passkey: bool) -> str | None:
+    if not token or not state.step_up_hash or not is_step_up_token(token, stored_hash=state.step_up_hash):
         return "no_step_up"
-    remaining = (standing.step_up_expires_at or _EXPIRED) - datetime.now(UTC)
-    # A token from an environment whose clock is ahead must not live longer by as much.
-    if not timedelta(0) < remaining <= LIFETIME + timedelta(seconds=settings().clock_leeway):
+    remaining = (state.step_up_expires_at or _EXPIRED) - datetime.now(UTC)
+    # A token from an environment whose clock is ahead would live longer by that difference.
+    if not timedelta(0) < remaining <= STEP_UP_TOKEN_LIFETIME + timedelta(seconds=settings().clock_leeway):
         return "step_up_expired"
-    if needs_passkey and "mfa" not in (standing.step_up_amr or "").split():
+    if needs_passkey and "mfa" not in (state.step_up_amr or "").split():
         return "step_up_without_passkey"
     return None
 
 
-def _rejection_reason(principal: Principal, standing: Standing | None) -> str | None:
-    if standing is None:
+def _rejection_reason(principal: Principal, state: CallerState | None) -> str | None:
+    if state is None:
         return "session_unknown"
     now = datetime.now(UTC)
     return session_rejection_reason(
         now=now,
-        revoked_at=standing.session_revoked_at,
-        expires_at=standing.session_expires_at,
+        revoked_at=state.session_revoked_at,
+        expires_at=state.session_expires_at,
         token_expired=principal.expires_at + settings().clock_leeway <= now.timestamp(),
-        user_status=standing.status,
+        user_status=state.status,
         token_version=principal.token_version,
-        current_token_version=standing.token_version,
+        current_token_version=state.token_version,
     )

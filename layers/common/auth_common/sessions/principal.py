@@ -1,4 +1,4 @@
-"""The caller, as the authorizer vouched for them."""
+"""The caller, from the access token that the authorizer has verified."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -6,10 +6,10 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who a verified access token speaks for. What they may do *now* is for the database to say."""
+    """The user and session of a verified access token. The database says whether the session is still valid."""
 
     user_id: UUID
     session_id: UUID
     token_version: int
-    #: When the access token expires, seconds since the epoch.
+    #: When the access token expires, in seconds since the epoch.
     expires_at: int

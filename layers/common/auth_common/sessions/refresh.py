@@ -1,11 +1,12 @@
-"""Refresh: a refresh token against a new pair, once (RFC 9700 section 4.14.2: rotation and reuse detection).
+"""Refresh: exchange a refresh token for a new token pair, once (RFC 9700 section 4.14.2).
 
-A family is the line of tokens that descend from one login. At any moment one of them, the newest generation, is live:
+All refresh tokens of a session form a family. Its newest generation is the live token:
 
-- The live token is exchanged for its successor and is spent from then on.
-- A spent token that comes back means that two hold it, and nobody can tell which of them is the thief: the family ends.
-- But the *immediate parent* of the live token may come back within the grace period: its holder lost the answer, or
-  several tabs refreshed at once. They all get the same successor, so no second branch ever exists.
+- The live token is exchanged for its successor, and is then spent.
+- A spent token that is presented again has two holders. Which of them is the attacker is unknown, so the session is
+  revoked.
+- Within the grace period, the immediate parent of the live token is accepted again: the response was lost, or several
+  tabs refreshed at once. Each of them gets the same successor, so the family never has two branches.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.sessions import refresh_token_store as store
 from auth_common.sessions.refresh_token_store import RefreshToken
 from auth_common.sessions.refresh_tokens import (
-    LONGEST,
+    MAX_REFRESH_TOKEN_LENGTH,
     hash_refresh_token,
     new_refresh_token,
     open_successor,
@@ -34,13 +35,13 @@ from auth_common.throttling.service import count_rejected_refresh_token
 from auth_common.transactions import transaction
 from auth_common.users.store import User
 
-#: How long the parent of the live token is forgiven.
-GRACE: Final = timedelta(seconds=10)
+#: How long the parent of the live token is accepted after its first use.
+GRACE_PERIOD: Final = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
-class _Renewal:
-    """A family at its new generation."""
+class _Accepted:
+    """A refresh token that was accepted, and its new token pair."""
 
     user: User
     session: Session
@@ -48,49 +49,52 @@ class _Renewal:
 
 
 @dataclass(frozen=True, slots=True)
-class _Refusal:
-    """Why there is none, for the security event."""
+class _Rejected:
+    """A refresh token that was rejected, and what the security event says about it."""
 
     reason: str
     user: User | None = None
     session: Session | None = None
-    theft: bool = False
+    #: Whether it was a spent token, for which the session has been revoked.
+    is_reuse: bool = False
 
 
 def refresh(token: str) -> TokenPair:
-    """Exchange ``token`` for a new pair.
+    """Exchange ``token`` for a new token pair.
 
     Raises:
-        InvalidRefreshToken: unknown, expired or spent; its session or its user is not active. Where a spent token came
-            back, the family has been revoked, and that stays so although this raises.
-        TooManyAttempts: the same, after too many of them from one source. A valid token is exchanged all the same.
+        InvalidRefreshToken: the token is unknown, expired or spent, or its session or user is not active. For a spent
+            token the session has been revoked in a transaction that is committed.
+        TooManyAttempts: the token is not valid, and its client IP is locked. Valid tokens are accepted in a lockout.
 
     """
     now = datetime.now(UTC)
 
-    def exchange(connection: Connection) -> _Renewal | _Refusal:
-        """Decide, and record what changes something, in one transaction that commits whatever it is."""
-        outcome = _exchange(connection, token, now) if len(token) <= LONGEST else _Refusal("unknown_token")
-        if isinstance(outcome, _Renewal):
+    def exchange(connection: Connection) -> _Accepted | _Rejected:
+        """Decide in one transaction, which commits the outcome together with its audit record."""
+        if len(token) > MAX_REFRESH_TOKEN_LENGTH:
+            return _Rejected("unknown_token")
+        outcome = _exchange(connection, token, now)
+        if isinstance(outcome, _Accepted):
             record_tokens_created(outcome.user, outcome.session)
-        elif outcome.theft:
-            _record_refusal(outcome)
+        elif outcome.is_reuse:
+            _record_rejection(outcome)
         return outcome
 
     outcome = transaction(exchange)
-    if isinstance(outcome, _Refusal):
-        # Also a theft: its replays must not fill the audit log either.
+    if isinstance(outcome, _Rejected):
+        # A reuse is counted too: repeated requests must not fill the audit log.
         count_rejected_refresh_token()
-        if not outcome.theft:
-            _record_refusal(outcome)
+        if not outcome.is_reuse:
+            _record_rejection(outcome)
         raise InvalidRefreshToken
     return outcome.pair
 
 
-def _exchange(connection: Connection, token: str, now: datetime) -> _Renewal | _Refusal:
+def _exchange(connection: Connection, token: str, now: datetime) -> _Accepted | _Rejected:
     family = store.select_family(connection, token_hash=hash_refresh_token(token))
     if family is None:
-        return _Refusal("unknown_token")
+        return _Rejected("unknown_token")
     record, session, user = family
     reason = session_rejection_reason(
         now=now,
@@ -102,16 +106,16 @@ def _exchange(connection: Connection, token: str, now: datetime) -> _Renewal | _
         current_token_version=user.token_version,
     )
     if reason is not None:
-        return _Refusal(reason, user, session)
+        return _Rejected(reason, user, session)
     if record.spent_at is None:
         return _rotate(connection, token, record, session, user, now=now)
-    return _forgive_or_revoke(connection, token, record, session, user, now=now)
+    return _repeat_or_revoke(connection, token, record, session, user, now=now)
 
 
 def _rotate(
     connection: Connection, token: str, record: RefreshToken, session: Session, user: User, *, now: datetime
-) -> _Renewal | _Refusal:
-    """Spend the live token for a child."""
+) -> _Accepted | _Rejected:
+    """Spend the live token, and store its successor."""
     successor = new_refresh_token()
     child = RefreshToken(
         token_hash=hash_refresh_token(successor),
@@ -120,42 +124,42 @@ def _rotate(
         issued_at=now,
         expires_at=refresh_expiry(session, now),
     )
-    # Signed before anything is spent: if the key is away, the client still has a token that works when it is back.
+    # Signed before the token is spent. If the signing key is unavailable, the client's token stays valid.
     pair = issue_token_pair(user, session, refresh_token=successor, refresh_expires_at=child.expires_at, now=now)
     sealed = seal_successor(successor, under=token)
     if not store.spend_refresh_token(connection, token_hash=record.token_hash, now=now, sealed_successor=sealed):
-        # Somebody else spent it between our two statements: look again.
+        # Another request has spent the token since it was read. Read it again.
         return _exchange(connection, token, now)
     if not advance_session(connection, session_id=session.id, generation=child.generation, now=now):
-        return _Refusal("session_revoked", user, session)
+        return _Rejected("session_revoked", user, session)
     store.insert_refresh_token(connection, child)
-    return _Renewal(user, session, pair)
+    return _Accepted(user, session, pair)
 
 
-def _forgive_or_revoke(
+def _repeat_or_revoke(
     connection: Connection, token: str, record: RefreshToken, session: Session, user: User, *, now: datetime
-) -> _Renewal | _Refusal:
-    """Answer a spent token: its successor again, or the end of the family."""
-    # A counter and not a clock says who is whose parent: clocks of two environments cannot order two rotations.
+) -> _Accepted | _Rejected:
+    """Return the successor of a spent token again within the grace period. Otherwise revoke the session."""
+    # The generation says which token is the parent. The clocks of two environments cannot order two rotations.
     is_parent_of_live = record.generation + 1 == session.generation
-    if is_parent_of_live and record.spent_at and record.successor and _within_grace(record.spent_at, now):
+    if is_parent_of_live and record.spent_at and record.successor and _is_in_grace_period(record.spent_at, now):
         successor = open_successor(record.successor, under=token)
         expires_at = refresh_expiry(session, record.spent_at)
         pair = issue_token_pair(user, session, refresh_token=successor, refresh_expires_at=expires_at, now=now)
-        return _Renewal(user, session, pair)
+        return _Accepted(user, session, pair)
     revoke_sessions(connection, user_id=user.id, now=now, limit=1, only=session.id)
-    return _Refusal("spent_token_reused", user, session, theft=True)
+    return _Rejected("spent_token_reused", user, session, is_reuse=True)
 
 
-def _within_grace(spent_at: datetime, now: datetime) -> bool:
-    """Tell whether a token was spent a moment ago, by a clock that may be a little ahead of ours, but not more."""
-    return -timedelta(seconds=settings().clock_leeway) <= now - spent_at <= GRACE
+def _is_in_grace_period(spent_at: datetime, now: datetime) -> bool:
+    # The clock of the environment that stored ``spent_at`` may be ahead of this one, by at most the leeway.
+    return -timedelta(seconds=settings().clock_leeway) <= now - spent_at <= GRACE_PERIOD
 
 
-def _record_refusal(refusal: _Refusal) -> None:
+def _record_rejection(rejected: _Rejected) -> None:
     security_event(
-        SecurityEvent.AUTHN_TOKEN_REUSE if refusal.theft else SecurityEvent.AUTHN_TOKEN_REJECTED,
-        user_id=refusal.user.id if refusal.user else None,
-        reason=refusal.reason,
-        session_id=str(refusal.session.id) if refusal.session else None,
+        SecurityEvent.AUTHN_TOKEN_REUSE if rejected.is_reuse else SecurityEvent.AUTHN_TOKEN_REJECTED,
+        user_id=rejected.user.id if rejected.user else None,
+        reason=rejected.reason,
+        session_id=str(rejected.session.id) if rejected.session else None,
     )

@@ -1,4 +1,4 @@
-"""The table of refresh tokens: one family a session, ordered by generation."""
+"""The table of refresh tokens: each session has one family, ordered by generation."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,16 +14,16 @@ from auth_common.users.store import USER_COLUMNS, User
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshToken:
-    """A refresh token's record. The token itself is not stored."""
+    """The row of a refresh token, which has the hash of the token instead of the token."""
 
     token_hash: bytes
     session_id: UUID
-    #: 0 for the one that the login issued, then one more at each exchange.
+    #: 0 for the token of the login. Each exchange adds 1.
     generation: int
     issued_at: datetime
     expires_at: datetime
     spent_at: datetime | None = None
-    #: The token that it was exchanged for, sealed (``refresh_tokens.seal_successor``).
+    #: The token for which it was exchanged, sealed by ``refresh_tokens.seal_successor``.
     successor: bytes | None = None
 
 
@@ -42,12 +42,12 @@ _SPEND: Final = (
 
 
 def insert_refresh_token(connection: Connection, token: RefreshToken) -> None:
-    """Store a token's record."""
+    """Store the row of a token."""
     connection.execute(_INSERT, as_row(token))
 
 
 def select_family(connection: Connection, *, token_hash: bytes) -> tuple[RefreshToken, Session, User] | None:
-    """Return a token with its session and user, in one statement. Return None if the hash is not stored."""
+    """Return the row of a token with its session and user. Return None if no token has this hash."""
     row = connection.execute(_SELECT_FAMILY, {"token_hash": token_hash}).one_or_none()
     if row is None:
         return None
@@ -60,12 +60,12 @@ def select_family(connection: Connection, *, token_hash: bytes) -> tuple[Refresh
 
 
 def spend_refresh_token(connection: Connection, *, token_hash: bytes, now: datetime, sealed_successor: bytes) -> bool:
-    """Mark a token as spent. Return False if another request has spent it first."""
+    """Mark a token as spent, and store its sealed successor. Return False if another request has spent it first."""
     result = connection.execute(_SPEND, {"hash": token_hash, "now": now, "sealed": sealed_successor})
     return result.rowcount == 1
 
 
 def delete_expired_refresh_tokens(connection: Connection, expired_before: datetime, *, limit: int) -> int:
-    """Delete up to ``limit`` tokens that expired before then. Return how many."""
+    """Delete up to ``limit`` tokens that expired before ``expired_before``. Return how many."""
     expired = select(refresh_tokens.c.token_hash).where(refresh_tokens.c.expires_at < expired_before).limit(limit)
     return connection.execute(delete(refresh_tokens).where(refresh_tokens.c.token_hash.in_(expired))).rowcount

@@ -1,4 +1,4 @@
-"""Responses of sessions, and the request and response of a refresh."""
+"""The responses about sessions, and the request and response of a refresh."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -9,13 +9,13 @@ from auth_common.field_types import LONGEST_SECRET, RequestBody, Timestamp
 
 
 class RefreshRequest(RequestBody):
-    """POST /token/refresh."""
+    """The body of POST /token/refresh."""
 
     refresh_token: Annotated[str, Field(max_length=LONGEST_SECRET, examples=["rt_<43 characters>"])]
 
 
 class TokenPairResponse(BaseModel):
-    """RFC 6749 section 5.1, with the refresh token's lifetime. Seconds."""
+    """A token pair (RFC 6749 section 5.1), with the lifetimes of both tokens in seconds."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -27,21 +27,21 @@ class TokenPairResponse(BaseModel):
 
 
 class SessionResponse(BaseModel):
-    """A session as its owner sees it."""
+    """A session of the caller."""
 
     id: UUID
-    #: What the client says it is, put into words.
+    #: The name of the client, from its ``User-Agent``.
     device: Annotated[str, Field(examples=["Firefox on Linux"])]
     ip: Annotated[str, Field(examples=["203.0.113.7"])]
     created_at: Timestamp
     last_used_at: Timestamp
     expires_at: Annotated[Timestamp, Field(examples=["2026-03-02T09:30:00Z"])]
-    #: The session that asks.
+    #: Whether it is the session of this request.
     current: Annotated[bool, Field(examples=[True])]
 
 
 class SessionListResponse(BaseModel):
-    """GET /sessions."""
+    """A page of the caller's sessions."""
 
     items: list[SessionResponse]
     next_cursor: Annotated[str | None, Field(examples=[None])]

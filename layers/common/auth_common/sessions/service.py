@@ -1,4 +1,4 @@
-"""Sessions: opened by a login, seen and ended by their owner."""
+"""Sessions: opened by a login, listed and revoked by their user."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,25 +12,24 @@ from auth_common.errors import NotFound
 from auth_common.events import request_context
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.sessions import store
-from auth_common.sessions.caller_checks import check_standing, require_step_up
+from auth_common.sessions.caller_checks import require_step_up, require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.refresh_token_store import RefreshToken, insert_refresh_token
 from auth_common.sessions.refresh_tokens import hash_refresh_token, new_refresh_token
-from auth_common.sessions.step_up_tokens import LIFETIME as STEP_UP_LIFETIME
-from auth_common.sessions.step_up_tokens import hash_step_up_token, new_step_up_token
+from auth_common.sessions.step_up_tokens import STEP_UP_TOKEN_LIFETIME, hash_step_up_token, new_step_up_token
 from auth_common.sessions.store import Session
 from auth_common.sessions.token_pairs import TokenPair, issue_token_pair
 from auth_common.settings import settings
 from auth_common.transactions import read, transaction
-from auth_common.users.identifiers import parse_id
 from auth_common.users.store import User, has_passkey, lock_user
+from auth_common.users.uuids import parse_uuid
 
 PAGE_SIZE: Final = 50
-#: Sessions that one transaction revokes. A transaction on Aurora DSQL changes at most 3,000 rows.
-BATCH: Final = 1_000
+#: How many sessions one transaction revokes. A transaction on Aurora DSQL changes at most 3,000 rows.
+BATCH_SESSIONS: Final = 1_000
 
-#: ``(auth_time, id)`` of the last session on a page.
-Place = tuple[datetime, UUID]
+#: A position in the list: ``(auth_time, id)`` of the last session on a page.
+SessionPosition = tuple[datetime, UUID]
 _T = TypeVar("_T")
 
 
@@ -44,31 +43,31 @@ class _MoreSessions(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SessionPage:
-    """One page of a user's live sessions, newest first; ``next_place`` is ``None`` on the last one."""
+    """One page of a user's valid sessions, newest first. ``next_position`` is None on the last page."""
 
     items: list[Session]
-    next_place: Place | None
+    next_position: SessionPosition | None
 
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """A session that is not stored yet, with its tokens."""
+    """A session and its tokens, before they are stored."""
 
     user: User
     session: Session
     refresh_token: RefreshToken
     tokens: TokenPair
-    #: The passkey that the user has logged in with.
+    #: The passkey with which the user has logged in.
     passkey_id: UUID | None
 
 
 def new_session(user: User, *, amr: tuple[str, ...], passkey_id: UUID | None = None) -> NewSession:
-    """Return a session for a user who has proved their identity. Its tokens are signed, and nothing is stored.
+    """Return a new session with signed tokens for a user who has proved their identity. Nothing is stored.
 
     Args:
         user: the user.
         amr: the methods of the proof (RFC 8176).
-        passkey_id: the passkey among them.
+        passkey_id: the passkey of the proof, if there was one.
 
     """
     now = datetime.now(UTC).replace(microsecond=0)
@@ -87,7 +86,7 @@ def new_session(user: User, *, amr: tuple[str, ...], passkey_id: UUID | None = N
         token_version=user.token_version,
         step_up_hash=hash_step_up_token(step_up_token),
         step_up_amr=" ".join(amr),
-        step_up_expires_at=now + STEP_UP_LIFETIME,
+        step_up_expires_at=now + STEP_UP_TOKEN_LIFETIME,
     )
     refresh_token = new_refresh_token()
     record = RefreshToken(
@@ -97,7 +96,7 @@ def new_session(user: User, *, amr: tuple[str, ...], passkey_id: UUID | None = N
         issued_at=now,
         expires_at=refresh_expiry(session, now),
     )
-    # Signed before it is stored: if the key is away, no session without tokens remains.
+    # Signed before the session is stored. If the signing key is unavailable, no session without tokens is left behind.
     tokens = issue_token_pair(
         user,
         session,
@@ -110,10 +109,10 @@ def new_session(user: User, *, amr: tuple[str, ...], passkey_id: UUID | None = N
 
 
 def store_session(connection: Connection, new: NewSession) -> None:
-    """Store a session in the transaction of its login, together with the login's audit record.
+    """Store a session in the transaction of its login, together with the audit records of the login.
 
-    Call ``is_unchanged`` before in the same transaction. Otherwise the session could outlive a change that revokes all
-    sessions of the user.
+    Call ``is_user_unchanged`` first in the same transaction. Otherwise a concurrent change that revokes all sessions of
+    the user could miss this one.
     """
     store.insert_session(connection, new.session)
     insert_refresh_token(connection, new.refresh_token)
@@ -127,41 +126,45 @@ def store_session(connection: Connection, new: NewSession) -> None:
     record_tokens_created(new.user, new.session)
 
 
-def is_unchanged(connection: Connection, user: User) -> bool:
-    """Return whether nothing has revoked all sessions of the user since ``user`` was read.
+def is_user_unchanged(connection: Connection, user: User) -> bool:
+    """Return whether the user's token version is still that of ``user``, and lock the user's row.
 
-    A change of the password or of the passkeys waits for the end of this transaction from here on, and then revokes
-    the session that it stores.
+    A higher version means that all sessions have been revoked since ``user`` was read. Because of the lock, a change of
+    the password or passkeys waits for this transaction, and then revokes the session that is stored in it.
     """
     current = lock_user(connection, user_id=user.id)
     return current is not None and current.token_version == user.token_version
 
 
 def record_tokens_created(user: User, session: Session) -> None:
-    """Record that tokens of ``session`` were issued."""
+    """Record the security event that tokens of ``session`` were issued."""
     security_event(SecurityEvent.AUTHN_TOKEN_CREATED, user_id=user.id, session_id=str(session.id), role=user.role)
 
 
 def refresh_expiry(session: Session, now: datetime) -> datetime:
-    """Return when a refresh token issued ``now`` expires: after the idle time, and never later than its session."""
+    """Return when a refresh token issued ``now`` expires: after the idle lifetime, or earlier with its session."""
     return min(now + timedelta(seconds=settings().refresh_idle_lifetime), session.expires_at)
 
 
-def list_sessions(principal: Principal, *, before: Place | None) -> SessionPage:
-    """Return the caller's live sessions.
+def list_sessions(principal: Principal, *, before: SessionPosition | None) -> SessionPage:
+    """Return a page of the caller's valid sessions, newest first.
+
+    Args:
+        principal: the caller.
+        before: the position after which the page begins, from ``next_position``. None for the first page.
 
     Raises:
-        InvalidToken: the caller's own session has ended.
+        InvalidToken: the caller's own session is not valid.
 
     """
 
     def select(connection: Connection) -> list[Session]:
-        standing = check_standing(connection, principal)
+        state = require_valid_session(connection, principal)
         now = datetime.now(UTC)
         return store.select_live_sessions(
             connection,
             user_id=principal.user_id,
-            token_version=standing.token_version,
+            token_version=state.token_version,
             used_since=now - timedelta(seconds=settings().refresh_idle_lifetime),
             now=now,
             before=before,
@@ -173,53 +176,55 @@ def list_sessions(principal: Principal, *, before: Place | None) -> SessionPage:
     return SessionPage(items, (items[-1].auth_time, items[-1].id) if len(found) > PAGE_SIZE else None)
 
 
-def end_current_session(principal: Principal) -> None:
-    """End the caller's own session; of two who do it at once, both have done it.
+def revoke_current_session(principal: Principal) -> None:
+    """Revoke the caller's own session. Of two concurrent calls both succeed.
 
     Raises:
-        InvalidToken: it has ended before.
+        InvalidToken: the session was not valid before.
 
     """
-    _end(principal, only=principal.session_id)
+    _revoke_checked(principal, only=principal.session_id)
 
 
-def end_session(principal: Principal, session_id: str, *, step_up_token: str | None) -> None:
-    """Revoke one session of the caller's.
+def revoke_session(principal: Principal, session_id: str, *, step_up_token: str | None) -> None:
+    """Revoke one of the caller's sessions.
 
     Args:
         principal: the caller.
-        session_id: as it stood in the path; anything.
-        step_up_token: as it stood in the header; the caller's own session needs none.
+        session_id: any text, from the path.
+        step_up_token: the header, as the client sent it. Not required for the caller's own session.
 
     Raises:
-        InvalidToken: the caller's own session is revoked.
-        NotFound: no live session of the caller's has this id.
-        StepUpRequired: it is another one, and the step-up token is not valid.
+        InvalidToken: the caller's own session is not valid.
+        NotFound: the caller has no session with this id, or it is revoked already.
+        StepUpRequired: it is not the caller's own session, and the step-up token is not valid.
 
     """
-    target = parse_id(session_id)
-    if target is None or _end(principal, only=target, step_up_token=step_up_token) == 0:
+    target = parse_uuid(session_id)
+    if target is None or _revoke_checked(principal, only=target, step_up_token=step_up_token) == 0:
         raise NotFound
 
 
-def end_all_sessions(principal: Principal, *, keep_current: bool, step_up_token: str | None) -> None:
-    """Revoke the caller's sessions: all of them, or the others.
+def revoke_all_sessions(principal: Principal, *, keep_current: bool, step_up_token: str | None) -> None:
+    """Revoke all of the caller's sessions, or with ``keep_current`` all except the caller's own.
 
     Raises:
-        InvalidToken: the caller's own session is revoked.
+        InvalidToken: the caller's own session is not valid.
         StepUpRequired: the step-up token is not valid.
 
     """
-    _end(principal, keep=principal.session_id if keep_current else None, step_up_token=step_up_token)
+    _revoke_checked(principal, keep=principal.session_id if keep_current else None, step_up_token=step_up_token)
 
 
 def change_and_revoke(principal: Principal, body: Callable[[Connection], _T]) -> _T:
-    """Run ``body``, which revokes sessions of the caller, in one transaction, however many sessions there are.
+    """Run ``body``, which makes a change and revokes any number of the caller's sessions, in one transaction.
 
-    A change and its revocation commit together, but a transaction on Aurora DSQL changes at most 3,000 rows. If there
-    is more than one batch, ``body`` rolls back. Each batch of the caller's other sessions is then revoked in a
-    transaction of its own, and ``body`` runs again and revokes the rest. ``body`` has passed its checks before, so only
-    a request that may revoke these sessions revokes them early. The caller's own session is left to ``body``.
+    The change and the revocation commit together, but a transaction on Aurora DSQL changes at most 3,000 rows. If there
+    is more than one batch of sessions, ``body`` is rolled back. Each batch of the caller's other sessions is then
+    revoked in a transaction of its own, and ``body`` runs again and revokes the rest.
+
+    ``body`` revokes sessions after its checks, so only a request that may revoke sessions revokes them early. The
+    caller's own session is revoked by ``body`` alone.
     """
     while True:
         try:
@@ -228,25 +233,25 @@ def change_and_revoke(principal: Principal, body: Callable[[Connection], _T]) ->
             _revoke_batches(principal, reason=more.reason)
 
 
-def end_other_sessions(connection: Connection, principal: Principal, *, reason: str) -> None:
-    """Revoke all sessions of the caller except this one, after a change of what they log in with (ASVS 5.0 7.4.3).
+def revoke_other_sessions(connection: Connection, principal: Principal, *, reason: str) -> None:
+    """Revoke all sessions of the caller except their own, after a change of password or passkeys (ASVS 5.0 7.4.3).
 
-    Call it in a body of ``change_and_revoke``, after every check of the request.
+    Call it in a ``body`` of ``change_and_revoke``, after every check of the request.
     """
     _revoke_all(connection, principal, reason=reason, keep=principal.session_id)
 
 
-def _end(
+def _revoke_checked(
     principal: Principal, *, only: UUID | None = None, keep: UUID | None = None, step_up_token: str | None = None
 ) -> int:
+    """Check the caller's session and step-up token, and revoke sessions of the caller. Return how many."""
+
     def revoke(connection: Connection) -> int:
-        standing = check_standing(connection, principal)
+        state = require_valid_session(connection, principal)
         if only != principal.session_id:
-            # By password too, so that a user who has lost a device with a passkey can lock it out at once.
+            # By password too, so that a user who has lost a device with a passkey can revoke its sessions at once.
             account_has_passkey = has_passkey(connection, user_id=principal.user_id)
-            require_step_up(
-                principal, standing, step_up_token, account_has_passkey=account_has_passkey, by_password=True
-            )
+            require_step_up(principal, state, step_up_token, account_has_passkey=account_has_passkey, by_password=True)
         if only is not None:
             return _revoke(connection, principal, reason="by_owner", only=only)
         return _revoke_all(connection, principal, reason="by_owner", keep=keep)
@@ -255,12 +260,12 @@ def _end(
 
 
 def _revoke_batches(principal: Principal, *, reason: str) -> None:
-    """Revoke the caller's other sessions in batches, until one of them is not full."""
+    """Revoke the caller's other sessions in batches, until a batch is not full."""
 
     def revoke(connection: Connection) -> int:
         return _revoke(connection, principal, reason=reason, keep=principal.session_id)
 
-    while transaction(revoke) == BATCH:
+    while transaction(revoke) == BATCH_SESSIONS:
         pass
 
 
@@ -280,12 +285,12 @@ def _revoke_all(connection: Connection, principal: Principal, *, reason: str, ke
 def _revoke(
     connection: Connection, principal: Principal, *, reason: str, only: UUID | None = None, keep: UUID | None = None
 ) -> int:
-    """Revoke up to ``BATCH`` sessions of the caller, and record it if there were any. Return how many."""
-    ended = store.revoke_sessions(
-        connection, user_id=principal.user_id, now=datetime.now(UTC), limit=BATCH, only=only, keep=keep
+    """Revoke up to ``BATCH_SESSIONS`` sessions of the caller, and record the security event. Return how many."""
+    revoked = store.revoke_sessions(
+        connection, user_id=principal.user_id, now=datetime.now(UTC), limit=BATCH_SESSIONS, only=only, keep=keep
     )
-    if ended:
+    if revoked:
         security_event(
-            SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason=reason, sessions_ended=ended
+            SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason=reason, sessions_ended=revoked
         )
-    return ended
+    return revoked

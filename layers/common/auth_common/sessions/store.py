@@ -1,4 +1,4 @@
-"""The table of sessions, and a caller's standing by it."""
+"""The table of sessions, with the state of a caller's session and account."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,11 +25,11 @@ from auth_common.users.store import USER_COLUMNS, User
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One login. ``revoked_at`` and ``expires_at`` (absolute) end it."""
+    """A session: one login. It is valid until ``expires_at``, unless it is revoked before."""
 
     id: UUID
     user_id: UUID
-    #: RFC 8176 values, space-separated.
+    #: The methods of the login: RFC 8176 values, separated by spaces.
     amr: str
     auth_time: datetime
     source_ip: str
@@ -37,41 +37,41 @@ class Session:
     last_used_at: datetime
     expires_at: datetime
     revoked_at: datetime | None = None
-    #: The user's at the login.
+    #: The user's token version at the login.
     token_version: int
-    #: The generation of the newest refresh token in its family.
+    #: The generation of the session's newest refresh token.
     generation: int = 0
-    #: The SHA-256 of the step-up token, its proof (RFC 8176 values, space-separated) and its end.
+    #: The step-up token: its SHA-256, the methods of its proof (as in ``amr``) and its expiry.
     step_up_hash: bytes | None = None
     step_up_amr: str | None = None
     step_up_expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What the database says of a caller at this moment, whatever their token said when it was signed."""
+class CallerState:
+    """A caller's session and account as the database has them now. The access token may be older."""
 
     role: str
     status: str
     token_version: int
     session_expires_at: datetime
     session_revoked_at: datetime | None
-    #: How (RFC 8176, space-separated) and when the person logged in.
+    #: The methods and the time of the login, as in ``Session``.
     amr: str
     auth_time: datetime
-    #: Of the step-up token, as in ``Session``.
+    #: The step-up token, as in ``Session``.
     step_up_hash: bytes | None
     step_up_amr: str | None
     step_up_expires_at: datetime | None
 
 
-#: The columns of ``Session``, in its order.
+#: The columns of ``Session``, in the order of its fields.
 SESSION_COLUMNS: Final = tuple(sessions.c[name] for name in Session.__dataclass_fields__)
 
 _caller: Final = users.alias("caller")
 _target: Final = users.alias("target")
 
-_standing: Final = (
+_SELECT_CALLER_STATE: Final = (
     select(
         _caller.c.role,
         _caller.c.status,
@@ -87,10 +87,10 @@ _standing: Final = (
     .select_from(sessions.join(_caller, _caller.c.id == sessions.c.user_id))
     .where(sessions.c.id == bindparam("session_id"), sessions.c.user_id == bindparam("user_id"))
 )
-_STANDING_FIELDS: Final = tuple(Standing.__dataclass_fields__)
+_CALLER_STATE_FIELDS: Final = tuple(CallerState.__dataclass_fields__)
 
-#: The caller's standing and the user that they ask for, in one statement: one round trip, one moment in time.
-_SELECT_STANDING_AND_USER: Final = _standing.add_columns(
+#: The caller's state and the requested user in one statement, so both are read at the same moment in one round trip.
+_SELECT_CALLER_STATE_AND_USER: Final = _SELECT_CALLER_STATE.add_columns(
     *(_target.c[column.name] for column in USER_COLUMNS)
 ).outerjoin_from(sessions, _target, _target.c.id == bindparam("target_id"))
 _INSERT: Final = sessions.insert()
@@ -99,7 +99,7 @@ _ADVANCE: Final = (
     .where(sessions.c.id == bindparam("session_id"), sessions.c.revoked_at.is_(None))
     .values(generation=bindparam("newest"), last_used_at=bindparam("now"))
 )
-#: Nullable, because Aurora DSQL adds no column that has a default.
+#: NULL means 0: Aurora DSQL cannot add a column with a default to a table.
 _FAILED_PROOFS: Final = func.coalesce(sessions.c.failed_proofs, 0)
 _PENDING_PROOFS: Final = func.coalesce(sessions.c.pending_proofs, 0)
 _LIVE: Final = update(sessions).where(sessions.c.id == bindparam("session_id"), sessions.c.revoked_at.is_(None))
@@ -107,29 +107,33 @@ _NO_STEP_UP: Final = {"step_up_hash": None, "step_up_amr": None, "step_up_expire
 
 
 def insert_session(connection: Connection, session: Session) -> None:
-    """Store a login."""
+    """Store a session."""
     connection.execute(_INSERT, as_row(session))
 
 
-def select_standing(connection: Connection, *, session_id: UUID, user_id: UUID) -> Standing | None:
-    """Return the standing of the caller; ``None``: no such session of theirs."""
-    row = connection.execute(_standing, {"session_id": session_id, "user_id": user_id}).one_or_none()
-    return Standing(**dict(zip(_STANDING_FIELDS, row, strict=True))) if row else None
+def select_caller_state(connection: Connection, *, session_id: UUID, user_id: UUID) -> CallerState | None:
+    """Return a caller's session and account. Return None if the user has no such session."""
+    row = connection.execute(_SELECT_CALLER_STATE, {"session_id": session_id, "user_id": user_id}).one_or_none()
+    return CallerState(**dict(zip(_CALLER_STATE_FIELDS, row, strict=True))) if row else None
 
 
-def select_standing_and_user(
+def select_caller_state_and_user(
     connection: Connection, *, session_id: UUID, user_id: UUID, target_id: UUID | None
-) -> tuple[Standing | None, User | None]:
-    """Return the standing of the caller (``None``: no such session of theirs) and the user ``target_id``."""
+) -> tuple[CallerState | None, User | None]:
+    """Return a caller's session and account, and the user ``target_id``.
+
+    Return None instead of the first if the caller has no such session, and instead of the second if there is no such
+    user.
+    """
     row = connection.execute(
-        _SELECT_STANDING_AND_USER, {"session_id": session_id, "user_id": user_id, "target_id": target_id}
+        _SELECT_CALLER_STATE_AND_USER, {"session_id": session_id, "user_id": user_id, "target_id": target_id}
     ).one_or_none()
     if row is None:
         return None, None
-    standing = Standing(**dict(zip(_STANDING_FIELDS, row, strict=False)))
-    columns = row[len(_STANDING_FIELDS) :]
+    state = CallerState(**dict(zip(_CALLER_STATE_FIELDS, row, strict=False)))
+    columns = row[len(_CALLER_STATE_FIELDS) :]
     user = User(**dict(zip(User.__dataclass_fields__, columns, strict=True))) if columns[0] is not None else None
-    return standing, user
+    return state, user
 
 
 def select_live_sessions(
@@ -142,17 +146,17 @@ def select_live_sessions(
     before: tuple[datetime, UUID] | None,
     limit: int,
 ) -> list[Session]:
-    """Return a user's live sessions, newest first, ``limit`` of them at most.
+    """Return up to ``limit`` valid sessions of a user, newest first.
 
     Args:
         connection: to read with.
-        user_id: whose.
-        token_version: the user's; sessions of an older one have ended.
-        used_since: sessions without use since then have expired.
-        now: sessions that had expired by then are left out.
-        before: ``(auth_time, id)`` of the last one that the reader has seen; a place in the order, not a number of
-            rows, so that pages neither skip nor repeat while sessions come and go.
-        limit: rows.
+        user_id: the user.
+        token_version: the user's token version. Sessions with an older one are revoked, and left out.
+        used_since: sessions that were not used since then have expired, and are left out.
+        now: the time. Sessions that have expired are left out.
+        before: ``(auth_time, id)`` of the last session on the page before. A position instead of a number of rows, so
+            that pages skip and repeat nothing while sessions are opened and revoked.
+        limit: the maximum number of sessions.
 
     """
     order = (sessions.c.auth_time, sessions.c.id)
@@ -174,9 +178,9 @@ def select_live_sessions(
 
 
 def advance_session(connection: Connection, *, session_id: UUID, generation: int, now: datetime) -> bool:
-    """Record that a refresh token of ``generation`` is the family's newest; ``False`` where the session has ended.
+    """Store the generation of the session's newest refresh token. Return False if the session is revoked.
 
-    This write is where a rotation and a revocation of one session meet: the revocation wins, whoever was first.
+    A rotation and a concurrent revocation write the same row. So the revocation wins, whichever comes first.
     """
     result = connection.execute(_ADVANCE, {"session_id": session_id, "newest": generation, "now": now})
     return result.rowcount == 1
@@ -191,9 +195,9 @@ def revoke_sessions(
     only: UUID | None = None,
     keep: UUID | None = None,
 ) -> int:
-    """Revoke up to ``limit`` sessions of a user: the one called ``only``, any except ``keep``, or any.
+    """Revoke up to ``limit`` sessions of a user: only the session ``only``, or all except the session ``keep``.
 
-    Return how many. The user may have more, also if that is less than ``limit``: see ``has_live_session``.
+    Return how many. Even if that is less than ``limit``, the user may have more: see ``has_live_session``.
     """
     is_live = (sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None))
     chosen = select(sessions.c.id).where(*is_live).limit(limit)
@@ -201,17 +205,17 @@ def revoke_sessions(
         chosen = chosen.where(sessions.c.id == only)
     if keep is not None:
         chosen = chosen.where(sessions.c.id != keep)
-    # Both conditions again: another transaction may have revoked a session since it was chosen.
+    # Both conditions are repeated, because another transaction may have revoked a session since it was chosen.
     return connection.execute(
         update(sessions).where(sessions.c.id.in_(chosen), *is_live).values(revoked_at=now)
     ).rowcount
 
 
 def has_live_session(connection: Connection, *, user_id: UUID, keep: UUID | None) -> bool:
-    """Return whether a user has a session that is not revoked, except ``keep``.
+    """Return whether a user has a session that is not revoked, apart from ``keep``.
 
-    The number of sessions that ``revoke_sessions`` has revoked does not tell. PostgreSQL leaves out each chosen session
-    that another transaction has revoked meanwhile, and chooses no other one instead.
+    The result of ``revoke_sessions`` does not show this. PostgreSQL skips a chosen session that another transaction has
+    revoked meanwhile, and chooses no other session in its place.
     """
     live = select(sessions.c.id).where(sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None)).limit(1)
     if keep is not None:
@@ -220,9 +224,10 @@ def has_live_session(connection: Connection, *, user_id: UUID, keep: UUID | None
 
 
 def carry_over_session(connection: Connection, *, session_id: UUID, token_version: int, pending_proofs: int) -> None:
-    """Let a session go on under its user's new token version, without access tokens and without a step-up token.
+    """Move a session to its user's new token version, so that it stays valid. Delete its step-up token.
 
-    The proof that allowed this was right: reset the wrong proofs, and remove ``pending_proofs`` from the pending ones.
+    Its access tokens have the old version, and are rejected. The proof for this change was right: reset the wrong
+    proofs, and subtract ``pending_proofs`` from the pending ones.
     """
     values = _right_proof(pending_proofs) | _NO_STEP_UP | {"token_version": token_version}
     connection.execute(update(sessions).where(sessions.c.id == session_id).values(values))
@@ -231,56 +236,57 @@ def carry_over_session(connection: Connection, *, session_id: UUID, token_versio
 def grant_step_up(
     connection: Connection, *, session_id: UUID, token_hash: bytes, amr: str, expires_at: datetime, pending_proofs: int
 ) -> None:
-    """Store a session's step-up token in place of the one before.
+    """Store a session's step-up token, which replaces the one before.
 
-    The proof that allowed this was right: reset the wrong proofs, and remove ``pending_proofs`` from the pending ones.
+    The proof for this token was right: reset the wrong proofs, and subtract ``pending_proofs`` from the pending ones.
     """
     step_up = {"step_up_hash": token_hash, "step_up_amr": amr, "step_up_expires_at": expires_at}
     values = step_up | _right_proof(pending_proofs)
     connection.execute(update(sessions).where(sessions.c.id == session_id).values(values))
 
 
-def end_step_up(connection: Connection, *, session_id: UUID) -> None:
+def delete_step_up_token(connection: Connection, *, session_id: UUID) -> None:
     """Delete a session's step-up token."""
     connection.execute(update(sessions).where(sessions.c.id == session_id).values(**_NO_STEP_UP))
 
 
-def count_proof(connection: Connection, *, session_id: UUID, ceiling: int, now: datetime, until: datetime) -> bool:
-    """Count a proof of identity as pending before it is checked.
+def count_pending_proof(
+    connection: Connection, *, session_id: UUID, max_proofs: int, now: datetime, until: datetime
+) -> bool:
+    """Count a proof of identity as pending. Return False at the maximum, or if the session is revoked.
 
-    The comparison is in the write itself, so that a burst cannot exceed the ceiling.
+    The statement itself compares the count with the maximum, so a burst cannot exceed it.
 
     Args:
         connection: to write with.
         session_id: the caller's session.
-        ceiling: how many proofs may be wrong or pending, this one included.
-        now: the time. Proofs that were pending until then have crashed, and are forgotten.
-        until: when the check of this proof has ended, whatever happens.
+        max_proofs: the maximum of wrong and pending proofs, this one included.
+        now: the time. Proofs that were pending until then have crashed, and are no longer counted.
+        until: the time until which this proof is counted as pending.
 
-    Return False at the ceiling, or if the session is revoked.
     """
     pending = case((sessions.c.pending_proofs_until > now, _PENDING_PROOFS), else_=0)
-    counted = _LIVE.where(_FAILED_PROOFS + pending < ceiling)
+    counted = _LIVE.where(_FAILED_PROOFS + pending < max_proofs)
     values = {"pending_proofs": pending + 1, "pending_proofs_until": until}
     return connection.execute(counted.values(values), {"session_id": session_id}).rowcount == 1
 
 
-def take_back_proofs(connection: Connection, *, session_id: UUID, pending_proofs: int) -> None:
-    """Remove ``pending_proofs`` from the pending proofs: they were neither right nor wrong."""
-    taken_back = _LIVE.values(pending_proofs=_fewer_pending(pending_proofs))
-    connection.execute(taken_back, {"session_id": session_id})
+def cancel_pending_proofs(connection: Connection, *, session_id: UUID, pending_proofs: int) -> None:
+    """Subtract ``pending_proofs`` from the pending proofs, because they were neither right nor wrong."""
+    cancelled = _LIVE.values(pending_proofs=_fewer_pending(pending_proofs))
+    connection.execute(cancelled, {"session_id": session_id})
 
 
 def record_wrong_proof(
-    connection: Connection, *, session_id: UUID, pending_proofs: int, ceiling: int, now: datetime
+    connection: Connection, *, session_id: UUID, pending_proofs: int, max_wrong_proofs: int, now: datetime
 ) -> bool:
-    """Count a proof as wrong, and revoke the session if that reaches ``ceiling``. Return whether it is revoked by this.
+    """Count a proof as wrong, and revoke the session at the maximum. Return whether this has revoked the session.
 
     Args:
         connection: to write with.
         session_id: the caller's session.
-        pending_proofs: how many to remove from the pending ones.
-        ceiling: the number of wrong proofs that revokes the session.
+        pending_proofs: how many to subtract from the pending proofs.
+        max_wrong_proofs: the number of wrong proofs that revokes the session.
         now: the time.
 
     """
@@ -288,7 +294,7 @@ def record_wrong_proof(
     values = {
         "failed_proofs": failed,
         "pending_proofs": _fewer_pending(pending_proofs),
-        "revoked_at": case((failed >= ceiling, literal(now, sessions.c.revoked_at.type)), else_=None),
+        "revoked_at": case((failed >= max_wrong_proofs, literal(now, sessions.c.revoked_at.type)), else_=None),
     }
     recorded = _LIVE.values(values).returning(sessions.c.revoked_at)
     row = connection.execute(recorded, {"session_id": session_id}).one_or_none()
@@ -296,7 +302,7 @@ def record_wrong_proof(
 
 
 def _right_proof(pending_proofs: int) -> dict[str, Any]:
-    """Return what a right proof writes. Wrong ones that are still pending count afterwards."""
+    """Return the values that a right proof writes. Other proofs that are pending stay counted."""
     return {"failed_proofs": 0, "pending_proofs": _fewer_pending(pending_proofs)}
 
 
@@ -304,11 +310,11 @@ def _fewer_pending(number: int) -> ColumnElement[int]:
     return case((number < _PENDING_PROOFS, _PENDING_PROOFS - number), else_=0)
 
 
-def delete_expired_sessions(connection: Connection, ended_before: datetime, *, limit: int) -> int:
-    """Delete up to ``limit`` sessions that expired before then and have no refresh tokens left; return how many."""
+def delete_expired_sessions(connection: Connection, expired_before: datetime, *, limit: int) -> int:
+    """Delete up to ``limit`` sessions without refresh tokens that expired before then. Return how many."""
     expired = (
         select(sessions.c.id)
-        .where(sessions.c.expires_at < ended_before, ~exists().where(refresh_tokens.c.session_id == sessions.c.id))
+        .where(sessions.c.expires_at < expired_before, ~exists().where(refresh_tokens.c.session_id == sessions.c.id))
         .limit(limit)
     )
     return connection.execute(delete(sessions).where(sessions.c.id.in_(expired))).rowcount

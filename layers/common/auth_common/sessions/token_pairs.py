@@ -1,4 +1,4 @@
-"""The token pair: what a login and each refresh answer."""
+"""The token pair that a login and each refresh return."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,13 +11,13 @@ from auth_common.users.store import User
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenPair:
-    """What a client gets. Lifetimes in seconds from now."""
+    """An access token and a refresh token, with their lifetimes in seconds."""
 
     access_token: str
     expires_in: int
     refresh_token: str
     refresh_expires_in: int
-    #: After a login only.
+    #: Set by a login, and None in the response to a refresh.
     step_up_token: str | None = None
 
 
@@ -30,7 +30,7 @@ def issue_token_pair(
     now: datetime,
     step_up_token: str | None = None,
 ) -> TokenPair:
-    """Sign an access token for ``session`` and return it with its other tokens."""
+    """Sign an access token for ``session``, and return it together with the session's other tokens."""
     access_token = issue_access_token(
         user_id=user.id,
         role=user.role,

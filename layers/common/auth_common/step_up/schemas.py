@@ -1,4 +1,4 @@
-"""Request and responses of the step-up."""
+"""The request and responses of a step-up."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -9,7 +9,7 @@ from auth_common.passkeys.schemas import ASSERTION_EXAMPLE, CHALLENGE_ID_EXAMPLE
 
 
 class StepUpRequest(RequestBody):
-    """POST /step-up: empty for the methods, or a proof. The credential is an AuthenticationResponseJSON."""
+    """The body of POST /step-up: empty to get the methods, or a proof. `credential`: AuthenticationResponseJSON."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -26,7 +26,7 @@ class StepUpRequest(RequestBody):
     credential: dict[str, Any] | None = None
 
     @model_validator(mode="after")
-    def _require_whole_answer(self) -> Self:
+    def _require_challenge_and_credential(self) -> Self:
         if (self.challenge_id is None) != (self.credential is None):
             message = "challenge_id and credential must be sent together"
             raise ValueError(message)
@@ -34,12 +34,12 @@ class StepUpRequest(RequestBody):
 
     @property
     def is_empty(self) -> bool:
-        """Whether it asks for the methods."""
+        """Whether the caller asks for the methods."""
         return self.current_password is None and self.credential is None
 
 
 class StepUpMethodsResponse(BaseModel):
-    """How the caller can prove their identity. An account with passkeys also gets a challenge for them."""
+    """How the caller can prove their identity. If the account has passkeys, there is a challenge for them."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -49,7 +49,7 @@ class StepUpMethodsResponse(BaseModel):
 
 
 class StepUpResponse(BaseModel):
-    """A step-up that has succeeded. Seconds."""
+    """The step-up token, and its lifetime in seconds."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -21,21 +21,21 @@ from auth_common.passkeys.session_challenges import consume_session_challenge, n
 from auth_common.passkeys.store import Passkey, select_passkeys_of
 from auth_common.passkeys.verification import authentication_options
 from auth_common.passwords.hashing import verify_password
-from auth_common.sessions.caller_checks import check_standing
+from auth_common.sessions.caller_checks import require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.proof_counter import CountedProof, counted_proof
-from auth_common.sessions.step_up_tokens import LIFETIME, hash_step_up_token, new_step_up_token
+from auth_common.sessions.step_up_tokens import STEP_UP_TOKEN_LIFETIME, hash_step_up_token, new_step_up_token
 from auth_common.sessions.store import grant_step_up
 from auth_common.throttling.service import count_in_session
 from auth_common.transactions import read, transaction
-from auth_common.users.store import lock_user, select_credentials_of
+from auth_common.users.store import lock_user, select_credentials_by_id
 
 Method = Literal["webauthn", "password"]
 
 
 @dataclass(frozen=True, slots=True)
 class StepUpMethods:
-    """How the caller can prove their identity. With passkeys, a challenge for them has begun."""
+    """How the caller can prove their identity. If the account has passkeys, there is a challenge for them."""
 
     methods: tuple[Method, ...]
     challenge_id: str | None = None
@@ -45,10 +45,10 @@ class StepUpMethods:
 
 @dataclass(frozen=True, slots=True)
 class StepUp:
-    """A step-up that has succeeded. ``expires_in`` in seconds."""
+    """The step-up token, and its lifetime in seconds."""
 
     step_up_token: str
-    expires_in: int = int(LIFETIME.total_seconds())
+    expires_in: int = int(STEP_UP_TOKEN_LIFETIME.total_seconds())
 
 
 def begin_step_up(principal: Principal) -> StepUpMethods:
@@ -59,14 +59,14 @@ def begin_step_up(principal: Principal) -> StepUpMethods:
         TooManyAttempts: the session has begun too many step-ups with a passkey.
 
     """
-    if not read(lambda connection: _passkeys(connection, principal)):
+    if not read(lambda connection: _select_passkeys(connection, principal)):
         return StepUpMethods(("password",))
     count_in_session("step_up_challenge", user_id=principal.user_id, session_id=principal.session_id)
 
     def begin(connection: Connection) -> tuple[Challenge, list[Passkey]]:
-        # The lock: an erasure must not come between the look and the challenge.
+        # The lock keeps the account from being erased before the challenge is stored.
         lock_user(connection, user_id=principal.user_id)
-        passkeys = _passkeys(connection, principal)
+        passkeys = _select_passkeys(connection, principal)
         challenge = new_session_challenge(Ceremony.STEP_UP, principal)
         insert_challenge(connection, challenge)
         return challenge, passkeys
@@ -93,25 +93,25 @@ def complete_step_up(
 
     Args:
         principal: the caller.
-        current_password: as typed.
-        challenge_id: from ``begin_step_up``.
-        credential: AuthenticationResponseJSON; anything.
+        current_password: the password, as the user typed it.
+        challenge_id: from ``begin_step_up``, as the client sent it.
+        credential: AuthenticationResponseJSON, as the client sent it.
 
     Raises:
         InvalidToken: the caller's session is revoked.
-        InvalidChallenge: not of the caller's session, or not for a step-up, or answered or expired.
-        InvalidCurrentPassword: the password is wrong.
-        StepUpFailed: the passkey proves nothing, or not enough without the password. The fifth wrong proof of a
-            session, of whatever kind, revokes it.
+        InvalidChallenge: the challenge is of another session or ceremony, or was used before, or has expired.
+        InvalidCurrentPassword: the password is wrong. The fifth wrong proof of any kind revokes the session.
+        StepUpFailed: the response of the passkey is not valid.
+        StepUpPasswordRequired: the response of the passkey is valid, but not enough without the password.
         TooManyAttempts: too many proofs of this session are being checked, or it has sent too many challenges that are
             not valid.
 
     """
-    password_hash = read(lambda connection: _password_hash(connection, principal))
+    password_hash = read(lambda connection: _select_password_hash(connection, principal))
     with counted_proof(principal) as counted:
         try:
             proof = _verify_passkey(principal, challenge_id, credential)
-            if current_password is None and not _is_full(proof):
+            if current_password is None and not _is_full_proof(proof):
                 counted.reject(SecurityEvent.AUTHN_STEP_UP_FAIL, reason="passkey_not_enough")
                 raise StepUpPasswordRequired
             if current_password is not None and not verify_password(current_password, password_hash):
@@ -122,7 +122,7 @@ def complete_step_up(
             counted.reject(SecurityEvent.AUTHN_STEP_UP_FAIL, reason=error.reason, **error.detail)
             raise StepUpFailed from error
         except PasswordRequired as error:
-            # No wrong proof: the response is genuine, and gives an attacker no guess.
+            # Not counted as a wrong proof: the response is genuine, and gives an attacker no guess.
             security_event(
                 SecurityEvent.AUTHN_STEP_UP_FAIL,
                 user_id=principal.user_id,
@@ -137,12 +137,12 @@ def _verify_passkey(
 ) -> PasskeyProof | None:
     if challenge_id is None or credential is None:
         return None
-    # Before the password is checked: an expired challenge, which is not counted, must not tell whether it is right.
+    # Before the password is checked: an expired challenge is not counted, so it must not show whether a guess is right.
     challenge = consume_session_challenge(challenge_id, Ceremony.STEP_UP, principal)
     return verify_assertion(challenge, credential, require_user_verification=False)
 
 
-def _is_full(proof: PasskeyProof | None) -> bool:
+def _is_full_proof(proof: PasskeyProof | None) -> bool:
     """Return whether the passkey verified the user and may log in alone (WebAuthn section 4, uvInitialized)."""
     return proof is not None and proof.assertion.user_verified and proof.passkey.uv_initialized
 
@@ -152,10 +152,10 @@ def _grant(principal: Principal, counted: CountedProof, proof: PasskeyProof | No
     amr = [*(["pwd"] if with_password else []), *([proof.key_method, "user", "mfa"] if proof else [])]
 
     def grant(connection: Connection) -> None:
-        # The lock: a change of the password, or of the passkeys, either sees this token and deletes it, or has ended
-        # the access token that asks for it.
+        # The lock: a concurrent change of the password or passkeys either comes later and deletes this token, or has
+        # come first and revoked the access token of this request.
         lock_user(connection, user_id=principal.user_id)
-        check_standing(connection, principal)
+        require_valid_session(connection, principal)
         if proof and not record_assertion(connection, proof, with_password=with_password):
             raise AssertionRejected("unknown_passkey", proof.user)
         grant_step_up(
@@ -163,7 +163,7 @@ def _grant(principal: Principal, counted: CountedProof, proof: PasskeyProof | No
             session_id=principal.session_id,
             token_hash=hash_step_up_token(step_up.step_up_token),
             amr=" ".join(amr),
-            expires_at=datetime.now(UTC) + LIFETIME,
+            expires_at=datetime.now(UTC) + STEP_UP_TOKEN_LIFETIME,
             pending_proofs=counted.pending_proofs,
         )
         security_event(
@@ -178,14 +178,14 @@ def _grant(principal: Principal, counted: CountedProof, proof: PasskeyProof | No
     return step_up
 
 
-def _password_hash(connection: Connection, principal: Principal) -> str:
-    check_standing(connection, principal)
-    found = select_credentials_of(connection, user_id=principal.user_id)
+def _select_password_hash(connection: Connection, principal: Principal) -> str:
+    require_valid_session(connection, principal)
+    found = select_credentials_by_id(connection, user_id=principal.user_id)
     if found is None:
         raise InvalidToken
     return found.password_hash
 
 
-def _passkeys(connection: Connection, principal: Principal) -> list[Passkey]:
-    check_standing(connection, principal)
+def _select_passkeys(connection: Connection, principal: Principal) -> list[Passkey]:
+    require_valid_session(connection, principal)
     return select_passkeys_of(connection, user_id=principal.user_id)

@@ -1,6 +1,7 @@
-"""Access tokens: JWTs with the type and claims of RFC 9068 ("at+jwt"), without its ``client_id``."""
+"""Access tokens: JWTs with the type and claims of RFC 9068, without its ``client_id``."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -8,19 +9,19 @@ from auth_common.errors import InvalidToken
 from auth_common.settings import settings
 from auth_common.tokens.signed_tokens import InvalidSignedToken, sign_token, verify_token
 
-TYPE: Final = "at+jwt"
+ACCESS_TOKEN_TYPE: Final = "at+jwt"
 _REQUIRED_CLAIMS: Final = ["sub", "role", "jti", "sid", "tv", "amr", "auth_time"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessClaims:
-    """What an access token says. Times are seconds since the epoch (RFC 7519 NumericDate)."""
+    """The claims of an access token. Times are seconds since the epoch (RFC 7519 NumericDate)."""
 
     user_id: UUID
     role: str
     session_id: UUID
     token_version: int
-    #: How the person logged in (RFC 8176), for example ``("pwd",)``.
+    #: The methods of the login (RFC 8176), for example ``("pwd",)``.
     amr: tuple[str, ...]
     auth_time: int
     expires_at: int
@@ -38,17 +39,17 @@ def issue_access_token(
     now: int,
     profile: dict[str, str] | None = None,
 ) -> str:
-    """Return a signed access token, valid from ``now`` (seconds since the epoch) for the lifetime that is set.
+    """Return a signed access token, valid from ``now`` for the lifetime in the settings.
 
     Args:
         user_id: ``sub``.
-        role: ``role``, for services that verify our tokens; ours read the role from the database.
-        session_id: ``sid``: ending this session ends the token at our endpoints.
-        token_version: ``tv``: raising the user's version ends all of their tokens.
-        amr: authentication methods (RFC 8176).
-        auth_time: when the person last proved who they are, seconds since the epoch.
-        now: seconds since the epoch.
-        profile: further claims (name, e-mail), if the settings ask for them.
+        role: ``role``, for other services that verify the token. This service reads the role from the database.
+        session_id: ``sid``. This service rejects the token once the session is revoked.
+        token_version: ``tv``. This service rejects the token once the user's token version is higher.
+        amr: ``amr``, the methods of the login (RFC 8176).
+        auth_time: ``auth_time``, the time of the login in seconds since the epoch.
+        now: the time in seconds since the epoch.
+        profile: further claims, such as name and e-mail address.
 
     """
     claims = {
@@ -63,32 +64,40 @@ def issue_access_token(
     }
     return sign_token(
         claims,
-        token_type=TYPE,
+        token_type=ACCESS_TOKEN_TYPE,
         audience=settings().token_audience,
         now=now,
-        lifetime=settings().access_token_lifetime,
+        lifetime=timedelta(seconds=settings().access_token_lifetime),
     )
 
 
 def verify_access_token(token: str) -> AccessClaims:
-    """Return the claims of ``token``: signed by us, for us, in force now.
+    """Return the claims of ``token``, if it is an access token of this service that is valid now.
 
-    Whether the session still exists is for the database to say; this asks no database.
+    The database is not read: ``sessions.caller_checks`` requires a valid session.
 
     Raises:
-        InvalidToken: for every fault alike; the cause is chained for the log and tells nothing to the client.
+        InvalidToken: the token is not valid. The cause is chained for the log, and the client does not learn it.
 
     """
     try:
         return _claims(
-            verify_token(token, token_type=TYPE, audience=settings().token_audience, required=_REQUIRED_CLAIMS)
+            verify_token(
+                token, token_type=ACCESS_TOKEN_TYPE, audience=settings().token_audience, required=_REQUIRED_CLAIMS
+            )
         )
     except (InvalidSignedToken, ValueError, TypeError, AttributeError) as error:
         raise InvalidToken from error
 
 
 def _claims(payload: dict[str, Any]) -> AccessClaims:
-    """Check the type of each claim: a verifier elsewhere may be less patient than Python."""
+    """Return the claims, each of which must have its exact type.
+
+    Raises:
+        TypeError: a claim has another type. Python would accept ``True`` as a number, and another verifier may not.
+        ValueError: an id is not a UUID.
+
+    """
     amr = payload["amr"]
     texts = [payload["role"], *amr] if isinstance(amr, list) else [None]
     if any(type(payload[name]) is not int for name in ("auth_time", "tv")):

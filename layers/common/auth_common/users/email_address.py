@@ -1,34 +1,34 @@
-"""E-mail addresses: which ones are taken, and which two are the same."""
+"""E-mail addresses: which ones are accepted, and in which form they are stored."""
 
 from typing import Final
 
 import email_validator
 from email_validator import EmailNotValidError, validate_email
 
-#: RFC 5321 section 4.5.3.1: 64 octets of local part, "@", 255 octets of domain.
-LONGEST: Final = 320
+#: Characters: 64 of the local part, "@", and 255 of the domain (RFC 5321 section 4.5.3.1).
+MAX_EMAIL_LENGTH: Final = 320
 
-#: email-validator rejects more: names for tests and for local networks (.test, .local, .localhost, home.arpa), which
-#: RFC 6761, 6762 and 8375 reserve for such use. This service does not look any domain up, so it accepts them as it
-#: accepts ".lan". Mail reaches no mailbox under the names that stay: .invalid never resolves, RFC 7686 section 2 tells
-#: software without Tor to reject .onion, and the others are for the reverse lookup of IP addresses.
+#: Domains without mailboxes: .invalid never resolves, RFC 7686 section 2 tells software without Tor to reject .onion,
+#: and the others are for the reverse lookup of IP addresses. email-validator also rejects names for tests and local
+#: networks (.test, .local, .localhost, home.arpa: RFC 6761, 6762 and 8375). This service looks up no domain, so it
+#: accepts them, as it accepts ".lan".
 _REJECTED_DOMAINS: Final = ["invalid", "onion", "in-addr.arpa", "ip6.arpa"]
 email_validator.SPECIAL_USE_DOMAIN_NAMES[:] = _REJECTED_DOMAINS
 
 
 def normalise_email(address: str) -> str:
-    """Return the one form of ``address`` that is stored, compared and unique. Blanks around it are removed.
+    """Return the form in which ``address`` is stored and compared, without the blanks around it.
 
-    Local parts are ASCII only, so a look-alike (a Cyrillic "a", a dotless "i", a full-width letter) is refused and
-    cannot fold into another person's address. Domains may be international and are stored in their ASCII form (IDNA).
-    Lower case throughout: RFC 5321 lets a server tell local parts apart by case, and no provider of today does.
+    The local part must be ASCII, so no look-alike (a Cyrillic "a", a dotless "i", a full-width letter) passes for
+    another user's address. An international domain is stored in its ASCII form (IDNA). All letters become lower case.
+    RFC 5321 permits local parts that differ in case alone, but no provider of today has them.
 
     Raises:
-        ValueError: not an address. The text does not repeat it.
+        ValueError: ``address`` is not an e-mail address. The message does not contain it.
 
     """
     try:
-        # strict: at most 64 octets before the @
+        # strict: at most 64 characters before the @
         parsed = validate_email(address.strip(), allow_smtputf8=False, check_deliverability=False, strict=True)
     except EmailNotValidError:
         message = "is not a valid e-mail address"

@@ -1,4 +1,4 @@
-"""The users table: plain functions over a connection, rows as frozen dataclasses."""
+"""The table of users."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,7 +14,7 @@ from auth_common.errors import EmailTaken
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A user as others may see them: no password hash."""
+    """A user, without the password hash."""
 
     id: UUID
     email: str
@@ -31,14 +31,14 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a user logs in with."""
+    """A user with the password hash, and whether they have a passkey."""
 
     user: User
     password_hash: str
     has_passkey: bool
 
 
-#: The columns of ``User``, in its order.
+#: The columns of ``User``, in the order of its fields.
 USER_COLUMNS: Final = tuple(users.c[name] for name in User.__dataclass_fields__)
 
 _CREDENTIALS: Final = select(*USER_COLUMNS, users.c.password_hash, exists().where(passkeys.c.user_id == users.c.id))
@@ -52,16 +52,16 @@ _INSERT: Final = users.insert()
 def insert_user(connection: Connection, user: User, *, password_hash: str, registered_from: bytes) -> None:
     """Store a new user.
 
-    The unique constraint decides, not a look beforehand: of two registrations at once exactly one gets the address.
+    The unique constraint decides whether the address is taken, so of two concurrent registrations exactly one gets it.
 
     Args:
         connection: to write with.
         user: the user.
-        password_hash: bcrypt's.
+        password_hash: the bcrypt hash.
         registered_from: keyed hash of the client IP, 16 bytes.
 
     Raises:
-        EmailTaken: the address has an account.
+        EmailTaken: an account has the address.
 
     """
     try:
@@ -69,22 +69,22 @@ def insert_user(connection: Connection, user: User, *, password_hash: str, regis
             _INSERT, {**as_row(user), "password_hash": password_hash, "registered_from": registered_from}
         )
     except IntegrityError as error:
-        # The id is 122 random bits: the only constraint that input can violate is the one on the address.
+        # The id has 122 random bits, so only the constraint on the address can be violated.
         raise EmailTaken from error
 
 
-def select_credentials(connection: Connection, *, email: str) -> Credentials | None:
-    """Return what the user with this normalised address logs in with, or ``None``."""
+def select_credentials_by_email(connection: Connection, *, email: str) -> Credentials | None:
+    """Return the credentials of the user with this normalised e-mail address. Return None if there is none."""
     return _credentials(connection, _CREDENTIALS_BY_EMAIL, email=email)
 
 
-def select_credentials_of(connection: Connection, *, user_id: UUID) -> Credentials | None:
-    """Return what the user with this id logs in with, or ``None``."""
+def select_credentials_by_id(connection: Connection, *, user_id: UUID) -> Credentials | None:
+    """Return the credentials of the user with this id. Return None if there is none."""
     return _credentials(connection, _CREDENTIALS_BY_ID, user_id=user_id)
 
 
 def select_user(connection: Connection, *, user_id: UUID) -> User | None:
-    """Return a user, or ``None``."""
+    """Return a user. Return None if there is none."""
     row = connection.execute(_SELECT_USER, {"user_id": user_id}).mappings().one_or_none()
     return User(**row) if row else None
 
@@ -96,23 +96,27 @@ def has_passkey(connection: Connection, *, user_id: UUID) -> bool:
 
 
 def lock_user(connection: Connection, *, user_id: UUID) -> User | None:
-    """Return a user, or ``None``, and let others who call this wait for the end of this transaction.
+    """Lock a user's row until this transaction ends, and return the user. Return None if there is none.
 
-    SQLite has no row locks and needs none: its transactions run one after the other.
+    Other transactions that lock the same user wait. SQLite needs no row locks, because its transactions that write run
+    one after the other.
     """
     row = connection.execute(_LOCK_USER, {"user_id": user_id}).mappings().one_or_none()
     return User(**row) if row else None
 
 
 def update_password_hash(connection: Connection, *, user_id: UUID, expected: str, new: str) -> None:
-    """Replace the hash ``expected`` by ``new``; nothing happens where it has changed in the meantime."""
+    """Replace the password hash ``expected`` by ``new``. Change nothing if the stored hash is another one."""
     connection.execute(
         update(users).where(users.c.id == user_id, users.c.password_hash == expected).values(password_hash=new)
     )
 
 
 def change_password(connection: Connection, *, user_id: UUID, expected: str, new: str) -> int | None:
-    """Replace the hash ``expected`` by ``new``, raise the token version and return it; ``None``: it has changed."""
+    """Replace the password hash ``expected`` by ``new``, and raise the token version.
+
+    Return the new token version. Return None, and change nothing, if the stored hash is another one.
+    """
     changed = (
         update(users)
         .where(users.c.id == user_id, users.c.password_hash == expected)
@@ -124,7 +128,10 @@ def change_password(connection: Connection, *, user_id: UUID, expected: str, new
 
 
 def update_account(connection: Connection, *, email: str, **values: str) -> User | None:
-    """Set ``role`` or ``status``, raise the token version in any case, and return the user; ``None``: no such user."""
+    """Set columns of a user (``role`` or ``status``), and raise the token version, even if no column is given.
+
+    Return the changed user. Return None if no user has this normalised e-mail address.
+    """
     changed = (
         update(users)
         .where(users.c.email == email)
@@ -136,38 +143,42 @@ def update_account(connection: Connection, *, email: str, **values: str) -> User
 
 
 def delete_some_refresh_tokens(connection: Connection, *, user_id: UUID, limit: int) -> int:
-    """Delete up to ``limit`` refresh tokens of a user; return how many."""
-    theirs = (
+    """Delete up to ``limit`` refresh tokens of a user. Return how many."""
+    chosen = (
         select(refresh_tokens.c.token_hash)
         .join(sessions, sessions.c.id == refresh_tokens.c.session_id)
         .where(sessions.c.user_id == user_id)
         .limit(limit)
     )
-    return connection.execute(delete(refresh_tokens).where(refresh_tokens.c.token_hash.in_(theirs))).rowcount
+    return connection.execute(delete(refresh_tokens).where(refresh_tokens.c.token_hash.in_(chosen))).rowcount
 
 
 def delete_some_sessions(connection: Connection, *, user_id: UUID, limit: int) -> int:
-    """Delete up to ``limit`` sessions of a user that have no refresh tokens any more. Return how many."""
+    """Delete up to ``limit`` sessions of a user that have no refresh tokens. Return how many."""
     has_tokens = exists().where(refresh_tokens.c.session_id == sessions.c.id)
-    theirs = select(sessions.c.id).where(sessions.c.user_id == user_id, ~has_tokens).limit(limit)
-    return connection.execute(delete(sessions).where(sessions.c.id.in_(theirs))).rowcount
+    chosen = select(sessions.c.id).where(sessions.c.user_id == user_id, ~has_tokens).limit(limit)
+    return connection.execute(delete(sessions).where(sessions.c.id.in_(chosen))).rowcount
 
 
 def delete_some_challenges(connection: Connection, *, user_id: UUID, limit: int) -> int:
     """Delete up to ``limit`` challenges of a user. Return how many."""
-    theirs = select(challenges.c.id).where(challenges.c.user_id == user_id).limit(limit)
-    return connection.execute(delete(challenges).where(challenges.c.id.in_(theirs))).rowcount
+    chosen = select(challenges.c.id).where(challenges.c.user_id == user_id).limit(limit)
+    return connection.execute(delete(challenges).where(challenges.c.id.in_(chosen))).rowcount
 
 
 def delete_user(connection: Connection, *, user_id: UUID) -> None:
-    """Delete a user with few sessions and challenges and without refresh tokens, and all that belongs to the user."""
+    """Delete a user with all their challenges, passkeys and sessions.
+
+    Delete the refresh tokens and most other rows before, because a transaction on Aurora DSQL changes at most 3,000
+    rows.
+    """
     for table in (challenges, passkeys, sessions):
         connection.execute(delete(table).where(table.c.user_id == user_id))
     connection.execute(delete(users).where(users.c.id == user_id))
 
 
-def _credentials(connection: Connection, statement: Select[Any], **whose: str | UUID) -> Credentials | None:
-    row = connection.execute(statement, whose).one_or_none()
+def _credentials(connection: Connection, statement: Select[Any], **parameter: str | UUID) -> Credentials | None:
+    row = connection.execute(statement, parameter).one_or_none()
     if row is None:
         return None
     *columns, password_hash, has_passkey = row

@@ -1,4 +1,4 @@
-"""Identifiers as they come in paths and bodies."""
+"""UUIDs in paths and bodies."""
 
 import re
 from typing import Final
@@ -8,6 +8,6 @@ from uuid import UUID
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
-def parse_id(text: str) -> UUID | None:
-    """Return the UUID in ``text``, in small letters or capitals. Return None if ``text`` is anything else."""
+def parse_uuid(text: str) -> UUID | None:
+    """Return the UUID that ``text`` spells, in small letters or capitals. Return None if it spells none."""
     return UUID(text) if _UUID.fullmatch(text) else None
