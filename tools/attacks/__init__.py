@@ -1,1 +1,1 @@
-"""``make attack``: attacks on a local service of their own, and what the Security team sees of each."""
+"""``make attack``: attack a local service, and show the security events and alarms of each attack."""

@@ -1,4 +1,4 @@
-"""``python -m tools.attacks``. ``make attack`` calls this."""
+"""``python -m tools.attacks``: run all attacks. ``make attack`` calls this."""
 
 import sys
 

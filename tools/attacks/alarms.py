@@ -1,7 +1,7 @@
-"""The template's CloudWatch alarms, evaluated over the lines that the functions have written.
+"""Evaluate the template's CloudWatch alarms on the log lines of the functions.
 
-The definitions are those that are deployed: an attack that no alarm sees any more fails here first. What this module
-does not know is an error and never left out, or an alarm would seem to be quiet that nobody has asked.
+The alarms have their deployed definitions, so a change that makes an alarm miss an attack fails in ``make attack``. A
+property that this module does not evaluate is an error. If it were ignored, the alarm would seem to be quiet.
 """
 
 import re
@@ -19,7 +19,7 @@ _KNOWN: Final = {
     "AlarmActions", "AlarmDescription", "AlarmName", "ComparisonOperator", "Dimensions", "EvaluationPeriods",
     "MetricName", "Metrics", "Namespace", "Period", "Statistic", "Threshold", "TreatMissingData",
 }  # fmt: skip
-#: What every alarm of ours has, so that nothing has to be known about it here.
+#: Properties with the same value in all alarms of the template. Other values are not evaluated.
 _FIXED: Final = {
     "ComparisonOperator": "GreaterThanOrEqualToThreshold",
     "EvaluationPeriods": 1,
@@ -29,21 +29,21 @@ _RUNBOOK: Final = re.compile(r"docs/runbooks/([a-z-]+)\.md")
 _SUM_OF_ALL: Final = "SUM(FILL(METRICS(), 0))"
 _UNIQUE_CONTRIBUTORS: Final = re.compile(r'INSIGHT_RULE_METRIC\("([^"]+)", "UniqueContributors"\)')
 
-#: From log lines to the highest value that one period has.
+#: Returns the highest value in one period, from log lines.
 _Peak = Callable[[Sequence[Line]], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """One alarm."""
+    """An alarm that can be evaluated."""
 
-    #: Its runbook's name: ``failed-logins``.
+    #: The name of its runbook, for example ``failed-logins``.
     name: str
     threshold: float
     peak: _Peak
 
     def is_raised_by(self, lines: Sequence[Line]) -> bool:
-        """Tell whether it goes off at some moment of what ``lines`` tell."""
+        """Return whether the alarm is raised in any period of ``lines``."""
         return self.peak(lines) >= self.threshold
 
 
@@ -52,51 +52,51 @@ class Alarms:
     """The template's alarms."""
 
     evaluated: tuple[Alarm, ...]
-    #: Those on metrics that AWS itself counts: nothing here could raise or quiet them.
-    left_to_aws: tuple[str, ...]
+    #: The names of the alarms on AWS's own metrics, which the log lines do not contain.
+    on_aws_metrics: tuple[str, ...]
 
     def raised_by(self, lines: Sequence[Line]) -> tuple[Alarm, ...]:
-        """Return those that go off."""
+        """Return the alarms that ``lines`` raise."""
         return tuple(alarm for alarm in self.evaluated if alarm.is_raised_by(lines))
 
 
 def load_alarms(path: Path) -> Alarms:
-    """Read the alarms of the template at ``path``, with the parameters' defaults.
+    """Return the alarms of the template ``path``, with the parameters' defaults.
 
     Raises:
-        TemplateError: an alarm has something that is not evaluated here, or no runbook.
+        TemplateError: an alarm has a property that this module does not evaluate, or no runbook.
 
     """
     document = read_template(path)
     intrinsics = Intrinsics(document)
     logging = intrinsics.resolve((document.get("Globals") or {}).get("Function") or {}).get("LoggingConfig") or {}
     reader = _Reader(read_insight_rules(intrinsics, log_groups={str(logging.get("LogGroup"))}))
-    left_to_aws, evaluated = [], []
+    on_aws_metrics, evaluated = [], []
     for name, resource in intrinsics.resources.items():
         if resource["Type"] == _ALARM:
             alarm = reader.read(name, intrinsics.resolve(resource["Properties"]))
             if isinstance(alarm, str):
-                left_to_aws.append(alarm)
+                on_aws_metrics.append(alarm)
             else:
                 evaluated.append(alarm)
-    return Alarms(evaluated=tuple(evaluated), left_to_aws=tuple(left_to_aws))
+    return Alarms(evaluated=tuple(evaluated), on_aws_metrics=tuple(on_aws_metrics))
 
 
 class _Reader:
-    """Reads one alarm after the other."""
+    """Reads alarms, with the insight rules that they may refer to."""
 
     def __init__(self, rules: Mapping[str, InsightRule]) -> None:
         self._rules = rules
 
     def read(self, resource: str, properties: Mapping[str, Any]) -> Alarm | str:
-        """Return the alarm, or its name alone where AWS counts its metrics."""
+        """Return the alarm, or only its name if it is on AWS's own metrics."""
         _require_known(properties, _KNOWN, resource)
         for name, value in _FIXED.items():
             if properties.get(name) != value:
-                raise _unknown(resource, f"{name} is {properties.get(name)}, and only {value} is evaluated")
+                raise _unknown(resource, f"{name} must be {value}, not {properties.get(name)}")
         runbook = _RUNBOOK.search(properties.get("AlarmDescription", ""))
         if runbook is None:
-            raise _unknown(resource, "its description names no runbook")
+            raise _unknown(resource, "its description must name a runbook")
         peak = self._peak(resource, properties)
         if peak is None:
             return runbook[1]
@@ -105,12 +105,12 @@ class _Reader:
     def _peak(self, resource: str, properties: Mapping[str, Any]) -> _Peak | None:
         if "Metrics" not in properties:
             if properties["Statistic"] != "Sum":
-                raise _unknown(resource, f"Statistic {properties['Statistic']}")
+                raise _unknown(resource, f"Statistic must be Sum, not {properties['Statistic']}")
             return _sum_peak(resource, [_metric(properties)], properties["Period"])
         returned = [query for query in properties["Metrics"] if query.get("ReturnData", True)]
         others = [query for query in properties["Metrics"] if not query.get("ReturnData", True)]
         if len(returned) != 1:
-            raise _unknown(resource, "it does not return one series")
+            raise _unknown(resource, "it must return one series")
         (query,) = returned
         _require_known(query, {"Expression", "Id", "Period", "ReturnData"}, resource)
         if query.get("Expression") == _SUM_OF_ALL:
@@ -118,7 +118,7 @@ class _Reader:
         contributors = _UNIQUE_CONTRIBUTORS.fullmatch(query.get("Expression", ""))
         if contributors and not others and contributors[1] in self._rules:
             return _contributors_peak(self._rules[contributors[1]], query["Period"])
-        raise _unknown(resource, f"expression {query.get('Expression')}")
+        raise _unknown(resource, f"unknown expression {query.get('Expression')}")
 
     def _peak_of_sum(self, resource: str, queries: Sequence[Mapping[str, Any]]) -> _Peak | None:
         metrics, periods = [], set()
@@ -127,11 +127,11 @@ class _Reader:
             stat = query["MetricStat"]
             _require_known(stat, {"Metric", "Period", "Stat"}, resource)
             if stat["Stat"] != "Sum":
-                raise _unknown(resource, f"Stat {stat['Stat']}")
+                raise _unknown(resource, f"Stat must be Sum, not {stat['Stat']}")
             metrics.append(_metric(stat["Metric"]))
             periods.add(stat["Period"])
         if len(periods) != 1:
-            raise _unknown(resource, "its metrics have different periods")
+            raise _unknown(resource, "its metrics must have one period")
         return _sum_peak(resource, metrics, periods.pop())
 
 
@@ -143,7 +143,7 @@ def _metric(properties: Mapping[str, Any]) -> Metric:
 def _sum_peak(resource: str, metrics: Sequence[Metric], period: int) -> _Peak | None:
     aws = [metric for metric in metrics if metric.namespace.startswith("AWS/")]
     if aws and len(aws) < len(metrics):
-        raise _unknown(resource, "it adds our metrics to those of AWS")
+        raise _unknown(resource, "it must not add metrics of the service to those of AWS")
     if aws:
         return None
     wanted = frozenset(metrics)
@@ -163,10 +163,15 @@ def _contributors_peak(rule: InsightRule, period: int) -> _Peak:
 
 
 def _windows(points: Sequence[tuple[int, Any]], period: int) -> list[list[Any]]:
-    """Return the values of each stretch of ``period`` seconds that begins with one of them.
+    """Return the values of each window of ``period`` seconds that begins at a point.
 
-    CloudWatch looks at the last period once a minute; here every moment counts, so that it does not matter when an
-    attack begins.
+    CloudWatch evaluates the last period once a minute. Here a window begins at every point, so that the result does not
+    depend on the moment at which an attack begins.
+
+    Args:
+        points: times in milliseconds since the epoch, and values.
+        period: the length of a window in seconds.
+
     """
     return [
         [value for time, value in points if start <= time < start + 1000 * period]
@@ -176,8 +181,8 @@ def _windows(points: Sequence[tuple[int, Any]], period: int) -> list[list[Any]]:
 
 def _require_known(properties: Mapping[str, Any], known: set[str], resource: str) -> None:
     if unknown := sorted(set(properties) - known):
-        raise _unknown(resource, ", ".join(unknown))
+        raise _unknown(resource, f"unknown {', '.join(unknown)}")
 
 
-def _unknown(resource: str, what: str) -> TemplateError:
-    return TemplateError(f"alarm {resource} cannot be evaluated here: {what}")
+def _unknown(resource: str, reason: str) -> TemplateError:
+    return TemplateError(f"alarm {resource} cannot be evaluated: {reason}")

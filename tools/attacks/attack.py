@@ -1,4 +1,4 @@
-"""What an attack is made of, and what comes of one: answers, security events, alarms."""
+"""The parts of an attack, and its outcome: responses, security events and alarms."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from tools.attacks.alarms import Alarm, Alarms
 from tools.attacks.log_lines import security_events
 from tools.attacks.target import Target
 
-#: What an attack has achieved, in words. Empty: nothing.
+#: A description of each success of an attack. Empty if the attack failed.
 Breaches = list[str]
-#: The attack itself. What it needs is there already, and is not counted.
+#: Runs a prepared attack. Only its own requests, events and alarms count.
 Run = Callable[[], Breaches]
 
 
@@ -21,37 +21,41 @@ class Attack:
     """One kind of attack."""
 
     name: str
-    #: Makes the accounts that it needs.
+    #: Creates the accounts that the attack needs.
     prepare: Callable[[Target], Run]
-    #: The events that must tell of it.
+    #: The security events that the attack must cause.
     events: frozenset[SecurityEvent]
-    #: The alarms that it must raise, by name. None: it must raise none.
+    #: The names of the alarms that the attack must raise. If there are none, every alarm is a false alarm.
     alarms: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of an attack."""
+    """The outcome of an attack."""
 
     attack: Attack
-    #: How often each HTTP status was answered.
+    #: The number of responses with each HTTP status.
     statuses: Counter[int]
-    #: How often each security event was written, by name and reason.
+    #: The number of security events by name and reason.
     events: Counter[tuple[str, str]]
     alarms: tuple[Alarm, ...]
-    #: The highest value that each of them saw in one period.
+    #: The highest value of each raised alarm in one period, by the alarm's name.
     peaks: dict[str, float]
     breaches: Breaches
 
     @property
     def faults(self) -> list[str]:
-        """Return what is wrong: the attack succeeded, or nobody would have seen it, or there was a false alarm."""
+        """Return a description of each fault: a breach, a server error, a missing event or alarm, or a false alarm."""
         seen = {name for name, _ in self.events}
         raised = {alarm.name for alarm in self.alarms}
         expected = self.attack.alarms
         return [
             *self.breaches,
-            *(f"answered {status}" for status in self.statuses if status >= HTTPStatus.INTERNAL_SERVER_ERROR),
+            *(
+                f"unexpected response {status}"
+                for status in self.statuses
+                if status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            ),
             *(f"no event {event}" for event in sorted(self.attack.events) if event not in seen),
             *(f"no alarm {name}" for name in sorted(expected - raised)),
             *(f"false alarm {name}" for name in sorted(raised) if not expected),
@@ -59,11 +63,11 @@ class Outcome:
 
 
 def carry_out(attack: Attack, target: Target, alarms: Alarms) -> Outcome:
-    """Carry out ``attack``, and look at nothing but what was written meanwhile."""
+    """Prepare and run ``attack``. Return its outcome, from the lines that were logged while it ran."""
     run = attack.prepare(target)
-    mark = target.mark()
+    start = target.start_measuring()
     breaches = run()
-    lines = target.lines_since(mark)
+    lines = target.lines_since(start)
     raised = alarms.raised_by(lines)
     return Outcome(
         attack=attack,

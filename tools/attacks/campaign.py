@@ -1,4 +1,4 @@
-"""All attacks, one after the other, and what they came to."""
+"""Run all attacks one after the other, and print their outcomes."""
 
 import sys
 from collections import Counter
@@ -12,13 +12,13 @@ from tools.attacks.alarms import load_alarms
 from tools.attacks.attack import Attack, Outcome, carry_out
 from tools.attacks.forgery import forge_access_tokens
 from tools.attacks.guessing import guess_one_password, spray_a_password, stuff_credentials
-from tools.attacks.people import SetUpFailed
 from tools.attacks.probing import scan_for_others_data
-from tools.attacks.quiet_hour import live_through_a_quiet_hour
+from tools.attacks.quiet_hour import simulate_ordinary_use
 from tools.attacks.replay import replay_a_refresh_token
 from tools.attacks.spam import spam_registrations
 from tools.attacks.target import TEMPLATE, NotStarted, running_target
 from tools.attacks.theft import guess_in_a_stolen_session, use_a_stolen_access_token
+from tools.attacks.users import SetUpFailed
 
 ATTACKS: Final = (
     Attack(
@@ -93,29 +93,29 @@ ATTACKS: Final = (
 )
 QUIET_HOUR: Final = Attack(
     name="a quiet hour",
-    prepare=live_through_a_quiet_hour,
+    prepare=simulate_ordinary_use,
     events=frozenset({SecurityEvent.AUTHN_LOGIN_SUCCESS, SecurityEvent.SENSITIVE_READ}),
     alarms=frozenset(),
 )
 
 
 def carry_out_all() -> Iterator[Outcome]:
-    """Carry out every attack, and the quiet hour, on one local service.
+    """Yield the outcome of every attack, and of the quiet hour, on one local service.
 
     Raises:
-        NotStarted: the service did not come up.
-        SetUpFailed: what an attack needs beforehand did not work.
-        TemplateError: the template has an alarm that cannot be evaluated here.
+        NotStarted: the service did not start.
+        SetUpFailed: the preparation of an attack failed.
+        TemplateError: the template has an alarm that ``alarms`` cannot evaluate.
 
     """
     alarms = load_alarms(TEMPLATE)
     with running_target() as target:
         for number, attack in enumerate((*ATTACKS, QUIET_HOUR), start=1):
-            yield carry_out(attack, target.as_from(f"198.51.100.{number}"), alarms)
+            yield carry_out(attack, target.with_client_ip(f"198.51.100.{number}"), alarms)
 
 
 def main() -> int:
-    """Print what came of each attack. Return the exit status: 1 when one succeeded, or was not seen as it should be."""
+    """Print the outcome of each attack. Return the exit status: 1 if an attack succeeded or was not detected."""
     status = 0
     try:
         for outcome in carry_out_all():
@@ -129,10 +129,10 @@ def main() -> int:
 
 
 def describe(outcome: Outcome) -> str:
-    """Return ``outcome`` as a short table."""
+    """Return ``outcome`` as a table for the terminal."""
     rows = [
         ("requests", [f"{outcome.statuses.total():>4}"]),
-        ("answers", _counted({f"{code} {HTTPStatus(code).phrase}": n for code, n in outcome.statuses.items()})),
+        ("responses", _counted({f"{code} {HTTPStatus(code).phrase}": n for code, n in outcome.statuses.items()})),
         ("events", _counted({f"{name} {reason}".rstrip(): n for (name, reason), n in outcome.events.items()})),
         ("alarms", [_alarm(outcome, alarm.name, alarm.threshold) for alarm in outcome.alarms] or ["none"]),
         ("verdict", [f"FAILED: {fault}" for fault in outcome.faults] or [_verdict(outcome.attack)]),
@@ -144,7 +144,7 @@ def describe(outcome: Outcome) -> str:
 
 
 def _counted(counts: dict[str, int]) -> list[str]:
-    return [f"{number:>4} {what}" for what, number in Counter(counts).most_common()]
+    return [f"{number:>4} {label}" for label, number in Counter(counts).most_common()]
 
 
 def _alarm(outcome: Outcome, name: str, threshold: float) -> str:
@@ -152,4 +152,4 @@ def _alarm(outcome: Outcome, name: str, threshold: float) -> str:
 
 
 def _verdict(attack: Attack) -> str:
-    return "no breach, and seen" if attack.alarms else "no false alarm"
+    return "no breach, all events and alarms" if attack.alarms else "no false alarm"

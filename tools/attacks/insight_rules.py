@@ -1,4 +1,4 @@
-"""Contributor Insights rules of the template: how many different accounts, and not how many events.
+"""Evaluate the template's Contributor Insights rules, which count different accounts instead of security events.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/ContributorInsights-RuleSyntax.html
 """
@@ -18,15 +18,15 @@ _SCHEMA: Final = {"Name": "CloudWatchLogRule", "Version": 1}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsightRule:
-    """Who contributes to what: ``keys`` of the lines that pass all ``filters``."""
+    """A rule: each line that passes all ``filters`` has a contributor, which is the values of ``keys``."""
 
     keys: tuple[str, ...]
     filters: tuple[Mapping[str, Any], ...]
 
     def contributions(self, lines: Iterable[Line]) -> list[tuple[int, tuple[Any, ...]]]:
-        """Return when (milliseconds since the epoch) each contributor was seen.
+        """Return a time in milliseconds since the epoch and a contributor for each matching line.
 
-        Only security events count: they alone say to the millisecond when they happened.
+        Only lines of security events match, because other lines have no time in milliseconds.
         """
         return [
             (line["security_event"]["time"], tuple(_value(line, key) for key in self.keys))
@@ -39,11 +39,11 @@ def read_insight_rules(intrinsics: Intrinsics, *, log_groups: Collection[str]) -
     """Return the rules by their names in CloudWatch.
 
     Args:
-        intrinsics: The template's resources, and the values of its parameters.
-        log_groups: where the functions' lines go. A rule over another one would never see them.
+        intrinsics: the template's resources and the values of its parameters.
+        log_groups: the log groups of the functions. A rule on another log group would match no line.
 
     Raises:
-        TemplateError: a rule is off, or has something that is not evaluated here.
+        TemplateError: a rule is disabled, or has a property that this module does not evaluate.
 
     """
     rules = {
@@ -58,26 +58,26 @@ def _read(name: str, properties: Mapping[str, Any], log_groups: Collection[str])
     body = json.loads(properties["RuleBody"])
     contribution = body["Contribution"]
     keys, filters = tuple(contribution["Keys"]), tuple(contribution.get("Filters", ()))
-    surely_there = {condition.get("Match") for condition in filters if condition.get("IsPresent") is True}
+    required = {condition.get("Match") for condition in filters if condition.get("IsPresent") is True}
     faults = {
-        "it is not enabled": properties["RuleState"] != "ENABLED",
-        "its schema": body["Schema"] != _SCHEMA or body["LogFormat"] != "JSON",
-        "its log groups": set(body["LogGroupNames"]) - set(log_groups),
-        "AggregateOn": body["AggregateOn"] != "Count",
-        "its parts": set(body) - {"Schema", "LogFormat", "LogGroupNames", "AggregateOn", "Contribution"},
-        "its contribution": set(contribution) - {"Keys", "Filters"},
-        "its filters": any(not _is_known(condition) for condition in filters),
-        # CloudWatch's guide does not say what a line without the key counts as.
-        "a key that may be missing": set(keys) - surely_there,
+        "RuleState must be ENABLED": properties["RuleState"] != "ENABLED",
+        "unknown schema": body["Schema"] != _SCHEMA or body["LogFormat"] != "JSON",
+        "unknown log groups": set(body["LogGroupNames"]) - set(log_groups),
+        "AggregateOn must be Count": body["AggregateOn"] != "Count",
+        "unknown keys of RuleBody": set(body) - {"Schema", "LogFormat", "LogGroupNames", "AggregateOn", "Contribution"},
+        "unknown keys of Contribution": set(contribution) - {"Keys", "Filters"},
+        "unknown filters": any(not _is_known(condition) for condition in filters),
+        # CloudWatch's guide does not document how a line without the key is counted.
+        "a key must be IsPresent in the filters": set(keys) - required,
     }
-    if fault := next((fault for fault, holds in faults.items() if holds), None):
-        message = f"insight rule {name} cannot be evaluated here: {fault}"
+    if fault := next((fault for fault, is_present in faults.items() if is_present), None):
+        message = f"insight rule {name} cannot be evaluated: {fault}"
         raise TemplateError(message)
     return InsightRule(keys=keys, filters=filters)
 
 
 def _is_known(condition: Mapping[str, Any]) -> bool:
-    """Tell whether the filter has one of two operators, and a path of names without an index: ``$.a.b``."""
+    """Return whether the filter has a path without an index (``$.a.b``) and the operator In or IsPresent."""
     is_path = re.fullmatch(r"\$(?:\.\w+)+", condition.get("Match", ""))
     return bool(is_path) and set(condition) in ({"Match", "In"}, {"Match", "IsPresent"})
 
@@ -91,7 +91,7 @@ def _passes(line: Line, condition: Mapping[str, Any]) -> bool:
 
 
 def _value(line: Line, path: str) -> Any:
-    """Return what is at ``$.a.b``, or ``None``."""
+    """Return the value at a path such as ``$.a.b``, or None if there is none."""
     value: Any = line
     for name in path.removeprefix("$.").split("."):
         value = value.get(name) if isinstance(value, Mapping) else None

@@ -1,4 +1,4 @@
-"""What the functions write to standard output, read as CloudWatch reads it: security events and metrics (EMF)."""
+"""Read security events and metrics (EMF) from the functions' log lines, as CloudWatch does."""
 
 import json
 from collections import Counter
@@ -11,7 +11,7 @@ Line = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric's name in full."""
+    """The identity of a metric."""
 
     namespace: str
     name: str
@@ -21,7 +21,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Datapoint:
-    """One value of a metric. ``time`` in milliseconds since the epoch."""
+    """One value of a metric. ``time`` is in milliseconds since the epoch."""
 
     metric: Metric
     time: int
@@ -29,7 +29,7 @@ class Datapoint:
 
 
 def read_lines(text: str) -> list[Line]:
-    """Return the JSON documents of a log. What is none (the runtime's own announcements, a traceback) is left out."""
+    """Return the JSON objects in a log. Skip other lines, such as tracebacks and the runtime's own messages."""
     documents: list[Line] = []
     for line in text.splitlines():
         try:
@@ -42,7 +42,7 @@ def read_lines(text: str) -> list[Line]:
 
 
 def datapoints(lines: Iterable[Line]) -> Iterator[Datapoint]:
-    """Yield what CloudWatch would take from the lines in its Embedded Metric Format."""
+    """Yield the values of metrics in the lines, which have CloudWatch's Embedded Metric Format (EMF)."""
     for line in lines:
         emf = line.get("_aws", {})
         for definition in emf.get("CloudWatchMetrics", ()):
@@ -59,7 +59,7 @@ def datapoints(lines: Iterable[Line]) -> Iterator[Datapoint]:
 
 
 def security_events(lines: Iterable[Line]) -> Counter[tuple[str, str]]:
-    """Count the security events by name and reason ("" where there is none)."""
+    """Return the number of security events by name and reason. The reason is "" if an event has none."""
     return Counter(
         (line["message"], line["security_event"].get("status_detail", "")) for line in lines if "security_event" in line
     )

@@ -1,26 +1,26 @@
-"""An IDOR scan (OWASP API1:2023): an ordinary account asks for one person's data after another's."""
+"""An IDOR scan (OWASP API1:2023): a user who is not an admin requests the data of many users."""
 
 from http import HTTPStatus
 from typing import Final
 from uuid import uuid4
 
 from tools.attacks.attack import Breaches, Run
-from tools.attacks.people import log_in, register, register_crowd
 from tools.attacks.target import Target
+from tools.attacks.users import log_in, register, register_users
 
 _VICTIMS: Final = 10
 
 
 def scan_for_others_data(target: Target) -> Run:
-    """Ask for ids that exist and for as many that do not: the answers must not tell which are which."""
-    ids = [*(person.id for person in register_crowd(target, _VICTIMS)), *(str(uuid4()) for _ in range(_VICTIMS))]
+    """Request ids that exist and ids that do not. The responses must be the same for both."""
+    ids = [*(user.id for user in register_users(target, _VICTIMS)), *(str(uuid4()) for _ in range(_VICTIMS))]
     token = log_in(target, register(target, "scanner")).access
 
     def run() -> Breaches:
-        answers = [target.send("GET", f"/users/{user_id}", token=token) for user_id in ids]
-        words = {(answer.status, answer.document.get("code")) for answer in answers}
-        if words == {(HTTPStatus.FORBIDDEN, "forbidden")}:
+        responses = [target.send("GET", f"/users/{user_id}", token=token) for user_id in ids]
+        results = {(response.status, response.document.get("code")) for response in responses}
+        if results == {(HTTPStatus.FORBIDDEN, "forbidden")}:
             return []
-        return [f"answered {status} {code}" for status, code in sorted(words)]
+        return [f"unexpected response {status} {code}" for status, code in sorted(results)]
 
     return run

@@ -1,62 +1,62 @@
-"""An hour of ordinary use, in a few seconds: what an alarm must not mistake for an attack.
+"""An hour of ordinary use, in a few seconds. It must raise no alarm.
 
-All of it falls into one period of every alarm, which is harder on them than an hour would be.
+All requests are in the same period of every alarm, so a false alarm is more likely than in a real hour.
 """
 
 from http import HTTPStatus
 from typing import Final
 
 from tools.attacks.attack import Breaches, Run
-from tools.attacks.people import (
+from tools.attacks.target import Target
+from tools.attacks.users import (
     PASSWORD,
     log_in,
-    new_address,
-    operate,
+    new_email,
     refresh,
     register,
     registration,
+    run_accounts_command,
     try_password,
     try_refresh,
 )
-from tools.attacks.target import Target
 
-_PEOPLE: Final = 5
+_USERS: Final = 5
 
 
-def live_through_a_quiet_hour(target: Target) -> Run:
-    """Register, mistype, log in, refresh, lose an answer and ask again, log out; an admin looks at one account."""
+def simulate_ordinary_use(target: Target) -> Run:
+    """Register, mistype the password, log in, refresh, repeat a refresh, log out, and read a user as an admin."""
     admin = register(target, "admin")
-    operate(target, ["role", admin.email, "admin"])
+    run_accounts_command(target, ["role", admin.email, "admin"])
 
     def run() -> Breaches:
-        people = [register(target, "person") for _ in range(_PEOPLE)]
-        clumsy = people[0]
-        refused = [
-            # A form that was sent twice, and one with a password that is too short.
-            target.send("POST", "/users", registration(clumsy.email)),
-            target.send("POST", "/users", registration(new_address("person")) | {"password": "short"}),
-            try_password(target, clumsy.email, PASSWORD.upper()),
-            try_password(target, clumsy.email, PASSWORD.title()),
-            try_password(target, clumsy.email.replace("@", "@mail."), PASSWORD),
+        users = [register(target, "user") for _ in range(_USERS)]
+        first = users[0]
+        rejected = [
+            # A form that was sent twice, and a form with a short password.
+            target.send("POST", "/users", registration(first.email)),
+            target.send("POST", "/users", registration(new_email("user")) | {"password": "short"}),
+            try_password(target, first.email, PASSWORD.upper()),
+            try_password(target, first.email, PASSWORD.title()),
+            try_password(target, first.email.replace("@", "@mail."), PASSWORD),
         ]
-        answers = []
-        for person in people:
-            tokens = log_in(target, person)
+        accepted = []
+        for user in users:
+            tokens = log_in(target, user)
             renewed = refresh(target, tokens)
-            # The answer was lost: the same token once more, within the grace period.
-            answers.append(try_refresh(target, tokens.refresh))
-            answers.append(target.send("GET", f"/users/{person.id}", token=renewed.access))
-            answers.append(target.send("POST", "/logout", token=renewed.access))
-            # A page that was still open.
-            refused.append(target.send("GET", "/sessions", token=renewed.access))
-        answers.append(target.send("GET", f"/users/{clumsy.id}", token=log_in(target, admin).access))
+            # A client that did not get the response sends the same token again, within the grace period.
+            accepted.append(try_refresh(target, tokens.refresh))
+            accepted.append(target.send("GET", f"/users/{user.id}", token=renewed.access))
+            accepted.append(target.send("POST", "/logout", token=renewed.access))
+            # A page that is still open sends a request after the logout.
+            rejected.append(target.send("GET", "/sessions", token=renewed.access))
+        accepted.append(target.send("GET", f"/users/{first.id}", token=log_in(target, admin).access))
         return [
             *(
-                f"refused: {answer.status} {answer.document}"
-                for answer in answers
-                if answer.status >= HTTPStatus.BAD_REQUEST
+                f"rejected: {response.status} {response.document}"
+                for response in accepted
+                if response.status >= HTTPStatus.BAD_REQUEST
             ),
-            *(f"not refused: {answer.status}" for answer in refused if answer.status < HTTPStatus.BAD_REQUEST),
+            *(f"not rejected: {response.status}" for response in rejected if response.status < HTTPStatus.BAD_REQUEST),
         ]
 
     return run

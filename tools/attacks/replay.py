@@ -1,26 +1,27 @@
-"""Refresh-token replay: somebody has copied a token, and uses it after its owner has."""
+"""Refresh-token replay: an attacker uses a copied refresh token after the user's client has used it."""
 
 from http import HTTPStatus
 
 from tools.attacks.attack import Breaches, Run
-from tools.attacks.people import log_in, refresh, register, try_refresh
 from tools.attacks.target import Target
+from tools.attacks.users import log_in, refresh, register, try_refresh
 
 
 def replay_a_refresh_token(target: Target) -> Run:
-    """Replay the grandparent of the live token: the parent alone is forgiven for some seconds."""
+    """Replay the refresh token before the previous one. The previous one is still accepted in the grace period."""
     stolen = log_in(target, register(target, "victim"))
-    live = refresh(target, refresh(target, stolen))
+    current = refresh(target, refresh(target, stolen))
 
     def run() -> Breaches:
         breaches = []
         if try_refresh(target, stolen.refresh).status != HTTPStatus.UNAUTHORIZED:
-            breaches.append("a spent token was exchanged")
-        # The thief may hold the live one just as well: nobody can tell the two apart.
-        if try_refresh(target, live.refresh).status != HTTPStatus.UNAUTHORIZED:
-            breaches.append("the live token outlived the theft")
-        if target.send("GET", "/sessions", token=live.access).status != HTTPStatus.UNAUTHORIZED:
-            breaches.append("the session outlived the theft")
+            breaches.append("a used refresh token was accepted")
+        # The service cannot know whether the attacker or the user has the current token, so it must revoke that one
+        # too.
+        if try_refresh(target, current.refresh).status != HTTPStatus.UNAUTHORIZED:
+            breaches.append("the current refresh token was not revoked")
+        if target.send("GET", "/sessions", token=current.access).status != HTTPStatus.UNAUTHORIZED:
+            breaches.append("the session was not revoked")
         return breaches
 
     return run

@@ -1,6 +1,6 @@
-"""The service that is attacked: a local runtime of its own, with data that is thrown away, on the loopback interface.
+"""The attacked service: a local runtime with temporary data.
 
-Nothing else can be attacked: every address is checked before the first byte is sent.
+Only services on the loopback interface can be attacked. The address is checked before the first request.
 """
 
 import json
@@ -28,21 +28,21 @@ PROJECT: Final = Path(__file__).parents[2]
 TEMPLATE: Final = PROJECT / "template.yaml"
 
 _READY: Final = re.compile(r"Serving \S+ on (http://localhost:\d+)")
-#: Seconds that the runtime may take to start, and an answer to come, on a machine that is busy with something else.
-_PATIENCE: Final = 60
+#: Seconds to wait for the start of the runtime, and for a response. They suffice on a busy machine.
+_TIMEOUT: Final = 60
 
 
 class NotLoopback(Exception):
-    """Somebody wants to attack another machine."""
+    """The URL of the target is not on the loopback interface. The text is the URL."""
 
 
 class NotStarted(Exception):
-    """The local runtime did not start. The text is what it printed."""
+    """The local runtime did not start. The text is its output."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer to a request; ``document`` is its JSON, or ``None``."""
+class Response:
+    """A response. ``document`` is the JSON of its body, or None if the body is empty."""
 
     status: int
     document: Any
@@ -50,25 +50,25 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A service that may be attacked.
+    """A service to attack, and the client IP of the attacker.
 
     Raises:
-        NotLoopback: the URL leads to another machine, or nowhere.
+        NotLoopback: the host of the URL is another machine, or does not resolve.
 
     """
 
     url: str
-    #: Its database and keys.
+    #: The folder with the service's database and keys.
     data_dir: Path
-    #: What the runtime and its functions print.
+    #: The output of the runtime and its functions.
     log_file: Path
-    #: The address that requests seem to come from, as a proxy of ours would say it.
-    source: str = "198.51.100.254"
-    #: How often each status was answered since it was cleared.
+    #: The client IP, which requests contain in ``X-Forwarded-For`` as from a trusted proxy.
+    client_ip: str = "198.51.100.254"
+    #: The number of responses with each HTTP status since ``start_measuring``.
     statuses: Counter[int] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        """Check the address."""
+        """Check that the URL is on the loopback interface."""
         parts = urlsplit(self.url)
         try:
             found = socket.getaddrinfo(parts.hostname, parts.port)
@@ -79,11 +79,11 @@ class Target:
 
     def send(
         self, method: str, path: str, body: Any = None, *, token: str | None = None, step_up_token: str | None = None
-    ) -> Answer:
-        """Send a request, with ``body`` as JSON and ``token`` as bearer token."""
+    ) -> Response:
+        """Send a request with ``body`` as JSON and ``token`` as bearer token. Return the response."""
         parts = urlsplit(self.url)
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=_PATIENCE)
-        headers = {"X-Forwarded-For": self.source}
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT)
+        headers = {"X-Forwarded-For": self.client_ip}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         if step_up_token is not None:
@@ -93,33 +93,36 @@ class Target:
             headers["Content-Type"] = "application/json"
         try:
             connection.request(method, path, content, headers)
-            response = connection.getresponse()
-            text = response.read()
+            received = connection.getresponse()
+            text = received.read()
         finally:
             connection.close()
-        self.statuses[response.status] += 1
-        return Answer(response.status, json.loads(text) if text else None)
+        self.statuses[received.status] += 1
+        return Response(received.status, json.loads(text) if text else None)
 
-    def as_from(self, source: str) -> "Target":
-        """Return the same service, for somebody at another address."""
-        return replace(self, source=source)
+    def with_client_ip(self, client_ip: str) -> "Target":
+        """Return the same service for a client with another IP address. Both count statuses together."""
+        return replace(self, client_ip=client_ip)
 
-    def mark(self) -> int:
-        """Return a place in the log, and forget the statuses so far: what comes next begins here."""
+    def start_measuring(self) -> int:
+        """Reset the counted statuses. Return the current end of the log, for ``lines_since``."""
         self.statuses.clear()
         return self.log_file.stat().st_size
 
-    def lines_since(self, mark: int) -> list[Line]:
-        """Return what the functions have written since ``mark``. A function writes before it answers."""
-        return read_lines(self.log_file.read_bytes()[mark:].decode(errors="replace"))
+    def lines_since(self, start: int) -> list[Line]:
+        """Return the log lines since ``start``, which ``start_measuring`` returned.
+
+        A function writes its lines before it responds, so the lines of all requests with a response are there.
+        """
+        return read_lines(self.log_file.read_bytes()[start:].decode(errors="replace"))
 
 
 @contextmanager
 def running_target() -> Iterator[Target]:
-    """Start the project's local runtime on a free port, over an empty folder that is removed in the end.
+    """Start the local runtime on a free port with an empty data folder. Delete the folder at the end.
 
     Raises:
-        NotStarted: it did not come up.
+        NotStarted: the runtime did not start.
 
     """
     with tempfile.TemporaryDirectory(prefix="attack-") as folder:
@@ -140,19 +143,19 @@ def running_target() -> Iterator[Target]:
 
 
 def runtime_environment(shell: Mapping[str, str], *, data_dir: Path) -> dict[str, str]:
-    """Return the runtime's environment: the template decides, and a shell that names a real database does not."""
+    """Return the runtime's environment: ``shell`` without settings of the service, such as a real database's URL."""
     inherited = {
         name: value
         for name, value in shell.items()
         if name.lower() not in Settings.__dataclass_fields__ and not name.startswith("POWERTOOLS_")
     }
-    # Cheap hashes: what is attacked is not bcrypt. Two hops: the gateway names its caller, this one, who is trusted to
-    # name the attacker's address; else all attacks would share one, and be one to the throttling.
+    # The attacks do not test bcrypt, so its cost is low. With two trusted hops, the service uses the client IP in the
+    # header X-Forwarded-For. Otherwise all attacks would share one client IP and its rate limits.
     return {**inherited, "PORT": "0", "DATA_DIR": str(data_dir), "BCRYPT_COST": "4", "TRUSTED_PROXY_HOPS": "2"}
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], log_file: Path) -> str:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT
     while True:
         has_ended = process.poll() is not None
         printed = log_file.read_text(errors="replace")

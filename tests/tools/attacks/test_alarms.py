@@ -1,4 +1,4 @@
-"""The evaluator of the template's alarms: what it knows it measures, and what it does not know it refuses."""
+"""The evaluation of the template's alarms: known properties are evaluated, and unknown ones are rejected."""
 
 import json
 from copy import deepcopy
@@ -73,14 +73,14 @@ def load(tmp_path):
 
 
 def counted(*seconds, name="fails", value=1, **changes):
-    """Return a line of EMF for each moment."""
+    """Return a log line with a metric (EMF) for each time in seconds."""
     metrics = [{"Namespace": "Ours", "Dimensions": [["service"]], "Metrics": [{"Name": name}], **changes}]
     lines = [{"_aws": {"Timestamp": 1000 * second, "CloudWatchMetrics": metrics}} for second in seconds]
     return [line | {"service": "s", "region": "r", name: value} for line in lines]
 
 
-def failed(*people, second=0, message="fail"):
-    return [{"message": message, "security_event": {"time": 1000 * second, "user": {"uid": uid}}} for uid in people]
+def failed(*users, second=0, message="fail"):
+    return [{"message": message, "security_event": {"time": 1000 * second, "user": {"uid": uid}}} for uid in users]
 
 
 @pytest.mark.parametrize(
@@ -102,16 +102,16 @@ def failed(*people, second=0, message="fail"):
         *("another namespace", "no dimension", "a dimension more", "no metric"),
     ],
 )
-def test_alarm_goes_off_when_its_series_reaches_the_threshold_in_a_period(load, lines, raised):
+def test_alarm_is_raised_if_its_metric_reaches_the_threshold_in_a_period(load, lines, raised):
     assert [alarm.name for alarm in load(ALARM).raised_by(lines)] == ["many-fails"] * raised
 
 
-def test_several_values_in_one_line_count_each(load):
+def test_several_values_in_one_line_are_all_counted(load):
     (alarm,) = load(ALARM).evaluated
     assert alarm.peak(counted(0, value=[1, 1, 5])) == 7
 
 
-def test_a_sum_of_metrics_fills_what_is_missing(load):
+def test_sum_of_metrics_treats_missing_values_as_zero(load):
     (alarm,) = load(total(series(METRIC, "fails"), series(METRIC, "done"))).evaluated
     assert alarm.peak(counted(0, 1)) == 2
     assert alarm.peak([*counted(0, 1), *counted(2, 3, name="done")]) == 4
@@ -135,7 +135,7 @@ def test_contributors_are_counted_once_each(load):
     ],
     ids=["another event", "no key", "no object on the way", "no security event", "a metric"],
 )
-def test_what_the_rule_does_not_match_contributes_nothing(load, lines):
+def test_line_that_the_rule_does_not_match_has_no_contributor(load, lines):
     (alarm,) = load(contributors()).evaluated
     assert alarm.peak(lines) == 0
 
@@ -143,35 +143,35 @@ def test_what_the_rule_does_not_match_contributes_nothing(load, lines):
 @pytest.mark.parametrize(
     "alarm", [{**ALARM, "Namespace": "AWS/Lambda"}, total(series({**METRIC, "Namespace": "AWS/X"}))]
 )
-def test_what_aws_counts_is_left_to_aws_by_name(load, alarm):
+def test_alarm_on_metrics_of_aws_is_listed_but_not_evaluated(load, alarm):
     alarms = load(alarm)
-    assert (alarms.evaluated, alarms.left_to_aws) == ((), ("many-fails",))
+    assert (alarms.evaluated, alarms.on_aws_metrics) == ((), ("many-fails",))
 
 
 @pytest.mark.parametrize(
     ("alarm", "reason"),
     [
-        ({**ALARM, "EvaluationPeriods": 2}, "EvaluationPeriods is 2"),
+        ({**ALARM, "EvaluationPeriods": 2}, "EvaluationPeriods must be 1, not 2"),
         ({**ALARM, "DatapointsToAlarm": 1}, "DatapointsToAlarm"),
         ({**ALARM, "ExtendedStatistic": "p99"}, "ExtendedStatistic"),
-        ({**ALARM, "ComparisonOperator": "LessThanThreshold"}, "ComparisonOperator is LessThanThreshold"),
-        ({**ALARM, "TreatMissingData": "breaching"}, "TreatMissingData is breaching"),
-        ({**ALARM, "Statistic": "Average"}, "Statistic Average"),
-        ({**ALARM, "AlarmDescription": "Nobody knows."}, "names no runbook"),
-        (total(series(METRIC), series(METRIC, "done", period=300)), "different periods"),
-        (total(series(METRIC, stat="p99")), "Stat p99"),
-        (total(), "different periods"),
-        (total(series(METRIC), series({**METRIC, "Namespace": "AWS/X"})), "adds our metrics to those of AWS"),
+        ({**ALARM, "ComparisonOperator": "LessThanThreshold"}, "ComparisonOperator must be .*, not LessThanThreshold"),
+        ({**ALARM, "TreatMissingData": "breaching"}, "TreatMissingData must be notBreaching, not breaching"),
+        ({**ALARM, "Statistic": "Average"}, "Statistic must be Sum, not Average"),
+        ({**ALARM, "AlarmDescription": "See the wiki."}, "must name a runbook"),
+        (total(series(METRIC), series(METRIC, "done", period=300)), "must have one period"),
+        (total(series(METRIC, stat="p99")), "Stat must be Sum, not p99"),
+        (total(), "must have one period"),
+        (total(series(METRIC), series({**METRIC, "Namespace": "AWS/X"})), "must not add metrics of the service"),
         (total({**series(METRIC), "Label": "x"}), "Label"),
-        ({**WITHOUT_A_SERIES, "Metrics": [series(METRIC)]}, "does not return one series"),
+        ({**WITHOUT_A_SERIES, "Metrics": [series(METRIC)]}, "must return one series"),
         ({**WITHOUT_A_SERIES, "Metrics": [{"Id": "x", "Expression": "m1 / m2"}]}, "expression m1 / m2"),
         ({**WITHOUT_A_SERIES, "Metrics": [{"Id": "x"}]}, "expression None"),
         (contributors(statistic="MaxContributorValue"), "MaxContributorValue"),
         (contributors(rule="another"), "another"),
     ],
 )
-def test_what_is_not_known_is_an_error(load, alarm, reason):
-    with pytest.raises(TemplateError, match=f"TheAlarm cannot be evaluated here: .*{reason}"):
+def test_alarm_with_an_unknown_property_is_rejected(load, alarm, reason):
+    with pytest.raises(TemplateError, match=f"TheAlarm cannot be evaluated: .*{reason}"):
         load(alarm)
 
 
@@ -179,16 +179,16 @@ def test_what_is_not_known_is_an_error(load, alarm, reason):
     ("change", "reason"),
     [
         ({"AggregateOn": "Sum"}, "AggregateOn"),
-        ({"LogFormat": "CLF"}, "its schema"),
-        ({"Schema": {"Name": "CloudWatchLogRule", "Version": 2}}, "its schema"),
-        ({"LogGroupNames": ["/somewhere/else"]}, "its log groups"),
-        ({"Fields": {"1": "x"}}, "its parts"),
-        ({"Contribution": {**RULE["Contribution"], "ValueOf": "$.bytes"}}, "its contribution"),
-        ({"Contribution": {"Keys": ["$.a"]}}, "a key that may be missing"),
+        ({"LogFormat": "CLF"}, "unknown schema"),
+        ({"Schema": {"Name": "CloudWatchLogRule", "Version": 2}}, "unknown schema"),
+        ({"LogGroupNames": ["/somewhere/else"]}, "unknown log groups"),
+        ({"Fields": {"1": "x"}}, "unknown keys of RuleBody"),
+        ({"Contribution": {**RULE["Contribution"], "ValueOf": "$.bytes"}}, "unknown keys of Contribution"),
+        ({"Contribution": {"Keys": ["$.a"]}}, "a key must be IsPresent in the filters"),
     ],
 )
-def test_a_rule_with_something_unknown_is_an_error(load, change, reason):
-    with pytest.raises(TemplateError, match=f"insight rule Rule cannot be evaluated here: {reason}"):
+def test_rule_with_an_unknown_property_is_rejected(load, change, reason):
+    with pytest.raises(TemplateError, match=f"insight rule Rule cannot be evaluated: {reason}"):
         load(contributors(), rule={**RULE, **change})
 
 
@@ -201,20 +201,20 @@ def test_a_rule_with_something_unknown_is_an_error(load, change, reason):
         {"Match": "message", "In": ["fail"]},
     ],
 )
-def test_rule_with_an_unknown_filter_or_that_is_off_is_an_error(load, condition):
+def test_rule_that_is_disabled_or_has_an_unknown_filter_is_rejected(load, condition):
     rule = deepcopy(RULE)
     rule["Contribution"]["Filters"].append(condition)
-    with pytest.raises(TemplateError, match="its filters"):
+    with pytest.raises(TemplateError, match="unknown filters"):
         load(contributors(), rule=rule)
-    with pytest.raises(TemplateError, match="it is not enabled"):
+    with pytest.raises(TemplateError, match="RuleState must be ENABLED"):
         load(ALARM, state="DISABLED")
 
 
-def test_lines_that_are_no_json_documents_are_left_out():
+def test_lines_that_are_no_json_objects_are_skipped():
     assert read_lines('Serving on 8000\n{"a": 1}\n[1]\n"text"\n{broken\n\n') == [{"a": 1}]
 
 
-def test_events_are_counted_by_name_and_reason_and_are_no_datapoints():
+def test_security_events_are_counted_by_name_and_reason():
     why = {"message": "fail", "security_event": {"status_detail": "why"}}
     lines: list[Line] = [why, {"message": "done", "security_event": {}}, {"message": "done"}]
     assert security_events(lines) == {("fail", "why"): 1, ("done", ""): 1}

@@ -1,4 +1,4 @@
-"""``make attack``: each attack fails, is seen and raises its alarm; a quiet hour raises none."""
+"""``make attack``: each attack fails and raises its alarms. A quiet hour raises none."""
 
 import runpy
 from collections import Counter
@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from local_runtime.cloudformation import TemplateError
-from tools.attacks import campaign, people
+from tools.attacks import campaign, users
 from tools.attacks.alarms import Alarm, Alarms, load_alarms
 from tools.attacks.attack import Outcome, carry_out
 from tools.attacks.campaign import ATTACKS, QUIET_HOUR, carry_out_all, describe, main
 from tools.attacks.forgery import forge_access_tokens
 from tools.attacks.guessing import guess_one_password, spray_a_password
-from tools.attacks.people import SetUpFailed, operate
 from tools.attacks.probing import scan_for_others_data
-from tools.attacks.quiet_hour import live_through_a_quiet_hour
+from tools.attacks.quiet_hour import simulate_ordinary_use
 from tools.attacks.replay import replay_a_refresh_token
 from tools.attacks.spam import spam_registrations
-from tools.attacks.target import TEMPLATE, Answer, NotLoopback, NotStarted, Target, runtime_environment
+from tools.attacks.target import TEMPLATE, NotLoopback, NotStarted, Response, Target, runtime_environment
 from tools.attacks.theft import guess_in_a_stolen_session, use_a_stolen_access_token
+from tools.attacks.users import SetUpFailed, run_accounts_command
 
-#: One service for all of them, and so one process of the test run.
+#: All attacks share one service, so they must run in one process.
 pytestmark = [pytest.mark.events, pytest.mark.xdist_group("attack")]
 
 
@@ -33,7 +33,7 @@ def outcomes():
 
 @pytest.mark.threat("function-password-guessing", "function-stolen-access-token")
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_attack_fails_is_seen_and_raises_its_alarm(outcomes, attack):
+def test_attack_fails_and_raises_its_events_and_alarms(outcomes, attack):
     outcome = outcomes[attack.name]
     assert outcome.faults == []
     assert attack.alarms
@@ -42,7 +42,7 @@ def test_attack_fails_is_seen_and_raises_its_alarm(outcomes, attack):
 
 
 @pytest.mark.threat("logs-silenced-alarms")
-def test_a_quiet_hour_raises_nothing(outcomes):
+def test_quiet_hour_raises_no_alarm(outcomes):
     outcome = outcomes[QUIET_HOUR.name]
     assert outcome.faults == []
     assert outcome.alarms == ()
@@ -51,7 +51,7 @@ def test_a_quiet_hour_raises_nothing(outcomes):
 
 
 def test_each_alarm_on_our_own_metrics_is_raised_by_an_attack(outcomes):
-    """The exception is the one on a broken database, which no request can raise."""
+    """Except the alarm on a broken database, which no request can raise."""
     raised = {alarm.name for outcome in outcomes.values() for alarm in outcome.alarms}
     every = {alarm.name for alarm in load_alarms(TEMPLATE).evaluated}
     assert every - raised == {"audit-write-failures"}
@@ -61,40 +61,40 @@ def test_description_of_an_attack_names_its_events_and_alarms(outcomes):
     text = describe(outcomes["credential stuffing"])
     assert "45 authn_login_fail unknown_user" in text
     assert "credential-stuffing (45 of 20; docs/runbooks/credential-stuffing.md)" in text
-    assert "no breach, and seen" in text
+    assert "no breach, all events and alarms" in text
     assert "no false alarm" in describe(outcomes[QUIET_HOUR.name])
 
 
-class Pushover:
-    """A service that answers whatever the attacker would like to hear."""
+class CompliantService:
+    """A service that accepts each registration, and gives every other response the status and code of the test."""
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         self.status = 200
         self.code = None
 
-    def as_from(self, _source):
+    def with_client_ip(self, _client_ip):
         return self
 
     def send(self, method, path, *_body, **_token):
         tokens = {"access_token": TOKEN, "refresh_token": "r", "step_up_token": "s"}
         document = {"id": "x", **tokens, "keys": [JWK], "code": self.code}
         status = 201 if (method, path) == ("POST", "/users") else self.status
-        return Answer(status, document)
+        return Response(status, document)
 
 
-# The README's example: expired, and its key was thrown away.
+# The README's example. The token has expired, and its key is deleted.
 JWK = {"x": "z7U-MGuMADR8ntLxqDDa0a7G_JH0aEJYGaKXoWDwiwQ", "y": "cEP6x8SwGbXvXM8N2ckkdpnZWERepZZGT2o5zde7ZqY"}
 TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiAieCJ9.AAAA"
 
 
 @pytest.fixture
-def pushover(environment, monkeypatch):
-    from auth_common.keys.local_keys import local_signing_key  # noqa: PLC0415 - makes the key that is "stolen"
+def compliant_service(environment, monkeypatch):
+    from auth_common.keys.local_keys import local_signing_key  # noqa: PLC0415 - creates the key of the expired forgery
 
     local_signing_key()
-    monkeypatch.setattr("tools.attacks.quiet_hour.operate", lambda *_: None)
-    return Pushover(environment)
+    monkeypatch.setattr("tools.attacks.quiet_hour.run_accounts_command", lambda *_: None)
+    return CompliantService(environment)
 
 
 REJECTED_CHANGES = ["the victim cannot revoke other sessions", "the victim cannot change the password"]
@@ -106,60 +106,62 @@ FORGERIES = (
     "no algorithm",
     "tampered",
 )
-OUTLIVED = [f"the {what} outlived the theft" for what in ("live token", "session")]
-STOLEN_SESSION, STOLEN_TOKEN = (
-    f"the stolen {what} outlived the {what_ended_it}"
-    for what, what_ended_it in (("session", "guessing"), ("token", "victim's defence"))
-)
+NOT_REVOKED = [f"the {credential} was not revoked" for credential in ("current refresh token", "session")]
+STOLEN_SESSION, STOLEN_TOKEN = (f"the stolen {thing} was not revoked" for thing in ("session", "access token"))
 
 
 @pytest.mark.parametrize(
     ("prepare", "status", "code", "breaches"),
     [
-        (spray_a_password, 200, None, ["answered 200 None"]),
-        (guess_one_password, 200, None, ["answered 200 None", "nothing stopped the guessing"]),
-        (guess_one_password, 429, None, ["answered 429 None", "the owner was locked out on their own device"]),
-        (scan_for_others_data, 200, None, ["answered 200 None"]),
-        (replay_a_refresh_token, 200, None, ["a spent token was exchanged", *OUTLIVED]),
-        (forge_access_tokens, 200, None, [f"{kind}: answered 200" for kind in FORGERIES]),
-        (spam_registrations, 200, None, ["a second account for one mailbox", "somebody chose their own role"]),
-        (guess_in_a_stolen_session, 200, None, ["answered 200 None", STOLEN_SESSION, *REJECTED_CHANGES]),
+        (spray_a_password, 200, None, ["unexpected response 200 None"]),
+        (guess_one_password, 200, None, ["unexpected response 200 None", "the guessing was not stopped"]),
+        (
+            guess_one_password,
+            429,
+            None,
+            ["unexpected response 429 None", "the user was locked out on their own device"],
+        ),
+        (scan_for_others_data, 200, None, ["unexpected response 200 None"]),
+        (replay_a_refresh_token, 200, None, ["a used refresh token was accepted", *NOT_REVOKED]),
+        (forge_access_tokens, 200, None, [f"{kind}: unexpected response 200" for kind in FORGERIES]),
+        (spam_registrations, 200, None, ["a second account for one e-mail address", "a client chose its own role"]),
+        (guess_in_a_stolen_session, 200, None, ["unexpected response 200 None", STOLEN_SESSION, *REJECTED_CHANGES]),
         (
             *(guess_in_a_stolen_session, 400, "invalid_current_password"),
-            ["nothing stopped the guessing", STOLEN_SESSION, "the victim cannot log in"],
+            ["the guessing was not stopped", STOLEN_SESSION, "the victim cannot log in"],
         ),
-        (use_a_stolen_access_token, 200, None, ["answered 200 None", *REJECTED_CHANGES, STOLEN_TOKEN]),
+        (use_a_stolen_access_token, 200, None, ["unexpected response 200 None", *REJECTED_CHANGES, STOLEN_TOKEN]),
         (
             *(use_a_stolen_access_token, 403, "step_up_required"),
             ["the victim's session was revoked", "the victim cannot log in", STOLEN_TOKEN],
         ),
     ],
 )
-def test_breach_is_noticed(pushover, prepare, status, code, breaches):
-    run = prepare(pushover)
-    pushover.status, pushover.code = status, code
+def test_breach_is_reported(compliant_service, prepare, status, code, breaches):
+    run = prepare(compliant_service)
+    compliant_service.status, compliant_service.code = status, code
     assert run() == breaches
 
 
-def test_quiet_hour_notices_wrong_rejections_and_missing_ones(pushover, monkeypatch):
-    assert set(live_through_a_quiet_hour(pushover)()) == {"not refused: 200", "not refused: 201"}
-    run = live_through_a_quiet_hour(pushover)
+def test_quiet_hour_reports_wrong_and_missing_rejections(compliant_service, monkeypatch):
+    assert set(simulate_ordinary_use(compliant_service)()) == {"not rejected: 200", "not rejected: 201"}
+    run = simulate_ordinary_use(compliant_service)
     for name in ("log_in", "refresh"):
-        monkeypatch.setattr(f"tools.attacks.quiet_hour.{name}", lambda *_: people.Tokens("a", "r"))
-    pushover.status = 403
-    assert any(breach.startswith("refused: 403") for breach in run())
+        monkeypatch.setattr(f"tools.attacks.quiet_hour.{name}", lambda *_: users.Tokens("a", "r"))
+    compliant_service.status = 403
+    assert any(breach.startswith("rejected: 403") for breach in run())
 
 
-def test_an_attack_that_cannot_be_prepared_proves_nothing(pushover):
-    pushover.status = 503
+def test_failed_preparation_of_an_attack_raises_an_error(compliant_service):
+    compliant_service.status = 503
     with pytest.raises(SetUpFailed, match="503 instead of 200"):
-        replay_a_refresh_token(pushover)
+        replay_a_refresh_token(compliant_service)
 
 
-def test_an_operator_who_fails_is_heard(environment):
+def test_failed_accounts_command_raises_an_error(environment):
     target = Target("http://localhost:1", environment, environment / "log")
     with pytest.raises(SetUpFailed, match="no user has the address"):
-        operate(target, ["role", "nobody@example.com", "admin"])
+        run_accounts_command(target, ["role", "nobody@example.com", "admin"])
 
 
 SPRAYING = next(attack for attack in ATTACKS if attack.name == "password spraying")
@@ -186,7 +188,7 @@ def outcome(**changes):
     [
         ({}, []),
         ({"breaches": ["got in"]}, ["got in"]),
-        ({"statuses": Counter({401: 1, 500: 2})}, ["answered 500"]),
+        ({"statuses": Counter({401: 1, 500: 2})}, ["unexpected response 500"]),
         ({"events": Counter()}, ["no event authn_login_fail"]),
         ({"alarms": ()}, ["no alarm password-spraying"]),
         ({"alarms": (alarm("password-spraying"), alarm("failed-logins"))}, []),
@@ -194,14 +196,14 @@ def outcome(**changes):
     ],
     ids=["none", "breach", "server error", "no event", "no alarm", "a further alarm", "false alarm"],
 )
-def test_what_is_wrong_is_said(changes, faults):
+def test_outcome_has_a_fault_for_each_unexpected_result(changes, faults):
     assert outcome(**changes).faults == faults
 
 
 @pytest.mark.parametrize(
     ("results", "status"), [([{}], 0), ([{}, {"alarms": ()}], 1), ([{"breaches": ["got in"]}, {}], 1)]
 )
-def test_exit_status_says_whether_all_is_well(monkeypatch, capsys, results, status):
+def test_exit_status_is_1_if_an_outcome_has_faults(monkeypatch, capsys, results, status):
     monkeypatch.setattr(campaign, "carry_out_all", lambda: (outcome(**changes) for changes in results))
     assert main() == status
     printed = capsys.readouterr().out
@@ -210,7 +212,7 @@ def test_exit_status_says_whether_all_is_well(monkeypatch, capsys, results, stat
 
 
 @pytest.mark.parametrize("error", [NotStarted, SetUpFailed, TemplateError])
-def test_error_that_stops_the_attacks_is_printed(monkeypatch, capsys, error):
+def test_error_that_stops_the_campaign_is_printed(monkeypatch, capsys, error):
     def fail():
         raise error("the reason")
 
@@ -226,7 +228,7 @@ def test_python_m_runs_the_campaign(monkeypatch):
     assert ended.value.code == 7
 
 
-def test_only_the_loopback_interface_is_attacked(tmp_path):
+def test_only_the_loopback_interface_can_be_attacked(tmp_path):
     for url in ("http://localhost:8000", "http://127.0.0.1:1", "http://127.9.9.9:1", "http://[::1]:1"):
         assert Target(url, tmp_path, tmp_path / "log").url == url
     elsewhere = ("http://192.0.2.1:8000", "http://0.0.0.0:8000", "http://[2001:db8::1]:80")
@@ -235,20 +237,20 @@ def test_only_the_loopback_interface_is_attacked(tmp_path):
             Target(url, tmp_path, tmp_path / "log")
 
 
-def test_shell_cannot_lead_the_attacks_to_a_real_database(tmp_path):
+def test_environment_ignores_the_shells_database_and_settings(tmp_path):
     shell = {"PATH": "/bin", "DATABASE_URL": "postgresql://real", "STAGE": "prod", "PORT": "8000", "BCRYPT_COST": "12"}
     made = runtime_environment({**shell, "POWERTOOLS_METRICS_NAMESPACE": "Elsewhere"}, data_dir=tmp_path)
     own = {"PORT": "0", "DATA_DIR": str(tmp_path), "BCRYPT_COST": "4", "TRUSTED_PROXY_HOPS": "2"}
     assert made == {"PATH": "/bin", **own}
 
 
-def test_a_runtime_that_does_not_start_says_why(monkeypatch):
+def test_runtime_that_does_not_start_raises_its_output(monkeypatch):
     monkeypatch.setattr("tools.attacks.target.runtime_environment", lambda *_, **__: {"PORT": "no port", "PATH": ""})
-    with pytest.raises(NotStarted, match="PORT is a number"):
+    with pytest.raises(NotStarted, match="PORT must be a number"):
         next(carry_out_all())
 
 
-def test_what_was_written_before_the_attack_does_not_count(tmp_path):
+def test_lines_and_statuses_before_the_attack_are_not_counted(tmp_path):
     log = tmp_path / "log"
     log.write_text('{"message": "old", "security_event": {}}\n')
     target = Target("http://localhost:1", tmp_path, log)
@@ -265,5 +267,5 @@ def test_what_was_written_before_the_attack_does_not_count(tmp_path):
         return run
 
     quiet = replace(QUIET_HOUR, prepare=prepare, events=frozenset())
-    result = carry_out(quiet, target, Alarms(evaluated=(), left_to_aws=()))
+    result = carry_out(quiet, target, Alarms(evaluated=(), on_aws_metrics=()))
     assert (result.statuses, result.events) == ({401: 1}, {("new", ""): 1})

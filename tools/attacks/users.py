@@ -1,0 +1,117 @@
+"""Users of the attacked service: create accounts, log in and refresh tokens, for victims and attackers."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from itertools import count
+from typing import Any, Final
+
+from tools.attacks.target import PROJECT, Response, Target, runtime_environment
+
+PASSWORD: Final = "violet anchor seventeen drums"
+NEW_PASSWORD: Final = "silver kettle ninety meadows"
+_numbers = count(1)
+
+
+class SetUpFailed(Exception):
+    """The preparation of an attack failed, so the attack itself would prove nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user of the service."""
+
+    id: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens in the response to a login or a refresh. ``step_up`` is None after a refresh."""
+
+    access: str
+    refresh: str
+    step_up: str | None = None
+
+
+def new_email(name: str) -> str:
+    """Return an e-mail address that no account has. It starts with ``name``."""
+    return f"{name}-{next(_numbers)}@example.com"
+
+
+def registration(email: str, **further: str) -> dict[str, str]:
+    """Return the request body of a registration."""
+    return {
+        "name": "Test User",
+        "email": email,
+        "date_of_birth": "1980-04-14",
+        "job_title": "Engineer",
+        "password": PASSWORD,
+        **further,
+    }
+
+
+def register(target: Target, name: str) -> User:
+    """Create an account and return its user."""
+    email = new_email(name)
+    document = _required(target.send("POST", "/users", registration(email)), HTTPStatus.CREATED)
+    return User(document["id"], email)
+
+
+def register_users(target: Target, number: int) -> list[User]:
+    """Create ``number`` accounts and return their users."""
+    return [register(target, "user") for _ in range(number)]
+
+
+def try_password(target: Target, email: str, password: str) -> Response:
+    """Send a login request and return the response."""
+    return target.send("POST", "/login", {"email": email, "password": password})
+
+
+def log_in(target: Target, user: User) -> Tokens:
+    """Log in with the right password and return the tokens."""
+    return _tokens(try_password(target, user.email, PASSWORD))
+
+
+def try_refresh(target: Target, refresh_token: str) -> Response:
+    """Send a refresh request and return the response."""
+    return target.send("POST", "/token/refresh", {"refresh_token": refresh_token})
+
+
+def refresh(target: Target, tokens: Tokens) -> Tokens:
+    """Refresh the session and return the new tokens."""
+    return _tokens(try_refresh(target, tokens.refresh))
+
+
+def run_accounts_command(target: Target, arguments: Sequence[str]) -> None:
+    """Run ``uv run accounts`` on the data of the attacked service, as an operator does.
+
+    Raises:
+        SetUpFailed: the command failed. The text is its error output.
+
+    """
+    run = subprocess.run(  # noqa: S603 - no input from outside
+        [sys.executable, "-c", "import sys; from tools.operators.accounts import main; sys.exit(main())", *arguments],
+        cwd=PROJECT,
+        env=runtime_environment(os.environ, data_dir=target.data_dir),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode:
+        raise SetUpFailed(run.stderr)
+
+
+def _tokens(response: Response) -> Tokens:
+    document = _required(response, HTTPStatus.OK)
+    return Tokens(document["access_token"], document["refresh_token"], document.get("step_up_token"))
+
+
+def _required(response: Response, status: HTTPStatus) -> Any:
+    if response.status != status:
+        message = f"{response.status} instead of {status}: {response.document}"
+        raise SetUpFailed(message)
+    return response.document
