@@ -56,7 +56,10 @@ class Project:
                 kind = "a list of strings" if isinstance(defaults[name], tuple) else "a string"
                 message = f"pyproject.toml: tool.local_runtime.{name} must be {kind}"
                 raise ValueError(message)
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in table.items()})
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in table.items()
+        }
+        return cls(**values)
 
     def require_valid_data(self, folder: Path) -> None:
         """Call the function ``check_data`` with the data folder.

@@ -1,1 +1,1 @@
-"""Commands for operators: accounts, the audit log, keys and migrations."""
+"""Commands for operators, for accounts, the audit log, signing keys and migrations."""

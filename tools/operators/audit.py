@@ -1,6 +1,7 @@
-"""``uv run audit``: the audit log for operators: follow it, check it, export it.
+"""``uv run audit``: show, follow, verify and export the audit log.
 
-Works on the database that DATABASE_URL or DATA_DIR names, also while the service runs. Reading is recorded.
+It works on the database that DATABASE_URL or DATA_DIR names. The service may be running. Each reading is recorded in
+the audit log.
 """
 
 import argparse
@@ -23,18 +24,25 @@ from auth_common.events.ocsf import to_ocsf
 from auth_common.events.request_context import canonical_ip
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.events.vocabulary import Severity
-from tools.operators.operation import Progress, add_json_option, discard_output, moment, operation, reason
+from tools.operators.operator_command import (
+    Progress,
+    add_json_option,
+    discard_output,
+    error_text,
+    operator_command,
+    parse_time,
+)
 
-#: A record that was committed late has an earlier time than one that we have shown already: so far we look back.
-_LATEST_COMMIT: Final = timedelta(seconds=60)
+#: ``tail --follow`` reads this interval again at each poll, because a record can be committed after a later one.
+_MAX_COMMIT_DELAY: Final = timedelta(seconds=60)
 _POLL_SECONDS: Final = 1.0
-#: Records from the future that are looked at: an attacker may have inserted any number of them.
-_FUTURE_RECORDS: Final = 100
-_TAMPERED: Final = 3
-_INTERRUPTED: Final = 130
-#: The status of a program that SIGPIPE ends, in a shell.
-_CUT_OFF: Final = 141
-#: Where an export in OCSF has the record's MAC, in ``unmapped``.
+#: ``tail`` shows at most this many records with a future time. An attacker can insert any number of them.
+_MAX_FUTURE_RECORDS: Final = 100
+#: Exit statuses. Shells use 130 for SIGINT and 141 for SIGPIPE.
+_EXIT_TAMPERED: Final = 3
+_EXIT_INTERRUPTED: Final = 130
+_EXIT_BROKEN_PIPE: Final = 141
+#: The name of the record's MAC in the field ``unmapped`` of an export in OCSF.
 _MAC: Final = "audit_mac"
 
 _COLOURS: Final = {
@@ -50,25 +58,25 @@ _RESET: Final = "\x1b[0m"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
-    0: done, and nothing was found; 1: the reason is on stderr; 2: wrong usage; 3: the log has been tampered with;
-    130: interrupted; 141: the reader of the output ended before the last record, as in ``audit export | head``.
+    0: success. 1: failure, with the reason on stderr. 2: wrong usage. 3: the audit log was tampered with.
+    130: interrupted. 141: the reader of the output ended before the last record, as in ``audit export | head``.
     """
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.run
     try:
-        with operation("audit", as_json=options.json):
+        with operator_command("audit", as_json=options.json):
             return command(options)
     except ServiceError as error:
-        sys.stderr.write(f"audit: {reason(error)}\n")
+        sys.stderr.write(f"audit: {error_text(error)}\n")
     except BrokenPipeError:
         discard_output()
-        return _CUT_OFF
+        return _EXIT_BROKEN_PIPE
     except OSError as error:
         discard_output()
         sys.stderr.write(f"audit: {error}\n")
     except KeyboardInterrupt:
-        # That is how one ends tail --follow. A verification that was cut off has not found the log intact.
-        return 0 if options.command == "tail" else _INTERRUPTED
+        # Ctrl-C is the way to stop tail --follow. An interrupted verification has not shown that the log is intact.
+        return 0 if options.command == "tail" else _EXIT_INTERRUPTED
     return 1
 
 
@@ -76,24 +84,26 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="audit", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
-    verify = commands.add_parser("verify", help="find records that were changed, moved, deleted or cut off")
-    verify.add_argument("log", nargs="*", type=Path, help="the service's log, JSON lines; - for standard input")
+    verify = commands.add_parser("verify", help="find records that were changed, moved or deleted")
+    verify.add_argument("log", nargs="*", type=Path, help="log files of the service (JSON lines), - for stdin")
     verify.set_defaults(run=_verify)
 
     tail = commands.add_parser("tail", help="show the newest events")
-    tail.add_argument("--follow", action="store_true", help="go on showing what comes")
+    tail.add_argument("--follow", action="store_true", help="keep showing new events")
     tail.add_argument("-n", "--lines", type=_count, default=20, metavar="COUNT")
     tail.set_defaults(run=_tail)
 
     export = commands.add_parser("export", help="write events as JSON lines, oldest first")
-    export.add_argument("--ocsf", action="store_true", help="in the Open Cybersecurity Schema Framework, for a SIEM")
+    export.add_argument("--ocsf", action="store_true", help="use the Open Cybersecurity Schema Framework, for a SIEM")
     export.set_defaults(run=_export)
 
     for each in (verify, tail, export):
         add_json_option(each)
     for reading in (tail, export):
-        reading.add_argument("--from", dest="since", type=moment, help="from this time on: 2026-01-31T00:00:00Z")
-        reading.add_argument("--to", dest="until", type=moment, help="before this time")
+        reading.add_argument(
+            "--from", dest="since", type=parse_time, help="events at or after this time: 2026-01-31T00:00:00Z"
+        )
+        reading.add_argument("--to", dest="until", type=parse_time, help="events before this time")
         reading.add_argument("--event", choices=[event.value for event in SecurityEvent], metavar="NAME")
         reading.add_argument("--outcome", choices=["success", "failure"])
         reading.add_argument("--severity", choices=[name.lower() for name in Severity.__members__])
@@ -109,13 +119,13 @@ def _verify(options: argparse.Namespace) -> int:
     with Progress("records checked") as progress:
         verification = verify_audit_log(anchors, progress=progress)
     try:
-        _show(verification, as_json=options.json)
+        _print_verification(verification, as_json=options.json)
     except BrokenPipeError:
-        discard_output()  # The verification is complete, and the status is its result.
-    return _TAMPERED if verification.findings else 0
+        discard_output()  # The verification is complete, and the exit status has its result.
+    return _EXIT_TAMPERED if verification.findings else 0
 
 
-def _show(verification: Verification, *, as_json: bool) -> None:
+def _print_verification(verification: Verification, *, as_json: bool) -> None:
     for finding in verification.findings:
         _write(json.dumps(asdict(finding), default=str) if as_json else str(finding))
     if as_json:
@@ -128,8 +138,8 @@ def _show(verification: Verification, *, as_json: bool) -> None:
 
 
 def _anchors(path: Path) -> Iterator[Anchor]:
-    """Yield what the lines of a log say of records; other lines are none of our business."""
-    # Standard input stays open: it may be named twice.
+    """Yield the anchors in the lines of a log. Ignore all other lines."""
+    # Standard input stays open, because the arguments may name it twice.
     with nullcontext(sys.stdin) if str(path) == "-" else path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             try:
@@ -140,7 +150,7 @@ def _anchors(path: Path) -> Iterator[Anchor]:
 
 
 def _anchor(document: dict[str, Any]) -> Anchor:
-    """Return what a line of the log, or of an export in OCSF, says of its record."""
+    """Return the anchor in a line of the log or of an export in OCSF: the place, MAC and time of a record."""
     if "audit" in document:
         place, event = document["audit"], document["security_event"]
         chain, sequence, mac = place["chain"], place["sequence"], place["mac"]
@@ -155,61 +165,62 @@ def _tail(options: argparse.Namespace) -> int:
     _record_reading("tail", options)
     query = _query(options)
     polled = datetime.now(UTC)
-    # Before the page: what happens between the two reads is in the page, or comes with the next poll.
-    shown = {_key(record) for record in _recent(query, polled)} if options.follow else set()
+    # Read the recent records before the page. A record that is committed between the two reads is then either in the
+    # page or new at the next poll.
+    shown = {_place(record) for record in _recent(query, polled)} if options.follow else set()
     for record in read_audit_records(query, newest=options.lines):
         _write(_line(record, as_json=options.json))
-        shown.add(_key(record))
+        shown.add(_place(record))
     while options.follow:
         sleep(_POLL_SECONDS)
-        # From the last poll on, however long ago that was: the process may have been stopped.
+        # The last poll may be long ago, because the process may have been stopped.
         since, polled = polled, datetime.now(UTC)
         recent = list(_recent(query, since))
         for record in recent:
-            if _key(record) not in shown:
+            if _place(record) not in shown:
                 _write(_line(record, as_json=options.json))
-        shown = {_key(record) for record in recent}
+        shown = {_place(record) for record in recent}
     return 0
 
 
 def _recent(query: AuditQuery, since: datetime) -> Iterator[AuditRecord]:
-    """Yield records that may have been committed since then, and the last of those that come from the future."""
-    asked_since = query.since or since - _LATEST_COMMIT
+    """Yield all records that may have been committed after ``since``, and the newest records with a future time."""
+    asked_since = query.since or since - _MAX_COMMIT_DELAY
     horizon = datetime.now(UTC) + FUTURE
     until = min(query.until or horizon, horizon)
-    yield from _all(replace(query, since=max(asked_since, since - _LATEST_COMMIT), until=until))
-    yield from read_audit_records(replace(query, since=max(asked_since, horizon)), newest=_FUTURE_RECORDS)
+    yield from _read_all(replace(query, since=max(asked_since, since - _MAX_COMMIT_DELAY), until=until))
+    yield from read_audit_records(replace(query, since=max(asked_since, horizon)), newest=_MAX_FUTURE_RECORDS)
 
 
 def _export(options: argparse.Namespace) -> int:
     _record_reading("export", options)
     tampered = 0
     with Progress("records exported") as progress:
-        for number, record in enumerate(_all(_query(options)), 1):
+        for number, record in enumerate(_read_all(_query(options)), 1):
             tampered += not record.intact
             if not options.ocsf:
                 _write(json.dumps(_as_json(record), default=str))
-            elif record.intact:  # a SIEM must not take for an event what an attacker has made of one
+            elif record.intact:  # a SIEM must not get a tampered record as a security event
                 _write(json.dumps(_as_ocsf(record)))
-            # On a terminal the records themselves show the progress.
+            # On a terminal the records show the progress.
             if not sys.stdout.isatty():
                 progress(number)
     if tampered:
         left_out = ", and were left out" if options.ocsf else ""
         sys.stderr.write(f"audit: {tampered} records are not as they were written{left_out}; run: audit verify\n")
-    return _TAMPERED if tampered else 0
+    return _EXIT_TAMPERED if tampered else 0
 
 
-def _all(query: AuditQuery) -> Iterator[AuditRecord]:
+def _read_all(query: AuditQuery) -> Iterator[AuditRecord]:
     after = None
     while batch := read_audit_records(query, after=after):
         yield from batch
         after = batch[-1].place
 
 
-def _record_reading(how: str, options: argparse.Namespace) -> None:
-    filters = str(_query(options)) if how != "verify" else None
-    security_event(SecurityEvent.SENSITIVE_READ, reason="by_operator", target=f"audit {how}", filters=filters)
+def _record_reading(subcommand: str, options: argparse.Namespace) -> None:
+    filters = str(_query(options)) if subcommand != "verify" else None
+    security_event(SecurityEvent.SENSITIVE_READ, reason="by_operator", target=f"audit {subcommand}", filters=filters)
 
 
 def _query(options: argparse.Namespace) -> AuditQuery:
@@ -226,7 +237,7 @@ def _query(options: argparse.Namespace) -> AuditQuery:
 
 
 def _as_ocsf(record: AuditRecord) -> dict[str, Any]:
-    """Return the event of the log line, with the place and the MAC of its record: an export is an anchor too."""
+    """Return the security event in OCSF as in the log line, with the record's place and MAC as an anchor."""
     event = to_ocsf(record.as_occurrence())
     event["metadata"] |= {"uid": f"{record.chain_id}.{record.sequence}", "sequence": record.sequence}
     event["unmapped"] = {**event.get("unmapped", {}), _MAC: record.mac.hex()}
@@ -239,7 +250,10 @@ def _as_json(record: AuditRecord) -> dict[str, Any]:
 
 
 def _line(record: AuditRecord, *, as_json: bool) -> str:
-    """Return a record as a line for people, or as JSON. What a client has sent is escaped: a terminal would obey it."""
+    """Return a record as a line of text or as JSON.
+
+    Values from clients are escaped, because a terminal would execute escape sequences in them.
+    """
     if as_json:
         return json.dumps(_as_json(record), default=str)
     facts = {
@@ -249,15 +263,18 @@ def _line(record: AuditRecord, *, as_json: bool) -> str:
         "in": f"{record.method} {record.path}".strip() or record.function or None,
         **record.detail,
     }
-    told = " ".join(f"{_quoted(name)}={_quoted(str(value))}" for name, value in facts.items() if value is not None)
+    text = " ".join(f"{_quoted(name)}={_quoted(str(value))}" for name, value in facts.items() if value is not None)
     warning = "" if record.intact else " NOT AS IT WAS WRITTEN"
     severity = record.severity.name.lower()
     time = record.time.isoformat(timespec="milliseconds")
-    return _coloured(f"{time} {severity:<13} {_quoted(record.event):<24} {told}{warning}", record)
+    return _coloured(f"{time} {severity:<13} {_quoted(record.event):<24} {text}{warning}", record)
 
 
 def _quoted(value: str) -> str:
-    """Return a value that can neither pass for several nor move the cursor: a client puts into some what it likes."""
+    """Return ``value``, quoted as a JSON string unless it is a simple word.
+
+    A client may have chosen the value. It must not look like several values, and must not move the terminal's cursor.
+    """
     harmless = re.fullmatch(r"[\w./:-]*", value, re.ASCII)
     return value if harmless else json.dumps(value).replace("\x7f", "\\u007f")
 
@@ -272,7 +289,7 @@ def _write(line: str) -> None:
     sys.stdout.flush()
 
 
-def _key(record: AuditRecord) -> tuple[UUID, int]:
+def _place(record: AuditRecord) -> tuple[UUID, int]:
     return record.chain_id, record.sequence
 
 

@@ -1,4 +1,4 @@
-"""``uv run keys rotate``: a new signing key for the local stage, also while the service runs."""
+"""``uv run keys rotate``: create a new signing key for the local stage. The service may be running."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from auth_common.errors import ServiceError
 from auth_common.operations.key_rotation import rotate_signing_key
-from tools.operators.operation import add_json_option, answer, operation, reason
+from tools.operators.operator_command import add_json_option, error_text, operator_command, print_result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,10 +16,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_json_option(parser)
     options = parser.parse_args(arguments)
     try:
-        with operation("keys", as_json=options.json):
+        with operator_command("keys", as_json=options.json):
             kid = rotate_signing_key()
     except ServiceError as error:
-        sys.stderr.write(f"keys: {reason(error)}\n")
+        sys.stderr.write(f"keys: {error_text(error)}\n")
         return 1
     done = f"signing with {kid} from now on; the old key stays in the JWKS until its last token expires"
-    return answer(done, as_json=options.json, kid=kid)
+    return print_result(done, as_json=options.json, kid=kid)

@@ -1,6 +1,6 @@
-"""``uv run migrate``: the schema of a database that is not of the local stage's own making.
+"""``uv run migrate``: bring the schema of a database to the current revision.
 
-Works on the database that DATABASE_URL names, as the owner of its schema.
+It works on the database that DATABASE_URL or DATA_DIR names, as the user that owns the schema.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from auth_common.errors import ServiceError
 from auth_common.operations.migration import migrate_schema
-from tools.operators.operation import add_json_option, answer, operation, reason
+from tools.operators.operator_command import add_json_option, error_text, operator_command, print_result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,13 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_json_option(parser)
     options = parser.parse_args(arguments)
     try:
-        with operation("migrate", as_json=options.json):
+        with operator_command("migrate", as_json=options.json):
             revision = migrate_schema({})
     except ServiceError as error:
-        return _fail(reason(error))
+        return _fail(error_text(error))
     except (DBAPIError, CommandError) as error:
         return _fail(str(error))
-    return answer(f"the schema is at revision {revision}", as_json=options.json, revision=revision)
+    return print_result(f"the schema is at revision {revision}", as_json=options.json, revision=revision)
 
 
 def _fail(message: str) -> int:

@@ -1,4 +1,4 @@
-"""``uv run accounts``: what an operator does to an account takes effect at its next request."""
+"""``uv run accounts``: a change of an account takes effect at the next request of its user."""
 
 import getpass
 import io
@@ -24,7 +24,7 @@ from tests.support.log_lines import in_short
 from tests.support.passkeys import begin_login, enrol
 from tests.support.runtime import closed_pipe, run_installed
 from tools.operators.accounts import main
-from tools.operators.operation import operation
+from tools.operators.operator_command import operator_command
 
 pytestmark = [pytest.mark.accounts, pytest.mark.sqlite]
 
@@ -52,7 +52,7 @@ def sign_in(account):
 
 
 def event_in(lines):
-    """Return the security event among log lines that is not the beginning of a chain."""
+    """Return the only security event in log lines, apart from the start of an audit chain (``sys_startup``)."""
     documents = [json.loads(line) for line in lines.splitlines()]
     (event,) = (document["security_event"] for document in documents if document["message"] != "sys_startup")
     return in_short(event)
@@ -64,11 +64,11 @@ def last_line(capsys):
 
 @pytest.mark.asvs("6.3.2")
 def test_role_command_gives_each_role_and_only_an_admin_reads_other_users(database, person, capsys):
-    """The address may be in any case, with blanks around it."""
+    """The command accepts the e-mail address in any case, with blanks around it."""
     other = sign_up("other@example.com")
     for role, status in (("security", 403), ("admin", 200), ("user", 403)):
         assert main(["role", f" {EMAIL.upper()}\t", role]) == 0
-        assert last_line(capsys) == f"{person.id}: role {role}, active; all of their sessions have ended"
+        assert last_line(capsys) == f"{person.id}: role {role}, active; all sessions are revoked"
         roles = database.execute(select(users.c.role, users.c.status).where(users.c.id == UUID(person.id)))
         assert roles == [(role, "active")]
         assert get_user(other.id, token=log_in().json["access_token"]).status == status
@@ -78,10 +78,8 @@ def test_role_command_gives_each_role_and_only_an_admin_reads_other_users(databa
 @pytest.mark.asvs("7.4.2", "7.4.5", "10.4.9")
 @pytest.mark.threat("operator-becomes-admin", "operator-denies-command")
 @pytest.mark.parametrize(("command", "event"), list(zip(COMMANDS, EVENTS, strict=True)), ids=EVENTS)
-def test_each_change_revokes_the_users_sessions_and_is_recorded_with_its_operator(
-    database, person, capsys, command, event
-):
-    """On stderr: standard output is the command's answer."""
+def test_change_revokes_sessions_and_is_recorded_with_its_operator(database, person, capsys, command, event):
+    """The log line is on stderr, because stdout has only the command's result."""
     other = sign_up("other@example.com")
     capsys.readouterr()
     assert main(command) == 0
@@ -101,9 +99,9 @@ def test_each_change_revokes_the_users_sessions_and_is_recorded_with_its_operato
 
 
 @pytest.mark.asvs("6.5.6")
-def test_a_disabled_user_cannot_log_in_until_they_are_enabled(person, capsys):
+def test_disabled_user_cannot_log_in_until_enabled(person, capsys):
     main(["disable", EMAIL])
-    assert last_line(capsys) == f"{person.id}: role user, disabled; all of their sessions have ended"
+    assert last_line(capsys) == f"{person.id}: role user, disabled; all sessions are revoked"
     assert log_in().code == "invalid_credentials"
     main(["enable", EMAIL])
     assert log_in().status == 200
@@ -111,14 +109,14 @@ def test_a_disabled_user_cannot_log_in_until_they_are_enabled(person, capsys):
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
-def test_unlocked_user_logs_in_and_keeps_their_sessions(person, capsys):
+def test_unlocked_user_can_log_in_and_keeps_sessions(person, capsys):
     for number in range(20):
         log_in(password="another password entirely", sourceIp=f"192.0.2.{number}")
     assert log_in(sourceIp="192.0.2.99").status == 429
     capsys.readouterr()
     assert main(["unlock", EMAIL]) == 0
     report, lines = capsys.readouterr()
-    assert report == f"{person.id}: role user, active; counters of failed logins forgotten: 1\n"
+    assert report == f"{person.id}: role user, active; counters of failed logins deleted: 1\n"
     recorded = event_in(lines)
     assert (recorded["name"], recorded["reason"]) == ("user_updated", "unlocked_by_operator")
     assert recorded["user_id"] == person.id
@@ -133,7 +131,7 @@ def test_command_for_an_unknown_user_is_an_error(database, capsys):
 
 
 @pytest.mark.asvs("6.4.4")
-def test_lost_passkeys_are_removed_and_counted(database, capsys):
+def test_remove_passkeys_deletes_and_counts_them(database, capsys):
     holder, other = enrol(), enrol(sign_up("other@example.com"))
     token = holder.log_in().json["access_token"]
     enrol(replace(holder.account, access_token=token))
@@ -141,7 +139,7 @@ def test_lost_passkeys_are_removed_and_counted(database, capsys):
     assert main(["remove-passkeys", EMAIL]) == 0
     report, lines = capsys.readouterr()
     user_id = holder.account.id
-    assert report == f"{user_id}: role user, active; passkeys removed: 2; all of their sessions have ended\n"
+    assert report == f"{user_id}: role user, active; passkeys removed: 2; all sessions are revoked\n"
     recorded = event_in(lines)
     assert (recorded["name"], recorded["user_id"]) == ("authn_passkey_removed", user_id)
     assert (recorded["reason"], recorded["passkeys_removed"]) == ("by_operator", 2)
@@ -166,8 +164,8 @@ def passkeys_of(database):
 
 
 @pytest.fixture
-def robbed(database):
-    """A user with a passkey of a week ago, to whose account an attacker has added another one today."""
+def attacked_user(database):
+    """A user with a passkey of 40 days ago, to whose account an attacker has added another passkey today."""
     holder = enrol()
     database.execute(update(passkeys).values(created_at=datetime.now(UTC) - timedelta(days=40)))
     enrol(replace(holder.account, access_token=holder.log_in().json["access_token"]))
@@ -175,43 +173,43 @@ def robbed(database):
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
-def test_passkeys_are_listed_newest_first_and_the_reading_is_recorded(database, robbed, capsys):
+def test_passkeys_are_listed_newest_first_and_the_reading_is_recorded(database, attacked_user, capsys):
     capsys.readouterr()
     assert main(["list-passkeys", EMAIL]) == 0
     report, lines = capsys.readouterr()
     old, new = passkeys_of(database)
-    assert old == robbed.passkey_id
+    assert old == attacked_user.passkey_id
     first, second, last = report.splitlines()
     assert new in first
     assert "never used" in first
     assert old in second
     assert "last used" in second
-    assert last == f"{robbed.account.id}: role user, active; passkeys: 2"
+    assert last == f"{attacked_user.account.id}: role user, active; passkeys: 2"
     recorded = event_in(lines)
     assert (recorded["name"], recorded["reason"]) == ("sensitive_read", "by_operator")
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.threat("function-stolen-access-token")
-def test_passkeys_added_since_a_theft_are_removed_and_the_others_stay(database, robbed, capsys):
-    token = robbed.log_in().json["access_token"]
+def test_passkeys_added_since_a_theft_are_removed_and_the_others_stay(database, attacked_user, capsys):
+    token = attacked_user.log_in().json["access_token"]
     since = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     assert main(["remove-passkeys", EMAIL, "--since", since]) == 0
     assert "passkeys removed: 1" in last_line(capsys)
-    assert passkeys_of(database).keys() == {robbed.passkey_id}
-    assert get_user(robbed.account.id, token=token).status == 401
-    assert robbed.log_in().status == 200
+    assert passkeys_of(database).keys() == {attacked_user.passkey_id}
+    assert get_user(attacked_user.account.id, token=token).status == 401
+    assert attacked_user.log_in().status == 200
     assert main(["remove-passkeys", EMAIL, "--since", since]) == 1
     assert f"has no passkey that was added since {since}" in capsys.readouterr().err
 
 
-def test_end_of_sessions_shows_passkeys_that_were_added_recently(database, robbed, capsys):
+def test_end_sessions_lists_recently_added_passkeys(database, attacked_user, capsys):
     capsys.readouterr()
     assert main(["end-sessions", EMAIL]) == 0
     first, last = capsys.readouterr().out.splitlines()
     _, new = passkeys_of(database)
     assert new in first
-    assert last.endswith("all of their sessions have ended")
+    assert last.endswith("all sessions are revoked")
     assert main(["end-sessions", EMAIL, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert [passkey["id"] for passkey in shown["passkeys_added_recently"]] == [new]
@@ -240,8 +238,8 @@ def test_erasure_deletes_its_user_only_and_frees_the_address(database, capsys):
         owner = table.c.id if table is users else table.c.user_id
         rows = database.execute(select(owner).where(owner.is_not(None)))
         assert {str(row[0]) for row in rows} <= {other.account.id}
-    owned = {row.id for row in database.execute(select(sessions.c.id))}
-    assert {row.session_id for row in database.execute(select(refresh_tokens.c.session_id))} <= owned
+    remaining = {row.id for row in database.execute(select(sessions.c.id))}
+    assert {row.session_id for row in database.execute(select(refresh_tokens.c.session_id))} <= remaining
     assert get_user(holder.account.id, token=holder.account.access_token).status == 401
     assert log_in().code == "invalid_credentials"
     assert other.log_in().status == 200
@@ -250,20 +248,20 @@ def test_erasure_deletes_its_user_only_and_frees_the_address(database, capsys):
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
-def test_erasure_goes_in_batches(database, monkeypatch):
+def test_erasure_of_many_records_works_in_batches(database, monkeypatch):
     monkeypatch.setattr(erasure, "BATCH_ROWS", 2)
     account = sign_up()
     for _ in range(5):
         log_in()
     assert main(["erase", EMAIL, "--yes"]) == 0
-    theirs = audit_events.c.user_id == UUID(account.id)
-    assert database.execute(select(audit_events.c.source).where(theirs, audit_events.c.source.is_not(None))) == []
+    of_user = audit_events.c.user_id == UUID(account.id)
+    assert database.execute(select(audit_events.c.source).where(of_user, audit_events.c.source.is_not(None))) == []
     assert database.count(refresh_tokens) == database.count(users) == 0
 
 
 @pytest.mark.usefixtures("environment")
 def test_invalid_address_setting_or_folder_is_an_error_with_its_reason(monkeypatch, tmp_path, capsys):
-    """Without the folder it makes no database: a mistyped DATA_DIR would look like a user who is not there."""
+    """The command creates no database in a missing folder. A mistyped DATA_DIR would look like an unknown user."""
     assert main(["disable", "person"]) == 1
     assert capsys.readouterr() == ("", "accounts: 'person' is not a valid e-mail address\n")
     wrong = {"BCRYPT_COST": "99", "DATA_DIR": str(tmp_path / "mistyped")}
@@ -276,16 +274,16 @@ def test_invalid_address_setting_or_folder_is_an_error_with_its_reason(monkeypat
     assert not (tmp_path / "mistyped").exists()
 
 
-def test_the_service_itself_knows_no_other_roles(database, person):
+def test_unknown_role_is_rejected_by_the_service(database, person):
     with pytest.raises(ValueError, match="the role must be one of: user, security, admin"):
         change_role(EMAIL, "root")
     assert database.execute(select(users.c.role, users.c.token_version)) == [("user", 0)]
 
 
-def test_installed_command_ends_sessions(database, person):
+def test_installed_command_revokes_sessions(database, person):
     done = run_installed(f"accounts end-sessions {EMAIL}")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{person.id}: role user, active; all of their sessions have ended\n"
+    assert done.stdout == f"{person.id}: role user, active; all sessions are revoked\n"
     assert not is_logged_in(person)
     assert database.count(sessions) == 1
 
@@ -310,7 +308,7 @@ def test_erasure_without_terminal_or_yes_deletes_nothing(database, person, capsy
 @pytest.mark.parametrize(
     ("typed", "status"), [(EMAIL, 0), (EMAIL.upper(), 0), ("yes", 1), ("", 1), ("other@example.com", 1), (None, 1)]
 )
-def test_erasure_on_a_terminal_asks_for_the_address(database, person, monkeypatch, typed, status):
+def test_erasure_on_a_terminal_requires_the_email_address(database, person, monkeypatch, typed, status):
     def interrupt():
         raise KeyboardInterrupt
 
@@ -344,8 +342,8 @@ def stored_bytes(folder):
     return b"".join(file.read_bytes() for file in folder.glob("secure-backend.sqlite3*"))
 
 
-def test_erasure_while_another_process_reads_says_what_is_left(database, person, monkeypatch, capsys):
-    """The user is gone, and the write-ahead log keeps old pages until the reader has finished."""
+def test_erasure_while_another_process_reads_warns_about_old_pages(database, person, monkeypatch, capsys):
+    """The user is deleted, but the write-ahead log contains old pages until the reader has finished."""
     monkeypatch.setenv("DATABASE_TIMEOUT", "0.1")
     start_fresh_environment()
     with create_engine(database.url, poolclass=NullPool).connect() as reader:
@@ -359,7 +357,7 @@ def test_erasure_while_another_process_reads_says_what_is_left(database, person,
 # --- Terminals and pipes ----------------------------------------------------------------------------------------------
 
 
-def test_answer_as_json_has_the_same_facts(person, capsys):
+def test_result_as_json_has_the_same_facts(person, capsys):
     capsys.readouterr()
     assert main(["role", EMAIL, "admin", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -370,7 +368,7 @@ def test_answer_as_json_has_the_same_facts(person, capsys):
     assert json.loads(capsys.readouterr().out) == {"user_id": person.id, "erased": True}
 
 
-def test_log_lines_stay_off_a_terminal_unless_asked_for(person, capsys, monkeypatch):
+def test_log_lines_are_on_a_terminal_only_with_json(person, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     capsys.readouterr()
     main(["disable", EMAIL])
@@ -380,16 +378,16 @@ def test_log_lines_stay_off_a_terminal_unless_asked_for(person, capsys, monkeypa
     assert event_in(capsys.readouterr().err)["name"] == "user_enabled"
 
 
-def test_warning_on_a_terminal_is_in_words(capsys, monkeypatch):
+def test_warning_on_a_terminal_is_plain_text(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with operation("accounts"):
+    with operator_command("accounts"):
         logger.info("a detail")
         logger.warning("something \x1b[2J odd")
     assert capsys.readouterr().err == "warning: something \\x1b[2J odd\n"
 
 
-def test_answer_into_a_closed_pipe_ends_quietly(database, person):
-    """As in `accounts disable person@example.com | true`: the work is done."""
+def test_result_into_a_closed_pipe_is_no_error(database, person):
+    """As in `accounts disable person@example.com | true`. The change is committed."""
     with closed_pipe() as pipe:
         done = run_installed(f"accounts disable {EMAIL}", stdout=pipe)
     assert (done.returncode, "Traceback" in done.stderr, "BrokenPipe" in done.stderr) == (0, False, False)

@@ -1,4 +1,4 @@
-"""``uv run audit``: what tampering it finds, what it shows, what it exports."""
+"""``uv run audit``: verify, tail and export."""
 
 import hmac
 import io
@@ -36,13 +36,13 @@ from tools.operators.audit import main
 pytestmark = [pytest.mark.audit, pytest.mark.sqlite]
 
 SEQUENCE = audit_events.c.sequence
-#: What depends on how a database stores and sorts.
-in_production_too = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+#: For tests whose result depends on how a database stores and sorts.
+on_each_database = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture
 def chain(database, log_lines):
-    """One chain: begun, created, logged in, tokens issued, six failures."""
+    """A chain of ten records: start, registration, login, tokens and six failed logins. Return its id."""
     sign_up()
     for _ in range(6):
         log_in("nobody@example.com")
@@ -52,7 +52,7 @@ def chain(database, log_lines):
 
 @pytest.fixture
 def log_file(chain, log_lines, tmp_path):
-    """What the functions wrote meanwhile, among other things, as CloudWatch or a terminal may show it."""
+    """The log lines of ``chain`` with a timestamp before each, and lines of other programs."""
     file = tmp_path / "service.log"
     prefixed = "".join(f"2026-01-01T00:00:00Z {line}\n" for line in log_lines.text.splitlines())
     file.write_text(f"something else\n[1, 2]\n{{\n{prefixed}")
@@ -71,15 +71,15 @@ def verify(capsys, database):
     return run
 
 
-def at(database, sequence, **values):
-    """Change a record."""
+def change_record(database, sequence, **values):
+    """Change the record with this sequence number."""
     database.execute(update(audit_events).where(SEQUENCE.in_([sequence])).values(**values))
 
 
-def lengthen(count):
-    """Append records to the chain of this environment."""
+def append_records(count):
+    """Append failed logins to the chain of this environment."""
     for _ in range(count):
-        security_event(SecurityEvent.AUTHN_LOGIN_FAIL, reason="unknown_user", account="somebody")
+        security_event(SecurityEvent.AUTHN_LOGIN_FAIL, reason="unknown_user", account="an-unknown-user")
 
 
 @contextmanager
@@ -95,10 +95,10 @@ def changed(database, chain, sequence, **values):
 # --- verify -----------------------------------------------------------------------------------------------------------
 
 
-@in_production_too
-def test_a_log_that_nobody_has_touched_is_intact(verify, log_file):
+@on_each_database
+def test_unchanged_log_is_intact(verify, log_file):
     status, findings, summary = verify(log_file)
-    # The command's own reading is a chain too: its beginning and the reading itself.
+    # The second chain is that of the command: its start and the reading.
     assert (status, findings) == (0, [])
     assert summary == "12 records in 2 chains and 10 lines checked: intact"
 
@@ -107,8 +107,8 @@ CHANGED, MISSING = "is not what was written there", "is missing"
 UNCHECKED = "cannot be checked, for the one before it is missing"
 
 
-def told(chain, faults):
-    """Return the findings about records of a chain, by their sequence numbers."""
+def findings_of(chain, faults):
+    """Return the lines of findings in a chain, from faults by sequence number."""
     return [f"chain {chain}, record {sequence}: {fault}" for sequence, fault in faults.items()]
 
 
@@ -120,16 +120,16 @@ CHANGES: list[dict[str, Any]] = [
 
 
 @pytest.mark.threat("audit-changed-record")
-@in_production_too
-def test_changed_record_is_found_and_no_other_is_suspected(database, chain, verify):
+@on_each_database
+def test_changed_record_is_the_only_finding(database, chain, verify):
     for values in CHANGES:
         with changed(database, chain, 6, **values):
-            assert verify()[:2] == (3, told(chain, {6: CHANGED})), values
+            assert verify()[:2] == (3, findings_of(chain, {6: CHANGED})), values
     assert verify()[:2] == (0, [])
 
 
 @pytest.mark.threat("audit-changed-record")
-@in_production_too
+@on_each_database
 @pytest.mark.parametrize(
     ("deleted", "faults"),
     [
@@ -140,28 +140,28 @@ def test_changed_record_is_found_and_no_other_is_suspected(database, chain, veri
 )
 def test_deleted_records_are_found(database, chain, verify, deleted, faults):
     database.execute(delete(audit_events).where(SEQUENCE.in_(deleted)))
-    assert verify()[:2] == (3, told(chain, faults))
+    assert verify()[:2] == (3, findings_of(chain, faults))
 
 
-def test_record_behind_a_deleted_one_is_checked_with_the_line_of_the_deleted_one(database, chain, verify, log_file):
+def test_record_after_a_deleted_one_is_checked_with_a_log_line(database, chain, verify, log_file):
     database.execute(delete(audit_events).where(SEQUENCE == 5))
-    assert verify(log_file)[1] == told(chain, {5: MISSING})
-    at(database, 6, reason="wrong_password")
-    assert verify(log_file)[1] == told(chain, {5: MISSING, 6: CHANGED})
+    assert verify(log_file)[1] == findings_of(chain, {5: MISSING})
+    change_record(database, 6, reason="wrong_password")
+    assert verify(log_file)[1] == findings_of(chain, {5: MISSING, 6: CHANGED})
 
 
 @pytest.mark.parametrize(
     ("places", "values"), [(range(4, 30), {"reason": "changed"}), (range(4, 29, 2), {"mac": b"\x01" * 32})]
 )
-def test_many_changed_records_do_not_accuse_those_behind_them(database, chain, verify, places, values):
-    lengthen(20)
+def test_records_after_many_changed_ones_are_no_findings(database, chain, verify, places, values):
+    append_records(20)
     database.execute(update(audit_events).where(SEQUENCE.in_(places)).values(values))
-    assert verify()[1] == told(chain, dict.fromkeys(places, CHANGED))
+    assert verify()[1] == findings_of(chain, dict.fromkeys(places, CHANGED))
 
 
 OTHER_USER = UUID(int=7)
-#: One change each, of a record of a user who still exists or of what opens its personal fields.
-REATTRIBUTED: list[dict[str, Any]] = [
+#: Changes of one column each, in a record of a user who is not erased.
+COLUMN_CHANGES: list[dict[str, Any]] = [
     *({"source": b"\x01" * 16}, {"source": None}, {"user_id": OTHER_USER}, {"user_id": None}, {"severity": 5}),
     *({"time": 1_800_000_000_000}, {"name": "authn_login_fail"}, {"outcome": "failure"}, {"reason": "unknown_user"}),
     *({"chain_id": UUID(int=9)}, {"sequence": 1_000}, {"record": "{}"}, {"mac": b"\x01" * 32}),
@@ -169,8 +169,8 @@ REATTRIBUTED: list[dict[str, Any]] = [
 
 
 @pytest.mark.threat("audit-changed-record")
-@in_production_too
-@pytest.mark.parametrize("values", REATTRIBUTED, ids=str)
+@on_each_database
+@pytest.mark.parametrize("values", COLUMN_CHANGES, ids=str)
 def test_each_changed_column_of_a_users_record_is_found(database, chain, verify, values):
     database.execute(update(audit_events).where(SEQUENCE == 2).values(**values))
     status, findings, _ = verify()
@@ -188,10 +188,10 @@ SALTS = {
 
 
 @pytest.mark.threat("audit-changed-record")
-@in_production_too
+@on_each_database
 @pytest.mark.parametrize("change", SALTS)
 def test_changed_salt_of_an_existing_user_is_found(database, chain, verify, capsys, change):
-    """Without it the personal fields of each record are lost, as after an erasure."""
+    """Without the salt the personal fields of each record cannot be decrypted, as after an erasure."""
     database.execute(SALTS[change])
     status, findings, _ = verify()
     assert status == 3
@@ -202,7 +202,7 @@ def test_changed_salt_of_an_existing_user_is_found(database, chain, verify, caps
 
 
 def test_client_ip_added_to_a_record_without_one_is_found(database, chain, verify):
-    """A command of an operator has no client IP."""
+    """The records of operators' commands have no client IP."""
     main(["export", "--outcome", "failure"])
     unlock_user("person@example.com")
     of_operator = audit_events.c.reason == "unlocked_by_operator"
@@ -212,7 +212,7 @@ def test_client_ip_added_to_a_record_without_one_is_found(database, chain, verif
 
 @pytest.fixture
 def work(monkeypatch):
-    """Count the MACs that are made, and the bytes that go into them."""
+    """Count the MACs that are computed, and their input in bytes."""
     counted: Counter[str] = Counter()
     digest = hmac.digest
 
@@ -227,7 +227,7 @@ def work(monkeypatch):
 @pytest.mark.threat("audit-filled")
 @pytest.mark.parametrize("size", [100, 16_000, 200_000], ids=str)
 def test_verification_of_bogus_rows_takes_linear_work(database, verify, work, size):
-    """Each row is wrong, and none was moved."""
+    """Each row has a wrong MAC, and none was moved."""
 
     def cost(rows):
         chain = UUID(int=rows)
@@ -244,8 +244,8 @@ def test_verification_of_bogus_rows_takes_linear_work(database, verify, work, si
 
 
 @pytest.mark.threat("audit-filled")
-def test_verification_of_many_chains_with_moved_records_has_a_budget(database, verify, work):
-    """Where records came from is looked for in ten places of a chain, but not in any number of chains."""
+def test_verification_of_many_chains_limits_the_search_for_moved_records(database, verify, work):
+    """The original place of a record is searched among ten records of a chain, but not for every chain."""
     chains = [UUID(int=number) for number in range(1, 101)]
     insert_rows(database, [{"chain_id": chain, "sequence": n} for chain in chains for n in range(10)])
     work.clear()
@@ -254,8 +254,8 @@ def test_verification_of_many_chains_with_moved_records_has_a_budget(database, v
     assert work["MACs"] < 20_000
 
 
-def test_value_of_another_type_is_a_finding_too(database, chain, verify):
-    """SQLite stores what it is given, whatever the column's type."""
+def test_value_of_another_type_is_a_finding(database, chain, verify):
+    """SQLite stores a value of any type in a column."""
     place = (audit_events.c.name == "authn_login_fail") & (SEQUENCE == 6)
     (row,) = database.execute(select(audit_events).where(place))
     for name, value in {"mac": "'zz'", "user_id": "'junk'", "record": "x'00'", "severity": "'zz'"}.items():
@@ -270,10 +270,10 @@ def test_lines_that_contradict_each_other_are_a_finding(chain, verify, log_file)
     last = [line for line in lines.splitlines() if '"audit"' in line][-1]
     mac = json.loads(last[last.index("{") :])["audit"]["mac"]
     log_file.write_text(lines + last.replace(mac, "0" * 64) + "\n")
-    assert verify(log_file)[1] == told(chain, {9: "has two lines that contradict each other"})
+    assert verify(log_file)[1] == findings_of(chain, {9: "has two lines that contradict each other"})
 
 
-def test_an_export_in_ocsf_vouches_too(database, chain, verify, capsys, tmp_path):
+def test_export_in_ocsf_anchors_its_records(database, chain, verify, capsys, tmp_path):
     capsys.readouterr()
     main(["export", "--ocsf"])
     (tmp_path / "export.jsonl").write_text(capsys.readouterr().out)
@@ -283,39 +283,39 @@ def test_an_export_in_ocsf_vouches_too(database, chain, verify, capsys, tmp_path
     assert len(findings) >= 2
 
 
-@in_production_too
+@on_each_database
 @pytest.mark.threat("audit-changed-record")
-def test_records_in_another_order_are_found_with_where_they_came_from(database, chain, verify):
+def test_moved_records_are_found_with_their_original_place(database, chain, verify):
     for old, new in ((5, 1000), (7, 5), (1000, 7)):
         database.execute(update(audit_events).where(SEQUENCE.in_([old])).values(sequence=new))
     moved = "was moved: it was written as record"
-    assert verify()[1] == told(chain, {5: f"{moved} 7", 7: f"{moved} 5"})
+    assert verify()[1] == findings_of(chain, {5: f"{moved} 7", 7: f"{moved} 5"})
 
 
-@in_production_too
+@on_each_database
 @pytest.mark.parametrize("place", [10, -1], ids=["to the end", "before the first"])
-def test_record_that_was_copied_where_no_gap_shows_is_found(database, chain, verify, place):
+def test_copied_record_at_either_end_of_a_chain_is_found(database, chain, verify, place):
     (row,) = database.execute(select(audit_events).where(SEQUENCE == 5))
     database.execute(insert(audit_events).values(row._asdict() | {"sequence": place}))
-    assert verify()[1] == told(chain, {place: CHANGED})
+    assert verify()[1] == findings_of(chain, {place: CHANGED})
 
 
-@in_production_too
+@on_each_database
 @pytest.mark.threat("audit-cut-chain")
 def test_cut_tail_or_chain_is_found_by_the_lines_of_the_log(database, chain, verify, log_file):
     database.execute(delete(audit_events).where(SEQUENCE >= 8))
     assert verify()[1] == []
     cut = "was cut off the end: a line of the log vouches for it"
-    assert verify(log_file)[1] == told(chain, {8: cut, 9: cut})
+    assert verify(log_file)[1] == findings_of(chain, {8: cut, 9: cut})
     database.execute(delete(audit_events))
     status, findings, _ = verify(log_file)
     assert (status, len(findings)) == (3, 10)
 
 
-@in_production_too
+@on_each_database
 @pytest.mark.threat("audit-rewritten-history")
 def test_history_rewritten_with_the_key_is_found_by_the_lines_of_the_log(database, chain, verify, log_file):
-    """Whoever has the audit key and the database can forge a chain that holds; not the log that is elsewhere."""
+    """An attacker with the audit key and the database can forge a valid chain, but not the lines of the log."""
     from auth_common.audit_log.protection import FIRST_PREVIOUS_MAC, chain_mac  # noqa: PLC0415
 
     previous = FIRST_PREVIOUS_MAC
@@ -323,14 +323,14 @@ def test_history_rewritten_with_the_key_is_found_by_the_lines_of_the_log(databas
         record = row.record.replace("unknown_user", "wrong_password")
         reason = row.reason and "wrong_password"
         mac = chain_mac(previous=previous, chain_id=chain, sequence=row.sequence, record=record)
-        at(database, row.sequence, record=record, reason=reason, mac=mac)
+        change_record(database, row.sequence, record=record, reason=reason, mac=mac)
         previous = mac
     assert verify()[1] == []
     contradicted = dict.fromkeys(range(4, 10), "is not the one that a line of the log vouches for")
-    assert verify(log_file)[1] == told(chain, contradicted)
+    assert verify(log_file)[1] == findings_of(chain, contradicted)
 
 
-def test_lines_of_records_past_their_retention_vouch_for_nothing(database, chain, verify, log_file, monkeypatch):
+def test_lines_of_records_after_their_retention_are_ignored(database, chain, verify, log_file, monkeypatch):
     old = int((datetime.now(UTC) - timedelta(days=401)).timestamp() * 1000)
     lines = [json.loads(line[line.index("{") :]) for line in log_file.read_text().splitlines() if '"audit"' in line]
     for line in lines:
@@ -348,45 +348,49 @@ TAMPERED: list[dict[str, Any]] = [
 ]
 
 
-@in_production_too
-@pytest.mark.parametrize("sequence", [2, 6], ids=["a user's", "nobody's"])
-def test_tampered_record_stops_no_reader(database, chain, capsys, sequence):
-    readers = [("tail -n 1000", 0, "NOT AS IT WAS WRITTEN"), ("export", 3, '"intact": false'), ("verify", 3, CHANGED)]
+@on_each_database
+@pytest.mark.parametrize("sequence", [2, 6], ids=["with a user", "without a user"])
+def test_tampered_record_stops_no_subcommand(database, chain, capsys, sequence):
+    subcommands = [
+        ("tail -n 1000", 0, "NOT AS IT WAS WRITTEN"),
+        ("export", 3, '"intact": false'),
+        ("verify", 3, CHANGED),
+    ]
     for values in TAMPERED:
         with changed(database, chain, sequence, **values):
-            for command, status, sign in readers:
+            for command, status, mark in subcommands:
                 capsys.readouterr()
                 assert main(command.split()) == status, values
-                assert capsys.readouterr().out.count(sign) == 1, values
+                assert capsys.readouterr().out.count(mark) == 1, values
             assert main(["export", "--ocsf"]) == 3, values
             exported, lines = capsys.readouterr()
             assert len(exported.splitlines()) == database.count(audit_events) - 1, values
             assert "1 records are not as they were written, and were left out" in lines
 
 
-@in_production_too
-def test_somebody_else_in_our_place_costs_a_chain_and_no_traceback(database, chain):
-    """Who can write to the database can take the next place; the login then fails, and the one after it succeeds."""
+@on_each_database
+def test_record_inserted_at_the_next_place_fails_one_login_only(database, chain):
+    """An attacker who can insert a record at the next place makes only the next login fail."""
     (row,) = database.execute(select(audit_events).where(SEQUENCE == 9))
     database.execute(insert(audit_events).values(row._asdict() | {"sequence": 10}))
     assert [log_in().status for _ in range(2)] == [503, 200]
 
 
-@in_production_too
-def test_chain_of_a_thousand_records_is_verified_as_a_whole(database, chain, verify):
-    lengthen(1_000)
+@on_each_database
+def test_chain_of_a_thousand_records_is_verified(database, chain, verify):
+    append_records(1_000)
     assert verify()[2] == "1012 records in 2 chains and 0 lines checked: intact"
-    at(database, 1_005, reason="wrong_password")
-    assert verify()[1] == told(chain, {1005: CHANGED})
+    change_record(database, 1_005, reason="wrong_password")
+    assert verify()[1] == findings_of(chain, {1005: CHANGED})
 
 
-@in_production_too
-def test_an_erased_person_breaks_no_chain(chain, verify, log_file):
+@on_each_database
+def test_chain_of_an_erased_user_is_intact(chain, verify, log_file):
     erase_user("person@example.com")
     assert verify(log_file)[:2] == (0, [])
 
 
-def test_lines_come_from_standard_input_which_may_be_named_twice(verify, log_file, monkeypatch):
+def test_verify_reads_lines_from_stdin_which_may_be_named_twice(verify, log_file, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO(log_file.read_text()))
     status, findings, summary = verify("-", "-", log_file)
     assert (status, findings, "10 lines checked" in summary) == (0, [], True)
@@ -395,12 +399,12 @@ def test_lines_come_from_standard_input_which_may_be_named_twice(verify, log_fil
 
 
 def test_findings_as_json_are_lines_and_a_summary(database, chain, verify):
-    at(database, 6, reason="wrong_password")
+    change_record(database, 6, reason="wrong_password")
     status, (finding,), summary = verify("--json")
     assert status == 3
     assert json.loads(finding) == {"chain_id": str(chain), "sequence": 6, "fault": "is not what was written there"}
     assert json.loads(summary) == {"records": 12, "chains": 2, "anchors": 0, "findings": 1}
-    at(database, 6, reason="unknown_user")
+    change_record(database, 6, reason="unknown_user")
     assert verify("--json")[0] == 0
 
 
@@ -410,11 +414,11 @@ def test_progress_is_shown_on_a_terminal_only(chain, capsys, monkeypatch):
         assert main([command]) == 0
         assert "\r" not in capsys.readouterr().err
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr("tools.operators.operation._PROGRESS_EVERY", 0)
-    for command, what in (("verify", "records checked"), ("export", "records exported")):
+    monkeypatch.setattr("tools.operators.operator_command._PROGRESS_INTERVAL", 0)
+    for command, label in (("verify", "records checked"), ("export", "records exported")):
         assert main([command]) == 0
         shown = capsys.readouterr().err
-        assert what in shown
+        assert label in shown
         assert shown.endswith("\r\x1b[K")
         assert "{" not in shown
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
@@ -454,7 +458,7 @@ def test_export_is_json_lines(export):
     assert all(record["intact"] for record in records)
 
 
-def test_an_export_in_ocsf_is_what_the_log_said(log_file, export):
+def test_export_in_ocsf_has_the_security_events_of_the_log(log_file, export):
     exported = export("--ocsf", "--reason", "unknown_user")
     for event in exported:
         assert len(event["unmapped"].pop("audit_mac")) == 64
@@ -465,8 +469,8 @@ def test_an_export_in_ocsf_is_what_the_log_said(log_file, export):
     assert len(exported) == 6
 
 
-@in_production_too
-def test_an_export_goes_on_from_batch_to_batch(export, monkeypatch):
+@on_each_database
+def test_export_of_several_batches_is_complete(export, monkeypatch):
     from auth_common.audit import reading as service  # noqa: PLC0415
 
     monkeypatch.setattr(service, "BATCH", 3)
@@ -484,7 +488,7 @@ EXPORTS = [
 ]
 
 
-@in_production_too
+@on_each_database
 def test_export_with_filters_returns_their_records(database, export):
     assert [(arguments, len(export(*arguments.split()))) for arguments, _ in EXPORTS] == EXPORTS
 
@@ -516,7 +520,7 @@ def tail(capsys):
 
 @pytest.fixture
 def follow(tail, monkeypatch):
-    """Follow the log through some polls, with ``happen`` before each of them. Return the names of the events."""
+    """Run ``tail --follow`` for some polls and call ``happen`` before each of them. Return the printed lines."""
 
     def run(*arguments, happen, polls=3):
         numbers = iter(range(polls))
@@ -563,7 +567,7 @@ def test_tail_quotes_and_escapes_hostile_values(chain, tail):
 
 def test_tail_names_changed_records_and_erased_fields(database, chain, tail):
     erase_user("person@example.com")
-    at(database, 9, reason="wrong_password")
+    change_record(database, 9, reason="wrong_password")
     lines = tail("-n", "100")
     assert [line.endswith("NOT AS IT WAS WRITTEN") for line in lines].count(True) == 1
     assert "ip=erased" in next(line for line in lines if "user_created" in line)
@@ -575,31 +579,31 @@ def test_tail_is_coloured_on_a_terminal_only(chain, tail, monkeypatch):
     assert "\x1b[33m" in "".join(tail("-n", "2"))
 
 
-@in_production_too
+@on_each_database
 def test_tail_follows_and_shows_each_event_once(chain, follow):
     lines = follow("-n", "1", happen=lambda number: log_in(f"new{number}@example.com"))
     assert names(lines) == ["sensitive_read", *["authn_login_fail"] * 3]
 
 
-@in_production_too
+@on_each_database
 @pytest.mark.parametrize("statement", range(1, 7))
-def test_event_at_any_moment_is_followed_once(chain, follow, statement):
-    """Also between the reads of the beginning: after a page was read, and before what comes next is looked for."""
+def test_event_between_any_two_reads_is_shown_once(chain, follow, statement):
+    """The event is committed before any of the first six reads, also between the first page and the first poll."""
     reads = itertools.count(1)
 
     def happen(text, _parameters):
         is_main = threading.current_thread() is threading.main_thread()
         is_read = text.startswith("SELECT audit_events.chain_id") and is_main
         if is_read and next(reads) == statement:
-            assert [answer.status for answer in together(lambda: log_in("late@example.com"))] == [401]
+            assert [response.status for response in together(lambda: log_in("late@example.com"))] == [401]
 
     with watched(happen):
         lines = follow("-n", "1", happen=lambda _: None)
     assert names(lines).count("authn_login_fail") == 1
 
 
-def test_events_while_the_process_was_stopped_are_followed(database, chain, follow, monkeypatch):
-    """As by Ctrl-Z, or a laptop that sleeps: the next poll comes minutes later."""
+def test_events_while_the_process_was_stopped_are_shown(database, chain, follow, monkeypatch):
+    """After Ctrl-Z or the sleep of a laptop, the next poll is minutes later."""
 
     class Later(datetime):
         @classmethod
@@ -614,14 +618,14 @@ def test_events_while_the_process_was_stopped_are_followed(database, chain, foll
 
 
 @pytest.mark.parametrize("seconds", [0, 3600])
-def test_follow_shows_nothing_from_before_the_time_that_was_asked_for(chain, follow, seconds):
+def test_follow_with_from_shows_no_earlier_events(chain, follow, seconds):
     start = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
     lines = follow("--from", start, happen=lambda _: log_in("new@example.com"), polls=2)
     assert names(lines) == ([] if seconds else ["sensitive_read", *["authn_login_fail"] * 2])
 
 
 @pytest.mark.threat("audit-filled")
-def test_rows_from_the_future_are_followed_once_and_hide_nothing(database, chain, follow):
+def test_rows_from_the_future_are_shown_once_and_hide_no_event(database, chain, follow):
     def happen(number):
         insert_rows(database, [{"time": 2**62 + number, "sequence": number}])
         log_in("new@example.com")
@@ -633,8 +637,8 @@ def test_rows_from_the_future_are_followed_once_and_hide_nothing(database, chain
 
 
 @pytest.mark.parametrize(("command", "status"), [("export", 141), ("tail", 141), ("verify", 0)])
-def test_output_into_a_pipe_that_is_closed_ends_quietly(chain, command, status):
-    """As into `head`. Only a verification is complete before its first line is written."""
+def test_output_into_a_closed_pipe_prints_no_error(chain, command, status):
+    """As in `audit tail | head`. A verification is complete before its first line, so its status is 0."""
     with closed_pipe() as pipe:
         done = run_installed(f"audit {command}", stdout=pipe)
     assert (done.returncode, "ipe" in done.stderr, "Traceback" in done.stderr) == (status, False, False)
@@ -642,9 +646,9 @@ def test_output_into_a_pipe_that_is_closed_ends_quietly(chain, command, status):
 
 @pytest.mark.threat("operator-denies-command")
 def test_operator_of_a_command_is_the_user_that_the_system_names(chain, monkeypatch, tail):
-    """ASVS 16.2.1: USER and LOGNAME say whatever one likes."""
+    """An operator can set USER and LOGNAME to any name (ASVS 16.2.1)."""
     for name in ("USER", "LOGNAME"):
-        monkeypatch.setenv(name, "somebody-else")
+        monkeypatch.setenv(name, "another-user")
     tail()
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
     by_name, by_number = tail("-n", "2")
@@ -654,12 +658,12 @@ def test_operator_of_a_command_is_the_user_that_the_system_names(chain, monkeypa
 
 ODD_PLACES: list[dict[str, Any]] = [
     *({"sequence": math.inf}, {"sequence": "1" * 5_000}, {"mac": "not hexadecimal"}, {"mac": "zz" * 32}),
-    *({"chain": "nobody"}, {"chain": None}),
+    *({"chain": "no-uuid"}, {"chain": None}),
 ]
 
 
 def test_line_of_another_program_is_ignored(verify, database, chain, log_file):
-    """Also if the line is about a record after a missing one, whose MAC is looked up in the log."""
+    """The line is about a missing record, whose MAC the command looks up in the log."""
     database.execute(delete(audit_events).where(audit_events.c.sequence == 3))
     forged = log_file.with_name("forged.log")
     time = int(datetime.now(UTC).timestamp() * 1000)
@@ -672,7 +676,7 @@ def test_line_of_another_program_is_ignored(verify, database, chain, log_file):
 
 
 @pytest.mark.parametrize(("command", "status"), [("verify", 130), ("export", 130), ("tail", 0)])
-def test_interrupted_command_says_so(chain, monkeypatch, command, status):
+def test_interrupted_command_has_an_exit_status_of_its_own(chain, monkeypatch, command, status):
     """An interrupted verification must not look like an intact log."""
 
     def interrupt(*_args, **_options):
@@ -690,7 +694,7 @@ def test_verify_of_a_changed_log_into_a_closed_pipe_reports_it(database, chain):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
 @pytest.mark.parametrize("command", ["audit export", "audit verify", "accounts disable person@example.com"])
-def test_output_onto_a_full_disk_is_a_failure_with_a_reason(chain, command):
+def test_output_onto_a_full_disk_is_an_error_with_its_reason(chain, command):
     with Path("/dev/full").open("w") as full:
         done = run_installed(command, stdout=full)
     assert (done.returncode, "Traceback" in done.stderr, "No space left" in done.stderr) == (1, False, True)

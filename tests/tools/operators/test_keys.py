@@ -1,4 +1,4 @@
-"""``uv run keys rotate``: new tokens get a new key, and nobody who holds an old one notices."""
+"""``uv run keys rotate``: new tokens are signed with the new key, and old tokens stay valid."""
 
 import json
 import time
@@ -41,7 +41,7 @@ def rotate(capsys):
     return last.split()[2]
 
 
-def test_rotation_gives_new_tokens_the_new_key_and_old_ones_still_work(person, capsys):
+def test_rotation_signs_new_tokens_with_the_new_key_and_accepts_old_ones(person, capsys):
     old = kid_of(person.access_token)
     kid = rotate(capsys)
     assert kid != old
@@ -53,7 +53,7 @@ def test_rotation_gives_new_tokens_the_new_key_and_old_ones_still_work(person, c
         rotate(capsys)
 
 
-def test_the_old_key_leaves_the_jwk_set_when_its_last_token_has_expired(person, capsys, monkeypatch):
+def test_old_key_is_in_the_jwks_until_its_last_token_expires(person, capsys, monkeypatch):
     old = kid_of(person.access_token)
     new = rotate(capsys)
     retired = published()[old]["exp"]
@@ -68,8 +68,8 @@ def test_the_old_key_leaves_the_jwk_set_when_its_last_token_has_expired(person, 
 
 
 @pytest.mark.usefixtures("environment")
-def test_rotation_is_recorded_and_shows_nothing_private(capsys):
-    """On stderr, and in the audit log: what the command says to its operator is no log line."""
+def test_rotation_is_recorded_without_the_private_key(capsys):
+    """The security event is on stderr and in the audit log, and not in the command's result."""
     assert main(["rotate"]) == 0
     output, lines = capsys.readouterr()
     assert "PRIVATE" not in output
@@ -101,7 +101,7 @@ def test_rotation_with_a_wrong_setting_is_an_error(monkeypatch, capsys, setting,
     assert not Path("/nonexistent").exists()
 
 
-def test_installed_command_rotates(environment):
+def test_installed_command_rotates_the_key(environment):
     done = run_installed("keys rotate")
     assert done.returncode == 0, done.stderr
     assert [next(iter(published())) in line for line in done.stdout.splitlines()] == [True]
@@ -109,8 +109,8 @@ def test_installed_command_rotates(environment):
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_rotation_that_cannot_be_recorded_does_not_happen(monkeypatch):
-    """The database is away: the old key goes on signing, and no new one is published."""
+def test_rotation_that_cannot_be_recorded_changes_no_key(monkeypatch):
+    """If the database is unavailable, the old key signs further tokens and no new key is published."""
     assert main(["rotate"]) == 0
     before = set(published())
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://service@127.0.0.1:9/auth")
@@ -120,8 +120,8 @@ def test_a_rotation_that_cannot_be_recorded_does_not_happen(monkeypatch):
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_conflict_in_the_audit_log_rotates_once():
-    """The transaction runs again; the key that it has made stays the one."""
+def test_conflict_in_the_audit_log_rotates_only_once():
+    """The transaction is retried, but it does not create a second key."""
     commits = []
     assert main(["rotate"]) == 0
     before = set(published())
@@ -144,7 +144,7 @@ def test_a_conflict_in_the_audit_log_rotates_once():
     ("setting", "value"), [("SIGNING_KEY_ARN", "arn:aws:kms:eu-central-1:123456789012:key/1"), ("JWKS", '{"keys": []}')]
 )
 def test_rotation_of_keys_that_are_not_in_the_data_folder_is_an_error(environment, monkeypatch, capsys, setting, value):
-    """The service signs with the key in KMS, or verifies with the keys of the setting: a new file changes neither."""
+    """With these settings the service signs with a key in KMS or verifies with the keys in JWKS, not with files."""
     monkeypatch.setenv(setting, value)
     assert main(["rotate"]) == 1
     out, err = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""``uv run migrate``: the schema of a database that no deployment looks after."""
+"""``uv run migrate``: bring the schema of a database to the current revision."""
 
 import pytest
 from sqlalchemy import text
@@ -10,19 +10,19 @@ from tools.operators.migrate import main
 pytestmark = pytest.mark.database
 
 
-def test_an_empty_database_gets_the_schema(empty, capsys):
+def test_empty_database_gets_the_schema(empty, capsys):
     assert main([]) == 0
     assert capsys.readouterr().out == f"the schema is at revision {HEAD}\n"
     assert empty.count(users) == 0
 
 
-def test_the_local_stages_own_database_gets_it_too(environment, capsys):
+def test_database_of_the_local_stage_gets_the_schema(environment, capsys):
     assert main([]) == 0
     assert capsys.readouterr().out == f"the schema is at revision {HEAD}\n"
     assert (environment / "secure-backend.sqlite3").exists()
 
 
-def test_a_database_that_refuses_is_told_with_its_reason(empty, capsys):
+def test_error_of_the_database_is_printed(empty, capsys):
     empty.execute(text("CREATE VIEW users AS SELECT 1 AS id"))
     assert main([]) == 1
     out, err = capsys.readouterr()
@@ -31,7 +31,7 @@ def test_a_database_that_refuses_is_told_with_its_reason(empty, capsys):
     assert "users" in err
 
 
-def test_without_a_database_it_says_what_to_set(environment, monkeypatch, capsys):
+def test_missing_data_folder_is_an_error_that_names_the_setting(environment, monkeypatch, capsys):
     monkeypatch.setenv("DATA_DIR", "/nonexistent")
     assert main([]) == 1
     assert "DATA_DIR" in capsys.readouterr().err
