@@ -1,4 +1,4 @@
-"""How a deployment runs the functions: which version the gateway calls, what waits for it, how many there may be."""
+"""Versions, provisioned environments and concurrency of the functions in the deployed template."""
 
 import pytest
 
@@ -12,7 +12,7 @@ PUBLISHED = {
     *("Sessions", "Webauthn", "Audit", "Jwks", "Health", "Authorizer"),
 }
 HASHING = {"Register", "Login", "ChangePassword", "StepUp"}
-#: It has no place in a version: it is Lambda's own word about all of them.
+#: A property of the function, not of its versions.
 UNVERSIONED = "ReservedConcurrentExecutions"
 
 
@@ -33,22 +33,22 @@ CHANGES = {
 
 
 def version_of(function, **parameters):
-    """Return what CloudFormation compares: another id or another property makes another version."""
+    """Return the logical id of the version and the properties of its digest. A change of either creates a new version."""
     resources = deployed(**parameters)
     (version,) = [name for name in resources if name.startswith(f"{function}FunctionVersion")]
-    # Its description is the digest of these.
+    # The description of the version is the digest of these properties.
     digested = resources["PublicKeys"]["Properties"]
     assert resources[version]["Properties"]["Description"] == "PublicKeys.Digest"
     return version, digested
 
 
 def configuration_of(function, **parameters):
-    """Return what Lambda would freeze in a version."""
+    """Return the properties of a function that its versions contain."""
     properties = deployed(**parameters)[f"{function}Function"]["Properties"]
     return {name: value for name, value in properties.items() if name != UNVERSIONED}
 
 
-def test_gateway_calls_published_versions_by_an_alias_that_it_may_call():
+def test_gateway_calls_published_versions_by_an_alias():
     (api,) = of_type("AWS::ApiGateway::RestApi").values()
     methods = [method for path in api["Body"]["paths"].values() for method in path.values()]
     schemes = api["Body"]["components"]["securitySchemes"].values()
@@ -66,10 +66,10 @@ def test_gateway_calls_published_versions_by_an_alias_that_it_may_call():
 
 
 @pytest.mark.parametrize("changed", CHANGES.values(), ids=CHANGES)
-def test_parameter_that_changes_a_function_publishes_it_again(changed):
-    """SAM alone would overlook a changed parameter, and the gateway would go on with what was published before.
+def test_parameter_that_changes_a_function_creates_a_new_version(changed):
+    """SAM ignores a changed parameter, so the gateway would still call the old version.
 
-    Lambda makes no version of a function that has not changed, and CloudFormation then takes the deployment back.
+    A new version without a change of the function is an error in Lambda, and CloudFormation rolls the deployment back.
     """
     for name in PUBLISHED:
         assert configuration_of(name)["Description"] == "PublicKeys.Digest"
@@ -79,14 +79,14 @@ def test_parameter_that_changes_a_function_publishes_it_again(changed):
 
 @pytest.mark.threat("deployment-key-rotation")
 @pytest.mark.parametrize("signing_keys", ["blue+green", "green+blue", "green"])
-def test_each_step_of_a_rotation_publishes_every_function(signing_keys):
+def test_each_step_of_a_key_rotation_creates_new_versions(signing_keys):
     for name in PUBLISHED:
         assert version_of(name) != version_of(name, SigningKeys=signing_keys)
 
 
 @pytest.mark.parametrize(("architecture", "layer"), [("x86_64", "CommonLayerX86"), ("arm64", "CommonLayerArm")])
-def test_functions_and_layer_are_of_one_architecture_and_another_layer_publishes_them(architecture, layer):
-    """SAM puts a hash of the layer's content into its logical id."""
+def test_functions_and_layer_have_the_same_architecture(architecture, layer):
+    """The logical id of the layer contains a hash of its content, so a changed layer creates new versions."""
     ((name, properties),) = of_type("AWS::Lambda::LayerVersion", Architecture=architecture).items()
     assert name.startswith(layer)
     assert name != layer
@@ -97,20 +97,20 @@ def test_functions_and_layer_are_of_one_architecture_and_another_layer_publishes
 
 
 @pytest.mark.parametrize(
-    ("startup", "snapshots", "waiting"),
+    ("startup", "snapshots", "provisioned"),
     [("plain", "None", None), ("snapstart", "PublishedVersions", None), ("provisioned", "None", "3")],
 )
-def test_what_a_first_request_meets_is_one_parameter(startup, snapshots, waiting):
+def test_startup_parameter_sets_snapshots_and_provisioned_environments(startup, snapshots, provisioned):
     parameters = {"Startup": startup, "ProvisionedEnvironments": "3"}
     functions = of_type("AWS::Lambda::Function", **parameters)
     for name in PUBLISHED:
         assert functions[f"{name}Function"]["SnapStart"] == {"ApplyOn": snapshots}
     for alias in of_type("AWS::Lambda::Alias", **parameters).values():
-        provisioned = alias.get("ProvisionedConcurrencyConfig", {})
-        assert provisioned.get("ProvisionedConcurrentExecutions") == waiting
+        configuration = alias.get("ProvisionedConcurrencyConfig", {})
+        assert configuration.get("ProvisionedConcurrentExecutions") == provisioned
 
 
-def test_functions_that_hash_can_be_held_to_a_number():
+def test_hashing_environments_limits_only_functions_that_hash():
     limited = of_type("AWS::Lambda::Function", HashingEnvironments="5")
     limits = {name: function[UNVERSIONED] for name, function in limited.items() if UNVERSIONED in function}
     assert limits == {f"{name}Function": "5" for name in HASHING}
@@ -118,8 +118,8 @@ def test_functions_that_hash_can_be_held_to_a_number():
 
 
 @pytest.mark.threat("deployment-insecure-default")
-def test_the_local_stage_cannot_be_deployed():
-    """Its database would be each environment's own, and its key lie in a file."""
+def test_local_stage_cannot_be_deployed():
+    """Each environment would have a database and a signing key of its own, in files."""
     (rule,) = [rule for name, rule in read_template(TEMPLATE)["Rules"].items() if name == "DeployedStage"]
-    refused = [assertion["Assert"]["Fn::Not"][0]["Fn::Equals"] for assertion in rule["Assertions"]]
-    assert refused == [[{"Ref": "Stage"}, "local"], [{"Ref": "WebauthnRpId"}, "localhost"]]
+    rejected = [assertion["Assert"]["Fn::Not"][0]["Fn::Equals"] for assertion in rule["Assertions"]]
+    assert rejected == [[{"Ref": "Stage"}, "local"], [{"Ref": "WebauthnRpId"}, "localhost"]]

@@ -1,4 +1,4 @@
-"""What the project is made of, and what must not be in it."""
+"""Dependencies and their hashes, the bill of materials, and secrets in git."""
 
 import json
 import os
@@ -25,8 +25,8 @@ BASELINE = PROJECT / ".secrets.baseline"
 
 
 def finds_secrets(tmp_path, *files):
-    """Look for secrets as the pre-commit hook does."""
-    # A copy: the hook brings the line numbers in its baseline up to date, and says so by status 3.
+    """Return the output of the pre-commit hook for secrets, or "" if it finds none."""
+    # The hook updates line numbers in its baseline and then exits with status 3, so it gets a copy.
     baseline = shutil.copy(BASELINE, tmp_path / "baseline.json")
     found = run(Path(sys.executable).with_name("detect-secrets-hook"), "--baseline", baseline, *files)
     assert found.returncode in {0, 1, 3}, found.stderr
@@ -47,7 +47,7 @@ def test_no_secret_is_in_git(tmp_path):
     assert finds_secrets(tmp_path, *(name for name in versioned_files() if name != BASELINE.name)) == ""
 
 
-#: A file of each kind of secret, by its name.
+#: The content of a file with each kind of secret.
 SECRETS = {
     "private-key": f"-----BEGIN {'EC'} PRIVATE KEY-----\nMHcCAQEEI\n",
     "jwt": f"token = '{'eyJhbGciOiJIUzI1NiJ9'}.{'eyJzdWIiOiIxMjM0NTY3ODkwIn0'}.{'dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P'}'",
@@ -56,7 +56,7 @@ SECRETS = {
 }
 
 
-def test_the_scanner_finds_a_secret(tmp_path):
+def test_scanner_finds_each_kind_of_secret(tmp_path):
     for name, text in SECRETS.items():
         (tmp_path / name).write_text(text)
     found = finds_secrets(tmp_path, *(tmp_path / name for name in SECRETS))
@@ -65,7 +65,7 @@ def test_the_scanner_finds_a_secret(tmp_path):
 
 @pytest.mark.asvs("15.1.2")
 @pytest.mark.threat("supply-unknown-contents")
-def test_bill_of_materials_names_what_the_layer_installs(tmp_path):
+def test_bill_of_materials_lists_the_layers_packages(tmp_path):
     """CycloneDX, from the lock (`make sbom`)."""
     sbom = tmp_path / "sbom.json"
     made = run("make", "--silent", "sbom", f"SBOM={sbom}")
@@ -81,10 +81,10 @@ def test_bill_of_materials_names_what_the_layer_installs(tmp_path):
 @pytest.mark.asvs("15.1.2", "15.2.4")
 @pytest.mark.threat("supply-replaced-dependency")
 def test_each_locked_package_comes_from_pypi_with_its_hash_and_builds_are_pinned():
-    """ASVS 15.2.4: no other index, so that none can offer a package under a name of ours (dependency confusion)."""
+    """No second index can offer a package under the name of a private one (dependency confusion, ASVS 15.2.4)."""
     packages = tomllib.loads((PROJECT / "uv.lock").read_text())["package"]
-    ours = [package["name"] for package in packages if "registry" not in package["source"]]
-    assert ours == ["auth-common", "secure-backend"]
+    own = [package["name"] for package in packages if "registry" not in package["source"]]
+    assert own == ["auth-common", "secure-backend"]
     assert {package["source"].get("registry", PYPI) for package in packages} == {PYPI}
     files = [file for each in packages for file in (*each.get("wheels", []), each.get("sdist")) if file]
     assert files
@@ -100,7 +100,7 @@ def test_each_locked_package_comes_from_pypi_with_its_hash_and_builds_are_pinned
 @pytest.mark.thorough  # asks the package index
 @pytest.mark.parametrize("is_genuine", [True, False], ids=["genuine", "replaced"])
 def test_private_uv_is_installed_only_with_its_hash(tmp_path, is_genuine):
-    """An attacker's uv at the package index, or on the way from it, is not installed."""
+    """A uv that an attacker replaced at the package index or in transit is not installed."""
     shutil.copy(PROJECT / "Makefile", tmp_path)
     requirement = (PROJECT / "tools" / "uv-requirements.txt").read_text()
     tampered = re.sub(r"sha256:.{8}", "sha256:00000000", requirement)
@@ -112,7 +112,7 @@ def test_private_uv_is_installed_only_with_its_hash(tmp_path, is_genuine):
 
 
 def without_uv(folder):
-    """Return the environment of a machine that has only what README asks for."""
+    """Return the environment of a machine with only the programs that README requires."""
     programs = folder / "programs"
     programs.mkdir()
     for name in ("bash", "env", "make", "git", "python3", "touch", "uname"):
@@ -136,7 +136,7 @@ def test_make_uses_the_uv_of_a_folder_with_a_space(tmp_path):
 @pytest.mark.asvs("15.2.1")
 @pytest.mark.threat("supply-vulnerable-dependency")
 def test_audit_that_cannot_reach_its_data_fails():
-    """A tool that has audited nothing must not look green (`make audit`)."""
+    """`make audit` must not succeed if it could not check anything."""
     unreachable = dict.fromkeys(("ALL_PROXY", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
     environment = {**os.environ, **unreachable, "UV_HTTP_RETRIES": "0", "NO_PROXY": "", "no_proxy": ""}
     audited = run(uv_path(), "audit", "--locked", env=environment)
@@ -149,7 +149,7 @@ def test_files_of_the_local_stage_are_private(environment):
     assert keys(["rotate"]) == 0
 
     def modes(_):
-        """SQLite keeps its own files while a connection is open."""
+        """Return the modes while a connection is open, so that SQLite's temporary files exist."""
         paths = environment.rglob("*")
         return {path.relative_to(environment).as_posix(): stat.S_IMODE(path.stat().st_mode) for path in paths}
 

@@ -1,4 +1,4 @@
-"""The checks of the template in `make lint` find what they are for: each fault is planted, and seen."""
+"""The checks of the template in `make lint` find faults: the tests add a fault of each kind."""
 
 import copy
 import json
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
 
 def check(tool, template):
-    """Return what ``tool`` says, and whether it lets the template pass."""
+    """Return the output of ``tool``, and whether it accepts the template."""
     done = run(uv_path(), "run", "--script", "--locked", f"tools/template/{tool}.py", text=json.dumps(template))
     return done.stdout + done.stderr, done.returncode == 0
 
@@ -31,8 +31,8 @@ def properties(template, name):
     return template["Resources"][name]["Properties"]
 
 
-def test_the_rules_of_our_own_find_planted_faults(template):
-    """They find nothing else. `make lint` fails if they find anything in the template as it is."""
+def test_project_rules_find_each_added_fault(template):
+    """The rules find no other fault. `make lint` fails if they find a fault in the unchanged template."""
     del properties(template, "AccessLogs")["KmsKeyId"]
     template["Resources"]["FunctionLogs"]["DeletionPolicy"] = "Delete"
     properties(template, "SecretsKey")["EnableKeyRotation"] = False
@@ -46,9 +46,9 @@ def test_the_rules_of_our_own_find_planted_faults(template):
     properties(template, "CredentialStuffingAlarm")["AlarmName"] = {"Fn::GetAtt": ["UnknownAddressesRule", "RuleName"]}
     properties(template, "PasswordSprayingAlarm")["AlarmName"] = {"Fn::Sub": "${AccountsUnderAttackRule.RuleBody}"}
 
-    said, passed = check("template_lint", template)
+    output, passed = check("template_lint", template)
 
-    found = set(re.findall(r"^(E9\d{3}) (.*)$", said, re.MULTILINE))
+    found = set(re.findall(r"^(E9\d{3}) (.*)$", output, re.MULTILINE))
     assert found == {
         ("E9001", "AccessLogs lacks KmsKeyId"),
         ("E9001", "FunctionLogs lacks DeletionPolicy"),
@@ -66,7 +66,7 @@ def test_the_rules_of_our_own_find_planted_faults(template):
     assert not passed
 
 
-def test_the_open_methods_are_listed_alike():
+def test_open_methods_of_rule_and_tests_are_the_same():
     listed = re.search(
         r"^OPEN = \{\n(.*?)^\}",
         (PROJECT / "tools/template/rules/open_methods.py").read_text(),
@@ -76,17 +76,17 @@ def test_the_open_methods_are_listed_alike():
     assert set(re.findall(r'"(.*)"', listed[1])) == {f"{method} {path}" for method, path in OPEN_ROUTES}
 
 
-def test_the_scanner_finds_a_planted_fault(template):
-    """Two resources are enough here, and quick. `make lint` scans all of them."""
+def test_scanner_finds_an_added_fault(template):
+    """The template has only two resources here, because a scan of all takes long. `make lint` scans all of them."""
     template["Resources"] = {name: template["Resources"][name] for name in ("AlarmTopic", "SecretsKey")}
     properties(template, "AlarmTopic").pop("KmsMasterKeyId")
-    said, passed = check("template_scan", template)
-    assert re.search(r"^Check: CKV_AWS_26:.*\n\tFAILED for resource: AWS::SNS::Topic.AlarmTopic$", said, re.MULTILINE)
-    assert "Failed checks: 1," in said
+    output, passed = check("template_scan", template)
+    assert re.search(r"^Check: CKV_AWS_26:.*\n\tFAILED for resource: AWS::SNS::Topic.AlarmTopic$", output, re.MULTILINE)
+    assert "Failed checks: 1," in output
     assert not passed
 
 
-def test_a_template_is_shown_with_the_parameters_that_are_given(capsys):
+def test_deployed_template_has_the_given_parameters(capsys):
     main(["Stage=prod", "WebauthnRpName=A=B"])
     shown = json.loads(capsys.readouterr().out)
     assert shown["Parameters"]["WebauthnRpName"]["Default"] == "A=B"
@@ -95,6 +95,6 @@ def test_a_template_is_shown_with_the_parameters_that_are_given(capsys):
     assert read_template(TEMPLATE)["Parameters"]["Stage"]["Default"] == "local"
 
 
-def test_a_parameter_that_the_template_does_not_have_is_an_error():
+def test_unknown_parameter_is_an_error():
     with pytest.raises(KeyError, match="Stagee"):
         main(["Stagee=prod"])
