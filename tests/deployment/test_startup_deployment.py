@@ -33,7 +33,7 @@ CHANGES = {
 
 
 def version_of(function, **parameters):
-    """Return the logical id of the version and the properties of its digest. A change of either creates a new version."""
+    """Return the version's logical id and the properties of its digest. A change of either creates a new version."""
     resources = deployed(**parameters)
     (version,) = [name for name in resources if name.startswith(f"{function}FunctionVersion")]
     # The description of the version is the digest of these properties.
