@@ -1,6 +1,7 @@
 """Read the pages of the documentation: their code blocks, commands and link targets."""
 
 import re
+import textwrap
 from functools import cache
 from pathlib import Path
 
@@ -18,12 +19,13 @@ DOCUMENTATION = "\n".join(
     text for page, text in PAGES.items() if page == PROJECT / "README.md" or page.is_relative_to(PROJECT / "docs")
 )
 
-_FENCE = re.compile(r"^```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+#: A fence in a list is indented.
+_FENCE = re.compile(r"^ *```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(text: str, language: str) -> list[str]:
     """Return the code blocks of a page in one language."""
-    return [match["text"] for match in _FENCE.finditer(text) if match["language"] == language]
+    return [textwrap.dedent(match["text"]) for match in _FENCE.finditer(text) if match["language"] == language]
 
 
 def prose(text: str) -> str:
