@@ -11,7 +11,7 @@ from tests.support import auditors
 from tests.support.events import authorizer_event, json_event, proxy_event
 from tests.support.factories import PASSWORD, sign_up
 from tests.support.functions import authorize
-from tests.support.route_requests import BODIES, name_of
+from tests.support.route_requests import VALID_BODIES, route_name
 from tests.support.routes import ROUTES
 
 #: Fields whose example means nothing to the service. A request with such a field needs a value of its own.
@@ -46,7 +46,7 @@ class FirstRequests:
             "current_password": PASSWORD,
             "refresh_token": account.refresh_token,
         }
-        body = max((body for body in BODIES[name_of(route)] if _is_possible(body, known)), key=bool)
+        body = max((body for body in VALID_BODIES[route_name(route)] if _is_possible(body, known)), key=bool)
         own = {name: value for name, value in known.items() if name in body}
         return json_event(route.method, route.path.replace("{id}", account.id), body | own, **_options(route, caller))
 

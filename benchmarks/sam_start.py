@@ -28,7 +28,7 @@ from benchmarks.measure import Figure, Round, compare, take_turns
 from benchmarks.service import PROJECT, SETTINGS, environment_of, fresh_service
 from tests.support.databases import start_fresh_environment
 from tests.support.processes import wait_until
-from tests.support.sam import IMAGE, build, missing_for_containers
+from tests.support.sam import IMAGE, build_project, missing_for_containers
 from tools.uv_path import uv_path
 
 _FUNCTIONS: Final = ("authorizer", "get_user", "login", "refresh")
@@ -43,7 +43,7 @@ def measure_containers(*, rounds: int, functions: Sequence[str] = _FUNCTIONS) ->
     if reason := _missing():
         print(f"Containers are left out: {reason}", file=sys.stderr)
         return []
-    built = build()
+    built = build_project()
     layer = built / "CommonLayerX86"
     emulator = _emulator()
     figures = []

@@ -20,7 +20,7 @@ from auth_common.database.tables import audit_salts, refresh_tokens, users
 from auth_common.settings import Settings
 from tests.support import event_schema, leaks
 from tests.support import log_lines as logs
-from tests.support.aurora_dsql import standing_in
+from tests.support.aurora_dsql import aurora_dsql_stand_in
 from tests.support.aws_services import REGION
 from tests.support.clocks import skip_pauses
 from tests.support.databases import (
@@ -57,12 +57,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.when == "teardown":
         output = report.capstdout + report.capstderr
-        found = leaks.leaks(output)
+        found = leaks.lines_with_secrets(output)
         leaks.forget()
         if found:
             report.outcome = "failed"
             report.longrepr = "\n".join([f"{item.nodeid} has written a secret:", *found])
-        elif faults := event_schema.faults_in(output):
+        elif faults := event_schema.schema_errors_in(output):
             report.outcome = "failed"
             report.longrepr = "\n".join([f"{item.nodeid} has written invalid security events:", *faults])
     return report
@@ -83,7 +83,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pat
 
 
 @pytest.fixture
-def deployed(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def deployed_settings(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Set the settings that a deployed stage requires. The stage is ``prod``."""
     for name, value in {
         "STAGE": "prod",
@@ -145,7 +145,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def _standing_in_for_aurora_dsql(postgres: PostgresServer) -> Iterator[None]:
-    with standing_in(socket=postgres.socket):
+    with aurora_dsql_stand_in(socket=postgres.socket):
         yield
 
 
@@ -178,7 +178,7 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, en
 
 
 @pytest.fixture
-def empty(environment: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+def empty_database(environment: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """A PostgreSQL database without the schema, whose owner the service connects as. Retries have no pauses."""
     skip_pauses(monkeypatch)
     with postgres.new_database(migrated=False) as url:

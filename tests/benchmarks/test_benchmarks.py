@@ -10,7 +10,7 @@ from auth_common.settings import Settings
 from benchmarks.measure import Figure, Spread, compare, take_turns
 from benchmarks.report import Table, as_json, as_markdown
 from benchmarks.service import environment_of, fresh_service
-from tests.support.runtime import PROJECT, run
+from tests.support.runtime import PROJECT, run_command
 
 pytestmark = pytest.mark.benchmark
 
@@ -23,7 +23,7 @@ def figure(**changes):
 
 
 def benchmark(*arguments, **options):
-    return run(sys.executable, "-m", "benchmarks", *arguments, **{"env": SHELL, **options})
+    return run_command(sys.executable, "-m", "benchmarks", *arguments, **{"env": SHELL, **options})
 
 
 def test_each_endpoint_is_measured_beside_its_floor(tmp_path):
@@ -55,12 +55,12 @@ def test_unknown_section_is_rejected_and_containers_are_left_out_without_docker(
 def test_ours_answers_in_the_harness_of_the_peers(tmp_path):
     environment = {**environment_of("get_user", tmp_path), "PYTHONPATH": str(PROJECT)}
     ours = (sys.executable, "-m", "benchmarks.quick_starts.ours")
-    set_up = run(*ours, "set-up", cwd=tmp_path, env=environment)
+    set_up = run_command(*ours, "set-up", cwd=tmp_path, env=environment)
     assert set_up.returncode == 0, set_up.stderr
     request = (tmp_path / "request.http").read_text()
     assert request.startswith("GET /users/")
     assert "Authorization: Bearer " in request
-    measured = run(*ours, "measure", cwd=tmp_path, env=environment, text="me 2\nlog-in 1\ncheck-hash 1\n")
+    measured = run_command(*ours, "measure", cwd=tmp_path, env=environment, text="me 2\nlog-in 1\ncheck-hash 1\n")
     assert measured.returncode == 0, measured.stderr
     ready, *seconds = measured.stdout.splitlines()
     assert ready == "ready"

@@ -10,7 +10,7 @@ from auth_common.database.migrations import HEAD
 from auth_common.database.privileges import CLEANUP_ROLE, HEALTH_ROLE, PRIVILEGES, READER_ROLE, SERVICE_ROLE
 from auth_common.settings import Settings
 from local_runtime.cloudformation import read_template
-from tests.support.deployment import TEMPLATE, deployed, listed, of_type, statements, translated
+from tests.support.deployment import TEMPLATE, as_list, deployed, policy_statements, resources_of_type, translated
 
 pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
@@ -25,7 +25,7 @@ WITHOUT_DATABASE = {"AuthorizerFunction", "JwksFunction", "PublishKeysFunction"}
 
 def variables(**parameters):
     """Return the environment variables of each function that has a database."""
-    functions = of_type("AWS::Lambda::Function", **parameters)
+    functions = resources_of_type("AWS::Lambda::Function", **parameters)
     return {
         name: function["Environment"]["Variables"]
         for name, function in functions.items()
@@ -37,9 +37,9 @@ def readers(secret, **parameters):
     """Return the functions that may read a secret."""
     return {
         name.removesuffix("Role")
-        for name, role in of_type("AWS::IAM::Role", **parameters).items()
-        for statement in statements(role)
-        if READ in listed(statement["Action"]) and secret in listed(statement["Resource"])
+        for name, role in resources_of_type("AWS::IAM::Role", **parameters).items()
+        for statement in policy_statements(role)
+        if READ in as_list(statement["Action"]) and secret in as_list(statement["Resource"])
     }
 
 
@@ -75,9 +75,9 @@ def test_schema_maps_each_function_role_to_its_database_role():
     assert roles.keys() == PRIVILEGES.keys()
     may_connect = {
         f"{name}.Arn"
-        for name, role in of_type("AWS::IAM::Role").items()
-        for statement in statements(role)
-        if "dsql:DbConnect" in listed(statement["Action"])
+        for name, role in resources_of_type("AWS::IAM::Role").items()
+        for statement in policy_statements(role)
+        if "dsql:DbConnect" in as_list(statement["Action"])
     }
     mapped = {arn: role for role, arns in roles.items() for arn in arns}
     assert mapped.keys() == may_connect
@@ -91,7 +91,7 @@ def test_schema_maps_each_function_role_to_its_database_role():
 @pytest.mark.threat("deployment-half-done")
 def test_functions_are_deployed_after_the_schema():
     resources = translated()["Resources"]
-    after = {name for name, resource in resources.items() if "Schema" in listed(resource.get("DependsOn"))}
+    after = {name for name, resource in resources.items() if "Schema" in as_list(resource.get("DependsOn"))}
     assert variables().keys() - after == {"MigrateFunction"}
 
 
@@ -110,7 +110,7 @@ def test_custom_resource_timeout_exceeds_its_functions_timeout(function, resourc
     """Without a ServiceTimeout, CloudFormation would wait an hour for the response of a function that failed."""
     timeout = deployed()[f"{function}Function"]["Properties"]["Timeout"]
     assert timeout < deployed()[resource]["Properties"]["ServiceTimeout"] <= timeout + 60
-    configurations = of_type("AWS::Lambda::EventInvokeConfig").values()
+    configurations = resources_of_type("AWS::Lambda::EventInvokeConfig").values()
     (once,) = [each for each in configurations if each["FunctionName"] == f"{function}Function"]
     assert once["MaximumRetryAttempts"] == 0
 
@@ -135,7 +135,7 @@ def test_parameters_have_no_noecho():
 
 def test_statement_timeout_is_shorter_than_the_functions():
     """Otherwise Lambda ends the environment before the function returns 503. A request may reach the timeout twice."""
-    for name, function in of_type("AWS::Lambda::Function").items():
+    for name, function in resources_of_type("AWS::Lambda::Function").items():
         variables = function["Environment"]["Variables"]
         timeout = float(variables.get("DATABASE_TIMEOUT", Settings().database_timeout))
         assert 2 * timeout < function["Timeout"], name

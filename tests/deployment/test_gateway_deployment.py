@@ -7,7 +7,7 @@ import pytest
 
 from local_runtime.cloudformation import Intrinsics, read_template
 from local_runtime.template import load_template
-from tests.support.deployment import TEMPLATE, deployed, of_type, translated
+from tests.support.deployment import TEMPLATE, deployed, resources_of_type, translated
 from tests.support.routes import OPEN_ROUTES
 from tests.support.runtime import PROJECT
 
@@ -34,7 +34,7 @@ def resource_types(**parameters):
 
 def only_one(kind, **parameters):
     """Return the properties of the only resource of a type."""
-    (properties,) = of_type(kind, **parameters).values()
+    (properties,) = resources_of_type(kind, **parameters).values()
     return properties
 
 
@@ -176,7 +176,7 @@ def test_one_client_ip_cannot_use_up_the_gateways_limits():
     statement = firewall_rules()["all-requests-of-an-address"]["Statement"]["RateBasedStatement"]
     assert statement.keys() == {"AggregateKeyType", "EvaluationWindowSec", "Limit"}
     assert statement["AggregateKeyType"] == "IP"
-    (stage,) = of_type("AWS::ApiGateway::Stage").values()
+    (stage,) = resources_of_type("AWS::ApiGateway::Stage").values()
     (for_all,) = [m["ThrottlingRateLimit"] for m in stage["MethodSettings"] if m["ResourcePath"] == "/*"]
     assert int(statement["Limit"]) / statement["EvaluationWindowSec"] <= int(for_all) / 5
 
@@ -215,7 +215,7 @@ def test_firewall_logs_blocked_requests_without_tokens():
     logged_actions = {condition["ActionCondition"]["Action"] for condition in log_filter["Conditions"]}
     assert (log_filter["Behavior"], log_filter["Requirement"]) == ("KEEP", "MEETS_ANY")
     assert logged_actions == {"BLOCK", "COUNT", "EXCLUDED_AS_COUNT"}
-    assert of_type("AWS::Logs::LogGroup")["FirewallLogs"]["LogGroupName"].startswith("aws-waf-logs-")
+    assert resources_of_type("AWS::Logs::LogGroup")["FirewallLogs"]["LogGroupName"].startswith("aws-waf-logs-")
     (statement,) = json.loads(only_one("AWS::Logs::ResourcePolicy")["PolicyDocument"])["Statement"]
     assert (statement["Effect"], statement["Resource"]) == ("Allow", "FirewallLogs.Arn")
     assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "123456789012"}

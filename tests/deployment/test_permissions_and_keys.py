@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.support.deployment import deployed, listed, of_type, statements, translated
+from tests.support.deployment import as_list, deployed, policy_statements, resources_of_type, translated
 
 pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
@@ -42,7 +42,7 @@ ROTATION_NAMES = [f"{before} to {after}" for before, after in ROTATION_STEPS]
 
 
 def test_each_function_has_its_own_role():
-    functions = of_type("AWS::Lambda::Function")
+    functions = resources_of_type("AWS::Lambda::Function")
     roles = {f"{name}Function": f"{name}Role.Arn" for name in PERMISSIONS}
     assert {name: function["Role"] for name, function in functions.items()} == roles
 
@@ -50,11 +50,11 @@ def test_each_function_has_its_own_role():
 @pytest.mark.asvs("13.2.2")
 @pytest.mark.threat("deployment-weakened-template", "secrets-read")
 def test_roles_have_no_wildcards_and_restricted_decryption():
-    for role in of_type("AWS::IAM::Role").values():
-        for statement in statements(role):
+    for role in resources_of_type("AWS::IAM::Role").values():
+        for statement in policy_statements(role):
             assert statement["Effect"] == "Allow"
-            assert [a for a in listed(statement["Action"]) if "*" in a] == []
-            assert [r for r in listed(statement["Resource"]) if "*" in str(r)] == []
+            assert [a for a in as_list(statement["Action"]) if "*" in a] == []
+            assert [r for r in as_list(statement["Resource"]) if "*" in str(r)] == []
             if statement["Action"] == "kms:Decrypt":
                 (condition,) = statement["Condition"]["StringEquals"].items()
                 assert condition == ("kms:ViaService", "secretsmanager.us-east-1.amazonaws.com")
@@ -69,15 +69,15 @@ def test_function_has_exactly_the_listed_permissions(name):
     assert "ManagedPolicyArns" not in role
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
-    log, *others = statements(role)
+    log, *others = policy_statements(role)
     assert (log["Action"], log["Resource"]) == (["logs:CreateLogStream", "logs:PutLogEvents"], "FunctionLogs.Arn")
-    allowed = {r: tuple(listed(s["Action"])) for s in others for r in listed(s["Resource"])}
+    allowed = {r: tuple(as_list(s["Action"])) for s in others for r in as_list(s["Resource"])}
     assert allowed == PERMISSIONS[name]
 
 
 def test_only_gateway_logging_has_a_managed_policy():
     """Gateway logging is one setting of the whole account. The roles of functions list their own permissions."""
-    managed = {name for name, role in of_type("AWS::IAM::Role").items() if "ManagedPolicyArns" in role}
+    managed = {name for name, role in resources_of_type("AWS::IAM::Role").items() if "ManagedPolicyArns" in role}
     assert managed == {"GatewayLogsRole"}
     assert deployed()["GatewayAccount"]["DeletionPolicy"] == deployed()["GatewayLogsRole"]["DeletionPolicy"] == "Retain"
 
@@ -107,9 +107,9 @@ def test_function_knows_only_keys_and_secrets_that_it_may_use(name):
 def test_rotation_publishes_a_key_before_and_after_it_signs(signing_keys, published):
     resources = deployed(SigningKeys=signing_keys)
     assert resources["PublicKeys"]["Properties"]["KeyArns"] == published
-    readable = statements(resources["PublishKeysRole"]["Properties"])[1]["Resource"]
+    readable = policy_statements(resources["PublishKeysRole"]["Properties"])[1]["Resource"]
     assert sorted(readable) == sorted(published)
-    keys = of_type("AWS::KMS::Key", SigningKeys=signing_keys)
+    keys = resources_of_type("AWS::KMS::Key", SigningKeys=signing_keys)
     signing = {name: key for name, key in keys.items() if key.get("KeyUsage") == "SIGN_VERIFY"}
     assert sorted(f"{name}.Arn" for name in signing) == sorted(published)
     assert {key["KeySpec"] for key in signing.values()} == {"ECC_NIST_P256"}
@@ -126,8 +126,8 @@ def _signs_with(name, signing_keys):
 def _may_sign_with(name, signing_keys):
     """Return the keys that the role of a function may sign with."""
     role = deployed(SigningKeys=signing_keys)[f"{name}Role"]["Properties"]
-    (sign,) = [statement for statement in statements(role) if "kms:Sign" in statement["Action"]]
-    return listed(sign["Resource"])
+    (sign,) = [statement for statement in policy_statements(role) if "kms:Sign" in statement["Action"]]
+    return as_list(sign["Resource"])
 
 
 @pytest.mark.threat("deployment-key-rotation", "signing-key-misuse")
@@ -163,7 +163,7 @@ def test_retired_key_is_not_usable_for_signing(retired):
 @pytest.mark.threat("gateway-flood")
 def test_gateway_limits_every_route_and_hashing_routes_more():
     """ASVS 2.4.1, 15.2.2: these limits bound the cost. Accounts are protected by limits in the database (0012)."""
-    (stage,) = of_type("AWS::ApiGateway::Stage").values()
+    (stage,) = resources_of_type("AWS::ApiGateway::Stage").values()
     methods = stage["MethodSettings"]
     limits = {f"{method['HttpMethod']} {method['ResourcePath']}": method["ThrottlingRateLimit"] for method in methods}
     hashing = {"POST /~1login", "POST /~1users", "PUT /~1users~1{id}~1password", "POST /~1step-up"}
@@ -175,7 +175,7 @@ def test_gateway_limits_every_route_and_hashing_routes_more():
 @pytest.mark.threat("gateway-logged-secrets", "gateway-unknown-caller")
 def test_gateway_logs_requests_without_their_content():
     """ASVS 16.2.5, 14.2.1: the access log has no bodies, no headers and no ids in paths."""
-    (stage,) = of_type("AWS::ApiGateway::Stage").values()
+    (stage,) = resources_of_type("AWS::ApiGateway::Stage").values()
     assert {m["DataTraceEnabled"] for m in stage["MethodSettings"]} == {False}
     assert [m for m in stage["MethodSettings"] if m.get("LoggingLevel", "OFF") != "OFF"] == []
     logged = json.loads(stage["AccessLogSetting"]["Format"])

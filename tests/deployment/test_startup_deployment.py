@@ -3,7 +3,7 @@
 import pytest
 
 from local_runtime.cloudformation import read_template
-from tests.support.deployment import TEMPLATE, deployed, of_type
+from tests.support.deployment import TEMPLATE, deployed, resources_of_type
 
 pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
@@ -49,7 +49,7 @@ def configuration_of(function, **parameters):
 
 
 def test_gateway_calls_published_versions_by_an_alias():
-    (api,) = of_type("AWS::ApiGateway::RestApi").values()
+    (api,) = resources_of_type("AWS::ApiGateway::RestApi").values()
     methods = [method for path in api["Body"]["paths"].values() for method in path.values()]
     schemes = api["Body"]["components"]["securitySchemes"].values()
     uris = [
@@ -58,8 +58,8 @@ def test_gateway_calls_published_versions_by_an_alias():
     ]
     names = {f"{name}FunctionAliaslive" for name in PUBLISHED}
     assert {uri.split("functions/")[1] for uri in uris if uri} == {f"{name}/invocations" for name in names}
-    assert {p["FunctionName"] for p in of_type("AWS::Lambda::Permission").values()} == names
-    aliases = of_type("AWS::Lambda::Alias")
+    assert {p["FunctionName"] for p in resources_of_type("AWS::Lambda::Permission").values()} == names
+    aliases = resources_of_type("AWS::Lambda::Alias")
     assert aliases.keys() == names
     for name in PUBLISHED:
         assert aliases[f"{name}FunctionAliaslive"]["FunctionVersion"] == f"{version_of(name)[0]}.Version"
@@ -87,12 +87,12 @@ def test_each_step_of_a_key_rotation_creates_new_versions(signing_keys):
 @pytest.mark.parametrize(("architecture", "layer"), [("x86_64", "CommonLayerX86"), ("arm64", "CommonLayerArm")])
 def test_functions_and_layer_have_the_same_architecture(architecture, layer):
     """The logical id of the layer contains a hash of its content, so a changed layer creates new versions."""
-    ((name, properties),) = of_type("AWS::Lambda::LayerVersion", Architecture=architecture).items()
+    ((name, properties),) = resources_of_type("AWS::Lambda::LayerVersion", Architecture=architecture).items()
     assert name.startswith(layer)
     assert name != layer
     assert name in deployed(Architecture=architecture)["PublicKeys"]["Properties"]["Configuration"]
     assert properties["CompatibleArchitectures"] == [architecture]
-    for function in of_type("AWS::Lambda::Function", Architecture=architecture).values():
+    for function in resources_of_type("AWS::Lambda::Function", Architecture=architecture).values():
         assert (function["Architectures"], function["Layers"]) == ([architecture], [name])
 
 
@@ -102,19 +102,19 @@ def test_functions_and_layer_have_the_same_architecture(architecture, layer):
 )
 def test_startup_parameter_sets_snapshots_and_provisioned_environments(startup, snapshots, provisioned):
     parameters = {"Startup": startup, "ProvisionedEnvironments": "3"}
-    functions = of_type("AWS::Lambda::Function", **parameters)
+    functions = resources_of_type("AWS::Lambda::Function", **parameters)
     for name in PUBLISHED:
         assert functions[f"{name}Function"]["SnapStart"] == {"ApplyOn": snapshots}
-    for alias in of_type("AWS::Lambda::Alias", **parameters).values():
+    for alias in resources_of_type("AWS::Lambda::Alias", **parameters).values():
         configuration = alias.get("ProvisionedConcurrencyConfig", {})
         assert configuration.get("ProvisionedConcurrentExecutions") == provisioned
 
 
 def test_hashing_environments_limits_only_functions_that_hash():
-    limited = of_type("AWS::Lambda::Function", HashingEnvironments="5")
+    limited = resources_of_type("AWS::Lambda::Function", HashingEnvironments="5")
     limits = {name: function[UNVERSIONED] for name, function in limited.items() if UNVERSIONED in function}
     assert limits == {f"{name}Function": "5" for name in HASHING}
-    assert not [f for f in of_type("AWS::Lambda::Function").values() if UNVERSIONED in f]
+    assert not [f for f in resources_of_type("AWS::Lambda::Function").values() if UNVERSIONED in f]
 
 
 @pytest.mark.threat("deployment-insecure-default")

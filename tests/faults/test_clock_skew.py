@@ -10,9 +10,9 @@ from auth_common.tokens.mfa_tokens import MFA_TOKEN_LIFETIME
 from tests.support.clocks import clock_off_by
 from tests.support.events import proxy_event
 from tests.support.factories import get_user, log_in, refresh
-from tests.support.faults import assert_nothing_half_done, on_sqlite
+from tests.support.faults import assert_no_partial_changes, on_sqlite
 from tests.support.functions import authorize, call
-from tests.support.passkeys import anonymously, as_bearer, begin_login, complete_login, enrol
+from tests.support.passkeys import begin_login, call_webauthn, complete_login, enrol, post_without_token
 
 pytestmark = [pytest.mark.tokens, pytest.mark.fault, on_sqlite]
 
@@ -55,8 +55,8 @@ def test_access_token_in_the_gateways_cache_expires(account):
 def test_mfa_token_is_accepted_within_the_leeway(database, seconds, status):
     holder = enrol()
     with clock_off_by(seconds):
-        mfa_token = holder.give_password()
-    assert anonymously("/webauthn/login/begin", {"mfa_token": mfa_token}).status == status
+        mfa_token = holder.get_mfa_token()
+    assert post_without_token("/webauthn/login/begin", {"mfa_token": mfa_token}).status == status
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(20, 200), (-20, 200), (-5 * 60 - 1, 400)])
@@ -78,7 +78,7 @@ def test_refresh_with_changing_clocks_keeps_generations_in_order(database, accou
     for seconds in (HOUR, -HOUR, 20, -20, 0):
         with clock_off_by(seconds):
             token = refresh(token).json["refresh_token"]
-    assert_nothing_half_done(database)
+    assert_no_partial_changes(database)
 
 
 def test_refresh_repeated_by_a_slow_clock_returns_the_successor(account):
@@ -101,5 +101,5 @@ def test_login_in_the_future_is_not_a_recent_login(database, account, seconds, s
     with clock_off_by(seconds):
         pair = log_in().json
     token = refresh(pair["refresh_token"]).json["access_token"]
-    response = as_bearer(token, "POST", "/webauthn/register/begin", {}, step_up_token=pair["step_up_token"])
+    response = call_webauthn(token, "POST", "/webauthn/register/begin", {}, step_up_token=pair["step_up_token"])
     assert response.status == status

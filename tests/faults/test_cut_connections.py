@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from tests.support.databases import Database, listening
+from tests.support.databases import Database, sqlalchemy_listener
 from tests.support.factories import log_in, refresh, register
-from tests.support.faults import assert_nothing_half_done, is_unavailable, on_postgresql
-from tests.support.functions import Answer
+from tests.support.faults import assert_no_partial_changes, is_unavailable, on_postgresql
+from tests.support.functions import Response
 
 pytestmark = [pytest.mark.database, pytest.mark.fault, on_postgresql]
 NEWCOMER = "newcomer{}@example.com"
@@ -26,12 +26,12 @@ def requests(request, account):
     return _REQUESTS[request.param]()
 
 
-def _registrations() -> Iterator[Callable[[], Answer]]:
+def _registrations() -> Iterator[Callable[[], Response]]:
     for number in count():
         yield partial(register, email=NEWCOMER.format(number))
 
 
-def _refreshes() -> Iterator[Callable[[], Answer]]:
+def _refreshes() -> Iterator[Callable[[], Response]]:
     while True:
         yield partial(refresh, log_in().json["refresh_token"])
 
@@ -52,7 +52,7 @@ class ConnectionCut:
             self._cut(connection.connection.driver_connection)
 
     def _cut(self, connection: Any) -> None:
-        self._database.hang_up(connection.info.backend_pid)
+        self._database.terminate_backend(connection.info.backend_pid)
 
     @property
     def was_reached(self) -> bool:
@@ -80,13 +80,13 @@ def test_connection_lost_at_any_statement_is_retried(database, requests):
     for number in count(1):
         request = next(requests)
         statement = ConnectionCut(number, database)
-        with listening("before_cursor_execute", statement):
+        with sqlalchemy_listener("before_cursor_execute", statement):
             response = request()
         assert response.status in {200, 201}, f"cut at statement {number}: {response.text}"
         if not statement.was_reached:
             break
     assert number > 4
-    assert_nothing_half_done(database)
+    assert_no_partial_changes(database)
 
 
 def test_connection_lost_before_any_commit_is_503(database, requests):
@@ -94,20 +94,20 @@ def test_connection_lost_before_any_commit_is_503(database, requests):
     for number in count(1):
         request = next(requests)
         commit = CutBeforeCommit(number, database)
-        with listening("commit", commit):
+        with sqlalchemy_listener("commit", commit):
             response = request()
         if not commit.was_reached:
             break
         assert is_unavailable(response), f"cut at commit {number}: {response.text}"
         assert request().status in {200, 201}
     assert number > 1
-    assert_nothing_half_done(database)
+    assert_no_partial_changes(database)
 
 
-def lose_confirmation(database: Database, request: Callable[[], Answer], *, commits: int) -> None:
+def lose_confirmation(database: Database, request: Callable[[], Response], *, commits: int) -> None:
     """Send ``request``, and cut the connection after its commit number ``commits``, which is its last one."""
     last = CutAfterCommit(commits, database)
-    with listening("commit", last):
+    with sqlalchemy_listener("commit", last):
         assert is_unavailable(request())
     assert last.was_reached
 
@@ -117,7 +117,7 @@ def test_refresh_with_a_lost_confirmation_does_not_split_the_family(database, ac
     successors = {refresh(account.refresh_token).json["refresh_token"] for _ in range(2)}
     assert len(successors) == 1
     assert refresh(successors.pop()).status == 200
-    assert_nothing_half_done(database)
+    assert_no_partial_changes(database)
 
 
 def test_writes_with_a_lost_commit_confirmation_are_stored(database):
@@ -126,4 +126,4 @@ def test_writes_with_a_lost_commit_confirmation_are_stored(database):
     assert register(email=email).code == "email_taken"
     lose_confirmation(database, partial(log_in, email), commits=2)
     assert log_in(email).status == 200
-    assert_nothing_half_done(database)
+    assert_no_partial_changes(database)

@@ -12,15 +12,15 @@ from auth_common.database.tables import audit_events, sessions, users
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import get_health, get_user, log_in, refresh, register
 from tests.support.faults import (
-    assert_nothing_half_done,
-    frozen,
+    assert_no_partial_changes,
     is_unavailable,
     on_postgresql,
     on_sqlite,
+    paused,
     service_backend,
 )
-from tests.support.throttles import failures
-from tests.support.throttles import rows as counters
+from tests.support.throttles import attempt_counts
+from tests.support.throttles import counter_rows as counters
 
 pytestmark = [pytest.mark.database, pytest.mark.fault]
 
@@ -58,7 +58,7 @@ def assert_every_request_works_again(database, account):
     assert log_in().status == 200
     assert register(email=OTHER).status == 201
     assert get_health().status == 200
-    assert_nothing_half_done(database)
+    assert_no_partial_changes(database)
 
 
 @pytest.mark.asvs("15.4.3")
@@ -81,11 +81,11 @@ def test_read_on_a_locked_sqlite_is_200(database, account):
 @on_postgresql
 def test_lock_during_a_login_is_503_and_counts_no_attempt(database, account, monkeypatch):
     """The login counts an attempt before it waits for the lock. The count is taken back afterwards."""
-    before = failures(database)
+    before = attempt_counts(database)
     with create_engine(database.url, poolclass=NullPool).begin() as connection:
         connection.execute(text("LOCK TABLE sessions IN EXCLUSIVE MODE"))
         assert is_unavailable(log_in())
-    assert failures(database) == before
+    assert attempt_counts(database) == before
     assert_every_request_works_again(database, account)
 
 
@@ -94,7 +94,7 @@ def test_lock_during_a_login_is_503_and_counts_no_attempt(database, account, mon
 @on_postgresql
 def test_hanging_connection_is_503_for_one_request(database, account):
     backend = service_backend()
-    with frozen(backend):
+    with paused(backend):
         assert is_unavailable(log_in())
         assert log_in().status == 200
     assert_every_request_works_again(database, account)
@@ -103,7 +103,7 @@ def test_hanging_connection_is_503_for_one_request(database, account):
 @on_postgresql
 def test_hanging_server_is_503_until_it_continues(database, account, postgres):
     backend = service_backend()
-    with frozen(backend, postgres.pid):
+    with paused(backend, postgres.pid):
         assert is_unavailable(get_health())  # The open connection hangs.
         assert is_unavailable(get_health())  # A new connection hangs, too.
     assert_every_request_works_again(database, account)

@@ -14,7 +14,7 @@ import pytest
 from tests.support.databases import Database, start_fresh_environment
 from tests.support.events import proxy_event
 from tests.support.factories import get_health, get_user, log_in, refresh, register, sign_up
-from tests.support.faults import assert_nothing_half_done, is_unavailable
+from tests.support.faults import assert_no_partial_changes, is_unavailable
 from tests.support.functions import call
 from tools.operators import keys
 
@@ -63,7 +63,7 @@ def test_write_on_a_full_disk_is_503_and_read_is_200(database, account, environm
     assert all(map(is_unavailable, failed))
     assert log_in().status == 200
     assert register(email=OTHER).status == 201
-    assert_nothing_half_done(database)
+    assert_no_partial_changes(database)
 
 
 def test_first_start_on_a_full_disk_is_503_and_leaves_no_files(environment):

@@ -11,7 +11,7 @@ import pytest
 from auth_common.operations.key_rotation import rotate_signing_key
 from tests.support.events import proxy_event
 from tests.support.factories import get_user, log_in, refresh
-from tests.support.faults import assert_nothing_half_done, on_sqlite
+from tests.support.faults import assert_no_partial_changes, on_sqlite
 from tests.support.functions import call
 
 pytestmark = [pytest.mark.keys, pytest.mark.fault, on_sqlite]
@@ -62,7 +62,7 @@ def test_token_issued_during_key_rotations_is_accepted(database, account):
     assert all(life.result() for life in lives)
     assert len(kids) == ROTATIONS
     assert kids < published_kids()
-    assert_nothing_half_done(database)
+    assert_no_partial_changes(database)
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
@@ -73,4 +73,4 @@ def test_killed_key_rotation_can_be_repeated(database, account, step):
     rotate_signing_key()
     for token in (account.access_token, during, log_in().json["access_token"]):
         assert get_user(account.id, token=token).status == 200
-    assert_nothing_half_done(database)
+    assert_no_partial_changes(database)

@@ -16,8 +16,8 @@ import pytest
 from auth_common.sessions import refresh as refreshing
 from tests.support.databases import Database
 from tests.support.factories import log_in, refresh, registration
-from tests.support.faults import assert_nothing_half_done
-from tests.support.processes import kill_all, wait_until
+from tests.support.faults import assert_no_partial_changes
+from tests.support.processes import kill_process_tree, wait_until
 from tests.support.runtime import running_runtime
 from tools.operators import audit
 
@@ -82,7 +82,7 @@ def serve_until_killed(data_dir, journal: Journal, *, after: int) -> None:
             clients.submit(live, runtime.url, journal)
         wait_until(lambda: journal.responses >= until or journal.failures)
         journal.is_killed.set()
-        kill_all(runtime.process.pid)
+        kill_process_tree(runtime.process.pid)
         runtime.process.wait()
 
 
@@ -97,7 +97,7 @@ def test_changes_confirmed_before_a_kill_are_stored_completely(environment, monk
     # A token is also accepted if the kill prevented the response with its successor.
     assert {refresh(token).status for token in journal.tokens.values()} == {200}
     assert {log_in(email).status for email in journal.registered} == {200}
-    assert_nothing_half_done(Database("sqlite", f"sqlite+pysqlite:///{environment / 'secure-backend.sqlite3'}"))
+    assert_no_partial_changes(Database("sqlite", f"sqlite+pysqlite:///{environment / 'secure-backend.sqlite3'}"))
     # Each log line has its audit record: no line was written before its record was committed.
     capsys.readouterr()
     assert audit.main(["verify", str(environment / "runtime.log")]) == 0, capsys.readouterr().out

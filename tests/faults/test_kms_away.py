@@ -7,12 +7,12 @@ import pytest
 from auth_common.database.tables import audit_events, refresh_tokens, sessions
 from auth_common.keys.jwk import public_jwk
 from auth_common.keys.kms import KMSKey
-from tests.support.aws_services import each_trouble, refusing
+from tests.support.aws_services import returning_error, with_each_outage
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import get_user, log_in, refresh, sign_up
-from tests.support.faults import assert_nothing_half_done, is_unavailable
+from tests.support.faults import assert_no_partial_changes, is_unavailable
 from tests.support.passkeys import begin_login, complete_login, enrol
-from tests.support.throttles import failures
+from tests.support.throttles import attempt_counts
 
 pytestmark = [pytest.mark.keys, pytest.mark.fault]
 
@@ -24,12 +24,12 @@ def _kms_signs(key_arn, database, monkeypatch, impatient_boto):
     start_fresh_environment()
 
 
-with_each_trouble = each_trouble("kms")
+with_each_trouble = with_each_outage("kms")
 
 
 def stored_rows(database):
     """Return the numbers of sessions, refresh tokens and audit records, and the counted attempts."""
-    return [database.count(table) for table in (sessions, refresh_tokens, audit_events)], failures(database)
+    return [database.count(table) for table in (sessions, refresh_tokens, audit_events)], attempt_counts(database)
 
 
 @pytest.mark.threat("signing-key-away")
@@ -45,13 +45,13 @@ def test_login_and_refresh_without_kms_are_503_and_store_nothing(database, troub
     assert stored_rows(database) == before
     assert refresh(account.refresh_token).status == 200
     assert log_in().status == 200
-    assert_nothing_half_done(database)
+    assert_no_partial_changes(database)
 
 
 @with_each_trouble
 def test_passkey_login_without_kms_is_503_and_counts_no_attempt(database, trouble):
     holder = enrol()
-    ceremony = begin_login(holder.give_password())
+    ceremony = begin_login(holder.get_mfa_token())
     credential = holder.authenticator.authenticate(ceremony["options"])
     before = stored_rows(database)
     with trouble():
@@ -59,8 +59,8 @@ def test_passkey_login_without_kms_is_503_and_counts_no_attempt(database, troubl
         assert is_unavailable(complete_login(ceremony, credential))
     assert stored_rows(database) == before
     assert holder.log_in().status == 200
-    assert holder.log_in_alone().status == 200
-    assert_nothing_half_done(database)
+    assert holder.log_in_with_passkey_alone().status == 200
+    assert_no_partial_changes(database)
 
 
 @with_each_trouble
@@ -73,5 +73,5 @@ def test_new_environment_without_kms_is_503_and_recovers(database, trouble):
 
 
 def test_login_with_two_throttled_kms_calls_succeeds(database):
-    with refusing("ThrottlingException", times=2):
+    with returning_error("ThrottlingException", times=2):
         sign_up()

@@ -4,10 +4,10 @@ import boto3
 import pytest
 
 from auth_common.database.tables import audit_events, sessions, users
-from tests.support.aws_services import each_trouble
+from tests.support.aws_services import with_each_outage
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import get_user, log_in, register, sign_up
-from tests.support.faults import assert_nothing_half_done, is_unavailable
+from tests.support.faults import assert_no_partial_changes, is_unavailable
 
 pytestmark = [pytest.mark.keys, pytest.mark.fault]
 
@@ -22,7 +22,7 @@ def _secrets_are_there(aws, database, monkeypatch, impatient_boto):
     start_fresh_environment()
 
 
-with_each_trouble = each_trouble(SERVICE)
+with_each_trouble = with_each_outage(SERVICE)
 
 
 @pytest.mark.threat("secrets-away")
@@ -33,7 +33,7 @@ def test_environment_with_cached_secrets_serves_requests(database, trouble):
         assert log_in().status == 200
         assert log_in(password="another password entirely").status == 401
         assert get_user(account.id, token=account.access_token).status == 200
-    assert_nothing_half_done(database)
+    assert_no_partial_changes(database)
 
 
 @with_each_trouble
@@ -47,4 +47,4 @@ def test_new_environment_without_secrets_is_503_and_recovers(database, trouble):
     assert [database.count(table) for table in (users, sessions, audit_events)] == before
     assert log_in().status == 200
     assert register(email="second@example.com").status == 201
-    assert_nothing_half_done(database)
+    assert_no_partial_changes(database)

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from auth_common import snapshots
 from auth_common.database.tables import audit_events
 from tests.support.factories import Account, log_in, refresh, sign_up
-from tests.support.faults import assert_nothing_half_done, on_postgresql, service_backend
+from tests.support.faults import assert_no_partial_changes, on_postgresql, service_backend
 from tests.support.passkeys import begin_login
 
 pytestmark = [pytest.mark.operations, pytest.mark.fault, on_postgresql]
@@ -67,7 +67,7 @@ def test_thawed_environments_share_no_connection_chain_or_secret(database, accou
     for *_, token in thawed:
         assert refresh(token).status == 200
     assert service_backend() != original
-    assert_nothing_half_done(database)
+    assert_no_partial_changes(database)
 
 
 def test_snapshot_of_an_unused_environment_succeeds(database):

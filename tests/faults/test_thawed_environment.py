@@ -13,7 +13,7 @@ from auth_common.keys.local_keys import rotate_local_key
 from auth_common.keys.verification_keys import published_jwks
 from tests.support.clocks import clock_off_by
 from tests.support.factories import get_health, get_user, log_in, refresh, register, registration
-from tests.support.faults import assert_nothing_half_done, frozen, on_postgresql, service_backend
+from tests.support.faults import assert_no_partial_changes, on_postgresql, paused, service_backend
 from tests.support.processes import descendants
 from tests.support.runtime import running_runtime
 
@@ -46,14 +46,14 @@ def close_all_connections(database):
 def test_first_request_after_a_thaw_uses_a_new_connection(database, account, request_of):
     close_all_connections(database)
     assert request_of(account).status in {200, 201}
-    assert_nothing_half_done(database)
+    assert_no_partial_changes(database)
 
 
 @pytest.mark.asvs("13.2.6", "15.4.3", "16.5.2")
 @on_postgresql
 def test_silently_dropped_connection_is_not_used_again(database, account):
     """A NAT gateway drops an idle connection without notice, so a statement on it would wait for its timeout."""
-    with frozen(service_backend()), clock_off_by(HOUR):
+    with paused(service_backend()), clock_off_by(HOUR):
         assert log_in().status == 200
 
 
@@ -64,7 +64,7 @@ def test_audit_chain_ends_after_a_day(database, account):
     with clock_off_by(25 * HOUR):
         assert log_in().status == 200
     assert len(database.execute(select(audit_events.c.chain_id).distinct())) == 2
-    assert_nothing_half_done(database)
+    assert_no_partial_changes(database)
 
 
 @pytest.mark.usefixtures("environment")
@@ -85,7 +85,7 @@ def test_frozen_workers_serve_requests_after_the_thaw(database, environment):
         credentials = {"email": user["email"], "password": user["password"]}
         assert client.post("/users", json=user).status_code == 201
         assert client.post("/login", json=credentials).status_code == 200
-        with frozen(*descendants(runtime.process.pid)):
+        with paused(*descendants(runtime.process.pid)):
             close_all_connections(database)
         assert client.post("/login", json=credentials).status_code == 200
         assert client.post("/users", json={**user, "email": "other@example.com"}).status_code == 201

@@ -22,10 +22,10 @@ from tests.support.auditors import auditor_token, read_events, read_summary
 from tests.support.databases import Database, start_fresh_environment
 from tests.support.events import authorizer_event
 from tests.support.factories import Account, get_user, log_in, register
-from tests.support.functions import Answer, authorize, call_authorizer
+from tests.support.functions import Response, authorize, call_authorizer
 from tests.support.hostile_strings import STRINGS, spellings
 from tests.support.passkeys import begin_login, begin_registration
-from tests.support.route_requests import BODIES, body_of, name_of, send
+from tests.support.route_requests import VALID_BODIES, body_of, route_name, send_to_route
 from tests.support.routes import ROUTES
 from tools.operators.audit import main as audit
 
@@ -73,7 +73,7 @@ def one_line_stays_one(log_lines):
         assert line.isprintable()
 
 
-def assert_harmless(answer: Answer, text: str) -> None:
+def assert_harmless(answer: Response, text: str) -> None:
     assert answer.status < 500, (answer.text, text)
     if len(text.strip()) < TELLING:
         return
@@ -93,9 +93,9 @@ def context_of(person: Account) -> Callable[[Route], dict[str, str] | None]:
     return lambda route: context if route.authorizer else None
 
 
-each_route = pytest.mark.parametrize("route", ROUTES, ids=name_of)
+each_route = pytest.mark.parametrize("route", ROUTES, ids=route_name)
 each_route_with_a_body = pytest.mark.parametrize(
-    "route", [route for route in ROUTES if body_of(route) is not None], ids=name_of
+    "route", [route for route in ROUTES if body_of(route) is not None], ids=route_name
 )
 #: Routes that revoke the session: by themselves, or because of the fifth wrong proof of identity.
 REVOKING = {"/logout", "/sessions", "/step-up", "/users/{id}/password"}
@@ -116,7 +116,9 @@ def encoded_body(route: Route) -> bytes | None:
 
 #: Fields whose text reaches a statement of SQL as it is.
 IN_SQL = {"name", "job_title", "email", "challenge_id", "id", "rawId", "userHandle"}
-WAYS = [(route, body, way) for route in ROUTES for body in BODIES.get(name_of(route), []) for way in places(body)]
+WAYS = [
+    (route, body, way) for route in ROUTES for body in VALID_BODIES.get(route_name(route), []) for way in places(body)
+]
 #: Of each field a plain run tries a quarter of the strings, and all of them with its neighbours.
 QUARTERS = [STRINGS[quarter::4] for quarter in range(4)]
 
@@ -148,7 +150,7 @@ def test_hostile_strings_in_a_field_are_harmless(database, person, context_of, r
             for row in unused:
                 database.execute(challenges.insert().values(row._asdict()))
         unique = {"email": f"{next(numbers)}@example.com"} if route.path == "/users" else {}
-        answer = send(route, context_of(route), body=json.dumps(put(usual | unique, way, text)).encode())
+        answer = send_to_route(route, context_of(route), body=json.dumps(put(usual | unique, way, text)).encode())
         assert_harmless(answer, text)
 
 
@@ -172,11 +174,13 @@ def test_hostile_strings_that_are_stored_are_returned_composed_and_trimmed(datab
     assert min(returned["name"], returned["job_title"]) > 10
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if "{id}" in route.path], ids=name_of)
+@pytest.mark.parametrize("route", [route for route in ROUTES if "{id}" in route.path], ids=route_name)
 def test_hostile_strings_in_a_path_are_harmless(database, context_of, route):
     for text in filter(None, STRINGS):
         segment = quote(text.encode("utf-8", "surrogatepass"), safe="")
-        answer = send(route, context_of(route), segment=segment, path_parameters={"id": text}, body=encoded_body(route))
+        answer = send_to_route(
+            route, context_of(route), segment=segment, path_parameters={"id": text}, body=encoded_body(route)
+        )
         assert answer.status in {403, 404}
         assert_harmless(answer, text)
 
@@ -208,7 +212,7 @@ def test_hostile_strings_in_a_query_of_the_audit_log_are_harmless(database, read
 def test_hostile_strings_in_a_query_of_the_sessions_are_rejected(context_of, method, name):
     route = next(route for route in ROUTES if (route.method, route.path) == (method, "/sessions"))
     for text in STRINGS:
-        answer = send(route, context_of(route), query={name: in_query(text)})
+        answer = send_to_route(route, context_of(route), query={name: in_query(text)})
         assert answer.status == 422
         assert_harmless(answer, text)
 
@@ -219,7 +223,7 @@ def test_hostile_strings_as_a_query_parameter_are_rejected(context_of, route):
     for first in range(0, len(STRINGS), 20):
         sent = STRINGS[first : first + 20]
         query = {in_query(text): in_query(text) for text in sent}
-        answer = send(route, context_of(route), body=encoded_body(route), query=query)
+        answer = send_to_route(route, context_of(route), body=encoded_body(route), query=query)
         assert answer.status == 422
         for text in sent:
             assert_harmless(answer, text)
@@ -243,7 +247,7 @@ def test_hostile_strings_in_headers_are_harmless(database, context_of, route):
     for text in STRINGS:
         keep_session(database, route)
         headers = dict.fromkeys(HEADERS, carried(text))
-        answer = send(route, context_of(route), body=encoded_body(route), headers=headers, userAgent=text)
+        answer = send_to_route(route, context_of(route), body=encoded_body(route), headers=headers, userAgent=text)
         assert_harmless(answer, carried(text))
 
 
@@ -251,7 +255,7 @@ def test_hostile_strings_in_headers_are_harmless(database, context_of, route):
 def test_hostile_strings_as_a_content_type_are_rejected(context_of, route):
     for text in STRINGS:
         value = carried(text)
-        answer = send(route, context_of(route), body=encoded_body(route), headers={"Content-Type": value})
+        answer = send_to_route(route, context_of(route), body=encoded_body(route), headers={"Content-Type": value})
         assert answer.status == 415
         assert_harmless(answer, value)
 

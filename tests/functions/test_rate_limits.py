@@ -5,16 +5,16 @@ import pytest
 from auth_common.database.tables import challenges, passkeys, sessions, users
 from auth_common.settings import Settings
 from tests.support.events import SOURCE_IP
-from tests.support.outages import UNAVAILABLE, failing
-from tests.support.races import burst
+from tests.support.outages import UNAVAILABLE, failing_statements
+from tests.support.races import send_burst
 from tests.support.throttles import (
     LIMITS,
     LoginAtUnknownAddress,
     RefreshFromClientIP,
-    failures,
-    let_locks_end,
+    attempt_counts,
+    counter_rows,
+    expire_lockouts,
     recorded_failures,
-    rows,
     use_limits,
 )
 
@@ -52,9 +52,9 @@ def test_attempts_beyond_limit_are_rejected_before_their_work_and_other_requests
     assert answer.headers["ratelimit"] == f'"{limit.name}";r=0;t={seconds}'
     assert type(limit) in WITHOUT_LOCKED_SUCCESS or limit.succeed().status == 429
     # The first rejection is marked as recorded. Attempts during a lockout neither count nor extend it.
-    counters = rows(database)
+    counters = counter_rows(database)
     assert {limit.attempt(number).status for number in range(LIMIT + 1, LIMIT + 6)} == {429}
-    assert rows(database) == counters
+    assert counter_rows(database) == counters
     assert hash_costs == []
     assert [database.count(table) for table in (users, sessions, passkeys, challenges)] == stored
     for row in counters:
@@ -68,7 +68,7 @@ def test_attempts_beyond_limit_are_rejected_before_their_work_and_other_requests
 def test_lockout_that_has_ended_accepts_one_attempt_and_doubles(database, limit):
     reach(limit)
     assert limit.attempt(LIMIT).status == 429
-    let_locks_end(database)
+    expire_lockouts(database)
     assert limit.attempt(LIMIT + 1).status == limit.status
     answer = limit.attempt(LIMIT + 2)
     assert answer.status == 429
@@ -79,7 +79,7 @@ def test_lockout_that_has_ended_accepts_one_attempt_and_doubles(database, limit)
 @pytest.mark.threat("function-password-guessing")
 @pytest.mark.aurora_dsql
 def test_concurrent_burst_does_not_exceed_limit(database, limit):
-    statuses = burst(20, limit.attempt)
+    statuses = send_burst(20, limit.attempt)
     assert statuses == {limit.status: LIMIT, 429: 20 - LIMIT}
 
 
@@ -91,11 +91,11 @@ WITH_SUCCESS = [limit for limit in LIMITS if limit is not LoginAtUnknownAddress]
 def test_server_error_uses_up_no_attempt(database, limit):
     for number in range(LIMIT - 1):
         limit.attempt(number)
-    before = failures(database)
+    before = attempt_counts(database)
     for error, status in ((UNAVAILABLE, 503), (ZeroDivisionError(), 500)):
-        with failing(limit.needs, error=error):
+        with failing_statements(limit.needs, error=error):
             assert [limit.succeed().status for _ in range(LIMIT)] == [status] * LIMIT
-    assert failures(database) == before
+    assert attempt_counts(database) == before
     assert limit.succeed().status < 300
 
 
@@ -107,7 +107,7 @@ def test_each_lockout_records_one_rejection_and_counts_all(database, limit, log_
     for lockout in (1, 2):
         assert {limit.attempt(number).status for number in range(10 * lockout, 10 * lockout + 5)} == {429}
         assert recorded_failures(database)["excess_rate_limit_exceeded", limit.name] == lockout
-        let_locks_end(database)
+        expire_lockouts(database)
         if lockout == 1:
             assert recorded_failures(database).total() == recorded + 1
             assert limit.attempt(99).status == limit.status

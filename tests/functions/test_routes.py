@@ -15,16 +15,16 @@ from auth_common.database import tables
 from auth_common.database.tables import audit_events, audit_salts, metadata, sessions, users
 from tests.support.events import json_event, proxy_event
 from tests.support.factories import EMAIL, PASSWORD, erase, log_out, sign_up
-from tests.support.functions import Answer, authorize, call
-from tests.support.passkeys import answered_registration, complete_registration, enrol
-from tests.support.route_requests import body_of, name_of, send
+from tests.support.functions import Response, authorize, call
+from tests.support.passkeys import begin_and_answer_registration, complete_registration, enrol
+from tests.support.route_requests import body_of, route_name, send_to_route
 from tests.support.routes import PROTECTED, ROUTES
 
 pytestmark = [pytest.mark.web, pytest.mark.sqlite]
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 REJECTED = (401, "invalid_token", 'Bearer error="invalid_token"')
-ALL_REJECTED = {name_of(route): REJECTED for route in PROTECTED}
+ALL_REJECTED = {route_name(route): REJECTED for route in PROTECTED}
 
 
 @pytest.fixture
@@ -54,12 +54,12 @@ def request(route, context, **options):
     segment = str((own.get("session_id") if "sessions" in route.path else own.get("user_id")) or "x")
     parameters = {"id": segment} if "{id}" in route.path else None
     encoded = None if body is None else json.dumps(body).encode()
-    return send(route, context, segment=segment, path_parameters=parameters, body=encoded, **options)
+    return send_to_route(route, context, segment=segment, path_parameters=parameters, body=encoded, **options)
 
 
 def outcomes(context):
     """Return the problem that each protected route returns."""
-    answers = {name_of(route): request(route, context) for route in PROTECTED}
+    answers = {route_name(route): request(route, context) for route in PROTECTED}
     return {name: (each.status, each.code, each.headers.get("www-authenticate")) for name, each in answers.items()}
 
 
@@ -77,10 +77,10 @@ def stored(database):
 def test_protected_routes_with_a_valid_context_let_the_caller_in(holder):
     """Otherwise each test below could pass for a wrong reason."""
     for route in PROTECTED:
-        pair = holder.log_in_alone().json
+        pair = holder.log_in_with_passkey_alone().json
         context = authorize(pair["access_token"])["context"]
         headers = {"Step-Up-Token": pair["step_up_token"]}
-        assert request(route, context, headers=headers).status in {200, 204, 400, 404}, name_of(route)
+        assert request(route, context, headers=headers).status in {200, 204, 400, 404}, route_name(route)
 
 
 @pytest.mark.asvs("8.3.1", "16.5.3")
@@ -92,7 +92,7 @@ def test_protected_routes_without_their_authorizer_stay_closed():
     for route in PROTECTED:
         event = json_event(route.method, route.path, {})
         event["requestContext"]["authorizer"] = None
-        assert call(route.function.folder.name, event).code == "invalid_token", name_of(route)
+        assert call(route.function.folder.name, event).code == "invalid_token", route_name(route)
 
 
 @pytest.mark.asvs("4.1.3", "8.3.1")
@@ -158,13 +158,13 @@ def test_protected_routes_reject_a_caller_whose_session_is_over(database, token,
 @pytest.mark.threat("authorizer-other-token-type")
 def test_protected_routes_reject_another_bearer_token(holder):
     account = holder.account
-    for bearer in (holder.give_password(), account.refresh_token, "null", account.access_token[:-10]):
+    for bearer in (holder.get_mfa_token(), account.refresh_token, "null", account.access_token[:-10]):
         for route in PROTECTED:
             answer = authorize(bearer, method=route.method, path=route.path.replace("{id}", account.id))
             (statement,) = answer["policyDocument"]["Statement"]
-            assert statement["Effect"] == "Deny", name_of(route)
+            assert statement["Effect"] == "Deny", route_name(route)
             # The function does not accept a caller either whom the authorizer has not named.
-            assert request(route, answer.get("context")).code == "invalid_token", name_of(route)
+            assert request(route, answer.get("context")).code == "invalid_token", route_name(route)
 
 
 @pytest.mark.usefixtures("environment")
@@ -174,7 +174,7 @@ def test_open_routes_without_shared_storage_say_what_to_run(monkeypatch):
     for route in ROUTES:
         if route.method != "HEAD" and not route.authorizer:
             answer = request(route, None)
-            assert (answer.status, answer.code) == (503, "storage_not_mounted"), name_of(route)
+            assert (answer.status, answer.code) == (503, "storage_not_mounted"), route_name(route)
             assert "make sam" in answer.json["detail"]
             assert (answer.headers["retry-after"], answer.headers["cache-control"]) == ("5", "no-store")
 
@@ -195,22 +195,24 @@ NOT_AN_ID = {
 
 def complete_registration_by(holder, spell):
     token = holder.log_in().json["access_token"]
-    ceremony, credential = answered_registration(token)
+    ceremony, credential = begin_and_answer_registration(token)
     return complete_registration(token, {"challenge_id": spell(ceremony["challenge_id"])}, credential)
 
 
 def in_path(holder, spell, name, identifier):
-    (route,) = (route for route in ROUTES if name_of(route) == name)
+    (route,) = (route for route in ROUTES if route_name(route) == name)
     pair = holder.log_in().json
     context, headers = authorize(pair["access_token"])["context"], {"Step-Up-Token": pair["step_up_token"]}
     segment, body = spell(identifier(holder, context)), dict(body_of(route) or {})
     if "current_password" in body:
         body["current_password"] = PASSWORD
     content = json.dumps(body).encode() if body else None
-    return send(route, context, segment=quote(segment), path_parameters={"id": segment}, body=content, headers=headers)
+    return send_to_route(
+        route, context, segment=quote(segment), path_parameters={"id": segment}, body=content, headers=headers
+    )
 
 
-BY_ID: dict[str, Callable[..., Answer]] = {
+BY_ID: dict[str, Callable[..., Response]] = {
     "GET /users/{id}": partial(in_path, identifier=lambda holder, _: holder.account.id),
     "PUT /users/{id}/password": partial(in_path, identifier=lambda holder, _: holder.account.id),
     "DELETE /sessions/{id}": partial(in_path, identifier=lambda _, context: context["session_id"]),
@@ -222,8 +224,8 @@ BY_ID: dict[str, Callable[..., Answer]] = {
 
 def test_every_route_with_an_id_is_listed():
     # The challenge of a login is signed, so its id is no UUID.
-    with_body = {name_of(route) for route in ROUTES if "challenge_id" in (body_of(route) or {})}
-    with_path = {name_of(route) for route in ROUTES if "{id}" in route.path}
+    with_body = {route_name(route) for route in ROUTES if "challenge_id" in (body_of(route) or {})}
+    with_path = {route_name(route) for route in ROUTES if "{id}" in route.path}
     assert BY_ID.keys() == with_path | with_body - {"POST /webauthn/login/complete"}
 
 
@@ -258,7 +260,7 @@ def test_get_changes_nothing(database, context):
     before = [sorted(map(repr, database.execute(select(table)))) for table in compared]
     for route in ROUTES:
         if route.method == "GET":
-            assert request(route, context if route.authorizer else None).status == 200, name_of(route)
+            assert request(route, context if route.authorizer else None).status == 200, route_name(route)
     assert [sorted(map(repr, database.execute(select(table)))) for table in compared] == before
 
 
@@ -300,7 +302,7 @@ def test_path_that_no_route_has_returns_404():
         others = [f"{path}/", f"/{path}", path.swapcase(), f"{path}/..{path}", "/", "/docs", "/openapi.json"]
         for other in others:
             answer = call(route.function.folder.name, json_event(route.method, other, {}), is_routed=False)
-            found[name_of(route), other] = (answer.status, answer.code)
+            found[route_name(route), other] = (answer.status, answer.code)
     assert {key: outcome for key, outcome in found.items() if outcome != (404, "not_found")} == {}
 
 
@@ -317,7 +319,7 @@ def test_unknown_query_parameter_on_any_route_is_named_if_harmless_and_changes_n
             answer = request(route, context if route.authorizer else None, query=query)
             errors = answer.json["errors"]
             outcome = (answer.status, answer.code, "ec7h0" in answer.text, len(errors), errors[0]["field"])
-            found[name_of(route), len(query)] = outcome
+            found[route_name(route), len(query)] = outcome
     rejected = {1: (1, "invented"), len(HARMFUL): (1, "query"), 1_000: (20, "x0")}
     for (name, size), outcome in found.items():
         assert outcome == (422, "validation_failed", False, *rejected[size]), name

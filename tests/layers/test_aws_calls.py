@@ -8,7 +8,7 @@ from auth_common.keys.shared_secrets import pepper
 from auth_common.keys.signing_key import signing_key
 from tests.support.databases import start_fresh_environment
 
-pytestmark = [pytest.mark.keys, pytest.mark.usefixtures("deployed", "aws", "region_of_the_machine")]
+pytestmark = [pytest.mark.keys, pytest.mark.usefixtures("deployed_settings", "aws", "region_of_the_machine")]
 
 #: The region of the stack.
 STACK = "eu-west-1"

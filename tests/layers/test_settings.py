@@ -52,7 +52,7 @@ def test_defaults_are_those_of_the_design(set_variables):
 
 @pytest.mark.asvs("11.4.2", "13.2.3")
 @pytest.mark.threat("deployment-insecure-default")
-@pytest.mark.usefixtures("deployed")
+@pytest.mark.usefixtures("deployed_settings")
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_deployed_stage_with_sqlite_localhost_or_cheap_hashes_is_misconfigured(set_variables, stage):
     """A Lambda's /tmp is thrown away with its environment."""
@@ -105,7 +105,7 @@ def test_setting_out_of_bounds_stops_the_service_and_the_log_names_it(set_variab
     assert len(log_lines.records) == len(values)
 
 
-@pytest.mark.usefixtures("deployed")
+@pytest.mark.usefixtures("deployed_settings")
 def test_wrong_settings_are_all_named_and_no_value_is_shown(set_variables, log_lines):
     """Not even in the chain of causes that a traceback prints."""
     set_variables(BCRYPT_COST="hunter4", CLOCK_LEEWAY="hunter3")
@@ -117,7 +117,7 @@ def test_wrong_settings_are_all_named_and_no_value_is_shown(set_variables, log_l
 
 
 @pytest.mark.threat("database-url-leak")
-@pytest.mark.usefixtures("deployed")
+@pytest.mark.usefixtures("deployed_settings")
 def test_database_url_is_not_in_the_text_of_the_settings():
     assert "hunter2" in str(settings().database_url)
     assert "hunter2" not in f"{settings()!r} {settings()}"

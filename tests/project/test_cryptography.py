@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.support.runtime import PROJECT, run
-from tests.support.source_code import DEPLOYED, deployed_nodes, libraries, name_of
+from tests.support.runtime import PROJECT, run_command
+from tests.support.source_code import DEPLOYED, deployed_nodes, libraries, project_path
 
 pytestmark = pytest.mark.project
 
@@ -27,7 +27,7 @@ def uses_of(words):
 @pytest.mark.asvs("11.1.3", "11.2.1")
 def test_modules_that_use_cryptography_are_in_the_inventory():
     inventory = (PROJECT / "docs/security-inventories.md").read_text()
-    users = [name_of(path) for path in DEPLOYED if libraries(path) & CRYPTOGRAPHY]
+    users = [project_path(path) for path in DEPLOYED if libraries(path) & CRYPTOGRAPHY]
     assert users
     assert [user for user in users if f"(../{user})" not in inventory] == []
 
@@ -50,7 +50,9 @@ def test_deployed_code_names_no_weak_hash_or_cipher(weak, strong):
 @pytest.mark.asvs("11.5.1")
 def test_random_module_is_not_used_for_secrets():
     """ASVS 11.5.1: secrets come from ``secrets``. Only transactions.py uses ``random``, for pauses between retries."""
-    assert [name_of(path) for path in DEPLOYED if "random" in libraries(path) and path.name != "transactions.py"] == []
+    assert [
+        project_path(path) for path in DEPLOYED if "random" in libraries(path) and path.name != "transactions.py"
+    ] == []
 
 
 @pytest.mark.asvs("11.2.4")
@@ -97,5 +99,5 @@ for _ in range(4):
 @pytest.mark.asvs("11.5.2")
 def test_forked_processes_generate_different_tokens():
     """ASVS 11.5.2: copies of a generator's state, by a fork or a snapshot, would generate the same values."""
-    drawn = run(sys.executable, "-c", FORKING).stdout.split()
+    drawn = run_command(sys.executable, "-c", FORKING).stdout.split()
     assert len(drawn) == len(set(drawn)) == 8_000

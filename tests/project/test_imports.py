@@ -12,8 +12,8 @@ from auth_common.settings import Settings
 from benchmarks.cold_start import INDISPENSABLE, first_answer
 from benchmarks.first_requests import FirstRequests
 from benchmarks.service import environment_of
-from tests.support.runtime import PROJECT, run
-from tests.support.source_code import DEPLOYED, FUNCTIONS, LAYER, imports, libraries, name_of
+from tests.support.runtime import PROJECT, run_command
+from tests.support.source_code import DEPLOYED, FUNCTIONS, LAYER, imports, libraries, project_path
 
 pytestmark = pytest.mark.project
 
@@ -71,7 +71,7 @@ def test_function_folder_contains_only_app_py():
 @pytest.mark.asvs("15.2.3")
 def test_deployed_code_imports_only_available_packages():
     allowed = {"auth_common", *in_the_layer(), *IN_LAMBDA, *sys.stdlib_module_names}
-    assert {name_of(path): libraries(path) - allowed for path in DEPLOYED if libraries(path) - allowed} == {}
+    assert {project_path(path): libraries(path) - allowed for path in DEPLOYED if libraries(path) - allowed} == {}
 
 
 START = """
@@ -93,7 +93,7 @@ def loaded_at_start(*functions, **variables):
     environment = {
         name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__
     }
-    done = run(sys.executable, "-P", "-c", START, *functions, env={**environment, **variables})
+    done = run_command(sys.executable, "-P", "-c", START, *functions, env={**environment, **variables})
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
     assert "aws_lambda_powertools" in loaded
@@ -161,7 +161,10 @@ def test_layer_has_no_network_access_except_database_and_aws():
     outward = {"aiohttp", "asyncio", "ftplib", "httpx", "imaplib", "poplib", "requests", "smtplib", "socket", "ssl"}
     outward |= {"http.client", "subprocess", "urllib", "urllib3", "xmlrpc"}
     found = {
-        (name_of(path), name) for path in DEPLOYED for name in imports(path) if {name, name.partition(".")[0]} & outward
+        (project_path(path), name)
+        for path in DEPLOYED
+        for name in imports(path)
+        if {name, name.partition(".")[0]} & outward
     }
     assert found == {
         ("layers/common/auth_common/database/tables.py", "urllib.parse"),  # Percent-encoding without network access.
@@ -169,5 +172,8 @@ def test_layer_has_no_network_access_except_database_and_aws():
         ("layers/common/auth_common/web/custom_resources.py", "urllib.request"),  # The response to CloudFormation.
     }
     assert [
-        name_of(path) for path in DEPLOYED if "create_engine" in path.read_text() if path.parent != LAYER / "database"
+        project_path(path)
+        for path in DEPLOYED
+        if "create_engine" in path.read_text()
+        if path.parent != LAYER / "database"
     ] == []

@@ -12,10 +12,10 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 
 from auth_common.passwords.policy import MAX_LENGTH, MIN_LENGTH
-from tests.support.openapi import DOCUMENT, check_answer
+from tests.support.openapi import DOCUMENT, check_response
 from tests.support.requirements import require
 from tests.support.routes import OPEN_ROUTES, ROUTES
-from tests.support.runtime import run
+from tests.support.runtime import run_command
 
 pytestmark = [pytest.mark.docs, pytest.mark.web]
 
@@ -110,7 +110,7 @@ def test_redocly_lint_reports_no_problem():
     require(shutil.which("npm"), "needs Node.js and npm")
     command = ["npm", "exec", "--yes", "--package=@redocly/cli@2.77.0", "--", "redocly", "lint", str(DOCUMENT)]
     quiet = os.environ | {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
-    done = run(*command, "--format=json", env=quiet)
+    done = run_command(*command, "--format=json", env=quiet)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [problem["message"] for problem in json.loads(done.stdout)["problems"]] == []
 
@@ -152,7 +152,7 @@ def test_examples_are_valid_and_links_name_existing_inputs(path, method, operati
 def test_response_check_finds_undocumented_responses(changes, headers, fault):
     documented: dict[str, Any] = {"method": "GET", "resource": "/health", "status": 200, "text": '{"status":"ok"}'}
     usual = {"content-type": "application/json", "cache-control": "no-store"}
-    check_answer(**documented, headers=usual)
+    check_response(**documented, headers=usual)
     with pytest.raises(AssertionError) as raised:
-        check_answer(**documented | changes, headers=usual | headers)
+        check_response(**documented | changes, headers=usual | headers)
     assert fault in str(raised.value)

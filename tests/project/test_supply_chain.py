@@ -14,7 +14,7 @@ import pytest
 from auth_common.transactions import read
 from tests.support.factories import sign_up
 from tests.support.requirements import require
-from tests.support.runtime import PROJECT, run
+from tests.support.runtime import PROJECT, run_command
 from tools.operators.keys import main as keys
 from tools.uv_path import uv_path
 
@@ -28,13 +28,13 @@ def finds_secrets(tmp_path, *files):
     """Return the output of the pre-commit hook for secrets, or "" if it finds none."""
     # The hook updates line numbers in its baseline and then exits with status 3, so it gets a copy.
     baseline = shutil.copy(BASELINE, tmp_path / "baseline.json")
-    found = run(Path(sys.executable).with_name("detect-secrets-hook"), "--baseline", baseline, *files)
+    found = run_command(Path(sys.executable).with_name("detect-secrets-hook"), "--baseline", baseline, *files)
     assert found.returncode in {0, 1, 3}, found.stderr
     return found.stdout if found.returncode == 1 else ""
 
 
 def versioned_files():
-    listed = run("git", "ls-files", "-z")
+    listed = run_command("git", "ls-files", "-z")
     require(condition=listed.returncode == 0, reason="needs a git checkout")
     return [name for name in listed.stdout.split("\0") if name and (PROJECT / name).is_file()]
 
@@ -68,7 +68,7 @@ def test_scanner_finds_each_kind_of_secret(tmp_path):
 def test_bill_of_materials_lists_the_layers_packages(tmp_path):
     """CycloneDX, from the lock (`make sbom`)."""
     sbom = tmp_path / "sbom.json"
-    made = run("make", "--silent", "sbom", f"SBOM={sbom}")
+    made = run_command("make", "--silent", "sbom", f"SBOM={sbom}")
     assert made.returncode == 0, made.stderr
     document = json.loads(sbom.read_text())
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.5")
@@ -106,7 +106,7 @@ def test_private_uv_is_installed_only_with_its_hash(tmp_path, is_genuine):
     tampered = re.sub(r"sha256:.{8}", "sha256:00000000", requirement)
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "uv-requirements.txt").write_text(requirement if is_genuine else tampered)
-    done = run("make", ".tools/bin/uv", cwd=tmp_path, env=without_uv(tmp_path))
+    done = run_command("make", ".tools/bin/uv", cwd=tmp_path, env=without_uv(tmp_path))
     assert (done.returncode == 0) == is_genuine, done.stderr
     assert (tmp_path / ".tools" / "bin" / "uv").exists() == is_genuine
 
@@ -128,7 +128,7 @@ def test_make_uses_the_uv_of_a_folder_with_a_space(tmp_path):
     (folder / "uv").chmod(0o755)
     environment["PATH"] = f"{folder}:{environment['PATH']}"
     for target in ("run", "test", "format"):
-        done = run("make", target, env=environment)
+        done = run_command("make", target, env=environment)
         assert done.returncode == 0, done.stderr
         assert "run --locked" in done.stdout
 
@@ -139,7 +139,7 @@ def test_audit_that_cannot_reach_its_data_fails():
     """`make audit` must not succeed if it could not check anything."""
     unreachable = dict.fromkeys(("ALL_PROXY", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
     environment = {**os.environ, **unreachable, "UV_HTTP_RETRIES": "0", "NO_PROXY": "", "no_proxy": ""}
-    audited = run(uv_path(), "audit", "--locked", env=environment)
+    audited = run_command(uv_path(), "audit", "--locked", env=environment)
     assert audited.returncode != 0
     assert "vulnerabilit" not in audited.stdout
 

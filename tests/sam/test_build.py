@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.requirements import require
-from tests.support.runtime import PROJECT, run
-from tests.support.sam import build
+from tests.support.runtime import PROJECT, run_command
+from tests.support.sam import build_project
 from tools.uv_path import uv_path
 
 pytestmark = [pytest.mark.operations, pytest.mark.sam]
@@ -25,20 +25,20 @@ MACHINES = {"CommonLayerX86": 62, "CommonLayerArm": 183}
 @pytest.fixture(scope="module")
 def python_313():
     """Return the folder of the Python that Lambda runs."""
-    found = run("make", "--silent", "python-313")
+    found = run_command("make", "--silent", "python-313")
     require(found.returncode == 0, "needs a Python 3.13, or uv's download of one")
     return found.stdout.strip()
 
 
 @pytest.fixture(scope="module", params=MACHINES)
 def layer(request, python_313):
-    return build() / request.param
+    return build_project() / request.param
 
 
 def run_makefile(name, sources, artifacts, **variables):
     """Build the layer ``name`` from a copy of its folder, as SAM CLI does."""
     arguments = (f"build-{name}", f"ARTIFACTS_DIR={artifacts}", f"UV={uv_path()}")
-    return run("make", *arguments, cwd=sources, env={**os.environ, **variables})
+    return run_command("make", *arguments, cwd=sources, env={**os.environ, **variables})
 
 
 def size(folder):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.runtime import run
+from tests.support.runtime import run_command
 from tests.support.sam import SAM_CLI
 from tools.uv_path import uv_path
 
@@ -10,6 +10,6 @@ pytestmark = [pytest.mark.operations, pytest.mark.sam]
 
 
 def test_the_pinned_sam_cli_has_the_places_that_the_launcher_changes():
-    result = run(uv_path(), "run", "--script", "--locked", "tools/template/sam_local.py", "--version")
+    result = run_command(uv_path(), "run", "--script", "--locked", "tools/template/sam_local.py", "--version")
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip().endswith(SAM_CLI.removeprefix("aws-sam-cli=="))

@@ -21,14 +21,14 @@ from sqlalchemy.exc import OperationalError
 
 from tests.support.clocks import clock_off_by
 from tests.support.databases import start_fresh_environment
-from tests.support.functions import Answer
-from tests.support.processes import PATIENCE
+from tests.support.functions import Response
+from tests.support.processes import TIMEOUT_SECONDS
 
 for _function in ("authorizer", "change_password", "get_user", "login", "refresh", "register", "sessions", "step_up"):
     importlib.import_module(f"functions.{_function}.app")
 
 #: Sends one request, or runs one operator's command, and returns the response. Pickled, it travels to an environment.
-Job = Callable[[], Answer]
+Job = Callable[[], Response]
 #: More conflicts than the service has tries.
 ENDLESS = 1_000
 
@@ -107,13 +107,13 @@ class Environment:
         self._process: Any = None
         self._pipe: Any = None
 
-    def run(self, job: Job, *, now: float, fault: Fault | None = None) -> Answer | None:
+    def run(self, job: Job, *, now: float, fault: Fault | None = None) -> Response | None:
         """Return the response to ``job`` at the time ``now``. Return None if the environment crashes before that."""
         self._send(job, now, fault, pause_at=0)
-        response: Answer | None = self._receive()
+        response: Response | None = self._receive()
         return response
 
-    def run_around(self, job: Job, *, now: float, pause_at: int, meanwhile: Callable[[], None]) -> Answer:
+    def run_around(self, job: Job, *, now: float, pause_at: int, meanwhile: Callable[[], None]) -> Response:
         """Pause ``job`` before it begins its transaction ``pause_at``, call ``meanwhile``, and let it go on."""
         self._send(job, now, None, pause_at=pause_at)
         outcome = self._receive()
@@ -123,7 +123,7 @@ class Environment:
             finally:
                 self._pipe.send(None)
                 outcome = self._receive()
-        response: Answer = outcome
+        response: Response = outcome
         return response
 
     def forget(self) -> None:
@@ -148,7 +148,7 @@ class Environment:
         self._pipe.send((job, now, fault, pause_at))
 
     def _receive(self) -> Any:
-        assert self._pipe.poll(PATIENCE), "the environment does not respond"
+        assert self._pipe.poll(TIMEOUT_SECONDS), "the environment does not respond"
         try:
             outcome = self._pipe.recv()
         except EOFError:
@@ -168,9 +168,9 @@ class _Failure:
     traceback: str
 
 
-def _forget() -> Answer:
+def _forget() -> Response:
     start_fresh_environment()
-    return Answer(204, {}, "")
+    return Response(204, {}, "")
 
 
 class _Watch:

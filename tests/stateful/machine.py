@@ -29,7 +29,7 @@ from tests.stateful.operations import (
 )
 from tests.stateful.service import Service
 from tests.stateful.tables import Contents, seconds
-from tests.support.functions import Answer
+from tests.support.functions import Response
 
 #: When each example begins: 2030-01-01.
 _BEGINNING: Final = 1_893_456_000
@@ -141,7 +141,7 @@ class Machine(RuleBasedStateMachine):
         """
         here, there = self._service.environments
         now = self.model.now
-        others: list[tuple[Operation, Answer]] = []
+        others: list[tuple[Operation, Response]] = []
 
         def do_second() -> None:
             answer = there.run(second.job(), now=now)
@@ -198,7 +198,7 @@ class Machine(RuleBasedStateMachine):
         expected.learn(response)
         return True
 
-    def _replay(self, steps: Sequence[tuple[Operation, Answer]]) -> str:
+    def _replay(self, steps: Sequence[tuple[Operation, Response]]) -> str:
         """Let the model do ``steps`` one after the other. Return what differs from what has happened, "" if nothing."""
         done = []
         records = Counter[str]()
@@ -320,7 +320,7 @@ class Machine(RuleBasedStateMachine):
         self._service.verify(now=self.model.now, secrets=filter(None, secrets))
 
 
-def _compare(response: Answer | None, expected: Expected) -> str:
+def _compare(response: Response | None, expected: Expected) -> str:
     """Return how a response differs from the expected one; "" if it does not."""
     if response is None or response.status != expected.status:
         return f"  response: {response}, expected {expected.status}"

@@ -26,7 +26,7 @@ from tests.stateful.model import (
 )
 from tests.support.events import proxy_event
 from tests.support.factories import log_in, refresh, register
-from tests.support.functions import Answer, authorize, call
+from tests.support.functions import Response, authorize, call
 from tools.operators import accounts
 
 
@@ -54,7 +54,7 @@ class Expected:
     code: str | None = None
     #: Claims of the access token in the response.
     claims: Mapping[str, Any] = field(default_factory=dict)
-    learn: Callable[[Answer], None] = lambda _response: None
+    learn: Callable[[Response], None] = lambda _response: None
 
 
 class Operation(Protocol):
@@ -202,7 +202,7 @@ class ListSessions:
     def expect(self, model: Model) -> Expected:
         return _rejection(model, self.token) or Expected(200, learn=partial(self._compare, model))
 
-    def _compare(self, model: Model, response: Answer) -> None:
+    def _compare(self, model: Model, response: Response) -> None:
         """Compare the list with the sessions whose newest refresh token works."""
         items = response.json["items"]
         own = model.sessions_of(self.token.session.account)
@@ -467,7 +467,7 @@ def _new_step_up(model: Model, session: Session) -> StepUpToken:
     return StepUpToken(session, model.now + STEP_UP_LIFETIME)
 
 
-def _receive_step_up(model: Model, step_up: StepUpToken, response: Answer) -> None:
+def _receive_step_up(model: Model, step_up: StepUpToken, response: Response) -> None:
     step_up.text = response.json["step_up_token"]
     model.step_up_tokens.append(step_up)
 
@@ -495,7 +495,7 @@ def _pair(model: Model, session: Session, stages: Sequence[Stage], *, step_up: S
     """Return what is expected of a request that gives the client of ``session`` a token pair."""
     token_version, role = session.token_version, session.account.role
 
-    def receive(response: Answer) -> None:
+    def receive(response: Response) -> None:
         newest, pair = session.refresh_tokens[-1], response.json
         assert newest.text in {None, pair["refresh_token"]}, f"{session} has two branches"
         newest.text = pair["refresh_token"]
@@ -513,15 +513,15 @@ def _pair(model: Model, session: Session, stages: Sequence[Stage], *, step_up: S
 
 def _call_as(
     token: str, function: str, method: str, path: str, path_parameters: dict[str, str] | None = None, **options: Any
-) -> Answer:
+) -> Response:
     """Call a protected function as the gateway does, which itself responds if the authorizer denies the request."""
     decision = authorize(token)
     if "context" not in decision:
-        return Answer(401, {}, '{"code": "invalid_token"}')
+        return Response(401, {}, '{"code": "invalid_token"}')
     event = proxy_event(method, path, path_parameters=path_parameters, authorizer=decision["context"], **options)
     return call(function, event)
 
 
-def _run_command(*arguments: str) -> Answer:
+def _run_command(*arguments: str) -> Response:
     """Run an operator's command, and return its exit status as a response: 200, or 503 if it asks for another try."""
-    return Answer(503 if accounts.main(arguments) else 200, {}, "null")
+    return Response(503 if accounts.main(arguments) else 200, {}, "null")

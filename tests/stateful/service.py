@@ -10,8 +10,8 @@ from tests.stateful.environments import Environment
 from tests.stateful.tables import Tables
 from tests.support import leaks
 from tests.support.databases import Database
-from tests.support.faults import assert_nothing_half_done
-from tests.support.functions import Answer
+from tests.support.faults import assert_no_partial_changes
+from tests.support.functions import Response
 from tools.operators import audit
 
 
@@ -31,7 +31,7 @@ class Service:
         assert verified, "the environment has crashed"
         assert verified.status == 200, verified.text
         leaks.remember(*secrets)
-        found = leaks.leaks(self._log.read_text())
+        found = leaks.lines_with_secrets(self._log.read_text())
         leaks.forget()
         assert not found, found
 
@@ -49,9 +49,9 @@ class Service:
         self.tables.close()
 
 
-def _verify(database: Database, log: str) -> Answer:
+def _verify(database: Database, log: str) -> Response:
     """Return what ``uv run audit verify`` finds as a response. It runs in an environment, which has the right clock."""
-    assert_nothing_half_done(database)
+    assert_no_partial_changes(database)
     with redirect_stdout(StringIO()) as findings:
         status = audit.main(["verify", log])
-    return Answer(500 if status else 200, {}, findings.getvalue())
+    return Response(500 if status else 200, {}, findings.getvalue())

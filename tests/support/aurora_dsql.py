@@ -14,10 +14,10 @@ from sqlalchemy import Connection, Engine, event
 #: A host name like a cluster's endpoint. Connections to this host reach PostgreSQL's socket.
 ENDPOINT: Final = "abcdefghijklmnopqrstuvwxyz.dsql.eu-central-1.on.aws"
 #: The number of rows that a transaction may change.
-_MOST_ROWS: Final = 3_000
+_MAX_ROWS: Final = 3_000
 
 _DDL: Final = re.compile(r"\s*(CREATE|ALTER|DROP|GRANT|REVOKE|AWS IAM)\b", re.IGNORECASE)
-_REFUSED: Final = {
+_REJECTED: Final = {
     "savepoints": r"\b(SAVEPOINT|ROLLBACK TO|RELEASE)\b",
     "TRUNCATE": r"^\s*TRUNCATE\b",
     "explicit locks": r"^\s*LOCK\b|\bFOR SHARE\b|\bSKIP LOCKED\b|\bpg_\w*advisory\w*lock",
@@ -41,7 +41,7 @@ _PRIMARY_KEY: Final = """
 _MAPPING: Final = re.compile(r"AWS IAM (GRANT|REVOKE) (\w+) (?:TO|FROM) '([^']+)'")
 
 
-class RefusedByAuroraDSQL(AssertionError):
+class RejectedByAuroraDSQL(AssertionError):
     """A statement that works on PostgreSQL and would fail on Aurora DSQL."""
 
     def __init__(self, why: str, what: object) -> None:
@@ -49,7 +49,7 @@ class RefusedByAuroraDSQL(AssertionError):
 
 
 @contextmanager
-def standing_in(*, socket: str) -> Iterator[None]:
+def aurora_dsql_stand_in(*, socket: str) -> Iterator[None]:
     """Connect engines with Aurora DSQL's dialect and host ``ENDPOINT`` to the PostgreSQL at ``socket``."""
 
     def reach(_dialect: object, _record: object, _arguments: list[Any], options: dict[str, Any]) -> None:
@@ -83,23 +83,23 @@ def _translate(connection: Connection, _cursor: object, statement: str, paramete
 def _count_rows(connection: Connection, cursor: Any, statement: str, *_: object) -> None:
     if connection.dialect.name == "auroradsql" and not statement.startswith("SELECT"):
         connection.info["changed"] += cursor.rowcount
-        if connection.info["changed"] > _MOST_ROWS:
-            raise RefusedByAuroraDSQL("too many rows in a transaction", connection.info["changed"])
+        if connection.info["changed"] > _MAX_ROWS:
+            raise RejectedByAuroraDSQL("too many rows in a transaction", connection.info["changed"])
 
 
 def _check(connection: Connection, statement: str) -> None:
-    for what, pattern in _REFUSED.items():
+    for what, pattern in _REJECTED.items():
         if re.search(pattern, statement, re.IGNORECASE):
-            raise RefusedByAuroraDSQL(what, statement)
+            raise RejectedByAuroraDSQL(what, statement)
     if "FOR UPDATE" in statement and not _LOCKING.search(statement):
-        raise RefusedByAuroraDSQL("FOR UPDATE that does not select by the primary key of one table", statement)
+        raise RejectedByAuroraDSQL("FOR UPDATE that does not select by the primary key of one table", statement)
     if (update := _UPDATE.fullmatch(statement)) and (key := _primary_key(connection, update[1])):
         changed = {name.partition("=")[0].strip() for name in update[2].split(",")}
         if key & changed:
-            raise RefusedByAuroraDSQL("a change of a primary key", statement)
+            raise RejectedByAuroraDSQL("a change of a primary key", statement)
     in_autocommit: bool = connection.connection.dbapi_connection.autocommit  # type: ignore[union-attr]
     if _DDL.match(statement) and not in_autocommit:
-        raise RefusedByAuroraDSQL("DDL together with other statements in a transaction", statement)
+        raise RejectedByAuroraDSQL("DDL together with other statements in a transaction", statement)
 
 
 def _primary_key(connection: Connection, table: str) -> set[str]:

@@ -20,7 +20,9 @@ REGION: Final = "eu-central-1"
 
 
 @contextmanager
-def refusing(error: str, *, service: str = "kms", operation: str = "*", times: int | None = None) -> Iterator[None]:
+def returning_error(
+    error: str, *, service: str = "kms", operation: str = "*", times: int | None = None
+) -> Iterator[None]:
     """Return ``error`` for each request while the block runs, or for the first ``times`` requests."""
     tries = count()
 
@@ -35,7 +37,7 @@ def refusing(error: str, *, service: str = "kms", operation: str = "*", times: i
 
 
 @contextmanager
-def elsewhere(url: str, *, service: str = "kms") -> Iterator[None]:
+def redirected(url: str, *, service: str = "kms") -> Iterator[None]:
     """Send each request to ``url`` instead while the block runs."""
 
     def redirect(request: AWSRequest, **_: Any) -> None:
@@ -55,19 +57,19 @@ def _handling(name: str, handler: Callable[..., Any], service: str, operation: s
 
 
 @contextmanager
-def silence(*, service: str = "kms") -> Iterator[None]:
+def unresponsive(*, service: str = "kms") -> Iterator[None]:
     """Send each request to a server that never responds while the block runs."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with elsewhere(url, service=service):
+        with redirected(url, service=service):
             yield
 
 
-def each_trouble(service: str) -> pytest.MarkDecorator:
+def with_each_outage(service: str) -> pytest.MarkDecorator:
     """Run a test three times. ``trouble`` is a context manager: the service throttles, hangs or is unreachable."""
     troubles = {
-        "throttled": partial(refusing, "ThrottlingException", service=service),
-        "hanging": partial(silence, service=service),
-        "away": partial(elsewhere, "http://127.0.0.1:9", service=service),
+        "throttled": partial(returning_error, "ThrottlingException", service=service),
+        "hanging": partial(unresponsive, service=service),
+        "away": partial(redirected, "http://127.0.0.1:9", service=service),
     }
     return pytest.mark.parametrize("trouble", troubles.values(), ids=troubles)

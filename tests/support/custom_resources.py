@@ -42,7 +42,7 @@ def _listening() -> Iterator[tuple[str, list[Any]]]:
         thread.join()
 
 
-def deploy(
+def run_custom_resource(
     handler: LambdaHandler, function: str, request_type: str = "Create", *, timeout: float = 900, **properties: Any
 ) -> dict[str, Any]:
     """Send a create, update or delete event to the handler, and return the response that CloudFormation receives."""

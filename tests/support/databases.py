@@ -52,7 +52,7 @@ class Database:
             result = connection.execute(statement)
             return result.all() if result.returns_rows else []
 
-    def hang_up(self, backend: int) -> None:
+    def terminate_backend(self, backend: int) -> None:
         """Terminate a PostgreSQL backend and wait for its end, as a restart or a failover does."""
         assert self.execute(select(func.pg_terminate_backend(backend, 5_000))) == [(True,)]
 
@@ -198,7 +198,7 @@ class PostgresServer:
 
 
 def dsql_url(name: str, *, user: str) -> str:
-    """Return the SQLAlchemy URL of a stand-in for a cluster. It works inside ``aurora_dsql.standing_in``."""
+    """Return the SQLAlchemy URL of a stand-in for a cluster. It works inside ``aurora_dsql_stand_in``."""
     return f"auroradsql+psycopg://{user}@{ENDPOINT}/{name}"
 
 
@@ -234,7 +234,7 @@ def backend_of(connection: Connection) -> int:
 
 
 @contextmanager
-def listening(name: str, listener: Callable[..., None]) -> Iterator[None]:
+def sqlalchemy_listener(name: str, listener: Callable[..., None]) -> Iterator[None]:
     """Call ``listener`` for an SQLAlchemy event of every engine while the block runs."""
     event.listen(Engine, name, listener)
     try:

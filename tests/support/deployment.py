@@ -44,18 +44,18 @@ def deployed(**parameters: str) -> dict[str, Any]:
     return {name: intrinsics.resolve(resource) for name, resource in intrinsics.resources.items()}
 
 
-def of_type(kind: str, **parameters: str) -> dict[str, Any]:
+def resources_of_type(kind: str, **parameters: str) -> dict[str, Any]:
     """Return the properties of all resources of one type, by logical id. Fail if there is none."""
     found = {name: r["Properties"] for name, r in deployed(**parameters).items() if r["Type"] == kind}
     assert found
     return found
 
 
-def statements(role: dict[str, Any]) -> list[dict[str, Any]]:
+def policy_statements(role: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the policy statements of a role."""
     return [s for policy in role.get("Policies", []) for s in policy["PolicyDocument"]["Statement"]]
 
 
-def listed(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     """Return ``value`` if it is a list, otherwise a list with ``value``: IAM accepts both."""
     return value if isinstance(value, list) else [value]

@@ -13,12 +13,12 @@ from auth_common.events.ocsf import VERSION
 from auth_common.events.vocabulary import SecurityEvent
 
 
-def faults_in(output: str) -> list[str]:
+def schema_errors_in(output: str) -> list[str]:
     """Return the errors of all security events in ``output``."""
-    return [fault for event in _events(output) for fault in faults_of(event)]
+    return [fault for event in _events(output) for fault in schema_errors_of(event)]
 
 
-def faults_of(event: dict[str, Any]) -> list[str]:
+def schema_errors_of(event: dict[str, Any]) -> list[str]:
     """Return where an OCSF event violates its class's schema, or has a reason or a field that the catalogue lacks."""
     name = event["metadata"]["event_code"]
     entry = CATALOGUE[SecurityEvent(name)]

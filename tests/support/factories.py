@@ -14,7 +14,7 @@ from auth_common.sessions.step_up_tokens import STEP_UP_TOKEN_LIFETIME
 from tests.support import leaks
 from tests.support.databases import Database, acting_as
 from tests.support.events import json_event, proxy_event
-from tests.support.functions import Answer, authorize, call, remember_step_up, step_up_token_of
+from tests.support.functions import Response, authorize, call, remember_step_up, step_up_token_of
 
 EMAIL = "person@example.com"
 PASSWORD = "violet anchor seventeen drums"
@@ -49,12 +49,12 @@ def registration(**changes: Any) -> dict[str, Any]:
     }
 
 
-def register(identity: Mapping[str, str] | None = None, /, **changes: Any) -> Answer:
+def register(identity: Mapping[str, str] | None = None, /, **changes: Any) -> Response:
     """Register a user. ``identity`` changes the request's ``sourceIp`` or ``userAgent``."""
     return call("register", json_event("POST", "/users", registration(**changes), **(identity or {})))
 
 
-def log_in(email: str = EMAIL, password: str = PASSWORD, **identity: str) -> Answer:
+def log_in(email: str = EMAIL, password: str = PASSWORD, **identity: str) -> Response:
     """Log in with a password."""
     return call("login", json_event("POST", "/login", {"email": email, "password": password}, **identity))
 
@@ -68,22 +68,22 @@ def sign_up(email: str = EMAIL) -> Account:
     return Account(user.json["id"], email, pair.json["access_token"], pair.json["refresh_token"])
 
 
-def get_user(user_id: str, *, token: str) -> Answer:
+def get_user(user_id: str, *, token: str) -> Response:
     """Read a user with an access token."""
     return call_as(token, "get_user", "GET", f"/users/{user_id}", path_parameters={"id": user_id})
 
 
-def get_health() -> Answer:
+def get_health() -> Response:
     """Send ``GET /health``."""
     return call("health", proxy_event("GET", "/health"))
 
 
-def refresh(token: str, **identity: str) -> Answer:
+def refresh(token: str, **identity: str) -> Response:
     """Exchange a refresh token."""
     return call("refresh", json_event("POST", "/token/refresh", {"refresh_token": token}, **identity))
 
 
-def change_password(account: Account, *, current: str = PASSWORD, new: str = NEW_PASSWORD, **options: Any) -> Answer:
+def change_password(account: Account, *, current: str = PASSWORD, new: str = NEW_PASSWORD, **options: Any) -> Response:
     """Change the password of ``account``, in its first session or in the session of ``token``."""
     user_id, token = options.pop("user_id", account.id), options.pop("token", account.access_token)
     body = json.dumps({"current_password": current, "new_password": new}).encode()
@@ -97,30 +97,30 @@ def session_id(token: str) -> str:
     return identifier
 
 
-def is_alive(user_id: str, pair: Mapping[str, Any]) -> bool:
+def is_session_accepted(user_id: str, pair: Mapping[str, Any]) -> bool:
     """Return whether the access token of a session is accepted. Fail if that differs from its refresh token."""
     works = get_user(user_id, token=pair["access_token"]).status == 200
     assert (refresh(pair["refresh_token"]).status == 200) is works
     return works
 
 
-def let_step_ups_expire(database: Database) -> None:
+def expire_step_ups(database: Database) -> None:
     """Make every step-up token expired, also those of logins."""
     past = datetime.now(UTC) - timedelta(seconds=1)
     database.execute(update(sessions).values(step_up_expires_at=past, auth_time=past - STEP_UP_TOKEN_LIFETIME))
 
 
-def log_out(token: str) -> Answer:
+def log_out(token: str) -> Response:
     """Log out of the session of an access token."""
     return call_as(token, "sessions", "POST", "/logout")
 
 
-def step_up(token: str, body: Mapping[str, Any] | None = None, **options: Any) -> Answer:
+def step_up(token: str, body: Mapping[str, Any] | None = None, **options: Any) -> Response:
     """Send ``POST /step-up``. Without a body the response lists the methods."""
     return call_as(token, "step_up", "POST", "/step-up", body=json.dumps(body or {}).encode(), **options)
 
 
-def call_as(token: str, function: str, method: str, path: str, **options: Any) -> Answer:
+def call_as(token: str, function: str, method: str, path: str, **options: Any) -> Response:
     """Call the authorizer, then a protected function with the authorizer's context, as the gateway does.
 
     The request has the newest step-up token that was issued for this access token. ``step_up_token`` replaces that

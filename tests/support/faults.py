@@ -14,7 +14,7 @@ from auth_common.audit.verification import verify_audit_log
 from auth_common.database.tables import audit_events, refresh_tokens, sessions, users
 from auth_common.transactions import read
 from tests.support.databases import Database, backend_of
-from tests.support.functions import Answer
+from tests.support.functions import Response
 
 on_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -25,13 +25,13 @@ def service_backend() -> int:
     return read(backend_of)
 
 
-def is_unavailable(answer: Answer) -> bool:
+def is_unavailable(answer: Response) -> bool:
     """Return whether a response is 503 ``service_unavailable`` with ``Retry-After: 5``."""
     return (answer.status, answer.headers.get("retry-after")) == (503, "5") and answer.code == "service_unavailable"
 
 
 @contextmanager
-def frozen(*pids: int) -> Iterator[None]:
+def paused(*pids: int) -> Iterator[None]:
     """Pause processes while the block runs. Their sockets stay open, and they do not respond."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
@@ -42,7 +42,7 @@ def frozen(*pids: int) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-def assert_nothing_half_done(database: Database) -> None:
+def assert_no_partial_changes(database: Database) -> None:
     """Check that each change is stored completely or not at all, by comparing the tables and the audit log."""
     events = database.execute(select(audit_events.c.name, audit_events.c.user_id, audit_events.c.record))
     created = [event.user_id for event in events if event.name == "user_created"]

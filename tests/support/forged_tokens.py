@@ -53,7 +53,7 @@ class Verifier:
             return True
         return False
 
-    def accepted(self, tokens: Mapping[Any, str]) -> list[Any]:
+    def accepted_names(self, tokens: Mapping[Any, str]) -> list[Any]:
         """Return the names of the tokens that are accepted."""
         return [name for name, token in tokens.items() if not self.rejects(token)]
 
@@ -113,7 +113,7 @@ class Forger:
         return f"{signing_input}.{base64url(raw_signature(self.key, signing_input.encode()))}"
 
 
-def issue() -> str:
+def issue_genuine_token() -> str:
     """Return a genuine access token, signed with the current signing key."""
     now = int(time.time())
     return issue_access_token(
@@ -121,7 +121,7 @@ def issue() -> str:
     )
 
 
-def forger() -> Forger:
+def forger_with_stolen_key() -> Forger:
     """Return a forger that has stolen the private signing key of this environment."""
     stolen = signing_key()
     assert isinstance(stolen.private_key, ec.EllipticCurvePrivateKey)

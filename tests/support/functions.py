@@ -12,14 +12,14 @@ import jwt
 from auth_common.events.invocation import LambdaHandler
 from tests.support import leaks
 from tests.support.events import authorizer_event, lambda_context
-from tests.support.openapi import check_answer, is_documented
+from tests.support.openapi import check_response, is_documented
 
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 OPTIONAL_PROBLEM_MEMBERS = {"errors", "methods"}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """The response of a function. Header names are in lower case."""
 
     status: int
@@ -42,7 +42,7 @@ class Answer:
         return {error["field"] for error in self.json["errors"]}
 
 
-def call(function: str, event: dict[str, Any], *, is_routed: bool = True) -> Answer:
+def call(function: str, event: dict[str, Any], *, is_routed: bool = True) -> Response:
     """Call ``functions/<function>`` with a proxy event, and compare the response with the OpenAPI document.
 
     Args:
@@ -54,18 +54,18 @@ def call(function: str, event: dict[str, Any], *, is_routed: bool = True) -> Ans
     answer = call_handler(importlib.import_module(f"functions.{function}.app").handler, event, function=function)
     operation = {"method": event["httpMethod"], "resource": event["resource"]}
     if is_routed:
-        check_answer(**operation, status=answer.status, headers=answer.headers, text=answer.text)
+        check_response(**operation, status=answer.status, headers=answer.headers, text=answer.text)
     else:
         assert not is_documented(**operation)
         assert answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
     return answer
 
 
-def call_handler(handler: LambdaHandler, event: dict[str, Any], *, function: str = "under-test") -> Answer:
+def call_handler(handler: LambdaHandler, event: dict[str, Any], *, function: str = "under-test") -> Response:
     """Call a handler, for example one that ``create_handler`` made from an application of a test."""
     leaks.remember(*_secrets_of(event))
     response = handler(event, lambda_context(function))
-    answer = Answer(response["statusCode"], response["headers"], response["body"])
+    answer = Response(response["statusCode"], response["headers"], response["body"])
     if answer.text:
         leaks.remember(*leaks.secrets_in(answer.json))
         _keep_step_up_token(answer.json)
@@ -117,7 +117,7 @@ def _secrets_of(event: dict[str, Any]) -> list[str]:
         return []
 
 
-def _check_contract(answer: Answer, event: dict[str, Any]) -> None:
+def _check_contract(answer: Response, event: dict[str, Any]) -> None:
     """Check the headers that every response has, and that every error is a problem document (RFC 9457)."""
     headers = answer.headers
     request_id = event["requestContext"]["requestId"]

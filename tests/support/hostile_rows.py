@@ -19,7 +19,7 @@ def _nested(depth: int) -> str:
 _USER = UUID(int=7)
 
 #: Changes to a valid row that every database stores.
-ANYWHERE: list[dict[str, Any]] = [
+MALFORMED_ROWS: list[dict[str, Any]] = [
     *({"record": record} for record in ("", "not JSON", "[]", "1", "null", '"x"', "{}", "{" * 100_000, "[" * 10_000)),
     *({"record": _nested(depth)} for depth in (2, 300, 5_000)),
     *(
@@ -45,17 +45,17 @@ ANYWHERE: list[dict[str, Any]] = [
     *({"mac": mac} for mac in (b"", b"x", bytes(1_000_000))),
 ]
 #: Values of the wrong type, which SQLite stores because it does not check types.
-_ODD: list[Any] = [
+_WRONG_TYPES: list[Any] = [
     *("", "soon", "so on!", "x" * 100_000),
     *(b"", b"\xff" * 16, b"\xff" * 1_000),
     *(1.5, 9e999, -9e999, -(2**63), 2**63 - 1),
 ]
-ON_SQLITE: list[dict[str, Any]] = [
+MALFORMED_SQLITE_ROWS: list[dict[str, Any]] = [
     {column: value}
     for column in (
         "chain_id", "sequence", "time", "name", "outcome", "severity", "user_id", "source", "reason", "record", "mac"
     )
-    for value in _ODD
+    for value in _WRONG_TYPES
 ] + [{"chain_id": UUID(int=0xABC).hex.upper()}, {"user_id": f"{{{_USER}}}"}]  # fmt: skip
 #: Text columns, in which SQLite stores bytes that are not UTF-8.
 _TEXTS = ("chain_id", "time", "name", "outcome", "user_id", "reason", "record")
@@ -99,7 +99,7 @@ def _as_bound(database: Database, value: Any) -> Any:
 
 def insert_hostile_rows(database: Database) -> int:
     """Insert all malformed rows that the database stores, and return their number."""
-    rows = [*ANYWHERE, *(ON_SQLITE if database.kind == "sqlite" else [])]
+    rows = [*MALFORMED_ROWS, *(MALFORMED_SQLITE_ROWS if database.kind == "sqlite" else [])]
     insert_rows(database, rows)
     if database.kind != "sqlite":
         return len(rows)

@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 #: PostgreSQL's SSLRequest: length 8 and the code 80877103 (PostgreSQL documentation, "Message Formats").
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 _CLEARTEXT_PASSWORD = b"R" + (8).to_bytes(4) + (3).to_bytes(4)
-REFUSAL = "refused by this test"
+REJECTION = "refused by this test"
 
 
 def self_signed_certificate(folder: Path) -> Path:
@@ -42,7 +42,7 @@ def listen() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0))
 
 
-def said_first(listener: socket.socket, certificate: Path | None) -> bytes:
+def receive_first_bytes(listener: socket.socket, certificate: Path | None) -> bytes:
     """Accept one connection, and return the first bytes of the client after the TLS handshake.
 
     Without ``certificate`` the server refuses TLS, and the result is what the client sends unencrypted. The result is
@@ -62,7 +62,7 @@ def said_first(listener: socket.socket, certificate: Path | None) -> bytes:
             return b""
 
 
-def password_sent(listener: socket.socket, certificate: Path) -> str:
+def receive_password(listener: socket.socket, certificate: Path) -> str:
     """Accept one connection, request the password in clear text over TLS, reject it, and return it."""
     connection, _ = listener.accept()
     with connection:
@@ -73,7 +73,7 @@ def password_sent(listener: socket.socket, certificate: Path) -> str:
             encrypted.sendall(_CLEARTEXT_PASSWORD)
             assert words.read(1) == b"p"
             password = words.read(int.from_bytes(words.read(4)) - 4).removesuffix(b"\0").decode()
-            fields = f"SFATAL\0C28P01\0M{REFUSAL}\0\0".encode()
+            fields = f"SFATAL\0C28P01\0M{REJECTION}\0\0".encode()
             encrypted.sendall(b"E" + (len(fields) + 4).to_bytes(4) + fields)
             return password
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 #: Shorter texts occur in any log by chance.
-_SHORTEST = 8
+_MIN_LENGTH = 8
 
 _PASSWORDS = {"password", "current_password", "new_password"}
 _SECRETS = {*_PASSWORDS, "access_token", "refresh_token", "mfa_token", "step_up_token"}
@@ -20,7 +20,7 @@ _remembered: set[str] = set()
 def remember(*secrets: str | bytes) -> None:
     """Search the output of the current test for ``secrets``."""
     for secret in secrets:
-        if len(secret) >= _SHORTEST:
+        if len(secret) >= _MIN_LENGTH:
             _remembered.update(_spellings(secret))
 
 
@@ -29,7 +29,7 @@ def forget() -> None:
     _remembered.clear()
 
 
-def leaks(output: str) -> list[str]:
+def lines_with_secrets(output: str) -> list[str]:
     """Return the lines of ``output`` that contain a remembered secret, in plain, JSON, ``repr``, hex or base64 form."""
     return [line for line in output.splitlines() if any(secret in line for secret in _remembered)]
 

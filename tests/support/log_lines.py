@@ -43,8 +43,8 @@ class LogLines:
 
     @property
     def security_events(self) -> list[dict[str, Any]]:
-        """The security events, shortened by ``in_short``, without ``sys_startup``, which begins an audit chain."""
-        events = [in_short(record["security_event"]) for record in self.records if "security_event" in record]
+        """The security events, flattened by ``flatten_event``, without ``sys_startup``, which begins an audit chain."""
+        events = [flatten_event(record["security_event"]) for record in self.records if "security_event" in record]
         return [event for event in events if event["name"] != SecurityEvent.SYS_STARTUP]
 
     def reasons(self, name: str) -> list[str | None]:
@@ -55,7 +55,7 @@ class LogLines:
         return [json.loads(line) for line in self.text.splitlines()]
 
 
-def in_short(ocsf: dict[str, Any]) -> dict[str, Any]:
+def flatten_event(ocsf: dict[str, Any]) -> dict[str, Any]:
     """Return the values of an OCSF event in a flat dictionary, without the values that are None."""
     user = ocsf.get("user") or ocsf.get("actor", {}).get("user") or {}
     http = ocsf.get("http_request", {})

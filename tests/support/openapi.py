@@ -19,7 +19,7 @@ def is_documented(*, method: str, resource: str) -> bool:
     return method.lower() in _document()["paths"].get(resource, {})
 
 
-def check_answer(*, method: str, resource: str, status: int, headers: Mapping[str, str], text: str) -> None:
+def check_response(*, method: str, resource: str, status: int, headers: Mapping[str, str], text: str) -> None:
     """Fail unless operation, status, headers, media type and body of a response are as documented."""
     what = f"{method} {resource} {status}"
     assert is_documented(method=method, resource=resource), f"docs/openapi.json lacks {method} {resource}"

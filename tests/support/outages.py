@@ -7,32 +7,32 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tests.support.databases import listening, start_fresh_environment
+from tests.support.databases import sqlalchemy_listener, start_fresh_environment
 
 #: The error that SQLAlchemy raises if a database is unreachable.
 UNAVAILABLE = OperationalError("", {}, Exception("the database is away"))
 
 
 @contextmanager
-def watched(listener: Callable[[str, Any], object]) -> Iterator[None]:
+def on_each_statement(listener: Callable[[str, Any], object]) -> Iterator[None]:
     """Call ``listener`` with the text and the parameters of each SQL statement before the statement is sent."""
 
     def listen(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
         listener(" ".join(statement.split()), parameters)
 
-    with listening("before_cursor_execute", listen):
+    with sqlalchemy_listener("before_cursor_execute", listen):
         yield
 
 
 @contextmanager
-def failing(*beginnings: str, error: Exception = UNAVAILABLE) -> Iterator[None]:
+def failing_statements(*beginnings: str, error: Exception = UNAVAILABLE) -> Iterator[None]:
     """Raise ``error`` instead of executing SQL statements that begin with one of ``beginnings``."""
 
     def fail(statement: str, _parameters: object) -> None:
         if statement.startswith(beginnings):
             raise error
 
-    with watched(fail):
+    with on_each_statement(fail):
         yield
 
 

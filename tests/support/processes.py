@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 
 #: A timeout in seconds, far longer than any wait in a test takes on a busy machine.
-PATIENCE = 60
+TIMEOUT_SECONDS = 60
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = PATIENCE) -> None:
+def wait_until(condition: Callable[[], object], *, seconds: float = TIMEOUT_SECONDS) -> None:
     """Wait until ``condition`` returns a true value. Fail after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -34,7 +34,7 @@ def wait():
 """
 
 
-def run_together(code: str, *, number: int, folder: Path) -> list[str]:
+def run_concurrently(code: str, *, number: int, folder: Path) -> list[str]:
     """Run ``code`` in ``number`` processes and return what each has printed.
 
     ``code`` calls ``wait()``, which returns in all processes at the same time, and may use the path ``folder``. The
@@ -50,7 +50,7 @@ def run_together(code: str, *, number: int, folder: Path) -> list[str]:
         assert all(process.poll() is None for process in processes)
         time.sleep(0.01)
     (folder / "go").touch()
-    printed = [process.communicate(timeout=PATIENCE)[0].strip() for process in processes]
+    printed = [process.communicate(timeout=TIMEOUT_SECONDS)[0].strip() for process in processes]
     assert [process.returncode for process in processes] == [0] * number
     return printed
 
@@ -71,7 +71,7 @@ def descendants(pid: int) -> list[int]:
         return []
 
 
-def kill_all(pid: int) -> None:
+def kill_process_tree(pid: int) -> None:
     """Kill a process and all its descendants with SIGKILL, as a power failure would."""
     for process in (pid, *descendants(pid)):
         with suppress(ProcessLookupError):

@@ -13,19 +13,19 @@ import pytest
 from webauthn.helpers.structs import AuthenticatorDataFlags
 
 from tests.support.events import proxy_event
-from tests.support.functions import Answer, call
-from tests.support.outages import watched
+from tests.support.functions import Response, call
+from tests.support.outages import on_each_statement
 
 _POSTGRESQL = [("postgresql", "read committed"), ("postgresql", "repeatable read"), ("postgresql", "serializable")]
 #: Run a test, which must use the fixtures ``database`` and ``isolation``, with each kind of conflict: SQLite's single
 #: writer, PostgreSQL's row locks, and SQLSTATE 40001 as on Aurora DSQL.
-everywhere = pytest.mark.parametrize(
+on_each_isolation_level = pytest.mark.parametrize(
     ("database", "isolation"), [("sqlite", None), *_POSTGRESQL], indirect=True, ids=lambda name: name or "one writer"
 )
-on_postgresql = pytest.mark.parametrize(("database", "isolation"), _POSTGRESQL, indirect=True, ids=str)
+on_each_postgresql_isolation = pytest.mark.parametrize(("database", "isolation"), _POSTGRESQL, indirect=True, ids=str)
 
 
-def together(*requests: Callable[[], Any]) -> list[Any]:
+def send_at_once(*requests: Callable[[], Any]) -> list[Any]:
     """Send ``requests`` at the same time, each in its own thread and connection, and return their results."""
     call("health", proxy_event("GET", "/health"))  # Create the engine that all threads then share.
     start = Barrier(len(requests))
@@ -38,9 +38,9 @@ def together(*requests: Callable[[], Any]) -> list[Any]:
         return list(threads.map(wait_and_send, requests))
 
 
-def burst(size: int, request: Callable[[int], Answer]) -> Counter[int]:
+def send_burst(size: int, request: Callable[[int], Response]) -> Counter[int]:
     """Call ``request`` with 0 to ``size - 1`` at the same time, and return the number of responses by status."""
-    return Counter(answer.status for answer in together(*(partial(request, number) for number in range(size))))
+    return Counter(answer.status for answer in send_at_once(*(partial(request, number) for number in range(size))))
 
 
 def while_a_passkey_is_verified(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
@@ -70,7 +70,7 @@ def while_a_password_is_checked(monkeypatch: pytest.MonkeyPatch, action: Callabl
 
 
 @contextmanager
-def before_a_read_of(column: str, action: Callable[[], object]) -> Iterator[None]:
+def before_reading(column: str, action: Callable[[], object]) -> Iterator[None]:
     """Run ``action`` in another thread, as another environment would, before the first SELECT that names ``column``."""
     pending = [action]
 
@@ -79,5 +79,5 @@ def before_a_read_of(column: str, action: Callable[[], object]) -> Iterator[None
             with ThreadPoolExecutor(1) as elsewhere:
                 elsewhere.submit(pending.pop()).result()
 
-    with watched(act):
+    with on_each_statement(act):
         yield

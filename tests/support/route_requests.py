@@ -6,11 +6,11 @@ from typing import Any
 
 from local_runtime.template import Route
 from tests.support.events import proxy_event
-from tests.support.functions import Answer, call
+from tests.support.functions import Response, call
 from tests.support.openapi import DOCUMENT
 
 #: By method and path, the examples of docs/openapi.json. Only an authenticator could sign the credentials in them.
-BODIES: dict[str, list[dict[str, Any]]] = {
+VALID_BODIES: dict[str, list[dict[str, Any]]] = {
     f"{method.upper()} {path}": [
         example["value"] for example in operation["requestBody"]["content"]["application/json"]["examples"].values()
     ]
@@ -20,17 +20,17 @@ BODIES: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def name_of(route: Route) -> str:
+def route_name(route: Route) -> str:
     """Return method and path of a route, for example ``GET /users/{id}``."""
     return f"{route.method} {route.path}"
 
 
 def body_of(route: Route) -> dict[str, Any] | None:
     """Return an example of the route's body, if possible with fields. Return None if it has no body."""
-    return max(BODIES.get(name_of(route), []), key=bool, default=None)
+    return max(VALID_BODIES.get(route_name(route), []), key=bool, default=None)
 
 
-def send(route: Route, context: Mapping[str, Any] | None, *, segment: str = "x", **options: Any) -> Answer:
+def send_to_route(route: Route, context: Mapping[str, Any] | None, *, segment: str = "x", **options: Any) -> Response:
     """Call the function of ``route`` with an authorizer context, and with ``segment`` as ``{id}`` in the path."""
     event = proxy_event(route.method, route.path.replace("{id}", segment), authorizer=context, **options)
     event["resource"] = route.path

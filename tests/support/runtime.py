@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import IO
 
 from auth_common.settings import Settings
-from tests.support.processes import PATIENCE, wait_until
+from tests.support.processes import TIMEOUT_SECONDS, wait_until
 
 PROJECT = Path(__file__).parents[2]
 
@@ -82,12 +82,12 @@ def failed_start(project: Path = PROJECT, *, env: Mapping[str, str]) -> tuple[in
     """Start a runtime whose start must fail, and return its exit status and its output."""
     with tempfile.TemporaryFile() as output:
         with start_runtime(project, output, env=env) as process:
-            status = process.wait(PATIENCE)
+            status = process.wait(TIMEOUT_SECONDS)
         output.seek(0)
         return status, output.read().decode(errors="replace")
 
 
-def run_installed(command: str, *, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+def run_project_command(command: str, *, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
     """Run a command of the project, such as ``audit verify``, with this process's environment variables."""
     name, *arguments = command.split()
     executable = Path(sys.executable).with_name(name)
@@ -105,7 +105,7 @@ def closed_pipe() -> Iterator[int]:
     os.close(writer)
 
 
-def run(
+def run_command(
     *command: str | Path, cwd: Path = PROJECT, text: str | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command, and return its exit status and its output.

@@ -57,7 +57,7 @@ def missing_for_containers(*, pulls: bool) -> str:
 
 
 @lru_cache
-def build() -> Path:
+def build_project() -> Path:
     """Run `make build` once for all workers of pytest-xdist, and return the folder with the results."""
     folder = PROJECT / ".aws-sam"
     folder.mkdir(exist_ok=True)
@@ -76,7 +76,7 @@ def build() -> Path:
 def running_sam(log_file: Path) -> Iterator[Sam]:
     """Serve the project as `make sam` does, on a free port and a new Docker volume, which is deleted afterwards."""
     volume = f"secure-backend-test-{uuid.uuid4()}"
-    build()
+    build_project()
     try:
         with _start(["make", "serve-sam"], log_file, {"SAM_LOCAL_VOLUME": volume}) as url:
             yield Sam(url, volume)
@@ -89,7 +89,7 @@ def running_sam(log_file: Path) -> Iterator[Sam]:
 @contextmanager
 def running_plain_sam(log_file: Path) -> Iterator[str]:
     """Serve the project with plain SAM CLI, without the launcher and its Docker volume."""
-    build()
+    build_project()
     command = [
         uv_path(),
         "tool",

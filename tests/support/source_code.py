@@ -10,15 +10,15 @@ LAYER = PROJECT / "layers" / "common" / "auth_common"
 FUNCTIONS = sorted(path.name for path in (PROJECT / "functions").iterdir())
 
 
-def modules(*folders: str) -> list[Path]:
+def modules_in(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (PROJECT / folder).rglob("*.py"))
 
 
 #: The modules that run on AWS.
-DEPLOYED = modules("functions", "layers")
+DEPLOYED = modules_in("functions", "layers")
 
 
-def name_of(path: Path) -> str:
+def project_path(path: Path) -> str:
     return path.relative_to(PROJECT).as_posix()
 
 
@@ -31,7 +31,9 @@ def tree(path: Path) -> ast.Module:
 def deployed_nodes() -> list[tuple[str, ast.AST]]:
     """Return every syntax node of the modules that run on AWS, each with its place as ``path:line``."""
     return [
-        (f"{name_of(path)}:{getattr(node, 'lineno', 0)}", node) for path in DEPLOYED for node in ast.walk(tree(path))
+        (f"{project_path(path)}:{getattr(node, 'lineno', 0)}", node)
+        for path in DEPLOYED
+        for node in ast.walk(tree(path))
     ]
 
 

@@ -13,13 +13,13 @@ from auth_common.database.tables import audit_events, throttles
 from auth_common.keys.keyed_hashes import throttle_key
 from tests.support.databases import Database, start_fresh_environment
 from tests.support.factories import EMAIL, log_in, refresh, register, sign_up
-from tests.support.functions import Answer
-from tests.support.passkeys import Ceremony, Holder, anonymously, begin_login, complete_login, enrol
+from tests.support.functions import Response
+from tests.support.passkeys import Ceremony, PasskeyHolder, begin_login, complete_login, enrol, post_without_token
 
 #: A client IP that is not known for the account. Requests in tests have another one by default.
-ELSEWHERE = "198.51.100.23"
-WRONG = "another password entirely"
-UNKNOWN = "nobody@example.com"
+OTHER_CLIENT_IP = "198.51.100.23"
+WRONG_PASSWORD = "another password entirely"
+UNKNOWN_EMAIL = "nobody@example.com"
 _AUDIT_RETENTION = 34_560_000
 
 
@@ -30,32 +30,32 @@ def use_limits(monkeypatch: pytest.MonkeyPatch, **limits: int) -> None:
     start_fresh_environment()
 
 
-def let_locks_end(database: Database) -> None:
+def expire_lockouts(database: Database) -> None:
     """Make every lockout expired. The counts stay."""
     past = datetime.now(UTC) - timedelta(seconds=1)
     database.execute(update(throttles).where(throttles.c.locked_until.is_not(None)).values(locked_until=past))
 
 
-def let_counts_end(database: Database) -> None:
+def expire_counts(database: Database) -> None:
     """Make every count and every lockout expired."""
     past = datetime.now(UTC) - timedelta(seconds=1)
     database.execute(update(throttles).values(expires_at=past))
-    let_locks_end(database)
+    expire_lockouts(database)
 
 
-def rows(database: Database) -> list[Any]:
+def counter_rows(database: Database) -> list[Any]:
     """Return the rows of the table ``throttles``, ordered by key."""
     return sorted(database.execute(throttles.select()), key=lambda row: row.key)
 
 
-def failures(database: Database) -> dict[bytes, int]:
+def attempt_counts(database: Database) -> dict[bytes, int]:
     """Return the number of counted attempts by the counter's key, without the counters that are 0."""
-    return {row.key: row.failures for row in rows(database) if row.failures}
+    return {row.key: row.failures for row in counter_rows(database) if row.failures}
 
 
-def counted(database: Database, name: str, *subjects: str) -> int:
+def count_of(database: Database, name: str, *subjects: str) -> int:
     """Return the number of attempts that the limit ``name`` has counted for ``subjects``."""
-    return failures(database).get(throttle_key(name, *subjects), 0)
+    return attempt_counts(database).get(throttle_key(name, *subjects), 0)
 
 
 def recorded_failures(database: Database) -> Counter[tuple[Any, ...]]:
@@ -64,12 +64,12 @@ def recorded_failures(database: Database) -> Counter[tuple[Any, ...]]:
     return Counter((row.name, row.reason) for row in database.execute(failed))
 
 
-def guess(email: str = EMAIL, **identity: str) -> Answer:
+def guess_password(email: str = EMAIL, **identity: str) -> Response:
     """Log in with a wrong password."""
-    return log_in(email, WRONG, **identity)
+    return log_in(email, WRONG_PASSWORD, **identity)
 
 
-def with_broken_signature(holder: Holder, ceremony: Ceremony) -> dict[str, Any]:
+def with_broken_signature(holder: PasskeyHolder, ceremony: Ceremony) -> dict[str, Any]:
     """Return an assertion for ``ceremony`` by the holder's authenticator, with an invalid signature."""
     credential = deepcopy(holder.authenticator.authenticate(ceremony["options"]))
     credential["response"]["signature"] = "AAAA"
@@ -89,19 +89,19 @@ class Limit:
     #: The beginning of an SQL statement that every successful attempt executes.
     needs: ClassVar[str]
 
-    def attempt(self, number: int, /) -> Answer:
+    def attempt(self, number: int, /) -> Response:
         """Make an attempt that is counted."""
         raise NotImplementedError
 
-    def succeed(self) -> Answer:
+    def succeed(self) -> Response:
         """Make an attempt that succeeds, outside a lockout."""
         raise NotImplementedError
 
-    def attempt_of_another(self) -> Answer:
+    def attempt_of_another(self) -> Response:
         """Make an attempt from another client IP or at another account, which has its own counter."""
         raise NotImplementedError
 
-    def allowed(self) -> list[Answer]:
+    def allowed(self) -> list[Response]:
         """Make requests that a lockout does not stop and that succeed."""
         raise NotImplementedError
 
@@ -116,27 +116,27 @@ class LoginAtAccountFromClientIP(Limit):
     def __init__(self) -> None:
         register()
 
-    def attempt(self, _number: int, /) -> Answer:
-        return guess(self.email)
+    def attempt(self, _number: int, /) -> Response:
+        return guess_password(self.email)
 
-    def succeed(self) -> Answer:
+    def succeed(self) -> Response:
         return log_in()
 
-    def attempt_of_another(self) -> Answer:
-        return guess(self.email, sourceIp=ELSEWHERE)
+    def attempt_of_another(self) -> Response:
+        return guess_password(self.email, sourceIp=OTHER_CLIENT_IP)
 
-    def allowed(self) -> list[Answer]:
-        return [log_in(sourceIp=ELSEWHERE)]
+    def allowed(self) -> list[Response]:
+        return [log_in(sourceIp=OTHER_CLIENT_IP)]
 
 
 class LoginAtUnknownAddress(LoginAtAccountFromClientIP):
     """The same limit for an address without an account."""
 
-    email = UNKNOWN
+    email = UNKNOWN_EMAIL
 
-    def succeed(self) -> Answer:
-        register(email=UNKNOWN)
-        return log_in(UNKNOWN)
+    def succeed(self) -> Response:
+        register(email=UNKNOWN_EMAIL)
+        return log_in(UNKNOWN_EMAIL)
 
 
 class LoginAtAccount(LoginAtAccountFromClientIP):
@@ -147,16 +147,16 @@ class LoginAtAccount(LoginAtAccountFromClientIP):
     def __init__(self) -> None:
         sign_up()
 
-    def attempt(self, number: int, /) -> Answer:
-        return guess(sourceIp=f"192.0.2.{number}")
+    def attempt(self, number: int, /) -> Response:
+        return guess_password(sourceIp=f"192.0.2.{number}")
 
-    def succeed(self) -> Answer:
-        return log_in(sourceIp=ELSEWHERE)
+    def succeed(self) -> Response:
+        return log_in(sourceIp=OTHER_CLIENT_IP)
 
-    def attempt_of_another(self) -> Answer:
-        return guess(UNKNOWN, sourceIp=ELSEWHERE)
+    def attempt_of_another(self) -> Response:
+        return guess_password(UNKNOWN_EMAIL, sourceIp=OTHER_CLIENT_IP)
 
-    def allowed(self) -> list[Answer]:
+    def allowed(self) -> list[Response]:
         return [log_in()]  # From a client IP that is known for the account.
 
 
@@ -165,11 +165,11 @@ class LoginFromClientIP(LoginAtAccountFromClientIP):
     setting = "login_per_source"
     window = 3_600
 
-    def attempt(self, number: int, /) -> Answer:
-        return guess(f"person{number}@example.com")
+    def attempt(self, number: int, /) -> Response:
+        return guess_password(f"person{number}@example.com")
 
-    def attempt_of_another(self) -> Answer:
-        return guess("person0@example.com", sourceIp=ELSEWHERE)
+    def attempt_of_another(self) -> Response:
+        return guess_password("person0@example.com", sourceIp=OTHER_CLIENT_IP)
 
 
 class SecondFactor(Limit):
@@ -180,27 +180,27 @@ class SecondFactor(Limit):
 
     def __init__(self) -> None:
         self.holder = enrol()
-        self.mfa_token = self.holder.give_password()
+        self.mfa_token = self.holder.get_mfa_token()
         #: Begun before the lockout, as each ceremony of a concurrent burst is.
         self.ceremonies = [begin_login(self.mfa_token) for _ in range(20)]
 
-    def attempt(self, _number: int, /) -> Answer:
+    def attempt(self, _number: int, /) -> Response:
         ceremony = self.ceremonies.pop()
         return complete_login(ceremony, with_broken_signature(self.holder, ceremony))
 
-    def succeed(self) -> Answer:
-        begun = anonymously("/webauthn/login/begin", {"mfa_token": self.mfa_token})
+    def succeed(self) -> Response:
+        begun = post_without_token("/webauthn/login/begin", {"mfa_token": self.mfa_token})
         if begun.status != 200:
             return begun
         return complete_login(begun.json, self.holder.authenticator.authenticate(begun.json["options"]))
 
-    def attempt_of_another(self) -> Answer:
+    def attempt_of_another(self) -> Response:
         other = enrol(sign_up("other@example.com"))
-        ceremony = begin_login(other.give_password())
+        ceremony = begin_login(other.get_mfa_token())
         return complete_login(ceremony, with_broken_signature(other, ceremony))
 
-    def allowed(self) -> list[Answer]:
-        return [self.holder.log_in_alone()]
+    def allowed(self) -> list[Response]:
+        return [self.holder.log_in_with_passkey_alone()]
 
 
 class PasskeyFromClientIP(Limit):
@@ -212,17 +212,17 @@ class PasskeyFromClientIP(Limit):
     def __init__(self) -> None:
         self.holder = enrol()
 
-    def attempt(self, _number: int, /) -> Answer:
+    def attempt(self, _number: int, /) -> Response:
         return complete_login({"challenge_id": str(uuid4())}, {})
 
-    def succeed(self) -> Answer:
-        return self.holder.log_in_alone()
+    def succeed(self) -> Response:
+        return self.holder.log_in_with_passkey_alone()
 
-    def attempt_of_another(self) -> Answer:
+    def attempt_of_another(self) -> Response:
         body = {"challenge_id": str(uuid4()), "credential": {}}
-        return anonymously("/webauthn/login/complete", body, sourceIp=ELSEWHERE)
+        return post_without_token("/webauthn/login/complete", body, sourceIp=OTHER_CLIENT_IP)
 
-    def allowed(self) -> list[Answer]:
+    def allowed(self) -> list[Response]:
         return [log_in()]  # A login with a password has its own counter.
 
 
@@ -236,19 +236,19 @@ class RefreshFromClientIP(Limit):
     def __init__(self) -> None:
         self.token = sign_up().refresh_token
 
-    def attempt(self, _number: int, /) -> Answer:
+    def attempt(self, _number: int, /) -> Response:
         return refresh("rt_unknown")
 
-    def succeed(self) -> Answer:
+    def succeed(self) -> Response:
         answer = refresh(self.token)
         if answer.status == 200:
             self.token = answer.json["refresh_token"]
         return answer
 
-    def attempt_of_another(self) -> Answer:
-        return refresh("rt_unknown", sourceIp=ELSEWHERE)
+    def attempt_of_another(self) -> Response:
+        return refresh("rt_unknown", sourceIp=OTHER_CLIENT_IP)
 
-    def allowed(self) -> list[Answer]:
+    def allowed(self) -> list[Response]:
         return [self.succeed()]
 
 
@@ -258,16 +258,16 @@ class RegistrationFromClientIP(Limit):
     status = 201
     needs = "INSERT INTO users"
 
-    def attempt(self, number: int, /) -> Answer:
+    def attempt(self, number: int, /) -> Response:
         return register(email=f"person{number}@example.com")
 
-    def succeed(self) -> Answer:
+    def succeed(self) -> Response:
         return register(email="new@example.com")
 
-    def attempt_of_another(self) -> Answer:
-        return register({"sourceIp": ELSEWHERE}, email="elsewhere@example.com")
+    def attempt_of_another(self) -> Response:
+        return register({"sourceIp": OTHER_CLIENT_IP}, email="elsewhere@example.com")
 
-    def allowed(self) -> list[Answer]:
+    def allowed(self) -> list[Response]:
         return [log_in("person0@example.com")]
 
 

@@ -13,12 +13,12 @@ from sqlalchemy.event import listen, remove
 from auth_common.accounts.administration import change_role
 from auth_common.database.privileges import READER_ROLE
 from auth_common.database.tables import audit_events
-from tests.support.auditors import EMAIL, all_events, auditor_token, read_events, read_summary
+from tests.support.auditors import AUDITOR_EMAIL, auditor_token, read_all_events, read_events, read_summary
 from tests.support.databases import acting_as, start_fresh_environment
 from tests.support.events import SOURCE_IP, USER_AGENT
 from tests.support.factories import erase, get_user, log_in, sign_up
-from tests.support.passkeys import as_bearer, enrol
-from tests.support.races import burst
+from tests.support.passkeys import call_webauthn, enrol
+from tests.support.races import send_burst
 
 pytestmark = [pytest.mark.audit, pytest.mark.sqlite]
 
@@ -58,12 +58,12 @@ def rejections(token, log_lines):
 @pytest.mark.threat("audit-readers")
 @pytest.mark.aurora_dsql
 def test_audit_log_is_read_by_its_roles_alone_even_with_a_passkey(database, log_lines):
-    holder = enrol(sign_up(EMAIL))
+    holder = enrol(sign_up(AUDITOR_EMAIL))
     for role in ("security", "admin"):
-        change_role(EMAIL, role)
+        change_role(AUDITOR_EMAIL, role)
         token = holder.log_in().json["access_token"]
         assert [read_events(token).status, read_this_hour(token).status] == [200, 200]
-    change_role(EMAIL, "user")
+    change_role(AUDITOR_EMAIL, "user")
     token = holder.log_in().json["access_token"]
     assert rejections(token, log_lines) == {(403, "forbidden", "role_not_sufficient")}
 
@@ -86,13 +86,13 @@ def test_audit_log_read_after_the_last_passkey_was_deleted_is_rejected(database,
     token = holder.log_in().json["access_token"]
     assert read_events(token).status == 200
     path = f"/webauthn/credentials/{holder.passkey_id}"
-    assert as_bearer(token, "DELETE", path, path_parameters={"id": holder.passkey_id}).status == 204
+    assert call_webauthn(token, "DELETE", path, path_parameters={"id": holder.passkey_id}).status == 204
     assert rejections(token, log_lines) == {(403, "passkey_login_required", "account_without_passkey")}
 
 
 @pytest.mark.asvs("8.3.2")
 def test_audit_log_read_after_the_role_was_taken_away_is_rejected(auditor):
-    change_role(EMAIL, "user")
+    change_role(AUDITOR_EMAIL, "user")
     assert read_events(auditor).status == 401
 
 
@@ -142,10 +142,10 @@ def test_reading_is_itself_an_event(auditor):
 def test_readings_are_left_out_with_except_reason(auditor):
     """A page that polls needs the log without its own readings."""
     assert read_this_hour(auditor).status == 200
-    everything = all_events(auditor)
+    everything = read_all_events(auditor)
     readings = [event for event in everything if event["reason"] == "audit_log"]
     assert {*names(readings)} == {"sensitive_read"}
-    others = all_events(auditor, except_reason="audit_log")
+    others = read_all_events(auditor, except_reason="audit_log")
     assert others == [event for event in everything if event not in readings]
     assert None in {event["reason"] for event in others}
 
@@ -170,13 +170,13 @@ def test_each_filter_returns_its_events(auditor):
     user_id = sign_up().id
     guess()
     log_in("nobody@example.com")
-    assert [(query, names(all_events(auditor, **query))) for query, _ in FILTERS] == FILTERS
-    of_user = all_events(auditor, user_id=user_id)
+    assert [(query, names(read_all_events(auditor, **query))) for query, _ in FILTERS] == FILTERS
+    of_user = read_all_events(auditor, user_id=user_id)
     assert names(of_user) == ["authn_login_fail", "authn_token_created", "authn_login_success", "user_created"]
     assert {event["user_id"] for event in of_user} == {user_id}
-    assert all_events(auditor, user_id=user_id.upper()) == of_user
+    assert read_all_events(auditor, user_id=user_id.upper()) == of_user
     moment = of_user[1]["time"]
-    since, until = (all_events(auditor, **{name: moment}) for name in ("from", "to"))
+    since, until = (read_all_events(auditor, **{name: moment}) for name in ("from", "to"))
     assert {event["time"] >= moment for event in since} == {event["time"] < moment for event in until} == {True}
     assert moment in [event["time"] for event in since]
 
@@ -191,7 +191,7 @@ def short_pages(monkeypatch):
 def test_pages_neither_skip_nor_repeat_while_rows_arrive(auditor):
     for _ in range(10):
         log_in("nobody@example.com")
-    before = [event["id"] for event in all_events(auditor)][::-1]
+    before = [event["id"] for event in read_all_events(auditor)][::-1]
     seen, cursor = [], None
     while True:
         page = read_events(auditor, **({"cursor": cursor} if cursor else {})).json
@@ -258,7 +258,7 @@ def test_record_that_was_changed_is_not_intact(database, auditor, values):
     guess()
     (newest,) = database.execute(select(audit_events).order_by(audit_events.c.sequence.desc()).limit(1))
     database.execute(update(audit_events).where(audit_events.c.sequence == newest.sequence).values(**values))
-    changed = {event["id"]: event["chain"]["intact"] for event in all_events(auditor)}
+    changed = {event["id"]: event["chain"]["intact"] for event in read_all_events(auditor)}
     assert changed.pop(f"{newest.chain_id}.{newest.sequence}") is False
     # The next one, of the reading itself, was chained to the MAC that the environment remembers.
     assert list(changed.values()).count(False) <= ("mac" in values)
@@ -267,9 +267,9 @@ def test_record_that_was_changed_is_not_intact(database, auditor, values):
 def test_record_behind_a_deleted_one_is_not_intact(database, auditor):
     for _ in range(2):
         log_in("nobody@example.com")
-    places = [event["chain"]["sequence"] for event in all_events(auditor, reason="unknown_user")]
+    places = [event["chain"]["sequence"] for event in read_all_events(auditor, reason="unknown_user")]
     database.execute(delete(audit_events).where(audit_events.c.sequence == places[1]))
-    (left,) = all_events(auditor, reason="unknown_user")
+    (left,) = read_all_events(auditor, reason="unknown_user")
     assert left["chain"]["intact"] is False
 
 
@@ -278,23 +278,23 @@ def test_events_of_an_erased_user_have_no_personal_data_and_stay_intact(auditor)
     person = sign_up()
     guess()
     erase(person.email)
-    events = all_events(auditor, user_id=person.id)
+    events = read_all_events(auditor, user_id=person.id)
     assert names(events)[0] == "user_deleted"
     for event in events[1:]:
         assert (event["source_ip"], event["user_agent"], event["erased"]) == (None, None, True)
         assert event["chain"]["intact"] is True
-    assert person.id not in [event["user_id"] for event in all_events(auditor, ip=SOURCE_IP)]
+    assert person.id not in [event["user_id"] for event in read_all_events(auditor, ip=SOURCE_IP)]
     assert read_this_hour(auditor).json["sources"] == [{"value": None, "count": 1}]
     # A token of theirs may still be in use.
     assert get_user(person.id, token=person.access_token).status == 401
-    newest = all_events(auditor, user_id=person.id)[0]
+    newest = read_all_events(auditor, user_id=person.id)[0]
     assert (newest["event"], newest["reason"]) == ("authn_token_rejected", "session_unknown")
     assert (newest["source_ip"], newest["user_agent"], newest["chain"]["intact"]) == (None, None, True)
 
 
 def test_text_in_place_of_an_id_in_a_path_is_not_stored(auditor):
     get_user("somebody@example.com", token=sign_up().access_token)
-    (event,) = all_events(auditor, event="authz_fail")
+    (event,) = read_all_events(auditor, event="authz_fail")
     assert (event["path"], event["detail"]) == ("/users/{id}", {"target": "not an id"})
 
 
@@ -352,14 +352,14 @@ def test_bad_time_range_of_a_summary_is_rejected(auditor):
 
 @pytest.mark.aurora_dsql
 def test_readers_at_once(auditor):
-    assert burst(16, lambda _: read_events(auditor)) == {200: 16}
+    assert send_burst(16, lambda _: read_events(auditor)) == {200: 16}
 
 
 @pytest.mark.aurora_dsql
 def test_it_needs_no_more_than_a_readers_privileges(auditor):
     log_in("nobody@example.com")
     with acting_as(READER_ROLE):
-        assert names(all_events(auditor))[0] == "authn_login_fail"
+        assert names(read_all_events(auditor))[0] == "authn_login_fail"
         assert read_this_hour(auditor).status == 200
         assert read_events(auditor, limit="0").status == 422
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from auth_common.audit.reading import PAGE_SIZE
 from auth_common.database.tables import audit_events
 from auth_common.events.vocabulary import SecurityEvent
-from tests.support.auditors import all_events, auditor_token, read_events, read_summary
+from tests.support.auditors import auditor_token, read_all_events, read_events, read_summary
 from tests.support.events import SOURCE_IP
 from tests.support.factories import log_in, sign_up
 from tests.support.hostile_rows import insert_hostile_rows, insert_rows
@@ -36,9 +36,9 @@ def genuine(events):
 def test_hostile_rows_are_shown_as_not_intact_and_hide_no_other(database, auditor):
     sign_up()
     log_in("nobody@example.com")
-    before = all_events(auditor)
+    before = read_all_events(auditor)
     inserted = insert_hostile_rows(database)
-    events = all_events(auditor)
+    events = read_all_events(auditor)
     assert [event["chain"]["intact"] for event in events].count(False) == inserted
     assert len({event["id"] for event in events}) == len(events)
     assert set(genuine(before)) <= set(genuine(events))
@@ -47,14 +47,14 @@ def test_hostile_rows_are_shown_as_not_intact_and_hide_no_other(database, audito
 def test_each_hostile_row_can_be_the_last_of_a_page(database, auditor, monkeypatch):
     log_in("nobody@example.com")
     inserted = insert_hostile_rows(database)
-    ids = [event["id"] for event in all_events(auditor)]
+    ids = [event["id"] for event in read_all_events(auditor)]
     monkeypatch.setattr("auth_common.audit.reading.PAGE_SIZE", 2)
-    one_by_one = [event["id"] for event in all_events(auditor, to=datetime.now(UTC).isoformat())]
+    one_by_one = [event["id"] for event in read_all_events(auditor, to=datetime.now(UTC).isoformat())]
     in_two_days = (datetime.now(UTC) + timedelta(days=2)).isoformat()
-    one_by_one += [event["id"] for event in all_events(auditor, **{"from": in_two_days})]
+    one_by_one += [event["id"] for event in read_all_events(auditor, **{"from": in_two_days})]
     assert len(one_by_one) == len(set(one_by_one))
     monkeypatch.setattr("auth_common.audit.reading.PAGE_SIZE", 7)
-    again = [event["id"] for event in all_events(auditor)]
+    again = [event["id"] for event in read_all_events(auditor)]
     assert len(again) == len(set(again))
     assert set(ids) <= set(again)
     assert inserted < len(again)
@@ -77,10 +77,10 @@ FILTERS = [
 
 def test_filter_over_hostile_rows_returns_the_genuine_records(database, auditor):
     log_in("nobody@example.com")
-    before = [genuine(all_events(auditor, **asked)) for asked in FILTERS]
+    before = [genuine(read_all_events(auditor, **asked)) for asked in FILTERS]
     insert_hostile_rows(database)
     for asked, ids in zip(FILTERS, before, strict=True):
-        assert set(ids) <= set(genuine(all_events(auditor, **asked))), asked
+        assert set(ids) <= set(genuine(read_all_events(auditor, **asked))), asked
 
 
 def test_summary_over_hostile_rows_counts_the_genuine_records(database, auditor):
@@ -116,7 +116,7 @@ def test_rows_from_the_future_leave_the_newest_event_on_the_first_page(database,
     log_in("nobody@example.com")
     assert read_events(auditor).json["items"][0]["event"] == "authn_login_fail"
     assert read_events(auditor).json["items"][0]["chain"]["intact"] is True
-    assert [event["chain"]["intact"] for event in all_events(auditor)].count(False) == PAGE_SIZE + 10
+    assert [event["chain"]["intact"] for event in read_all_events(auditor)].count(False) == PAGE_SIZE + 10
 
 
 def test_forged_cursor_is_rejected_or_returns_a_page(database, auditor):

@@ -19,18 +19,23 @@ from tests.support.factories import (
     PASSWORD,
     change_password,
     erase,
+    expire_step_ups,
     get_user,
-    let_step_ups_expire,
     log_in,
     refresh,
     session_id,
     step_up,
 )
 from tests.support.functions import authorize, call
-from tests.support.passkeys import anonymously, begin_login, complete_login, enrol
-from tests.support.races import everywhere, together, while_a_passkey_is_verified, while_a_password_is_checked
-from tests.support.step_ups import failed_proofs, named
-from tests.support.throttles import ELSEWHERE, WRONG, counted, failures, rows, use_limits
+from tests.support.passkeys import begin_login, complete_login, enrol, post_without_token
+from tests.support.races import (
+    on_each_isolation_level,
+    send_at_once,
+    while_a_passkey_is_verified,
+    while_a_password_is_checked,
+)
+from tests.support.step_ups import events_named, failed_proofs
+from tests.support.throttles import OTHER_CLIENT_IP, WRONG_PASSWORD, attempt_counts, count_of, counter_rows, use_limits
 
 pytestmark = [pytest.mark.passwords, pytest.mark.sqlite]
 
@@ -66,7 +71,7 @@ def test_change_replaces_the_password(database, person, log_lines):
     assert (answer.status, answer.text) == (204, "")
     assert answer.headers["cache-control"] == "no-store"
     # There was no other session to revoke.
-    assert named(log_lines, "authn_token_revoked") == []
+    assert events_named(log_lines, "authn_token_revoked") == []
     assert log_in(password=PASSWORD).code == "invalid_credentials"
     assert log_in(password=NEW_PASSWORD).status == 200
 
@@ -75,12 +80,12 @@ def test_change_replaces_the_password(database, person, log_lines):
 @pytest.mark.asvs("6.2.3")
 @pytest.mark.parametrize("has_passkey", [False, True])
 def test_wrong_current_password_changes_nothing(database, person, log_lines, has_passkey):
-    token = enrol(person).log_in_alone().json["access_token"] if has_passkey else person.access_token
+    token = enrol(person).log_in_with_passkey_alone().json["access_token"] if has_passkey else person.access_token
     log_in()
     before = stored_hash(database), open_sessions(database)
-    answer = change_password(person, token=token, current=WRONG)
+    answer = change_password(person, token=token, current=WRONG_PASSWORD)
     assert (answer.status, answer.code) == (400, "invalid_current_password")
-    assert named(log_lines, "authn_password_change", "authn_password_change_fail") == [
+    assert events_named(log_lines, "authn_password_change", "authn_password_change_fail") == [
         ("authn_password_change_fail", "wrong_password")
     ]
     assert change_password(person, token=token, new="short").status == 422
@@ -125,7 +130,7 @@ BAD_PASSWORDS = {
 
 
 def test_new_password_against_the_policy_is_rejected_without_hash(database, person, hash_costs):
-    before, count = stored_hash(database), failures(database)
+    before, count = stored_hash(database), attempt_counts(database)
     hash_costs.clear()
     for kind, new in BAD_PASSWORDS.items():
         answer = change_password(person, new=new)
@@ -134,7 +139,7 @@ def test_new_password_against_the_policy_is_rejected_without_hash(database, pers
     assert stored_hash(database) == before
     assert hash_costs == []
     bad_input = {throttle_key("bad_input_source", SOURCE_IP): len(BAD_PASSWORDS)}
-    assert failures(database) == count | bad_input
+    assert attempt_counts(database) == count | bad_input
 
 
 def test_new_password_is_stored_completely_and_as_typed(person):
@@ -151,7 +156,7 @@ def test_new_password_is_stored_completely_and_as_typed(person):
 
 def test_no_role_can_change_the_password_of_another_user(database, person, other, log_lines):
     """An admin is rejected too (ASVS 5.0 6.4.6). Unknown ids get the same response."""
-    before, count = stored_hash(database, other.email), rows(database)
+    before, count = stored_hash(database, other.email), counter_rows(database)
     ids = [other.id, str(uuid4()), "me", "x" * 2_000, f"{{{person.id}}}"]
     for role in ("user", "security", "admin"):
         database.execute(update(users).where(users.c.email == EMAIL).values(role=role))
@@ -159,8 +164,8 @@ def test_no_role_can_change_the_password_of_another_user(database, person, other
             assert (answer.status, answer.code) == (403, "forbidden")
             assert answer.json["detail"] == "You may not do this."
     assert stored_hash(database, other.email) == before
-    assert named(log_lines, "authz_fail") == [("authz_fail", "not_self")] * 3 * len(ids)
-    assert rows(database) == count
+    assert events_named(log_lines, "authz_fail") == [("authz_fail", "not_self")] * 3 * len(ids)
+    assert counter_rows(database) == count
 
 
 # --- Step-up (ASVS 5.0 7.5.1) -----------------------------------------------------------------------------------------
@@ -174,12 +179,12 @@ def test_change_with_a_passkey_requires_a_step_up_with_it(database, person, log_
     by_password_alone = change_password(person)
     token = holder.log_in().json["access_token"]
     without_token = change_password(person, token=token, step_up_token=None)
-    let_step_ups_expire(database)
+    expire_step_ups(database)
     for answer in (by_password_alone, without_token, change_password(person, token=token)):
         assert (answer.status, answer.code, answer.json["methods"]) == (403, "step_up_required", ["webauthn"])
         assert "www-authenticate" not in answer.headers
     reasons = ["step_up_without_passkey", "no_step_up", "step_up_expired"]
-    assert named(log_lines, "authz_fail") == [("authz_fail", reason) for reason in reasons]
+    assert events_named(log_lines, "authz_fail") == [("authz_fail", reason) for reason in reasons]
     assert change_password(person, token=holder.log_in().json["access_token"]).status == 204
 
 
@@ -197,7 +202,7 @@ def test_first_passkey_added_during_a_change_is_required(database, person, monke
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.2.2", "7.4.3")
 def test_change_revokes_other_sessions_and_all_access_tokens(database, person, other, log_lines):
-    elsewhere = [log_in(sourceIp=ELSEWHERE).json for _ in range(2)]
+    elsewhere = [log_in(sourceIp=OTHER_CLIENT_IP).json for _ in range(2)]
     assert change_password(person).status == 204
     for pair in elsewhere:
         assert get_user(person.id, token=pair["access_token"]).code == "invalid_token"
@@ -210,7 +215,7 @@ def test_change_revokes_other_sessions_and_all_access_tokens(database, person, o
     assert session_id(renewed["access_token"]) == session_id(person.access_token)
     assert get_user(person.id, token=renewed["access_token"]).status == 200
     assert refresh(renewed["refresh_token"]).status == 200
-    assert named(log_lines, "authn_password_change", "authn_token_revoked") == [
+    assert events_named(log_lines, "authn_password_change", "authn_token_revoked") == [
         ("authn_token_revoked", "password_changed"),
         ("authn_password_change", None),
     ]
@@ -219,13 +224,13 @@ def test_change_revokes_other_sessions_and_all_access_tokens(database, person, o
 def test_change_rejects_begun_second_factors_and_keeps_passkeys(person):
     holder = enrol(person)
     token = holder.log_in().json["access_token"]
-    mfa_token = holder.give_password()
+    mfa_token = holder.get_mfa_token()
     begun = begin_login(mfa_token)
     assert change_password(person, token=token).status == 204
-    assert anonymously("/webauthn/login/begin", {"mfa_token": mfa_token}).code == "invalid_mfa_token"
+    assert post_without_token("/webauthn/login/begin", {"mfa_token": mfa_token}).code == "invalid_mfa_token"
     answer = complete_login(begun, holder.authenticator.authenticate(begun["options"]))
     assert (answer.status, answer.code) == (401, "passkey_login_failed")
-    assert holder.log_in_alone().status == 200
+    assert holder.log_in_with_passkey_alone().status == 200
     assert log_in(password=NEW_PASSWORD).json.keys() >= {"mfa_token"}
 
 
@@ -241,12 +246,12 @@ def test_audit_record_of_a_change_contains_no_secret(database, person):
 # --- Concurrent requests ----------------------------------------------------------------------------------------------
 
 
-@everywhere
+@on_each_isolation_level
 @pytest.mark.parametrize("tokens", [1, 5], ids=["one session", "five sessions"])
 def test_only_one_of_concurrent_changes_succeeds(database, isolation, person, tokens):
     bearers = [person.access_token, *(log_in().json["access_token"] for _ in range(tokens - 1))] * (5 // tokens)
     news = [f"{NEW_PASSWORD} number {number}" for number in range(len(bearers))]
-    answers = together(
+    answers = send_at_once(
         *[
             lambda token=token, new=new: change_password(person, token=token, new=new)
             for token, new in zip(bearers, news, strict=True)
@@ -258,10 +263,10 @@ def test_only_one_of_concurrent_changes_succeeds(database, isolation, person, to
     assert [log_in(password=new).status == 200 for new in news] == [number == winner for number in range(len(news))]
 
 
-@everywhere
+@on_each_isolation_level
 @pytest.mark.parametrize("attempt", range(3))
 def test_concurrent_logins_with_the_old_password_open_no_session(database, isolation, person, attempt):
-    *logins, changed = together(*[log_in] * 6, lambda: change_password(person))
+    *logins, changed = send_at_once(*[log_in] * 6, lambda: change_password(person))
     assert changed.status == 204
     # These levels report conflicts, and one of seven requests may lose all of its six tries.
     unlucky = {503} if isolation in {"repeatable read", "serializable"} else set()
@@ -281,20 +286,20 @@ def test_login_that_has_checked_the_old_password_is_rejected(database, person, m
     answer = log_in()
     assert (answer.status, answer.code) == (401, "invalid_credentials")
     assert database.count(sessions) == before
-    assert named(log_lines, "authn_login_fail") == [("authn_login_fail", "token_version_changed")]
+    assert events_named(log_lines, "authn_login_fail") == [("authn_login_fail", "token_version_changed")]
 
 
 @pytest.mark.aurora_dsql
 def test_login_with_a_passkey_during_a_change_is_rejected(database, person, monkeypatch, log_lines):
     holder = enrol(person)
     token = holder.log_in().json["access_token"]
-    begun, credential = holder.answered_login(holder.give_password())
+    begun, credential = holder.begin_and_answer_login(holder.get_mfa_token())
     before = database.count(sessions)
     while_a_passkey_is_verified(monkeypatch, lambda: change_password(person, token=token))
     assert complete_login(begun, credential).code == "passkey_login_failed"
     assert log_in(password=NEW_PASSWORD).status == 200
     assert database.count(sessions) == before
-    assert named(log_lines, "authn_login_fail") == [("authn_login_fail", "token_version_changed")]
+    assert events_named(log_lines, "authn_login_fail") == [("authn_login_fail", "token_version_changed")]
 
 
 @pytest.mark.aurora_dsql
@@ -323,7 +328,9 @@ def test_hash_that_is_replaced_during_a_change_stays(database, person, monkeypat
     assert (answer.status, answer.code) == (400, "invalid_current_password")
     assert stored_hash(database) == replacement
     assert get_user(person.id, token=person.access_token).status == 200
-    assert named(log_lines, "authn_password_change_fail") == [("authn_password_change_fail", "changed_meanwhile")]
+    assert events_named(log_lines, "authn_password_change_fail") == [
+        ("authn_password_change_fail", "changed_meanwhile")
+    ]
     assert failed_proofs(database) == [0]
 
 
@@ -338,13 +345,13 @@ def small_limits(person, monkeypatch):
 @pytest.mark.usefixtures("small_limits")
 def test_login_and_change_have_separate_counters(database, person):
     """Otherwise an attacker could keep a travelling user from revoking a stolen session."""
-    assert {change_password(person, current=WRONG).status for _ in range(4)} == {400}
-    assert {counted(database, "login_account", EMAIL), counted(database, "login_source", SOURCE_IP)} == {0}
-    assert {log_in(password=WRONG).status for _ in range(3)} == {401}
+    assert {change_password(person, current=WRONG_PASSWORD).status for _ in range(4)} == {400}
+    assert {count_of(database, "login_account", EMAIL), count_of(database, "login_source", SOURCE_IP)} == {0}
+    assert {log_in(password=WRONG_PASSWORD).status for _ in range(3)} == {401}
     for number in range(5):
-        log_in(password=WRONG, sourceIp=f"192.0.2.{number}")
-    assert {log_in().status, log_in(sourceIp=ELSEWHERE).status} == {429}
-    assert change_password(person, sourceIp=ELSEWHERE).status == 204
+        log_in(password=WRONG_PASSWORD, sourceIp=f"192.0.2.{number}")
+    assert {log_in().status, log_in(sourceIp=OTHER_CLIENT_IP).status} == {429}
+    assert change_password(person, sourceIp=OTHER_CLIENT_IP).status == 204
     assert log_in(password=NEW_PASSWORD).status == 429
 
 
@@ -358,8 +365,8 @@ def test_change_after_a_concurrent_revocation_is_not_counted(database, person, m
 def test_client_ip_of_the_user_stays_known_after_a_change(person):
     assert change_password(person).status == 204
     for number in range(5):
-        assert log_in(password=WRONG, sourceIp=f"192.0.2.{number}").status == 401
-    assert log_in(password=NEW_PASSWORD, sourceIp=ELSEWHERE).status == 429
+        assert log_in(password=WRONG_PASSWORD, sourceIp=f"192.0.2.{number}").status == 401
+    assert log_in(password=NEW_PASSWORD, sourceIp=OTHER_CLIENT_IP).status == 429
     assert log_in(password=NEW_PASSWORD).status == 200
 
 

@@ -30,7 +30,7 @@ def test_fresh_installation_is_healthy():
     assert get_health().status == 200
 
 
-@pytest.mark.usefixtures("deployed")
+@pytest.mark.usefixtures("deployed_settings")
 def test_deployed_database_with_an_old_schema_is_unhealthy(monkeypatch, postgres):
     """A newer schema is healthy, because it contains everything that this version needs."""
     outcomes = {}

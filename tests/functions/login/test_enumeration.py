@@ -10,7 +10,7 @@ from auth_common.database.tables import refresh_tokens, sessions, throttles, use
 from auth_common.passwords.policy import MAX_LENGTH
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import EMAIL, PASSWORD, log_in, register
-from tests.support.outages import watched
+from tests.support.outages import on_each_statement
 
 pytestmark = [pytest.mark.login, pytest.mark.sqlite]
 
@@ -58,7 +58,7 @@ def test_unknown_address_causes_as_many_statements_as_a_known_one(registered):
     counts = []
     for email in (EMAIL, UNKNOWN):
         asked: list[object] = []
-        with watched(lambda *statement: asked.append(statement)):  # noqa: B023 - called within the loop
+        with on_each_statement(lambda *statement: asked.append(statement)):  # noqa: B023 - called within the loop
             log_in(email, "wrong")
         counts.append(len(asked))
     assert counts[0] == counts[1] > 0

@@ -22,17 +22,17 @@ from auth_common.transactions import transaction
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP
 from tests.support.factories import EMAIL, PASSWORD, log_in, register, sign_up
-from tests.support.outages import failing, signing_key_away, watched
+from tests.support.outages import failing_statements, on_each_statement, signing_key_away
 from tests.support.passkeys import enrol
-from tests.support.races import burst, on_postgresql
+from tests.support.races import on_each_postgresql_isolation, send_burst
 from tests.support.throttles import (
-    ELSEWHERE,
-    UNKNOWN,
-    counted,
-    failures,
-    guess,
-    let_counts_end,
-    let_locks_end,
+    OTHER_CLIENT_IP,
+    UNKNOWN_EMAIL,
+    attempt_counts,
+    count_of,
+    expire_counts,
+    expire_lockouts,
+    guess_password,
     recorded_failures,
     use_limits,
 )
@@ -55,15 +55,15 @@ def registered(database):
 
 
 def guesses(number, email=EMAIL):
-    return [guess(email).status for _ in range(number)]
+    return [guess_password(email).status for _ in range(number)]
 
 
 def guesses_from_everywhere(number, email=EMAIL):
-    return [guess(email, sourceIp=f"192.0.2.{place}").status for place in range(number)]
+    return [guess_password(email, sourceIp=f"192.0.2.{place}").status for place in range(number)]
 
 
 def guesses_at_others(number):
-    return [guess(f"person{place}@example.com").status for place in range(number)]
+    return [guess_password(f"person{place}@example.com").status for place in range(number)]
 
 
 # --- The response ----------------------------------------------------------------------------------------------------
@@ -76,10 +76,10 @@ def guesses_at_others(number):
 def test_lockout_does_not_reveal_whether_an_account_exists(hash_costs, from_everywhere):
     """Guesses for an unknown and for a known address cause the same responses, work and lockouts."""
     seen = []
-    for email in (EMAIL, UNKNOWN):
+    for email in (EMAIL, UNKNOWN_EMAIL):
         hash_costs.clear()
         statuses = guesses_from_everywhere(6, email) if from_everywhere else guesses(4, email)
-        answer = guess(email, sourceIp="192.0.2.0" if from_everywhere else SOURCE_IP)
+        answer = guess_password(email, sourceIp="192.0.2.0" if from_everywhere else SOURCE_IP)
         own = {name: answer.headers[name] for name in ("retry-after", "ratelimit", "x-request-id")}
         assert abs(int(own["retry-after"]) - 30) <= 3
         headers = {name: value for name, value in answer.headers.items() if name not in own}
@@ -100,9 +100,9 @@ def test_each_lockout_is_twice_as_long_up_to_the_maximum(database, monkeypatch):
     guesses(2)
     waits = []
     for _ in range(5):
-        assert guess().status == 401
-        waits.append(int(guess().headers["retry-after"]))
-        let_locks_end(database)
+        assert guess_password().status == 401
+        waits.append(int(guess_password().headers["retry-after"]))
+        expire_lockouts(database)
     assert [(wait + 5) // 10 * 10 for wait in waits] == [30, 60, 120, 200, 200]
 
 
@@ -128,8 +128,8 @@ def test_counters_of_an_attempt_are_written_in_the_order_of_their_keys(database)
             written.append(bytes(parameters[0]))
 
     for number in range(6):
-        with watched(note):
-            assert guess(f"person{number}@example.com").status == 401
+        with on_each_statement(note):
+            assert guess_password(f"person{number}@example.com").status == 401
         assert len(written) == 3
         assert written == sorted(written)
         written.clear()
@@ -139,11 +139,11 @@ def test_counters_of_an_attempt_are_written_in_the_order_of_their_keys(database)
 @pytest.mark.aurora_dsql
 def test_success_clears_the_counters_of_the_account(database):
     guesses(2)
-    guess(sourceIp=ELSEWHERE)
+    guess_password(sourceIp=OTHER_CLIENT_IP)
     assert log_in().status == 200
-    assert counted(database, "login_account", EMAIL) == 0
-    assert counted(database, "login_account_source", EMAIL, SOURCE_IP) == 0
-    assert counted(database, "login_account_source", EMAIL, ELSEWHERE) == 1
+    assert count_of(database, "login_account", EMAIL) == 0
+    assert count_of(database, "login_account_source", EMAIL, SOURCE_IP) == 0
+    assert count_of(database, "login_account_source", EMAIL, OTHER_CLIENT_IP) == 1
     assert guesses(3) == [401] * 3
 
 
@@ -151,19 +151,19 @@ def test_success_clears_the_counters_of_the_account(database):
 def test_success_neither_clears_nor_counts_for_the_client_ip(database):
     """Otherwise an attacker with an account could guess at other accounts without a limit, by logging in often."""
     for number in range(6):
-        assert guess(f"person{number}@example.com").status == 401
+        assert guess_password(f"person{number}@example.com").status == 401
         assert log_in().status == 200
-    assert counted(database, "login_source", SOURCE_IP) == 6
-    assert guess("another@example.com").status == 401
+    assert count_of(database, "login_source", SOURCE_IP) == 6
+    assert guess_password("another@example.com").status == 401
     assert log_in().headers["ratelimit-policy"].startswith('"login_source";q=7;')
 
 
 def test_right_password_before_a_second_factor_is_a_success(database):
     holder = enrol()
     guesses(2)
-    assert holder.give_password()
-    assert counted(database, "login_account", EMAIL) == 0
-    assert counted(database, "login_source", SOURCE_IP) == 2
+    assert holder.get_mfa_token()
+    assert count_of(database, "login_account", EMAIL) == 0
+    assert count_of(database, "login_source", SOURCE_IP) == 2
 
 
 @pytest.mark.usefixtures("registered")
@@ -171,9 +171,9 @@ def test_right_password_before_a_second_factor_is_a_success(database):
 def test_count_of_a_client_ip_restarts_after_its_window(database):
     guesses_at_others(7)
     assert log_in().status == 429
-    let_counts_end(database)
-    assert guess("another@example.com").status == 401
-    assert counted(database, "login_source", SOURCE_IP) == 1
+    expire_counts(database)
+    assert guess_password("another@example.com").status == 401
+    assert count_of(database, "login_source", SOURCE_IP) == 1
 
 
 @pytest.mark.usefixtures("registered")
@@ -193,18 +193,18 @@ def test_right_password_of_a_disabled_account_counts_as_a_failure():
 def test_server_error_after_the_first_factor_is_not_counted(database, monkeypatch):
     holder = enrol()
     guesses(2)
-    before = failures(database)
+    before = attempt_counts(database)
     with signing_key_away(monkeypatch):
         assert [log_in().status for _ in range(2)] == [503] * 2
-    assert failures(database) == before
+    assert attempt_counts(database) == before
     assert holder.log_in().status == 200
 
 
 @pytest.mark.usefixtures("registered")
 def test_failed_login_transaction_leaves_the_attempt_counted(database):
-    with failing("INSERT INTO sessions", "UPDATE throttles"):
+    with failing_statements("INSERT INTO sessions", "UPDATE throttles"):
         assert log_in().status == 503
-    assert counted(database, "login_account", EMAIL) == 1
+    assert count_of(database, "login_account", EMAIL) == 1
 
 
 @pytest.mark.usefixtures("registered")
@@ -213,10 +213,10 @@ def test_late_give_back_does_not_reduce_a_new_count(database):
     limit = login_limits(email=EMAIL, client_ip=SOURCE_IP, is_known=False)[2]
     attempt = Attempt(AttemptedAccount())
     attempt.count(limit)
-    let_counts_end(database)
-    guess()
+    expire_counts(database)
+    guess_password()
     attempt.cancel()
-    assert counted(database, "login_source", SOURCE_IP) == 1
+    assert count_of(database, "login_source", SOURCE_IP) == 1
 
 
 @pytest.mark.usefixtures("registered")
@@ -228,21 +228,21 @@ def test_give_back_keeps_a_lockout_that_another_attempt_began(database, before, 
     guesses(before)
     attempt = Attempt(AttemptedAccount())
     attempt.count(login_limits(email=EMAIL, client_ip=SOURCE_IP, is_known=False)[0])
-    let_locks_end(database)
+    expire_lockouts(database)
     assert guesses(after) == [401] * after
     attempt.cancel()
-    assert guess().status == 429
+    assert guess_password().status == 429
 
 
 # --- Concurrent attempts ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.threat("database-contended-row")
-@on_postgresql
+@on_each_postgresql_isolation
 @pytest.mark.usefixtures("isolation", "registered")
 def test_burst_with_conflicting_transactions_does_not_exceed_limit(database):
     """Conflicts are SQLSTATE 40001, as on Aurora DSQL. After too many conflicts, an attempt gets 503 unchecked."""
-    statuses = burst(24, lambda _: guess())
+    statuses = send_burst(24, lambda _: guess_password())
     assert statuses.keys() <= {401, 429, 503}
     assert statuses[401] <= 3
     assert statuses[429] > 0
@@ -263,18 +263,18 @@ def test_lockout_that_begins_after_the_first_check_is_enforced(database):
             step = next(steps)
             # In another thread, because the event loop of this one is running.
             with ThreadPoolExecutor(1) as thread:
-                assert thread.submit(guess).result().status == 401
+                assert thread.submit(guess_password).result().status == 401
 
-    with watched(reach_the_limit_after_the_look):
-        assert guess().status == 429
+    with on_each_statement(reach_the_limit_after_the_look):
+        assert guess_password().status == 429
     assert step == "done"
-    assert counted(database, "login_account_source", EMAIL, SOURCE_IP) == 3
+    assert count_of(database, "login_account_source", EMAIL, SOURCE_IP) == 3
 
 
 @pytest.mark.aurora_dsql
 def test_concurrent_rejections_are_recorded_once(database):
     guesses(3)
-    assert burst(12, lambda _: guess()) == {429: 12}
+    assert send_burst(12, lambda _: guess_password()) == {429: 12}
     assert recorded_failures(database)["excess_rate_limit_exceeded", "login_account_source"] == 1
 
 
@@ -287,10 +287,10 @@ def test_concurrent_rejections_are_recorded_once(database):
 def test_account_lockout_does_not_stop_its_known_client_ip(database):
     sign_up()
     assert guesses_from_everywhere(6) == [401] * 5 + [429]
-    assert log_in(sourceIp=ELSEWHERE).status == 429
+    assert log_in(sourceIp=OTHER_CLIENT_IP).status == 429
     assert log_in().status == 200
     assert guesses(4) == [401] * 3 + [429]
-    let_counts_end(database)
+    expire_counts(database)
     guesses_at_others(7)
     assert log_in().status == 429
 
@@ -307,27 +307,27 @@ def test_known_ipv6_client_is_known_by_its_network(database):
 @pytest.mark.threat("function-password-guessing")
 def test_spellings_and_addresses_of_one_network_share_a_limit(database):
     spellings = ("203.0.113.9", "::ffff:203.0.113.9", "::FFFF:CB00:7109", "0:0:0:0:0:ffff:203.0.113.9")
-    for email, client_ips in ((EMAIL, spellings), (UNKNOWN, [f"2001:db8::{place}" for place in range(1, 5)])):
-        assert [guess(email, sourceIp=client_ip).status for client_ip in client_ips] == [401] * 3 + [429]
+    for email, client_ips in ((EMAIL, spellings), (UNKNOWN_EMAIL, [f"2001:db8::{place}" for place in range(1, 5)])):
+        assert [guess_password(email, sourceIp=client_ip).status for client_ip in client_ips] == [401] * 3 + [429]
 
 
 @pytest.mark.aurora_dsql
 def test_newest_200_client_ips_of_an_account_are_known(database):
     register({"sourceIp": REGISTERED_FROM})
-    for client_ip, age in ((ELSEWHERE, 0), (SOURCE_IP, 1)):
+    for client_ip, age in ((OTHER_CLIENT_IP, 0), (SOURCE_IP, 1)):
         assert log_in(sourceIp=client_ip).status == 200
         auth_time = datetime.now(UTC) - timedelta(days=age)
         database.execute(update(sessions).where(sessions.c.source_ip == client_ip).values(auth_time=auth_time))
-    for client_ip in (SOURCE_IP, ELSEWHERE):
+    for client_ip in (SOURCE_IP, OTHER_CLIENT_IP):
         guesses_from_everywhere(5)
-        assert guess(sourceIp=client_ip).status == 401
-    let_counts_end(database)
-    (session,) = database.execute(select(sessions).where(sessions.c.source_ip == ELSEWHERE))
+        assert guess_password(sourceIp=client_ip).status == 401
+    expire_counts(database)
+    (session,) = database.execute(select(sessions).where(sessions.c.source_ip == OTHER_CLIENT_IP))
     others = [{"id": uuid4(), "source_ip": f"198.18.0.{number}"} for number in range(199)]
     database.execute(insert(sessions).values([session._asdict() | other for other in others]))
     guesses_from_everywhere(5)
     assert log_in(sourceIp=SOURCE_IP).status == 429
-    assert log_in(sourceIp=ELSEWHERE).status == 200
+    assert log_in(sourceIp=OTHER_CLIENT_IP).status == 200
 
 
 @pytest.mark.parametrize("why", ["too long ago", "all sessions were revoked"])
@@ -351,7 +351,7 @@ def test_password_lockouts_do_not_stop_a_login_with_a_passkey(database):
     guesses_from_everywhere(5)
     guesses_at_others(7)
     assert log_in().status == 429
-    assert holder.log_in_alone().status == 200
+    assert holder.log_in_with_passkey_alone().status == 200
 
 
 # --- NIST SP 800-63B-4 section 3.2.2: at most 100 in a row ------------------------------------------------------------
@@ -360,21 +360,21 @@ def test_password_lockouts_do_not_stop_a_login_with_a_passkey(database):
 def set_failures(database, number):
     database.execute(update(throttles).where(throttles.c.key == account_key(EMAIL)).values(failures=number))
     database.execute(throttles.delete().where(throttles.c.key != account_key(EMAIL)))
-    let_locks_end(database)
+    expire_lockouts(database)
 
 
 def test_unknown_and_known_client_ips_get_half_of_nists_limit_each(database):
     register({"sourceIp": REGISTERED_FROM})
-    guess(sourceIp=ELSEWHERE)
+    guess_password(sourceIp=OTHER_CLIENT_IP)
     set_failures(database, MAX_FAILURES_FROM_UNKNOWN_IPS - 1)
-    assert guess(sourceIp=ELSEWHERE).status == 401
+    assert guess_password(sourceIp=OTHER_CLIENT_IP).status == 401
     answer = log_in()
     assert answer.status == 429
     assert int(answer.headers["retry-after"]) > 399 * 86_400
-    assert counted(database, "login_account", EMAIL) == MAX_FAILURES_FROM_UNKNOWN_IPS
-    assert guess(sourceIp=REGISTERED_FROM).status == 401
+    assert count_of(database, "login_account", EMAIL) == MAX_FAILURES_FROM_UNKNOWN_IPS
+    assert guess_password(sourceIp=REGISTERED_FROM).status == 401
     assert log_in(sourceIp=REGISTERED_FROM).status == 200
-    assert counted(database, "login_account", EMAIL) == 0
+    assert count_of(database, "login_account", EMAIL) == 0
 
 
 @pytest.mark.asvs("6.3.1")
@@ -382,11 +382,11 @@ def test_unknown_and_known_client_ips_get_half_of_nists_limit_each(database):
 @pytest.mark.aurora_dsql
 def test_hundred_failures_disable_the_password_until_unlocked(database):
     sign_up()
-    guess()
+    guess_password()
     set_failures(database, MAX_FAILURES_IN_A_ROW - 1)
-    assert guess().status == 401
-    assert log_in().status == log_in(sourceIp=ELSEWHERE).status == 429
-    assert counted(database, "login_account", EMAIL) == MAX_FAILURES_IN_A_ROW
+    assert guess_password().status == 401
+    assert log_in().status == log_in(sourceIp=OTHER_CLIENT_IP).status == 429
+    assert count_of(database, "login_account", EMAIL) == MAX_FAILURES_IN_A_ROW
     accounts.unlock_user(EMAIL)
     assert log_in().status == 200
 
@@ -394,9 +394,9 @@ def test_hundred_failures_disable_the_password_until_unlocked(database):
 def test_burst_from_a_known_client_ip_cannot_exceed_the_hundred(database, monkeypatch):
     use_limits(monkeypatch, login_per_account_and_source=50, login_per_source=1_000)
     sign_up()
-    guess()
+    guess_password()
     set_failures(database, MAX_FAILURES_IN_A_ROW - 4)
-    assert burst(12, lambda _: guess()) == {401: 4, 429: 8}
+    assert send_burst(12, lambda _: guess_password()) == {401: 4, 429: 8}
 
 
 # --- Security events --------------------------------------------------------------------------------------------------
@@ -422,11 +422,11 @@ def test_lockout_and_its_first_rejection_are_security_events(database, log_lines
 
 @pytest.mark.usefixtures("registered")
 def test_events_name_an_unknown_address_by_a_pseudonym(log_lines):
-    guesses(4, UNKNOWN)
+    guesses(4, UNKNOWN_EMAIL)
     events = seen(log_lines, "authn_login_lock", "excess_rate_limit_exceeded", "authn_login_fail")
     assert len({event["account"] for event in events}) == 1
     assert not any("user_id" in event for event in events)
-    assert UNKNOWN not in log_lines.text
+    assert UNKNOWN_EMAIL not in log_lines.text
 
 
 @pytest.mark.usefixtures("registered")

@@ -18,8 +18,8 @@ from auth_common.database.tables import audit_events, metadata, passkeys, users
 from functions.migrate.app import handler
 from local_runtime.cloudformation import read_template
 from tests.support.clocks import skip_pauses
-from tests.support.custom_resources import deploy
-from tests.support.databases import Database, dsql_url, listening, start_fresh_environment
+from tests.support.custom_resources import run_custom_resource
+from tests.support.databases import Database, dsql_url, sqlalchemy_listener, start_fresh_environment
 from tools.operators.migrate import main
 
 pytestmark = [pytest.mark.database, pytest.mark.operations]
@@ -69,15 +69,15 @@ def migrated_cluster(environment, aurora_dsql, monkeypatch):
 
 
 @pytest.fixture
-def empty_with_role(empty, postgres):
+def empty_database_with_role(empty_database, postgres):
     """Return an empty PostgreSQL database on a server that has a role for the functions."""
     if (SERVICE_ROLE,) not in postgres.execute("SELECT rolname FROM pg_roles"):
         postgres.execute(f"CREATE ROLE {SERVICE_ROLE}")
-    return empty
+    return empty_database
 
 
 def migrate(request_type="Create", **roles):
-    return deploy(handler, "migrate", request_type, Revision=HEAD, Roles=roles)
+    return run_custom_resource(handler, "migrate", request_type, Revision=HEAD, Roles=roles)
 
 
 def mappings(cluster):
@@ -164,25 +164,25 @@ def test_migrate_with_a_hanging_database_fails_within_its_timeout(environment, m
     passed: list[int] = []
     monkeypatch.setattr(time, "monotonic", lambda: monotonic() + sum(passed))
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://owner@127.0.0.1:9/accounts")
-    with listening("do_connect", lambda *_: passed.append(5 * 60)):
-        assert deploy(handler, "migrate", timeout=timeout, Revision=HEAD, Roles={})["Status"] == "FAILED"
+    with sqlalchemy_listener("do_connect", lambda *_: passed.append(5 * 60)):
+        assert run_custom_resource(handler, "migrate", timeout=timeout, Revision=HEAD, Roles={})["Status"] == "FAILED"
     assert 0 < sum(passed) < timeout
 
 
 @pytest.mark.threat("deployment-half-done")
 @pytest.mark.parametrize(("recorded", "revision"), [(["9999"], "9999"), (["0004", "0001"], HEAD)])
-def test_migrate_of_recorded_revisions_ends_at_the_newest(empty, recorded, revision):
+def test_migrate_of_recorded_revisions_ends_at_the_newest(empty_database, recorded, revision):
     """A rolled back deployment leaves a newer revision. A slow concurrent migration leaves a second, old revision."""
     migrate()
-    empty.execute(text("DELETE FROM alembic_version"))
+    empty_database.execute(text("DELETE FROM alembic_version"))
     for each in recorded:
-        empty.execute(text("INSERT INTO alembic_version VALUES (:it)").bindparams(it=each))
+        empty_database.execute(text("INSERT INTO alembic_version VALUES (:it)").bindparams(it=each))
     assert migrate("Update")["Data"]["Revision"] == revision
-    assert empty.execute(text("SELECT version_num FROM alembic_version")) == [(revision,)]
+    assert empty_database.execute(text("SELECT version_num FROM alembic_version")) == [(revision,)]
 
 
-def test_migrate_of_a_database_that_rejects_it_fails_without_details(empty, log_lines):
-    empty.execute(text("CREATE VIEW users AS SELECT 1 AS id"))
+def test_migrate_of_a_database_that_rejects_it_fails_without_details(empty_database, log_lines):
+    empty_database.execute(text("CREATE VIEW users AS SELECT 1 AS id"))
     response = migrate()
     assert (response["Status"], "Data" in response) == ("FAILED", False)
     assert "users" not in response["Reason"]
@@ -190,12 +190,12 @@ def test_migrate_of_a_database_that_rejects_it_fails_without_details(empty, log_
 
 
 @pytest.mark.threat("deployment-half-done")
-def test_concurrent_migrations_both_succeed(empty):
+def test_concurrent_migrations_both_succeed(empty_database):
     """For example a deployment and an operator's ``make migrate`` at the same time."""
     command = [sys.executable, "-c", "from tools.operators.migrate import main; raise SystemExit(main())"]
     both = [subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate(timeout=60)[0] for process in both] == [f"the schema is at revision {HEAD}\n"] * 2
-    with create_engine(empty.url, poolclass=NullPool).connect() as connection:
+    with create_engine(empty_database.url, poolclass=NullPool).connect() as connection:
         assert current_revision(connection) == HEAD
 
 
@@ -208,12 +208,12 @@ def changes_of_privileges():
         if statement.startswith(("GRANT", "REVOKE", "AWS IAM")):
             found.append(statement)
 
-    with listening("before_cursor_execute", note):
+    with sqlalchemy_listener("before_cursor_execute", note):
         yield found
 
 
 @pytest.mark.threat("deployment-half-done", "function-taken-over")
-@pytest.mark.parametrize("kind", ["cluster", "empty_with_role"])
+@pytest.mark.parametrize("kind", ["cluster", "empty_database_with_role"])
 def test_migrate_grants_and_revokes_only_differences(request, kind):
     """Each GRANT and REVOKE may conflict with live traffic."""
     database = request.getfixturevalue(kind)

@@ -9,10 +9,10 @@ from auth_common.aws_calls import aws_client
 from auth_common.errors import InvalidToken
 from auth_common.tokens.access_tokens import verify_access_token
 from functions.publish_keys.app import handler
-from tests.support.aws_services import REGION, refusing
-from tests.support.custom_resources import deploy
+from tests.support.aws_services import REGION, returning_error
+from tests.support.custom_resources import run_custom_resource
 from tests.support.databases import start_fresh_environment
-from tests.support.forged_tokens import USER_ID, issue
+from tests.support.forged_tokens import USER_ID, issue_genuine_token
 
 pytestmark = [pytest.mark.keys, pytest.mark.operations, pytest.mark.usefixtures("environment", "aws")]
 
@@ -22,7 +22,7 @@ def make_key(spec="ECC_NIST_P256"):
 
 
 def publish(*arns, request_type="Create"):
-    return deploy(handler, "publish_keys", request_type, KeyArns=list(arns))
+    return run_custom_resource(handler, "publish_keys", request_type, KeyArns=list(arns))
 
 
 def settle(monkeypatch, *, signing_with, verifying_with):
@@ -37,7 +37,7 @@ def test_rotation_in_three_deployments_rejects_no_token(monkeypatch):
     blue, green = make_key(), make_key()
     first = publish(blue)["Data"]["Jwks"]
     settle(monkeypatch, signing_with=blue, verifying_with=first)
-    of_blue = issue()
+    of_blue = issue_genuine_token()
 
     both = publish(blue, green, request_type="Update")["Data"]["Jwks"]
     settle(monkeypatch, signing_with=blue, verifying_with=both)
@@ -45,7 +45,7 @@ def test_rotation_in_three_deployments_rejects_no_token(monkeypatch):
 
     turned = publish(green, blue, request_type="Update")["Data"]["Jwks"]
     settle(monkeypatch, signing_with=green, verifying_with=turned)
-    of_green = issue()
+    of_green = issue_genuine_token()
     # A function that this deployment has not updated yet already has the public key of the new signing key.
     settle(monkeypatch, signing_with=blue, verifying_with=both)
     assert verify_access_token(of_green).user_id == verify_access_token(of_blue).user_id == USER_ID
@@ -70,7 +70,7 @@ def test_digest_changes_only_with_a_property():
     """A new digest makes CloudFormation publish new versions of the functions."""
     key = make_key()
     digests = [
-        deploy(handler, "publish_keys", KeyArns=[key], Configuration=settings)["Data"]["Digest"]
+        run_custom_resource(handler, "publish_keys", KeyArns=[key], Configuration=settings)["Data"]["Digest"]
         for settings in (["blue", "example.com"], ["blue", "example.com"], ["blue", "example.org"])
     ]
     assert digests[0] == digests[1] != digests[2]
@@ -94,7 +94,7 @@ def test_nonexistent_key_fails_the_deployment():
 
 def test_role_that_iam_does_not_know_yet_is_retried():
     arn = make_key()
-    with refusing("AccessDeniedException", operation="GetPublicKey", times=1):
+    with returning_error("AccessDeniedException", operation="GetPublicKey", times=1):
         assert publish(arn)["Status"] == "SUCCESS"
 
 

@@ -10,10 +10,10 @@ from sqlalchemy.pool import NullPool
 
 from auth_common.accounts.administration import disable_user
 from auth_common.database.tables import refresh_tokens, sessions
-from tests.support.factories import EMAIL, get_user, is_alive, log_in, log_out, refresh, sign_up
-from tests.support.functions import Answer
+from tests.support.factories import EMAIL, get_user, is_session_accepted, log_in, log_out, refresh, sign_up
+from tests.support.functions import Response
 from tests.support.processes import wait_until
-from tests.support.races import everywhere, on_postgresql, together
+from tests.support.races import on_each_isolation_level, on_each_postgresql_isolation, send_at_once
 
 pytestmark = [pytest.mark.sessions, pytest.mark.aurora_dsql]
 
@@ -30,16 +30,16 @@ def generations(database):
 
 
 def is_dead(person, pair):
-    return not is_alive(person.id, pair)
+    return not is_session_accepted(person.id, pair)
 
 
 # --- Rotate and rotate --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.asvs("2.3.4", "10.4.5")
-@everywhere
+@on_each_isolation_level
 def test_fifty_at_once_get_one_and_the_same_successor_and_it_works(database, person):
-    answers = together(*[lambda: refresh(person.refresh_token)] * 50)
+    answers = send_at_once(*[lambda: refresh(person.refresh_token)] * 50)
     assert {answer.status for answer in answers} == {200}
     (successor,) = {answer.json["refresh_token"] for answer in answers}
     assert generations(database) == [(0, False), (1, True)]
@@ -47,11 +47,11 @@ def test_fifty_at_once_get_one_and_the_same_successor_and_it_works(database, per
 
 
 @pytest.mark.asvs("15.4.2")
-@everywhere
+@on_each_isolation_level
 def test_parents_and_children_at_once_never_make_two_branches(database, person):
     """Tabs that are one step apart: whatever the order, one line of generations, or the family's end."""
     child = refresh(person.refresh_token).json["refresh_token"]
-    answers = together(*[lambda: refresh(person.refresh_token), lambda: refresh(child)] * 6)
+    answers = send_at_once(*[lambda: refresh(person.refresh_token), lambda: refresh(child)] * 6)
     assert generations(database) == [(0, False), (1, False), (2, True)]
     ((revoked_at,),) = database.execute(select(sessions.c.revoked_at))
     newest = [answer.json for answer in answers[1::2] if answer.status == 200]
@@ -67,7 +67,7 @@ def test_parents_and_children_at_once_never_make_two_branches(database, person):
 
 @pytest.mark.asvs("10.4.9")
 @pytest.mark.threat("function-race")
-@everywhere
+@on_each_isolation_level
 @pytest.mark.parametrize(
     "revoke",
     [
@@ -81,7 +81,7 @@ def test_a_revocation_at_the_same_moment_leaves_no_live_token(person, revoke):
     spent = person.refresh_token
     pair = refresh(refresh(spent).json["refresh_token"]).json
     refreshes = [lambda: refresh(pair["refresh_token"])] * 4
-    *answers, _ = together(*refreshes, lambda: revoke(pair, spent))
+    *answers, _ = send_at_once(*refreshes, lambda: revoke(pair, spent))
     assert {answer.status for answer in answers} <= {200, 401}
     for born in (pair, *(answer.json for answer in answers if answer.status == 200)):
         assert is_dead(person, born)
@@ -98,7 +98,7 @@ class Stage:
         self._threads = threads
         self._waiting = 0
 
-    def start(self, request: Callable[[], Answer]) -> Future[Answer]:
+    def start(self, request: Callable[[], Response]) -> Future[Response]:
         """Start ``request`` and return when it waits for a row."""
         future = self._threads.submit(request)
         self._waiting += 1
@@ -126,7 +126,7 @@ def stage(database, person) -> Iterator[Stage]:
         yield Stage(connection, threads)
 
 
-@on_postgresql
+@on_each_postgresql_isolation
 def test_a_rotation_that_is_half_done_when_a_second_one_comes(database, person, stage):
     first = stage.start(lambda: refresh(person.refresh_token))
     second = stage.start(lambda: refresh(person.refresh_token))
@@ -137,7 +137,7 @@ def test_a_rotation_that_is_half_done_when_a_second_one_comes(database, person, 
     assert generations(database) == [(0, False), (1, True)]
 
 
-@on_postgresql
+@on_each_postgresql_isolation
 def test_a_rotation_that_is_half_done_when_the_session_is_revoked(database, person, stage, log_lines):
     answers = [stage.start(lambda: refresh(person.refresh_token)) for _ in range(2)]
     stage.revoke_and_commit()
@@ -148,7 +148,7 @@ def test_a_rotation_that_is_half_done_when_the_session_is_revoked(database, pers
     assert get_user(person.id, token=person.access_token).status == 401
 
 
-@on_postgresql
+@on_each_postgresql_isolation
 def test_a_logout_that_waits_for_a_rotation_ends_what_it_made(person, stage):
     rotation = stage.start(lambda: refresh(person.refresh_token))
     logout = stage.start(lambda: log_out(person.access_token))
@@ -157,10 +157,10 @@ def test_a_logout_that_waits_for_a_rotation_ends_what_it_made(person, stage):
     assert is_dead(person, rotation.result().json)
 
 
-@everywhere
+@on_each_isolation_level
 def test_sessions_of_one_user_do_not_hinder_each_other(database, person):
     pairs = [log_in().json for _ in range(8)]
-    answers = together(*[lambda pair=pair: refresh(pair["refresh_token"]) for pair in pairs])
+    answers = send_at_once(*[lambda pair=pair: refresh(pair["refresh_token"]) for pair in pairs])
     assert {answer.status for answer in answers} == {200}
     assert len({answer.json["refresh_token"] for answer in answers}) == 8
     assert database.execute(select(func.count()).where(refresh_tokens.c.spent_at.is_(None))) == [(9,)]

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from auth_common.database.tables import refresh_tokens, sessions, users
 from tests.support.events import json_event
-from tests.support.factories import EMAIL, get_user, is_alive, log_in, refresh
+from tests.support.factories import EMAIL, get_user, is_session_accepted, log_in, refresh
 from tests.support.functions import call
 from tests.support.outages import signing_key_away
 
@@ -115,7 +115,7 @@ def test_grandparent_revokes_the_family_and_no_other_session(person, log_lines):
     newest = refresh(parent).json
     assert all(refused(token) for token in (person.refresh_token, parent, newest["refresh_token"]) * 2)
     assert get_user(person.id, token=newest["access_token"]).code == "invalid_token"
-    assert is_alive(person.id, other)
+    assert is_session_accepted(person.id, other)
     # Each further use is no second theft.
     assert log_lines.reasons("authn_token_reuse") == ["spent_token_reused"]
     assert log_lines.reasons("authn_token_rejected") == ["session_revoked"] * 6

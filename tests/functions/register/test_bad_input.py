@@ -16,7 +16,7 @@ from auth_common.web.json_body import MAX_BODY_BYTES
 from tests.support import leaks
 from tests.support.events import json_event, proxy_event
 from tests.support.factories import PASSWORD, registration
-from tests.support.functions import Answer, call
+from tests.support.functions import Response, call
 
 pytestmark = [pytest.mark.accounts, pytest.mark.sqlite]
 
@@ -24,16 +24,16 @@ pytestmark = [pytest.mark.accounts, pytest.mark.sqlite]
 MARK = "ec7h0-"
 
 
-def post(body: bytes | None, **headers: str) -> Answer:
+def post(body: bytes | None, **headers: str) -> Response:
     leaks.remember(PASSWORD)
     return call("register", proxy_event("POST", "/users", body=body, headers=headers))
 
 
-def post_json(body: Any) -> Answer:
+def post_json(body: Any) -> Response:
     return call("register", json_event("POST", "/users", body))
 
 
-def not_rejected(database: Any, answers: Iterable[tuple[object, Answer]], *fields: set[str]) -> dict[str, Any]:
+def not_rejected(database: Any, answers: Iterable[tuple[object, Response]], *fields: set[str]) -> dict[str, Any]:
     """Return the responses that are not a problem document for one of ``fields``, or that repeat the input."""
     found = {}
     for sent, answer in answers:

@@ -12,8 +12,8 @@ from auth_common.throttling.service import CLIENT_IP_KNOWN_FOR
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP
 from tests.support.factories import EMAIL, erase, log_in, register
-from tests.support.outages import UNAVAILABLE, failing
-from tests.support.throttles import ELSEWHERE, counted, guess, let_locks_end
+from tests.support.outages import UNAVAILABLE, failing_statements
+from tests.support.throttles import OTHER_CLIENT_IP, count_of, expire_lockouts, guess_password
 
 pytestmark = [pytest.mark.accounts, pytest.mark.throttling]
 
@@ -23,8 +23,8 @@ AT_WORK = {"sourceIp": "198.51.100.77"}
 def lock_address(database, *, guesses=MAX_FAILURES_FROM_UNKNOWN_IPS):
     """Fail one login from each of many client IPs, until the address is locked for 400 days."""
     for number in range(guesses):
-        assert guess(sourceIp=f"192.0.2.{number}").status == 401
-        let_locks_end(database)
+        assert guess_password(sourceIp=f"192.0.2.{number}").status == 401
+        expire_lockouts(database)
 
 
 @pytest.mark.asvs("6.3.1")
@@ -32,7 +32,7 @@ def lock_address(database, *, guesses=MAX_FAILURES_FROM_UNKNOWN_IPS):
 @pytest.mark.aurora_dsql
 def test_lockout_of_an_address_ends_when_its_account_is_created(database):
     lock_address(database)
-    assert guess(sourceIp=ELSEWHERE).status == 429
+    assert guess_password(sourceIp=OTHER_CLIENT_IP).status == 429
     assert register().status == 201
     assert log_in().status == 200
     assert log_in(**AT_WORK).status == 200
@@ -40,8 +40,8 @@ def test_lockout_of_an_address_ends_when_its_account_is_created(database):
 
 def test_registration_clears_failures_of_its_client_ip(database):
     for _ in range(10):
-        guess()
-    assert guess().status == 429
+        guess_password()
+    assert guess_password().status == 429
     assert register().status == 201
     assert log_in().status == 200
 
@@ -69,27 +69,27 @@ def test_registration_of_a_taken_address_clears_no_counter(database, monkeypatch
     """
     register()
     for _ in range(3):
-        guess(sourceIp=ELSEWHERE)
+        guess_password(sourceIp=OTHER_CLIENT_IP)
     for neutral, status in (("false", 409), ("true", 202)):
         monkeypatch.setenv("NEUTRAL_REGISTRATION", neutral)
         start_fresh_environment()
-        assert register({"sourceIp": ELSEWHERE}).status == status
-        assert counted(database, "login_account", EMAIL) == 3
-        assert counted(database, "login_account_source", EMAIL, ELSEWHERE) == 3
+        assert register({"sourceIp": OTHER_CLIENT_IP}).status == status
+        assert count_of(database, "login_account", EMAIL) == 3
+        assert count_of(database, "login_account_source", EMAIL, OTHER_CLIENT_IP) == 3
     lock_address(database, guesses=MAX_FAILURES_FROM_UNKNOWN_IPS - 3)
-    assert log_in(sourceIp=ELSEWHERE).status == 429
+    assert log_in(sourceIp=OTHER_CLIENT_IP).status == 429
 
 
 @pytest.mark.threat("function-password-guessing")
 def test_failed_or_other_registration_clears_no_counter(database):
     for _ in range(3):
-        guess()
+        guess_password()
     assert register(password="short").status == 422
-    with failing("INSERT INTO audit_events", error=UNAVAILABLE):
+    with failing_statements("INSERT INTO audit_events", error=UNAVAILABLE):
         assert register().status == 503
     assert register(email="attacker@example.com").status == 201
-    assert counted(database, "login_account", EMAIL) == counted(database, "login_source", SOURCE_IP) == 3
-    assert counted(database, "login_account_source", EMAIL, SOURCE_IP) == 3
+    assert count_of(database, "login_account", EMAIL) == count_of(database, "login_source", SOURCE_IP) == 3
+    assert count_of(database, "login_account_source", EMAIL, SOURCE_IP) == 3
 
 
 @pytest.mark.threat("function-lockout-of-others")

@@ -5,8 +5,8 @@ import pytest
 from auth_common.database.tables import audit_events, throttles
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import call_as, register, sign_up
-from tests.support.races import burst
-from tests.support.throttles import ELSEWHERE, let_locks_end, recorded_failures, use_limits
+from tests.support.races import send_burst
+from tests.support.throttles import OTHER_CLIENT_IP, expire_lockouts, recorded_failures, use_limits
 
 pytestmark = [pytest.mark.accounts, pytest.mark.throttling, pytest.mark.sqlite]
 
@@ -34,7 +34,7 @@ def test_weak_password_during_a_lockout_is_not_scored(database):
 
 
 def test_concurrent_weak_registrations_do_not_count(database):
-    assert burst(12, lambda _: register(password="a" * 20)).keys() <= {422, 429}
+    assert send_burst(12, lambda _: register(password="a" * 20)).keys() <= {422, 429}
     assert [register(email=f"person{number}@example.com").status for number in range(3)] == [201] * 3
 
 
@@ -54,7 +54,7 @@ def test_audit_records_of_bad_input_are_limited_per_client_ip(database, capsys):
     refused, beyond = ("input_validation_fail", None), ("excess_rate_limit_exceeded", "bad_input_source")
     assert recorded_failures(database) == {refused: 3, beyond: 1}
     assert capsys.readouterr().out.count('"input_validation_fail":[1.0]') == 6
-    assert register({"sourceIp": ELSEWHERE}, role="admin").status == 422
+    assert register({"sourceIp": OTHER_CLIENT_IP}, role="admin").status == 422
     assert recorded_failures(database) == {refused: 4, beyond: 1}
 
 
@@ -66,7 +66,7 @@ def test_bad_input_during_a_lockout_writes_nothing(database):
     before = database.execute(throttles.select()), database.count(audit_events)
     assert register(role="admin").status == 422
     assert (database.execute(throttles.select()), database.count(audit_events)) == before
-    let_locks_end(database)
+    expire_lockouts(database)
     register(role="admin")
     assert recorded_failures(database)["input_validation_fail", None] == 4
 

@@ -12,7 +12,7 @@ from auth_common.database.tables import challenges, passkeys, sessions, users
 from tests.support.factories import call_as, change_password, erase, log_in, refresh, session_id
 from tests.support.passkeys import begin_registration, complete_registration, enrol
 from tests.support.processes import wait_until
-from tests.support.throttles import WRONG
+from tests.support.throttles import WRONG_PASSWORD
 from tools.authenticator.software_authenticator import SoftwareAuthenticator
 
 pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
@@ -112,7 +112,7 @@ def test_rejected_request_with_thousands_of_sessions_revokes_none(database, pers
     ceremony = begin_registration(token)
     elsewhere = SoftwareAuthenticator(origin="https://evil.example").register(ceremony["options"])
     rejected = [
-        change_password(person, current=WRONG),
+        change_password(person, current=WRONG_PASSWORD),
         complete_registration(token, ceremony, elsewhere),
         call_as(token, "webauthn", "DELETE", f"/webauthn/credentials/{uuid4()}"),
         call_as(token, "sessions", "DELETE", "/sessions", step_up_token=None),

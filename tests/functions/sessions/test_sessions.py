@@ -13,9 +13,9 @@ from tests.support.factories import (
     EMAIL,
     PASSWORD,
     call_as,
+    expire_step_ups,
     get_user,
-    is_alive,
-    let_step_ups_expire,
+    is_session_accepted,
     log_in,
     log_out,
     refresh,
@@ -70,8 +70,8 @@ def test_logout_revokes_this_session_and_clears_what_pages_have_stored(person, l
     assert (answer.status, answer.text) == (204, "")
     assert (answer.headers["cache-control"], answer.headers["clear-site-data"]) == ("no-store", '"storage"')
     assert "clear-site-data" not in log_out(this["access_token"]).headers
-    assert not is_alive(person.id, this)
-    assert is_alive(person.id, that)
+    assert not is_session_accepted(person.id, this)
+    assert is_session_accepted(person.id, that)
     event = next(event for event in log_lines.security_events if event["name"] == "authn_token_revoked")
     assert (event["user_id"], event["reason"], event["sessions_ended"]) == (person.id, "by_owner", 1)
 
@@ -221,7 +221,7 @@ def test_a_person_ends_another_session_of_theirs(person):
     lost_phone = log_in().json
     answer = end(person.access_token, f"/sessions/{session_id(lost_phone['access_token'])}")
     assert (answer.status, answer.text) == (204, "")
-    assert not is_alive(person.id, lost_phone)
+    assert not is_session_accepted(person.id, lost_phone)
     assert get_user(person.id, token=person.access_token).status == 200
 
 
@@ -253,7 +253,7 @@ def test_all_sessions_of_ones_own_end_at_once(person, other, log_lines):
     answer = end(person.access_token)
     assert (answer.status, answer.text) == (204, "")
     assert log_lines.security_events[-1]["sessions_ended"] == 2
-    assert not is_alive(person.id, second)
+    assert not is_session_accepted(person.id, second)
     assert get_user(person.id, token=person.access_token).status == 401
     assert get_user(other.id, token=other.access_token).status == 200
 
@@ -263,11 +263,11 @@ def test_all_sessions_of_ones_own_end_at_once(person, other, log_lines):
 def test_all_other_sessions_are_revoked_and_this_one_stays(person, log_lines):
     second = log_in().json
     assert end(person.access_token, keep_current="true").status == 204
-    assert not is_alive(person.id, second)
+    assert not is_session_accepted(person.id, second)
     assert log_lines.reasons("authn_token_revoked") == ["by_owner"]
     assert end(person.access_token, keep_current="true").status == 204
     assert len(log_lines.reasons("authn_token_revoked")) == 1  # Nothing was left to revoke.
-    assert is_alive(person.id, person.pair)
+    assert is_session_accepted(person.id, person.pair)
 
 
 @pytest.mark.asvs("15.3.7")
@@ -296,7 +296,7 @@ def test_bad_flag_returns_422_and_ends_no_session(person):
 @pytest.mark.asvs("7.5.2")
 def test_other_sessions_are_not_revoked_without_a_step_up_token(database, person, log_lines):
     second = log_in().json
-    let_step_ups_expire(database)
+    expire_step_ups(database)
     requests: list[tuple[str, dict[str, str]]] = [
         ("/sessions", {}),
         ("/sessions", {"keep_current": "true"}),
@@ -315,12 +315,12 @@ def test_other_sessions_are_not_revoked_without_a_step_up_token(database, person
 
 @pytest.mark.asvs("7.5.2")
 def test_other_sessions_are_revoked_after_a_login_and_after_a_step_up(database, person):
-    let_step_ups_expire(database)
+    expire_step_ups(database)
     recent = log_in().json
     assert end(recent["access_token"], keep_current="true").status == 204
     assert get_user(person.id, token=person.access_token).status == 401
     elsewhere = log_in().json
-    let_step_ups_expire(database)
+    expire_step_ups(database)
     assert step_up(recent["access_token"], {"current_password": PASSWORD}).status == 200
     for _ in range(2):  # Revoking sessions does not use the token up.
         assert end(recent["access_token"], keep_current="true").status == 204

@@ -4,17 +4,17 @@ import pytest
 
 from tests.support.databases import Database
 from tests.support.factories import refresh
-from tests.support.passkeys import Holder, enrol
+from tests.support.passkeys import PasskeyHolder, enrol
 
 
 @pytest.fixture
-def holder(database: Database) -> Holder:
+def holder(database: Database) -> PasskeyHolder:
     """A user who has a passkey."""
     return enrol()
 
 
 @pytest.fixture
-def token(holder: Holder) -> str:
+def token(holder: PasskeyHolder) -> str:
     """The access token of a session that was opened with a passkey and has no step-up token any more."""
     token: str = refresh(holder.log_in().json["refresh_token"]).json["access_token"]
     return token

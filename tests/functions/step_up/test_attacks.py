@@ -11,10 +11,16 @@ from auth_common.database.tables import audit_events, challenges, passkeys, sess
 from auth_common.throttling.limits import HOURLY_CHALLENGES_PER_SESSION
 from tests.support.factories import NEW_PASSWORD, PASSWORD, change_password, erase, log_in, log_out, refresh, step_up
 from tests.support.functions import step_up_token_of
-from tests.support.passkeys import anonymously, answered_registration, as_bearer, complete_registration, enrol
-from tests.support.races import everywhere, together
-from tests.support.step_ups import add_passkey, call_on_passkey, end_others
-from tests.support.throttles import let_counts_end
+from tests.support.passkeys import (
+    begin_and_answer_registration,
+    call_webauthn,
+    complete_registration,
+    enrol,
+    post_without_token,
+)
+from tests.support.races import on_each_isolation_level, send_at_once
+from tests.support.step_ups import call_on_passkey, request_passkey_registration, revoke_other_sessions
+from tests.support.throttles import expire_counts
 
 pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
 
@@ -26,29 +32,29 @@ pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
 @pytest.mark.threat("function-passkey-replay")
 def test_challenge_counts_once_for_its_own_session_and_ceremony(database, holder, token):
     elsewhere = holder.log_in().json["access_token"]
-    body = holder.answered_step_up(token)
+    body = holder.begin_and_answer_step_up(token)
     assert step_up(elsewhere, body).code == "invalid_challenge"
     assert step_up(token, body).code == "invalid_challenge"
-    body = holder.answered_step_up(token)
+    body = holder.begin_and_answer_step_up(token)
     assert step_up(token, body).status == 200
     assert step_up(token, body).code == "invalid_challenge"
     # Of other ceremonies.
-    login, credential = holder.answered_login(holder.give_password())
+    login, credential = holder.begin_and_answer_login(holder.get_mfa_token())
     assert step_up(token, {"challenge_id": login["challenge_id"], "credential": credential}).code == "invalid_challenge"
-    body = holder.answered_step_up(token)
-    assert anonymously("/webauthn/login/complete", body).code == "invalid_challenge"
-    assert as_bearer(token, "POST", "/webauthn/register/complete", body).code == "invalid_challenge"
+    body = holder.begin_and_answer_step_up(token)
+    assert post_without_token("/webauthn/login/complete", body).code == "invalid_challenge"
+    assert call_webauthn(token, "POST", "/webauthn/register/complete", body).code == "invalid_challenge"
 
 
 def test_copied_authenticator_does_not_step_up(holder, token):
-    first, second = holder.answered_step_up(token), holder.answered_step_up(token)
+    first, second = holder.begin_and_answer_step_up(token), holder.begin_and_answer_step_up(token)
     assert step_up(token, second).status == 200
     assert step_up(token, first).code == "step_up_failed"
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("2.4.1")
-@pytest.mark.parametrize("begin", [step_up, add_passkey])
+@pytest.mark.parametrize("begin", [step_up, request_passkey_registration])
 def test_session_begins_thirty_ceremonies_of_a_kind_an_hour(database, holder, begin):
     token, other = (holder.log_in().json["access_token"] for _ in range(2))
     before = database.count(challenges)
@@ -59,7 +65,7 @@ def test_session_begins_thirty_ceremonies_of_a_kind_an_hour(database, holder, be
     assert database.count(challenges) == before + HOURLY_CHALLENGES_PER_SESSION
     assert begin(other).status == 200
     assert step_up(token, {"current_password": PASSWORD}).status == 200
-    let_counts_end(database)
+    expire_counts(database)
     assert holder.step_up(token).status == 200
     assert begin(token).status == 200
 
@@ -67,10 +73,11 @@ def test_session_begins_thirty_ceremonies_of_a_kind_an_hour(database, holder, be
 def test_registrations_without_a_step_up_use_up_no_limit(person):
     """Otherwise an attacker with the access token alone could keep its user from adding a passkey."""
     codes = {
-        add_passkey(person.access_token, step_up_token=None).code for _ in range(HOURLY_CHALLENGES_PER_SESSION + 1)
+        request_passkey_registration(person.access_token, step_up_token=None).code
+        for _ in range(HOURLY_CHALLENGES_PER_SESSION + 1)
     }
     assert codes == {"step_up_required"}
-    assert add_passkey(person.access_token).status == 200
+    assert request_passkey_registration(person.access_token).status == 200
 
 
 def respond_to_step_up(token):
@@ -92,7 +99,7 @@ def test_session_responds_to_thirty_invalid_challenges_an_hour(database, holder,
     assert [respond(token).status for _ in range(5)] == [429] * 5
     assert database.count(audit_events) == before + 1  # the first rejection of the lockout
     assert holder.step_up(token).status == 200
-    assert complete_registration(token, *answered_registration(token)).status == 201
+    assert complete_registration(token, *begin_and_answer_registration(token)).status == 201
 
 
 # --- To stay in the account for good ----------------------------------------------------------------------------------
@@ -104,15 +111,15 @@ def test_session_responds_to_thirty_invalid_challenges_an_hour(database, holder,
 def test_stolen_access_token_adds_renames_and_deletes_no_passkey(database, person):
     """Right after the login, when an old rule let a recent login do so."""
     stolen: dict[str, Any] = {"step_up_token": None}
-    assert add_passkey(person.access_token, **stolen).code == "step_up_required"
+    assert request_passkey_registration(person.access_token, **stolen).code == "step_up_required"
     holder = enrol(person)
     token = holder.log_in().json["access_token"]
     for answer in (
-        add_passkey(token, **stolen),
+        request_passkey_registration(token, **stolen),
         call_on_passkey(holder, token, "PATCH", {"name": "Mine"}, **stolen),
         call_on_passkey(holder, token, "DELETE", **stolen),
         change_password(person, token=token, step_up_token=None),
-        end_others(token, **stolen),
+        revoke_other_sessions(token, **stolen),
     ):
         assert (answer.status, answer.code) == (403, "step_up_required")
     assert database.count(passkeys) == 1
@@ -126,16 +133,16 @@ def test_step_up_token_opens_nothing_but_its_own_session(database, holder, other
     token, own = here["access_token"], here["step_up_token"]
     others = [there["step_up_token"], step_up_token_of(other.access_token), here["refresh_token"], token]
     for step_up_token in [*BAD_TOKENS, *others, own[:-1], own.upper()]:
-        answer = add_passkey(token, step_up_token=step_up_token)
+        answer = request_passkey_registration(token, step_up_token=step_up_token)
         assert (answer.status, answer.code) == (403, "step_up_required"), step_up_token
     assert refresh(own).code == "invalid_refresh_token"
-    assert anonymously("/webauthn/login/begin", {"mfa_token": own}).code == "invalid_mfa_token"
-    assert add_passkey(token).status == 200
+    assert post_without_token("/webauthn/login/begin", {"mfa_token": own}).code == "invalid_mfa_token"
+    assert request_passkey_registration(token).status == 200
 
 
 def test_registration_is_completed_by_its_own_live_session(database, person):
     token, elsewhere = person.access_token, log_in().json["access_token"]
-    begun = [answered_registration(token) for _ in range(4)]
+    begun = [begin_and_answer_registration(token) for _ in range(4)]
     assert complete_registration(elsewhere, *begun[0]).code == "invalid_challenge"
     assert complete_registration(token, *begun[0]).code == "invalid_challenge"
     assert change_password(person).status == 204
@@ -148,31 +155,33 @@ def test_registration_is_completed_by_its_own_live_session(database, person):
     assert database.count(passkeys) == 0
 
 
-@everywhere
+@on_each_isolation_level
 @pytest.mark.threat("function-race")
 def test_of_two_registrations_at_once_one_adds_its_passkey(database, isolation, person):
     """The second was begun when the password was proof enough, and the account has a passkey now."""
     token = person.access_token
-    begun = [answered_registration(token) for _ in range(2)]
-    answers = together(*(partial(complete_registration, token, *each) for each in begun))
+    begun = [begin_and_answer_registration(token) for _ in range(2)]
+    answers = send_at_once(*(partial(complete_registration, token, *each) for each in begun))
     assert sorted(answer.status for answer in answers) == [201, 403]
     assert database.count(passkeys) == 1
 
 
-@everywhere
+@on_each_isolation_level
 @pytest.mark.threat("function-race")
 @pytest.mark.parametrize("attempt", range(2))
 def test_step_up_concurrent_with_a_password_change_leaves_no_token(database, isolation, person, attempt):
     token = person.access_token
-    proved, changed = together(lambda: step_up(token, {"current_password": PASSWORD}), lambda: change_password(person))
+    proved, changed = send_at_once(
+        lambda: step_up(token, {"current_password": PASSWORD}), lambda: change_password(person)
+    )
     assert changed.status == 204
     assert proved.status in {200, 401}
     assert [row.step_up_hash for row in database.execute(select(sessions.c.step_up_hash))] == [None]
 
 
 def test_user_who_is_erased_meanwhile_gets_no_challenge(holder, token):
-    mfa_token = holder.give_password()
+    mfa_token = holder.get_mfa_token()
     erase()
-    assert anonymously("/webauthn/login/begin", {"mfa_token": mfa_token}).code == "invalid_mfa_token"
+    assert post_without_token("/webauthn/login/begin", {"mfa_token": mfa_token}).code == "invalid_mfa_token"
     assert step_up(token).code == "invalid_token"
-    assert add_passkey(token).code == "invalid_token"
+    assert request_passkey_registration(token).code == "invalid_token"

@@ -11,7 +11,7 @@ from tests.support.factories import (
     PASSWORD,
     change_password,
     erase,
-    let_step_ups_expire,
+    expire_step_ups,
     log_in,
     refresh,
     session_id,
@@ -19,10 +19,17 @@ from tests.support.factories import (
     step_up,
 )
 from tests.support.functions import authorize, call, step_up_token_of
-from tests.support.passkeys import answered_registration, complete_registration, enrol
-from tests.support.races import before_a_read_of, while_a_passkey_is_verified, while_a_password_is_checked
-from tests.support.step_ups import CEILING, add_passkey, call_on_passkey, end_others, failed_proofs, named
-from tests.support.throttles import WRONG
+from tests.support.passkeys import begin_and_answer_registration, complete_registration, enrol
+from tests.support.races import before_reading, while_a_passkey_is_verified, while_a_password_is_checked
+from tests.support.step_ups import (
+    MAX_WRONG_PROOFS,
+    call_on_passkey,
+    events_named,
+    failed_proofs,
+    request_passkey_registration,
+    revoke_other_sessions,
+)
+from tests.support.throttles import WRONG_PASSWORD
 
 pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
 
@@ -48,11 +55,11 @@ def test_methods_depend_on_the_accounts_passkeys(person):
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.5.1")
 def test_password_opens_sensitive_routes_without_passkeys(database, person, log_lines):
-    let_step_ups_expire(database)
+    expire_step_ups(database)
     answer = step_up(person.access_token, {"current_password": PASSWORD})
     assert answer.status == 200
     assert answer.json == {"step_up_token": answer.json["step_up_token"], "expires_in": 600}
-    assert add_passkey(person.access_token).status == 200
+    assert request_passkey_registration(person.access_token).status == 200
     (event,) = [event for event in log_lines.security_events if event["name"] == "authn_step_up_success"]
     assert (event["user_id"], event["amr"]) == (person.id, ["pwd"])
     assert event["session_id"] == session_id(person.access_token)
@@ -61,30 +68,30 @@ def test_password_opens_sensitive_routes_without_passkeys(database, person, log_
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.5.1")
 def test_passkey_with_user_verification_opens_sensitive_routes(holder, token):
-    assert add_passkey(token, step_up_token=None).code == "step_up_required"
-    assert holder.step_up(token, current_password=WRONG).code == "invalid_current_password"
-    assert add_passkey(token).code == "step_up_required"
+    assert request_passkey_registration(token, step_up_token=None).code == "step_up_required"
+    assert holder.step_up(token, current_password=WRONG_PASSWORD).code == "invalid_current_password"
+    assert request_passkey_registration(token).code == "step_up_required"
     assert holder.step_up(token).status == 200
-    assert add_passkey(token).status == 200
+    assert request_passkey_registration(token).status == 200
 
 
 def test_each_login_returns_a_token_and_a_refresh_does_not(database):
     account = sign_up()
     assert step_up_token_of(account.access_token)
     holder = enrol(account)
-    for pair in (holder.log_in().json, holder.log_in_alone().json):
-        assert add_passkey(pair["access_token"], step_up_token=pair["step_up_token"]).status == 200
+    for pair in (holder.log_in().json, holder.log_in_with_passkey_alone().json):
+        assert request_passkey_registration(pair["access_token"], step_up_token=pair["step_up_token"]).status == 200
     renewed = refresh(pair["refresh_token"]).json
     assert "step_up_token" not in renewed
     # The token belongs to the session, so a refresh does not end it.
-    assert add_passkey(renewed["access_token"], step_up_token=pair["step_up_token"]).status == 200
+    assert request_passkey_registration(renewed["access_token"], step_up_token=pair["step_up_token"]).status == 200
 
 
 def test_new_token_replaces_the_earlier_one(person):
     first = step_up_token_of(person.access_token)
     second = step_up(person.access_token, {"current_password": PASSWORD}).json["step_up_token"]
-    assert add_passkey(person.access_token, step_up_token=first).code == "step_up_required"
-    assert add_passkey(person.access_token, step_up_token=second).status == 200
+    assert request_passkey_registration(person.access_token, step_up_token=first).code == "step_up_required"
+    assert request_passkey_registration(person.access_token, step_up_token=second).status == 200
 
 
 @pytest.mark.aurora_dsql
@@ -104,13 +111,13 @@ def test_step_up_leaves_the_sessions_amr_and_auth_time(database, holder, token):
 def test_password_alone_with_passkeys_only_revokes_sessions(holder, token):
     assert step_up(token, {"current_password": PASSWORD}).status == 200
     for answer in (
-        add_passkey(token),
+        request_passkey_registration(token),
         call_on_passkey(holder, token, "PATCH", {"name": "Mine"}),
         call_on_passkey(holder, token, "DELETE"),
         change_password(holder.account, token=token),
     ):
         assert (answer.status, answer.code, answer.json["methods"]) == (403, "step_up_required", ["webauthn"])
-    assert end_others(token).status == 204
+    assert revoke_other_sessions(token).status == 204
 
 
 WEAK = {
@@ -129,11 +136,11 @@ def test_passkey_without_user_verification_needs_the_password(database, log_line
         setattr(holder.authenticator, name, value)
     answer = holder.step_up(token)
     assert (answer.status, answer.code) == (400, "password_required")
-    assert add_passkey(token).code == "step_up_required"
-    assert holder.step_up(token, current_password=WRONG).code == "invalid_current_password"
+    assert request_passkey_registration(token).code == "step_up_required"
+    assert holder.step_up(token, current_password=WRONG_PASSWORD).code == "invalid_current_password"
     assert holder.step_up(token, current_password=PASSWORD).status == 200
-    assert add_passkey(token).status == 200
-    assert named(log_lines, "authn_step_up_fail") == [
+    assert request_passkey_registration(token).status == 200
+    assert events_named(log_lines, "authn_step_up_fail") == [
         ("authn_step_up_fail", "passkey_not_enough"),
         ("authn_step_up_fail", "wrong_password"),
     ]
@@ -155,15 +162,15 @@ def test_inconsistent_synced_passkey_needs_the_password_too(database, log_lines,
     token = refresh(pair["refresh_token"]).json["access_token"]
     for name, value in traits.items():
         setattr(holder.authenticator, name, value)
-    answers = [holder.step_up(token) for _ in range(CEILING + 1)]
+    answers = [holder.step_up(token) for _ in range(MAX_WRONG_PROOFS + 1)]
     assert {(answer.status, answer.code) for answer in answers} == {(400, "password_required")}
-    assert add_passkey(token).code == "step_up_required"
-    assert holder.step_up(token, current_password=WRONG).code == "invalid_current_password"
+    assert request_passkey_registration(token).code == "step_up_required"
+    assert holder.step_up(token, current_password=WRONG_PASSWORD).code == "invalid_current_password"
     assert max(failed_proofs(database)) == 1
     assert holder.step_up(token, current_password=PASSWORD).status == 200
-    assert add_passkey(token).status == 200
+    assert request_passkey_registration(token).status == 200
     signals = [event for event in log_lines.security_events if event["name"] == "authn_passkey_inconsistent"]
-    assert [event["accepted"] for event in signals] == [*["no"] * (CEILING + 1), "yes"]
+    assert [event["accepted"] for event in signals] == [*["no"] * (MAX_WRONG_PROOFS + 1), "yes"]
     assert {(event["reason"], event["passkey_id"]) for event in signals} == {(reason, holder.passkey_id)}
 
 
@@ -197,7 +204,7 @@ def changed_password(holder, token):
 
 
 def added_passkey(_holder, token):
-    assert complete_registration(token, *answered_registration(token)).status == 201
+    assert complete_registration(token, *begin_and_answer_registration(token)).status == 201
 
 
 def removed(holder, token):
@@ -205,7 +212,7 @@ def removed(holder, token):
 
 
 def removed_passkey(holder, token):
-    assert complete_registration(token, *answered_registration(token)).status == 201
+    assert complete_registration(token, *begin_and_answer_registration(token)).status == 201
     assert holder.step_up(token).status == 200
     removed(holder, token)
 
@@ -218,14 +225,14 @@ def test_change_of_password_or_passkeys_ends_the_token(database, holder, change)
     change(holder, pair["access_token"])
     used = step_up_token_of(pair["access_token"])
     renewed = refresh(pair["refresh_token"]).json["access_token"]
-    assert end_others(renewed, step_up_token=used).code == "step_up_required"
+    assert revoke_other_sessions(renewed, step_up_token=used).code == "step_up_required"
 
 
 def test_rename_and_end_of_sessions_do_not_end_the_token(holder):
     token = holder.log_in().json["access_token"]
     for _ in range(2):
         assert call_on_passkey(holder, token, "PATCH", {"name": "Laptop"}).status == 204
-        assert end_others(token).status == 204
+        assert revoke_other_sessions(token).status == 204
 
 
 @pytest.mark.aurora_dsql
@@ -236,7 +243,7 @@ def test_token_expires_after_ten_minutes(database, person):
     # Also if the clock of the environment that issued it was ahead.
     for lifetime in (timedelta(0), timedelta(minutes=30)):
         database.execute(update(sessions).values(step_up_expires_at=datetime.now(UTC) + lifetime))
-        assert add_passkey(person.access_token).code == "step_up_required"
+        assert request_passkey_registration(person.access_token).code == "step_up_required"
 
 
 @pytest.mark.aurora_dsql
@@ -249,7 +256,7 @@ def test_password_that_is_changed_during_its_proof_gives_no_token(database, pers
     while_a_password_is_checked(monkeypatch, lambda: change_password(person))
     assert step_up(person.access_token, {"current_password": PASSWORD}).code == "invalid_token"
     token = refresh(person.refresh_token).json["access_token"]
-    assert end_others(token, step_up_token=step_up_token_of(person.access_token)).code == "step_up_required"
+    assert revoke_other_sessions(token, step_up_token=step_up_token_of(person.access_token)).code == "step_up_required"
 
 
 @pytest.mark.aurora_dsql
@@ -260,17 +267,17 @@ def test_account_that_is_erased_during_its_proof_gets_no_token(database, person,
 
 
 def test_account_that_is_erased_before_its_proof_gets_no_token(database, person):
-    with before_a_read_of("users.password_hash", erase):
+    with before_reading("users.password_hash", erase):
         assert step_up(person.access_token, {"current_password": PASSWORD}).code == "invalid_token"
 
 
 @pytest.mark.aurora_dsql
 def test_passkey_that_is_deleted_during_its_proof_gives_no_token(database, holder, monkeypatch):
     token = holder.log_in().json["access_token"]
-    proof = holder.answered_step_up(token)
+    proof = holder.begin_and_answer_step_up(token)
     while_a_passkey_is_verified(monkeypatch, lambda: removed(holder, token))
     assert step_up(token, proof).code == "step_up_failed"
-    assert add_passkey(token).code == "step_up_required"
+    assert request_passkey_registration(token).code == "step_up_required"
 
 
 # --- What is stored and recorded --------------------------------------------------------------------------------------
@@ -278,8 +285,8 @@ def test_passkey_that_is_deleted_during_its_proof_gives_no_token(database, holde
 
 def test_database_and_audit_log_hold_no_token(database, person):
     token = step_up(person.access_token, {"current_password": PASSWORD}).json["step_up_token"]
-    step_up(person.access_token, {"current_password": WRONG})
+    step_up(person.access_token, {"current_password": WRONG_PASSWORD})
     stored = [*database.execute(select(sessions)), *database.execute(select(audit_events.c.record))]
-    assert not any(secret in str(row) for row in stored for secret in (token, PASSWORD, WRONG))
+    assert not any(secret in str(row) for row in stored for secret in (token, PASSWORD, WRONG_PASSWORD))
     names = select(audit_events.c.name).where(audit_events.c.name.like("authn_step_up%")).order_by(audit_events.c.name)
     assert [row.name for row in database.execute(names)] == ["authn_step_up_fail", "authn_step_up_success"]

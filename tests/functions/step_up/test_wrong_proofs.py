@@ -20,27 +20,27 @@ from tests.support.factories import (
     PASSWORD,
     change_password,
     get_user,
-    is_alive,
+    is_session_accepted,
     log_in,
     refresh,
     session_id,
     sign_up,
     step_up,
 )
-from tests.support.outages import UNAVAILABLE, failing
+from tests.support.outages import UNAVAILABLE, failing_statements
 from tests.support.passkeys import ORIGIN, enrol
-from tests.support.races import burst, everywhere, while_a_password_is_checked
+from tests.support.races import on_each_isolation_level, send_burst, while_a_password_is_checked
 from tests.support.step_ups import (
-    CEILING,
-    crash_in_flight,
-    end_others,
+    MAX_WRONG_PROOFS,
+    crash_after_password_check,
     failed_proofs,
-    guess_change,
     guess_either,
+    guess_password_change,
     guess_step_up,
-    in_flight,
+    revoke_other_sessions,
+    send_during_password_check,
 )
-from tests.support.throttles import WRONG, rows
+from tests.support.throttles import WRONG_PASSWORD, counter_rows
 
 pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
 
@@ -62,37 +62,39 @@ def names_of(log_lines):
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("2.4.1", "6.3.1")
 @pytest.mark.threat("function-password-guessing", "function-lockout-of-others")
-@pytest.mark.parametrize("guess", [guess_step_up, guess_change, guess_either])
+@pytest.mark.parametrize("guess", [guess_step_up, guess_password_change, guess_either])
 def test_guesses_with_a_stolen_session_revoke_only_it(database, person, log_lines, guess):
     stolen, own = person, log_in().json
-    before = rows(database)
+    before = counter_rows(database)
     answers = [guess(stolen, number) for number in range(100)]
     codes = [(answer.status, answer.code) for answer in answers]
-    assert codes == [(400, "invalid_current_password")] * CEILING + [(401, "invalid_token")] * 95
-    assert not is_alive(person.id, {"access_token": stolen.access_token, "refresh_token": stolen.refresh_token})
+    assert codes == [(400, "invalid_current_password")] * MAX_WRONG_PROOFS + [(401, "invalid_token")] * 95
+    assert not is_session_accepted(
+        person.id, {"access_token": stolen.access_token, "refresh_token": stolen.refresh_token}
+    )
     assert names_of(log_lines)["authn_step_up_fail_max"] == 1
     # The counters of the login are as before, and so is the user's own session.
-    assert [row for row in rows(database) if row in before] == before
-    assert end_others(own["access_token"]).status == 204
+    assert [row for row in counter_rows(database) if row in before] == before
+    assert revoke_other_sessions(own["access_token"]).status == 204
     assert change_password(person, token=own["access_token"]).status == 204
     assert log_in(password=NEW_PASSWORD, sourceIp="192.0.2.1").status == 200
 
 
 def test_login_that_is_locked_out_does_not_stop_a_step_up(person):
     for number in range(60):
-        log_in(password=WRONG, sourceIp=f"192.0.2.{number}")
+        log_in(password=WRONG_PASSWORD, sourceIp=f"192.0.2.{number}")
     assert log_in(sourceIp="198.51.100.9").status == 429
     token = refresh(person.refresh_token).json["access_token"]
     assert step_up(token, {"current_password": PASSWORD}, sourceIp="198.51.100.9").status == 200
-    assert end_others(token).status == 204
+    assert revoke_other_sessions(token).status == 204
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.parametrize("succeed", [prove, change_password])
 def test_right_proof_resets_the_count(database, person, succeed):
-    for number in range(CEILING - 1):
+    for number in range(MAX_WRONG_PROOFS - 1):
         assert guess_either(person, number).status == 400
-    assert failed_proofs(database) == [CEILING - 1]
+    assert failed_proofs(database) == [MAX_WRONG_PROOFS - 1]
     assert succeed(person).status in {200, 204}
     assert failed_proofs(database) == [0]
 
@@ -100,39 +102,39 @@ def test_right_proof_resets_the_count(database, person, succeed):
 # --- Proofs at the same time ------------------------------------------------------------------------------------------
 
 
-@everywhere
+@on_each_isolation_level
 @pytest.mark.asvs("2.4.1", "15.4.2")
 @pytest.mark.parametrize("guess", [guess_step_up, guess_either])
 def test_burst_of_wrong_proofs_checks_five_and_revokes_the_session(database, isolation, person, hash_costs, guess):
     hash_costs.clear()
-    statuses = burst(10, lambda number: guess(person, number))
+    statuses = send_burst(10, lambda number: guess(person, number))
     assert statuses.keys() <= {400, 401, 429, 503}
-    assert len(hash_costs) <= CEILING
-    assert statuses[400] <= CEILING
+    assert len(hash_costs) <= MAX_WRONG_PROOFS
+    assert statuses[400] <= MAX_WRONG_PROOFS
     if statuses[503]:  # A conflict has kept a wrong proof from being recorded, and the caller from learning of it.
         with clock_off_by(LEASE + 1):
-            for number in range(CEILING - statuses[400]):
+            for number in range(MAX_WRONG_PROOFS - statuses[400]):
                 guess(person, number)
     assert get_user(person.id, token=person.access_token).status == 401
 
 
 @pytest.mark.aurora_dsql
-@pytest.mark.parametrize("position", [0, CEILING - 1])
+@pytest.mark.parametrize("position", [0, MAX_WRONG_PROOFS - 1])
 def test_one_wrong_proof_of_five_in_flight_revokes_nothing(database, person, monkeypatch, position):
-    requests = [partial(prove, person)] * CEILING
+    requests = [partial(prove, person)] * MAX_WRONG_PROOFS
     requests[position] = partial(guess_step_up, person)
-    answers = in_flight(monkeypatch, requests)
-    assert Counter(answer.status for answer in answers) == {200: CEILING - 1, 400: 1}
+    answers = send_during_password_check(monkeypatch, requests)
+    assert Counter(answer.status for answer in answers) == {200: MAX_WRONG_PROOFS - 1, 400: 1}
     assert get_user(person.id, token=person.access_token).status == 200
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.parametrize("succeed", [prove, change_password])
 def test_wrong_proof_in_flight_during_a_success_counts_afterwards(database, person, monkeypatch, succeed):
-    for number in range(CEILING - 2):
+    for number in range(MAX_WRONG_PROOFS - 2):
         guess_either(person, number)
     wrong = partial(guess_step_up, person)
-    answers = in_flight(monkeypatch, [wrong, partial(succeed, person)])
+    answers = send_during_password_check(monkeypatch, [wrong, partial(succeed, person)])
     assert (answers[0].status in {200, 204}, answers[1].status) == (True, 400)
     assert failed_proofs(database) == [1]
 
@@ -143,11 +145,11 @@ def test_success_frees_no_place_of_a_proof_in_flight(database, person, monkeypat
 
     def succeed_and_prove_again():
         assert prove(person).status == 200
-        answers.extend(in_flight(monkeypatch, [partial(prove, person)] * CEILING))
+        answers.extend(send_during_password_check(monkeypatch, [partial(prove, person)] * MAX_WRONG_PROOFS))
 
     while_a_password_is_checked(monkeypatch, succeed_and_prove_again)
     assert guess_step_up(person).status == 400
-    assert [answer.status for answer in answers] == [429, *[200] * (CEILING - 1)]
+    assert [answer.status for answer in answers] == [429, *[200] * (MAX_WRONG_PROOFS - 1)]
 
 
 @pytest.mark.asvs("2.4.1")
@@ -155,10 +157,12 @@ def test_sixth_proof_in_flight_is_rejected_without_a_hash(database, person, monk
     hash_costs.clear()
     rejected = [partial(change_password, person, new="short"), partial(prove, person)]  # 422 if it were scored
     for request in rejected:
-        first, *others = in_flight(monkeypatch, [*[partial(prove, person)] * CEILING, request])
+        first, *others = send_during_password_check(
+            monkeypatch, [*[partial(prove, person)] * MAX_WRONG_PROOFS, request]
+        )
         assert (first.status, first.code, first.headers["retry-after"]) == (429, "too_many_attempts", str(LEASE))
         assert {answer.status for answer in others} == {200}
-    assert len(hash_costs) == len(rejected) * CEILING
+    assert len(hash_costs) == len(rejected) * MAX_WRONG_PROOFS
 
 
 # --- What does not count ----------------------------------------------------------------------------------------------
@@ -166,8 +170,8 @@ def test_sixth_proof_in_flight_is_rejected_without_a_hash(database, person, monk
 
 @pytest.mark.aurora_dsql
 def test_crashes_do_not_count_after_their_lease(database, person, monkeypatch):
-    for _ in range(CEILING):
-        crash_in_flight(monkeypatch, partial(prove, person))
+    for _ in range(MAX_WRONG_PROOFS):
+        crash_after_password_check(monkeypatch, partial(prove, person))
     assert prove(person).status == 429
     with clock_off_by(LEASE + 1):
         assert [prove(person).status for _ in range(2)] == [200, 200]
@@ -177,9 +181,9 @@ def test_crashes_do_not_count_after_their_lease(database, person, monkeypatch):
 @pytest.mark.aurora_dsql
 @pytest.mark.parametrize("crash", [prove, guess_step_up], ids=["of a right one", "of a wrong one"])
 def test_crash_beside_four_wrong_proofs_leaves_the_fifth_to_revoke(database, person, monkeypatch, log_lines, crash):
-    for number in range(CEILING - 1):
+    for number in range(MAX_WRONG_PROOFS - 1):
         guess_either(person, number)
-    crash_in_flight(monkeypatch, partial(crash, person))
+    crash_after_password_check(monkeypatch, partial(crash, person))
     assert guess_step_up(person).status == 429
     assert get_user(person.id, token=person.access_token).status == 200
     with clock_off_by(LEASE + 1):
@@ -197,7 +201,7 @@ def test_proof_that_ends_after_its_lease_frees_no_place(database, person, is_wro
         late = counted_proof(caller)
         proof = late.__enter__()
         stack.enter_context(clock_off_by(LEASE + 1))
-        for _ in range(CEILING - 1):
+        for _ in range(MAX_WRONG_PROOFS - 1):
             stack.enter_context(counted_proof(caller))
         if is_wrong:
             proof.reject(SecurityEvent.AUTHN_STEP_UP_FAIL, reason="wrong_password")
@@ -212,10 +216,10 @@ def test_proof_that_ends_after_its_lease_frees_no_place(database, person, is_wro
 
 def test_input_errors_and_server_errors_are_not_counted(database, person):
     for error, status in ((UNAVAILABLE, 503), (ZeroDivisionError(), 500)):
-        with failing("UPDATE sessions SET step_up_hash", error=error):
-            for _ in range(CEILING + 1):
+        with failing_statements("UPDATE sessions SET step_up_hash", error=error):
+            for _ in range(MAX_WRONG_PROOFS + 1):
                 assert prove(person).status == status
-    for _ in range(CEILING + 1):
+    for _ in range(MAX_WRONG_PROOFS + 1):
         assert change_password(person, new="short").status == 422
         assert step_up(person.access_token, {"challenge_id": "x"}).status == 422
     assert failed_proofs(database) == [0]
@@ -223,10 +227,10 @@ def test_input_errors_and_server_errors_are_not_counted(database, person):
 
 
 def test_expired_challenges_tell_nothing_of_the_password(database, holder, token):
-    bodies = [holder.answered_step_up(token) for _ in range(2 * (CEILING + 1))]
+    bodies = [holder.begin_and_answer_step_up(token) for _ in range(2 * (MAX_WRONG_PROOFS + 1))]
     database.execute(update(challenges).values(expires_at=datetime.now(UTC)))
     for number, body in enumerate(bodies):
-        password = PASSWORD if number % 2 else WRONG
+        password = PASSWORD if number % 2 else WRONG_PASSWORD
         assert step_up(token, {**body, "current_password": password}).code == "invalid_challenge"
     assert max(failed_proofs(database)) == 0
     assert holder.step_up(token).status == 200
@@ -236,7 +240,7 @@ def test_expired_challenges_tell_nothing_of_the_password(database, holder, token
 
 
 def wrong_signature(holder, token):
-    body = holder.answered_step_up(token)
+    body = holder.begin_and_answer_step_up(token)
     body["credential"]["response"]["signature"] = "AAAA"
     return step_up(token, body)
 
@@ -264,7 +268,7 @@ def passkey_of_another_user(holder, token):
 
 
 def unknown_passkey(holder, token):
-    body = holder.answered_step_up(token)
+    body = holder.begin_and_answer_step_up(token)
     return step_up(token, {**body, "credential": {**body["credential"], "id": "AQID", "rawId": "AQID"}})
 
 
@@ -274,10 +278,10 @@ WRONG_ANSWERS = [wrong_signature, wrong_origin, without_user_verification, passk
 @pytest.mark.asvs("6.3.1")
 @pytest.mark.parametrize("answer", WRONG_ANSWERS)
 def test_fifth_wrong_response_of_a_passkey_revokes_the_session(holder, token, log_lines, answer):
-    for _ in range(CEILING):
+    for _ in range(MAX_WRONG_PROOFS):
         response = answer(holder, token)
         assert (response.status, response.code in {"step_up_failed", "password_required"}) == (400, True)
     assert step_up(token).code == "invalid_token"
     assert names_of(log_lines)["authn_step_up_fail_max"] == 1
-    assert names_of(log_lines)["authn_step_up_fail"] == CEILING
+    assert names_of(log_lines)["authn_step_up_fail"] == MAX_WRONG_PROOFS
     assert holder.log_in().status == 200

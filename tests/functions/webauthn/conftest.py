@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.databases import Database
 from tests.support.factories import Account, sign_up
-from tests.support.passkeys import Holder, enrol
+from tests.support.passkeys import PasskeyHolder, enrol
 
 
 @pytest.fixture
@@ -14,6 +14,6 @@ def account(database: Database) -> Account:
 
 
 @pytest.fixture
-def holder(database: Database) -> Holder:
+def holder(database: Database) -> PasskeyHolder:
     """Return a user with a passkey."""
     return enrol()

@@ -23,16 +23,16 @@ from tests.support.factories import PASSWORD, log_out, sign_up, step_up
 from tests.support.fuzzing import examples
 from tests.support.passkeys import (
     ORIGIN,
-    OddBrowser,
-    anonymously,
-    answered_registration,
+    TamperingBrowser,
+    begin_and_answer_registration,
     begin_login,
     begin_registration,
     complete_login,
     complete_registration,
     enrol,
+    post_without_token,
 )
-from tests.support.races import burst
+from tests.support.races import send_burst
 from tools.authenticator.software_authenticator import (
     Algorithm,
     Credential,
@@ -79,7 +79,7 @@ def test_each_ceremony_has_its_own_challenge_of_256_bits(account):
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.7.2")
 def test_challenge_is_used_up_by_a_wrong_response(database, holder):
-    ceremony, credential = holder.answered_login()
+    ceremony, credential = holder.begin_and_answer_login()
     assert complete_login(ceremony, mutated(credential, "signature", flipped)).code == "passkey_login_failed"
     assert complete_login(ceremony, credential).code == "invalid_challenge"
 
@@ -92,21 +92,21 @@ def test_response_to_another_challenge_is_rejected(holder):
 
 
 def test_replayed_registration_is_rejected(account, database):
-    ceremony, credential = answered_registration(account.access_token)
+    ceremony, credential = begin_and_answer_registration(account.access_token)
     assert complete_registration(account.access_token, ceremony, credential).status == 201
     assert rejects(account, ceremony, credential)
     assert database.count(passkeys) == 1
 
 
 def test_expired_registration_challenge_is_rejected(database, account):
-    ceremony, credential = answered_registration(account.access_token)
+    ceremony, credential = begin_and_answer_registration(account.access_token)
     database.execute(update(challenges).values(expires_at=datetime.now(UTC)))
     assert rejects(account, ceremony, credential)
     assert database.count(passkeys) == 0
 
 
 def test_registration_of_a_revoked_session_uses_up_no_challenge(database, account):
-    ceremony, credential = answered_registration(account.access_token)
+    ceremony, credential = begin_and_answer_registration(account.access_token)
     log_out(account.access_token)
     assert rejects(account, ceremony, credential, status=401, code="invalid_token")
     assert database.count(challenges) == 1
@@ -128,16 +128,16 @@ def test_challenge_of_another_ceremony_or_user_is_rejected(database, account):
 @pytest.mark.threat("function-race")
 @pytest.mark.aurora_dsql
 def test_concurrent_completions_of_one_challenge_open_one_session(database, holder):
-    answered = holder.answered_login()
+    answered = holder.begin_and_answer_login()
     before = database.count(sessions)
-    assert burst(20, lambda _: complete_login(*answered)) == {200: 1, 400: 19}
+    assert send_burst(20, lambda _: complete_login(*answered)) == {200: 1, 400: 19}
     assert database.count(sessions) == before + 1
 
 
 @pytest.mark.aurora_dsql
 def test_concurrent_completions_of_one_registration_store_one_passkey(database, account):
-    answered = answered_registration(account.access_token)
-    assert burst(20, lambda _: complete_registration(account.access_token, *answered)) == {201: 1, 400: 19}
+    answered = begin_and_answer_registration(account.access_token)
+    assert send_burst(20, lambda _: complete_registration(account.access_token, *answered)) == {201: 1, 400: 19}
     assert database.count(passkeys) == 1
 
 
@@ -152,7 +152,7 @@ def test_parallel_registrations_of_one_step_up_add_one_passkey(database, holder,
         database.execute(passkeys.insert().values({**row._asdict(), "id": uuid4(), "credential_id": uuid4().bytes}))
     ceremonies = [begin_registration(token) for _ in range(12)]
     credentials = [SoftwareAuthenticator(origin=ORIGIN).register(ceremony["options"]) for ceremony in ceremonies]
-    statuses = burst(12, lambda number: complete_registration(token, ceremonies[number], credentials[number]))
+    statuses = send_burst(12, lambda number: complete_registration(token, ceremonies[number], credentials[number]))
     assert statuses == {201: 1, 409 if room == 1 else 403: 11}
     assert database.count(passkeys) == MAX_PASSKEYS - room + 1
 
@@ -216,7 +216,7 @@ def test_passkey_of_another_relying_party_is_rejected(holder):
 @pytest.mark.parametrize("member", ["signature", "authenticatorData", "clientDataJSON"])
 def test_tampered_login_is_rejected(holder, member):
     for change in (flipped, lambda octets: octets[:-1], lambda octets: octets + b"\0", lambda _: b""):
-        ceremony, credential = holder.answered_login()
+        ceremony, credential = holder.begin_and_answer_login()
         assert complete_login(ceremony, mutated(credential, member, change)).code == "passkey_login_failed"
 
 
@@ -225,7 +225,7 @@ def test_tampered_login_is_rejected(holder, member):
 
 def test_authenticator_that_does_not_count_logs_in(database):
     holder = enrol(counts=False)
-    assert [holder.log_in_alone().status for _ in range(3)] == [200] * 3
+    assert [holder.log_in_with_passkey_alone().status for _ in range(3)] == [200] * 3
 
 
 @pytest.mark.aurora_dsql
@@ -235,7 +235,7 @@ def test_only_one_of_concurrent_logins_with_one_counter_succeeds(database, holde
     for ceremony in ceremonies:
         credentials.append(holder.authenticator.authenticate(ceremony["options"]))
         holder.authenticator.credentials[0].sign_count = 0
-    assert burst(8, lambda number: complete_login(ceremonies[number], credentials[number])) == {200: 1, 401: 7}
+    assert send_burst(8, lambda number: complete_login(ceremonies[number], credentials[number])) == {200: 1, 401: 7}
 
 
 #: Sign counts are unsigned numbers of 32 bits. Some do not fit into a signed one. The highest has no successor.
@@ -274,7 +274,7 @@ def test_new_passkey_with_a_high_counter_is_accepted(database, account):
 def test_passkey_of_another_user_is_rejected_as_second_factor(database, holder):
     attacker = enrol(sign_up("attacker@example.com"))
     for without_handle in (False, True):
-        ceremony = begin_login(holder.give_password())
+        ceremony = begin_login(holder.get_mfa_token())
         credential = attacker.authenticator.authenticate({**ceremony["options"], "allowCredentials": []})
         if without_handle:
             del credential["response"]["userHandle"]
@@ -285,7 +285,7 @@ def test_own_passkey_with_another_user_handle_is_rejected(database, holder, log_
     own, other = UUID(holder.account.id), UUID(sign_up("other@example.com").id)
     before = database.count(sessions)
     for handle in (other.bytes, b"another user", str(own).encode(), own.bytes[:-1]):
-        ceremony, credential = holder.answered_login(holder.give_password())
+        ceremony, credential = holder.begin_and_answer_login(holder.get_mfa_token())
         credential["response"]["userHandle"] = to_base64url(handle)
         answer = complete_login(ceremony, credential)
         assert (answer.status, answer.code) == (401, "passkey_login_failed")
@@ -296,7 +296,7 @@ def test_own_passkey_with_another_user_handle_is_rejected(database, holder, log_
 
 def test_passkey_alone_with_wrong_user_handle_is_rejected(holder):
     for handle in (None, to_base64url(b"another user"), ""):
-        ceremony, credential = holder.answered_login()
+        ceremony, credential = holder.begin_and_answer_login()
         credential["response"]["userHandle"] = handle
         assert complete_login(ceremony, credential).code == "passkey_login_failed", handle
 
@@ -380,7 +380,7 @@ def test_credential_whose_id_or_public_key_was_changed_is_rejected(database, acc
         lambda credential: {**credential, "id": renamed, "rawId": renamed},
         lambda credential: mutated(credential, "attestationObject", flipped),
     ):
-        ceremony, credential = answered_registration(account.access_token)
+        ceremony, credential = begin_and_answer_registration(account.access_token)
         assert rejects(account, ceremony, change(credential), code="passkey_rejected")
     assert database.count(passkeys) == 0
 
@@ -447,7 +447,7 @@ def test_shared_values_in_cbor_are_rejected(database, account):
     bomb = b"\xd8\x1c\x80"
     for level in range(60):
         bomb = b"\xd8\x1c\x82" + bomb + b"\xd8\x1d" + cbor2.dumps(60 - level)
-    ceremony, credential = answered_registration(account.access_token)
+    ceremony, credential = begin_and_answer_registration(account.access_token)
     document = cbor2.loads(from_base64url(credential["response"]["attestationObject"]))
     head = cbor2.dumps({"fmt": "none", "authData": document["authData"]})
     credential["response"]["attestationObject"] = to_base64url(b"\xa3" + head[1:] + cbor2.dumps("attStmt") + bomb)
@@ -479,7 +479,7 @@ def test_member_of_an_unexpected_type_causes_no_server_error(database, holder):
 @given(data=st.data())
 def test_mutated_attestation_object_causes_no_server_error(database, account, data):
     database.execute(throttles.delete())
-    ceremony, credential = answered_registration(account.access_token)
+    ceremony, credential = begin_and_answer_registration(account.access_token)
     good = from_base64url(credential["response"]["attestationObject"])
     start = data.draw(st.integers(0, len(good)))
     cut = data.draw(st.integers(0, 8))
@@ -548,14 +548,14 @@ def mutate(data, credential):
 @given(data=st.data())
 def test_mutated_registration_response_causes_no_server_error(database, account, data):
     database.execute(throttles.delete())
-    ceremony, credential = answered_registration(account.access_token)
+    ceremony, credential = begin_and_answer_registration(account.access_token)
     mutate(data, credential)
     assert completed(database, account, ceremony, credential) in {201, 400, 413, 422}
 
 
 @pytest.fixture
 def mfa_token(holder):
-    return holder.give_password()
+    return holder.get_mfa_token()
 
 
 @pytest.mark.asvs("11.2.5")
@@ -646,7 +646,7 @@ def test_cbor_bomb_in_a_registration_is_rejected_at_once(database, account, plac
 
 def test_cbor_bomb_in_a_login_is_rejected_at_once(holder):
     for kind, bomb in BOMBS.items():
-        ceremony, credential = holder.answered_login()
+        ceremony, credential = holder.begin_and_answer_login()
         data = from_base64url(credential["response"]["authenticatorData"])
         with_extensions = data[:32] + bytes([data[32] | Flags.EXTENSION_DATA]) + data[33:] + bomb
         credential["response"]["authenticatorData"] = to_base64url(with_extensions)
@@ -683,10 +683,12 @@ def test_ambiguous_client_data_is_rejected(database, holder, log_lines):
     for kind, write in ODD_CLIENT_DATA.items():
         database.execute(throttles.delete())
         ceremony = begin_registration(account.access_token)
-        answer = complete_registration(account.access_token, ceremony, OddBrowser(write).register(ceremony["options"]))
+        answer = complete_registration(
+            account.access_token, ceremony, TamperingBrowser(write).register(ceremony["options"])
+        )
         outcomes[kind, "registration"] = (answer.status, answer.code, log_lines.security_events[-1]["reason"])
-        browser = OddBrowser(write, credentials=holder.authenticator.credentials)
-        for token in (None, holder.give_password()):
+        browser = TamperingBrowser(write, credentials=holder.authenticator.credentials)
+        for token in (None, holder.get_mfa_token()):
             ceremony = begin_login(token)
             answer = complete_login(ceremony, browser.authenticate(ceremony["options"]))
             outcomes[kind, bool(token)] = (answer.status, answer.code, log_lines.security_events[-1]["reason"])
@@ -699,7 +701,7 @@ def test_ambiguous_client_data_is_rejected(database, holder, log_lines):
 
 
 def test_registration_larger_than_64_kib_returns_413(account):
-    ceremony, credential = answered_registration(account.access_token)
+    ceremony, credential = begin_and_answer_registration(account.access_token)
     credential["response"]["attestationObject"] = "A" * 70_000
     assert complete_registration(account.access_token, ceremony, credential).status == 413
 
@@ -710,13 +712,13 @@ def test_registration_larger_than_64_kib_returns_413(account):
 @pytest.mark.asvs("16.3.1")
 def test_each_rejection_is_a_security_event(database, holder, log_lines):
     token = holder.log_in().json["access_token"]
-    ceremony, credential = answered_registration(token)
+    ceremony, credential = begin_and_answer_registration(token)
     complete_registration(token, ceremony, credential)
     complete_registration(token, ceremony, credential)
     again = begin_login()
     complete_login(again, mutated(holder.authenticator.authenticate(again["options"]), "signature", flipped))
     complete_login(again, {})
-    anonymously("/webauthn/login/begin", {"mfa_token": "x"})
+    post_without_token("/webauthn/login/begin", {"mfa_token": "x"})
     refused = [event for event in log_lines.security_events if event["outcome"] == "failure"]
     assert [(event["name"], event["reason"], event.get("user_id")) for event in refused] == [
         ("authn_passkey_rejected", "invalid_challenge", holder.account.id),

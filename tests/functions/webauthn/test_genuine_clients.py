@@ -11,12 +11,12 @@ from tests.support.databases import start_fresh_environment
 from tests.support.factories import PASSWORD, sign_up, step_up
 from tests.support.passkeys import (
     ORIGIN,
-    Holder,
-    OddBrowser,
-    answered_registration,
-    as_bearer,
+    PasskeyHolder,
+    TamperingBrowser,
+    begin_and_answer_registration,
     begin_login,
     begin_registration,
+    call_webauthn,
     complete_login,
     complete_registration,
     enrol,
@@ -33,7 +33,7 @@ def register_with(account, browser, change=lambda credential: credential):
 
 
 def log_in_with(holder, browser, change=lambda credential: credential, *, alone=False):
-    ceremony = begin_login(None if alone else holder.give_password())
+    ceremony = begin_login(None if alone else holder.get_mfa_token())
     return complete_login(ceremony, change(browser.authenticate(ceremony["options"])))
 
 
@@ -47,7 +47,7 @@ def not_accepted(database, account, cases, use):
         browser, *change = use(case)
         outcomes[kind] = [register_with(account, browser, *change).status]
         if outcomes[kind] == [201]:
-            holder = Holder(account, "", browser)
+            holder = PasskeyHolder(account, "", browser)
             outcomes[kind] += [log_in_with(holder, browser, *change, alone=alone).status for alone in (False, True)]
         database.execute(passkeys.delete())
         step_up(account.access_token, {"current_password": PASSWORD})
@@ -93,7 +93,7 @@ GENUINE_CLIENT_DATA = {
 
 
 def test_client_data_that_level_3_allows_is_accepted(database, account):
-    assert not_accepted(database, account, GENUINE_CLIENT_DATA, lambda write: (OddBrowser(write),)) == {}
+    assert not_accepted(database, account, GENUINE_CLIENT_DATA, lambda write: (TamperingBrowser(write),)) == {}
 
 
 HOSTILE_CLIENT_DATA = {
@@ -123,8 +123,8 @@ def test_client_data_that_breaks_a_rule_is_rejected(database, account):
     holder = enrol(sign_up("other@example.com"))
     for kind, write in HOSTILE_CLIENT_DATA.items():
         database.execute(throttles.delete())
-        assert register_with(account, OddBrowser(write)).code == "passkey_rejected", kind
-        browser = OddBrowser(write, credentials=holder.authenticator.credentials)
+        assert register_with(account, TamperingBrowser(write)).code == "passkey_rejected", kind
+        browser = TamperingBrowser(write, credentials=holder.authenticator.credentials)
         assert log_in_with(holder, browser).code == "passkey_login_failed", kind
 
 
@@ -177,7 +177,7 @@ def test_response_that_level_3_allows_is_accepted(database, account):
 
 def test_second_factor_without_user_handle_is_accepted(holder):
     for user_handle in (None, "", "absent"):
-        ceremony, credential = holder.answered_login(holder.give_password())
+        ceremony, credential = holder.begin_and_answer_login(holder.get_mfa_token())
         credential["response"]["userHandle"] = user_handle
         if user_handle == "absent":
             del credential["response"]["userHandle"]
@@ -187,8 +187,8 @@ def test_second_factor_without_user_handle_is_accepted(holder):
 def test_user_handle_of_another_type_is_rejected(database, holder):
     for user_handle in (7, False, [], {}, [None], {"a": 1}):
         database.execute(throttles.delete())
-        for mfa_token in (None, holder.give_password()):
-            ceremony, credential = holder.answered_login(mfa_token)
+        for mfa_token in (None, holder.get_mfa_token()):
+            ceremony, credential = holder.begin_and_answer_login(mfa_token)
             credential["response"]["userHandle"] = user_handle
             assert complete_login(ceremony, credential).code == "passkey_login_failed", user_handle
 
@@ -209,18 +209,18 @@ def test_unknown_transports_are_stored_if_they_fit(account, kept):
     assert len(shown) < 10
     if kept:
         assert set(shown) == set(sent) - {""}
-    holder = Holder(account, "", browser)
+    holder = PasskeyHolder(account, "", browser)
     token = holder.log_in().json["access_token"]
-    (listed,) = as_bearer(token, "GET", "/webauthn/credentials").json["items"]
+    (listed,) = call_webauthn(token, "GET", "/webauthn/credentials").json["items"]
     assert listed["transports"] == shown
     (excluded,) = begin_registration(token)["options"]["excludeCredentials"]
-    (allowed,) = begin_login(holder.give_password())["options"]["allowCredentials"]
+    (allowed,) = begin_login(holder.get_mfa_token())["options"]["allowCredentials"]
     assert excluded == allowed == {"id": answer.json["credential_id"], "type": "public-key", "transports": shown}
 
 
 @pytest.mark.asvs("2.2.1")
 def test_transports_that_are_not_a_list_of_strings_are_rejected(account):
-    ceremony, credential = answered_registration(account.access_token)
+    ceremony, credential = begin_and_answer_registration(account.access_token)
     for transports in ([["usb"]], [{"usb": 1}], [7], [None], [True], ["usb", []], "usb", 7, {"usb": "nfc"}, True):
         credential["response"]["transports"] = transports
         answer = complete_registration(account.access_token, ceremony, credential)
@@ -233,7 +233,7 @@ def test_transports_that_are_not_a_list_of_strings_are_rejected(account):
 def test_transports_that_were_stored_earlier_are_shown(database, holder):
     database.execute(update(passkeys).values(transports=("hybrid", "smart-card")))
     token = holder.log_in().json["access_token"]
-    (listed,) = as_bearer(token, "GET", "/webauthn/credentials").json["items"]
+    (listed,) = call_webauthn(token, "GET", "/webauthn/credentials").json["items"]
     assert listed["transports"] == ["hybrid", "smart-card"]
 
 
@@ -256,11 +256,13 @@ def test_passkey_name_must_be_printable_text(holder):
     token = holder.log_in().json["access_token"]
     path = f"/webauthn/credentials/{holder.passkey_id}"
     for name in ("2", "№ 5", "🔑", "*****", "鍵", " 2 ", "x" * 100, "👩‍💻", ENGLAND):
-        assert as_bearer(token, "PATCH", path, {"name": name}, path_parameters={"id": holder.passkey_id}).status == 204
-        (listed,) = as_bearer(token, "GET", "/webauthn/credentials").json["items"]
+        assert (
+            call_webauthn(token, "PATCH", path, {"name": name}, path_parameters={"id": holder.passkey_id}).status == 204
+        )
+        (listed,) = call_webauthn(token, "GET", "/webauthn/credentials").json["items"]
         assert listed["name"] == name.strip()
     for other in NOT_PRINTABLE:
-        answer = as_bearer(token, "PATCH", path, {"name": other}, path_parameters={"id": holder.passkey_id})
+        answer = call_webauthn(token, "PATCH", path, {"name": other}, path_parameters={"id": holder.passkey_id})
         assert (answer.status, answer.fields) == (422, {"name"}), other
 
 
@@ -298,5 +300,5 @@ def with_key_in_words(header):
 def test_ed25519_key_of_firefox_117_and_118_is_accepted(account, header):
     browser = SoftwareAuthenticator(origin=ORIGIN, algorithms=(Algorithm.EDDSA,))
     assert register_with(account, browser, with_key_in_words(header)).status == 201
-    holder = Holder(account, "", browser)
-    assert (holder.log_in().status, holder.log_in_alone().status) == (200, 200)
+    holder = PasskeyHolder(account, "", browser)
+    assert (holder.log_in().status, holder.log_in_with_passkey_alone().status) == (200, 200)

@@ -4,8 +4,8 @@ import pytest
 
 from auth_common.accounts import administration as accounts
 from auth_common.database.tables import passkeys, sessions
-from tests.support.passkeys import as_bearer, begin_login, complete_login, enrol
-from tests.support.races import burst, while_a_passkey_is_verified
+from tests.support.passkeys import begin_login, call_webauthn, complete_login, enrol
+from tests.support.races import send_burst, while_a_passkey_is_verified
 from tests.support.throttles import use_limits, with_broken_signature
 
 pytestmark = [pytest.mark.passkeys, pytest.mark.sqlite]
@@ -28,7 +28,7 @@ def signals(log_lines):
 def synced(database):
     """Return a user whose passkey is synced by two password managers and has the counter 3."""
     holder = enrol(backup_eligible=True, backed_up=True)
-    assert [holder.log_in_alone().status for _ in range(3)] == [200] * 3
+    assert [holder.log_in_with_passkey_alone().status for _ in range(3)] == [200] * 3
     return holder
 
 
@@ -58,13 +58,13 @@ def test_synced_passkey_alone_with_old_counter_requires_password(database, synce
     use_limits(monkeypatch, passkey_per_source=2)
     use_other_manager(synced)
     before = database.count(sessions)
-    assert [synced.log_in_alone().code for _ in range(4)] == ["password_required"] * 4
+    assert [synced.log_in_with_passkey_alone().code for _ in range(4)] == ["password_required"] * 4
     assert stored(database) == (3, True, True)
     assert database.count(sessions) == before
     assert signals(log_lines) == [("sign_count_not_advanced", synced.account.id, synced.passkey_id, "no")] * 4
     assert log_lines.security_events[-1]["reason"] == "passkey_inconsistent"
     assert synced.log_in().status == 200
-    assert synced.log_in_alone().status == 200
+    assert synced.log_in_with_passkey_alone().status == 200
 
 
 @pytest.mark.aurora_dsql
@@ -76,7 +76,7 @@ def test_newly_synced_passkey_logs_in_alone_after_one_with_password(database, ho
     assert stored(database) == (0, False, False)
     assert holder.log_in_with(backup_eligible=True, backed_up=backed_up).status == 200
     assert stored(database) == (2, True, backed_up)
-    assert holder.log_in_alone().status == 200
+    assert holder.log_in_with_passkey_alone().status == 200
     change = ("backup_eligibility_changed", holder.account.id, holder.passkey_id)
     assert signals(log_lines) == [(*change, "no"), (*change, "yes")]
 
@@ -117,11 +117,11 @@ def test_passkey_that_is_backed_up_without_being_eligible_is_rejected(database, 
 
 def test_inconsistent_passkey_of_disabled_user_or_bad_signature_fails(synced, log_lines):
     use_other_manager(synced)
-    for mfa_token in (synced.give_password(), None):
+    for mfa_token in (synced.get_mfa_token(), None):
         ceremony = begin_login(mfa_token)
         assert complete_login(ceremony, with_broken_signature(synced, ceremony)).code == "passkey_login_failed"
     accounts.disable_user(synced.account.email)
-    assert synced.log_in_alone().code == "passkey_login_failed"
+    assert synced.log_in_with_passkey_alone().code == "passkey_login_failed"
     assert signals(log_lines) == []
 
 
@@ -133,16 +133,16 @@ def test_concurrent_logins_of_synced_passkey_open_one_session(synced):
     for ceremony in ceremonies:
         synced.authenticator.credentials[0].sign_count = 7
         credentials.append(synced.authenticator.authenticate(ceremony["options"]))
-    assert burst(6, lambda number: complete_login(ceremonies[number], credentials[number])) == {200: 1, 401: 5}
+    assert send_burst(6, lambda number: complete_login(ceremonies[number], credentials[number])) == {200: 1, 401: 5}
 
 
 def test_passkey_that_is_deleted_during_its_login_opens_no_session(database, holder, monkeypatch):
     token = holder.log_in().json["access_token"]
     path = f"/webauthn/credentials/{holder.passkey_id}"
-    answered = holder.answered_login()
+    answered = holder.begin_and_answer_login()
 
     def delete():
-        assert as_bearer(token, "DELETE", path, path_parameters={"id": holder.passkey_id}).status == 204
+        assert call_webauthn(token, "DELETE", path, path_parameters={"id": holder.passkey_id}).status == 204
 
     while_a_passkey_is_verified(monkeypatch, delete)
     before = database.count(sessions)

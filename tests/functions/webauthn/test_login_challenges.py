@@ -10,15 +10,15 @@ from tests.support.clocks import clock_off_by
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import EMAIL, erase, log_in, refresh, sign_up
 from tests.support.passkeys import (
-    anonymously,
-    answered_registration,
-    as_bearer,
+    begin_and_answer_registration,
     begin_login,
+    call_webauthn,
     complete_login,
     complete_registration,
     enrol,
+    post_without_token,
 )
-from tests.support.races import burst, together, while_a_passkey_is_verified
+from tests.support.races import send_at_once, send_burst, while_a_passkey_is_verified
 
 pytestmark = [pytest.mark.passkeys]
 
@@ -38,9 +38,9 @@ def outcome(answer):
 def test_thousand_begun_logins_stop_no_login_of_their_client_ip(database, holder):
     tables = (challenges, throttles, audit_events)
     before = [database.count(table) for table in tables]
-    assert {anonymously("/webauthn/login/begin", {}).status for _ in range(1_001)} == {200}
+    assert {post_without_token("/webauthn/login/begin", {}).status for _ in range(1_001)} == {200}
     assert [database.count(table) for table in tables] == before
-    assert (holder.log_in().status, holder.log_in_alone().status) == (200, 200)
+    assert (holder.log_in().status, holder.log_in_with_passkey_alone().status) == (200, 200)
 
 
 @pytest.mark.aurora_dsql
@@ -61,7 +61,7 @@ def test_responses_without_a_valid_login_store_a_bounded_number_of_rows(database
 @pytest.mark.parametrize("with_password", [True, False])
 def test_login_challenge_is_accepted_once(database, holder, with_password):
     """A second response with a higher counter, in another environment or with another spelling is rejected."""
-    ceremony = begin_login(holder.give_password() if with_password else None)
+    ceremony = begin_login(holder.get_mfa_token() if with_password else None)
     first = holder.authenticator.authenticate(ceremony["options"])
     second = holder.authenticator.authenticate(ceremony["options"])
     assert complete_login(ceremony, first).status == 200
@@ -75,10 +75,10 @@ def test_login_challenge_is_accepted_once(database, holder, with_password):
 
 @pytest.mark.aurora_dsql
 def test_concurrent_responses_to_one_challenge_open_one_session(database, holder):
-    ceremony = begin_login(holder.give_password())
+    ceremony = begin_login(holder.get_mfa_token())
     credentials = [holder.authenticator.authenticate(ceremony["options"]) for _ in range(8)]
     before = database.count(sessions)
-    assert burst(8, lambda number: complete_login(ceremony, credentials[number])) == {200: 1, 400: 7}
+    assert send_burst(8, lambda number: complete_login(ceremony, credentials[number])) == {200: 1, 400: 7}
     assert database.count(sessions) == before + 1
 
 
@@ -102,9 +102,9 @@ RESPELLINGS = {
 @pytest.mark.parametrize("respell", RESPELLINGS.values(), ids=RESPELLINGS)
 def test_challenge_id_in_another_spelling_is_rejected(database, holder, respell):
     """It is rejected before and after the response with the issued spelling, which is accepted."""
-    ceremony, credential = holder.answered_login()
+    ceremony, credential = holder.begin_and_answer_login()
     while not {"-", "_"} <= set(ceremony["challenge_id"]):
-        ceremony, credential = holder.answered_login()
+        ceremony, credential = holder.begin_and_answer_login()
     other = {**ceremony, "challenge_id": respell(ceremony["challenge_id"])}
     assert other != ceremony
     assert outcome(complete_login(other, credential)) == INVALID_CHALLENGE
@@ -124,7 +124,7 @@ def changed(challenge_id, position, octets):
 @pytest.mark.sqlite
 @pytest.mark.threat("function-passkey-replay")
 def test_changed_or_invented_challenge_id_is_rejected(database, holder, monkeypatch):
-    ceremony, credential = holder.answered_login()
+    ceremony, credential = holder.begin_and_answer_login()
     good = ceremony["challenge_id"]
     user = UUID(holder.account.id).bytes
     made_up = (good * 2, "A" * 144, "A" * 256, "é" * 144, "\x00", "not one of ours", str(uuid4()))
@@ -146,13 +146,13 @@ def test_changed_or_invented_challenge_id_is_rejected(database, holder, monkeypa
 def test_login_challenge_expires_after_five_minutes(database, holder, with_password):
     for seconds, status in ((-4 * 60 - 55, 200), (-5 * 60 - 1, 400)):
         with clock_off_by(seconds):
-            ceremony = begin_login(holder.give_password() if with_password else None)
+            ceremony = begin_login(holder.get_mfa_token() if with_password else None)
         assert complete_login(ceremony, holder.authenticator.authenticate(ceremony["options"])).status == status
 
 
 @pytest.mark.sqlite
 def test_challenge_of_another_service_is_rejected(database, holder, environment):
-    ceremony, credential = holder.answered_login()
+    ceremony, credential = holder.begin_and_answer_login()
     (environment / "audit-key").write_bytes(bytes(32))
     start_fresh_environment()
     assert outcome(complete_login(ceremony, credential)) == INVALID_CHALLENGE
@@ -166,7 +166,7 @@ def test_login_alone_and_second_factor_need_their_own_challenges(database, holde
     ceremony = begin_login()
     assert outcome(complete_login(ceremony, holder.authenticator.authenticate(ceremony["options"]))) == LOGIN_FAILED
     other = enrol(sign_up("other@example.com"))
-    ceremony = begin_login(holder.give_password())
+    ceremony = begin_login(holder.get_mfa_token())
     credential = other.authenticator.authenticate({**ceremony["options"], "allowCredentials": []})
     assert outcome(complete_login(ceremony, credential)) == LOGIN_FAILED
 
@@ -184,35 +184,38 @@ def other_user(database):
 @pytest.mark.parametrize("is_verifying", [False, True])
 @pytest.mark.parametrize("with_password", [True, False])
 def test_login_of_user_who_is_erased_during_it_is_rejected(database, holder, monkeypatch, with_password, is_verifying):
-    mfa_token = holder.give_password() if with_password else None
-    answered = holder.answered_login(mfa_token)
+    mfa_token = holder.get_mfa_token() if with_password else None
+    answered = holder.begin_and_answer_login(mfa_token)
     if is_verifying:
         while_a_passkey_is_verified(monkeypatch, erase)
     else:
         erase()
     assert outcome(complete_login(*answered)) == LOGIN_FAILED
     if mfa_token:
-        begun = anonymously("/webauthn/login/begin", {"mfa_token": mfa_token})
+        begun = post_without_token("/webauthn/login/begin", {"mfa_token": mfa_token})
         assert outcome(begun) == (401, "invalid_mfa_token")
 
 
 def test_registration_of_user_who_is_erased_meanwhile_is_rejected(account, monkeypatch):
-    answered = answered_registration(account.access_token)
+    answered = begin_and_answer_registration(account.access_token)
     while_a_passkey_is_verified(monkeypatch, erase)
     assert outcome(complete_registration(account.access_token, *answered)) == (401, "invalid_token")
-    assert outcome(as_bearer(account.access_token, "POST", "/webauthn/register/begin", {})) == (401, "invalid_token")
+    assert outcome(call_webauthn(account.access_token, "POST", "/webauthn/register/begin", {})) == (
+        401,
+        "invalid_token",
+    )
 
 
 @pytest.mark.parametrize("attempt", range(3))
 def test_concurrent_erasure_causes_no_server_error(database, attempt):
     holder = enrol()
     pair = holder.log_in().json
-    token, mfa_token = pair["access_token"], holder.give_password()
-    registration = answered_registration(token)
-    ceremonies = [holder.answered_login(), holder.answered_login(holder.give_password())]
-    *answers, _ = together(
-        lambda: as_bearer(token, "POST", "/webauthn/register/begin", {}),
-        lambda: anonymously("/webauthn/login/begin", {"mfa_token": mfa_token}),
+    token, mfa_token = pair["access_token"], holder.get_mfa_token()
+    registration = begin_and_answer_registration(token)
+    ceremonies = [holder.begin_and_answer_login(), holder.begin_and_answer_login(holder.get_mfa_token())]
+    *answers, _ = send_at_once(
+        lambda: call_webauthn(token, "POST", "/webauthn/register/begin", {}),
+        lambda: post_without_token("/webauthn/login/begin", {"mfa_token": mfa_token}),
         lambda: complete_registration(token, *registration),
         lambda: complete_login(*ceremonies[0]),
         lambda: complete_login(*ceremonies[1]),

@@ -16,39 +16,39 @@ from auth_common.tokens import mfa_tokens
 from auth_common.tokens.access_tokens import verify_access_token
 from tests.support.factories import (
     PASSWORD,
+    expire_step_ups,
     get_user,
-    is_alive,
-    let_step_ups_expire,
+    is_session_accepted,
     log_in,
     refresh,
     session_id,
     sign_up,
     step_up,
 )
-from tests.support.functions import Answer, authorize
+from tests.support.functions import Response, authorize
 from tests.support.passkeys import (
-    anonymously,
-    answered_registration,
-    as_bearer,
+    begin_and_answer_registration,
     begin_login,
     begin_registration,
+    call_webauthn,
     complete_login,
     complete_registration,
     enrol,
+    post_without_token,
 )
-from tests.support.races import together, while_a_password_is_checked
+from tests.support.races import send_at_once, while_a_password_is_checked
 from tools.authenticator.software_authenticator import AAGUID, Algorithm, NoCredential, to_base64url
 
 pytestmark = [pytest.mark.passkeys, pytest.mark.sqlite]
 
 
 def passkeys_of(token):
-    return as_bearer(token, "GET", "/webauthn/credentials").json
+    return call_webauthn(token, "GET", "/webauthn/credentials").json
 
 
-def change(token, method, passkey_id, body=None) -> Answer:
+def change(token, method, passkey_id, body=None) -> Response:
     path = f"/webauthn/credentials/{passkey_id}"
-    return as_bearer(token, method, path, body, path_parameters={"id": passkey_id})
+    return call_webauthn(token, method, path, body, path_parameters={"id": passkey_id})
 
 
 # --- Registration -----------------------------------------------------------------------------------------------------
@@ -59,7 +59,7 @@ def test_key_of_each_algorithm_registers_and_logs_in(account, algorithm):
     for attestation in ("none", "packed"):
         holder = enrol(account, algorithms=(algorithm,), attestation=attestation)
         answer = holder.log_in()
-        assert (answer.status, holder.log_in_alone().status) == (200, 200), attestation
+        assert (answer.status, holder.log_in_with_passkey_alone().status) == (200, 200), attestation
         account = replace(account, access_token=answer.json["access_token"])
 
 
@@ -84,7 +84,7 @@ def test_passkey_is_listed_and_excluded_from_registration(holder):
 
 
 def test_passkey_has_the_name_that_its_user_chose(account):
-    answered = answered_registration(account.access_token)
+    answered = begin_and_answer_registration(account.access_token)
     added = complete_registration(account.access_token, *answered, name="Laptop").json
     assert added["name"] == "Laptop"
     assert [item["name"] for item in passkeys_of(account.access_token)["items"]] == ["Laptop"]
@@ -104,11 +104,11 @@ def test_options_contain_only_personal_data_shown_to_the_user(account):
 @pytest.mark.asvs("2.3.2")
 def test_eleventh_passkey_is_rejected_at_begin_and_at_complete(database, holder):
     token = holder.log_in().json["access_token"]
-    waiting = answered_registration(token)
+    waiting = begin_and_answer_registration(token)
     (row,) = database.execute(passkeys.select())
     copies = [{**row._asdict(), "id": uuid4(), "credential_id": uuid4().bytes} for _ in range(9)]
     database.execute(passkeys.insert().values(copies))
-    answer = as_bearer(token, "POST", "/webauthn/register/begin", {})
+    answer = call_webauthn(token, "POST", "/webauthn/register/begin", {})
     assert (answer.status, answer.code) == (409, "too_many_passkeys")
     assert complete_registration(token, *waiting).code == "too_many_passkeys"
     assert database.count(passkeys) == 10
@@ -130,12 +130,12 @@ def revocations(log_lines):
 def test_added_passkey_revokes_the_other_sessions(person, other, log_lines):
     elsewhere = log_in().json
     holder = enrol(person)
-    assert not is_alive(person.id, elsewhere)
-    assert is_alive(person.id, person.pair)
+    assert not is_session_accepted(person.id, elsewhere)
+    assert is_session_accepted(person.id, person.pair)
     here, elsewhere = holder.log_in().json, holder.log_in().json
     enrol(replace(person, access_token=here["access_token"]))
-    assert not is_alive(person.id, elsewhere)
-    assert is_alive(person.id, here)
+    assert not is_session_accepted(person.id, elsewhere)
+    assert is_session_accepted(person.id, here)
     assert get_user(other.id, token=other.access_token).status == 200
     # The second passkey also revokes the session with a password that added the first one.
     assert revocations(log_lines) == [(person.id, "passkey_added", 1), (person.id, "passkey_added", 2)]
@@ -144,7 +144,7 @@ def test_added_passkey_revokes_the_other_sessions(person, other, log_lines):
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.5.6", "7.4.3")
 def test_deleted_passkey_revokes_the_other_sessions(holder, log_lines):
-    here, elsewhere = holder.log_in().json, holder.log_in_alone().json
+    here, elsewhere = holder.log_in().json, holder.log_in_with_passkey_alone().json
     token = here["access_token"]
     # Failed requests and a new name revoke no session.
     assert change(token, "DELETE", str(uuid4())).code == "not_found"
@@ -154,8 +154,8 @@ def test_deleted_passkey_revokes_the_other_sessions(holder, log_lines):
     assert get_user(holder.account.id, token=elsewhere["access_token"]).status == 200
     assert revocations(log_lines) == []
     assert change(token, "DELETE", holder.passkey_id).status == 204
-    assert not is_alive(holder.account.id, elsewhere)
-    assert is_alive(holder.account.id, here)
+    assert not is_session_accepted(holder.account.id, elsewhere)
+    assert is_session_accepted(holder.account.id, here)
     # One of the two is the session with a password that added the passkey.
     assert revocations(log_lines) == [(holder.account.id, "passkey_removed", 2)]
 
@@ -179,7 +179,7 @@ def test_login_during_the_deletion_of_its_passkey_leaves_no_session(database, ho
         partial(complete_login, ceremony, credential)
         for ceremony, credential in zip(ceremonies, credentials, strict=True)
     ]
-    *answers, deletion = together(*logins, lambda: change(here, "DELETE", holder.passkey_id))
+    *answers, deletion = send_at_once(*logins, lambda: change(here, "DELETE", holder.passkey_id))
     assert deletion.status == 204
     assert {answer.status for answer in answers} <= {200, 401}
     live = select(sessions.c.id).where(sessions.c.revoked_at.is_(None))
@@ -195,7 +195,7 @@ def test_login_during_the_deletion_of_its_passkey_leaves_no_session(database, ho
 def test_amr_names_the_login_methods_and_survives_a_refresh(database, backup_eligible, key):
     holder = enrol(backup_eligible=backup_eligible, backed_up=backup_eligible)
     assert verify_access_token(holder.account.access_token).amr == ("pwd",)
-    assert verify_access_token(holder.log_in_alone().json["access_token"]).amr == (key, "user", "mfa")
+    assert verify_access_token(holder.log_in_with_passkey_alone().json["access_token"]).amr == (key, "user", "mfa")
     pair = holder.log_in().json
     before = verify_access_token(pair["access_token"])
     after = verify_access_token(refresh(pair["refresh_token"]).json["access_token"])
@@ -220,7 +220,7 @@ def test_password_alone_gets_only_an_mfa_token(holder, log_lines):
 
 
 def test_second_factor_options_list_the_users_passkeys(holder):
-    allowed = begin_login(holder.give_password())["options"]
+    allowed = begin_login(holder.get_mfa_token())["options"]
     (key,) = holder.authenticator.credentials
     assert [descriptor["id"] for descriptor in allowed["allowCredentials"]] == [to_base64url(key.id)]
     assert allowed["userVerification"] == "preferred"
@@ -233,8 +233,8 @@ def test_second_factor_options_list_the_users_passkeys(holder):
 
 @pytest.mark.asvs("2.3.1")
 def test_mfa_token_and_other_tokens_are_not_interchangeable(holder):
-    token, now = holder.give_password(), datetime.now(UTC)
-    assert anonymously("/webauthn/login/complete", {"challenge_id": token[:64], "credential": {}}).status == 400
+    token, now = holder.get_mfa_token(), datetime.now(UTC)
+    assert post_without_token("/webauthn/login/complete", {"challenge_id": token[:64], "credential": {}}).status == 400
     past = now - mfa_tokens.MFA_TOKEN_LIFETIME - timedelta(seconds=31)
     expired = mfa_tokens.issue_mfa_token(user_id=UUID(holder.account.id), token_version=0, now=past)
     for each in (token, expired):
@@ -243,20 +243,20 @@ def test_mfa_token_and_other_tokens_are_not_interchangeable(holder):
     # The user of a valid token may be unknown, for example if a database was replaced and the keys were not.
     unknown = mfa_tokens.issue_mfa_token(user_id=uuid4(), token_version=0, now=now)
     for other in (expired, unknown, holder.account.access_token, "", "x", "a.b.c"):
-        answer = anonymously("/webauthn/login/begin", {"mfa_token": other})
+        answer = post_without_token("/webauthn/login/begin", {"mfa_token": other})
         assert (answer.status, answer.code) == (401, "invalid_mfa_token"), other
 
 
 @pytest.mark.asvs("6.3.4")
 @pytest.mark.parametrize("end", [accounts.revoke_sessions_of, accounts.disable_user])
 def test_operator_change_stops_a_login_that_has_begun(holder, end):
-    token = holder.give_password()
-    answered = holder.answered_login(token)
+    token = holder.get_mfa_token()
+    answered = holder.begin_and_answer_login(token)
     end(holder.account.email)
-    assert anonymously("/webauthn/login/begin", {"mfa_token": token}).code == "invalid_mfa_token"
+    assert post_without_token("/webauthn/login/begin", {"mfa_token": token}).code == "invalid_mfa_token"
     answer = complete_login(*answered)
     assert (answer.status, answer.code) == (401, "passkey_login_failed")
-    assert (holder.log_in_alone().status == 200) is (end is accounts.revoke_sessions_of)
+    assert (holder.log_in_with_passkey_alone().status == 200) is (end is accounts.revoke_sessions_of)
 
 
 # --- Step-up (ASVS 5.0 7.5.1): more in tests/functions/step_up --------------------------------------------------------
@@ -269,14 +269,14 @@ def test_expired_step_up_cannot_change_passkeys(database, account, log_lines):
         assert (answer.status, answer.code, answer.json["methods"]) == (403, "step_up_required", [method])
         assert "www-authenticate" not in answer.headers
 
-    let_step_ups_expire(database)
-    assert_rejected(as_bearer(account.access_token, "POST", "/webauthn/register/begin", {}), "password")
+    expire_step_ups(database)
+    assert_rejected(call_webauthn(account.access_token, "POST", "/webauthn/register/begin", {}), "password")
     assert database.count(passkeys) == 0
     step_up(account.access_token, {"current_password": PASSWORD})
     holder = enrol(account)
     token = holder.log_in().json["access_token"]
-    let_step_ups_expire(database)
-    assert_rejected(as_bearer(token, "POST", "/webauthn/register/begin", {}), "webauthn")
+    expire_step_ups(database)
+    assert_rejected(call_webauthn(token, "POST", "/webauthn/register/begin", {}), "webauthn")
     assert_rejected(change(token, "DELETE", holder.passkey_id), "webauthn")
     assert_rejected(change(token, "PATCH", holder.passkey_id, {"name": "Laptop"}), "webauthn")
     assert [item["name"] for item in passkeys_of(token)["items"]] == ["Passkey"]
@@ -285,11 +285,11 @@ def test_expired_step_up_cannot_change_passkeys(database, account, log_lines):
 
 @pytest.mark.asvs("7.5.1", "10.3.4")
 def test_step_up_by_password_cannot_change_existing_passkeys(account, log_lines):
-    waiting = answered_registration(account.access_token)
+    waiting = begin_and_answer_registration(account.access_token)
     holder = enrol(account)
     step_up(account.access_token, {"current_password": PASSWORD})
     for answer in (
-        as_bearer(account.access_token, "POST", "/webauthn/register/begin", {}),
+        call_webauthn(account.access_token, "POST", "/webauthn/register/begin", {}),
         complete_registration(account.access_token, *waiting),
         change(account.access_token, "DELETE", holder.passkey_id),
     ):

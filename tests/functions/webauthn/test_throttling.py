@@ -11,14 +11,14 @@ from auth_common.database.tables import audit_events, throttles, users
 from auth_common.keys.keyed_hashes import throttle_key
 from tests.support.events import SOURCE_IP
 from tests.support.factories import EMAIL
-from tests.support.passkeys import anonymously, begin_login, complete_login, enrol
+from tests.support.passkeys import begin_login, complete_login, enrol, post_without_token
 from tests.support.throttles import (
-    ELSEWHERE,
-    counted,
-    guess,
-    let_locks_end,
+    OTHER_CLIENT_IP,
+    count_of,
+    counter_rows,
+    expire_lockouts,
+    guess_password,
     recorded_failures,
-    rows,
     use_limits,
     with_broken_signature,
 )
@@ -32,16 +32,16 @@ def limits(database, monkeypatch):
 
 
 def begin_with(mfa_token, **changes):
-    return anonymously("/webauthn/login/begin", {"mfa_token": mfa_token}, **changes)
+    return post_without_token("/webauthn/login/begin", {"mfa_token": mfa_token}, **changes)
 
 
 def complete_elsewhere(challenge_id, credential):
     body = {"challenge_id": challenge_id, "credential": credential}
-    return [anonymously("/webauthn/login/complete", body, sourceIp=ELSEWHERE).status for _ in range(7)]
+    return [post_without_token("/webauthn/login/complete", body, sourceIp=OTHER_CLIENT_IP).status for _ in range(7)]
 
 
 def fail(holder):
-    ceremony = begin_login(holder.give_password())
+    ceremony = begin_login(holder.get_mfa_token())
     return complete_login(ceremony, with_broken_signature(holder, ceremony))
 
 
@@ -50,30 +50,30 @@ def test_all_second_factors_share_one_counter(database, holder):
     """Failures with one of a user's passkeys count for the other passkey too."""
     token = holder.log_in().json["access_token"]
     second = enrol(replace(holder.account, access_token=token))
-    begun = [holder.answered_login(holder.give_password()) for _ in range(4)]
+    begun = [holder.begin_and_answer_login(holder.get_mfa_token()) for _ in range(4)]
     assert [fail(each).status for each in (holder, holder, second)] == [401] * 3
-    assert counted(database, "second_factor", holder.account.id) == 3
-    assert begin_with(holder.give_password()).status == 429
+    assert count_of(database, "second_factor", holder.account.id) == 3
+    assert begin_with(holder.get_mfa_token()).status == 429
     # The lockout also stops ceremonies that began before it. They do not count for the client IP.
     assert [complete_login(*each).status for each in begun] == [429] * 4
-    assert counted(database, "passkey_source", SOURCE_IP) == 3
+    assert count_of(database, "passkey_source", SOURCE_IP) == 3
     (lock,) = database.execute(select(audit_events).where(audit_events.c.name == "authn_login_lock"))
     assert (lock.reason, str(lock.user_id)) == ("second_factor", holder.account.id)
 
 
 def test_old_token_or_challenge_does_not_lock_the_second_factor(database, holder):
     """An attacker with a copy could replay it for five minutes. The attempts count for the attacker's client IP."""
-    token, ceremony = holder.give_password(), begin_login(holder.give_password())
+    token, ceremony = holder.get_mfa_token(), begin_login(holder.get_mfa_token())
     accounts.revoke_sessions_of(EMAIL)
-    assert [begin_with(token, sourceIp=ELSEWHERE).status for _ in range(7)] == [401] * 6 + [429]
-    assert counted(database, "passkey_source", ELSEWHERE) == 6
+    assert [begin_with(token, sourceIp=OTHER_CLIENT_IP).status for _ in range(7)] == [401] * 6 + [429]
+    assert count_of(database, "passkey_source", OTHER_CLIENT_IP) == 6
     database.execute(throttles.delete())
     assert complete_elsewhere(ceremony["challenge_id"], {}) == [401] + [400] * 5 + [429]
     database.execute(throttles.delete())
-    ceremony, credential = holder.answered_login(holder.give_password())
+    ceremony, credential = holder.begin_and_answer_login(holder.get_mfa_token())
     assert complete_login(ceremony, credential).status == 200
     assert complete_elsewhere(ceremony["challenge_id"], credential) == [400] * 6 + [429]
-    assert counted(database, "second_factor", holder.account.id) == 0
+    assert count_of(database, "second_factor", holder.account.id) == 0
     assert holder.log_in().status == 200
 
 
@@ -81,8 +81,8 @@ def test_success_clears_second_factor_counter_but_not_client_ip(database, holder
     fail(holder)
     fail(holder)
     assert holder.log_in().status == 200
-    assert counted(database, "second_factor", holder.account.id) == 0
-    assert counted(database, "passkey_source", SOURCE_IP) == 2
+    assert count_of(database, "second_factor", holder.account.id) == 0
+    assert count_of(database, "passkey_source", SOURCE_IP) == 2
 
 
 @pytest.mark.asvs("2.4.1")
@@ -103,7 +103,7 @@ def test_second_factor_is_not_stopped_by_failures_of_its_client_ip(database, hol
     for _ in range(10):
         complete_login({"challenge_id": "not issued by this service"}, {})
         complete_login(begin_login(), {})
-    assert holder.log_in_alone().status == 429
+    assert holder.log_in_with_passkey_alone().status == 429
     assert holder.log_in().status == 200
     assert begin_with("x.y.z").status == 429
     assert holder.log_in().status == 200
@@ -114,16 +114,16 @@ def test_hundred_failures_disable_second_factors_until_unlocked(database, holder
     key = throttle_key("second_factor", holder.account.id)
     database.execute(update(throttles).where(throttles.c.key == key).values(failures=99))
     assert fail(holder).status == 401
-    let_locks_end(database)
-    assert begin_with(holder.give_password()).status == 429
+    expire_lockouts(database)
+    assert begin_with(holder.get_mfa_token()).status == 429
     assert accounts.unlock_user(EMAIL)[1] == 1
     assert holder.log_in().status == 200
 
 
 def test_erased_account_has_no_counters(database, holder):
     fail(holder)
-    guess()
+    guess_password()
     erase_user(EMAIL)
     assert database.count(users) == 0
-    left = {row.key for row in rows(database)}
+    left = {row.key for row in counter_rows(database)}
     assert not left & {throttle_key("second_factor", holder.account.id), throttle_key("login_account", EMAIL)}

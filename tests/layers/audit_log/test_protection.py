@@ -46,7 +46,7 @@ def test_sealed_data_differs_each_time_and_opens_with_its_users_salt_alone():
     assert open_personal(sealed, user_id=user_id, salt=secrets.token_bytes(32)) is None
 
 
-@pytest.mark.usefixtures("deployed")
+@pytest.mark.usefixtures("deployed_settings")
 def test_deployed_stage_makes_no_audit_key_of_its_own():
     with pytest.raises(Misconfigured, match="AUDIT_KEY_SECRET_ARN"):
         account_pseudonym("a@example.com")

@@ -14,7 +14,7 @@ from auth_common.events.catalogue import CATALOGUE
 from auth_common.events.logger import logger
 from auth_common.events.security_events import SecurityEvent, security_event, security_log
 from auth_common.transactions import read, transaction
-from tests.support.databases import listening, start_fresh_environment
+from tests.support.databases import sqlalchemy_listener, start_fresh_environment
 from tests.support.events import SOURCE_IP, USER_AGENT
 from tests.support.factories import EMAIL, log_in, register, sign_up
 
@@ -90,7 +90,7 @@ def test_event_of_a_transaction_that_is_tried_again_is_recorded_once(database, l
         conflict_at_the_first("body")
 
     transaction(lambda _connection: None)
-    with listening("commit", lambda _connection: conflict_at_the_first("commit")):
+    with sqlalchemy_listener("commit", lambda _connection: conflict_at_the_first("commit")):
         transaction(body)
     assert tries == ["body", "body", "commit", "body", "commit"]
     assert recorded(database) == published(log_lines) == ["user_created"]
@@ -157,7 +157,7 @@ def test_chain_ends_with_a_record_that_may_be_lost(database, log_lines):
     def hang_up(_connection):
         raise OperationalError("COMMIT", None, OSError("connection reset"))
 
-    with listening("commit", hang_up), pytest.raises(DatabaseUnavailable):
+    with sqlalchemy_listener("commit", hang_up), pytest.raises(DatabaseUnavailable):
         transaction(lambda _connection: security_event(SecurityEvent.USER_ENABLED))
     transaction(lambda _connection: security_event(SecurityEvent.USER_DISABLED))
     chains = database.execute(select(audit_events.c.chain_id, func.count()).group_by(audit_events.c.chain_id))

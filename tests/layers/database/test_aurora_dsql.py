@@ -16,9 +16,9 @@ from auth_common.database.engine import make_engine
 from auth_common.database.tables import KeyBytes, throttles
 from auth_common.errors import ServiceUnavailable
 from auth_common.transactions import read
-from tests.support.aurora_dsql import RefusedByAuroraDSQL
+from tests.support.aurora_dsql import RejectedByAuroraDSQL
 from tests.support.databases import dsql_url, start_fresh_environment
-from tests.support.impostors import REFUSAL, listen, password_sent
+from tests.support.impostors import REJECTION, listen, receive_password
 from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.database
@@ -43,8 +43,8 @@ def passwords(certificate, *, user, times):
         url = f"auroradsql+psycopg://{user}@localhost:{listener.getsockname()[1]}/postgres?{query}"
         engine = make_engine(url, timeout=30, verify_server=False)
         for _ in range(times):
-            sent = threads.submit(password_sent, listener, certificate)
-            with pytest.raises(OperationalError, match=REFUSAL):
+            sent = threads.submit(receive_password, listener, certificate)
+            with pytest.raises(OperationalError, match=REJECTION):
                 engine.connect()
             yield sent.result(timeout=60)
             wait_until(partial(is_later, int(time.time())))
@@ -101,17 +101,17 @@ REJECTED = [
 def test_stand_in_rejects_what_aurora_dsql_rejects(admin):
     with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for statement in REJECTED:
-            with pytest.raises(RefusedByAuroraDSQL):
+            with pytest.raises(RejectedByAuroraDSQL):
                 connection.execute(text(statement))
 
 
 def test_stand_in_rejects_a_change_of_the_schema_or_too_many_rows_in_a_transaction(admin):
-    with pytest.raises(RefusedByAuroraDSQL), admin.begin() as connection:
+    with pytest.raises(RejectedByAuroraDSQL), admin.begin() as connection:
         connection.execute(text("CREATE TABLE mine (id integer)"))
     now = datetime.now(UTC)
     row = {"failures": 0, "started_at": now, "refusal_recorded": False, "expires_at": now}
     rows = [{"key": number.to_bytes(16), **row} for number in range(3_001)]
-    with pytest.raises(RefusedByAuroraDSQL), admin.begin() as connection:
+    with pytest.raises(RejectedByAuroraDSQL), admin.begin() as connection:
         connection.execute(insert(throttles), rows)
     with admin.begin() as connection:
         connection.execute(insert(throttles), rows[1:])

@@ -21,7 +21,7 @@ from auth_common.database.tables import audit_events, metadata
 from auth_common.transactions import read
 from tests.support.databases import migrate, start_fresh_environment
 from tests.support.factories import log_in, sign_up
-from tests.support.processes import run_together, wait_until
+from tests.support.processes import run_concurrently, wait_until
 
 pytestmark = pytest.mark.database
 
@@ -244,11 +244,11 @@ def test_index_that_is_there_stays(database_before):
 
 
 def test_environments_that_start_together_on_the_local_stage_migrate_once(empty_database, environment):
-    assert sorted(run_together(STARTER, number=3, folder=environment)) == ["False", "False", "True"]
+    assert sorted(run_concurrently(STARTER, number=3, folder=environment)) == ["False", "False", "True"]
     assert differences(empty_database) == []
 
 
-@pytest.mark.usefixtures("deployed")
+@pytest.mark.usefixtures("deployed_settings")
 def test_environment_of_a_deployed_stage_never_migrates(monkeypatch, postgres):
     with postgres.new_database(migrated=False) as url:
         monkeypatch.setenv("DATABASE_URL", url)

@@ -15,7 +15,7 @@ from auth_common.database.tables import metadata
 from auth_common.events.vocabulary import Severity
 from auth_common.operations.cleanup import delete_expired
 from tests.support.auditors import auditor_token, read_events, read_summary
-from tests.support.databases import listening, start_fresh_environment
+from tests.support.databases import sqlalchemy_listener, start_fresh_environment
 from tests.support.factories import (
     EMAIL,
     call_as,
@@ -28,7 +28,7 @@ from tests.support.factories import (
     refresh,
     sign_up,
 )
-from tests.support.passkeys import as_bearer, enrol
+from tests.support.passkeys import call_webauthn, enrol
 
 pytestmark = pytest.mark.database
 
@@ -53,7 +53,7 @@ def statements(database):
         if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE)\b", statement) and re.search(rf"\b({OURS})\b", statement):
             found.setdefault(statement, parameters[0] if many else parameters)
 
-    with listening("before_cursor_execute", keep):
+    with sqlalchemy_listener("before_cursor_execute", keep):
         live()
     start_fresh_environment()
     return found
@@ -69,10 +69,12 @@ def live():
     get_user(other.id, token=person.access_token)
     call_as(person.access_token, "sessions", "GET", "/sessions")
     holder = enrol(person)
-    holder.log_in_alone()
+    holder.log_in_with_passkey_alone()
     token = holder.log_in().json["access_token"]
-    as_bearer(token, "GET", "/webauthn/credentials")
-    as_bearer(token, "DELETE", f"/webauthn/credentials/{holder.passkey_id}", path_parameters={"id": holder.passkey_id})
+    call_webauthn(token, "GET", "/webauthn/credentials")
+    call_webauthn(
+        token, "DELETE", f"/webauthn/credentials/{holder.passkey_id}", path_parameters={"id": holder.passkey_id}
+    )
     change_password(other)
     auditor = auditor_token()
     now = datetime.now(UTC)

@@ -8,7 +8,7 @@ import pytest
 from auth_common.errors import DatabaseUnavailable
 from auth_common.transactions import read
 from tests.support.databases import start_fresh_environment
-from tests.support.impostors import listen, said_first
+from tests.support.impostors import listen, receive_first_bytes
 
 pytestmark = pytest.mark.database
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.database
 def said_to(monkeypatch, *, certificate, host="localhost", **parameters):
     """Return what the service says to such a server, beyond asking for TLS."""
     with closing(listen()) as listener, ThreadPoolExecutor(1) as threads:
-        said = threads.submit(said_first, listener, certificate)
+        said = threads.submit(receive_first_bytes, listener, certificate)
         port = listener.getsockname()[1]
         query = "&".join(f"{name}={value}" for name, value in {"hostaddr": "127.0.0.1", **parameters}.items())
         monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://service@{host}:{port}/auth?{query}")
@@ -28,7 +28,7 @@ def said_to(monkeypatch, *, certificate, host="localhost", **parameters):
 
 @pytest.mark.asvs("12.3.1", "12.3.2", "12.3.5")
 @pytest.mark.threat("database-false-server")
-@pytest.mark.usefixtures("deployed")
+@pytest.mark.usefixtures("deployed_settings")
 def test_server_that_does_not_prove_its_name_by_tls_is_told_nothing(monkeypatch, certificate):
     """Another name, an unknown authority, no TLS, and a URL that would do without."""
     assert b"service" in said_to(monkeypatch, certificate=certificate, sslrootcert=certificate)

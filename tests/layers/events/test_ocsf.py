@@ -13,7 +13,7 @@ from auth_common.events.occurrence import Occurrence
 from auth_common.events.ocsf import to_ocsf
 from auth_common.events.request_context import RequestContext
 from auth_common.events.vocabulary import SecurityEvent
-from tests.support.event_schema import faults_in, faults_of
+from tests.support.event_schema import schema_errors_in, schema_errors_of
 from tests.support.events import SOURCE_IP, USER_AGENT
 
 pytestmark = pytest.mark.events
@@ -45,7 +45,7 @@ def test_event_of_each_kind_is_valid_in_each_context(user_id, context):
         for detail in (full_detail(event), dict[str, Any]()):
             for reason in (None, *CATALOGUE[event].reasons):
                 made = occurrence(event, request=context, user_id=user_id, reason=reason, detail=detail)
-                faults[event, reason, bool(detail)] = faults_of(to_ocsf(made))
+                faults[event, reason, bool(detail)] = schema_errors_of(to_ocsf(made))
     assert {case: found for case, found in faults.items() if found} == {}
 
 
@@ -64,9 +64,9 @@ INVALID: dict[str, dict[str, Any]] = {
 def test_check_of_events_finds_what_is_wrong_also_in_the_lines_of_a_test():
     good = to_ocsf(occurrence(SecurityEvent.AUTHN_LOGIN_FAIL))
     for fault, change in INVALID.items():
-        assert any(fault in text for text in faults_of({**good, **change})), fault
+        assert any(fault in text for text in schema_errors_of({**good, **change})), fault
     wrong = '{"level":"INFO","security_event":{"metadata":{"event_code":"user_created"},"class_uid":3001}}'
-    assert faults_in(f"something else\n{wrong}\n") != []
+    assert schema_errors_in(f"something else\n{wrong}\n") != []
 
 
 def test_name_reason_and_fields_are_where_a_siem_looks():

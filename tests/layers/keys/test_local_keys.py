@@ -18,7 +18,7 @@ from auth_common.keys.signing_key import signing_key
 from auth_common.keys.verification_keys import published_jwks
 from auth_common.tokens.access_tokens import verify_access_token
 from tests.support.databases import start_fresh_environment
-from tests.support.forged_tokens import forger
+from tests.support.forged_tokens import forger_with_stolen_key
 
 pytestmark = pytest.mark.keys
 
@@ -27,10 +27,10 @@ PROJECT = Path(__file__).parents[3]
 #: Signs and verifies tokens in its own process, like a function during rotations, until ten keys were used.
 CALLER = """
 from auth_common.tokens.access_tokens import verify_access_token
-from tests.support.forged_tokens import forger
+from tests.support.forged_tokens import forger_with_stolen_key
 kids = set()
 while len(kids) < 10:
-    stolen = forger()
+    stolen = forger_with_stolen_key()
     verify_access_token(stolen.token())
     kids.add(stolen.kid)
 """
@@ -41,8 +41,8 @@ def keys(environment):
     return environment / "keys"
 
 
-def is_verified(forger):
-    return verify_access_token(forger.token()).role == "user"
+def is_verified(signer):
+    return verify_access_token(signer.token()).role == "user"
 
 
 def published_kids():
@@ -94,10 +94,10 @@ def test_unusable_signing_key_is_misconfigured_and_named(keys, content):
 
 
 def test_lost_signing_key_is_replaced_and_old_tokens_stay_valid(keys):
-    old = forger()
+    old = forger_with_stolen_key()
     (keys / "signing-key.pem").unlink()
     start_fresh_environment()
-    new = forger()
+    new = forger_with_stolen_key()
     assert new.kid != old.kid
     assert is_verified(new)
     assert is_verified(old)
@@ -106,7 +106,7 @@ def test_lost_signing_key_is_replaced_and_old_tokens_stay_valid(keys):
 
 
 def test_restored_signing_key_signs_again(keys):
-    old = forger()
+    old = forger_with_stolen_key()
     pem = (keys / "signing-key.pem").read_bytes()
     rotate_local_key()
     (keys / "signing-key.pem").write_bytes(pem)
@@ -144,10 +144,10 @@ def test_unwritable_keys_folder_is_unavailable(keys):
 
 
 def test_rotation_keeps_old_tokens_valid_until_they_expire(keys):
-    old = forger()
+    old = forger_with_stolen_key()
     before = int(time.time())
     new_kid = rotate_local_key()
-    new = forger()
+    new = forger_with_stolen_key()
     assert new.kid == new_kid != old.kid
     assert is_verified(new)
     assert is_verified(old)
@@ -165,7 +165,7 @@ def test_rotation_keeps_old_tokens_valid_until_they_expire(keys):
 
 
 def test_second_rotation_keeps_the_first_retirement_date(keys):
-    old = forger()
+    old = forger_with_stolen_key()
     rotate_local_key()
     first = published_jwks()["keys"]
     rotate_local_key()

@@ -7,7 +7,7 @@ import pytest
 
 from auth_common.errors import Misconfigured, ServiceUnavailable
 from auth_common.keys.local_secrets import read_or_create
-from tests.support.processes import run_together
+from tests.support.processes import run_concurrently
 
 pytestmark = pytest.mark.keys
 
@@ -28,7 +28,7 @@ def test_secret_is_created_once_without_leftover_files(tmp_path, caplog):
 
 
 def test_processes_that_start_together_get_the_same_secret(tmp_path):
-    printed = run_together(STARTER, number=8, folder=tmp_path)
+    printed = run_concurrently(STARTER, number=8, folder=tmp_path)
     assert set(printed) == {(tmp_path / "new" / "secret").read_bytes().hex()}
 
 

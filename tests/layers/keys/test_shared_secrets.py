@@ -17,7 +17,7 @@ from tests.support.events import proxy_event
 from tests.support.factories import log_in, register
 from tests.support.functions import call
 
-pytestmark = [pytest.mark.keys, pytest.mark.usefixtures("deployed", "aws")]
+pytestmark = [pytest.mark.keys, pytest.mark.usefixtures("deployed_settings", "aws")]
 
 SECRET = "a" * 64
 SECRETS = {"PEPPER_SECRET_ARN": pepper, "AUDIT_KEY_SECRET_ARN": audit_key}
@@ -43,7 +43,7 @@ def store(monkeypatch, secrets_manager):
 
 
 @pytest.fixture
-def on_the_local_stage(deployed, monkeypatch, environment):
+def on_the_local_stage(deployed_settings, monkeypatch, environment):
     for name in ("DATABASE_URL", "WEBAUTHN_RP_ID", "WEBAUTHN_ORIGINS"):
         monkeypatch.delenv(name)
     for name, value in {"STAGE": "local", "DATA_DIR": str(environment), "BCRYPT_COST": "4"}.items():

@@ -60,7 +60,7 @@ def test_retired_key_verifies_and_is_published_until_it_expires(deploy, signer):
     assert published_jwks() == {"keys": []}
 
 
-@pytest.mark.usefixtures("deployed")
+@pytest.mark.usefixtures("deployed_settings")
 def test_deployed_stage_publishes_its_keys_or_is_misconfigured(deploy, signer, monkeypatch):
     """The function needs neither storage nor access to KMS."""
     deploy()

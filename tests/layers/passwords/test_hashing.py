@@ -29,7 +29,7 @@ def test_stored_hash_has_the_documented_form(environment):
     assert len(stored) == 60
 
 
-@pytest.mark.usefixtures("deployed")
+@pytest.mark.usefixtures("deployed_settings")
 def test_deployed_stage_creates_no_pepper(monkeypatch, tmp_path):
     """With a pepper per environment, no user could log in."""
     monkeypatch.setenv("DATA_DIR", str(tmp_path))

@@ -30,7 +30,7 @@ from tests.support.forged_tokens import (
     Forger,
     Verifier,
     base64url,
-    forger,
+    forger_with_stolen_key,
     json_values,
     raw_signature,
 )
@@ -43,12 +43,12 @@ LEEWAY = 30
 CLAIMS = ["iss", "aud", "sub", "role", "iat", "nbf", "exp", "jti", "sid", "tv", "amr", "auth_time"]
 
 verifier = Verifier(verify_access_token, InvalidToken)
-rejects, accepted = verifier.rejects, verifier.accepted
+rejects, accepted = verifier.rejects, verifier.accepted_names
 
 
 @pytest.fixture
 def attacker(environment) -> Forger:
-    return forger()
+    return forger_with_stolen_key()
 
 
 def with_header(attacker, name, values):

@@ -24,8 +24,16 @@ from auth_common.tokens.mfa_tokens import (
     verify_mfa_token,
 )
 from tests.support.databases import start_fresh_environment
-from tests.support.forged_tokens import ABSENT, USER_ID, Forger, Verifier, base64url, forger, json_values
-from tests.support.forged_tokens import issue as issue_access_token
+from tests.support.forged_tokens import (
+    ABSENT,
+    USER_ID,
+    Forger,
+    Verifier,
+    base64url,
+    forger_with_stolen_key,
+    json_values,
+)
+from tests.support.forged_tokens import issue_genuine_token as issue_access_token
 
 pytestmark = pytest.mark.tokens
 
@@ -34,12 +42,12 @@ LIFETIME_SECONDS = int(MFA_TOKEN_LIFETIME.total_seconds())
 CLAIMS = ["iss", "aud", "sub", "tv", "jti", "iat", "nbf", "exp"]
 
 verifier = Verifier(verify_mfa_token, InvalidMFAToken)
-rejects, accepted = verifier.rejects, verifier.accepted
+rejects, accepted = verifier.rejects, verifier.accepted_names
 
 
 @pytest.fixture
 def attacker(environment) -> Forger:
-    return forger()
+    return forger_with_stolen_key()
 
 
 def forge(attacker, header=None, **changes):
@@ -81,7 +89,7 @@ def test_type_and_audience_are_each_enough_to_tell_the_two_apart(attacker):
 def test_type_tells_the_two_apart_under_any_audience(environment, monkeypatch, audience):
     monkeypatch.setenv("TOKEN_AUDIENCE", audience)
     start_fresh_environment()
-    attacker = forger()
+    attacker = forger_with_stolen_key()
     with pytest.raises(InvalidToken):
         verify_access_token(issue())
     assert rejects(attacker.token(claims=attacker.claims(aud=audience)))

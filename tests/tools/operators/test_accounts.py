@@ -19,10 +19,10 @@ from auth_common.database.tables import audit_events, audit_salts, challenges, p
 from auth_common.events.logger import logger
 from auth_common.transactions import transaction
 from tests.support.databases import start_fresh_environment
-from tests.support.factories import EMAIL, get_user, is_alive, log_in, refresh, register, sign_up
-from tests.support.log_lines import in_short
+from tests.support.factories import EMAIL, get_user, is_session_accepted, log_in, refresh, register, sign_up
+from tests.support.log_lines import flatten_event
 from tests.support.passkeys import begin_login, enrol
-from tests.support.runtime import closed_pipe, run_installed
+from tests.support.runtime import closed_pipe, run_project_command
 from tools.operators.accounts import main
 from tools.operators.operator_command import operator_command
 
@@ -43,7 +43,7 @@ def person(database):
 
 
 def is_logged_in(account):
-    return is_alive(account.id, asdict(account))
+    return is_session_accepted(account.id, asdict(account))
 
 
 def sign_in(account):
@@ -55,7 +55,7 @@ def event_in(lines):
     """Return the only security event in log lines, apart from the start of an audit chain (``sys_startup``)."""
     documents = [json.loads(line) for line in lines.splitlines()]
     (event,) = (document["security_event"] for document in documents if document["message"] != "sys_startup")
-    return in_short(event)
+    return flatten_event(event)
 
 
 def last_line(capsys):
@@ -231,7 +231,7 @@ def test_erasure_deletes_its_user_only_and_frees_the_address(database, capsys):
     holder, other = enrol(), enrol(sign_up("other@example.com"))
     token = holder.log_in().json["refresh_token"]
     refresh(token)
-    begin_login(holder.give_password())
+    begin_login(holder.get_mfa_token())
     assert main(["erase", EMAIL, "--yes"]) == 0
     assert last_line(capsys) == f"{holder.account.id}: erased"
     for table in (users, sessions, passkeys, challenges, audit_salts):
@@ -281,7 +281,7 @@ def test_unknown_role_is_rejected_by_the_service(database, person):
 
 
 def test_installed_command_revokes_sessions(database, person):
-    done = run_installed(f"accounts end-sessions {EMAIL}")
+    done = run_project_command(f"accounts end-sessions {EMAIL}")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{person.id}: role user, active; all sessions are revoked\n"
     assert not is_logged_in(person)
@@ -389,6 +389,6 @@ def test_warning_on_a_terminal_is_plain_text(capsys, monkeypatch):
 def test_result_into_a_closed_pipe_is_no_error(database, person):
     """As in `accounts disable person@example.com | true`. The change is committed."""
     with closed_pipe() as pipe:
-        done = run_installed(f"accounts disable {EMAIL}", stdout=pipe)
+        done = run_project_command(f"accounts disable {EMAIL}", stdout=pipe)
     assert (done.returncode, "Traceback" in done.stderr, "BrokenPipe" in done.stderr) == (0, False, False)
     assert log_in().status == 401

@@ -24,13 +24,13 @@ from auth_common.accounts.erasure import erase_user
 from auth_common.database.tables import audit_events, audit_salts
 from auth_common.events.security_events import SecurityEvent, security_event
 from tests.support.databases import start_fresh_environment
-from tests.support.event_schema import faults_of
+from tests.support.event_schema import schema_errors_of
 from tests.support.events import SOURCE_IP
 from tests.support.factories import log_in, sign_up
 from tests.support.hostile_rows import insert_rows
-from tests.support.outages import watched
-from tests.support.races import together
-from tests.support.runtime import closed_pipe, run_installed
+from tests.support.outages import on_each_statement
+from tests.support.races import send_at_once
+from tests.support.runtime import closed_pipe, run_project_command
 from tools.operators.audit import main
 
 pytestmark = [pytest.mark.audit, pytest.mark.sqlite]
@@ -462,7 +462,7 @@ def test_export_in_ocsf_has_the_security_events_of_the_log(log_file, export):
     exported = export("--ocsf", "--reason", "unknown_user")
     for event in exported:
         assert len(event["unmapped"].pop("audit_mac")) == 64
-        assert faults_of(event) == []
+        assert schema_errors_of(event) == []
         assert event["metadata"].pop("uid").endswith(f".{event['metadata'].pop('sequence')}")
     lines = [line[line.index("{") :] for line in log_file.read_text().splitlines() if "unknown_user" in line]
     assert exported == [json.loads(line)["security_event"] for line in lines]
@@ -595,9 +595,9 @@ def test_event_between_any_two_reads_is_shown_once(chain, follow, statement):
         is_main = threading.current_thread() is threading.main_thread()
         is_read = text.startswith("SELECT audit_events.chain_id") and is_main
         if is_read and next(reads) == statement:
-            assert [response.status for response in together(lambda: log_in("late@example.com"))] == [401]
+            assert [response.status for response in send_at_once(lambda: log_in("late@example.com"))] == [401]
 
-    with watched(happen):
+    with on_each_statement(happen):
         lines = follow("-n", "1", happen=lambda _: None)
     assert names(lines).count("authn_login_fail") == 1
 
@@ -640,7 +640,7 @@ def test_rows_from_the_future_are_shown_once_and_hide_no_event(database, chain, 
 def test_output_into_a_closed_pipe_prints_no_error(chain, command, status):
     """As in `audit tail | head`. A verification is complete before its first line, so its status is 0."""
     with closed_pipe() as pipe:
-        done = run_installed(f"audit {command}", stdout=pipe)
+        done = run_project_command(f"audit {command}", stdout=pipe)
     assert (done.returncode, "ipe" in done.stderr, "Traceback" in done.stderr) == (status, False, False)
 
 
@@ -689,12 +689,12 @@ def test_interrupted_command_has_an_exit_status_of_its_own(chain, monkeypatch, c
 def test_verify_of_a_changed_log_into_a_closed_pipe_reports_it(database, chain):
     database.execute(delete(audit_events).where(audit_events.c.sequence == 1))
     with closed_pipe() as pipe:
-        assert run_installed("audit verify", stdout=pipe).returncode == 3
+        assert run_project_command("audit verify", stdout=pipe).returncode == 3
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
 @pytest.mark.parametrize("command", ["audit export", "audit verify", "accounts disable person@example.com"])
 def test_output_onto_a_full_disk_is_an_error_with_its_reason(chain, command):
     with Path("/dev/full").open("w") as full:
-        done = run_installed(command, stdout=full)
+        done = run_project_command(command, stdout=full)
     assert (done.returncode, "Traceback" in done.stderr, "No space left" in done.stderr) == (1, False, True)

@@ -9,12 +9,12 @@ from sqlalchemy.exc import OperationalError
 
 from auth_common.audit.reading import AuditQuery, read_audit_records
 from auth_common.keys import verification_keys
-from tests.support.databases import listening, start_fresh_environment
+from tests.support.databases import sqlalchemy_listener, start_fresh_environment
 from tests.support.events import proxy_event
 from tests.support.factories import get_user, log_in, refresh, sign_up
 from tests.support.functions import authorize, call, kid_of
-from tests.support.log_lines import in_short
-from tests.support.runtime import run_installed
+from tests.support.log_lines import flatten_event
+from tests.support.runtime import run_project_command
 from tools.operators.keys import main
 
 pytestmark = pytest.mark.keys
@@ -75,7 +75,7 @@ def test_rotation_is_recorded_without_the_private_key(capsys):
     assert "PRIVATE" not in output
     for jwk in published().values():
         assert jwk.keys() <= {"kty", "crv", "x", "y", "use", "alg", "kid", "exp"}
-    record = in_short(json.loads(lines.splitlines()[1])["security_event"])
+    record = flatten_event(json.loads(lines.splitlines()[1])["security_event"])
     assert (record["name"], record["outcome"]) == ("sys_crypto_key_rotated", "success")
     assert record["kid"] in published()
     (stored,) = read_audit_records(AuditQuery(event="sys_crypto_key_rotated"))
@@ -102,7 +102,7 @@ def test_rotation_with_a_wrong_setting_is_an_error(monkeypatch, capsys, setting,
 
 
 def test_installed_command_rotates_the_key(environment):
-    done = run_installed("keys rotate")
+    done = run_project_command("keys rotate")
     assert done.returncode == 0, done.stderr
     assert [next(iter(published())) in line for line in done.stdout.splitlines()] == [True]
     assert "sys_crypto_key_rotated" in done.stderr
@@ -131,7 +131,7 @@ def test_conflict_in_the_audit_log_rotates_only_once():
         if len(commits) == 1:
             raise OperationalError("COMMIT", None, ConflictError())
 
-    with listening("commit", conflict_once):
+    with sqlalchemy_listener("commit", conflict_once):
         assert main(["rotate"]) == 0
     assert len(commits) > 1
     (new,) = set(published()) - before

@@ -10,10 +10,10 @@ from tools.operators.migrate import main
 pytestmark = pytest.mark.database
 
 
-def test_empty_database_gets_the_schema(empty, capsys):
+def test_empty_database_gets_the_schema(empty_database, capsys):
     assert main([]) == 0
     assert capsys.readouterr().out == f"the schema is at revision {HEAD}\n"
-    assert empty.count(users) == 0
+    assert empty_database.count(users) == 0
 
 
 def test_database_of_the_local_stage_gets_the_schema(environment, capsys):
@@ -22,8 +22,8 @@ def test_database_of_the_local_stage_gets_the_schema(environment, capsys):
     assert (environment / "secure-backend.sqlite3").exists()
 
 
-def test_error_of_the_database_is_printed(empty, capsys):
-    empty.execute(text("CREATE VIEW users AS SELECT 1 AS id"))
+def test_error_of_the_database_is_printed(empty_database, capsys):
+    empty_database.execute(text("CREATE VIEW users AS SELECT 1 AS id"))
     assert main([]) == 1
     out, err = capsys.readouterr()
     assert out == ""

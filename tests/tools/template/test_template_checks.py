@@ -9,7 +9,7 @@ import pytest
 from local_runtime.cloudformation import read_template
 from tests.support.deployment import TEMPLATE, translated
 from tests.support.routes import OPEN_ROUTES
-from tests.support.runtime import PROJECT, run
+from tests.support.runtime import PROJECT, run_command
 from tools.template.deployed_template import main
 from tools.uv_path import uv_path
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
 def check(tool, template):
     """Return the output of ``tool``, and whether it accepts the template."""
-    done = run(uv_path(), "run", "--script", "--locked", f"tools/template/{tool}.py", text=json.dumps(template))
+    done = run_command(uv_path(), "run", "--script", "--locked", f"tools/template/{tool}.py", text=json.dumps(template))
     return done.stdout + done.stderr, done.returncode == 0
 
 
