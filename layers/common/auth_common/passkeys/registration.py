@@ -43,7 +43,7 @@ def begin_registration(principal: Principal, *, step_up_token: str | None) -> St
 
     """
 
-    def require_right(connection: Connection) -> list[Passkey]:
+    def select_passkeys_if_permitted(connection: Connection) -> list[Passkey]:
         caller_state = require_valid_session(connection, principal)
         registered = store.select_passkeys_of(connection, user_id=principal.user_id)
         require_step_up(principal, caller_state, step_up_token, account_has_passkey=bool(registered))
@@ -51,12 +51,12 @@ def begin_registration(principal: Principal, *, step_up_token: str | None) -> St
         return registered
 
     # Checked before the count, so that an attacker with only the access token cannot use up the user's rate limit.
-    read(require_right)
+    read(select_passkeys_if_permitted)
     count_in_session("registration_challenge", user_id=principal.user_id, session_id=principal.session_id)
 
     def begin(connection: Connection) -> tuple[User, list[Passkey], Challenge]:
         user = lock_caller(connection, principal)
-        registered = require_right(connection)
+        registered = select_passkeys_if_permitted(connection)
         # In the transaction that locks the user's row, so that the account is not erased between the two steps.
         challenge = new_session_challenge(
             Ceremony.REGISTRATION, principal, passkey_ids=[each.id for each in registered]
@@ -120,7 +120,7 @@ def complete_registration(
         created_at=datetime.now(UTC),
     )
 
-    def store_if_admitted(connection: Connection) -> None:
+    def store_if_permitted(connection: Connection) -> None:
         lock_caller(connection, principal)
         require_valid_session(connection, principal)
         registered = store.select_passkeys_of(connection, user_id=principal.user_id)
@@ -132,7 +132,7 @@ def complete_registration(
         revoke_other_sessions(connection, principal, reason="passkey_added")
 
     try:
-        change_and_revoke(principal, store_if_admitted)
+        change_and_revoke(principal, store_if_permitted)
     except (PasskeyRejected, TooManyPasskeys) as error:
         reason = "registered_already" if isinstance(error, PasskeyRejected) else "too_many_passkeys"
         security_event(SecurityEvent.AUTHN_PASSKEY_REJECTED, user_id=principal.user_id, reason=reason)
