@@ -307,7 +307,7 @@ def _check_client_data(response: Mapping[str, Any], *, ceremony: str, expected_c
     collected = parse_strict_json(client_data.removeprefix(_BYTE_ORDER_MARK))
     if collected["type"] != ceremony:
         raise InvalidPasskeyResponse("client data of another ceremony")
-    # This comparison need not run in constant time, because the client knows the challenge.
+    # No secret: the client knows the challenge.
     if _decode_base64url(collected["challenge"]) != expected_challenge:
         raise InvalidPasskeyResponse("another challenge")
     if collected["origin"] not in settings().webauthn_origins:
@@ -329,7 +329,7 @@ def _check_authenticator_data(octets: bytes) -> AuthenticatorData:
     """
     _require_plain_authenticator_data(octets)
     found = parse_authenticator_data(octets)
-    # This comparison need not run in constant time, because the value is the hash of a public domain.
+    # No secret: the value is the hash of a public domain.
     if found.rp_id_hash != hashlib.sha256(settings().webauthn_rp_id.encode()).digest():
         raise InvalidPasskeyResponse("passkey of another relying party")
     if not found.flags.up:

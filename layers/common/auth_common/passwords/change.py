@@ -68,7 +68,7 @@ def _require_permitted(
 
 def _require_acceptable(new_password: str, current_password: str, user: User) -> None:
     faults = list(password_faults(new_password, personal=(user.name, user.email, user.job_title)))
-    # This comparison need not run in constant time, because the caller sent both passwords.
+    # No secret: the caller sent both passwords.
     if normalise_password(new_password) == normalise_password(current_password):
         faults.append("must differ from the current password")
     if faults:
