@@ -17,6 +17,7 @@ from auth_common.audit.schemas import (
     AuditSummaryResponse,
 )
 from auth_common.audit.summary import summarise_audit_log
+from auth_common.audit_log.writer import install_audit_writer
 from auth_common.errors import Forbidden, PasskeyLoginRequired
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.caller import Caller
@@ -51,4 +52,5 @@ async def get_summary(caller: Caller, query: Annotated[AuditSummaryQuery, Query(
     return AuditSummaryResponse.model_validate(summarise_audit_log(caller, since=query.since, until=query.until))
 
 
+install_audit_writer()
 handler = create_handler(app)

@@ -4,6 +4,7 @@ An access token alone is not enough, because an attacker may have stolen it: the
 account with passkeys also needs a step-up token that was proved with a passkey.
 """
 
+from auth_common.audit_log.writer import install_audit_writer
 from auth_common.errors import Forbidden, InvalidCurrentPassword, NotFound, StepUpRequired, TooManyAttempts
 from auth_common.passwords.change import change_password
 from auth_common.passwords.schemas import ChangePasswordRequest
@@ -37,4 +38,5 @@ async def put_password(
     )
 
 
+install_audit_writer()
 handler = create_handler(app)

@@ -4,8 +4,11 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from auth_common.audit_log.writer import install_audit_writer
 from auth_common.events.invocation import observed
 from auth_common.operations.cleanup import delete_expired
+
+install_audit_writer()
 
 
 @observed

@@ -6,6 +6,7 @@ whether the caller may see the user.
 
 from auth_common.accounts.profiles import get_profile
 from auth_common.accounts.schemas import UserResponse
+from auth_common.audit_log.writer import install_audit_writer
 from auth_common.errors import Forbidden, NotFound
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.caller import Caller, PathId
@@ -23,4 +24,5 @@ async def get_user(user_id: PathId, caller: Caller) -> UserResponse:
     return UserResponse.model_validate(get_profile(caller, user_id))
 
 
+install_audit_writer()
 handler = create_handler(app)

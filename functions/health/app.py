@@ -1,5 +1,6 @@
 """GET and HEAD /health: whether this service can do its work."""
 
+from auth_common.audit_log.writer import install_audit_writer
 from auth_common.operations.health import check_health
 from auth_common.operations.schemas import HealthResponse
 from auth_common.web.application import create_app, create_handler
@@ -19,4 +20,5 @@ async def health() -> HealthResponse:
     return HealthResponse()
 
 
+install_audit_writer()
 handler = create_handler(app)

@@ -3,6 +3,7 @@
 Any client may call it. An unknown e-mail address costs the same hash as a wrong password, and both return the same 401.
 """
 
+from auth_common.audit_log.writer import install_audit_writer
 from auth_common.errors import InvalidCredentials, TooManyAttempts
 from auth_common.login.schemas import LoginRequest, LoginResponse, MFARequiredResponse
 from auth_common.login.service import MFARequired, log_in
@@ -23,4 +24,5 @@ async def login(body: LoginRequest) -> LoginResponse | MFARequiredResponse:
     return response.model_validate(outcome)
 
 
+install_audit_writer()
 handler = create_handler(app)

@@ -3,6 +3,7 @@
 Any client that holds the token may call it. If a spent token is presented again, its whole family is revoked.
 """
 
+from auth_common.audit_log.writer import install_audit_writer
 from auth_common.errors import InvalidRefreshToken, TooManyAttempts
 from auth_common.sessions.refresh import refresh
 from auth_common.sessions.schemas import RefreshRequest, TokenPairResponse
@@ -18,4 +19,5 @@ async def refresh_tokens(body: RefreshRequest) -> TokenPairResponse:
     return TokenPairResponse.model_validate(refresh(body.refresh_token))
 
 
+install_audit_writer()
 handler = create_handler(app)

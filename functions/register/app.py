@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from auth_common.accounts.registration import register_user
 from auth_common.accounts.schemas import RegistrationAcceptedResponse, RegistrationRequest, UserResponse
+from auth_common.audit_log.writer import install_audit_writer
 from auth_common.errors import EmailTaken, TooManyAttempts
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.endpoint import ANYONE, endpoint, header, success
@@ -49,4 +50,5 @@ async def register(body: RegistrationRequest, response: Response) -> UserRespons
     return UserResponse.model_validate(user)
 
 
+install_audit_writer()
 handler = create_handler(app)

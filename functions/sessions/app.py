@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
+from auth_common.audit_log.writer import install_audit_writer
 from auth_common.errors import NotFound, StepUpRequired
 from auth_common.sessions.devices import name_device
 from auth_common.sessions.schemas import SessionListResponse, SessionResponse
@@ -83,4 +84,5 @@ async def delete_session(
         clear_storage(response)
 
 
+install_audit_writer()
 handler = create_handler(app)

@@ -4,6 +4,7 @@ The client sends the token in the header ``Step-Up-Token``, beside the access to
 """
 
 from auth_common import errors
+from auth_common.audit_log.writer import install_audit_writer
 from auth_common.step_up.schemas import StepUpMethodsResponse, StepUpRequest, StepUpResponse
 from auth_common.step_up.service import begin_step_up, complete_step_up
 from auth_common.web.application import create_app, create_handler
@@ -40,4 +41,5 @@ async def step_up(caller: Caller, body: StepUpRequest) -> StepUpResponse | StepU
     )
 
 
+install_audit_writer()
 handler = create_handler(app)

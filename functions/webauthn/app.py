@@ -4,6 +4,7 @@ A user needs an access token to register, list, rename and delete passkeys. A lo
 """
 
 from auth_common import errors
+from auth_common.audit_log.writer import install_audit_writer
 from auth_common.login.schemas import LoginResponse
 from auth_common.passkeys import management, passkey_login, registration, schemas
 from auth_common.web.application import create_app, create_handler
@@ -97,4 +98,5 @@ async def delete_passkey(caller: Caller, passkey_id: PathId, step_up_token: Step
     management.delete_passkey(caller, passkey_id, step_up_token=step_up_token)
 
 
+install_audit_writer()
 handler = create_handler(app)

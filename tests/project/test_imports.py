@@ -74,6 +74,26 @@ def test_deployed_code_imports_only_available_packages():
     assert {project_path(path): libraries(path) - allowed for path in DEPLOYED if libraries(path) - allowed} == {}
 
 
+#: Prints which of the functions install the audit writer, each in a process as good as new.
+INSTALLED = """
+import sys
+from importlib import import_module
+from auth_common.events.security_events import publishing_handler, security_log
+for function in sys.argv[1:]:
+    security_log.handlers = [publishing_handler]
+    import_module(f"functions.{function}.app")
+    if security_log.handlers != [publishing_handler]:
+        print(function)
+"""
+
+
+@pytest.mark.threat("function-unrecorded-change")
+def test_each_function_with_a_database_installs_the_audit_writer():
+    done = run_command(sys.executable, "-c", INSTALLED, *FUNCTIONS)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == WITH_A_DATABASE
+
+
 START = """
 import sys
 for function in sys.argv[1:]:

@@ -17,8 +17,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, Executable, Row, Table, create_engine, event, func, make_url, select
 from sqlalchemy.pool import NullPool
 
-# The audit log must add its log handler before pytest adds one, which it does for loggers that do not propagate.
-from auth_common import transactions  # noqa: F401
+from auth_common.audit_log.writer import install_audit_writer
 from auth_common.database import engine
 from auth_common.database.engine import make_engine
 from auth_common.database.migrations import upgrade
@@ -249,6 +248,7 @@ def start_fresh_environment() -> None:
     for module in [module for name, module in sys.modules.items() if name.startswith("auth_common.")]:
         for clear in _caches_of(module):
             clear()
+    install_audit_writer()  # as each function with a database does when it is loaded
 
 
 @cache

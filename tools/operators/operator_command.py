@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Final, Self, cast
 
+from auth_common.audit_log.writer import install_audit_writer
 from auth_common.errors import ServiceError, StorageNotMounted
 from auth_common.events import request_context
 from auth_common.events.logger import logger
@@ -39,6 +40,7 @@ def operator_command(command: str, *, as_json: bool = False) -> Iterator[None]:
         as_json: whether log lines are JSON even on a terminal.
 
     """
+    install_audit_writer()
     handler = cast("Any", logger.registered_handler)  # Powertools creates a StreamHandler
     entered = request_context.enter(RequestContext(function=command, operator=_operator()))
     previous_stream = handler.stream

@@ -4,10 +4,11 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import String, func, select, text
+from sqlalchemy import Connection, String, func, select, text
 from sqlalchemy.exc import OperationalError
 
 from auth_common.audit.verification import verify_audit_log
+from auth_common.audit_log.writer import AuditLogHandler, AuditWriterNotInstalled, install_audit_writer
 from auth_common.database.tables import audit_events, sessions, users
 from auth_common.errors import DatabaseUnavailable
 from auth_common.events.catalogue import CATALOGUE
@@ -100,6 +101,24 @@ def test_event_of_a_transaction_that_is_tried_again_is_recorded_once(database, l
 def test_event_in_a_read_gets_a_transaction_of_its_own(database, log_lines):
     read(lambda _connection: security_event(SecurityEvent.SENSITIVE_READ, target="x"))
     assert recorded(database) == published(log_lines) == ["sensitive_read"]
+
+
+@pytest.fixture
+def without_audit_writer():
+    for handler in [handler for handler in security_log.handlers if isinstance(handler, AuditLogHandler)]:
+        security_log.removeHandler(handler)
+    yield
+    install_audit_writer()
+
+
+@pytest.mark.asvs("16.5.3")
+@pytest.mark.threat("function-unrecorded-change")
+@pytest.mark.parametrize("run", [transaction, read])
+def test_database_is_not_reached_without_an_installed_writer(database, without_audit_writer, run):
+    reached: list[Connection] = []
+    with pytest.raises(AuditWriterNotInstalled, match="install_audit_writer"):
+        run(reached.append)
+    assert reached == []
 
 
 def test_event_is_published_at_any_log_level(database, log_lines):

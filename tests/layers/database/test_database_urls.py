@@ -80,7 +80,10 @@ def test_data_dir_of_any_name_holds_its_own_database(monkeypatch, tmp_path, name
 def test_migrations_run_from_a_folder_of_any_name(tmp_path, environment):
     folder = tmp_path / "100% done %(here)s a b"
     copytree(Path(auth_common.__file__).parent, folder / "auth_common")
-    code = "import auth_common.operations.health as it; it.check_health(); print(it.__file__)"
+    code = (
+        "from auth_common.audit_log.writer import install_audit_writer; install_audit_writer();"
+        "import auth_common.operations.health as it; it.check_health(); print(it.__file__)"
+    )
     variables = {"PYTHONPATH": str(folder), "DATA_DIR": str(environment)}
     done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -29,8 +29,10 @@ PROJECT = Path(__file__).parents[3]
 
 #: Uses the database as a function's first request does.
 STARTER = """
-from auth_common.transactions import read
+from auth_common.audit_log.writer import install_audit_writer
 from auth_common.database.migrations import HEAD, current_revision
+from auth_common.transactions import read
+install_audit_writer()
 wait()
 assert read(current_revision) == HEAD
 print("alembic" in sys.modules)

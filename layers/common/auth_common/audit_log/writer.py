@@ -24,19 +24,17 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from auth_common.audit_log.protection import FIRST_PREVIOUS_MAC, chain_mac, seal_personal
 from auth_common.audit_log.store import AuditRow, insert_rows, make_salt
+from auth_common.database.retries import run_transaction
 from auth_common.errors import DatabaseUnavailable, ServiceError
 from auth_common.events import metrics
 from auth_common.events.occurrence import Occurrence
 from auth_common.events.request_context import RequestContext
-from auth_common.events.security_events import as_log_record, security_log
+from auth_common.events.security_events import as_log_record, publishing_handler, security_log
 from auth_common.events.vocabulary import SecurityEvent
 from auth_common.keys.keyed_hashes import source_index
 from auth_common.snapshots import before_snapshot
 
 _T = TypeVar("_T")
-#: Runs a body in a transaction of its own.
-_Run = Callable[[Callable[[Connection], _T]], _T]
-
 #: Counted when a record could not be stored.
 WRITE_FAILURE_METRIC: Final = "audit_write_fail"
 
@@ -57,14 +55,16 @@ class _Tip:
     mac: bytes
 
 
-class AuditLogHandler(logging.Handler):
-    """Stores each security event as a row of the audit log, then hands it on to ``target``."""
+class AuditWriterNotInstalled(RuntimeError):
+    """A function or command uses the database, but its security events would not reach the audit log."""
 
-    def __init__(self, *, run: _Run[Any], target: logging.Handler) -> None:
-        """Take what runs a transaction, and the handler that writes the line."""
-        super().__init__()
-        self._run = run
-        self._target = target
+    def __init__(self) -> None:
+        """Say how to fix the function."""
+        super().__init__("call install_audit_writer() where the function or command is created")
+
+
+class AuditLogHandler(logging.Handler):
+    """Stores each security event as a row of the audit log, and then publishes its log line and metric."""
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Take the event without the base class's lock: who waits for the database must not keep others waiting."""
@@ -95,7 +95,7 @@ class AuditLogHandler(logging.Handler):
             return
         entry = _Entry(records)
         try:
-            self._run(entry.write)
+            run_transaction(entry.write)
         except (ServiceError, SQLAlchemyError) as error:
             entry.abandon()
             for record in records:
@@ -110,21 +110,34 @@ class AuditLogHandler(logging.Handler):
     def publish(self, records: Iterable[logging.LogRecord]) -> None:
         """Hand records on."""
         for record in records:
-            self._target.handle(record)
+            publishing_handler.handle(record)
 
 
-def install(*, run: _Run[Any]) -> AuditLogHandler:
-    """Put the audit log between security events and their lines."""
-    (target,) = security_log.handlers
-    handler = AuditLogHandler(run=run, target=target)
-    security_log.handlers = [handler]
-    return handler
+_handler: Final = AuditLogHandler()
+
+
+def install_audit_writer() -> None:
+    """Record the security events of this process in the audit log, each before its log line. Calling it twice is safe.
+
+    Each function with a database calls it, and so does each operator's command. Functions without a database do not:
+    their events have only a log line and a metric.
+    """
+    if _handler not in security_log.handlers:
+        security_log.removeHandler(publishing_handler)
+        security_log.addHandler(_handler)
 
 
 def run_audited(
-    body: Callable[[Connection], _T], *, run: _Run[_T], handler: AuditLogHandler, read_only: bool = False
+    body: Callable[[Connection], _T], *, run: Callable[[Callable[[Connection], _T]], _T], read_only: bool = False
 ) -> _T:
-    """Run ``body`` by ``run``, and record the security events that happen in it: see the module's text."""
+    """Run ``body`` by ``run``, and record the security events that happen in it: see the module's text.
+
+    Raises:
+        AuditWriterNotInstalled: Those events would not be recorded.
+
+    """
+    if _handler not in security_log.handlers:
+        raise AuditWriterNotInstalled
     held: list[logging.LogRecord] = []
     entry = _Entry([])
 
@@ -148,12 +161,12 @@ def run_audited(
         entry.abandon()
         if entry.is_refused:
             metrics.count(WRITE_FAILURE_METRIC)
-        handler.store([record for record in held if not _occurrence(record).succeeded])
+        _handler.store([record for record in held if not _occurrence(record).succeeded])
         raise
     if read_only:
-        handler.store(held)
+        _handler.store(held)
     else:
-        handler.publish(entry.commit())
+        _handler.publish(entry.commit())
     return result
 
 

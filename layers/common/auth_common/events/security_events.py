@@ -1,9 +1,9 @@
 """Security events: one call at each decision that the Security team wants to know about.
 
 ``security_event`` goes through ``logging`` and becomes a line in the log (an OCSF event) and a metric of the same name.
-If the function has a database, it becomes a row of the audit log too, by a handler that ``audit_log.writer`` adds.
-Names are those of OWASP's Logging Vocabulary, so that a SIEM's rules read like its documentation. ``catalogue`` says
-what each of them means.
+If the function has a database, it becomes a row of the audit log too, by the handler of ``audit_log.writer``. Names
+are those of OWASP's Logging Vocabulary, so that a SIEM's rules read like its documentation. ``catalogue`` says what
+each of them means.
 """
 
 import logging
@@ -38,7 +38,9 @@ class PublishingHandler(logging.Handler):
 security_log: Final = logging.getLogger("auth_common.security_events")
 security_log.setLevel(logging.INFO)
 security_log.propagate = False
-security_log.handlers = [PublishingHandler()]
+#: The last handler. ``audit_log.writer.install_audit_writer`` puts the audit log's handler before it.
+publishing_handler: Final = PublishingHandler()
+security_log.handlers = [publishing_handler]
 
 
 #: From ``as_log_record`` to the caller of ``security_event``: the line's ``location`` is where the decision was made.
