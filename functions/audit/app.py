@@ -49,7 +49,7 @@ async def get_summary(caller: Caller, query: Annotated[AuditSummaryQuery, Query(
 
     The caller needs the role `security` or `admin`, and a session of a login with a passkey that the account still has.
     """
-    return AuditSummaryResponse.model_validate(summarise_audit_log(caller, since=query.since, until=query.until))
+    return AuditSummaryResponse.model_validate(summarise_audit_log(caller, from_=query.from_, to=query.to))
 
 
 install_audit_writer()

@@ -17,8 +17,9 @@ from time import sleep
 from typing import Any, Final
 from uuid import UUID
 
-from auth_common.audit.reading import BATCH, FUTURE, AuditQuery, AuditRecord, read_audit_records
+from auth_common.audit.reading import BATCH, FUTURE, AuditRecord, read_audit_records
 from auth_common.audit.verification import Anchor, Verification, verify_audit_log
+from auth_common.audit_log.store import AuditQuery
 from auth_common.errors import ServiceError
 from auth_common.events.ocsf import to_ocsf
 from auth_common.events.request_context import canonical_ip
@@ -101,9 +102,9 @@ def _parser() -> argparse.ArgumentParser:
         add_json_option(each)
     for reading in (tail, export):
         reading.add_argument(
-            "--from", dest="since", type=parse_time, help="events at or after this time: 2026-01-31T00:00:00Z"
+            "--from", dest="from_", type=parse_time, help="events at or after this time: 2026-01-31T00:00:00Z"
         )
-        reading.add_argument("--to", dest="until", type=parse_time, help="events before this time")
+        reading.add_argument("--to", type=parse_time, help="events before this time")
         reading.add_argument("--event", choices=[event.value for event in SecurityEvent], metavar="NAME")
         reading.add_argument("--outcome", choices=["success", "failure"])
         reading.add_argument("--severity", choices=[name.lower() for name in Severity.__members__])
@@ -185,11 +186,11 @@ def _tail(options: argparse.Namespace) -> int:
 
 def _recent(query: AuditQuery, since: datetime) -> Iterator[AuditRecord]:
     """Yield all records that may have been committed after ``since``, and the newest records with a future time."""
-    asked_since = query.since or since - _MAX_COMMIT_DELAY
+    asked_from = query.from_ or since - _MAX_COMMIT_DELAY
     horizon = datetime.now(UTC) + FUTURE
-    until = min(query.until or horizon, horizon)
-    yield from _read_all(replace(query, since=max(asked_since, since - _MAX_COMMIT_DELAY), until=until))
-    yield from read_audit_records(replace(query, since=max(asked_since, horizon)), newest=_MAX_FUTURE_RECORDS)
+    to = min(query.to or horizon, horizon)
+    yield from _read_all(replace(query, from_=max(asked_from, since - _MAX_COMMIT_DELAY), to=to))
+    yield from read_audit_records(replace(query, from_=max(asked_from, horizon)), newest=_MAX_FUTURE_RECORDS)
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -225,13 +226,13 @@ def _record_reading(subcommand: str, options: argparse.Namespace) -> None:
 
 def _query(options: argparse.Namespace) -> AuditQuery:
     return AuditQuery(
-        since=options.since,
-        until=options.until,
+        from_=options.from_,
+        to=options.to,
         event=options.event,
         outcome=options.outcome,
         severity=int(Severity[options.severity.upper()]) if options.severity else None,
         user_id=options.user_id,
-        source_ip=options.ip,
+        ip=options.ip,
         reason=options.reason,
     )
 

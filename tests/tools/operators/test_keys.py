@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from auth_common.audit.reading import AuditQuery, read_audit_records
+from auth_common.audit.reading import read_audit_records
+from auth_common.audit_log.store import AuditQuery
 from auth_common.keys import verification_keys
 from tests.support.databases import sqlalchemy_listener, start_fresh_environment
 from tests.support.events import proxy_event

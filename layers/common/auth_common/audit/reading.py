@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from auth_common.audit_log import store
 from auth_common.audit_log.protection import FIRST_PREVIOUS_MAC, chain_mac, open_personal
-from auth_common.audit_log.store import AuditRow, Filters, Place, StoredRow
+from auth_common.audit_log.store import AuditQuery, AuditRow, Place, StoredRow, milliseconds
 from auth_common.database.time_limit import time_limit
 from auth_common.errors import FieldError, Forbidden, ValidationFailed
 from auth_common.events.occurrence import Occurrence
@@ -66,7 +66,7 @@ class AuditRecord:
         """Return what happened, as the log line told it."""
         return Occurrence(
             event=SecurityEvent(self.event),
-            time=_milliseconds(self.time),
+            time=milliseconds(self.time),
             user_id=self.user_id,
             reason=self.reason,
             request=RequestContext(
@@ -89,42 +89,6 @@ class AuditPage:
     next_place: Place | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditQuery:
-    """What a reader asks for; ``None`` stands for everything."""
-
-    since: datetime | None = None
-    until: datetime | None = None
-    event: str | None = None
-    outcome: str | None = None
-    #: At least so severe (OCSF's ``severity_id``).
-    severity: int | None = None
-    user_id: UUID | None = None
-    source_ip: str | None = None
-    reason: str | None = None
-    except_reason: str | None = None
-
-    def as_filters(self) -> Filters:
-        """Return the query in the database's terms."""
-        return Filters(
-            since=_milliseconds(self.since) if self.since else None,
-            until=_milliseconds(self.until) if self.until else None,
-            name=self.event,
-            outcome=self.outcome,
-            # Everything is at least informational, also what was tampered with to be less.
-            severity=self.severity if (self.severity or 0) > Severity.INFORMATIONAL else None,
-            user_id=self.user_id,
-            source=source_index(self.source_ip) if self.source_ip else None,
-            reason=self.reason,
-            except_reason=self.except_reason,
-        )
-
-    def __str__(self) -> str:
-        """Return what is asked for, as the record of the reading keeps it: without the address, which is personal."""
-        asked = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "source_ip"}
-        return " ".join(f"{name}={value}" for name, value in asked.items() if value is not None) or "everything"
-
-
 def list_audit_records(principal: Principal, query: AuditQuery, *, before: Place | None) -> AuditPage:
     """Return a page of the log.
 
@@ -140,7 +104,7 @@ def list_audit_records(principal: Principal, query: AuditQuery, *, before: Place
         require_reader(connection, principal)
         if before is not None and not store.is_place(connection, before):
             raise ValidationFailed(FieldError("cursor", "is not a cursor of this list"))
-        rows = _select_newest(connection, query.as_filters(), limit=PAGE_SIZE + 1, before=before)
+        rows = _select_newest(connection, query, limit=PAGE_SIZE + 1, before=before)
         more = rows[PAGE_SIZE - 1].place if len(rows) > PAGE_SIZE else None
         return AuditPage(open_rows(connection, rows[:PAGE_SIZE]), more)
 
@@ -156,32 +120,29 @@ def read_audit_records(
     """Return records for an operator, oldest first: a batch from ``after`` on, or the ``newest`` so many."""
 
     def select(connection: Connection) -> list[AuditRecord]:
-        filters = query.as_filters()
         if newest is not None:
-            return open_rows(connection, _select_newest(connection, filters, limit=newest))[::-1]
-        return open_rows(
-            connection, store.select_page(connection, filters, limit=BATCH, after=after, oldest_first=True)
-        )
+            return open_rows(connection, _select_newest(connection, query, limit=newest))[::-1]
+        return open_rows(connection, store.select_page(connection, query, limit=BATCH, after=after, oldest_first=True))
 
     return read(select)
 
 
 def _select_newest(
-    connection: Connection, filters: Filters, *, limit: int, before: Place | None = None
+    connection: Connection, query: AuditQuery, *, limit: int, before: Place | None = None
 ) -> list[StoredRow]:
     """Return a page, newest first.
 
     Records from the future come last. Otherwise an attacker could fill the first page with them for ever.
     """
-    horizon = _milliseconds(datetime.now(UTC) + FUTURE)
+    horizon = datetime.now(UTC) + FUTURE
     rows: list[StoredRow] = []
-    if before is None or (isinstance(before[0], int | float) and before[0] < horizon):
-        until = horizon if filters.until is None else min(filters.until, horizon)
-        rows = store.select_page(connection, replace(filters, until=until), limit=limit, before=before)
+    if before is None or (isinstance(before[0], int | float) and before[0] < milliseconds(horizon)):
+        past = replace(query, to=min(query.to or horizon, horizon))
+        rows = store.select_page(connection, past, limit=limit, before=before)
         before = None
-    if len(rows) < limit and (filters.until is None or filters.until > horizon):
-        since = horizon if filters.since is None else max(filters.since, horizon)
-        rows += store.select_page(connection, replace(filters, since=since), limit=limit - len(rows), before=before)
+    if len(rows) < limit and (query.to is None or query.to > horizon):
+        future = replace(query, from_=max(query.from_ or horizon, horizon))
+        rows += store.select_page(connection, future, limit=limit - len(rows), before=before)
     return rows
 
 
@@ -292,7 +253,7 @@ def _open(stored: StoredRow, personal: Personal) -> AuditRecord:
     return AuditRecord(
         chain_id=row.chain_id,
         sequence=row.sequence,
-        time=_LATEST if row.time > _milliseconds(_LATEST) else datetime.fromtimestamp(max(row.time, 0) / 1000, UTC),
+        time=_LATEST if row.time > milliseconds(_LATEST) else datetime.fromtimestamp(max(row.time, 0) / 1000, UTC),
         event=row.name,
         outcome=row.outcome,
         severity=Severity(min(max(row.severity, Severity.INFORMATIONAL), Severity.CRITICAL)),
@@ -333,7 +294,3 @@ def _detail(document: dict[str, Any]) -> dict[str, Any]:
 def _text(document: dict[str, Any], name: str) -> str:
     value = document.get(name)
     return value if isinstance(value, str) else ""
-
-
-def _milliseconds(time: datetime) -> int:
-    return round(time.timestamp() * 1000)

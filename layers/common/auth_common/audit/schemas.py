@@ -16,7 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-from auth_common.audit.reading import AuditQuery, AuditRecord
+from auth_common.audit.reading import AuditRecord
+from auth_common.audit_log.store import AuditQuery
 from auth_common.events.request_context import canonical_ip
 from auth_common.events.vocabulary import SecurityEvent, Severity
 from auth_common.field_types import Timestamp
@@ -46,8 +47,8 @@ class AuditEventsQuery(_Query):
     """GET /audit/events?from=&to=&event=&outcome=&severity=&user_id=&ip=&reason=&except_reason=, all optional."""
 
     #: From (inclusive) and to (exclusive), RFC 3339 with a zone.
-    since: Annotated[_Time | None, Field(alias="from")] = None
-    until: Annotated[_Time | None, Field(alias="to")] = None
+    from_: Annotated[_Time | None, Field(alias="from")] = None
+    to: _Time | None = None
     event: SecurityEvent | None = None
     outcome: Literal["success", "failure"] | None = None
     #: This one and all that are worse.
@@ -63,13 +64,13 @@ class AuditEventsQuery(_Query):
     def as_query(self) -> AuditQuery:
         """Return what is asked for."""
         return AuditQuery(
-            since=self.since,
-            until=self.until,
+            from_=self.from_,
+            to=self.to,
             event=self.event.value if self.event else None,
             outcome=self.outcome,
             severity=int(Severity[self.severity.upper()]) if self.severity else None,
             user_id=self.user_id,
-            source_ip=canonical_ip(str(self.ip)) if self.ip else None,
+            ip=canonical_ip(str(self.ip)) if self.ip else None,
             reason=self.reason,
             except_reason=self.except_reason,
         )
@@ -78,12 +79,12 @@ class AuditEventsQuery(_Query):
 class AuditSummaryQuery(_Query):
     """GET /audit/summary?from=&to=, by default the last 24 hours."""
 
-    until: Annotated[_Time, Field(alias="to", default_factory=lambda: datetime.now(UTC))]
-    since: Annotated[_Time, Field(alias="from", default_factory=lambda data: data["until"] - timedelta(days=1))]
+    to: Annotated[_Time, Field(default_factory=lambda: datetime.now(UTC))]
+    from_: Annotated[_Time, Field(alias="from", default_factory=lambda data: data["to"] - timedelta(days=1))]
 
     @model_validator(mode="after")
     def _require_a_span(self) -> Self:
-        if not timedelta(0) < self.until - self.since <= _LONGEST_SPAN:
+        if not timedelta(0) < self.to - self.from_ <= _LONGEST_SPAN:
             message = "must be after from, by two years at most"
             raise ValueError(message)
         return self
@@ -177,8 +178,8 @@ class AuditSummaryResponse(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    since: Annotated[Timestamp, Field(serialization_alias="from", examples=["2026-01-30T09:30:00Z"])]
-    until: Annotated[Timestamp, Field(serialization_alias="to")]
+    from_: Annotated[Timestamp, Field(serialization_alias="from", examples=["2026-01-30T09:30:00Z"])]
+    to: Timestamp
     #: Seconds that a bar stands for.
     interval: Annotated[int, Field(examples=[300])]
     series: list[BarResponse]

@@ -6,9 +6,9 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from auth_common.audit.reading import AuditQuery, open_rows, reading_time, record_reading, require_reader
+from auth_common.audit.reading import open_rows, reading_time, record_reading, require_reader
 from auth_common.audit_log import store
-from auth_common.audit_log.store import Filters
+from auth_common.audit_log.store import AuditQuery
 from auth_common.events.vocabulary import SecurityEvent
 from auth_common.keys.keyed_hashes import source_index
 from auth_common.sessions.principal import Principal
@@ -43,8 +43,8 @@ class Count:
 class AuditSummary:
     """The log in numbers."""
 
-    since: datetime
-    until: datetime
+    from_: datetime
+    to: datetime
     #: Seconds that a bar stands for.
     interval: int
     series: list[Bar]
@@ -54,7 +54,7 @@ class AuditSummary:
     accounts: list[Count]
 
 
-def summarise_audit_log(principal: Principal, *, since: datetime, until: datetime) -> AuditSummary:
+def summarise_audit_log(principal: Principal, *, from_: datetime, to: datetime) -> AuditSummary:
     """Return the log between two times in numbers.
 
     Raises:
@@ -63,16 +63,16 @@ def summarise_audit_log(principal: Principal, *, since: datetime, until: datetim
         StepUpRequired: the caller has logged in without a passkey.
 
     """
-    query = AuditQuery(since=since, until=until)
-    interval = _interval(until - since)
+    query = AuditQuery(from_=from_, to=to)
+    interval = _interval(to - from_)
 
     def select(connection: Connection) -> AuditSummary:
         require_reader(connection, principal)
         return AuditSummary(
-            since=since,
-            until=until,
+            from_=from_,
+            to=to,
             interval=interval,
-            series=_series(connection, query.as_filters(), interval),
+            series=_series(connection, query, interval),
             reasons=_most_frequent(connection, query, "reason"),
             sources=_most_frequent_sources(connection, query),
             accounts=_most_frequent(connection, query, "user_id"),
@@ -91,17 +91,17 @@ def _interval(span: timedelta) -> int:
     return next((choice for choice in choices if seconds / choice <= _MOST_BARS), 7 * 24 * 3600)
 
 
-def _series(connection: Connection, filters: Filters, interval: int) -> list[Bar]:
+def _series(connection: Connection, query: AuditQuery, interval: int) -> list[Bar]:
     names = [event.value for event in SecurityEvent]
-    counts = store.count_events(connection, filters, interval=interval * 1000, names=names)
+    counts = store.count_events(connection, query, interval=interval * 1000, names=names)
     return [
         Bar(start=datetime.fromtimestamp(start * interval, UTC), event=event, outcome=outcome, count=count)
         for start, event, outcome, count in counts
     ]
 
 
-def _failures(query: AuditQuery) -> Filters:
-    return replace(query.as_filters(), outcome="failure")
+def _failures(query: AuditQuery) -> AuditQuery:
+    return replace(query, outcome="failure")
 
 
 def _most_frequent(connection: Connection, query: AuditQuery, column: str) -> list[Count]:
@@ -111,13 +111,11 @@ def _most_frequent(connection: Connection, query: AuditQuery, column: str) -> li
 
 def _most_frequent_sources(connection: Connection, query: AuditQuery) -> list[Count]:
     """Return addresses: their keyed hashes are counted, and a record of each is opened for its name."""
-    filters = _failures(query)
     counts = []
-    for source, count in store.count_by(connection, filters, "source", limit=_TOP):
+    for source, count in store.count_by(connection, _failures(query), "source", limit=_TOP):
         addresses: list[str | None] = []
         if isinstance(source, bytes):
-            of_source = replace(query.as_filters(), source=source)
-            found = store.select_page(connection, of_source, limit=_NAMED_BY)
+            found = store.select_page(connection, query, limit=_NAMED_BY, source=source)
             addresses = [record.source_ip for record in open_rows(connection, found)]
         # An inserted record may name another client IP than the one whose hash it has.
         addresses = [address for address in addresses if address and source_index(address) == source]

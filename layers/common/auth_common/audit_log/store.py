@@ -10,7 +10,7 @@ import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
@@ -38,6 +38,7 @@ from sqlalchemy.sql.expression import ColumnCollection
 from auth_common.audit_log.protection import SALT_BYTES
 from auth_common.database.tables import AsStored, as_row, audit_events, audit_salts, users
 from auth_common.events.vocabulary import Severity
+from auth_common.keys.keyed_hashes import source_index
 
 #: Records of chains that are read at once.
 _CHAIN_BATCH: Final = 1000
@@ -96,20 +97,30 @@ class StoredRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
-    """What a reader asks for; ``None`` stands for everything."""
+class AuditQuery:
+    """Which records a reader asks for, in the words of GET /audit/events. None accepts every value."""
 
-    #: Milliseconds since the epoch: from, inclusive, and until, exclusive.
-    since: int | None = None
-    until: int | None = None
-    name: str | None = None
+    #: Inclusive.
+    from_: datetime | None = None
+    #: Exclusive.
+    to: datetime | None = None
+    #: The name of a security event.
+    event: str | None = None
+    #: ``success`` or ``failure``.
     outcome: str | None = None
-    #: At least so severe.
+    #: OCSF's ``severity_id``. More severe records match too.
     severity: int | None = None
     user_id: UUID | None = None
-    source: bytes | None = None
+    #: In the form of ``request_context.canonical_ip``.
+    ip: str | None = None
     reason: str | None = None
+    #: Records with this reason do not match.
     except_reason: str | None = None
+
+    def __str__(self) -> str:
+        """Return the query as the record of the reading keeps it, without the client IP, which is personal data."""
+        asked = {name.rstrip("_"): getattr(self, name) for name in self.__dataclass_fields__ if name != "ip"}
+        return " ".join(f"{name}={value}" for name, value in asked.items() if value is not None) or "everything"
 
 
 _AS_STORED: Final = AsStored()
@@ -228,36 +239,41 @@ def forget_sources(connection: Connection, *, user_id: UUID, limit: int) -> int:
 
 def select_page(
     connection: Connection,
-    filters: Filters,
+    query: AuditQuery,
     *,
     limit: int,
     before: Place | None = None,
     after: Place | None = None,
     oldest_first: bool = False,
+    source: bytes | None = None,
 ) -> list[StoredRow]:
     """Return records that match, each with the MAC of the record before it in its chain.
 
     Args:
         connection: to read with.
-        filters: which.
+        query: which.
         limit: rows, at most.
         before: newest first, from this place on backwards (or from the newest).
         after: instead of ``before``: oldest first, from this place on.
         oldest_first: instead of both: oldest first, from the oldest on.
+        source: ``source_index`` of a client IP, instead of ``query.ip``.
 
     """
     oldest_first = oldest_first or after is not None
     statement = (
-        _SELECT.where(*_conditions(filters)).order_by(*_order(audit_events.c, oldest_first=oldest_first)).limit(limit)
+        _SELECT.where(*_conditions(query, source))
+        .order_by(*_order(audit_events.c, oldest_first=oldest_first))
+        .limit(limit)
     )
     if before is not None:
         statement = statement.where(tuple_(*_PLACE) < _literal(connection, before))
     if after is not None:
         statement = statement.where(tuple_(*_PLACE) > _literal(connection, after))
-    narrowed = any(value is not None for value in (filters.name, filters.user_id, filters.source, filters.reason))
-    if filters.severity is not None and not narrowed:
+    narrowed = any(value is not None for value in (query.event, query.user_id, query.ip, source, query.reason))
+    least_severity = _least_severity(query)
+    if least_severity is not None and not narrowed:
         # Level by level: from one level on, an index has the records in the order of their levels, and not of time.
-        levels = [level for level in Severity if level >= filters.severity]
+        levels = [level for level in Severity if level >= least_severity]
         pages = [select(statement.where(audit_events.c.severity == level).subquery()) for level in levels]
         found = union_all(*pages).subquery()
         statement = select(found).order_by(*_order(found.c, oldest_first=oldest_first)).limit(limit)
@@ -288,13 +304,13 @@ def select_all(connection: Connection) -> Iterator[list[StoredRow]]:
 
 
 def count_events(
-    connection: Connection, filters: Filters, *, interval: int, names: Collection[str]
+    connection: Connection, query: AuditQuery, *, interval: int, names: Collection[str]
 ) -> Sequence[tuple[int, str, str, int]]:
     """Return ``(start, name, outcome, count)`` of each interval, in the order of time.
 
     Args:
         connection: to read with.
-        filters: which.
+        query: which.
         interval: in milliseconds; ``start`` is its number since the epoch.
         names: what else an attacker has inserted is counted as "unknown", so that the result stays small.
 
@@ -305,7 +321,7 @@ def count_events(
     result = case((columns.outcome.in_(("success", "failure")), columns.outcome), else_="unknown").label("result")
     statement = (
         select(start, event, result, func.count())
-        .where(*_conditions(filters))
+        .where(*_conditions(query))
         .group_by(start, event, result)
         .order_by(start)
     )
@@ -313,7 +329,7 @@ def count_events(
 
 
 def count_by(
-    connection: Connection, filters: Filters, column: str, *, limit: int
+    connection: Connection, query: AuditQuery, column: str, *, limit: int
 ) -> list[tuple[UUID | str | bytes | None, int]]:
     """Return the most frequent values of ``user_id``, ``reason`` or ``source``, each with the number of its records.
 
@@ -321,7 +337,7 @@ def count_by(
     """
     statement = (
         select(type_coerce(audit_events.c[column], _AS_STORED), func.count())
-        .where(*_conditions(filters))
+        .where(*_conditions(query))
         .group_by(audit_events.c[column])
         .order_by(func.count().desc())
         .limit(limit)
@@ -481,20 +497,34 @@ _COUNTED: Final[dict[str, Callable[[Any], UUID | str | bytes]]] = {
 }
 
 
-def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
+def _conditions(query: AuditQuery, source: bytes | None = None) -> list[ColumnElement[bool]]:
     columns = audit_events.c
     conditions: list[ColumnElement[bool]] = []
-    if filters.since is not None:
-        conditions.append(columns.time >= filters.since)
-    if filters.until is not None:
-        conditions.append(columns.time < filters.until)
-    if filters.severity is not None:
-        conditions.append(columns.severity >= filters.severity)
-    if filters.except_reason is not None:
-        # Rows without a reason stay, which != alone would not let pass.
-        conditions.append(or_(columns.reason.is_(None), columns.reason != filters.except_reason))
-    for name in ("name", "outcome", "user_id", "source", "reason"):
-        value = getattr(filters, name)
-        if value is not None:
-            conditions.append(columns[name] == value)
-    return conditions
+    if query.from_ is not None:
+        conditions.append(columns.time >= milliseconds(query.from_))
+    if query.to is not None:
+        conditions.append(columns.time < milliseconds(query.to))
+    least_severity = _least_severity(query)
+    if least_severity is not None:
+        conditions.append(columns.severity >= least_severity)
+    if query.except_reason is not None:
+        # != alone would leave out rows without a reason.
+        conditions.append(or_(columns.reason.is_(None), columns.reason != query.except_reason))
+    expected = (
+        (columns.name, query.event),
+        (columns.outcome, query.outcome),
+        (columns.user_id, query.user_id),
+        (columns.source, source_index(query.ip) if query.ip else source),
+        (columns.reason, query.reason),
+    )
+    return conditions + [column == value for column, value in expected if value is not None]
+
+
+def _least_severity(query: AuditQuery) -> int | None:
+    """Return the lowest severity that matches. Return None if all do, also those that an attacker has set below 1."""
+    return query.severity if (query.severity or 0) > Severity.INFORMATIONAL else None
+
+
+def milliseconds(time: datetime) -> int:
+    """Return the milliseconds since the epoch, as the audit log stores times."""
+    return round(time.timestamp() * 1000)
