@@ -14,8 +14,8 @@ import pytest
 
 from auth_common.audit_log.writer import WRITE_FAILURE_METRIC
 from auth_common.events.catalogue import CATALOGUE
-from auth_common.events.occurrence import Occurrence
 from auth_common.events.ocsf import to_ocsf
+from auth_common.events.recorded_event import RecordedEvent
 from auth_common.events.request_context import RequestContext
 from auth_common.events.security_events import SecurityEvent
 from local_runtime.cloudformation import Intrinsics, read_template
@@ -267,8 +267,8 @@ def paths_of_security_events() -> frozenset[str]:
         for user_id in (None, UUID(int=1))
         for path in paths(
             to_ocsf(
-                Occurrence(
-                    event=event,
+                RecordedEvent(
+                    name=event,
                     time=0,
                     user_id=user_id,
                     reason="reason",

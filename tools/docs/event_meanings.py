@@ -7,7 +7,7 @@ from auth_common.events.catalogue import CATALOGUE
 
 _HEAD: Final = """\
 // What each security event means and what to do about it: the catalogue of events, in the page's language. Made by
-// `make docs` from layers/common/auth_common/events/catalogue.py.
+// `make docs` from layers/common/auth_common/events/catalogue/__init__.py.
 """
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from auth_common.events.catalogue import CATALOGUE, COMMON_FIELDS
-from auth_common.events.catalogue_entry import Entry
+from auth_common.events.catalogue.entry import CatalogueEntry
 from auth_common.events.ocsf import VERSION
 from auth_common.events.vocabulary import SecurityEvent
 
@@ -41,7 +41,7 @@ def page() -> str:
     return _INTRODUCTION + rows + "".join(_section(event, entry) for event, entry in CATALOGUE.items())
 
 
-def _section(event: SecurityEvent, entry: Entry) -> str:
+def _section(event: SecurityEvent, entry: CatalogueEntry) -> str:
     parts = [f"\n## {event}\n", f"**When** {entry.when}.\n", f"**What to do** {entry.respond}\n"]
     if entry.reasons:
         parts.append("| Reason | Meaning |\n|---|---|\n" + _rows(entry.reasons))
@@ -54,11 +54,11 @@ def _rows(meanings: dict[str, str]) -> str:
     return "".join(f"| `{name}` | {meaning} |\n" for name, meaning in meanings.items())
 
 
-def _outcome(entry: Entry) -> str:
+def _outcome(entry: CatalogueEntry) -> str:
     return "success" if entry.succeeded else "failure"
 
 
-def _ocsf(entry: Entry) -> str:
+def _ocsf(entry: CatalogueEntry) -> str:
     name = entry.ocsf_class.name.replace("_", " ").capitalize()
     activity = "by HTTP method" if entry.activity is None else str(entry.activity)
     return f"{name} ({entry.ocsf_class}), {activity}"

@@ -17,7 +17,7 @@ from time import sleep
 from typing import Any, Final
 from uuid import UUID
 
-from auth_common.audit.reading import BATCH, FUTURE, AuditRecord, read_audit_records
+from auth_common.audit.reading import BATCH, MAX_CLOCK_LEAD, AuditRecord, read_audit_records
 from auth_common.audit.verification import Anchor, Verification, verify_audit_log
 from auth_common.audit_log.store import AuditQuery
 from auth_common.errors import ServiceError
@@ -187,7 +187,7 @@ def _tail(options: argparse.Namespace) -> int:
 def _recent(query: AuditQuery, since: datetime) -> Iterator[AuditRecord]:
     """Yield all records that may have been committed after ``since``, and the newest records with a future time."""
     asked_from = query.from_ or since - _MAX_COMMIT_DELAY
-    horizon = datetime.now(UTC) + FUTURE
+    horizon = datetime.now(UTC) + MAX_CLOCK_LEAD
     to = min(query.to or horizon, horizon)
     yield from _read_all(replace(query, from_=max(asked_from, since - _MAX_COMMIT_DELAY), to=to))
     yield from read_audit_records(replace(query, from_=max(asked_from, horizon)), newest=_MAX_FUTURE_RECORDS)
@@ -239,7 +239,7 @@ def _query(options: argparse.Namespace) -> AuditQuery:
 
 def _as_ocsf(record: AuditRecord) -> dict[str, Any]:
     """Return the security event in OCSF as in the log line, with the record's place and MAC as an anchor."""
-    event = to_ocsf(record.as_occurrence())
+    event = to_ocsf(record.to_event())
     event["metadata"] |= {"uid": f"{record.chain_id}.{record.sequence}", "sequence": record.sequence}
     event["unmapped"] = {**event.get("unmapped", {}), _MAC: record.mac.hex()}
     return event

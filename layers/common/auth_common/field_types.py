@@ -19,7 +19,7 @@ from pydantic import (
 from auth_common.users.email_address import MAX_EMAIL_LENGTH, normalise_email
 
 #: Longer than any password that registration accepts, so that no login fails because of the length.
-LONGEST_SECRET: Final = 1024
+MAX_SECRET_LENGTH: Final = 1024
 #: Unassigned characters that will never be visible: noncharacters, what DerivedCoreProperties.txt reserves as
 #: Default_Ignorable_Code_Point, and controls of Egyptian hieroglyphs, which Python 3.11 does not know. Not from U+E0100
 #: to U+E01EF: they choose between forms of an ideograph, which Japanese names need.
@@ -116,7 +116,7 @@ ChallengeId = Annotated[str, Field(max_length=256, examples=["c2a4e6f8-1b3d-4f5a
 Password = Annotated[
     str,
     Field(
-        max_length=LONGEST_SECRET,
+        max_length=MAX_SECRET_LENGTH,
         json_schema_extra={"format": "password"},
         examples=["violet anchor seventeen drums"],
     ),
@@ -126,7 +126,7 @@ Password = Annotated[
 NewPassword = Annotated[
     str,
     Field(
-        max_length=LONGEST_SECRET,
+        max_length=MAX_SECRET_LENGTH,
         json_schema_extra={"format": "password", "minLength": 15, "maxLength": 256},
         examples=["copper lantern eleven rivers"],
     ),

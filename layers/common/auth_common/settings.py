@@ -25,9 +25,9 @@ _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+)(?::(?P<port>[1
 #: What Android reports as the origin of a native app: the SHA-256 of its signing certificate.
 _ANDROID_APP = re.compile(r"android:apk-key-hash:[A-Za-z0-9_-]{43}")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-_LARGEST_PORT = 65_535
+_MAX_PORT = 65_535
 #: Ten years, in seconds: from now on, still a date.
-_LONGEST_LIFETIME = 315_360_000
+_MAX_LIFETIME_SECONDS = 315_360_000
 
 
 class Bounds(NamedTuple):
@@ -79,8 +79,8 @@ class Settings:
     #: Personal data stays out of tokens unless a deployment asks for it: a JWT is signed, not encrypted.
     token_profile_claims: bool = False
     #: Seconds without use after which a refresh token expires, and the age at which its session ends whatever happens.
-    refresh_idle_lifetime: int = _number(7 * 24 * 3600, 60, _LONGEST_LIFETIME)
-    refresh_absolute_lifetime: int = _number(30 * 24 * 3600, 60, _LONGEST_LIFETIME)
+    refresh_idle_lifetime: int = _number(7 * 24 * 3600, 60, _MAX_LIFETIME_SECONDS)
+    refresh_absolute_lifetime: int = _number(30 * 24 * 3600, 60, _MAX_LIFETIME_SECONDS)
 
     #: The relying party of WebAuthn: a domain, without scheme and port. Passkeys are bound to it for ever.
     webauthn_rp_id: str = "localhost"
@@ -127,7 +127,7 @@ class Settings:
         if not _DOMAIN.fullmatch(self.webauthn_rp_id):
             yield "WEBAUTHN_RP_ID: must be a domain in lower case; an IP address never works, use localhost"
         elif not all(
-            origin and _may_use(origin["host"], self.webauthn_rp_id) and int(origin["port"] or 1) <= _LARGEST_PORT
+            origin and _may_use(origin["host"], self.webauthn_rp_id) and int(origin["port"] or 1) <= _MAX_PORT
             for origin in origins
         ):
             yield (

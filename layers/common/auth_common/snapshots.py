@@ -8,10 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 
-def before_snapshot(let_go: Callable[[], None]) -> Callable[[], None]:
-    """Have Lambda call ``let_go`` before it takes a snapshot; elsewhere nobody does. A decorator."""
+def before_snapshot(function: Callable[[], None]) -> Callable[[], None]:
+    """Have Lambda call ``function`` before it takes a snapshot; elsewhere nobody does. A decorator."""
     with suppress(ModuleNotFoundError):  # Lambda's runtime brings it
         from snapshot_restore_py import register_before_snapshot
 
-        register_before_snapshot(let_go)
-    return let_go
+        register_before_snapshot(function)
+    return function

@@ -131,7 +131,7 @@ def test_event_is_published_at_any_log_level(database, log_lines):
 
 
 def test_security_log_rejects_what_is_no_security_event(database):
-    with pytest.raises(TypeError, match="only security events"):
+    with pytest.raises(TypeError, match="accepts only security events"):
         security_log.info("something else")
 
 

@@ -1,13 +1,15 @@
-"""Column types that must mean the same on every database."""
+"""Column types and foreign keys that must mean the same on every database."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import Column, MetaData, Table, insert, select
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.schema import CreateTable
 
-from auth_common.database.tables import UtcDateTime
+from auth_common.database.tables import UtcDateTime, users
+from auth_common.transactions import transaction
+from tests.support.factories import sign_up
 
 pytestmark = pytest.mark.database
 
@@ -36,3 +38,9 @@ def test_time_of_any_zone_is_read_in_utc_and_one_without_a_zone_is_rejected(stor
     assert stored(None) is None
     with pytest.raises(StatementError, match="a time needs a zone"):
         stored(datetime(2026, 1, 2))  # noqa: DTZ001 - the fault under test
+
+
+def test_session_without_a_user_is_rejected_by_the_database(database):
+    sign_up()
+    with pytest.raises(IntegrityError):
+        transaction(lambda connection: connection.execute(users.delete()))

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from auth_common.events.catalogue import CATALOGUE
-from auth_common.events.occurrence import Occurrence
 from auth_common.events.ocsf import to_ocsf
+from auth_common.events.recorded_event import RecordedEvent
 from auth_common.events.request_context import RequestContext
 from auth_common.events.vocabulary import SecurityEvent
 from tests.support.event_schema import schema_errors_in, schema_errors_of
@@ -28,8 +28,8 @@ CONTEXTS = {
 }
 
 
-def occurrence(event, *, request=REQUEST, **changes):
-    return Occurrence(event=event, time=1_800_000_000_000, request=request, **changes)
+def recorded_event(name, *, request=REQUEST, **changes):
+    return RecordedEvent(name=name, time=1_800_000_000_000, request=request, **changes)
 
 
 def full_detail(event) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def test_event_of_each_kind_is_valid_in_each_context(user_id, context):
     for event in SecurityEvent:
         for detail in (full_detail(event), dict[str, Any]()):
             for reason in (None, *CATALOGUE[event].reasons):
-                made = occurrence(event, request=context, user_id=user_id, reason=reason, detail=detail)
+                made = recorded_event(event, request=context, user_id=user_id, reason=reason, detail=detail)
                 faults[event, reason, bool(detail)] = schema_errors_of(to_ocsf(made))
     assert {case: found for case, found in faults.items() if found} == {}
 
@@ -62,7 +62,7 @@ INVALID: dict[str, dict[str, Any]] = {
 
 @pytest.mark.asvs("16.2.4")
 def test_check_of_events_finds_what_is_wrong_also_in_the_lines_of_a_test():
-    good = to_ocsf(occurrence(SecurityEvent.AUTHN_LOGIN_FAIL))
+    good = to_ocsf(recorded_event(SecurityEvent.AUTHN_LOGIN_FAIL))
     for fault, change in INVALID.items():
         assert any(fault in text for text in schema_errors_of({**good, **change})), fault
     wrong = '{"level":"INFO","security_event":{"metadata":{"event_code":"user_created"},"class_uid":3001}}'
@@ -72,7 +72,7 @@ def test_check_of_events_finds_what_is_wrong_also_in_the_lines_of_a_test():
 def test_name_reason_and_fields_are_where_a_siem_looks():
     user_id = uuid4()
     event = to_ocsf(
-        occurrence(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user_id, reason="not_valid", detail={"fault": "origin"})
+        recorded_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user_id, reason="not_valid", detail={"fault": "origin"})
     )
     assert (event["metadata"]["event_code"], event["metadata"]["correlation_uid"]) == ("authn_login_fail", "a-request")
     assert (event["class_uid"], event["activity_id"], event["type_uid"]) == (3002, 1, 300201)
@@ -85,7 +85,7 @@ def test_name_reason_and_fields_are_where_a_siem_looks():
 def test_api_activity_is_that_of_the_method():
     for method, activity in {"POST": 1, "GET": 2, "PATCH": 3, "DELETE": 4, "PROPFIND": 99}.items():
         request = RequestContext(request_id="x", function="f", method=method, path="/x", source_ip=SOURCE_IP)
-        event = to_ocsf(occurrence(SecurityEvent.AUTHZ_FAIL, request=request))
+        event = to_ocsf(recorded_event(SecurityEvent.AUTHZ_FAIL, request=request))
         assert (event["activity_id"], event["type_uid"]) == (activity, 600300 + activity), method
         assert event["api"]["operation"] == f"{method} /x"
 

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from auth_common.audit_log.store import delete_salt, forget_sources
-from auth_common.database.engine import forget_deleted_rows
+from auth_common.audit_log.store import delete_salt, delete_source_hashes
+from auth_common.database.engine import empty_write_ahead_log
 from auth_common.errors import NotFound
 from auth_common.events.logger import logger
 from auth_common.events.security_events import SecurityEvent, security_event
@@ -31,7 +31,7 @@ from auth_common.users.store import (
 #: Rows that one statement changes. A transaction on Aurora DSQL changes at most 3,000.
 BATCH_ROWS: Final = 1_000
 #: Each function deletes or changes at most ``limit`` rows of a user. Refresh tokens are deleted before their sessions.
-_STEPS: Final = (delete_some_refresh_tokens, delete_some_sessions, delete_some_challenges, forget_sources)
+_STEPS: Final = (delete_some_refresh_tokens, delete_some_sessions, delete_some_challenges, delete_source_hashes)
 
 
 def erase_user(email: str) -> UUID:
@@ -58,14 +58,14 @@ def erase_user(email: str) -> UUID:
         lock_user(connection, user_id=user_id)
         revoke_sessions(connection, user_id=user_id, now=datetime.now(UTC), limit=BATCH_ROWS)
         delete_some_refresh_tokens(connection, user_id=user_id, limit=BATCH_ROWS)
-        forget_sources(connection, user_id=user_id, limit=BATCH_ROWS)
+        delete_source_hashes(connection, user_id=user_id, limit=BATCH_ROWS)
         unlock_account(connection, email=email, user_id=user_id)
         delete_salt(connection, user_id=user_id)
         delete_user(connection, user_id=user_id)
         security_event(SecurityEvent.USER_DELETED, user_id=user_id, reason="by_operator")
 
     transaction(erase)
-    if not forget_deleted_rows():
+    if not empty_write_ahead_log():
         # The next checkpoint empties the write-ahead log, at the latest when the last process closes the database.
         logger.warning("the write-ahead log still contains the deleted rows, because another process was reading it")
     return user_id

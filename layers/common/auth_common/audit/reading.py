@@ -15,7 +15,7 @@ from auth_common.audit_log.protection import FIRST_PREVIOUS_MAC, chain_mac, open
 from auth_common.audit_log.store import AuditQuery, AuditRow, Place, StoredRow, milliseconds
 from auth_common.database.time_limit import time_limit
 from auth_common.errors import FieldError, Forbidden, ValidationFailed
-from auth_common.events.occurrence import Occurrence
+from auth_common.events.recorded_event import RecordedEvent
 from auth_common.events.request_context import RequestContext
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.events.vocabulary import Severity
@@ -30,7 +30,7 @@ PAGE_SIZE: Final = 50
 #: Records that an operator's command reads at once.
 BATCH: Final = 1000
 _LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
-FUTURE: Final = store.FUTURE
+MAX_CLOCK_LEAD: Final = store.MAX_CLOCK_LEAD
 #: Who may read.
 READERS: Final = frozenset({"security", "admin"})
 
@@ -62,10 +62,10 @@ class AuditRecord:
     #: Where it stands in the order of the log, even if an attacker has changed its time to one that is none.
     place: Place
 
-    def as_occurrence(self) -> Occurrence:
+    def to_event(self) -> RecordedEvent:
         """Return what happened, as the log line told it."""
-        return Occurrence(
-            event=SecurityEvent(self.event),
+        return RecordedEvent(
+            name=SecurityEvent(self.event),
             time=milliseconds(self.time),
             user_id=self.user_id,
             reason=self.reason,
@@ -134,7 +134,7 @@ def _select_newest(
 
     Records from the future come last. Otherwise an attacker could fill the first page with them for ever.
     """
-    horizon = datetime.now(UTC) + FUTURE
+    horizon = datetime.now(UTC) + MAX_CLOCK_LEAD
     rows: list[StoredRow] = []
     if before is None or (isinstance(before[0], int | float) and before[0] < milliseconds(horizon)):
         past = replace(query, to=min(query.to or horizon, horizon))

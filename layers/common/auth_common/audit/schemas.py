@@ -27,7 +27,7 @@ SeverityName = Literal["informational", "low", "medium", "high", "critical"]
 _Reason = Annotated[str, Field(max_length=60, pattern="^[a-z0-9_]+$")]
 
 #: The longest time that a summary counts: two years.
-_LONGEST_SPAN = timedelta(days=732)
+_MAX_SUMMARY_SPAN = timedelta(days=732)
 
 
 #: RFC 3339 with a zone; within what every clock and database can say in UTC.
@@ -84,7 +84,7 @@ class AuditSummaryQuery(_Query):
 
     @model_validator(mode="after")
     def _require_a_span(self) -> Self:
-        if not timedelta(0) < self.to - self.from_ <= _LONGEST_SPAN:
+        if not timedelta(0) < self.to - self.from_ <= _MAX_SUMMARY_SPAN:
             message = "must be after from, by two years at most"
             raise ValueError(message)
         return self

@@ -15,10 +15,10 @@ from auth_common.sessions.principal import Principal
 from auth_common.transactions import read
 
 #: Bars of a chart, at most, and the length of each list of the most frequent.
-_MOST_BARS: Final = 400
-_TOP: Final = 10
+_MAX_BARS: Final = 400
+_MAX_COUNTS: Final = 10
 #: Records of a client IP that are opened to name it: one, unless an attacker has inserted others.
-_NAMED_BY: Final = 20
+_MAX_RECORDS_OPENED: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ def _interval(span: timedelta) -> int:
     """Return the seconds of a bar: one that people count in, and not more bars than a chart shows."""
     seconds = span.total_seconds()
     choices = (60, 300, 900, 3600, 6 * 3600, 24 * 3600)
-    return next((choice for choice in choices if seconds / choice <= _MOST_BARS), 7 * 24 * 3600)
+    return next((choice for choice in choices if seconds / choice <= _MAX_BARS), 7 * 24 * 3600)
 
 
 def _series(connection: Connection, query: AuditQuery, interval: int) -> list[Bar]:
@@ -105,17 +105,17 @@ def _failures(query: AuditQuery) -> AuditQuery:
 
 
 def _most_frequent(connection: Connection, query: AuditQuery, column: str) -> list[Count]:
-    counts = store.count_by(connection, _failures(query), column, limit=_TOP)
+    counts = store.count_by(connection, _failures(query), column, limit=_MAX_COUNTS)
     return [Count(value=str(value) if value else None, count=count) for value, count in counts]
 
 
 def _most_frequent_sources(connection: Connection, query: AuditQuery) -> list[Count]:
     """Return addresses: their keyed hashes are counted, and a record of each is opened for its name."""
     counts = []
-    for source, count in store.count_by(connection, _failures(query), "source", limit=_TOP):
+    for source, count in store.count_by(connection, _failures(query), "source", limit=_MAX_COUNTS):
         addresses: list[str | None] = []
         if isinstance(source, bytes):
-            found = store.select_page(connection, query, limit=_NAMED_BY, source=source)
+            found = store.select_page(connection, query, limit=_MAX_RECORDS_OPENED, source=source)
             addresses = [record.source_ip for record in open_rows(connection, found)]
         # An inserted record may name another client IP than the one whose hash it has.
         addresses = [address for address in addresses if address and source_index(address) == source]

@@ -22,11 +22,11 @@ from auth_common.settings import settings
 from auth_common.transactions import read
 
 #: In a chain with more changed records than this, their origins are not looked for.
-_MOST_MOVED: Final = 10
+_MAX_SUSPECTS: Final = 10
 #: MACs that are computed to look for origins, in the whole log: the work grows with the cube of the changed records.
-_MOST_TRIES: Final = 10_000
+_MAX_MACS: Final = 10_000
 #: Characters of a key that is none of ours.
-_SHOWN: Final = 60
+_MAX_SHOWN_CHARACTERS: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ def verify_audit_log(
 class _Tries:
     """How many MACs may still be computed to look for origins."""
 
-    left: int = _MOST_TRIES
+    left: int = _MAX_MACS
 
 
 class _Log:
@@ -127,7 +127,9 @@ class _Log:
                 self.chains[chain_id] = _Chain(chain_id, self._vouched.get(chain_id, {}), began=stored.row.time)
             self.chains[chain_id].check(stored, personal_fault)
             return
-        _, chain, sequence = (part if isinstance(part, int) else ascii(part)[:_SHOWN] for part in stored.place)
+        _, chain, sequence = (
+            part if isinstance(part, int) else ascii(part)[:_MAX_SHOWN_CHARACTERS] for part in stored.place
+        )
         self.chains.setdefault(str(chain), _Chain(UUID(int=0), {}, began=stored.row.time))
         self._foreign.append(Finding(str(chain), sequence, "is not what was written there"))
 
@@ -226,7 +228,7 @@ class _Chain:
         """Tell records that were changed from those that were moved, and from those that only stand behind one."""
         for suspect in self._suspects:
             row = suspect.row
-            origin = self._origin(row, tries) if len(self._suspects) <= _MOST_MOVED else None
+            origin = self._origin(row, tries) if len(self._suspects) <= _MAX_SUSPECTS else None
             if origin is None:
                 yield row.sequence, "is not what was written there"
             elif origin != row.sequence:

@@ -43,9 +43,9 @@ from auth_common.keys.keyed_hashes import source_index
 #: Records of chains that are read at once.
 _CHAIN_BATCH: Final = 1000
 #: Characters. The longest record of ours has a tenth of it, and a page of such records fits into a Lambda's response.
-LONGEST_RECORD: Final = 16_384
+MAX_RECORD_CHARACTERS: Final = 16_384
 #: How far a clock of ours may be ahead. Only an attacker writes a record with a later time.
-FUTURE: Final = timedelta(days=1)
+MAX_CLOCK_LEAD: Final = timedelta(days=1)
 _MAC_BYTES: Final = 32
 _SOURCE_BYTES: Final = 16
 #: Later than every time.
@@ -133,7 +133,7 @@ def _bounded(column: ColumnElement[Any], length: int) -> ColumnElement[Any]:
 
 _PLACE_COLUMNS: Final = ("time", "chain_id", "sequence")
 _PLACE: Final = tuple(type_coerce(audit_events.c[name], _AS_STORED) for name in _PLACE_COLUMNS)
-_LENGTHS: Final = {"name": 40, "outcome": 7, "reason": 60, "record": LONGEST_RECORD, "mac": _MAC_BYTES}
+_LENGTHS: Final = {"name": 40, "outcome": 7, "reason": 60, "record": MAX_RECORD_CHARACTERS, "mac": _MAC_BYTES}
 _COLUMNS: Final = tuple(
     (
         _bounded(audit_events.c[name], _LENGTHS[name])
@@ -213,7 +213,7 @@ def delete_salts_of_erased_users(connection: Connection, *, limit: int) -> int:
     return connection.execute(delete(audit_salts).where(audit_salts.c.user_id.in_(left))).rowcount
 
 
-def forget_sources_of_erased_users(connection: Connection, since: int, *, limit: int) -> int:
+def delete_source_hashes_of_erased_users(connection: Connection, since: int, *, limit: int) -> int:
     """Remove the client IP's hash from up to ``limit`` records of erased users. Return how many.
 
     Args:
@@ -230,7 +230,7 @@ def forget_sources_of_erased_users(connection: Connection, since: int, *, limit:
     return connection.execute(update(audit_events).where(tuple_(*key).in_(left)).values(source=None)).rowcount
 
 
-def forget_sources(connection: Connection, *, user_id: UUID, limit: int) -> int:
+def delete_source_hashes(connection: Connection, *, user_id: UUID, limit: int) -> int:
     """Let up to ``limit`` records of a user be found by their address no more; return how many."""
     key = (audit_events.c.chain_id, audit_events.c.sequence)
     known = select(*key).where(audit_events.c.user_id == user_id, audit_events.c.source.is_not(None)).limit(limit)
@@ -486,7 +486,7 @@ _READERS: Final[dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = 
     "user_id": (_or_none(_uuid), _nothing),
     "source": (_or_none(_source), _nothing),
     "reason": (_or_none(_text(_LENGTHS["reason"])), _shown(_LENGTHS["reason"])),
-    "record": (_text(LONGEST_RECORD), lambda _: ""),
+    "record": (_text(MAX_RECORD_CHARACTERS), lambda _: ""),
     "mac": (_octets(_MAC_BYTES), lambda _: b""),
 }
 #: The values that a column may be counted by, as texts.

@@ -1,12 +1,12 @@
-"""The audit log's way from ``logging`` into the database.
+"""The audit writer: stores each security event as a row of the audit log.
 
-An event that happens inside a ``transaction()`` is held until the body is through; then its row is written by the same
-transaction, so that an audited change and its record commit together, and when that has happened its line goes to the
-log. A body that runs again, because of a conflict, leaves no trace of its first try. Where the transaction fails, the
-successes that it was about never happened; its refusals did, and get a transaction of their own.
+It is a handler of Python's ``logging``. An event inside a ``transaction()`` is held until the body has returned. The
+same transaction then writes its row, so an audited change and its audit record commit together. The log line follows
+the commit. If the body runs again after a conflict, the events of its first run are dropped. If the transaction fails,
+its events of success are dropped, and its events of failure get a transaction of their own.
 
-Each environment (strictly, each of its threads) writes a chain of its own, so there is no row that all of them fight
-for. The line in the log carries the record's MAC: what was in the database at that moment can be proved later.
+Each thread of an environment writes its own chain, so no two writers need the same row. The log line carries the
+record's MAC, which proves later what was in the database at that moment.
 """
 
 import json
@@ -27,7 +27,7 @@ from auth_common.audit_log.store import AuditRow, insert_rows, make_salt
 from auth_common.database.retries import run_transaction
 from auth_common.errors import DatabaseUnavailable, ServiceError
 from auth_common.events import metrics
-from auth_common.events.occurrence import Occurrence
+from auth_common.events.recorded_event import RecordedEvent
 from auth_common.events.request_context import RequestContext
 from auth_common.events.security_events import as_log_record, publishing_handler, security_log
 from auth_common.events.vocabulary import SecurityEvent
@@ -38,25 +38,25 @@ _T = TypeVar("_T")
 #: Counted when a record could not be stored.
 WRITE_FAILURE_METRIC: Final = "audit_write_fail"
 
-#: Milliseconds that a chain goes on. Retention deletes whole chains, and never one that may still grow.
-_LONGEST_CHAIN: Final = 24 * 3600 * 1000
+#: Milliseconds after which a thread begins a new chain. Retention deletes only whole chains that no longer grow.
+_MAX_CHAIN_AGE_MS: Final = 24 * 3600 * 1000
 
 _held: ContextVar[list[logging.LogRecord] | None] = ContextVar("held_security_events", default=None)
 
 
 @dataclass(frozen=True, slots=True)
-class _Tip:
-    """The end of a chain: where the next record goes."""
+class _ChainEnd:
+    """The end of a chain, to which the next record is appended."""
 
     chain_id: UUID
-    #: When it began, in milliseconds since the epoch.
+    #: When the chain began, in milliseconds since the epoch.
     begun: int
     length: int
     mac: bytes
 
 
 class AuditWriterNotInstalled(RuntimeError):
-    """A function or command uses the database, but its security events would not reach the audit log."""
+    """The function or command uses the database, but its security events would not reach the audit log."""
 
     def __init__(self) -> None:
         """Say how to fix the function."""
@@ -67,15 +67,15 @@ class AuditLogHandler(logging.Handler):
     """Stores each security event as a row of the audit log, and then publishes its log line and metric."""
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Take the event without the base class's lock: who waits for the database must not keep others waiting."""
+        """Handle the event without the lock of the base class, because a slow database must not block other threads."""
         self.emit(record)
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Store and publish the event now, or when the transaction that it happened in is through.
+        """Hold the event if a transaction or read is running. Otherwise store and publish it now.
 
         Raises:
-            DatabaseUnavailable: the record of a success could not be stored.
+            DatabaseUnavailable: The record of a success could not be stored.
 
         """
         held = _held.get()
@@ -84,33 +84,33 @@ class AuditLogHandler(logging.Handler):
             return
         self.store([record])
 
-    def store(self, records: Sequence[logging.LogRecord]) -> None:
-        """Store records in a transaction of their own. Where that fails, their lines say so.
+    def store(self, log_records: Sequence[logging.LogRecord]) -> None:
+        """Store and publish events in a transaction of their own. If that fails, their log lines say so.
 
         Raises:
-            DatabaseUnavailable: and there was a success among them.
+            DatabaseUnavailable: The events could not be stored, and one of them is a success.
 
         """
-        if not records:
+        if not log_records:
             return
-        entry = _Entry(records)
+        extension = _ChainExtension(log_records)
         try:
-            run_transaction(entry.write)
+            run_transaction(extension.write)
         except (ServiceError, SQLAlchemyError) as error:
-            entry.abandon()
-            for record in records:
-                record.audit = {"error": "not stored"}
+            extension.abandon()
+            for log_record in log_records:
+                log_record.audit = {"error": "not stored"}
                 metrics.count(WRITE_FAILURE_METRIC)
-            self.publish(records)
-            if any(_occurrence(record).succeeded for record in records):
+            self.publish(log_records)
+            if any(_event_of(log_record).succeeded for log_record in log_records):
                 raise error if isinstance(error, ServiceError) else DatabaseUnavailable() from error
             return
-        self.publish(entry.commit())
+        self.publish(extension.commit())
 
-    def publish(self, records: Iterable[logging.LogRecord]) -> None:
-        """Hand records on."""
-        for record in records:
-            publishing_handler.handle(record)
+    def publish(self, log_records: Iterable[logging.LogRecord]) -> None:
+        """Write the log lines and count the metrics."""
+        for log_record in log_records:
+            publishing_handler.handle(log_record)
 
 
 _handler: Final = AuditLogHandler()
@@ -130,20 +130,25 @@ def install_audit_writer() -> None:
 def run_audited(
     body: Callable[[Connection], _T], *, run: Callable[[Callable[[Connection], _T]], _T], read_only: bool = False
 ) -> _T:
-    """Run ``body`` by ``run``, and record the security events that happen in it: see the module's text.
+    """Run ``body`` by ``run``, and record its security events as the module's docstring says.
+
+    Args:
+        body: The statements of a transaction or read. It may run several times.
+        run: ``run_transaction`` or ``run_read``.
+        read_only: Whether the events need a transaction of their own, because ``run`` has none.
 
     Raises:
-        AuditWriterNotInstalled: Those events would not be recorded.
+        AuditWriterNotInstalled: The events would not be recorded.
 
     """
     if _handler not in security_log.handlers:
         raise AuditWriterNotInstalled
     held: list[logging.LogRecord] = []
-    entry = _Entry([])
+    extension = _ChainExtension([])
 
     def attempt(connection: Connection) -> _T:
-        nonlocal entry
-        entry = _Entry([])  # what an earlier try has written was rolled back
+        nonlocal extension
+        extension = _ChainExtension([])  # the rows of an earlier try were rolled back
         held.clear()
         entered = _held.set(held)
         try:
@@ -151,140 +156,140 @@ def run_audited(
         finally:
             _held.reset(entered)
         if held and not read_only:
-            entry = _Entry(held)
-            entry.write(connection)
+            extension = _ChainExtension(held)
+            extension.write(connection)
         return result
 
     try:
         result = run(attempt)
     except BaseException:
-        entry.abandon()
-        if entry.is_refused:
+        extension.abandon()
+        if extension.is_refused:
             metrics.count(WRITE_FAILURE_METRIC)
-        _handler.store([record for record in held if not _occurrence(record).succeeded])
+        _handler.store([log_record for log_record in held if not _event_of(log_record).succeeded])
         raise
     if read_only:
         _handler.store(held)
     else:
-        _handler.publish(entry.commit())
+        _handler.publish(extension.commit())
     return result
 
 
-class _Entry:
-    """Records on their way into this thread's chain."""
+class _ChainExtension:
+    """Events that are about to be appended to this thread's chain."""
 
-    def __init__(self, records: Sequence[logging.LogRecord]) -> None:
-        self._records = list(records)
-        self._lines: list[logging.LogRecord] = []
-        self._written: _Tip | None = None
-        #: Whether the database would not take the rows.
+    def __init__(self, log_records: Sequence[logging.LogRecord]) -> None:
+        self._log_records = list(log_records)
+        self._published: list[logging.LogRecord] = []
+        self._new_end: _ChainEnd | None = None
+        #: Whether the database has rejected the rows.
         self.is_refused = False
 
     def write(self, connection: Connection) -> None:
-        """Insert the rows; may run again after a conflict."""
-        tip = getattr(_tips(), "tip", None)
-        records = self._records
-        now = _occurrence(records[0]).time
-        if tip is None or now - tip.begun > _LONGEST_CHAIN:
-            tip = _Tip(uuid4(), now, 0, FIRST_PREVIOUS_MAC)
-            records = [as_log_record(_startup(records[0])), *records]
+        """Insert the rows. May run again after a conflict."""
+        end = getattr(_chain_ends(), "end", None)
+        log_records = self._log_records
+        now = _event_of(log_records[0]).time
+        if end is None or now - end.begun > _MAX_CHAIN_AGE_MS:
+            end = _ChainEnd(uuid4(), now, 0, FIRST_PREVIOUS_MAC)
+            log_records = [as_log_record(_startup(log_records[0])), *log_records]
         rows = []
-        users = {_occurrence(record).user_id for record in records}
+        users = {_event_of(log_record).user_id for log_record in log_records}
         salts = {user_id: make_salt(connection, user_id=user_id) for user_id in users}
-        for record in records:
-            row = _row(tip, _occurrence(record), salts)
+        for log_record in log_records:
+            row = _row(end, _event_of(log_record), salts)
             rows.append(row)
-            tip = replace(tip, length=tip.length + 1, mac=row.mac)
-            record.audit = {"chain": str(row.chain_id), "sequence": row.sequence, "mac": row.mac.hex()}
-        self._written, self._lines, self.is_refused = tip, records, True
+            end = replace(end, length=end.length + 1, mac=row.mac)
+            log_record.audit = {"chain": str(row.chain_id), "sequence": row.sequence, "mac": row.mac.hex()}
+        self._new_end, self._published, self.is_refused = end, log_records, True
         try:
             insert_rows(connection, rows)
         except IntegrityError as error:
-            # Somebody has put a record where ours belongs.
+            # Another writer has stored a row at this place of the chain.
             raise DatabaseUnavailable from error
         self.is_refused = False
 
     def commit(self) -> list[logging.LogRecord]:
-        """Make the written rows the end of the chain, and return the lines to publish."""
-        if self._written is None:
+        """Make the last written row the end of the chain. Return the log records to publish."""
+        if self._new_end is None:
             return []
-        _tips().tip = self._written
-        return self._lines
+        _chain_ends().end = self._new_end
+        return self._published
 
     def abandon(self) -> None:
-        """Begin a new chain with the next record: nobody knows whether these rows were stored."""
-        if self._written is not None:
-            _tips().tip = None
+        """Begin a new chain with the next record, because these rows may or may not have been stored."""
+        if self._new_end is not None:
+            _chain_ends().end = None
 
 
 @lru_cache(maxsize=1)
-def _tips() -> threading.local:
-    """Return where each thread keeps the end of its chain."""
+def _chain_ends() -> threading.local:
+    """Return the storage in which each thread keeps the end of its chain."""
     return threading.local()
 
 
 @before_snapshot
 def _end_chains() -> None:
-    """Begin new chains with the next records: two environments must not go on with one."""
-    _tips.cache_clear()
+    """Begin new chains with the next records, because two environments must not continue the same chain."""
+    _chain_ends.cache_clear()
 
 
-def _occurrence(record: logging.LogRecord) -> Occurrence:
-    occurrence = record.msg
-    if not isinstance(occurrence, Occurrence):
-        raise TypeError("only security events belong into security_log")
-    return occurrence
+def _event_of(log_record: logging.LogRecord) -> RecordedEvent:
+    event = log_record.msg
+    if not isinstance(event, RecordedEvent):
+        raise TypeError("security_log accepts only security events")
+    return event
 
 
-def _startup(first: logging.LogRecord) -> Occurrence:
-    occurrence = _occurrence(first)
-    # The function's own event: whose request it began with is none of its business.
-    request = RequestContext(request_id=occurrence.request.request_id, function=occurrence.request.function)
-    return Occurrence(event=SecurityEvent.SYS_STARTUP, time=occurrence.time, request=request)
+def _startup(first: logging.LogRecord) -> RecordedEvent:
+    """Return the event that begins a chain. It has no client and no path, because it belongs to the function."""
+    event = _event_of(first)
+    request = RequestContext(request_id=event.request.request_id, function=event.request.function)
+    return RecordedEvent(name=SecurityEvent.SYS_STARTUP, time=event.time, request=request)
 
 
-def _row(tip: _Tip, occurrence: Occurrence, salts: Mapping[UUID | None, bytes | None]) -> AuditRow:
-    user_id, source_ip = occurrence.user_id, occurrence.request.source_ip
+def _row(end: _ChainEnd, event: RecordedEvent, salts: Mapping[UUID | None, bytes | None]) -> AuditRow:
+    user_id, source_ip = event.user_id, event.request.source_ip
     salt = salts[user_id] if user_id else None
     if user_id and not salt:
-        # Whoever was erased stays erased, although a token of theirs may live for some minutes.
+        # The user was erased. An access token may outlive the account for some minutes, without a trace of its client.
         source_ip = ""
-    record = _record(occurrence, salt)
+    record = _record_json(event, salt)
     return AuditRow(
-        chain_id=tip.chain_id,
-        sequence=tip.length,
-        time=occurrence.time,
-        name=occurrence.event.value,
-        outcome=occurrence.outcome,
-        severity=int(occurrence.severity),
-        user_id=occurrence.user_id,
+        chain_id=end.chain_id,
+        sequence=end.length,
+        time=event.time,
+        name=event.name.value,
+        outcome=event.outcome,
+        severity=int(event.severity),
+        user_id=event.user_id,
         source=source_index(source_ip) if source_ip else None,
-        reason=occurrence.reason,
+        reason=event.reason,
         record=record,
-        mac=chain_mac(previous=tip.mac, chain_id=tip.chain_id, sequence=tip.length, record=record),
+        mac=chain_mac(previous=end.mac, chain_id=end.chain_id, sequence=end.length, record=record),
     )
 
 
-def _record(occurrence: Occurrence, salt: bytes | None) -> str:
-    """Return the event as JSON, one spelling for one event."""
-    request = occurrence.request
+def _record_json(event: RecordedEvent, salt: bytes | None) -> str:
+    """Return the event as JSON with sorted names and without spaces, so that equal events give equal texts."""
+    request = event.request
     document: dict[str, Any] = {
-        "event": occurrence.event.value,
-        "time": occurrence.time,
-        "outcome": occurrence.outcome,
-        "severity": int(occurrence.severity),
-        "user_id": str(occurrence.user_id) if occurrence.user_id else None,
-        "reason": occurrence.reason,
+        "event": event.name.value,
+        "time": event.time,
+        "outcome": event.outcome,
+        "severity": int(event.severity),
+        "user_id": str(event.user_id) if event.user_id else None,
+        "reason": event.reason,
         "request_id": request.request_id,
         "function": request.function,
         "method": request.method,
         "path": request.path,
-        "detail": dict(occurrence.detail),
+        "detail": dict(event.detail),
     }
     personal = {name: value for name in ("source_ip", "user_agent") if (value := getattr(request, name))}
-    if occurrence.user_id is None:
-        # Nobody is known whom it could be erased for; it goes when the record does.
+    if event.user_id is None:
+        # No user is known who could ask for an erasure. The fields are deleted with the record.
         document["personal"] = personal
     elif salt and personal:
-        document["sealed"] = seal_personal(personal, user_id=occurrence.user_id, salt=salt)
+        document["sealed"] = seal_personal(personal, user_id=event.user_id, salt=salt)
     return json.dumps(document, sort_keys=True, separators=(",", ":"))

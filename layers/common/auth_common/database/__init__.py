@@ -1,1 +1,1 @@
-"""Engine, tables, privileges and migrations."""
+"""Engine, retries, tables, privileges and migrations."""

@@ -1,8 +1,8 @@
-"""psycopg's connections, with an end to their patience.
+"""psycopg's connections, with a timeout for each statement that the client enforces.
 
-A statement that waits for somebody's lock, or a server that has stopped answering, would keep a function until Lambda
-ends it: the client gets no answer of ours, and the environment is lost. PostgreSQL has ``statement_timeout`` for the
-first, but a server that hangs does not watch its clock, and Aurora DSQL refuses that setting. So we watch ours.
+A statement that waits for a lock, or a server that hangs, would block a function until Lambda ends it. The client would
+get no response from this service, and the environment would be lost. PostgreSQL's own ``statement_timeout`` does not
+help if the server hangs, and Aurora DSQL rejects that setting.
 """
 
 import contextlib
@@ -20,8 +20,8 @@ from auth_common.errors import Misconfigured
 _T = TypeVar("_T")
 
 _ENCODING: Final = "UTF8"
-#: What a role or a database may set otherwise, and psycopg and this service rely on. The server reports each of them at
-#: connecting. Not as options in the connection's first message: poolers such as RDS Proxy refuse those.
+#: Settings that psycopg and this service require, and that a role or a database may have changed. The server reports
+#: each of them when a client connects. Poolers such as RDS Proxy reject them as options of the connection.
 _REQUIRED_SETTINGS: Final = {
     "client_encoding": _ENCODING,
     "DateStyle": "ISO, MDY",
@@ -30,61 +30,64 @@ _REQUIRED_SETTINGS: Final = {
     "standard_conforming_strings": "on",
     "default_transaction_read_only": "off",
 }
-#: Other values that mean the same.
-_SAME: Final = {"ISO, DMY", "ISO, YMD", "Etc/UTC", "GMT", "Etc/GMT"}
+#: Other values of these settings that mean the same.
+_EQUIVALENT: Final = {"ISO, DMY", "ISO, YMD", "Etc/UTC", "GMT", "Etc/GMT"}
 
-#: Seconds. After the deadline only a COMMIT or ROLLBACK is sent, which a server that works finishes in this time.
-_SHORTEST_WAIT: Final = 0.1
-#: Seconds. A cancellation goes through a connection of its own.
-_CANCEL_TIMEOUT: Final = 1
+#: After the deadline only a COMMIT or ROLLBACK is sent, which a working server finishes in this time.
+_MIN_WAIT_SECONDS: Final = 0.1
+#: The timeout of a cancellation, which needs its own connection.
+_CANCEL_SECONDS: Final = 1
 
 
-class PatientConnection(psycopg.Connection[Any]):
-    """A connection that closes itself when a statement takes longer than ``patience``."""
+class TimedConnection(psycopg.Connection[Any]):
+    """A connection that closes itself when a statement takes longer than ``statement_timeout``."""
 
-    #: Seconds; ``None``: for ever.
-    patience: float | None = None
+    #: Seconds. None waits for ever.
+    statement_timeout: float | None = None
 
     def wait(self, gen: PQGen[_T], interval: float = 0.1, timeout: float | None = None) -> _T:
-        """Wait for the server; see psycopg's own.
+        """Wait for the server as psycopg does, at most until the timeout or the deadline (``time_limit``).
 
         Raises:
-            psycopg.OperationalError: it took too long, or the connection is gone.
+            psycopg.OperationalError: The time is up, or the connection is lost.
 
         """
         try:
-            return super().wait(gen, interval, self._patience_left() if timeout is None else timeout)
+            return super().wait(gen, interval, self._remaining_seconds() if timeout is None else timeout)
         except psycopg.OperationalError:
             if self.info.transaction_status == TransactionStatus.ACTIVE:
-                # Else the server would go on, and hold the locks of a transaction that nobody will end.
+                # Without this the server would go on, and keep the locks of a transaction that never ends.
                 with contextlib.suppress(psycopg.Error):
-                    self.cancel_safe(timeout=_CANCEL_TIMEOUT)
+                    self.cancel_safe(timeout=_CANCEL_SECONDS)
                 self.close()
             raise
 
-    def _patience_left(self) -> float | None:
-        left = min(math.inf if self.patience is None else self.patience, max(remaining_seconds(), _SHORTEST_WAIT))
-        return None if math.isinf(left) else left
+    def _remaining_seconds(self) -> float | None:
+        timeout = math.inf if self.statement_timeout is None else self.statement_timeout
+        seconds = min(timeout, max(remaining_seconds(), _MIN_WAIT_SECONDS))
+        return None if math.isinf(seconds) else seconds
 
 
-def connect_with(patience: float, *, password: Callable[[], str] | None = None) -> Callable[..., PatientConnection]:
-    """Return a listener for SQLAlchemy's event ``do_connect``.
+def connect_with(
+    statement_timeout: float, *, password: Callable[[], str] | None = None
+) -> Callable[..., TimedConnection]:
+    """Return a listener for SQLAlchemy's event ``do_connect``, which returns a ``TimedConnection``.
 
     Args:
-        patience: seconds.
-        password: makes one for each connection, where it is not always the same.
+        statement_timeout: In seconds.
+        password: Returns the password of a new connection, if each connection needs its own.
 
     """
 
-    def connect(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> PatientConnection:
+    def connect(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> TimedConnection:
         if password:
             options = options | {"password": password()}
         try:
-            connection = PatientConnection.connect(*arguments, **options)
+            connection = TimedConnection.connect(*arguments, **options)
         except psycopg.ProgrammingError:
-            # Without its text, which quotes the URL.
+            # The error's text quotes the URL, so it is not chained.
             raise Misconfigured("DATABASE_URL: has an option that PostgreSQL's client does not know") from None
-        connection.patience = patience
+        connection.statement_timeout = statement_timeout
         try:
             _prepare(connection)
         except BaseException:
@@ -95,11 +98,11 @@ def connect_with(patience: float, *, password: Callable[[], str] | None = None) 
     return connect
 
 
-def _prepare(connection: PatientConnection) -> None:
-    """Make the session the same on every server.
+def _prepare(connection: TimedConnection) -> None:
+    """Set ``_REQUIRED_SETTINGS``, so that sessions are the same on every server.
 
     Raises:
-        Misconfigured: the database has another encoding than UTF-8.
+        Misconfigured: The encoding of the database is not UTF-8.
 
     """
     status = connection.info.parameter_status
@@ -113,10 +116,10 @@ def _prepare(connection: PatientConnection) -> None:
     differing = {
         name: value
         for name, value in _REQUIRED_SETTINGS.items()
-        if (found := status(name)) not in {None, value} and found not in _SAME
+        if (found := status(name)) not in {None, value} and found not in _EQUIVALENT
     }
     if differing:
-        connection.autocommit = True  # in a transaction they would be rolled back with it
+        connection.autocommit = True  # a rollback would undo the settings too
         calls = ", ".join(["set_config(%s, %s, false)"] * len(differing))
         connection.execute(f"SELECT {calls}".encode(), [text for setting in differing.items() for text in setting])
         connection.autocommit = False

@@ -1,7 +1,8 @@
-"""Who may do what in the database: functions change rows, and only a migration changes the schema (ASVS 5.0 13.2.2).
+"""Roles and privileges in the database: functions change rows, and only a migration changes the schema.
 
-The roles are PostgreSQL's. On Aurora DSQL a migration makes them, and IAM roles take them on: a function proves by IAM
-who it is. Elsewhere somebody makes them, with a way to log in, and a migration says what they may do.
+The roles are PostgreSQL roles (ASVS 5.0 13.2.2). On Aurora DSQL a migration creates them and maps IAM roles to them, so
+a function logs in by its IAM role. On PostgreSQL the deployer creates them with a login, and a migration grants their
+privileges.
 """
 
 import re
@@ -10,16 +11,17 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-#: Of the functions that make or end something; of those that show something; of the health check; and of the clean-up,
-#: which alone may change or delete what the audit log has.
+#: The role of functions that change data.
 SERVICE_ROLE: Final = "secure_backend"
+#: The role of functions that only return data.
 READER_ROLE: Final = "secure_backend_reader"
 HEALTH_ROLE: Final = "secure_backend_health"
+#: The only role that may change or delete rows of the audit log.
 CLEANUP_ROLE: Final = "secure_backend_cleanup"
 
 _ALL: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
-#: What each may do with each table, and no more.
+#: The privileges of each role, by table. All others are revoked.
 PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     SERVICE_ROLE: {
         "alembic_version": ["SELECT"],
@@ -60,34 +62,34 @@ _SELECT_GRANTED: Final = text(
     "WHERE grantee = :role AND table_schema = current_schema()"
 )
 
-#: A role in IAM (IAM User Guide, "IAM identifiers").
+#: The ARN of an IAM role (IAM User Guide, "IAM identifiers").
 _ROLE_ARN: Final = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
 
 
 def grant_privileges(connection: Connection, iam_roles: Mapping[str, Sequence[str]]) -> None:
-    """Let each role do what ``PRIVILEGES`` says. A database without roles (SQLite) has none.
+    """Give each existing role exactly the privileges of ``PRIVILEGES``. Do nothing on SQLite, which has no roles.
 
-    Only differences are granted and revoked: on Aurora DSQL each such statement may conflict with live traffic.
+    Only differences are granted and revoked, because each such statement may conflict with live traffic on Aurora DSQL.
 
     Args:
-        connection: the schema's owner's, in AUTOCOMMIT mode.
-        iam_roles: on Aurora DSQL, the ARNs of the IAM roles that may take on a role, and no others; who may take on a
-            role that is not in it stays as it is.
+        connection: A connection of the schema's owner, in AUTOCOMMIT mode.
+        iam_roles: On Aurora DSQL, by role, the ARNs of exactly those IAM roles that are mapped to it. The mappings of a
+            role that is not a key stay as they are.
 
     Raises:
-        ValueError: one of them is no such ARN.
+        ValueError: An ARN is not the ARN of an IAM role.
 
     """
     if connection.dialect.name == "sqlite":
         return
-    there = set(connection.scalars(text("SELECT rolname FROM pg_roles")))
+    existing_roles = set(connection.scalars(text("SELECT rolname FROM pg_roles")))
     for role, privileges in PRIVILEGES.items():
         if connection.dialect.name == "auroradsql":
-            if role not in there:
+            if role not in existing_roles:
                 connection.execute(text(f"CREATE ROLE {role} WITH LOGIN"))
             if role in iam_roles:
-                _let_take_on(connection, role, set(iam_roles[role]))
-        elif role not in there:
+                _map_iam_roles(connection, role, set(iam_roles[role]))
+        elif role not in existing_roles:
             continue
         granted = _granted(connection, role)
         for table in _TABLES:
@@ -99,17 +101,17 @@ def grant_privileges(connection: Connection, iam_roles: Mapping[str, Sequence[st
 
 
 def _granted(connection: Connection, role: str) -> dict[str, set[str]]:
-    """Return the privileges that a role has been granted, by table."""
+    """Return the privileges that a role has, by table."""
     granted: dict[str, set[str]] = {}
     for table, privilege in connection.execute(_SELECT_GRANTED, {"role": role}):
         granted.setdefault(table, set()).add(privilege)
     return granted
 
 
-def _let_take_on(connection: Connection, role: str, arns: set[str]) -> None:
+def _map_iam_roles(connection: Connection, role: str, arns: set[str]) -> None:
     for arn in arns:
         if not _ROLE_ARN.fullmatch(arn):
-            message = "not the ARN of a role in IAM"
+            message = "not the ARN of an IAM role"
             raise ValueError(message)
     query = text("SELECT arn FROM sys.iam_pg_role_mappings WHERE pg_role_name = :role")
     before = set(connection.scalars(query, {"role": role}))
@@ -120,5 +122,5 @@ def _let_take_on(connection: Connection, role: str, arns: set[str]) -> None:
 
 
 def _quoted(arn: str) -> str:
-    # ``text()`` would take what follows a colon for the name of a parameter.
+    # ``text()`` would read a name after a colon as a parameter.
     return arn.replace(":", "\\:")

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from auth_common.database.engine import forget_moved_database, shared_engine, shared_reading_engine
+from auth_common.database.engine import discard_outdated_engine, shared_engine, shared_reading_engine
 from auth_common.database.time_limit import is_time_up, require_time
 from auth_common.errors import DatabaseUnavailable
 from auth_common.settings import settings
@@ -75,7 +75,7 @@ def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
             lost_before_commit = error.connection_invalidated and not committing
             is_slow = time.monotonic() - begun >= settings().database_timeout or is_time_up()
             may_pass = _sqlstate(error) in _RETRY_SQLSTATES or lost_before_commit
-            if is_slow or not (may_pass or (not connected and forget_moved_database())):
+            if is_slow or not (may_pass or (not connected and discard_outdated_engine())):
                 raise DatabaseUnavailable from error
     raise DatabaseUnavailable
 

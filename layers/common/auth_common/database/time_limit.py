@@ -1,4 +1,4 @@
-"""One deadline for many database statements, beside the timeout that each of them has."""
+"""One deadline for several database statements, in addition to the timeout of each statement."""
 
 import math
 import time
@@ -16,7 +16,8 @@ _deadline: Final[ContextVar[float]] = ContextVar("database_deadline", default=ma
 def time_limit(seconds: float) -> Iterator[None]:
     """Give all database statements in the block one deadline, ``seconds`` from now.
 
-    A statement that is still running then is cancelled, and later ones are not sent: both raise DatabaseUnavailable.
+    A statement that runs at the deadline is cancelled, and later statements are not sent. Both raise
+    ``DatabaseUnavailable``.
     """
     entered = _deadline.set(time.monotonic() + seconds)
     try:

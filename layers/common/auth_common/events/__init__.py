@@ -1,1 +1,1 @@
-"""Security events, log lines, metrics and the request that they belong to."""
+"""Security events, log lines and metrics, and the request context that they share."""

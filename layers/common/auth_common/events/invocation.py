@@ -1,4 +1,4 @@
-"""One invocation, observed: what every Lambda handler of ours has around it."""
+"""The wrapper around every Lambda handler: request context, log fields and metrics of one invocation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ LambdaHandler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
 
 def observed(handle: LambdaHandler) -> LambdaHandler:
-    """Wrap a handler: each log line carries the request id, and the request's metrics are written when it is over."""
+    """Wrap ``handle`` so that each log line has the request id, and the metrics are written after the request."""
 
     @logger.inject_lambda_context(clear_state=True)
     def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def observed(handle: LambdaHandler) -> LambdaHandler:
         entered = request_context.enter(request)
         logger.append_keys(request_id=request.request_id)
         try:
-            with metrics.written_for(request.function):
+            with metrics.collect_and_write(request.function):
                 return handle(event, context)
         finally:
             request_context.leave(entered)

@@ -1,7 +1,7 @@
-"""Structured logs: one JSON object a line (Powertools Logger), free of secrets and safe to show in a terminal.
+"""Structured logs: one JSON object per line (Powertools Logger), without secrets and safe to show in a terminal.
 
-Redaction is the last step before the line is written, so it holds for every record, ours or a library's (ASVS 5.0
-16.2.5: no credentials or tokens in logs; 16.4.1: encode against log injection).
+Secrets are masked as the last step before the line is written, so the lines of libraries are masked too (ASVS 5.0
+16.2.5). The encoding prevents log injection (ASVS 5.0 16.4.1).
 """
 
 import json
@@ -15,7 +15,7 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 REDACTED: Final = "[REDACTED]"
 
-#: Field names whose values never reach a log, whatever they hold.
+#: Field names whose values are always masked.
 _SECRET_FIELDS: Final = frozenset(
     {
         "password", "current_password", "new_password", "password_hash", "pepper", "token", "access_token",
@@ -25,8 +25,8 @@ _SECRET_FIELDS: Final = frozenset(
     }
 )  # fmt: skip
 
-#: What a secret of ours looks like inside a longer text: a JWT (or the start of one), a bcrypt hash, a refresh token, a
-#: step-up token, a private key, the password in a database URL.
+#: Secrets inside a longer text: a JWT or the start of one, a bcrypt hash, a refresh token, a step-up token, a private
+#: key, and the user and password in a database URL.
 _SECRET_SHAPES: Final = re.compile(
     r"eyJ[\w-]{8,}(?:\.[\w-]*){0,2}"
     r"|\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}"
@@ -35,12 +35,12 @@ _SECRET_SHAPES: Final = re.compile(
     r"|(?<=://)[^\s/:@]+:[^\s/@]+(?=@)",
     re.DOTALL,
 )
-#: Each of these shapes has one of them in it. Most texts have none, which is seen in a fraction of the pattern's time.
+#: Each of these secrets contains one of these texts. Most texts contain none, so this cheap search comes first.
 _MARKS: Final = ("eyJ", "$2", "rt_", "su_", "-----BEGIN ", "://")
 
 
 def redact(value: Any) -> Any:
-    """Return ``value`` with secrets replaced: by field name in mappings, by shape in texts, at any depth."""
+    """Return ``value`` with secrets masked at any depth: by field name in mappings, and by pattern in texts."""
     if isinstance(value, str):
         return _SECRET_SHAPES.sub(REDACTED, value) if any(mark in value for mark in _MARKS) else value
     if value is None or isinstance(value, bool | int | float):
@@ -56,19 +56,19 @@ def redact(value: Any) -> Any:
 
 
 def to_json_line(record: Mapping[str, Any]) -> str:
-    """Serialise a log record: redacted, one line, printable ASCII only.
+    """Return a log record as one line of JSON, masked and in printable ASCII.
 
-    ``ensure_ascii`` escapes newlines and every control or bidirectional character but DEL, so that an attacker's name
-    or User-Agent can neither forge a second log line nor rearrange this one in a terminal (CWE-117).
+    Newlines, control characters and bidirectional characters are escaped. So an attacker's name or User-Agent can
+    neither forge a second log line nor rearrange this one in a terminal (CWE-117). ``ensure_ascii`` leaves DEL.
     """
     return json.dumps(redact(record), ensure_ascii=True, separators=(",", ":")).replace("\x7f", "\\u007f")
 
 
 class RedactingFormatter(LambdaPowertoolsFormatter):
-    """The Powertools formatter, with ``to_json_line`` as its serialiser."""
+    """The Powertools formatter with ``to_json_line`` as its serialiser."""
 
     def __init__(self, **options: Any) -> None:
-        """Take Powertools' own options; only the serialiser is fixed."""
+        """Pass options to Powertools. The serialiser and UTC are fixed."""
         super().__init__(**{**options, "json_serializer": to_json_line, "utc": True})
 
 
@@ -76,5 +76,5 @@ class RedactingFormatter(LambdaPowertoolsFormatter):
 logger: Final = Logger(logger_formatter=RedactingFormatter())
 
 for _handler in logging.getLogger().handlers:
-    # The one of Lambda's runtime: it writes what libraries log, and would write it as it is.
+    # Lambda's runtime adds this handler for the lines of libraries, which it would write without masking.
     _handler.setFormatter(logger.registered_formatter)

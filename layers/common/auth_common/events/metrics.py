@@ -1,7 +1,7 @@
 """Metrics in CloudWatch's Embedded Metric Format: a JSON line on stdout becomes a metric, without an API call.
 
-Each request has a set of its own, in a context variable: where one process serves several functions or threads (tests),
-a shared one would be written under another function's name, or change while it is written.
+Each request has its own list of metrics, in a context variable. In a process with several functions or threads, as in
+tests, a shared list would be written under the name of another function, or change while it is written.
 """
 
 from collections.abc import Iterator
@@ -11,27 +11,27 @@ from typing import Final
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-#: Where POWERTOOLS_METRICS_NAMESPACE and POWERTOOLS_SERVICE_NAME, which Powertools reads, say nothing else.
+#: Defaults of POWERTOOLS_METRICS_NAMESPACE and POWERTOOLS_SERVICE_NAME, which Powertools reads.
 NAMESPACE: Final = "SecureBackend"
 SERVICE: Final = "secure-backend"
 
-#: The names that this request has counted, each as often as it was.
+#: The names that this request has counted. A name that was counted twice is in the list twice.
 _current: ContextVar[list[str] | None] = ContextVar("counted", default=None)
 
 
 def count(name: str) -> None:
-    """Count one occurrence of ``name`` in this request. Outside a request (the operators' tools) nobody counts."""
+    """Add 1 to the metric ``name`` of this request. Outside a request, as in operators' commands, do nothing."""
     counted = _current.get()
     if counted is not None:
         counted.append(name)
 
 
 @contextmanager
-def written_for(function: str) -> Iterator[None]:
-    """Write what the block counted when it is over. Nothing counted: no line.
+def collect_and_write(function: str) -> Iterator[None]:
+    """Write the metrics that the block has counted, after the block. Write no line if it has counted none.
 
-    The service is the only dimension, so that an alarm watches one series a stage, whichever function counted.
-    ``function`` is a property: CloudWatch Logs Insights sees it, and it makes no series of its own.
+    The service is the only dimension, so an alarm watches one series per stage for all functions. ``function`` is a
+    property, which CloudWatch Logs Insights shows without a series of its own.
     """
     counted: list[str] = []
     entered = _current.set(counted)
@@ -44,7 +44,7 @@ def written_for(function: str) -> Iterator[None]:
 
 
 def _write(names: list[str], function: str) -> None:
-    # Made when there is something to write: most requests (a read, a good token) count nothing.
+    # Most requests count no metric, and this object is made only for those that do.
     metrics = EphemeralMetrics()
     metrics.namespace = metrics.namespace or NAMESPACE
     metrics.service = metrics.service or SERVICE

@@ -1,12 +1,12 @@
-"""Security events in the Open Cybersecurity Schema Framework, version 1.3.0: what SIEMs and Security Lake read.
+"""Security events in the Open Cybersecurity Schema Framework (OCSF) 1.3.0, which SIEMs and Amazon Security Lake read.
 
-https://schema.ocsf.io/1.3.0/. Each event that the tests provoke is validated against the official schema.
+See https://schema.ocsf.io/1.3.0/. The tests validate each event that they provoke against the official schema.
 """
 
 from typing import Any, Final
 
 from auth_common.events.catalogue import CATALOGUE
-from auth_common.events.occurrence import Occurrence
+from auth_common.events.recorded_event import RecordedEvent
 from auth_common.events.request_context import RequestContext
 from auth_common.events.vocabulary import OCSFClass
 
@@ -17,58 +17,57 @@ _SUCCESS, _FAILURE = 1, 2
 _OTHER: Final = 99
 #: ``activity_id`` of API Activity for each HTTP method.
 _API_ACTIVITIES: Final = {"POST": 1, "GET": 2, "PUT": 3, "PATCH": 3, "DELETE": 4}
-#: What ``http_method`` may be in 1.3.0: PATCH may not. ``api.operation`` has it where it matters.
+#: The values of ``http_method`` in 1.3.0. For PATCH, which is not among them, see ``api.operation``.
 _HTTP_METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "TRACE"})
 
 
-def to_ocsf(occurrence: Occurrence) -> dict[str, Any]:
-    """Return ``occurrence`` as an OCSF event.
+def to_ocsf(event: RecordedEvent) -> dict[str, Any]:
+    """Return ``event`` as an OCSF event.
 
-    The name of the event is in ``metadata.event_code``, its reason in ``status_detail``, further fields in
-    ``unmapped``.
+    ``metadata.event_code`` is the name of the event, ``status_detail`` its reason, and ``unmapped`` has further fields.
     """
-    entry = CATALOGUE[occurrence.event]
-    request = occurrence.request
+    entry = CATALOGUE[event.name]
+    request = event.request
     activity = entry.activity or _API_ACTIVITIES.get(request.method, _OTHER)
     common = {
         "metadata": {
             "version": VERSION,
             "product": _PRODUCT,
-            "event_code": occurrence.event.value,
+            "event_code": event.name.value,
             **({"correlation_uid": request.request_id} if request.request_id else {}),
         },
-        "time": occurrence.time,
+        "time": event.time,
         "category_uid": entry.ocsf_class // 1000,
         "class_uid": int(entry.ocsf_class),
         "activity_id": activity,
-        **({"activity_name": occurrence.event.value} if activity == _OTHER else {}),
+        **({"activity_name": event.name.value} if activity == _OTHER else {}),
         "type_uid": entry.ocsf_class * 100 + activity,
         "severity_id": int(entry.severity),
         "severity": entry.severity.name.capitalize(),
         "status_id": _SUCCESS if entry.succeeded else _FAILURE,
         "status": "Success" if entry.succeeded else "Failure",
-        **({"status_detail": occurrence.reason} if occurrence.reason else {}),
-        **({"unmapped": dict(occurrence.detail)} if occurrence.detail else {}),
+        **({"status_detail": event.reason} if event.reason else {}),
+        **({"unmapped": dict(event.detail)} if event.detail else {}),
     }
-    return common | _SPECIFIC[entry.ocsf_class](occurrence)
+    return common | _SPECIFIC[entry.ocsf_class](event)
 
 
-def _user(occurrence: Occurrence) -> dict[str, Any]:
-    if occurrence.user_id:
-        return {"uid": str(occurrence.user_id), "type_id": 1}
-    account = occurrence.detail.get("account")
+def _user(event: RecordedEvent) -> dict[str, Any]:
+    if event.user_id:
+        return {"uid": str(event.user_id), "type_id": 1}
+    account = event.detail.get("account")
     return {"type_id": 0, **({"account": {"uid": account}} if account else {"name": "unknown"})}
 
 
-def _actor(occurrence: Occurrence) -> dict[str, Any]:
-    if occurrence.user_id:
-        return {"user": _user(occurrence)}
-    operator = occurrence.detail.get("operator")
+def _actor(event: RecordedEvent) -> dict[str, Any]:
+    if event.user_id:
+        return {"user": _user(event)}
+    operator = event.detail.get("operator")
     return {"user": {"name": operator, "type_id": 2}} if operator else {"invoked_by": "anonymous"}
 
 
 def _source(request: RequestContext) -> dict[str, Any]:
-    # An operator's command has no address.
+    # An operator's command has no client IP.
     return {"ip": request.source_ip} if request.source_ip else {"svc_name": request.function or "operator"}
 
 
@@ -84,63 +83,63 @@ def _http(request: RequestContext) -> dict[str, Any]:
     }
 
 
-def _session(occurrence: Occurrence) -> dict[str, Any]:
-    session_id = occurrence.detail.get("session_id")
+def _session(event: RecordedEvent) -> dict[str, Any]:
+    session_id = event.detail.get("session_id")
     return {"session": {"uid": session_id}} if session_id else {}
 
 
-def _authentication(occurrence: Occurrence) -> dict[str, Any]:
-    amr = occurrence.detail.get("amr")
+def _authentication(event: RecordedEvent) -> dict[str, Any]:
+    amr = event.detail.get("amr")
     return {
-        "user": _user(occurrence),
+        "user": _user(event),
         "service": {"name": _PRODUCT["name"]},
-        "src_endpoint": _source(occurrence.request),
+        "src_endpoint": _source(event.request),
         **({"is_mfa": "mfa" in amr} if amr else {}),
-        **_session(occurrence),
-        **_http(occurrence.request),
+        **_session(event),
+        **_http(event.request),
     }
 
 
-def _authorize_session(occurrence: Occurrence) -> dict[str, Any]:
+def _authorize_session(event: RecordedEvent) -> dict[str, Any]:
     return {
-        "user": _user(occurrence),
-        "privileges": [str(occurrence.detail.get("role", "user"))],
-        "src_endpoint": _source(occurrence.request),
-        **_session(occurrence),
-        **_http(occurrence.request),
+        "user": _user(event),
+        "privileges": [str(event.detail.get("role", "user"))],
+        "src_endpoint": _source(event.request),
+        **_session(event),
+        **_http(event.request),
     }
 
 
-def _account_change(occurrence: Occurrence) -> dict[str, Any]:
+def _account_change(event: RecordedEvent) -> dict[str, Any]:
     return {
-        "user": _user(occurrence),
-        "src_endpoint": _source(occurrence.request),
-        **_http(occurrence.request),
+        "user": _user(event),
+        "src_endpoint": _source(event.request),
+        **_http(event.request),
     }
 
 
-def _user_access_management(occurrence: Occurrence) -> dict[str, Any]:
-    return _account_change(occurrence) | {"privileges": [str(occurrence.detail.get("role", "user"))]}
+def _user_access_management(event: RecordedEvent) -> dict[str, Any]:
+    return _account_change(event) | {"privileges": [str(event.detail.get("role", "user"))]}
 
 
-def _entity_management(occurrence: Occurrence) -> dict[str, Any]:
-    key = occurrence.detail.get("kid")
+def _entity_management(event: RecordedEvent) -> dict[str, Any]:
+    key = event.detail.get("kid")
     return {
         "entity": {"type_id": _OTHER, "type": "Signing key", "name": "signing key", **({"uid": key} if key else {})},
-        "src_endpoint": _source(occurrence.request),
-        **_http(occurrence.request),
+        "src_endpoint": _source(event.request),
+        **_http(event.request),
     }
 
 
-def _application_lifecycle(occurrence: Occurrence) -> dict[str, Any]:
-    return {"app": {**_PRODUCT, "feature": {"name": occurrence.request.function or "operator"}}}
+def _application_lifecycle(event: RecordedEvent) -> dict[str, Any]:
+    return {"app": {**_PRODUCT, "feature": {"name": event.request.function or "operator"}}}
 
 
-def _api_activity(occurrence: Occurrence) -> dict[str, Any]:
-    request = occurrence.request
-    target = occurrence.detail.get("target")
+def _api_activity(event: RecordedEvent) -> dict[str, Any]:
+    request = event.request
+    target = event.detail.get("target")
     return {
-        "actor": _actor(occurrence),
+        "actor": _actor(event),
         "api": {"operation": f"{request.method} {request.path}".strip() or f"uv run {request.function}"},
         "src_endpoint": _source(request),
         **({"resources": [{"uid": target}]} if target else {}),

@@ -1,7 +1,6 @@
-"""Who is asking: what every log line and security event of a request has in common.
+"""The request context: what all log lines and security events of one request have in common.
 
-A Lambda environment serves one event at a time, but the tests and the local runtime use threads: hence a context
-variable and not a global.
+It is a context variable and no global, because the tests and the local runtime serve requests in threads.
 """
 
 import re
@@ -17,19 +16,19 @@ from auth_common.errors import Misconfigured
 from auth_common.events.logger import logger, redact
 from auth_common.settings import settings
 
-_LONGEST_USER_AGENT: Final = 256
-_LONGEST_PATH: Final = 256
-_LONGEST_IP: Final = 45
-#: An IP, or an IP in brackets, then perhaps a port, which may be obfuscated (RFC 7239 section 6).
+_MAX_USER_AGENT_CHARACTERS: Final = 256
+_MAX_PATH_CHARACTERS: Final = 256
+_MAX_IP_CHARACTERS: Final = 45
+#: An IP, with or without brackets, and an optional port, which may be obfuscated (RFC 7239 section 6).
 _NODE: Final = re.compile(r"(?:\[(?P<bracketed>[^\[\]]+)\]|(?P<plain>[^:\[\]]+))(?::(?:\d{1,5}|_[\w.-]+))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """The gateway's view of a request.
+    """The gateway's view of a request, or the operator's command that runs.
 
-    ``source_ip`` comes from the gateway's request context. ``X-Forwarded-For``, which the client writes, counts only as
-    far as ``TRUSTED_PROXY_HOPS`` says that proxies of ours have written it.
+    ``source_ip`` is the client IP from the gateway's request context. The client may write ``X-Forwarded-For``, so only
+    the part that trusted proxies have written is used: see ``TRUSTED_PROXY_HOPS``.
     """
 
     request_id: str = ""
@@ -38,7 +37,7 @@ class RequestContext:
     path: str = ""
     source_ip: str = ""
     user_agent: str = ""
-    #: Who ran the command, where it was no request.
+    #: The operator who runs a command. Empty in a request.
     operator: str = ""
 
 
@@ -51,18 +50,18 @@ leave = _current.reset
 
 
 def describe_request(event: dict[str, Any], context: LambdaContext) -> RequestContext:
-    """Read the request context from what API Gateway vouches for; both of its event kinds, proxy and authorizer."""
+    """Return the context of an API Gateway event, either a proxy event or an authorizer event."""
     gateway = event.get("requestContext") or {}
     identity = gateway.get("identity") or {}
-    user_agent = (identity.get("userAgent") or "")[:_LONGEST_USER_AGENT]
+    user_agent = (identity.get("userAgent") or "")[:_MAX_USER_AGENT_CHARACTERS]
     return RequestContext(
         request_id=gateway.get("requestId") or context.aws_request_id,
         function=context.function_name,
         method=event.get("httpMethod") or "",
-        # The route, such as /users/{id}: what somebody types into a path may be personal, or a token.
-        path=redact((event.get("resource") or event.get("path") or "")[:_LONGEST_PATH]),
+        # The route, such as /users/{id}, because the path itself may contain personal data or a token.
+        path=redact((event.get("resource") or event.get("path") or "")[:_MAX_PATH_CHARACTERS]),
         source_ip=_forwarded_for(event) or _gateway_ip(identity.get("sourceIp") or ""),
-        # Stored and shown: no control characters, and no more of it than anybody reads.
+        # The User-Agent is stored and shown, so it is shortened and has no control characters.
         user_agent=redact(user_agent if user_agent.isprintable() else "".join(filter(str.isprintable, user_agent))),
     )
 
@@ -72,13 +71,13 @@ def _forwarded_for(event: dict[str, Any]) -> str | None:
     try:
         hops = settings().trusted_proxy_hops
     except Misconfigured:
-        # The request will be refused for it; until then the gateway's word is good enough.
+        # The request will fail because of this setting. Until then, its log lines have the gateway's IP.
         hops = 0
     if not hops:
         return None
     values = event.get("multiValueHeaders") or {}
     lines = [line for name, lines in values.items() if name.lower() == "x-forwarded-for" for line in lines]
-    # Also empty parts count as hops: to the left of our own proxies a client writes what it likes.
+    # Empty parts count as hops too, because the client controls everything to the left of the trusted proxies.
     nodes = ",".join(lines).split(",")
     if not lines or len(nodes) < hops:
         return None
@@ -90,10 +89,10 @@ def _forwarded_for(event: dict[str, Any]) -> str | None:
 
 
 def canonical_ip(text: str) -> str | None:
-    """Return the one spelling of an IP by which clients are stored, counted and found. Return None for other text.
+    """Return the spelling of an IP by which clients are stored, counted and found. Return None for other text.
 
-    IPv6 is compressed and in lower case (RFC 5952), and without a zone. An IPv4 address that is mapped into IPv6 is
-    IPv4, because it is the same client.
+    IPv6 is compressed and in lower case (RFC 5952), without a zone. An IPv4-mapped IPv6 address becomes IPv4, because
+    it is the same client.
     """
     try:
         address = ip_address(text)
@@ -105,7 +104,7 @@ def canonical_ip(text: str) -> str | None:
 
 
 def _without_port(node: str) -> str:
-    """Return the IP of a node identifier, which proxies write with ports, brackets and quotes (RFC 7239 section 6)."""
+    """Return the IP of a node identifier, which may have a port, brackets and quotes (RFC 7239 section 6)."""
     node = node.strip()
     if len(node) > 1 and node[0] == node[-1] == '"':
         node = node[1:-1].strip()
@@ -114,11 +113,11 @@ def _without_port(node: str) -> str:
 
 
 def _gateway_ip(text: str) -> str:
-    """Return the canonical form of the gateway's IP. Its console sends a text that is no IP."""
-    return canonical_ip(text) or text[:_LONGEST_IP]
+    """Return the canonical form of the gateway's IP. The gateway's test console sends a text that is no IP."""
+    return canonical_ip(text) or text[:_MAX_IP_CHARACTERS]
 
 
 @lru_cache(maxsize=1)
 def _warn_of_proxies(hops: int) -> None:
-    """Log once in an environment that the setting does not fit the proxies: all clients share the gateway's IP."""
+    """Warn once per environment that ``TRUSTED_PROXY_HOPS`` does not fit, so all clients share the gateway's IP."""
     logger.warning("a trusted proxy has written no IP into X-Forwarded-For", extra={"trusted_proxy_hops": hops})

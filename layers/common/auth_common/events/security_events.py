@@ -1,9 +1,9 @@
-"""Security events: one call at each decision that the Security team wants to know about.
+"""``security_event``: called at each decision that the security team wants to see.
 
-``security_event`` goes through ``logging`` and becomes a line in the log (an OCSF event) and a metric of the same name.
-If the function has a database, it becomes a row of the audit log too, by the handler of ``audit_log.writer``. Names
-are those of OWASP's Logging Vocabulary, so that a SIEM's rules read like its documentation. ``catalogue`` says what
-each of them means.
+An event passes through ``logging`` and becomes a log line (an OCSF event) and a metric of the same name. If the
+function has a database, it also becomes a row of the audit log, by the handler of ``audit_log.writer``. Names are those
+of OWASP's Logging Vocabulary, so that the rules of a SIEM read like its documentation. ``catalogue`` has the meaning of
+each name.
 """
 
 import logging
@@ -13,28 +13,28 @@ from uuid import UUID
 
 from auth_common.events import metrics, request_context
 from auth_common.events.logger import logger, redact
-from auth_common.events.occurrence import Occurrence
 from auth_common.events.ocsf import to_ocsf
+from auth_common.events.recorded_event import RecordedEvent
 from auth_common.events.vocabulary import SecurityEvent
 
 __all__ = ["SecurityEvent", "security_event"]
 
 
 class PublishingHandler(logging.Handler):
-    """The last stage: counts the metric and writes the line, which carries what the handlers before it have added."""
+    """The last handler: counts the metric and writes the log line, with what earlier handlers have added to it."""
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Publish the event without the base class's lock: the handler that writes the line has one."""
+        """Publish the event without the lock of the base class. The handler that writes the line has its own lock."""
         self.emit(record)
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Publish the event."""
+        """Count the metric and write the log line."""
         metrics.count(str(record.msg))
         logger.registered_handler.handle(record)
 
 
-#: Where security events go. A logger of its own: a log level must not silence them.
+#: The logger of security events. It is separate from the log, so that the log's level does not silence them.
 security_log: Final = logging.getLogger("auth_common.security_events")
 security_log.setLevel(logging.INFO)
 security_log.propagate = False
@@ -43,7 +43,7 @@ publishing_handler: Final = PublishingHandler()
 security_log.handlers = [publishing_handler]
 
 
-#: From ``as_log_record`` to the caller of ``security_event``: the line's ``location`` is where the decision was made.
+#: Stack frames from ``as_log_record`` to the caller of ``security_event``, whose place is the line's ``location``.
 _FRAMES: Final = 3
 
 
@@ -54,42 +54,41 @@ def security_event(
     reason: str | None = None,
     **detail: str | int | list[str] | None,
 ) -> None:
-    """Record ``event``: in the log (INFO for a success, WARNING for a failure), as a metric, in the audit log.
+    """Record ``event`` in the log (INFO for a success, WARNING for a failure), as a metric and in the audit log.
 
-    Inside a ``transaction()`` the event belongs to it: the record commits together with the change, and a change that
-    is rolled back takes the record of its success along. The record of a failure stays.
+    Inside a ``transaction()`` the record of a success is committed or rolled back together with the change. The record
+    of a failure is kept even if the transaction is rolled back.
 
     Args:
-        event: what happened.
-        user_id: the account that it happened to, where one is known.
-        reason: why it failed, as a stable word for rules and charts. It never reaches the client.
-        detail: further fields, those that ``CATALOGUE`` names. ``None`` is left out. Never a password, token, hash or
+        event: The name of the event.
+        user_id: The account, if it is known.
+        reason: Why it happened, as a stable word for rules and charts. It never reaches the client.
+        detail: Further fields, which ``CATALOGUE`` names. None is left out. Never pass a password, token, hash or
             challenge. They would be masked, but a value that is not passed cannot leak.
 
     Raises:
-        DatabaseUnavailable: a success could not be recorded, outside a transaction. A refusal stands without its
-            record. A success does not.
+        DatabaseUnavailable: A success outside a transaction could not be recorded. For a failure nothing is raised,
+            because a rejection is valid without its record.
 
     """
     operator = request_context.get().operator
     detail |= {"operator": operator} if operator else {}
-    occurrence = Occurrence(
-        event=event,
+    recorded = RecordedEvent(
+        name=event,
         time=time.time_ns() // 1_000_000,
         user_id=user_id,
         reason=reason,
         detail=redact({name: value for name, value in detail.items() if value is not None}),
     )
-    security_log.handle(as_log_record(occurrence))
+    security_log.handle(as_log_record(recorded))
 
 
-def as_log_record(occurrence: Occurrence) -> logging.LogRecord:
-    """Return ``occurrence`` as ``logging`` carries it.
+def as_log_record(event: RecordedEvent) -> logging.LogRecord:
+    """Return a log record whose message is the event itself, so that each handler can read its fields.
 
-    The message is the object itself (Python's Logging HOWTO, "Using arbitrary objects as messages"), so that each
-    handler makes of it what it needs.
+    See "Using arbitrary objects as messages" in Python's Logging HOWTO.
     """
-    level = logging.INFO if occurrence.succeeded else logging.WARNING
+    level = logging.INFO if event.succeeded else logging.WARNING
     file, line, function, _ = security_log.findCaller(stacklevel=_FRAMES)
-    extra = {"security_event": to_ocsf(occurrence)}
-    return security_log.makeRecord(security_log.name, level, file, line, occurrence, (), None, function, extra)
+    extra = {"security_event": to_ocsf(event)}
+    return security_log.makeRecord(security_log.name, level, file, line, event, (), None, function, extra)

@@ -1,10 +1,10 @@
-"""The words for security events: OWASP's names, OCSF's severities and classes."""
+"""The vocabulary of security events: names in the manner of OWASP, and severities and classes of OCSF."""
 
 from enum import IntEnum, StrEnum
 
 
 class SecurityEvent(StrEnum):
-    """What happened: the names of OWASP's Logging Vocabulary Cheat Sheet, and some more in its manner."""
+    """Names of security events: those of OWASP's Logging Vocabulary Cheat Sheet, and further ones in its manner."""
 
     AUTHN_LOGIN_SUCCESS = "authn_login_success"
     AUTHN_LOGIN_FAIL = "authn_login_fail"
@@ -40,7 +40,7 @@ class SecurityEvent(StrEnum):
 
 
 class Severity(IntEnum):
-    """OCSF's ``severity_id``."""
+    """The values of OCSF's ``severity_id``."""
 
     INFORMATIONAL = 1
     LOW = 2
@@ -50,7 +50,7 @@ class Severity(IntEnum):
 
 
 class OCSFClass(IntEnum):
-    """OCSF's ``class_uid``."""
+    """The values of OCSF's ``class_uid`` that the catalogue uses."""
 
     ACCOUNT_CHANGE = 3001
     AUTHENTICATION = 3002

@@ -8,10 +8,10 @@ from typing import Final
 from sqlalchemy import Connection
 
 from auth_common.audit_log.store import (
-    FUTURE,
+    MAX_CLOCK_LEAD,
     delete_old_rows,
     delete_salts_of_erased_users,
-    forget_sources_of_erased_users,
+    delete_source_hashes_of_erased_users,
 )
 from auth_common.database.time_limit import time_limit
 from auth_common.events.logger import logger
@@ -54,7 +54,7 @@ def _delete_expired() -> dict[str, int]:
     now = datetime.now(UTC)
     expired_before = now - SESSION_RETENTION
     retained_since = int((now - timedelta(days=settings().audit_retention_days)).timestamp() * 1000)
-    horizon = int((now + FUTURE).timestamp() * 1000)
+    horizon = int((now + MAX_CLOCK_LEAD).timestamp() * 1000)
     deleted = {
         "refresh_tokens": _in_batches(lambda c: delete_expired_refresh_tokens(c, expired_before, limit=BATCH_ROWS)),
         "sessions": _in_batches(lambda c: delete_expired_sessions(c, expired_before, limit=BATCH_ROWS)),
@@ -67,7 +67,7 @@ def _delete_expired() -> dict[str, int]:
     deleted["left_of_the_erased"] = _in_batches(
         lambda c: delete_salts_of_erased_users(c, limit=BATCH_ROWS), seconds=SECONDS_PER_ERASURE_STEP
     ) + _in_batches(
-        lambda c: forget_sources_of_erased_users(c, day_ago, limit=BATCH_ROWS),
+        lambda c: delete_source_hashes_of_erased_users(c, day_ago, limit=BATCH_ROWS),
         seconds=SECONDS_PER_ERASURE_STEP,
     )
     return deleted

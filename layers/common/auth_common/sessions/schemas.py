@@ -5,13 +5,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from auth_common.field_types import LONGEST_SECRET, RequestBody, Timestamp
+from auth_common.field_types import MAX_SECRET_LENGTH, RequestBody, Timestamp
 
 
 class RefreshRequest(RequestBody):
     """The body of POST /token/refresh."""
 
-    refresh_token: Annotated[str, Field(max_length=LONGEST_SECRET, examples=["rt_<43 characters>"])]
+    refresh_token: Annotated[str, Field(max_length=MAX_SECRET_LENGTH, examples=["rt_<43 characters>"])]
 
 
 class TokenPairResponse(BaseModel):

@@ -1,4 +1,4 @@
-"""A security event that has happened: what the log, the metrics and the audit log are told."""
+"""A security event that has happened, as the log, the metrics and the audit log receive it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ from auth_common.events.vocabulary import SecurityEvent, Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Occurrence:
-    """What happened, when, to whom, and in which request. Holds no secret."""
+class RecordedEvent:
+    """A security event with its time, its account and its request. It contains no secret."""
 
-    event: SecurityEvent
+    name: SecurityEvent
     #: Milliseconds since the epoch, as in OCSF.
     time: int
-    #: The account that it happened to, where one is known.
+    #: The account, if it is known.
     user_id: UUID | None = None
     reason: str | None = None
     request: RequestContext = field(default_factory=request_context.get)
@@ -26,8 +26,8 @@ class Occurrence:
 
     @property
     def succeeded(self) -> bool:
-        """Whether what was tried was done."""
-        return CATALOGUE[self.event].succeeded
+        """Whether the event is a success. All others are failures."""
+        return CATALOGUE[self.name].succeeded
 
     @property
     def outcome(self) -> str:
@@ -36,9 +36,9 @@ class Occurrence:
 
     @property
     def severity(self) -> Severity:
-        """How much it matters, by itself."""
-        return CATALOGUE[self.event].severity
+        """The severity of a single event of this name."""
+        return CATALOGUE[self.name].severity
 
     def __str__(self) -> str:
-        """Return the name: the message of the log line."""
-        return self.event.value
+        """Return the name, which is the message of the log line."""
+        return self.name.value

@@ -1,0 +1,171 @@
+"""The catalogue of security events: the meaning and severity of each, and what the security team should do.
+
+docs/security-events.md is made from it (``make docs``). Names follow OWASP's Logging Vocabulary Cheat Sheet. Classes
+and activities are those of OCSF 1.3.0, the newest version that Amazon Security Lake accepts from a custom source.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from auth_common.events.catalogue.authentication import AUTHENTICATION_EVENTS
+from auth_common.events.catalogue.entry import ACCOUNT, BY_OPERATOR, CatalogueEntry
+from auth_common.events.vocabulary import OCSFClass, SecurityEvent, Severity
+
+#: The fields that any event may have.
+COMMON_FIELDS: Final = {"operator": "the operator whose command caused the event"}
+
+CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
+    **AUTHENTICATION_EVENTS,
+    SecurityEvent.AUTHZ_CHANGE: CatalogueEntry(
+        succeeded=True,
+        severity=Severity.MEDIUM,
+        ocsf_class=OCSFClass.USER_ACCESS_MANAGEMENT,
+        activity=1,
+        when="an operator changes the role of an account",
+        respond="There must be a request for it, especially for `admin` and `security`.",
+        reasons=BY_OPERATOR,
+        fields={"role": "the new role"},
+    ),
+    SecurityEvent.AUTHZ_FAIL: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.MEDIUM,
+        ocsf_class=OCSFClass.API_ACTIVITY,
+        activity=None,
+        when="a caller with a valid token requests something that this caller may not have",
+        respond="Several `not_self` of one account are a scan (docs/runbooks/authorization-failures.md).",
+        reasons={
+            "not_self": "another user's data",
+            "role_not_sufficient": "the audit log, without the required role",
+            "no_step_up": "a sensitive request without a step-up token, or with another session's",
+            "step_up_expired": "a sensitive request with an expired step-up token",
+            "step_up_without_passkey": "a request that needs a step-up with a passkey, after one with the password",
+            "passkey_added_meanwhile": "a registration that was completed after another passkey was added",
+            "login_without_passkey": "the audit log, after a login without a passkey",
+            "account_without_passkey": "the audit log, by an account that has no passkey any more",
+        },
+        fields={"target": "the user whose data was requested"},
+    ),
+    SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.API_ACTIVITY,
+        activity=None,
+        when="an attempt is rejected because of a lockout or a limit. The audit log records the first of each lockout, "
+        "and the metric counts all",
+        respond="One is a user in a hurry. The metric has the number of attempts. See the runbook on failed logins.",
+        reasons={
+            **AUTHENTICATION_EVENTS[SecurityEvent.AUTHN_LOGIN_LOCK].reasons,
+            "refresh_source": "refresh tokens that are not valid, from one client IP",
+            "registration_source": "registrations from one client IP",
+            "session_proofs": "proofs of identity in one session at the same time, more than may fail",
+            "step_up_challenge": "step-ups with a passkey that one session began",
+            "registration_challenge": "registrations of a passkey that one session began",
+            "invalid_challenge": "responses of one session to challenges that are not valid. They are not recorded",
+            "bad_input_source": "rejected bodies and queries from one client IP. They get the usual response and are "
+            "not recorded",
+        },
+        fields=ACCOUNT,
+    ),
+    SecurityEvent.INPUT_VALIDATION_FAIL: CatalogueEntry(
+        succeeded=False,
+        ocsf_class=OCSFClass.API_ACTIVITY,
+        activity=None,
+        when="a body or parameter is rejected. The event names the fields and contains no values. The audit log "
+        "records a limited number per client IP, and none for a route that has no input. The metric counts all",
+        respond="Forms cause some. Field names that no form has are an attacker's probes.",
+        fields={"fields": "the rejected fields"},
+    ),
+    SecurityEvent.PASSWORD_REHASH_FAIL: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=3,
+        when="a login succeeds, but its password hash of an old cost could not be replaced",
+        respond="Check the database. The next login tries again.",
+    ),
+    SecurityEvent.SENSITIVE_READ: CatalogueEntry(
+        succeeded=True,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.API_ACTIVITY,
+        activity=2,
+        when="an admin reads another user's data, or the audit log is read",
+        respond="There must be a reason for it.",
+        reasons={**BY_OPERATOR, "audit_log": "the audit log was read through the API"},
+        fields={
+            "target": "the user whose data was read, or the part of the audit log",
+            "filters": "the query, without its client IP",
+        },
+    ),
+    SecurityEvent.SYS_CRYPTO_KEY_ROTATED: CatalogueEntry(
+        succeeded=True,
+        severity=Severity.MEDIUM,
+        ocsf_class=OCSFClass.ENTITY_MANAGEMENT,
+        activity=3,
+        when="the signing key is rotated",
+        respond="There must be a plan for it (docs/runbooks/rotate-signing-key.md).",
+        fields={"kid": "the id of the new key"},
+    ),
+    SecurityEvent.SYS_STARTUP: CatalogueEntry(
+        succeeded=True,
+        ocsf_class=OCSFClass.APPLICATION_LIFECYCLE,
+        activity=3,
+        when="an environment begins a chain of the audit log: at its first audited event, and again after a record "
+        "could not be stored",
+        respond="Nothing.",
+    ),
+    SecurityEvent.USER_CREATED: CatalogueEntry(
+        succeeded=True,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=1,
+        when="a user registers. It is recorded in the transaction that stores the account",
+        respond="Watch the rate (docs/runbooks/registration-spam.md).",
+    ),
+    SecurityEvent.USER_CREATION_FAIL: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=1,
+        when="a registration is rejected",
+        respond="Many from one client IP: an attacker is finding out which e-mail addresses have an account.",
+        reasons={"email_taken": "the e-mail address has an account"},
+    ),
+    SecurityEvent.USER_DELETED: CatalogueEntry(
+        succeeded=True,
+        severity=Severity.MEDIUM,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=6,
+        when="an operator erases an account and the user's data",
+        respond="There must be a request for it.",
+        reasons=BY_OPERATOR,
+    ),
+    SecurityEvent.USER_DISABLED: CatalogueEntry(
+        succeeded=True,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=5,
+        when="an operator disables an account",
+        respond="There must be a request for it.",
+        reasons=BY_OPERATOR,
+    ),
+    SecurityEvent.USER_ENABLED: CatalogueEntry(
+        succeeded=True,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=2,
+        when="an operator enables an account",
+        respond="There must be a request for it.",
+        reasons=BY_OPERATOR,
+    ),
+    SecurityEvent.USER_UPDATED: CatalogueEntry(
+        succeeded=True,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=99,
+        when="a user renames a passkey, or an operator unlocks an account",
+        respond="Nothing.",
+        reasons={
+            "passkey_renamed": "the name of a passkey",
+            "unlocked_by_operator": "an operator's command deleted the account's failed attempts",
+        },
+        fields={"passkey_id": "the passkey"},
+    ),
+}

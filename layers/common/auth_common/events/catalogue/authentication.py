@@ -1,0 +1,264 @@
+"""Catalogue entries of the security events about logins, passkeys, passwords, step-ups and tokens."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from auth_common.events.catalogue.entry import ACCOUNT, BY_OPERATOR, CatalogueEntry
+from auth_common.events.vocabulary import OCSFClass, SecurityEvent, Severity
+
+_INVALID_SESSION: Final = {
+    "session_unknown": "the session does not exist",
+    "session_revoked": "the session was revoked",
+    "session_expired": "the session has reached its absolute age",
+    "token_expired": "the token has expired",
+    "token_version_changed": "the password was changed, or an operator changed the account or revoked all its sessions",
+    "user_not_active": "the account is disabled",
+}
+AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
+    SecurityEvent.AUTHN_LOGIN_SUCCESS: CatalogueEntry(
+        succeeded=True,
+        ocsf_class=OCSFClass.AUTHENTICATION,
+        activity=1,
+        when="a login with a password or a passkey succeeds. It is recorded in the transaction that opens the session",
+        respond="Usually nothing. Investigate a success after many failures of the same account "
+        "(docs/runbooks/password-spraying.md).",
+        fields={
+            "amr": "the authentication methods (RFC 8176)",
+            "session_id": "the new session",
+            "passkey_id": "the passkey, if one was used",
+        },
+    ),
+    SecurityEvent.AUTHN_LOGIN_FAIL: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.AUTHENTICATION,
+        activity=1,
+        when="a login fails",
+        respond="One is a typing error. Watch the rate (docs/runbooks/failed-logins.md) and the number of accounts.",
+        reasons={
+            "unknown_user": "no account has the e-mail address",
+            "wrong_password": "the account exists and the password is wrong",
+            "user_not_active": "the credentials are right and the account is disabled",
+            "unknown_passkey": "no user has registered this credential, or it was deleted during the login",
+            "passkey_of_another_user": "the second factor is another user's passkey, or the user handle is wrong",
+            "not_valid": "the response breaks a rule of WebAuthn, which `fault` names",
+            "sign_count_not_advanced": "the counter of a device-bound passkey did not advance. The authenticator may "
+            "have been copied",
+            "passkey_inconsistent": "a synced passkey without a password has an unexpected counter or backup "
+            "eligibility. `authn_passkey_inconsistent` says which, and the response asks for the password",
+            "token_version_changed": "the account was changed during this login",
+            "user_verification_not_initialized": "the passkey was registered without PIN or biometry, so it is not "
+            "accepted without a password",
+            "invalid_challenge": "the challenge is unknown, expired or already used",
+        },
+        fields={
+            **ACCOUNT,
+            "fault": "the rule of WebAuthn",
+            "target": "the account of the first factor, if the passkey belongs to another user",
+        },
+    ),
+    SecurityEvent.AUTHN_LOGIN_FIRST_FACTOR: CatalogueEntry(
+        succeeded=True,
+        ocsf_class=OCSFClass.AUTHENTICATION,
+        activity=6,
+        when="the password is right and the login now requires the passkey",
+        respond="Several without a login afterwards: an attacker knows the password (docs/runbooks/failed-logins.md).",
+    ),
+    SecurityEvent.AUTHN_LOGIN_LOCK: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.MEDIUM,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=9,
+        when="a lockout begins after too many failed logins. It is recorded once per lockout",
+        respond="During the lockout of an account, its user can still log in from a known client IP or with a passkey "
+        "alone. Find out which client IPs the attempts came from.",
+        reasons={
+            "login_account_source": "wrong passwords for one account from one client IP",
+            "login_account": "wrong passwords for one account from client IPs that are not known for it",
+            "login_source": "wrong passwords from one client IP",
+            "second_factor": "wrong second factors for one account. The attacker knows its password",
+            "passkey_source": "passkey logins that failed, from one client IP",
+        },
+        fields={**ACCOUNT, "locked_for": "seconds. Each lockout lasts twice as long as the one before"},
+    ),
+    SecurityEvent.AUTHN_PASSKEY_ADDED: CatalogueEntry(
+        succeeded=True,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=10,
+        when="a user adds a passkey",
+        respond="If the client IP is new for the account, ask the user.",
+        fields={"passkey_id": "the new passkey"},
+    ),
+    SecurityEvent.AUTHN_PASSKEY_INCONSISTENT: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.MEDIUM,
+        ocsf_class=OCSFClass.AUTHENTICATION,
+        activity=99,
+        when="a synced passkey gives a valid signature, but its counter or backup eligibility contradicts the stored "
+        "record. With the password it is accepted and the new values are stored",
+        respond="Once is an update of a password manager, or a second one. Repeated, or from a client IP that is new "
+        "for the account: ask the user, because a copy of the key looks the same (docs/runbooks/lost-passkey.md).",
+        reasons={
+            "sign_count_not_advanced": "the counter did not advance",
+            "backup_eligibility_changed": "a device-bound passkey became synced, or the reverse",
+        },
+        fields={
+            "passkey_id": "the passkey",
+            "accepted": "`yes` with the password, `no` as the only factor",
+        },
+    ),
+    SecurityEvent.AUTHN_PASSKEY_REMOVED: CatalogueEntry(
+        succeeded=True,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=11,
+        when="a user deletes a passkey, or an operator deletes all passkeys of an account",
+        respond="If an operator did it, there must be a request for it (docs/runbooks/lost-passkey.md).",
+        reasons=BY_OPERATOR,
+        fields={
+            "passkey_id": "the passkey that the user deleted",
+            "passkeys_removed": "how many the operator deleted",
+        },
+    ),
+    SecurityEvent.AUTHN_PASSKEY_REJECTED: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=10,
+        when="a passkey could not be registered",
+        respond="Repeated `not_valid` is an attack on the ceremony, or an authenticator that needs a look.",
+        reasons={
+            "not_valid": "the response breaks a rule of WebAuthn, which `fault` names",
+            "invalid_challenge": "the challenge is unknown, expired, already used, or belongs to another user",
+            "registered_already": "this credential is registered already",
+            "too_many_passkeys": "the account has the maximum number of passkeys",
+        },
+        fields={"fault": "the rule of WebAuthn"},
+    ),
+    SecurityEvent.AUTHN_PASSWORD_CHANGE: CatalogueEntry(
+        succeeded=True,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=3,
+        when="a user changes their password. It is recorded in the transaction that stores the new password hash",
+        respond="If the client IP is new for the account, ask the user.",
+        fields={"session_id": "the session that changed the password. It stays valid"},
+    ),
+    SecurityEvent.AUTHN_PASSWORD_CHANGE_FAIL: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.MEDIUM,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=3,
+        when="a logged-in user wants to change the password, and the current password is wrong",
+        respond="One is a typing error. Several: the client has an access token and not the password "
+        "(docs/runbooks/failed-step-ups.md).",
+        reasons={
+            "wrong_password": "the current password is wrong",
+            "changed_meanwhile": "the current password was right, and a new one was stored while it was checked. This "
+            "attempt is not counted",
+        },
+        fields={"session_id": "the session"},
+    ),
+    SecurityEvent.AUTHN_STEP_UP_SUCCESS: CatalogueEntry(
+        succeeded=True,
+        ocsf_class=OCSFClass.AUTHENTICATION,
+        activity=6,
+        when="a logged-in user proves their identity again. It is recorded in the transaction that stores the step-up "
+        "token",
+        respond="Usually nothing. It precedes a change of passkeys or the revocation of other sessions.",
+        fields={
+            "amr": "the authentication methods (RFC 8176)",
+            "session_id": "the session that received the token",
+            "passkey_id": "the passkey, if one was used",
+        },
+    ),
+    SecurityEvent.AUTHN_STEP_UP_FAIL: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.MEDIUM,
+        ocsf_class=OCSFClass.AUTHENTICATION,
+        activity=6,
+        when="a logged-in user fails to prove their identity",
+        respond="One is a typing error. Several: the client has an access token and not the password "
+        "(docs/runbooks/failed-step-ups.md).",
+        reasons={
+            "wrong_password": "the password is wrong",
+            "unknown_passkey": "no user has registered this credential, or it was deleted during the step-up",
+            "passkey_of_another_user": "the passkey belongs to another user, or the user handle is wrong",
+            "not_valid": "the response breaks a rule of WebAuthn, which `fault` names",
+            "sign_count_not_advanced": "the counter of a device-bound passkey did not advance. The authenticator may "
+            "have been copied",
+            "token_version_changed": "the account was changed during this step-up",
+            "passkey_not_enough": "a genuine passkey without user verification, and no password",
+            "passkey_inconsistent": "a genuine synced passkey with an unexpected counter or backup eligibility, and no "
+            "password. This attempt is not counted",
+            "invalid_challenge": "the challenge is unknown, expired, already used, or belongs to another session. This "
+            "attempt is not counted",
+        },
+        fields={
+            "session_id": "the session",
+            "fault": "the rule of WebAuthn",
+            "target": "the account of the session, if the passkey belongs to another user",
+        },
+    ),
+    SecurityEvent.AUTHN_STEP_UP_FAIL_MAX: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.HIGH,
+        ocsf_class=OCSFClass.AUTHENTICATION,
+        activity=2,
+        when="the fifth wrong proof of identity in a session, at a step-up or a change of the password, revoked it",
+        respond="An attacker may have a copy of the session's tokens (docs/runbooks/failed-step-ups.md).",
+        fields={"session_id": "the session that was revoked"},
+    ),
+    SecurityEvent.AUTHN_TOKEN_CREATED: CatalogueEntry(
+        succeeded=True,
+        ocsf_class=OCSFClass.AUTHORIZE_SESSION,
+        activity=1,
+        when="a login or a refresh returns tokens. It is recorded in the transaction that stores the refresh token",
+        respond="Nothing.",
+        fields={"session_id": "the session of the tokens", "role": "the role in the access token"},
+    ),
+    SecurityEvent.AUTHN_TOKEN_REJECTED: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.AUTHENTICATION,
+        activity=99,
+        when="a token is rejected: an access token by the authorizer (once while the gateway caches its decision) or "
+        "by a function whose caller's session is not valid any more, a refresh token, or an `mfa_token`",
+        respond="Clients with old tokens cause some. A spike is an attack (docs/runbooks/rejected-tokens.md).",
+        reasons={
+            **_INVALID_SESSION,
+            "invalid_token": "the authorizer rejected the signature or a claim",
+            "invalid_mfa_token": "the `mfa_token` was not issued by this service, or has expired",
+            "unknown_token": "the refresh token was never issued, or was deleted long ago",
+            "storage_not_mounted": "the keys could not be read",
+            "service_unavailable": "the keys could not be read",
+        },
+        fields={"session_id": "the session of the refresh token"},
+    ),
+    SecurityEvent.AUTHN_TOKEN_REVOKED: CatalogueEntry(
+        succeeded=True,
+        ocsf_class=OCSFClass.AUTHENTICATION,
+        activity=2,
+        when="sessions are revoked by their user, by a change of the user's passkeys or password, or by an operator",
+        respond="Nothing.",
+        reasons={
+            "by_owner": "the user logged out or revoked other sessions",
+            "passkey_added": "a new passkey revokes all other sessions",
+            "passkey_removed": "the deletion of a passkey revokes all other sessions",
+            "password_changed": "a new password revokes all other sessions",
+            **BY_OPERATOR,
+        },
+        fields={"sessions_ended": "how many sessions were revoked"},
+    ),
+    SecurityEvent.AUTHN_TOKEN_REUSE: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.HIGH,
+        ocsf_class=OCSFClass.AUTHENTICATION,
+        activity=5,
+        when="a spent refresh token is presented again. Its session was revoked (RFC 9700 section 4.14)",
+        respond="An attacker may have had the token (docs/runbooks/token-reuse.md).",
+        reasons={"spent_token_reused": "outside the grace period, or not the parent of the live token"},
+        fields={"session_id": "the session that was revoked"},
+    ),
+}

@@ -1,0 +1,289 @@
+"""``transaction()`` and ``read()`` against databases that conflict and lock. For lost connections see tests/faults."""
+
+import os
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from threading import Event
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from auth_common.database.engine import make_engine
+from auth_common.database.tables import users
+from auth_common.database.time_limit import time_limit
+from auth_common.errors import DatabaseUnavailable
+from auth_common.transactions import read, transaction
+from tests.support.databases import start_fresh_environment
+from tests.support.faults import on_postgresql, on_sqlite
+
+pytestmark = pytest.mark.database
+
+FIRST = UUID(int=1)
+SECOND = UUID(int=2)
+
+
+def row(user_id, **changes):
+    personal = {"name": "Test Person", "date_of_birth": date(1980, 4, 14), "job_title": "Engineer"}
+    account = {"role": "user", "status": "active", "token_version": 0, "created_at": datetime.now(UTC)}
+    secret = {"email": f"{user_id}@example.com", "password_hash": "stored-hash-of-a-password"}
+    return {"id": user_id, **personal, **account, **secret, **changes}
+
+
+@pytest.fixture
+def two_users(database):
+    database.execute(insert(users).values([row(FIRST), row(SECOND)]))
+    return database
+
+
+@pytest.fixture
+def isolated(two_users, monkeypatch):
+    """PostgreSQL as strict as Aurora DSQL, which reports a conflict at the latest when it commits."""
+    monkeypatch.setenv("DATABASE_URL", f"{two_users.url}&options=-c%20default_transaction_isolation%3Dserializable")
+    start_fresh_environment()
+    return two_users
+
+
+def run(body):
+    """Run ``body`` in a transaction, with the number of the try. Return the number of tries, and the error."""
+    tries = 0
+
+    def counted(connection: Connection) -> None:
+        nonlocal tries
+        tries += 1
+        body(connection, tries)
+
+    try:
+        transaction(counted)
+    except Exception as error:  # noqa: BLE001 - the test compares it
+        return tries, type(error)
+    return tries, None
+
+
+def rename(connection, user_id, name):
+    connection.execute(update(users).where(users.c.id == user_id).values(name=name))
+
+
+def names(database):
+    return [name for (name,) in database.execute(select(users.c.name).order_by(users.c.id))]
+
+
+# --- Conflicts ----------------------------------------------------------------------------------------------------
+
+
+@on_postgresql
+def test_conflict_at_a_statement_runs_the_body_again(isolated):
+    """SQLSTATE 40001, "could not serialize access due to concurrent update"."""
+    seen = []
+
+    def body(connection: Connection) -> str:
+        seen.append(connection.execute(select(users.c.token_version).where(users.c.id == FIRST)).scalar_one())
+        if len(seen) == 1:
+            isolated.execute(update(users).values(token_version=7))
+        connection.execute(update(users).where(users.c.id == FIRST).values(token_version=seen[-1] + 1))
+        return "done"
+
+    assert transaction(body) == "done"
+    assert seen == [0, 7]
+    assert isolated.execute(select(users.c.token_version).where(users.c.id == FIRST)) == [(8,)]
+
+
+@on_postgresql
+def test_conflict_at_the_commit_runs_the_body_again(isolated):
+    """Write skew: each of two transactions reads what the other writes. Aurora DSQL reports every conflict so."""
+
+    def write_skew(connection: Connection, number: int) -> None:
+        connection.execute(select(users)).all()
+        rename(connection, FIRST, "ours")
+        if number == 1:
+            theirs = make_engine(os.environ["DATABASE_URL"], timeout=5, verify_server=False)
+            with theirs.begin() as other:
+                other.execute(select(users)).all()
+                rename(other, SECOND, "theirs")
+            theirs.dispose()
+
+    assert run(write_skew) == (2, None)
+    assert names(isolated) == ["ours", "theirs"]
+
+
+@pytest.mark.asvs("13.2.6", "15.4.3")
+@on_postgresql
+def test_conflict_without_end_is_unavailable(isolated):
+    def body(connection: Connection, number: int) -> None:
+        connection.execute(select(users)).all()
+        isolated.execute(update(users).values(token_version=number))
+        rename(connection, FIRST, "ours")
+
+    assert run(body) == (6, DatabaseUnavailable)
+    assert names(isolated) == ["Test Person", "Test Person"]
+
+
+@pytest.mark.asvs("15.4.3")
+@on_postgresql
+def test_deadlock_runs_the_loser_again(two_users, monkeypatch):
+    """SQLSTATE 40P01: PostgreSQL ends one of the two."""
+    monkeypatch.setenv("DATABASE_URL", f"{two_users.url}&options=-c%20deadlock_timeout%3D20ms")
+    first_locked, second_locked, winner_done = Event(), Event(), Event()
+    attempts: list[UUID] = []
+
+    def lock_both(first: UUID, second: UUID, mine: Event, theirs: Event) -> None:
+        def body(connection: Connection) -> None:
+            if first in attempts:
+                # Else this one, the loser, could meet the winner before its commit, and lose again.
+                assert winner_done.wait(30)
+            attempts.append(first)
+            rename(connection, first, "locked")
+            mine.set()
+            assert theirs.wait(30)
+            rename(connection, second, "locked")
+
+        transaction(body)
+        winner_done.set()
+
+    transaction(lambda _: None)  # one engine for both threads
+    with ThreadPoolExecutor(2) as threads:
+        both = [
+            threads.submit(lock_both, FIRST, SECOND, first_locked, second_locked),
+            threads.submit(lock_both, SECOND, FIRST, second_locked, first_locked),
+        ]
+    assert [future.result() for future in both] == [None, None]
+    assert len(attempts) == 3
+
+
+# --- No connection -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asvs("13.2.6")
+@pytest.mark.threat("database-away")
+@on_sqlite
+@pytest.mark.usefixtures("database")
+def test_transaction_without_a_free_connection_is_unavailable(monkeypatch):
+    """Only a test can get there: a Lambda environment serves one event at a time."""
+    monkeypatch.setenv("DATABASE_TIMEOUT", "0.1")
+
+    def use_connections(number):
+        if number:
+            read(lambda _: use_connections(number - 1))
+        else:
+            with pytest.raises(DatabaseUnavailable):
+                transaction(lambda _: None)
+
+    use_connections(64)
+    transaction(lambda _: None)
+
+
+@pytest.mark.asvs("16.5.2")
+@pytest.mark.parametrize("state", ["away", "no database"])
+def test_database_that_is_away_or_none_is_unavailable(environment, monkeypatch, state):
+    if state == "away":
+        monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://127.0.0.1:9/service")
+    (environment / "secure-backend.sqlite3").write_bytes(b"not a database" * 1_000)
+    for use in (transaction, read):
+        with pytest.raises(DatabaseUnavailable):
+            use(lambda _: None)
+
+
+# --- Errors of the body -------------------------------------------------------------------------------------------
+
+
+def violate_a_constraint(connection):
+    connection.execute(insert(users).values(row(UUID(int=3), email=f"{SECOND}@example.com")))
+
+
+def ask_for_nothing(connection):
+    connection.execute(text("SELECT nothing FROM nowhere"))
+
+
+def raise_an_error(_connection):
+    raise LookupError("mine")
+
+
+@pytest.mark.asvs("2.3.3")
+@pytest.mark.parametrize(
+    ("fail", "error"),
+    [(raise_an_error, LookupError), (violate_a_constraint, IntegrityError), (ask_for_nothing, DatabaseUnavailable)],
+)
+def test_error_of_the_body_rolls_back_and_does_not_run_it_again(two_users, fail, error):
+    def body(connection: Connection, _number: int) -> None:
+        rename(connection, FIRST, "changed")
+        fail(connection)
+
+    assert run(body) == (1, error)
+    assert names(two_users) == ["Test Person", "Test Person"]
+
+
+@pytest.mark.threat("database-url-leak")
+def test_error_text_has_no_parameters(two_users):
+    """They would bring password hashes and e-mail addresses into the log."""
+    with pytest.raises(IntegrityError) as caught:
+        transaction(lambda connection: connection.execute(insert(users).values(row(FIRST))))
+    assert "stored-hash-of-a-password" not in str(caught.value)
+    assert "parameters hidden" in str(caught.value)
+
+
+# --- SQLite -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def writer(two_users):
+    """Another process's connection, which holds the write lock."""
+    other = sqlite3.connect(two_users.url.partition("///")[2], isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    yield other
+    other.close()
+
+
+@pytest.mark.asvs("13.2.6", "15.4.3")
+@on_sqlite
+def test_locked_sqlite_is_unavailable_when_the_wait_is_over(two_users, writer, monkeypatch):
+    monkeypatch.setenv("DATABASE_TIMEOUT", "0.1")
+    start_fresh_environment()
+    with pytest.raises(DatabaseUnavailable):
+        transaction(lambda connection: rename(connection, FIRST, "ours"))
+    writer.execute("ROLLBACK")
+    transaction(lambda connection: rename(connection, FIRST, "ours"))
+    assert names(two_users) == ["ours", "Test Person"]
+
+
+@on_sqlite
+def test_writer_waits_for_the_one_before_and_reader_does_not(two_users, writer):
+    def increment(connection: Connection) -> None:
+        version = connection.execute(select(users.c.token_version).where(users.c.id == FIRST)).scalar_one()
+        connection.execute(update(users).where(users.c.id == FIRST).values(token_version=version + 1))
+
+    assert read(lambda connection: connection.execute(select(users.c.id)).all()) == [(FIRST,), (SECOND,)]
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(transaction, increment)
+        writer.execute("UPDATE users SET token_version = 41")
+        writer.execute("COMMIT")
+        waiting.result()
+    assert two_users.execute(select(users.c.token_version).where(users.c.id == FIRST)) == [(42,)]
+
+
+# --- A deadline for many statements -----------------------------------------------------------------------------------
+
+ENDLESS = {
+    "sqlite": "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 1e12) SELECT count(*) FROM t",
+    "postgresql": "SELECT pg_sleep(86400)",
+}
+
+
+@pytest.mark.parametrize("run", [read, transaction])
+def test_statement_at_the_deadline_is_cancelled(database, run, monkeypatch):
+    monkeypatch.setenv("DATABASE_TIMEOUT", "600")
+    start_fresh_environment()
+    run(lambda connection: connection.execute(text("SELECT 1")))
+    with time_limit(0.3), pytest.raises(DatabaseUnavailable):
+        run(lambda connection: connection.execute(text(ENDLESS[database.kind])))
+    assert run(lambda connection: connection.execute(text("SELECT 7")).scalar_one()) == 7
+
+
+def test_statement_after_the_deadline_is_not_sent(two_users):
+    def body(connection: Connection) -> None:
+        rename(connection, FIRST, "changed")
+
+    with time_limit(0), pytest.raises(DatabaseUnavailable):
+        transaction(body)
+    assert names(two_users) == ["Test Person", "Test Person"]
