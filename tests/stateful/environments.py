@@ -1,7 +1,7 @@
-"""Environments of the service, each a process of its own, and the faults that can strike them.
+"""Environments of the service, each a process of its own, and the faults that can happen in them.
 
-Each has its own settings, engine, connections, keys and chain of audit records. It is forked from ``preloaded``, so a
-cold start is fast.
+Each environment has its own settings, engine, connections, keys and chain of audit records. Its process is forked from
+``preloaded``, so a cold start is fast.
 """
 
 import importlib
@@ -27,10 +27,10 @@ from tests.support.processes import TIMEOUT_SECONDS
 for _function in ("authorizer", "change_password", "get_user", "login", "refresh", "register", "sessions", "step_up"):
     importlib.import_module(f"functions.{_function}.app")
 
-#: Sends one request, or runs one operator's command, and returns the response. Pickled, it travels to an environment.
+#: Sends one request, or runs one operator's command, and returns the response. A job is pickled for the environment.
 Job = Callable[[], Response]
-#: More conflicts than the service has tries.
-ENDLESS = 1_000
+#: More than the number of times that the service retries a transaction.
+MORE_CONFLICTS_THAN_RETRIES = 1_000
 
 _PAUSED = "paused"
 _forks = multiprocessing.get_context("forkserver")
@@ -41,19 +41,19 @@ _forks.set_forkserver_preload(["tests.stateful.preloaded"])
 
 
 class Fault(Protocol):
-    """Strikes at a point of a job: before its n-th statement or commit, counted from 1."""
+    """A fault at a point of a job: before its n-th statement or commit, counted from 1."""
 
     @property
     def is_masked(self) -> bool:
-        """Whether the service must respond as if nothing had happened."""
+        """Whether the service must respond as if there were no fault."""
 
     def strike(self, point: int, connection: Connection) -> None:
-        """Strike, if this is the point."""
+        """Cause the fault, if this is its point."""
 
 
 @dataclass(frozen=True)
 class Crash:
-    """The environment is killed (SIGKILL) at a point; after the last one, before it can respond."""
+    """The environment is killed (SIGKILL) at a point, or before the response if the job has fewer points."""
 
     at: int
     is_masked: ClassVar[bool] = False
@@ -77,7 +77,7 @@ class HangUp:
 
 @dataclass(frozen=True)
 class Conflict:
-    """The database reports a conflict (SQLSTATE 40001) at a point, and at the next ones if ``times`` says so."""
+    """The database reports a conflict (SQLSTATE 40001) at a point, and in total at ``times`` points in a row."""
 
     at: int
     times: int = 1
@@ -95,26 +95,26 @@ class _SerializationFailure(Exception):
     sqlstate = "40001"
 
 
-# --- Outside: what a test uses ----------------------------------------------------------------------------------------
+# --- In the test ------------------------------------------------------------------------------------------------------
 
 
 class Environment:
-    """A running copy of all functions. The first job after its making, or after a crash, is a cold start."""
+    """A running copy of all functions. Its first job, and the first job after a crash, are cold starts."""
 
     def __init__(self, output: Path) -> None:
-        """Prepare an environment with the settings of this process; what it writes is appended to ``output``."""
+        """Prepare an environment with the settings of this process. Its output is appended to the file ``output``."""
         self._output = output
         self._process: Any = None
         self._pipe: Any = None
 
     def run(self, job: Job, *, now: float, fault: Fault | None = None) -> Response | None:
-        """Return the response to ``job`` at the time ``now``. Return None if the environment crashes before that."""
+        """Return the response to ``job`` at the time ``now``. Return None if the environment crashes first."""
         self._send(job, now, fault, pause_at=0)
         response: Response | None = self._receive()
         return response
 
     def run_around(self, job: Job, *, now: float, pause_at: int, meanwhile: Callable[[], None]) -> Response:
-        """Pause ``job`` before it begins its transaction ``pause_at``, call ``meanwhile``, and let it go on."""
+        """Pause ``job`` before its transaction number ``pause_at``, call ``meanwhile``, and continue the job."""
         self._send(job, now, None, pause_at=pause_at)
         outcome = self._receive()
         if outcome == _PAUSED:
@@ -126,13 +126,13 @@ class Environment:
         response: Response = outcome
         return response
 
-    def forget(self) -> None:
-        """Become a new environment: the next job is a cold start."""
+    def reset(self) -> None:
+        """Make the next job a cold start."""
         if self._process is not None:
-            self.run(_forget, now=time.time())
+            self.run(_reset, now=time.time())
 
     def stop(self) -> None:
-        """Let the process end, if there is one, and wait for its end."""
+        """Stop the process, if there is one, and wait until it has ended."""
         if self._process is not None:
             self._pipe.close()
             self._process.join()
@@ -158,23 +158,23 @@ class Environment:
         return outcome
 
 
-# --- Inside the process -----------------------------------------------------------------------------------------------
+# --- In the environment -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Failure:
-    """A job has raised: a response breaks the contract that all functions share, for example."""
+    """A job that raised, for example because a response breaks the contract of all functions."""
 
     traceback: str
 
 
-def _forget() -> Response:
+def _reset() -> Response:
     start_fresh_environment()
     return Response(204, {}, "")
 
 
 class _Watch:
-    """Counts the points and transactions of a job, lets a fault strike, and pauses."""
+    """Counts the points and transactions of a job, causes its fault, and pauses it."""
 
     def __init__(self, pipe: Any) -> None:
         self._pipe = pipe
@@ -205,9 +205,9 @@ def _serve(pipe: Any, variables: Mapping[str, str], output: Path) -> None:
     file = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(file, stream)
-    # A line that waits in a buffer would be lost in a crash, or would appear in the log of the next example.
+    # A buffered line would be lost in a crash, or would appear in the log of the next example.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    # Between two tries the service pauses for others who use the database. Here there are none.
+    # Between two tries the service waits for other users of the database. In this test there are none.
     time.sleep = lambda _seconds: None
     watch = _Watch(pipe)
     while True:
@@ -219,7 +219,7 @@ def _serve(pipe: Any, variables: Mapping[str, str], output: Path) -> None:
         try:
             with clock_off_by(now - time.time()):
                 outcome: object = job()
-        except Exception:  # noqa: BLE001 - the test fails with it
+        except Exception:  # noqa: BLE001 - the test fails with its traceback
             outcome = _Failure(traceback.format_exc())
         if isinstance(fault, Crash):
             fault.strike(fault.at)

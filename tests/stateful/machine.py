@@ -1,6 +1,6 @@
-"""The machine: two environments and a model side by side, compared after each operation.
+"""The machine: it runs operations on two environments and on the model, and compares both after each operation.
 
-Features add rules to it: see ``test_sessions_model.py``.
+``test_sessions_model.py`` says which steps there are.
 """
 
 import sys
@@ -16,7 +16,7 @@ import jwt
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
-from tests.stateful.environments import ENDLESS, Conflict, Crash, Fault, HangUp
+from tests.stateful.environments import MORE_CONFLICTS_THAN_RETRIES, Conflict, Crash, Fault, HangUp
 from tests.stateful.model import Model
 from tests.stateful.operations import (
     Expected,
@@ -31,24 +31,24 @@ from tests.stateful.service import Service
 from tests.stateful.tables import Contents, seconds
 from tests.support.functions import Response
 
-#: When each example begins: 2030-01-01.
-_BEGINNING: Final = 1_893_456_000
-#: Seconds that a request may take. The clock of the model stands still meanwhile.
-_TOLERANCE: Final = 5
+#: The time at which each example begins: 2030-01-01, in seconds since the epoch.
+_START: Final = 1_893_456_000
+#: How long a request may take. The clock of the model does not advance during a request.
+_TOLERANCE_SECONDS: Final = 5
 
 
-# --- What rules draw --------------------------------------------------------------------------------------------------
+# --- Steps ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a request reaches the service, and what happens on the way."""
+class Transport:
+    """Which environment gets a request, and which faults happen."""
 
     environment: int = 0
     fault: Fault | None = None
-    #: The response does not reach the client.
+    #: Whether the response is lost before it reaches the client.
     is_lost: bool = False
-    #: A client without a response sends the request again at once, and the other environment gets it.
+    #: Whether a client without a response sends the request again, to the other environment.
     is_sent_again: bool = False
 
 
@@ -57,18 +57,18 @@ _point = st.integers(1, 30)
 _fault = st.one_of(
     st.builds(Crash, at=_point),
     st.builds(HangUp, at=_point),
-    st.builds(Conflict, at=_point, times=st.sampled_from([1, ENDLESS])),
+    st.builds(Conflict, at=_point, times=st.sampled_from([1, MORE_CONFLICTS_THAN_RETRIES])),
 )
-_calm = st.builds(Way, environment=_environment)
-_lost = st.builds(partial(Way, is_lost=True), environment=_environment, is_sent_again=st.booleans())
-_faulty = st.builds(Way, environment=_environment, fault=_fault, is_sent_again=st.booleans())
-#: Most are calm, or nothing else would be found.
-ways = st.one_of(_calm, _calm, _calm, _calm, _lost, _faulty, _faulty)
+_faultless = st.builds(Transport, environment=_environment)
+_response_lost = st.builds(partial(Transport, is_lost=True), environment=_environment, is_sent_again=st.booleans())
+_faulty = st.builds(Transport, environment=_environment, fault=_fault, is_sent_again=st.booleans())
+#: Most are without faults. Otherwise faults would hide other defects.
+transports = st.one_of(_faultless, _faultless, _faultless, _faultless, _response_lost, _faulty, _faulty)
 
 
 @dataclass(frozen=True)
 class Step:
-    """A wait, and an operation, which may happen several times, or which another one may overtake."""
+    """A wait, and then an operation. The operation may be repeated, or overtaken by another one while it is paused."""
 
     operation: Operation | None = None
     wait: float = 0
@@ -77,14 +77,15 @@ class Step:
     pause_at: int = 0
 
 
-#: Returns the steps of one kind that are possible now.
+#: A function that returns the steps of one kind that are possible now.
 Kind = Callable[[Model], Iterable[Step]]
 
 
 def _steps_of(machine: "Machine") -> st.SearchStrategy[Step]:
-    """Draw a kind by its weight, and one of its steps.
+    """Return a strategy that draws a kind by its weight, and then one of its steps.
 
-    Rules would do this, too, but hypothesis leaves out most of them in each example, which makes few of few examples.
+    One rule for each kind would be simpler. But hypothesis disables most rules in each example, so a small number of
+    examples would cover too little.
     """
     possible = {kind: list(kind(machine.model)) for kind in machine.weights}
     kinds = [kind for kind, weight in machine.weights.items() for _ in range(weight) if possible[kind]]
@@ -98,46 +99,46 @@ steps: Final = st.runner().flatmap(_steps_of)
 
 
 class Machine(RuleBasedStateMachine):
-    """Two environments, the tables that they share, and the model."""
+    """Two environments that share a database, and the model."""
 
     def __init__(self, service: Service, weights: Mapping[Kind, int]) -> None:
-        """Begin with a service that is as good as new.
+        """Start an example with an empty model.
 
         Args:
-            service: is used again for each example.
-            weights: the kinds of steps, and how often each is chosen, relative to the others.
+            service: the service, without data. It is reused for each example.
+            weights: the kinds of steps, and how often each kind is drawn, relative to the others.
 
         """
         super().__init__()
         self.weights = weights
-        self.model = Model(_BEGINNING)
+        self.model = Model(_START)
         self._service = service
         self._contents = Contents()
-        #: How many audit records of each name the last operation has made.
+        #: The number of audit records that the last operation has written, by name.
         self._records = Counter[str]()
 
-    def take_step(self, step: Step, way: Way) -> None:
-        """Do what ``step`` says."""
+    def take_step(self, step: Step, transport: Transport) -> None:
+        """Run a step."""
         if step.wait:
             self.wait_for(step.wait)
         if step.operation and step.overtaken_by:
             self.do_meanwhile(step.operation, step.overtaken_by, pause_at=step.pause_at)
         elif step.operation:
             for _ in range(step.times):
-                self.do(step.operation, way)
+                self.do(step.operation, transport)
 
-    def do(self, operation: Operation, way: Way = Way()) -> None:
-        """Do ``operation``, compare, and use each token that must work or has just stopped working."""
-        other = Way(1 - way.environment)
-        has_response = self._do(operation, way)
-        if way.is_sent_again and not has_response:
+    def do(self, operation: Operation, transport: Transport = Transport()) -> None:
+        """Run ``operation``, compare, and use each token that must be accepted, or that must now be rejected."""
+        other = Transport(1 - transport.environment)
+        has_response = self._do(operation, transport)
+        if transport.is_sent_again and not has_response:
             self._do(operation, other)
         self._use_tokens(other)
 
     def do_meanwhile(self, first: Operation, second: Operation, *, pause_at: int) -> None:
-        """Do ``second`` while ``first`` is paused before a transaction; then let ``first`` go on.
+        """Run ``second`` while ``first`` is paused before a transaction.
 
-        The outcome must be that of one after the other, in either order.
+        The outcome must be as if they had run one after the other, in either order.
         """
         here, there = self._service.environments
         now = self.model.now
@@ -162,15 +163,15 @@ class Machine(RuleBasedStateMachine):
             problems.append(problem)
         else:
             raise AssertionError(_any_of(problems))
-        self._use_tokens(Way())
+        self._use_tokens(Transport())
 
     def wait_for(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.model.now += seconds
-        self._use_tokens(Way())
+        self._use_tokens(Transport())
 
     def teardown(self) -> None:
-        """Look at everything once more, unless something has failed already, and delete it."""
+        """Check everything at the end, unless the example has failed, and delete all data."""
         try:
             if sys.exc_info()[0] is None:
                 self._check_everything()
@@ -179,27 +180,29 @@ class Machine(RuleBasedStateMachine):
 
     # One operation.
 
-    def _do(self, operation: Operation, way: Way) -> bool:
-        """Do ``operation``, compare, and return whether the client has a response other than "try again"."""
+    def _do(self, operation: Operation, transport: Transport) -> bool:
+        """Run ``operation`` and compare. Return whether the client has a response that is not 503."""
         expected = operation.expect(self.model)
-        response = self._service.environments[way.environment].run(operation.job(), now=self.model.now, fault=way.fault)
+        response = self._service.environments[transport.environment].run(
+            operation.job(), now=self.model.now, fault=transport.fault
+        )
         self._read_tables()
-        is_masked = way.fault is None or way.fault.is_masked
+        is_masked = transport.fault is None or transport.fault.is_masked
         if not is_masked and (response is None or response.status == 503):
             self._settle(expected.stages, is_complete=False)
             return False
         problem = _compare(response, expected)
         assert not problem, f"{operation}:\n{problem}"
-        # A success is complete. A rejection stands although a fault has kept it from being counted and recorded.
+        # A success is complete. A rejection is returned even if a fault has prevented its count and record.
         self._settle(expected.stages, is_complete=is_masked or expected.status < 400)
-        if way.is_lost:
+        if transport.is_lost:
             return False
         assert response is not None
         expected.learn(response)
         return True
 
     def _replay(self, steps: Sequence[tuple[Operation, Response]]) -> str:
-        """Let the model do ``steps`` one after the other. Return what differs from what has happened, "" if nothing."""
+        """Run ``steps`` on the model, one after the other. Return the differences from the service, or ""."""
         done = []
         records = Counter[str]()
         for operation, response in steps:
@@ -218,17 +221,17 @@ class Machine(RuleBasedStateMachine):
                 expected.learn(response)
         return problem
 
-    def _use_tokens(self, way: Way) -> None:
-        """Use the newest access token of each session, and once each token of what has ended."""
+    def _use_tokens(self, transport: Transport) -> None:
+        """Use the newest access token of each session, and once each token that must be rejected."""
         now = self.model.now
         for session in self.model.sessions:
             for token in session.access_tokens:
                 is_newest = token is session.access_tokens[-1]
                 if not token.has_been_rejected and (is_newest or not token.is_accepted(now)):
-                    self._do(ReadProfile(token), way)
+                    self._do(ReadProfile(token), transport)
                     token.has_been_rejected = not token.is_accepted(now)
             if session.newest_received and not session.has_been_rejected and not session.is_live(now):
-                self._do(Refresh(session.newest_received), way)
+                self._do(Refresh(session.newest_received), transport)
                 session.has_been_rejected = True
 
     # The comparison with the tables.
@@ -239,14 +242,14 @@ class Machine(RuleBasedStateMachine):
         for record, number in (self._contents.audit_records - before.audit_records).items():
             self._records[record.name] += number
         for family in self._contents.families().values():
-            # One line of generations, of which the newest alone is live.
+            # Generations follow each other, and only the newest is not spent.
             assert family == [(generation, generation < len(family) - 1) for generation in range(len(family))]
 
     def _settle(self, stages: Sequence[Stage], *, is_complete: bool) -> None:
-        """Let the model do what has been committed: all stages, or after a fault the first few that change something.
+        """Apply the committed stages to the model: all of them, or after a fault some of the first.
 
-        After a fault, a stage that is only a record may be missing: a rejection does not depend on it. But no record
-        comes before the change that it follows.
+        After a fault, a stage that only writes records may be missing, because a rejection does not depend on it. But
+        no record is written before the change that it follows.
         """
         problems = []
         records, optional = Counter[str](), Counter[str]()
@@ -265,7 +268,7 @@ class Machine(RuleBasedStateMachine):
         raise AssertionError(_any_of(problems))
 
     def _difference(self, records: Counter[str], *, optional: Counter[str]) -> str:
-        """Return how tables and model, or new audit records and ``records``, differ; "" if they do not."""
+        """Return the differences between tables and model, and between new audit records and ``records``, or ""."""
         self._learn_ids()
         stored, expected = self._contents.facts(self.model.now), self.model.facts()
         lines = [
@@ -278,7 +281,7 @@ class Machine(RuleBasedStateMachine):
         return "\n".join(lines)
 
     def _learn_ids(self) -> None:
-        """Give new accounts and sessions of the model the ids that the service has chosen."""
+        """Copy the ids of new accounts and sessions from the tables to the model."""
         for user in self._contents.users:
             account = self.model.accounts.get(user.email)
             if account and not account.id:
@@ -289,29 +292,30 @@ class Machine(RuleBasedStateMachine):
             session.id = session.id or new.get(session.account.id)
 
     def _synchronise(self) -> None:
-        """Take over counters that are over, and the times of others: they differ by the time that a request takes."""
+        """Copy counters and times of proofs from the tables: times may differ by the duration of a request."""
         rows = {row.key: row for row in self._contents.throttles}
         for key, counter in self.model.counters.items():
             row = rows.get(key)
             locked_until = seconds(row.locked_until) if row else 0
-            assert not counter.is_locked(self.model.now) or abs(locked_until - counter.locked_until) < _TOLERANCE
+            if counter.is_locked(self.model.now):
+                assert abs(locked_until - counter.locked_until) < _TOLERANCE_SECONDS
             counter.failures = row.failures if row else 0
             counter.locked_until = locked_until
             counter.expires_at = seconds(row.expires_at) if row else 0
-            counter.is_refusal_recorded = row is not None and row.refusal_recorded
+            counter.is_rejection_recorded = row is not None and row.refusal_recorded
         pending_until = {row.id: seconds(row.pending_proofs_until) for row in self._contents.sessions}
         for session in self.model.sessions:
             session.pending_proofs_until = pending_until.get(session.id, 0)
 
-    # The end.
+    # The end of an example.
 
     def _check_everything(self) -> None:
-        """Use every token, and verify the audit log and what the environments have written."""
+        """Use every token, and verify the audit log and the output of the environments."""
         for session in self.model.sessions:
             if session.newest_received:
-                self._do(Refresh(session.newest_received), Way())
+                self._do(Refresh(session.newest_received), Transport())
         for access_token in self.model.access_tokens:
-            self._do(ReadProfile(access_token), Way(1))
+            self._do(ReadProfile(access_token), Transport(1))
         passwords = [account.password for account in self.model.accounts.values()]
         access_tokens = [token.text for token in self.model.access_tokens]
         refresh_tokens = [token.text for token in self.model.refresh_tokens]
@@ -321,7 +325,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def _compare(response: Response | None, expected: Expected) -> str:
-    """Return how a response differs from the expected one; "" if it does not."""
+    """Return how a response differs from the expected one, or "" if it does not."""
     if response is None or response.status != expected.status:
         return f"  response: {response}, expected {expected.status}"
     if expected.code and response.code != expected.code:
@@ -334,4 +338,4 @@ def _compare(response: Response | None, expected: Expected) -> str:
 
 
 def _any_of(problems: list[str]) -> str:
-    return "the model differs from what has happened:\n" + "\nor:\n".join(problems)
+    return "the model differs from the service:\n" + "\nor:\n".join(problems)

@@ -1,6 +1,6 @@
-"""What the service remembers, as a model that is small enough to read: accounts, sessions, tokens, counters.
+"""A model of the service's state that is small enough to read: accounts, sessions, tokens and counters.
 
-Times are seconds since the epoch. The numbers are those of the documentation, and not read from the code under test.
+Times are seconds since the epoch. The numbers are copied from the documentation, not imported from the code under test.
 """
 
 from dataclasses import dataclass, field
@@ -10,22 +10,23 @@ from uuid import UUID
 from auth_common.keys.keyed_hashes import throttle_key
 from tests.support.events import SOURCE_IP
 
+#: In seconds.
 HOUR = 3600
 DAY = 24 * HOUR
-#: How long the parent of the newest refresh token is accepted (docs/decisions/0008).
-GRACE = 10
-#: How long a step-up token is accepted, how many wrong proofs in a row revoke a session, and how long a proof whose
-#: environment crashed stays pending (docs/decisions/0018).
-STEP_UP_LIFETIME = 600
-WRONG_PROOFS_LIMIT = 5
-PENDING_PROOF_LIFETIME = 10
-ACCESS_TOKEN_LIFETIME = 900
-CLOCK_LEEWAY = 30
-REFRESH_IDLE_LIFETIME = 7 * DAY
-SESSION_LIFETIME = 30 * DAY
-FIRST_LOCK, LONGEST_LOCK = 30, HOUR
+#: How long the parent of the newest refresh token is accepted after its first use (docs/decisions/0008).
+GRACE_PERIOD_SECONDS = 10
+#: How long a step-up token is accepted, how many wrong proofs in a row revoke a session, and how long a proof stays
+#: pending if its environment crashes (docs/decisions/0018).
+STEP_UP_TOKEN_SECONDS = 600
+MAX_WRONG_PROOFS = 5
+PENDING_PROOF_SECONDS = 10
+ACCESS_TOKEN_SECONDS = 900
+CLOCK_LEEWAY_SECONDS = 30
+REFRESH_IDLE_SECONDS = 7 * DAY
+SESSION_SECONDS = 30 * DAY
+FIRST_LOCKOUT_SECONDS, LONGEST_LOCKOUT_SECONDS = 30, HOUR
 
-#: The limits as settings. Two are small, so that lockouts happen; the others are out of reach.
+#: The limits as settings. Two are small, so that there are lockouts. The others are never reached.
 LIMITS = {
     "THROTTLE_LOGIN_PER_ACCOUNT_AND_SOURCE": 3,
     "THROTTLE_LOGIN_PER_ACCOUNT": 50,
@@ -34,12 +35,12 @@ LIMITS = {
     "THROTTLE_REGISTRATION_PER_SOURCE": 1_000,
 }
 
-#: What model and tables must agree on.
+#: The facts that must be equal in the model and in the tables.
 Facts = dict[tuple[Any, ...], Any]
 
 
 class Shown:
-    """Something that examples show in a few words, and hypothesis would otherwise show with all of its fields."""
+    """Base of classes that hypothesis prints by their ``repr``, and not with all of their fields."""
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # noqa: FBT001 - hypothesis calls it
         printer.text(repr(self))
@@ -56,9 +57,9 @@ class Account(Shown):
     password: str
     role: str = "user"
     status: str = "active"
-    #: Raised by what ends all access tokens of the user.
+    #: Raised by each change that revokes all access tokens of the user.
     token_version: int = 0
-    #: None until a table has shown it.
+    #: None until it is read from a table.
     id: UUID | None = None
 
     def __repr__(self) -> str:
@@ -67,27 +68,27 @@ class Account(Shown):
 
 @dataclass(eq=False, repr=False)
 class Session(Shown):
-    """One login, with the tokens that descend from it."""
+    """One login, with its tokens."""
 
     number: int
     account: Account
     opened_at: float
     token_version: int
     is_revoked: bool = False
-    #: None until a table has shown it.
+    #: None until it is read from a table.
     id: UUID | None = None
-    #: The family, by generation.
+    #: All refresh tokens, by generation.
     refresh_tokens: list["RefreshToken"] = field(default_factory=list)
-    #: Those that a client has received.
+    #: The access tokens that a client has received.
     access_tokens: list["AccessToken"] = field(default_factory=list)
-    #: The only step-up token that may be accepted, unless it has expired.
+    #: The newest step-up token. All others are rejected.
     step_up: "StepUpToken | None" = None
-    #: Proofs of identity that were wrong, since the last one that was right.
+    #: Wrong proofs of identity since the last right one.
     wrong_proofs: int = 0
-    #: Proofs that are being checked, or were when their environment crashed, and until when they are counted.
+    #: Proofs that are being checked, or whose environment has crashed meanwhile, and until when they are counted.
     pending_proofs: int = 0
     pending_proofs_until: float = 0
-    #: Whether a refresh token of the session has been rejected after its end.
+    #: Whether the service has rejected a refresh token since the session became invalid.
     has_been_rejected: bool = False
 
     def __repr__(self) -> str:
@@ -95,8 +96,8 @@ class Session(Shown):
 
     @property
     def expires_at(self) -> float:
-        """When the session expires, however often it is used."""
-        return self.opened_at + SESSION_LIFETIME
+        """When the session expires, even if it is used."""
+        return self.opened_at + SESSION_SECONDS
 
     @property
     def newest_received(self) -> "RefreshToken | None":
@@ -104,7 +105,7 @@ class Session(Shown):
         return next((token for token in reversed(self.refresh_tokens) if token.text), None)
 
     def is_live(self, now: float) -> bool:
-        """Tell whether the session can still be used, with tokens that have not expired."""
+        """Return whether the session is valid, so that its tokens are accepted until they expire."""
         return (
             not self.is_revoked
             and now < self.expires_at
@@ -120,7 +121,7 @@ class Session(Shown):
         """Add a refresh token to the family, and spend its parent."""
         if self.refresh_tokens:
             self.refresh_tokens[-1].spent_at = now
-        expires_at = min(now + REFRESH_IDLE_LIFETIME, self.expires_at)
+        expires_at = min(now + REFRESH_IDLE_SECONDS, self.expires_at)
         self.refresh_tokens.append(RefreshToken(self, len(self.refresh_tokens), expires_at))
 
 
@@ -130,14 +131,14 @@ class StepUpToken(Shown):
 
     session: Session
     expires_at: float
-    #: None if no client has received it: the response was lost.
+    #: None if the response was lost, so that no client has received the token.
     text: str | None = None
 
     def __repr__(self) -> str:
         return f"<step-up token of {self.session} until {self.expires_at:.0f}>"
 
     def is_accepted(self, session: Session, now: float) -> bool:
-        """Tell whether the service must accept the token in a request of ``session``."""
+        """Return whether the service must accept the token in a request of ``session``."""
         return session.step_up is self and now < self.expires_at
 
 
@@ -149,7 +150,7 @@ class RefreshToken(Shown):
     generation: int
     expires_at: float
     spent_at: float | None = None
-    #: None if no client has received it: the response was lost.
+    #: None if the response was lost, so that no client has received the token.
     text: str | None = None
 
     def __repr__(self) -> str:
@@ -172,11 +173,11 @@ class AccessToken(Shown):
         return f"<access token {self.number} of {self.session}>"
 
     def is_accepted(self, now: float) -> bool:
-        """Tell whether the service must accept the token."""
+        """Return whether the service must accept the token."""
         return (
             self.session.is_live(now)
             and self.token_version == self.session.account.token_version
-            and now < self.issued_at + ACCESS_TOKEN_LIFETIME + CLOCK_LEEWAY
+            and now < self.issued_at + ACCESS_TOKEN_SECONDS + CLOCK_LEEWAY_SECONDS
         )
 
 
@@ -185,38 +186,39 @@ class AccessToken(Shown):
 
 @dataclass(eq=False)
 class AttemptCounter:
-    """Failures of an account or a source (docs/decisions/0012)."""
+    """The failures of an account or a client IP (docs/decisions/0012)."""
 
     key: bytes
     limit: int
     window: int
-    #: Whether each failure extends the window, and a success ends the count.
+    #: Whether each failure begins the window again, and a success resets the counter.
     in_a_row: bool
     failures: int = 0
     expires_at: float = 0
     locked_until: float = 0
-    is_refusal_recorded: bool = False
+    is_rejection_recorded: bool = False
 
     def is_locked(self, now: float) -> bool:
-        """Tell whether attempts are rejected without being counted."""
+        """Return whether attempts are rejected and not counted."""
         return self.locked_until > now
 
     def will_lock(self, now: float) -> bool:
-        """Tell whether the next attempt begins a lock."""
+        """Return whether the next attempt begins a lockout."""
         return self._next(now) >= self.limit
 
     def count(self, now: float) -> None:
-        """Count an attempt as a failure, which it is until it succeeds."""
+        """Count an attempt as a failure, until ``succeed`` is called."""
         self.failures, has_expired = self._next(now), self.expires_at <= now
         if self.in_a_row or has_expired:
             self.expires_at = now + self.window
         if self.failures >= self.limit:
-            self.locked_until = now + min(FIRST_LOCK * 2 ** (self.failures - self.limit), LONGEST_LOCK)
+            lockout = min(FIRST_LOCKOUT_SECONDS * 2 ** (self.failures - self.limit), LONGEST_LOCKOUT_SECONDS)
+            self.locked_until = now + lockout
             self.expires_at = max(self.expires_at, self.locked_until)
-            self.is_refusal_recorded = False
+            self.is_rejection_recorded = False
 
     def succeed(self) -> None:
-        """Take back an attempt that has been counted; a count of failures in a row ends."""
+        """Subtract a counted attempt, or reset a counter of failures in a row."""
         self.failures = 0 if self.in_a_row else self.failures - 1
         self.locked_until = 0
 
@@ -224,18 +226,18 @@ class AttemptCounter:
         return 1 if self.expires_at <= now else self.failures + 1
 
 
-# --- Everything together ----------------------------------------------------------------------------------------------
+# --- The whole model --------------------------------------------------------------------------------------------------
 
 
 class Model:
-    """The state of the service, and what clients know of it."""
+    """The state of the service, and the tokens that clients hold."""
 
     def __init__(self, now: float) -> None:
-        """Begin without accounts."""
+        """Create a model without accounts."""
         self.now = now
         self.accounts: dict[str, Account] = {}
         self.sessions: list[Session] = []
-        #: Those that clients have received.
+        #: The step-up tokens that clients have received.
         self.step_up_tokens: list[StepUpToken] = []
         self.counters: dict[bytes, AttemptCounter] = {}
 
@@ -246,15 +248,15 @@ class Model:
 
     @property
     def refresh_tokens(self) -> list[RefreshToken]:
-        """Return the refresh tokens that clients hold, newest generation of each family first."""
+        """Return the refresh tokens that clients hold, those of each session from newest to oldest."""
         return [token for session in self.sessions for token in session.refresh_tokens[::-1] if token.text]
 
     def sessions_of(self, account: Account) -> list[Session]:
-        """Return all sessions that an account has ever had."""
+        """Return all sessions of an account, also those that are not valid."""
         return [session for session in self.sessions if session.account is account]
 
     def login_counters(self, email: str) -> list[AttemptCounter]:
-        """Return what counts a password that is given for an account."""
+        """Return the counters of a login with a password."""
         return [
             self._counter("LOGIN_PER_ACCOUNT_AND_SOURCE", "login_account_source", email, SOURCE_IP, in_a_row_for=DAY),
             self._counter("LOGIN_PER_ACCOUNT", "login_account", email, in_a_row_for=400 * DAY),
@@ -262,11 +264,11 @@ class Model:
         ]
 
     def refresh_counter(self) -> AttemptCounter:
-        """Return what counts refresh tokens that are rejected."""
+        """Return the counter of rejected refresh tokens."""
         return self._counter("REFRESH_PER_SOURCE", "refresh_source", SOURCE_IP)
 
     def registration_counter(self) -> AttemptCounter:
-        """Return what counts registrations, successes too."""
+        """Return the counter of registrations, which counts successes too."""
         return self._counter("REGISTRATION_PER_SOURCE", "registration_source", SOURCE_IP)
 
     def _counter(self, limit: str, name: str, *subjects: str, in_a_row_for: int = 0) -> AttemptCounter:
@@ -275,13 +277,13 @@ class Model:
         return self.counters.setdefault(key, new)
 
     def facts(self) -> Facts:
-        """Return what the tables must show."""
+        """Return the facts that the tables must contain."""
         facts: Facts = {}
         for account in self.accounts.values():
             facts["account", account.email] = (account.role, account.status, account.token_version)
         for session in self.sessions:
             facts["session", session.id] = (session.account.email, session.token_version, session.is_revoked)
-            # Proofs that are being checked when a session is revoked stay pending, which no response shows.
+            # Proofs that are pending when a session is revoked stay pending. No response depends on them.
             if not session.is_revoked:
                 pending = session.count_pending_proofs(self.now)
                 facts["proofs", session.id] = (session.step_up is not None, session.wrong_proofs, pending)

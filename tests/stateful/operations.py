@@ -1,7 +1,6 @@
-"""What can be done to the service: for each operation the request, and what the model expects of it.
+"""Operations of the service: for each one the request, and what the model expects of it.
 
-A request is a list of transactions. If its environment crashes, the first few of them have been committed as a whole,
-the others not at all.
+A request consists of transactions. If its environment crashes, some of the first are committed, and the others are not.
 """
 
 import json
@@ -12,10 +11,10 @@ from typing import Any, Protocol
 
 from tests.stateful.environments import Job
 from tests.stateful.model import (
-    GRACE,
-    PENDING_PROOF_LIFETIME,
-    STEP_UP_LIFETIME,
-    WRONG_PROOFS_LIMIT,
+    GRACE_PERIOD_SECONDS,
+    MAX_WRONG_PROOFS,
+    PENDING_PROOF_SECONDS,
+    STEP_UP_TOKEN_SECONDS,
     AccessToken,
     Account,
     AttemptCounter,
@@ -32,22 +31,22 @@ from tools.operators import accounts
 
 @dataclass(frozen=True)
 class Stage:
-    """One transaction: what it changes, and the names of the audit records that commit with it."""
+    """One transaction: its change, and the names of the audit records that commit with it."""
 
     change: Callable[[], None] | None = None
     records: Sequence[str] = ()
-    #: Whether the records are kept if the transaction fails: a rejected attempt has happened all the same.
+    #: Whether the records may be stored although the transaction fails, because they are about a rejected attempt.
     is_rejection: bool = False
 
     def apply(self) -> None:
-        """Let the model change."""
+        """Apply the change to the model."""
         if self.change:
             self.change()
 
 
 @dataclass(frozen=True)
 class Expected:
-    """The response that the model expects, the transactions before it, and what a client learns from it."""
+    """The expected response, the transactions before it, and how the model learns from it."""
 
     status: int
     stages: Sequence[Stage] = ()
@@ -61,10 +60,10 @@ class Operation(Protocol):
     """A request, or an operator's command."""
 
     def job(self) -> Job:
-        """Return what an environment shall do."""
+        """Return the job for an environment."""
 
     def expect(self, model: Model) -> Expected:
-        """Return what the model expects. It changes only when the stages do it."""
+        """Return what the model expects. The model changes when the stages are applied."""
 
 
 # --- Anyone -----------------------------------------------------------------------------------------------------------
@@ -88,7 +87,7 @@ class Register:
 
     def _create(self, model: Model) -> None:
         model.accounts[self.email] = Account(self.email, self.password)
-        # Failed logins from before do not lock the account.
+        # Earlier failed logins do not lock the account.
         for counter in model.login_counters(self.email):
             if counter.in_a_row:
                 counter.succeed()
@@ -124,7 +123,7 @@ class LogIn:
         return _pair(model, session, [attempt.counted, opened], step_up=step_up)
 
     def failure(self, model: Model) -> Expected:
-        """Return what is expected if the password is wrong, or the account has changed while it was hashed."""
+        """Return what is expected if the password is wrong, or if the account changed while the password was hashed."""
         return _PasswordAttempt(model, self.email).failure(401, "invalid_credentials", "authn_login_fail")
 
 
@@ -145,7 +144,7 @@ class Refresh:
         if self.token.spent_at is None:
             return _pair(model, session, [Stage(partial(session.add_generation, now), ["authn_token_created"])])
         is_parent_of_newest = self.token is session.refresh_tokens[-2]
-        if is_parent_of_newest and now - self.token.spent_at <= GRACE:
+        if is_parent_of_newest and now - self.token.spent_at <= GRACE_PERIOD_SECONDS:
             return _pair(model, session, [Stage(records=["authn_token_created"])])
         return self._rejected(model, Stage(partial(_revoke, [session]), ["authn_token_reuse"], is_rejection=True))
 
@@ -154,7 +153,7 @@ class Refresh:
         before = [reuse] if reuse else []
         if counter.is_locked(model.now):
             return _too_many_attempts(counter, before)
-        # Rejections are counted in lockouts only, and the audit log gets no more of them than the counter.
+        # A rejection is recorded if it is counted, so not during a lockout.
         record = [] if reuse else [Stage(records=["authn_token_rejected"])]
         counted = Stage(partial(counter.count, model.now))
         return Expected(401, [*before, counted, *record], "invalid_refresh_token")
@@ -162,7 +161,7 @@ class Refresh:
 
 @dataclass(frozen=True)
 class OvertakenLogIn:
-    """A login that is rejected because the account has changed since its password was checked."""
+    """A login that is rejected because the account changed after the password was checked."""
 
     login: LogIn
 
@@ -203,15 +202,15 @@ class ListSessions:
         return _rejection(model, self.token) or Expected(200, learn=partial(self._compare, model))
 
     def _compare(self, model: Model, response: Response) -> None:
-        """Compare the list with the sessions whose newest refresh token works."""
+        """Compare the list with the sessions whose newest refresh token is valid."""
         items = response.json["items"]
         own = model.sessions_of(self.token.session.account)
-        usable = {
+        valid = {
             str(session.id)
             for session in own
             if session.is_live(model.now) and model.now < session.refresh_tokens[-1].expires_at
         }
-        assert {item["id"] for item in items} == usable
+        assert {item["id"] for item in items} == valid
         assert [item["id"] for item in items if item["current"]] == [str(self.token.session.id)]
 
 
@@ -229,7 +228,7 @@ class LogOut:
 
 
 @dataclass(frozen=True)
-class EndSession:
+class RevokeSession:
     """DELETE /sessions/{id}."""
 
     token: AccessToken
@@ -252,7 +251,7 @@ class EndSession:
 
 
 @dataclass(frozen=True)
-class EndSessions:
+class RevokeSessions:
     """DELETE /sessions."""
 
     token: AccessToken
@@ -265,9 +264,9 @@ class EndSessions:
 
     def expect(self, model: Model) -> Expected:
         current = self.token.session
-        ended = _unrevoked(model, current.account, keep=current if self.keep_current else None)
+        others = _unrevoked(model, current.account, keep=current if self.keep_current else None)
         rejection = _rejection(model, self.token) or _no_step_up(model, self.token, self.step_up)
-        return rejection or _revocation(ended)
+        return rejection or _revocation(others)
 
 
 @dataclass(frozen=True)
@@ -341,7 +340,7 @@ class ChangePassword:
 
 @dataclass(frozen=True)
 class Command:
-    """``uv run accounts``: each of these commands ends all sessions of the user."""
+    """A command of ``uv run accounts`` that revokes all sessions of the user."""
 
     account: Account
     record: str
@@ -368,7 +367,7 @@ def enable(account: Account) -> Command:
     return Command(account, "user_enabled", ("enable", account.email), {"status": "active"})
 
 
-def end_sessions(account: Account) -> Command:
+def revoke_sessions(account: Account) -> Command:
     return Command(account, "authn_token_revoked", ("end-sessions", account.email))
 
 
@@ -376,11 +375,11 @@ def give_role(account: Account, role: str) -> Command:
     return Command(account, "authz_change", ("role", account.email, role), {"role": role})
 
 
-# --- What requests share ----------------------------------------------------------------------------------------------
+# --- Shared by requests -----------------------------------------------------------------------------------------------
 
 
 class _PasswordAttempt:
-    """A password that is given for an account: counted before it is checked."""
+    """A password of a login. It is counted before it is checked."""
 
     def __init__(self, model: Model, email: str) -> None:
         self._now = model.now
@@ -389,7 +388,7 @@ class _PasswordAttempt:
 
     @property
     def rejection(self) -> Expected | None:
-        """What is expected if one of the counters is locked."""
+        """What is expected if one of the counters is locked, otherwise None."""
         locked = next((counter for counter in self._counters if counter.is_locked(self._now)), None)
         return _too_many_attempts(locked) if locked else None
 
@@ -408,7 +407,7 @@ class _PasswordAttempt:
 
 
 class _Proof:
-    """A proof of identity in a session: pending while it is checked."""
+    """A proof of identity in a session. It is pending while it is checked."""
 
     def __init__(self, session: Session, now: float) -> None:
         self._session = session
@@ -417,13 +416,13 @@ class _Proof:
 
     @property
     def rejection(self) -> Expected | None:
-        """What is expected if crashes have left so many proofs pending that one more could exceed the limit."""
+        """What is expected if crashes have left so many pending proofs that one more could exceed the maximum."""
         open_proofs = self._session.wrong_proofs + self._session.count_pending_proofs(self._now)
-        return None if open_proofs < WRONG_PROOFS_LIMIT else Expected(429, code="too_many_attempts")
+        return None if open_proofs < MAX_WRONG_PROOFS else Expected(429, code="too_many_attempts")
 
     def failure(self, record: str) -> Expected:
         """Return what is expected if the password is wrong."""
-        is_last = self._session.wrong_proofs + 1 == WRONG_PROOFS_LIMIT
+        is_last = self._session.wrong_proofs + 1 == MAX_WRONG_PROOFS
         records = [record, *(["authn_step_up_fail_max"] if is_last else [])]
         return Expected(400, [self.counted, Stage(self._fail, records, is_rejection=True)], "invalid_current_password")
 
@@ -433,38 +432,38 @@ class _Proof:
 
     def _count(self) -> None:
         self._session.pending_proofs = self._session.count_pending_proofs(self._now) + 1
-        self._session.pending_proofs_until = self._now + PENDING_PROOF_LIFETIME
+        self._session.pending_proofs_until = self._now + PENDING_PROOF_SECONDS
 
     def _fail(self) -> None:
         self._session.pending_proofs -= 1
         self._session.wrong_proofs += 1
-        self._session.is_revoked = self._session.wrong_proofs == WRONG_PROOFS_LIMIT
+        self._session.is_revoked = self._session.wrong_proofs == MAX_WRONG_PROOFS
 
 
 def _too_many_attempts(counter: AttemptCounter, before: Sequence[Stage] = ()) -> Expected:
-    """Return what is expected during a lock: its first rejection is recorded."""
+    """Return what is expected during a lockout. Its first rejection is recorded."""
 
     def mark() -> None:
-        counter.is_refusal_recorded = True
+        counter.is_rejection_recorded = True
 
-    record = [] if counter.is_refusal_recorded else [Stage(mark, ["excess_rate_limit_exceeded"], is_rejection=True)]
+    record = [] if counter.is_rejection_recorded else [Stage(mark, ["excess_rate_limit_exceeded"], is_rejection=True)]
     return Expected(429, [*before, *record], "too_many_attempts")
 
 
 def _rejection(model: Model, token: AccessToken) -> Expected | None:
-    """Return what is expected of an access token that does not work."""
+    """Return what is expected if the access token is not valid. Return None if it is."""
     return None if token.is_accepted(model.now) else Expected(401, [Stage(records=["authn_token_rejected"])])
 
 
 def _no_step_up(model: Model, token: AccessToken, step_up: StepUpToken | None) -> Expected | None:
-    """Return what is expected of a request with this step-up token, unless it is valid."""
+    """Return what is expected if the step-up token is not valid. Return None if it is."""
     if step_up and step_up.is_accepted(token.session, model.now):
         return None
     return Expected(403, [Stage(records=["authz_fail"])], "step_up_required")
 
 
 def _new_step_up(model: Model, session: Session) -> StepUpToken:
-    return StepUpToken(session, model.now + STEP_UP_LIFETIME)
+    return StepUpToken(session, model.now + STEP_UP_TOKEN_SECONDS)
 
 
 def _receive_step_up(model: Model, step_up: StepUpToken, response: Response) -> None:
@@ -477,7 +476,7 @@ def _step_up_header(step_up: StepUpToken | None) -> dict[str, str]:
 
 
 def _revocation(sessions: list[Session]) -> Expected:
-    """Return what is expected of a request that revokes ``sessions``. Without any, there is nothing to record."""
+    """Return what is expected of a request that revokes ``sessions``. If there are none, it writes no record."""
     return Expected(204, [Stage(partial(_revoke, sessions), ["authn_token_revoked"])] if sessions else [])
 
 
@@ -492,7 +491,7 @@ def _unrevoked(model: Model, account: Account, *, keep: Session | None) -> list[
 
 
 def _pair(model: Model, session: Session, stages: Sequence[Stage], *, step_up: StepUpToken | None = None) -> Expected:
-    """Return what is expected of a request that gives the client of ``session`` a token pair."""
+    """Return what is expected of a request that returns a token pair for ``session``."""
     token_version, role = session.token_version, session.account.role
 
     def receive(response: Response) -> None:
@@ -514,7 +513,7 @@ def _pair(model: Model, session: Session, stages: Sequence[Stage], *, step_up: S
 def _call_as(
     token: str, function: str, method: str, path: str, path_parameters: dict[str, str] | None = None, **options: Any
 ) -> Response:
-    """Call a protected function as the gateway does, which itself responds if the authorizer denies the request."""
+    """Call a protected function as the gateway does. If the authorizer denies the request, the gateway responds."""
     decision = authorize(token)
     if "context" not in decision:
         return Response(401, {}, '{"code": "invalid_token"}')
@@ -523,5 +522,5 @@ def _call_as(
 
 
 def _run_command(*arguments: str) -> Response:
-    """Run an operator's command, and return its exit status as a response: 200, or 503 if it asks for another try."""
+    """Run an operator's command. Return its exit status as a response: 200, or 503 if it may be retried."""
     return Response(503 if accounts.main(arguments) else 200, {}, "null")

@@ -1,13 +1,13 @@
-"""What environments are forked from: a process that has imported the service, served requests, and forgotten them.
+"""Imported by the process from which environments are forked: it imports the service and serves a few requests.
 
-So libraries have loaded what they load at their first use, which would take most of the time of a short example.
+Libraries load much at their first use. That would take most of the time of a short example.
 """
 
 import os
 import sys
 from tempfile import TemporaryDirectory
 
-from tests.stateful import machine  # noqa: F401 - jobs come from there
+from tests.stateful import machine  # noqa: F401 - its jobs are unpickled in environments
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import get_user, log_in, log_out, refresh, sign_up
 
@@ -20,5 +20,5 @@ with TemporaryDirectory() as folder:
     log_out(user.access_token)
     log_in(password="not the password")
     start_fresh_environment()
-# What is left in the buffer would appear in the log of each environment.
+# Otherwise buffered output would appear in the log of each environment.
 sys.stdout.flush()

@@ -16,17 +16,17 @@ from tools.operators import audit
 
 
 class Service:
-    """Two environments, tables and a log, used again for each example."""
+    """Two environments, their tables and their log, reused for each example."""
 
     def __init__(self, database: Database, log: Path) -> None:
-        """Take an empty database, and the file for the log."""
+        """Use an empty database, and a file for the log."""
         self.tables = Tables(database)
         self.environments = (Environment(log), Environment(log))
         self._database = database
         self._log = log
 
     def verify(self, *, now: float, secrets: Iterable[str]) -> None:
-        """Check tables against audit log, audit log against log lines, and that no line contains a secret."""
+        """Compare tables with audit log and audit log with log lines, and require that no line contains a secret."""
         verified = self.environments[0].run(partial(_verify, self._database, str(self._log)), now=now)
         assert verified, "the environment has crashed"
         assert verified.status == 200, verified.text
@@ -36,21 +36,21 @@ class Service:
         assert not found, found
 
     def renew(self) -> None:
-        """Forget everything."""
+        """Delete all data, and make the next job of each environment a cold start."""
         for environment in self.environments:
-            environment.forget()
+            environment.reset()
         self.tables.empty()
         self._log.write_text("")
 
     def stop(self) -> None:
-        """Kill the environments."""
+        """Stop the environments."""
         for environment in self.environments:
             environment.stop()
         self.tables.close()
 
 
 def _verify(database: Database, log: str) -> Response:
-    """Return what ``uv run audit verify`` finds as a response. It runs in an environment, which has the right clock."""
+    """Return the findings of ``uv run audit verify`` as a response. Run it in an environment, for its clock."""
     assert_no_partial_changes(database)
     with redirect_stdout(StringIO()) as findings:
         status = audit.main(["verify", log])

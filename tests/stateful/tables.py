@@ -1,4 +1,4 @@
-"""What the service has stored, looked at from outside."""
+"""The rows that the service has stored."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,17 +19,17 @@ _RECORDS = select(audit_events.c.name, audit_events.c.outcome, audit_events.c.us
 
 @dataclass(frozen=True)
 class Contents:
-    """The rows at one moment."""
+    """The rows of all tables at one moment."""
 
     users: _Rows = ()
     sessions: _Rows = ()
     refresh_tokens: _Rows = ()
     throttles: _Rows = ()
-    #: How often there is a record with a name, an outcome and a user. The record that begins a chain is left out.
+    #: The number of records by name, outcome and user. The first record of each chain is left out.
     audit_records: Counter[Any] = field(default_factory=Counter)
 
     def facts(self, now: float) -> Facts:
-        """Return what the model must show as well."""
+        """Return the facts that the model must contain too."""
         emails = {user.id: user.email for user in self.users}
         facts: Facts = {}
         for user in self.users:
@@ -58,11 +58,11 @@ class Tables:
     """The tables of a database."""
 
     def __init__(self, database: Database) -> None:
-        """Connect."""
+        """Connect to the database."""
         self._engine = create_engine(database.url)
 
     def read(self) -> Contents:
-        """Return what is in them."""
+        """Return the rows of all tables."""
         with self._engine.connect() as connection:
             rows = {
                 table.name: connection.execute(table.select()).all()
@@ -83,5 +83,5 @@ class Tables:
 
 
 def seconds(time: datetime | None) -> float:
-    """Return a time as the model has it; 0 for none."""
+    """Return a time in seconds since the epoch. Return 0 for None."""
     return time.timestamp() if time else 0

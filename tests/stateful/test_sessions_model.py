@@ -1,6 +1,6 @@
 """Accounts, sessions and their tokens as a state machine: any sequence of requests, commands, waits and faults.
 
-The example that hypothesis prints is a list of steps, the shortest that it has found. ``make fuzz`` looks for long.
+If the test fails, hypothesis prints the shortest list of steps that fails. ``make fuzz`` tries many long lists.
 """
 
 from functools import partial
@@ -10,23 +10,23 @@ from typing import Any
 import pytest
 from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
-from tests.stateful.machine import Kind, Machine, Step, steps, ways
+from tests.stateful.machine import Kind, Machine, Step, steps, transports
 from tests.stateful.model import DAY, HOUR, LIMITS, Model
 from tests.stateful.operations import (
     ChangePassword,
-    EndSession,
-    EndSessions,
     ListSessions,
     LogIn,
     LogOut,
     Operation,
     Refresh,
     Register,
+    RevokeSession,
+    RevokeSessions,
     StepUp,
     disable,
     enable,
-    end_sessions,
     give_role,
+    revoke_sessions,
 )
 from tests.stateful.service import Service
 from tests.support.databases import start_fresh_environment
@@ -36,10 +36,10 @@ pytestmark = [pytest.mark.sessions, pytest.mark.passwords, pytest.mark.throttlin
 
 EMAILS = ["person@example.com", "other@example.com"]
 PASSWORDS = ["violet anchor seventeen drums", "copper lantern eleven rivers", "marble ferry twelve orchards"]
-#: None leads to a moment at which the model and the service may differ by the time that a request takes.
+#: In seconds. None ends so close to an expiry that the duration of a request would matter.
 PAUSES = [7, 7, 7, 11 * 60, 11 * 60, 11 * 60, 5 * HOUR, 25 * HOUR, 8 * DAY, 31 * DAY]
 
-# --- What a step may need of the model --------------------------------------------------------------------------------
+# --- Parts of the model -----------------------------------------------------------------------------------------------
 
 
 def accounts(model: Model):
@@ -59,13 +59,13 @@ def working_access_tokens(model: Model):
 
 
 def access_tokens(model: Model):
-    """Return those that work more often, because more can happen, and some that do not."""
+    """Return valid access tokens twice, because more can happen with them, and two that are not valid."""
     working = working_access_tokens(model)
     return [*working * 2, *[token for token in model.access_tokens if token not in working][-2:]]
 
 
 def step_ups(model: Model, token):
-    """Return the step-up token of the session, more often than none and than others."""
+    """Return step-up tokens for a request: that of the session more often than none, and than those of others."""
     own = token.session.step_up
     others = [step_up for step_up in model.step_up_tokens if step_up is not own]
     return [*([own] * 3 if own and own.text else []), None, *others[-2:]]
@@ -86,70 +86,70 @@ def log_in(model: Model):
 
 
 def refresh(model: Model):
-    """As a client that uses the newest token that it has received."""
+    """Return refreshes by clients with the newest token that they have received."""
     return [Step(Refresh(session.newest_received)) for session in refreshable_sessions(model)]
 
 
 def refresh_again(model: Model):
-    """As a client or an attacker with an old token: within the grace, or beyond it."""
+    """Return refreshes with spent tokens, within the grace period and after it."""
     tokens = (token for session in live_sessions(model) for token in session.refresh_tokens)
     spent = (token for token in tokens if token.text and token.spent_at is not None)
     return [Step(Refresh(token), wait=seconds) for token, seconds in product(spent, [0, 7, 14])]
 
 
 def wait(model: Model):
-    """Pass time, if it can end something."""
+    """Return waits, if something can expire meanwhile."""
     locked = [counter for counter in model.counters.values() if counter.is_locked(model.now)]
     return [Step(wait=seconds) for seconds in PAUSES] if live_sessions(model) or locked else []
 
 
 def manage_sessions(model: Model):
-    """As a caller who ends sessions, also those of others."""
+    """Return requests that list and revoke sessions, also those of other users."""
     for token in access_tokens(model):
         yield Step(ListSessions(token))
         yield Step(LogOut(token))
         for step_up in step_ups(model, token):
-            yield Step(EndSessions(token, step_up, keep_current=True))
-            yield Step(EndSessions(token, step_up, keep_current=False))
-            yield from (Step(EndSession(token, session, step_up)) for session in model.sessions)
+            yield Step(RevokeSessions(token, step_up, keep_current=True))
+            yield Step(RevokeSessions(token, step_up, keep_current=False))
+            yield from (Step(RevokeSession(token, session, step_up)) for session in model.sessions)
 
 
 def use_step_up_later(model: Model):
-    """As a user who reads for a while: the access token still works, but the step-up token may have expired."""
+    """Return requests after a wait in which the step-up token may expire, but the access token does not."""
     for token, seconds in product(working_access_tokens(model), [7, 11 * 60]):
         step_up = token.session.step_up
         if step_up and step_up.text and token.is_accepted(model.now + seconds):
-            yield Step(EndSessions(token, step_up, keep_current=True), wait=seconds)
+            yield Step(RevokeSessions(token, step_up, keep_current=True), wait=seconds)
 
 
 def run_command(model: Model):
-    """As an operator."""
+    """Return commands of operators."""
     return [Step(command) for command in commands(model)]
 
 
 def commands(model: Model):
     """Return the commands that change something for a user."""
     for account in {session.account: None for session in live_sessions(model)}:
-        yield from (disable(account), end_sessions(account), give_role(account, "admin"))
+        yield from (disable(account), revoke_sessions(account), give_role(account, "admin"))
     yield from (enable(account) for account in accounts(model) if account.status == "disabled")
 
 
 def try_password(_model: Model):
-    """As an attacker who guesses, or a newcomer."""
+    """Return registrations and logins with right and wrong passwords."""
     for email, password in product(EMAILS, PASSWORDS):
         yield Step(Register(email, password))
         yield Step(LogIn(email, password))
 
 
 def step_up(model: Model):
-    """As a user, or as an attacker with a stolen access token, who uses the step-up token at once, or too late."""
+    """Return step-ups with the right password and with a wrong one."""
     for token in access_tokens(model):
         yield from [Step(StepUp(token, token.session.account.password))] * 2
         yield Step(StepUp(token, "not the password"))
 
 
 def guess_in_session(model: Model):
-    """As an attacker with a stolen access token."""
+    """Return series of wrong proofs of identity in a session."""
     for token in working_access_tokens(model):
         yield Step(StepUp(token, "not the password"), times=4)
         yield Step(password_change(token, is_right=False), times=2)
@@ -161,21 +161,21 @@ def change_password(model: Model):
 
 
 def overtake(model: Model):
-    """Do something while an operation of several transactions is under way."""
+    """Return slow operations, each overtaken by a quick one between two of its transactions."""
     slow: list[Operation] = [Register(EMAILS[1], PASSWORDS[1])]
     slow += [LogIn(account.email, account.password) for account in accounts(model)]
     slow += [password_change(token) for token in working_access_tokens(model)]
     slow += [StepUp(token, token.session.account.password) for token in working_access_tokens(model)]
-    # These give no password: one under way would be a failure for them, which no order explains.
+    # None of them checks a password. It would find the attempt of the slow operation counted, which no order explains.
     quick: list[Operation] = [Register(EMAILS[1], PASSWORDS[0])]
     quick += [Refresh(session.newest_received) for session in refreshable_sessions(model)]
-    quick += [EndSessions(token, token.session.step_up) for token in working_access_tokens(model)]
+    quick += [RevokeSessions(token, token.session.step_up) for token in working_access_tokens(model)]
     quick += commands(model)
     for first, second, pause_at in product(slow, quick, range(2, 6)):
         yield Step(first, overtaken_by=second, pause_at=pause_at)
 
 
-#: How often each kind of step is chosen, relative to the others.
+#: How often each kind of step is drawn, relative to the others.
 TOKENS: dict[Kind, int] = {wait: 2, refresh: 4, refresh_again: 3, log_in: 1}
 EVERYTHING: dict[Kind, int] = {
     **TOKENS,
@@ -191,7 +191,7 @@ EVERYTHING: dict[Kind, int] = {
 
 
 class Sessions(Machine):
-    """Begins with a session whose refresh token has been exchanged twice."""
+    """The machine. Each example begins with a session whose refresh token has been exchanged twice."""
 
     @initialize()
     def sign_up(self):
@@ -200,9 +200,9 @@ class Sessions(Machine):
         for _ in range(2):
             self.do(Refresh(self.model.sessions[0].refresh_tokens[-1]))
 
-    @rule(step=steps, way=ways)
-    def take(self, step, way):
-        self.take_step(step, way)
+    @rule(step=steps, transport=transports)
+    def take(self, step, transport):
+        self.take_step(step, transport)
 
 
 @pytest.fixture
@@ -215,8 +215,8 @@ def service(database, monkeypatch, tmp_path):
     service.stop()
 
 
-@pytest.mark.hypothesis  # hypothesis marks functions with @given only; `make fuzz` chooses by it
-@pytest.mark.xdist_group("stateful")  # environments of all tests are forked from one process
+@pytest.mark.hypothesis  # hypothesis adds this marker to @given only. `make fuzz` selects by it.
+@pytest.mark.xdist_group("stateful")  # The environments of all tests are forked from one process.
 @pytest.mark.parametrize(("weights", "number"), [(TOKENS, 6), (EVERYTHING, 12)], ids=["tokens", "everything"])
 def test_service_behaves_like_the_model(service, weights, number):
     machine: Any = partial(Sessions, service, weights)

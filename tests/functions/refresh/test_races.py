@@ -1,4 +1,4 @@
-"""POST /token/refresh, many at once: a family has one live token, and who revokes it wins."""
+"""Concurrent requests of POST /token/refresh: a family has at most one live token, and a revocation wins."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,21 +24,21 @@ def person(database, isolation):
 
 
 def generations(database):
-    """Return each token's generation and whether it is live."""
+    """Return the generation of each token, and whether the token is live."""
     rows = database.execute(select(refresh_tokens).order_by(refresh_tokens.c.generation))
     return [(row.generation, row.spent_at is None) for row in rows]
 
 
-def is_dead(person, pair):
+def is_revoked(person, pair):
     return not is_session_accepted(person.id, pair)
 
 
-# --- Rotate and rotate --------------------------------------------------------------------------------------------
+# --- Concurrent refreshes -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.asvs("2.3.4", "10.4.5")
 @on_each_isolation_level
-def test_fifty_at_once_get_one_and_the_same_successor_and_it_works(database, person):
+def test_fifty_concurrent_refreshes_get_the_same_successor(database, person):
     answers = send_at_once(*[lambda: refresh(person.refresh_token)] * 50)
     assert {answer.status for answer in answers} == {200}
     (successor,) = {answer.json["refresh_token"] for answer in answers}
@@ -48,8 +48,8 @@ def test_fifty_at_once_get_one_and_the_same_successor_and_it_works(database, per
 
 @pytest.mark.asvs("15.4.2")
 @on_each_isolation_level
-def test_parents_and_children_at_once_never_make_two_branches(database, person):
-    """Tabs that are one step apart: whatever the order, one line of generations, or the family's end."""
+def test_concurrent_use_of_parent_and_child_makes_no_second_branch(database, person):
+    """Two tabs hold a token and its successor. In any order, the family has one branch or the session is revoked."""
     child = refresh(person.refresh_token).json["refresh_token"]
     answers = send_at_once(*[lambda: refresh(person.refresh_token), lambda: refresh(child)] * 6)
     assert generations(database) == [(0, False), (1, False), (2, True)]
@@ -59,10 +59,10 @@ def test_parents_and_children_at_once_never_make_two_branches(database, person):
     if revoked_at is None:
         assert refresh(newest[0]["refresh_token"]).status == 200
     else:
-        assert is_dead(person, newest[0])
+        assert is_revoked(person, newest[0])
 
 
-# --- Revoke and rotate --------------------------------------------------------------------------------------------
+# --- Concurrent revocations ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.asvs("10.4.9")
@@ -75,23 +75,23 @@ def test_parents_and_children_at_once_never_make_two_branches(database, person):
         lambda *_: disable_user(EMAIL),
         lambda _, spent: refresh(spent),
     ],
-    ids=["logout", "disabling", "theft"],
+    ids=["logout", "disabling", "reuse"],
 )
-def test_a_revocation_at_the_same_moment_leaves_no_live_token(person, revoke):
+def test_revocation_concurrent_with_refreshes_leaves_no_live_token(person, revoke):
     spent = person.refresh_token
     pair = refresh(refresh(spent).json["refresh_token"]).json
     refreshes = [lambda: refresh(pair["refresh_token"])] * 4
     *answers, _ = send_at_once(*refreshes, lambda: revoke(pair, spent))
     assert {answer.status for answer in answers} <= {200, 401}
-    for born in (pair, *(answer.json for answer in answers if answer.status == 200)):
-        assert is_dead(person, born)
+    for issued in (pair, *(answer.json for answer in answers if answer.status == 200)):
+        assert is_revoked(person, issued)
 
 
-# --- The same, in an order that is forced -------------------------------------------------------------------------
+# --- Concurrent requests in a forced order ------------------------------------------------------------------------
 
 
-class Stage:
-    """Holds the session's row so that requests stop between two of their statements, and lets them go."""
+class RowLock:
+    """A lock on the session's row, at which requests wait between two of their statements."""
 
     def __init__(self, connection: Connection, threads: ThreadPoolExecutor) -> None:
         self._connection = connection
@@ -99,7 +99,7 @@ class Stage:
         self._waiting = 0
 
     def start(self, request: Callable[[], Response]) -> Future[Response]:
-        """Start ``request`` and return when it waits for a row."""
+        """Start ``request``, and return when it waits for a row."""
         future = self._threads.submit(request)
         self._waiting += 1
         wait_until(lambda: self._blocked() == self._waiting, seconds=20)
@@ -109,7 +109,7 @@ class Stage:
         self._connection.execute(update(sessions).values(revoked_at=datetime.now(UTC)))
         self._connection.commit()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         self._connection.rollback()
 
     def _blocked(self) -> int:
@@ -119,18 +119,18 @@ class Stage:
 
 
 @pytest.fixture
-def stage(database, person) -> Iterator[Stage]:
+def row_lock(database, person) -> Iterator[RowLock]:
     refresh("rt_unknown")  # one engine for all threads
     with ThreadPoolExecutor(4) as threads, create_engine(database.url, poolclass=NullPool).connect() as connection:
         connection.execute(select(sessions.c.id).with_for_update())
-        yield Stage(connection, threads)
+        yield RowLock(connection, threads)
 
 
 @on_each_postgresql_isolation
-def test_a_rotation_that_is_half_done_when_a_second_one_comes(database, person, stage):
-    first = stage.start(lambda: refresh(person.refresh_token))
-    second = stage.start(lambda: refresh(person.refresh_token))
-    stage.let_go()
+def test_refresh_during_another_refresh_gets_the_same_successor(database, person, row_lock):
+    first = row_lock.start(lambda: refresh(person.refresh_token))
+    second = row_lock.start(lambda: refresh(person.refresh_token))
+    row_lock.release()
     answers = [future.result() for future in (first, second)]
     assert [answer.status for answer in answers] == [200, 200]
     assert len({answer.json["refresh_token"] for answer in answers}) == 1
@@ -138,9 +138,9 @@ def test_a_rotation_that_is_half_done_when_a_second_one_comes(database, person, 
 
 
 @on_each_postgresql_isolation
-def test_a_rotation_that_is_half_done_when_the_session_is_revoked(database, person, stage, log_lines):
-    answers = [stage.start(lambda: refresh(person.refresh_token)) for _ in range(2)]
-    stage.revoke_and_commit()
+def test_refresh_during_a_revocation_is_rejected(database, person, row_lock, log_lines):
+    answers = [row_lock.start(lambda: refresh(person.refresh_token)) for _ in range(2)]
+    row_lock.revoke_and_commit()
     assert [future.result().code for future in answers] == ["invalid_refresh_token"] * 2
     assert [row.generation for row in database.execute(select(refresh_tokens))] == [0]
     rejected = [event for event in log_lines.security_events if event["name"] == "authn_token_rejected"]
@@ -149,16 +149,16 @@ def test_a_rotation_that_is_half_done_when_the_session_is_revoked(database, pers
 
 
 @on_each_postgresql_isolation
-def test_a_logout_that_waits_for_a_rotation_ends_what_it_made(person, stage):
-    rotation = stage.start(lambda: refresh(person.refresh_token))
-    logout = stage.start(lambda: log_out(person.access_token))
-    stage.let_go()
+def test_logout_that_waits_for_a_refresh_revokes_the_new_tokens(person, row_lock):
+    rotation = row_lock.start(lambda: refresh(person.refresh_token))
+    logout = row_lock.start(lambda: log_out(person.access_token))
+    row_lock.release()
     assert (rotation.result().status, logout.result().status) == (200, 204)
-    assert is_dead(person, rotation.result().json)
+    assert is_revoked(person, rotation.result().json)
 
 
 @on_each_isolation_level
-def test_sessions_of_one_user_do_not_hinder_each_other(database, person):
+def test_concurrent_refreshes_of_one_users_sessions_succeed(database, person):
     pairs = [log_in().json for _ in range(8)]
     answers = send_at_once(*[lambda pair=pair: refresh(pair["refresh_token"]) for pair in pairs])
     assert {answer.status for answer in answers} == {200}

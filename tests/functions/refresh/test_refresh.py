@@ -1,4 +1,4 @@
-"""POST /token/refresh: each token once, and what happens when one comes back."""
+"""POST /token/refresh: each token is exchanged once. What happens if it is presented again."""
 
 import base64
 import json
@@ -16,12 +16,12 @@ from tests.support.outages import signing_key_away
 
 pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
 
-DAY = 24 * 3600
-GRACE = 10
+DAY_SECONDS = 24 * 3600
+GRACE_PERIOD_SECONDS = 10
 
 
 class Clock:
-    """The clock that the exchange reads. It stands still until a test moves it."""
+    """The clock of the refresh. It stops until a test advances it."""
 
     def __init__(self) -> None:
         self.time = datetime.now(UTC).replace(microsecond=0)
@@ -40,23 +40,23 @@ def clock(monkeypatch):
     return clock
 
 
-def claims_of(access_token):
+def decode_claims(access_token):
     return json.loads(base64.urlsafe_b64decode(access_token.split(".")[1] + "=="))
 
 
 def renewed(token):
-    """Exchange ``token``, which must succeed, and return its successor."""
+    """Exchange ``token``, require a success, and return the successor."""
     answer = refresh(token)
     assert answer.status == 200, answer.text
     return answer.json["refresh_token"]
 
 
-def refused(token):
+def is_rejected(token):
     answer = refresh(token)
     return (answer.status, answer.code) == (401, "invalid_refresh_token")
 
 
-def session_of(database):
+def only_session(database):
     (session,) = database.execute(select(sessions))
     return session
 
@@ -67,13 +67,13 @@ def session_of(database):
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.2.2", "16.3.1")
 def test_refresh_returns_a_new_pair_of_the_same_session(person, log_lines):
-    """A rotation is no logout: the old access token works until it expires."""
+    """The old access token stays valid until it expires."""
     answer = refresh(person.refresh_token)
     assert answer.status == 200
     assert answer.headers["cache-control"] == "no-store"
     pair = answer.json
     assert {get_user(person.id, token=token).status for token in (person.access_token, pair["access_token"])} == {200}
-    before, after = claims_of(person.access_token), claims_of(pair.pop("access_token"))
+    before, after = decode_claims(person.access_token), decode_claims(pair.pop("access_token"))
     assert before.pop("jti") != after.pop("jti")
     for claims in (before, after):
         claims["lifetime"] = claims.pop("exp") - claims.pop("iat")
@@ -84,17 +84,17 @@ def test_refresh_returns_a_new_pair_of_the_same_session(person, log_lines):
     successor = pair.pop("refresh_token")
     assert successor.startswith("rt_")
     assert successor != person.refresh_token
-    assert pair == {"token_type": "Bearer", "expires_in": 900, "refresh_expires_in": 7 * DAY}
+    assert pair == {"token_type": "Bearer", "expires_in": 900, "refresh_expires_in": 7 * DAY_SECONDS}
 
 
 @pytest.mark.aurora_dsql
-def test_a_family_goes_on_and_its_generations_are_counted(database, clock, person):
-    before = session_of(database)
+def test_each_refresh_adds_a_generation_to_the_family(database, clock, person):
+    before = only_session(database)
     token = person.refresh_token
     for _ in range(4):
         clock.advance(hours=1)
         token = renewed(token)
-    after = session_of(database)
+    after = only_session(database)
     assert (after.generation, after.last_used_at) == (4, clock.time)
     unchanged = ("id", "amr", "auth_time", "source_ip", "user_agent", "expires_at", "revoked_at")
     assert [getattr(before, name) for name in unchanged] == [getattr(after, name) for name in unchanged]
@@ -102,73 +102,73 @@ def test_a_family_goes_on_and_its_generations_are_counted(database, clock, perso
     assert [(row.generation, row.spent_at is None) for row in rows] == [(number, number == 4) for number in range(5)]
 
 
-# --- A spent token comes back -------------------------------------------------------------------------------------
+# --- Reuse of a spent token ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("8.2.4", "10.4.5", "16.3.3")
 @pytest.mark.threat("function-stolen-refresh-token")
-def test_grandparent_revokes_the_family_and_no_other_session(person, log_lines):
+def test_reuse_of_a_grandparent_revokes_its_session_only(person, log_lines):
     """RFC 9700 section 4.14.2. The revocation is committed although the request fails."""
     other = log_in().json
     parent = renewed(person.refresh_token)
     newest = refresh(parent).json
-    assert all(refused(token) for token in (person.refresh_token, parent, newest["refresh_token"]) * 2)
+    assert all(is_rejected(token) for token in (person.refresh_token, parent, newest["refresh_token"]) * 2)
     assert get_user(person.id, token=newest["access_token"]).code == "invalid_token"
     assert is_session_accepted(person.id, other)
-    # Each further use is no second theft.
+    # Only the first reuse is recorded as one.
     assert log_lines.reasons("authn_token_reuse") == ["spent_token_reused"]
     assert log_lines.reasons("authn_token_rejected") == ["session_revoked"] * 6
-    theft = next(event for event in log_lines.security_events if event["name"] == "authn_token_reuse")
-    assert (theft["user_id"], theft["outcome"]) == (person.id, "failure")
-    assert theft["session_id"] == claims_of(person.access_token)["sid"]
+    reuse = next(event for event in log_lines.security_events if event["name"] == "authn_token_reuse")
+    assert (reuse["user_id"], reuse["outcome"]) == (person.id, "failure")
+    assert reuse["session_id"] == decode_claims(person.access_token)["sid"]
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("10.4.5")
-def test_a_parent_after_the_grace_ends_the_family(database, clock, person):
+def test_parent_after_the_grace_period_revokes_the_session(database, clock, person):
     newest = refresh(person.refresh_token).json
-    clock.advance(seconds=GRACE, microseconds=1)
-    assert refused(person.refresh_token)
-    assert session_of(database).revoked_at == clock.time
-    assert refused(newest["refresh_token"])
+    clock.advance(seconds=GRACE_PERIOD_SECONDS, microseconds=1)
+    assert is_rejected(person.refresh_token)
+    assert only_session(database).revoked_at == clock.time
+    assert is_rejected(newest["refresh_token"])
     assert get_user(person.id, token=newest["access_token"]).status == 401
 
 
-# --- The grace ----------------------------------------------------------------------------------------------------
+# --- Grace period -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("10.4.5")
-def test_parent_gets_the_same_successor_within_the_grace_of_its_first_use(clock, person):
-    """Its holder lost the response, or two tabs refreshed at once. An attacker cannot extend the grace by using it."""
+def test_parent_gets_the_same_successor_in_the_grace_period(clock, person):
+    """The client lost the response, or two tabs refreshed at once. Further uses do not extend the grace period."""
     first = refresh(person.refresh_token).json
-    for passed, seconds in ((0, 0), (3, 3), (GRACE, GRACE - 3)):
+    for passed, seconds in ((0, 0), (3, 3), (GRACE_PERIOD_SECONDS, GRACE_PERIOD_SECONDS - 3)):
         clock.advance(seconds=seconds)
         again = refresh(person.refresh_token)
         assert (again.status, again.json["refresh_token"]) == (200, first["refresh_token"])
         assert again.json["refresh_expires_in"] == first["refresh_expires_in"] - passed
         assert get_user(person.id, token=again.json["access_token"]).status == 200
     clock.advance(seconds=1)
-    assert refused(person.refresh_token)
-    assert refused(first["refresh_token"])
+    assert is_rejected(person.refresh_token)
+    assert is_rejected(first["refresh_token"])
 
 
 @pytest.mark.threat("function-stolen-refresh-token")
-def test_of_two_who_hold_one_token_the_one_who_falls_behind_is_found_out(clock, person, log_lines):
-    """The losing branch of a fork, presented later, is theft; it does not matter which of them is the thief."""
+def test_second_holder_of_a_token_who_refreshes_later_is_detected(clock, person, log_lines):
+    """Two holders have one token. After one has used it, the use by the other is a reuse. Either is the attacker."""
     ours = theirs = renewed(person.refresh_token)
     assert renewed(person.refresh_token) == theirs
     ours = renewed(ours)
-    clock.advance(seconds=GRACE + 1)
-    assert refused(theirs)
-    assert refused(ours)
+    clock.advance(seconds=GRACE_PERIOD_SECONDS + 1)
+    assert is_rejected(theirs)
+    assert is_rejected(ours)
     assert log_lines.reasons("authn_token_reuse") == ["spent_token_reused"]
 
 
 @pytest.mark.aurora_dsql
-def test_a_clock_that_is_behind_changes_no_order(database, clock, person):
-    """Two environments' clocks differ: the counter, not the time, says who is whose parent."""
+def test_clock_that_is_behind_does_not_change_the_order_of_tokens(database, clock, person):
+    """The clocks of two environments differ. So the generation, and not the time, decides which token is the parent."""
     first = person.refresh_token
     second = renewed(first)
     clock.advance(seconds=-20)
@@ -177,38 +177,38 @@ def test_a_clock_that_is_behind_changes_no_order(database, clock, person):
     rows = database.execute(select(refresh_tokens.c.issued_at).order_by(refresh_tokens.c.generation))
     assert rows[2] < rows[1]
     assert renewed(second) == third
-    assert refused(first)
-    assert refused(third)
+    assert is_rejected(first)
+    assert is_rejected(third)
 
 
-def test_an_expired_token_fails_even_within_the_grace_and_is_no_theft(database, clock, person, log_lines):
+def test_expired_parent_in_the_grace_period_is_rejected_without_reuse(database, clock, person, log_lines):
     ((expires_at,),) = database.execute(select(refresh_tokens.c.expires_at))
     clock.time = expires_at - timedelta(seconds=5)
     newest = renewed(person.refresh_token)
     clock.advance(seconds=5)
-    assert refused(person.refresh_token)
+    assert is_rejected(person.refresh_token)
     assert log_lines.reasons("authn_token_rejected") == ["token_expired"]
     renewed(newest)
 
 
 @pytest.mark.asvs("2.3.3", "16.5.2")
 @pytest.mark.threat("signing-key-away")
-def test_without_the_signing_key_no_token_is_spent(database, clock, person, monkeypatch):
-    """Else an hour without KMS would turn every client's next try into theft, and log everybody out."""
+def test_refresh_without_the_signing_key_spends_no_token(database, clock, person, monkeypatch):
+    """Otherwise each retry after an outage of KMS would be a reuse, and revoke the session of its user."""
     with signing_key_away(monkeypatch):
         assert refresh(person.refresh_token).code == "service_unavailable"
     clock.advance(hours=1)
     renewed(person.refresh_token)
 
 
-# --- The end of a session -----------------------------------------------------------------------------------------
+# --- Expiry and revocation ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.3.1", "10.4.8")
-def test_a_token_expires_after_seven_days_without_use(database, clock, person):
+def test_token_expires_after_seven_days_without_use(database, clock, person):
     ((clock.time,),) = database.execute(select(refresh_tokens.c.expires_at))
-    assert refused(person.refresh_token)
+    assert is_rejected(person.refresh_token)
     clock.advance(microseconds=-1)
     renewed(person.refresh_token)
 
@@ -216,8 +216,8 @@ def test_a_token_expires_after_seven_days_without_use(database, clock, person):
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.3.2", "10.4.8")
 @pytest.mark.threat("caller-stolen-device")
-def test_a_session_ends_after_thirty_days_however_busy_it_is(database, clock, person, log_lines):
-    token, end = person.refresh_token, session_of(database).expires_at
+def test_session_in_use_expires_after_thirty_days(database, clock, person, log_lines):
+    token, end = person.refresh_token, only_session(database).expires_at
     clock.time = end - timedelta(days=30)
     lifetimes = []
     for _ in range(5):
@@ -225,17 +225,17 @@ def test_a_session_ends_after_thirty_days_however_busy_it_is(database, clock, pe
         answer = refresh(token).json
         token = answer["refresh_token"]
         lifetimes.append(answer["refresh_expires_in"])
-    assert lifetimes == [7 * DAY, 7 * DAY, 7 * DAY, 7 * DAY, 5 * DAY]
+    assert lifetimes == [7 * DAY_SECONDS, 7 * DAY_SECONDS, 7 * DAY_SECONDS, 7 * DAY_SECONDS, 5 * DAY_SECONDS]
     clock.time = end - timedelta(seconds=1)
     answer = refresh(token).json
     assert answer["refresh_expires_in"] == 1
     clock.advance(seconds=1)
-    assert refused(answer["refresh_token"])
+    assert is_rejected(answer["refresh_token"])
     assert log_lines.reasons("authn_token_rejected") == ["session_expired"]
 
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
-ENDS = {
+INVALID = {
     "session_revoked": update(sessions).values(revoked_at=LONG_AGO),
     "session_expired": update(sessions).values(expires_at=LONG_AGO),
     "token_expired": update(refresh_tokens).values(expires_at=LONG_AGO),
@@ -244,39 +244,39 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("reason", ENDS)
-@pytest.mark.parametrize("spent", [False, True], ids=["live", "parent within the grace"])
-def test_token_of_an_ended_session_is_rejected(database, person, log_lines, *, reason, spent):
+@pytest.mark.parametrize("reason", INVALID)
+@pytest.mark.parametrize("spent", [False, True], ids=["live", "parent in the grace period"])
+def test_token_of_an_invalid_session_is_rejected_with_its_reason(database, person, log_lines, *, reason, spent):
     if spent:
         renewed(person.refresh_token)
-    database.execute(ENDS[reason])
+    database.execute(INVALID[reason])
     before = database.execute(select(refresh_tokens))
-    assert refused(person.refresh_token)
+    assert is_rejected(person.refresh_token)
     assert database.execute(select(refresh_tokens)) == before
     assert log_lines.reasons("authn_token_rejected") == [reason]
     assert log_lines.reasons("authn_token_reuse") == []
 
 
 @pytest.mark.asvs("7.4.2")
-def test_a_user_who_was_disabled_and_enabled_again_logs_in_anew(database, person):
-    """``accounts disable`` raises the token version too: what was stolen before stays worthless."""
+def test_user_disabled_and_enabled_again_must_log_in(database, person):
+    """``accounts disable`` raises the token version too, so tokens that were stolen before stay invalid."""
     database.execute(update(users).values(status="disabled", token_version=1))
-    assert refused(person.refresh_token)
+    assert is_rejected(person.refresh_token)
     database.execute(update(users).values(status="active"))
-    assert refused(person.refresh_token)
+    assert is_rejected(person.refresh_token)
     renewed(log_in().json["refresh_token"])
 
 
-def test_the_new_access_token_has_the_role_of_this_moment(database, person):
+def test_new_access_token_has_the_current_role(database, person):
     database.execute(update(users).where(users.c.email == EMAIL).values(role="security"))
-    assert claims_of(refresh(person.refresh_token).json["access_token"])["role"] == "security"
+    assert decode_claims(refresh(person.refresh_token).json["access_token"])["role"] == "security"
 
 
-# --- What is no refresh token -------------------------------------------------------------------------------------
+# --- Tokens that are not valid ------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("person")
-def test_text_that_is_no_refresh_token_is_rejected_like_a_spent_one(log_lines):
+def test_text_that_is_not_a_refresh_token_is_rejected(log_lines):
     texts = ["", "x", "rt_", "rt_" + "A" * 43, "\x00", "é" * 40, "' OR 1=1 --", "r" * 64, "r" * 65, "r" * 1_024, "null"]
     for text in texts:
         answer = refresh(text)
@@ -288,13 +288,13 @@ def test_text_that_is_no_refresh_token_is_rejected_like_a_spent_one(log_lines):
 def test_other_spelling_of_a_refresh_token_is_rejected(person):
     token = person.refresh_token
     others = [f" {token}", f"{token}\n", f"{token}=", token.upper(), token.removeprefix("rt_"), token[:-1]]
-    assert all(refused(other) for other in (*others, person.access_token))
+    assert all(is_rejected(other) for other in (*others, person.access_token))
     renewed(token)
 
 
 @pytest.mark.asvs("14.2.4")
 @pytest.mark.threat("database-read-or-backup")
-def test_stored_tokens_are_hashed_and_are_no_refresh_tokens(database, person):
+def test_stored_tokens_are_hashed_and_hashes_are_rejected(database, person):
     tokens = [person.refresh_token, renewed(person.refresh_token)]
     rows = database.execute(select(refresh_tokens))
     stored = b"".join(part for row in rows for part in row if type(part) is bytes)
@@ -304,13 +304,13 @@ def test_stored_tokens_are_hashed_and_are_no_refresh_tokens(database, person):
         assert base64.urlsafe_b64decode(token.removeprefix("rt_") + "=") not in stored
     for row in rows:
         for stored in (row.token_hash, row.successor or b""):
-            assert refused(stored.hex()[:64])
-            assert refused("rt_" + base64.urlsafe_b64encode(stored).decode().rstrip("=")[:43])
-    assert session_of(database).revoked_at is None
+            assert is_rejected(stored.hex()[:64])
+            assert is_rejected("rt_" + base64.urlsafe_b64encode(stored).decode().rstrip("=")[:43])
+    assert only_session(database).revoked_at is None
 
 
-def test_all_refusals_are_alike(clock, person):
-    """A thief learns from the answer neither whether a token has existed nor that the theft is known."""
+def test_all_rejections_have_equal_responses(clock, person):
+    """An attacker learns neither whether a token has existed nor that its reuse was detected."""
     newest = renewed(renewed(person.refresh_token))
     answers = [refresh(token).json for token in (person.refresh_token, newest, "rt_" + "A" * 43)]
     assert len({answer.pop("request_id") for answer in answers}) == 3

@@ -1,4 +1,4 @@
-"""POST /token/refresh with tokens that are not valid: its limit beyond the contract of test_rate_limits.py."""
+"""The rate limit of POST /token/refresh, as far as the contract in test_rate_limits.py does not cover it."""
 
 import pytest
 from sqlalchemy import select
@@ -17,7 +17,7 @@ def limit(database, monkeypatch):
     use_limits(monkeypatch, refresh_per_source=3)
 
 
-def test_valid_token_is_not_counted_and_works_in_a_lockout(database):
+def test_valid_token_is_not_counted_and_is_accepted_in_a_lockout(database):
     """An attacker cannot guess 256 bits, so a lockout need not log out all users behind a client IP."""
     person = sign_up()
     before = database.execute(throttles.select())

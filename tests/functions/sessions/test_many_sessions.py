@@ -17,7 +17,7 @@ from tools.authenticator.software_authenticator import SoftwareAuthenticator
 
 pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
 
-#: Transactions that wait for a row of another one.
+#: The number of transactions that wait for a lock.
 WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
 
 
@@ -40,7 +40,7 @@ def live_sessions(database, account):
 
 
 def revoked(log_lines):
-    """Return how many sessions the security events say were revoked, by reason."""
+    """Return how many sessions were revoked according to the security events, by reason."""
     counts: dict[str, int] = {}
     for event in log_lines.security_events:
         if event["name"] == "authn_token_revoked":
@@ -85,7 +85,7 @@ def test_password_change_with_thousands_of_sessions_keeps_the_callers(database, 
 
 
 @pytest.mark.aurora_dsql
-def test_adding_a_passkey_with_thousands_of_sessions_keeps_the_callers(database, person, log_lines, many):
+def test_new_passkey_with_thousands_of_sessions_keeps_the_callers(database, person, log_lines, many):
     add_sessions(database, person, many)
     enrol(person)
     assert live_sessions(database, person) == {session_id(person.access_token)}
@@ -94,7 +94,7 @@ def test_adding_a_passkey_with_thousands_of_sessions_keeps_the_callers(database,
 
 
 @pytest.mark.aurora_dsql
-def test_deleting_a_passkey_with_thousands_of_sessions_keeps_the_callers(database, person, many):
+def test_passkey_deletion_with_thousands_of_sessions_keeps_the_callers(database, person, many):
     holder = enrol(person)
     add_sessions(database, person, many)
     token = holder.log_in().json["access_token"]
@@ -132,8 +132,8 @@ def test_erasure_of_a_user_with_thousands_of_challenges_succeeds(database, perso
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_sessions_revoked_meanwhile_leave_no_other_one_live(database, person):
-    """PostgreSQL skips a session that another transaction has revoked. So a batch may be short before the last one."""
+def test_sessions_revoked_by_another_transaction_leave_no_session_live(database, person):
+    """PostgreSQL skips a session that another transaction has revoked. So a short batch may not be the last."""
     add_sessions(database, person, 1_200)
     copies = live_sessions(database, person) - {session_id(person.access_token)}
     revoke = update(sessions).where(sessions.c.id.in_([UUID(copy) for copy in sorted(copies)[:300]]))

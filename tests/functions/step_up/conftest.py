@@ -1,4 +1,4 @@
-"""What the tests of step-ups share."""
+"""Fixtures of the tests of step-ups."""
 
 import pytest
 
@@ -15,6 +15,6 @@ def holder(database: Database) -> PasskeyHolder:
 
 @pytest.fixture
 def token(holder: PasskeyHolder) -> str:
-    """The access token of a session that was opened with a passkey and has no step-up token any more."""
+    """The access token of a session that was opened with a passkey. The client has no step-up token for it."""
     token: str = refresh(holder.log_in().json["refresh_token"]).json["access_token"]
     return token

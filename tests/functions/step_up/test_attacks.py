@@ -1,4 +1,4 @@
-"""Attacks with a stolen access token: challenges that are not the session's, and attempts to keep the account."""
+"""Attacks with a stolen access token: challenges of other sessions, and attempts to stay in the account."""
 
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.7.2")
 @pytest.mark.threat("function-passkey-replay")
-def test_challenge_counts_once_for_its_own_session_and_ceremony(database, holder, token):
+def test_challenge_is_accepted_once_for_its_own_session_and_ceremony(database, holder, token):
     elsewhere = holder.log_in().json["access_token"]
     body = holder.begin_and_answer_step_up(token)
     assert step_up(elsewhere, body).code == "invalid_challenge"
@@ -38,7 +38,7 @@ def test_challenge_counts_once_for_its_own_session_and_ceremony(database, holder
     body = holder.begin_and_answer_step_up(token)
     assert step_up(token, body).status == 200
     assert step_up(token, body).code == "invalid_challenge"
-    # Of other ceremonies.
+    # Challenges of other ceremonies are rejected too.
     login, credential = holder.begin_and_answer_login(holder.get_mfa_token())
     assert step_up(token, {"challenge_id": login["challenge_id"], "credential": credential}).code == "invalid_challenge"
     body = holder.begin_and_answer_step_up(token)
@@ -46,7 +46,7 @@ def test_challenge_counts_once_for_its_own_session_and_ceremony(database, holder
     assert call_webauthn(token, "POST", "/webauthn/register/complete", body).code == "invalid_challenge"
 
 
-def test_copied_authenticator_does_not_step_up(holder, token):
+def test_copied_authenticator_is_rejected(holder, token):
     first, second = holder.begin_and_answer_step_up(token), holder.begin_and_answer_step_up(token)
     assert step_up(token, second).status == 200
     assert step_up(token, first).code == "step_up_failed"
@@ -55,7 +55,7 @@ def test_copied_authenticator_does_not_step_up(holder, token):
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("2.4.1")
 @pytest.mark.parametrize("begin", [step_up, request_passkey_registration])
-def test_session_begins_thirty_ceremonies_of_a_kind_an_hour(database, holder, begin):
+def test_session_begins_at_most_thirty_ceremonies_of_a_kind_an_hour(database, holder, begin):
     token, other = (holder.log_in().json["access_token"] for _ in range(2))
     before = database.count(challenges)
     assert {begin(token).status for _ in range(HOURLY_CHALLENGES_PER_SESSION)} == {200}
@@ -70,7 +70,7 @@ def test_session_begins_thirty_ceremonies_of_a_kind_an_hour(database, holder, be
     assert begin(token).status == 200
 
 
-def test_registrations_without_a_step_up_use_up_no_limit(person):
+def test_registrations_without_a_step_up_are_not_counted(person):
     """Otherwise an attacker with the access token alone could keep its user from adding a passkey."""
     codes = {
         request_passkey_registration(person.access_token, step_up_token=None).code
@@ -92,24 +92,24 @@ def respond_to_registration(token):
 @pytest.mark.asvs("2.4.1")
 @pytest.mark.threat("audit-filled")
 @pytest.mark.parametrize("respond", [respond_to_step_up, respond_to_registration])
-def test_session_responds_to_thirty_invalid_challenges_an_hour(database, holder, token, respond):
+def test_session_responds_to_at_most_thirty_invalid_challenges_an_hour(database, holder, token, respond):
     codes = {respond(token).code for _ in range(HOURLY_CHALLENGES_PER_SESSION)}
     assert codes == {"invalid_challenge"}
     before = database.count(audit_events)
     assert [respond(token).status for _ in range(5)] == [429] * 5
-    assert database.count(audit_events) == before + 1  # the first rejection of the lockout
+    assert database.count(audit_events) == before + 1  # The first rejection of the lockout is recorded.
     assert holder.step_up(token).status == 200
     assert complete_registration(token, *begin_and_answer_registration(token)).status == 201
 
 
-# --- To stay in the account for good ----------------------------------------------------------------------------------
+# --- Attempts to stay in the account ----------------------------------------------------------------------------------
 
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.5.1")
 @pytest.mark.threat("function-stolen-access-token")
 def test_stolen_access_token_adds_renames_and_deletes_no_passkey(database, person):
-    """Right after the login, when an old rule let a recent login do so."""
+    """Even directly after the login: a recent login alone is not enough."""
     stolen: dict[str, Any] = {"step_up_token": None}
     assert request_passkey_registration(person.access_token, **stolen).code == "step_up_required"
     holder = enrol(person)
@@ -128,7 +128,7 @@ def test_stolen_access_token_adds_renames_and_deletes_no_passkey(database, perso
 BAD_TOKENS = ["", "su_", "su_" + "A" * 43, "x" * 10_000, "\u00e9", "null", "Bearer x"]
 
 
-def test_step_up_token_opens_nothing_but_its_own_session(database, holder, other):
+def test_step_up_token_is_accepted_for_its_own_session_only(database, holder, other):
     here, there = holder.log_in().json, holder.log_in().json
     token, own = here["access_token"], here["step_up_token"]
     others = [there["step_up_token"], step_up_token_of(other.access_token), here["refresh_token"], token]
@@ -140,7 +140,7 @@ def test_step_up_token_opens_nothing_but_its_own_session(database, holder, other
     assert request_passkey_registration(token).status == 200
 
 
-def test_registration_is_completed_by_its_own_live_session(database, person):
+def test_registration_is_completed_by_its_own_valid_session_only(database, person):
     token, elsewhere = person.access_token, log_in().json["access_token"]
     begun = [begin_and_answer_registration(token) for _ in range(4)]
     assert complete_registration(elsewhere, *begun[0]).code == "invalid_challenge"
@@ -157,8 +157,8 @@ def test_registration_is_completed_by_its_own_live_session(database, person):
 
 @on_each_isolation_level
 @pytest.mark.threat("function-race")
-def test_of_two_registrations_at_once_one_adds_its_passkey(database, isolation, person):
-    """The second was begun when the password was proof enough, and the account has a passkey now."""
+def test_only_one_of_two_concurrent_registrations_adds_a_passkey(database, isolation, person):
+    """When both began, the password was enough. After the first one, the account has a passkey, and it is not."""
     token = person.access_token
     begun = [begin_and_answer_registration(token) for _ in range(2)]
     answers = send_at_once(*(partial(complete_registration, token, *each) for each in begun))
@@ -179,7 +179,7 @@ def test_step_up_concurrent_with_a_password_change_leaves_no_token(database, iso
     assert [row.step_up_hash for row in database.execute(select(sessions.c.step_up_hash))] == [None]
 
 
-def test_user_who_is_erased_meanwhile_gets_no_challenge(holder, token):
+def test_erased_user_gets_no_challenge(holder, token):
     mfa_token = holder.get_mfa_token()
     erase()
     assert post_without_token("/webauthn/login/begin", {"mfa_token": mfa_token}).code == "invalid_mfa_token"

@@ -1,4 +1,4 @@
-"""POST /step-up: how a user proves their identity again, what the token opens, and when it ends."""
+"""POST /step-up: how users prove their identity again, which requests the token allows, and when it is deleted."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
 
 
 @pytest.mark.aurora_dsql
-def test_methods_depend_on_the_accounts_passkeys(person):
+def test_methods_depend_on_the_passkeys_of_the_account(person):
     answer = step_up(person.access_token)
     assert (answer.status, answer.json) == (200, {"methods": ["password"]})
     enrol(person)
@@ -54,7 +54,7 @@ def test_methods_depend_on_the_accounts_passkeys(person):
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.5.1")
-def test_password_opens_sensitive_routes_without_passkeys(database, person, log_lines):
+def test_password_allows_sensitive_requests_without_passkeys(database, person, log_lines):
     expire_step_ups(database)
     answer = step_up(person.access_token, {"current_password": PASSWORD})
     assert answer.status == 200
@@ -67,7 +67,7 @@ def test_password_opens_sensitive_routes_without_passkeys(database, person, log_
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.5.1")
-def test_passkey_with_user_verification_opens_sensitive_routes(holder, token):
+def test_passkey_with_user_verification_allows_sensitive_requests(holder, token):
     assert request_passkey_registration(token, step_up_token=None).code == "step_up_required"
     assert holder.step_up(token, current_password=WRONG_PASSWORD).code == "invalid_current_password"
     assert request_passkey_registration(token).code == "step_up_required"
@@ -83,7 +83,7 @@ def test_each_login_returns_a_token_and_a_refresh_does_not(database):
         assert request_passkey_registration(pair["access_token"], step_up_token=pair["step_up_token"]).status == 200
     renewed = refresh(pair["refresh_token"]).json
     assert "step_up_token" not in renewed
-    # The token belongs to the session, so a refresh does not end it.
+    # The token belongs to the session, so it is accepted after a refresh.
     assert request_passkey_registration(renewed["access_token"], step_up_token=pair["step_up_token"]).status == 200
 
 
@@ -95,7 +95,7 @@ def test_new_token_replaces_the_earlier_one(person):
 
 
 @pytest.mark.aurora_dsql
-def test_step_up_leaves_the_sessions_amr_and_auth_time(database, holder, token):
+def test_step_up_does_not_change_amr_and_auth_time_of_the_session(database, holder, token):
     logins = select(sessions.c.id, sessions.c.amr, sessions.c.auth_time).order_by(sessions.c.id)
     before = database.execute(logins)
     holder.step_up(token, current_password=PASSWORD)
@@ -108,7 +108,7 @@ def test_step_up_leaves_the_sessions_amr_and_auth_time(database, holder, token):
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.5.1")
 @pytest.mark.threat("function-stolen-access-token")
-def test_password_alone_with_passkeys_only_revokes_sessions(holder, token):
+def test_password_alone_with_passkeys_allows_only_revoking_sessions(holder, token):
     assert step_up(token, {"current_password": PASSWORD}).status == 200
     for answer in (
         request_passkey_registration(token),
@@ -156,7 +156,7 @@ INCONSISTENT = {
 @pytest.mark.asvs("6.5.7")
 @pytest.mark.parametrize(("traits", "reason"), INCONSISTENT.values(), ids=INCONSISTENT)
 def test_inconsistent_synced_passkey_needs_the_password_too(database, log_lines, traits, reason):
-    """Its response is genuine, so it is no wrong proof. A copy of the key looks the same, so it is one factor."""
+    """The response is genuine, so it is not a wrong proof. A copied key would look the same, so it is not enough."""
     holder = enrol(backup_eligible=True, backed_up=True)
     pair = holder.log_in().json
     token = refresh(pair["refresh_token"]).json["access_token"]
@@ -196,7 +196,7 @@ def test_bad_input_is_rejected_and_not_counted(database, person):
     assert step_up(person.access_token, {"current_password": PASSWORD}).status == 200
 
 
-# --- What ends it -----------------------------------------------------------------------------------------------------
+# --- When the token is deleted ----------------------------------------------------------------------------------------
 
 
 def changed_password(holder, token):
@@ -220,7 +220,7 @@ def removed_passkey(holder, token):
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("7.5.1")
 @pytest.mark.parametrize("change", [changed_password, added_passkey, removed_passkey])
-def test_change_of_password_or_passkeys_ends_the_token(database, holder, change):
+def test_change_of_password_or_passkeys_deletes_the_token(database, holder, change):
     pair = holder.log_in().json
     change(holder, pair["access_token"])
     used = step_up_token_of(pair["access_token"])
@@ -228,7 +228,7 @@ def test_change_of_password_or_passkeys_ends_the_token(database, holder, change)
     assert revoke_other_sessions(renewed, step_up_token=used).code == "step_up_required"
 
 
-def test_rename_and_end_of_sessions_do_not_end_the_token(holder):
+def test_rename_and_revocation_of_sessions_keep_the_token(holder):
     token = holder.log_in().json["access_token"]
     for _ in range(2):
         assert call_on_passkey(holder, token, "PATCH", {"name": "Laptop"}).status == 204
@@ -240,18 +240,18 @@ def test_token_expires_after_ten_minutes(database, person):
     (row,) = database.execute(select(sessions.c.step_up_expires_at))
     remaining = row.step_up_expires_at - datetime.now(UTC)
     assert timedelta(minutes=9) < remaining <= timedelta(minutes=10)
-    # Also if the clock of the environment that issued it was ahead.
+    # A token is also rejected if the clock of the environment that issued it was far ahead.
     for lifetime in (timedelta(0), timedelta(minutes=30)):
         database.execute(update(sessions).values(step_up_expires_at=datetime.now(UTC) + lifetime))
         assert request_passkey_registration(person.access_token).code == "step_up_required"
 
 
 @pytest.mark.aurora_dsql
-def test_password_that_is_changed_during_its_proof_gives_no_token(database, person, monkeypatch):
+def test_password_changed_during_its_proof_gives_no_token(database, person, monkeypatch):
     elsewhere = log_in().json["access_token"]
     while_a_password_is_checked(monkeypatch, lambda: change_password(person, token=elsewhere))
     assert step_up(person.access_token, {"current_password": PASSWORD}).code == "invalid_token"
-    # In one session too: the token would outlive the change that ends it.
+    # In the same session too. Otherwise the token would be stored after the change that deletes it.
     person = sign_up("other@example.com")
     while_a_password_is_checked(monkeypatch, lambda: change_password(person))
     assert step_up(person.access_token, {"current_password": PASSWORD}).code == "invalid_token"
@@ -260,19 +260,19 @@ def test_password_that_is_changed_during_its_proof_gives_no_token(database, pers
 
 
 @pytest.mark.aurora_dsql
-def test_account_that_is_erased_during_its_proof_gets_no_token(database, person, monkeypatch):
+def test_account_erased_during_its_proof_gets_no_token(database, person, monkeypatch):
     while_a_password_is_checked(monkeypatch, erase)
     assert step_up(person.access_token, {"current_password": PASSWORD}).code == "invalid_token"
     assert step_up(person.access_token).code == "invalid_token"
 
 
-def test_account_that_is_erased_before_its_proof_gets_no_token(database, person):
+def test_account_erased_before_its_proof_gets_no_token(database, person):
     with before_reading("users.password_hash", erase):
         assert step_up(person.access_token, {"current_password": PASSWORD}).code == "invalid_token"
 
 
 @pytest.mark.aurora_dsql
-def test_passkey_that_is_deleted_during_its_proof_gives_no_token(database, holder, monkeypatch):
+def test_passkey_deleted_during_its_proof_gives_no_token(database, holder, monkeypatch):
     token = holder.log_in().json["access_token"]
     proof = holder.begin_and_answer_step_up(token)
     while_a_passkey_is_verified(monkeypatch, lambda: removed(holder, token))
@@ -280,10 +280,10 @@ def test_passkey_that_is_deleted_during_its_proof_gives_no_token(database, holde
     assert request_passkey_registration(token).code == "step_up_required"
 
 
-# --- What is stored and recorded --------------------------------------------------------------------------------------
+# --- Storage and security events --------------------------------------------------------------------------------------
 
 
-def test_database_and_audit_log_hold_no_token(database, person):
+def test_database_and_audit_log_contain_no_token(database, person):
     token = step_up(person.access_token, {"current_password": PASSWORD}).json["step_up_token"]
     step_up(person.access_token, {"current_password": WRONG_PASSWORD})
     stored = [*database.execute(select(sessions)), *database.execute(select(audit_events.c.record))]

@@ -1,4 +1,4 @@
-"""Wrong proofs of identity in a session, of which the fifth revokes it (docs/decisions/0018)."""
+"""Wrong proofs of identity in a session. The fifth revokes the session (docs/decisions/0018)."""
 
 from collections import Counter
 from contextlib import ExitStack
@@ -44,8 +44,8 @@ from tests.support.throttles import WRONG_PASSWORD, counter_rows
 
 pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
 
-#: Seconds after which a proof whose environment has crashed is not counted any more.
-LEASE = 10
+#: How long a proof is counted as pending if its environment crashes.
+PENDING_SECONDS = 10
 
 
 def prove(account):
@@ -63,7 +63,7 @@ def names_of(log_lines):
 @pytest.mark.asvs("2.4.1", "6.3.1")
 @pytest.mark.threat("function-password-guessing", "function-lockout-of-others")
 @pytest.mark.parametrize("guess", [guess_step_up, guess_password_change, guess_either])
-def test_guesses_with_a_stolen_session_revoke_only_it(database, person, log_lines, guess):
+def test_guesses_with_a_stolen_session_revoke_that_session_only(database, person, log_lines, guess):
     stolen, own = person, log_in().json
     before = counter_rows(database)
     answers = [guess(stolen, number) for number in range(100)]
@@ -73,14 +73,14 @@ def test_guesses_with_a_stolen_session_revoke_only_it(database, person, log_line
         person.id, {"access_token": stolen.access_token, "refresh_token": stolen.refresh_token}
     )
     assert names_of(log_lines)["authn_step_up_fail_max"] == 1
-    # The counters of the login are as before, and so is the user's own session.
+    # The counters of the login and the user's own session are unchanged.
     assert [row for row in counter_rows(database) if row in before] == before
     assert revoke_other_sessions(own["access_token"]).status == 204
     assert change_password(person, token=own["access_token"]).status == 204
     assert log_in(password=NEW_PASSWORD, sourceIp="192.0.2.1").status == 200
 
 
-def test_login_that_is_locked_out_does_not_stop_a_step_up(person):
+def test_step_up_is_accepted_while_the_login_is_locked(person):
     for number in range(60):
         log_in(password=WRONG_PASSWORD, sourceIp=f"192.0.2.{number}")
     assert log_in(sourceIp="198.51.100.9").status == 429
@@ -99,7 +99,7 @@ def test_right_proof_resets_the_count(database, person, succeed):
     assert failed_proofs(database) == [0]
 
 
-# --- Proofs at the same time ------------------------------------------------------------------------------------------
+# --- Concurrent proofs ------------------------------------------------------------------------------------------------
 
 
 @on_each_isolation_level
@@ -111,8 +111,8 @@ def test_burst_of_wrong_proofs_checks_five_and_revokes_the_session(database, iso
     assert statuses.keys() <= {400, 401, 429, 503}
     assert len(hash_costs) <= MAX_WRONG_PROOFS
     assert statuses[400] <= MAX_WRONG_PROOFS
-    if statuses[503]:  # A conflict has kept a wrong proof from being recorded, and the caller from learning of it.
-        with clock_off_by(LEASE + 1):
+    if statuses[503]:  # A conflict kept a wrong proof from being recorded. The caller does not learn that it was wrong.
+        with clock_off_by(PENDING_SECONDS + 1):
             for number in range(MAX_WRONG_PROOFS - statuses[400]):
                 guess(person, number)
     assert get_user(person.id, token=person.access_token).status == 401
@@ -140,7 +140,7 @@ def test_wrong_proof_in_flight_during_a_success_counts_afterwards(database, pers
 
 
 @pytest.mark.aurora_dsql
-def test_success_frees_no_place_of_a_proof_in_flight(database, person, monkeypatch):
+def test_success_does_not_remove_another_proof_in_flight(database, person, monkeypatch):
     answers = []
 
     def succeed_and_prove_again():
@@ -155,52 +155,54 @@ def test_success_frees_no_place_of_a_proof_in_flight(database, person, monkeypat
 @pytest.mark.asvs("2.4.1")
 def test_sixth_proof_in_flight_is_rejected_without_a_hash(database, person, monkeypatch, hash_costs):
     hash_costs.clear()
-    rejected = [partial(change_password, person, new="short"), partial(prove, person)]  # 422 if it were scored
+    # Otherwise the change to a short password would return 422.
+    rejected = [partial(change_password, person, new="short"), partial(prove, person)]
     for request in rejected:
         first, *others = send_during_password_check(
             monkeypatch, [*[partial(prove, person)] * MAX_WRONG_PROOFS, request]
         )
-        assert (first.status, first.code, first.headers["retry-after"]) == (429, "too_many_attempts", str(LEASE))
+        assert (first.status, first.code) == (429, "too_many_attempts")
+        assert first.headers["retry-after"] == str(PENDING_SECONDS)
         assert {answer.status for answer in others} == {200}
     assert len(hash_costs) == len(rejected) * MAX_WRONG_PROOFS
 
 
-# --- What does not count ----------------------------------------------------------------------------------------------
+# --- Requests that are not counted ------------------------------------------------------------------------------------
 
 
 @pytest.mark.aurora_dsql
-def test_crashes_do_not_count_after_their_lease(database, person, monkeypatch):
+def test_crashed_proofs_are_not_counted_after_their_timeout(database, person, monkeypatch):
     for _ in range(MAX_WRONG_PROOFS):
         crash_after_password_check(monkeypatch, partial(prove, person))
     assert prove(person).status == 429
-    with clock_off_by(LEASE + 1):
+    with clock_off_by(PENDING_SECONDS + 1):
         assert [prove(person).status for _ in range(2)] == [200, 200]
     assert failed_proofs(database) == [0]
 
 
 @pytest.mark.aurora_dsql
-@pytest.mark.parametrize("crash", [prove, guess_step_up], ids=["of a right one", "of a wrong one"])
+@pytest.mark.parametrize("crash", [prove, guess_step_up], ids=["right proof", "wrong proof"])
 def test_crash_beside_four_wrong_proofs_leaves_the_fifth_to_revoke(database, person, monkeypatch, log_lines, crash):
     for number in range(MAX_WRONG_PROOFS - 1):
         guess_either(person, number)
     crash_after_password_check(monkeypatch, partial(crash, person))
     assert guess_step_up(person).status == 429
     assert get_user(person.id, token=person.access_token).status == 200
-    with clock_off_by(LEASE + 1):
+    with clock_off_by(PENDING_SECONDS + 1):
         assert guess_step_up(person).status == 400
         assert guess_step_up(person).status == 401
     assert names_of(log_lines)["authn_step_up_fail_max"] == 1
 
 
 @pytest.mark.parametrize("is_wrong", [True, False])
-def test_proof_that_ends_after_its_lease_frees_no_place(database, person, is_wrong):
+def test_proof_that_ends_after_its_timeout_removes_no_other_proof(database, person, is_wrong):
     caller = Principal(
         user_id=UUID(person.id), session_id=UUID(session_id(person.access_token)), token_version=0, expires_at=2**40
     )
     with ExitStack() as stack:
         late = counted_proof(caller)
         proof = late.__enter__()
-        stack.enter_context(clock_off_by(LEASE + 1))
+        stack.enter_context(clock_off_by(PENDING_SECONDS + 1))
         for _ in range(MAX_WRONG_PROOFS - 1):
             stack.enter_context(counted_proof(caller))
         if is_wrong:
@@ -226,7 +228,7 @@ def test_input_errors_and_server_errors_are_not_counted(database, person):
     assert prove(person).status == 200
 
 
-def test_expired_challenges_tell_nothing_of_the_password(database, holder, token):
+def test_expired_challenges_do_not_show_whether_the_password_is_right(database, holder, token):
     bodies = [holder.begin_and_answer_step_up(token) for _ in range(2 * (MAX_WRONG_PROOFS + 1))]
     database.execute(update(challenges).values(expires_at=datetime.now(UTC)))
     for number, body in enumerate(bodies):
@@ -272,11 +274,11 @@ def unknown_passkey(holder, token):
     return step_up(token, {**body, "credential": {**body["credential"], "id": "AQID", "rawId": "AQID"}})
 
 
-WRONG_ANSWERS = [wrong_signature, wrong_origin, without_user_verification, passkey_of_another_user, unknown_passkey]
+WRONG_RESPONSES = [wrong_signature, wrong_origin, without_user_verification, passkey_of_another_user, unknown_passkey]
 
 
 @pytest.mark.asvs("6.3.1")
-@pytest.mark.parametrize("answer", WRONG_ANSWERS)
+@pytest.mark.parametrize("answer", WRONG_RESPONSES)
 def test_fifth_wrong_response_of_a_passkey_revokes_the_session(holder, token, log_lines, answer):
     for _ in range(MAX_WRONG_PROOFS):
         response = answer(holder, token)

@@ -1,4 +1,4 @@
-"""Refresh tokens: random, stored as a hash, and their successors sealed."""
+"""Refresh tokens: how they are made, hashed, and how their successors are sealed."""
 
 import hashlib
 import re
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.sessions
 
 
 @pytest.mark.asvs("7.2.3", "11.5.1")
-def test_token_has_256_random_bits_a_known_prefix_and_is_stored_as_its_sha256():
-    """Secret scanners know the prefix."""
+def test_token_has_256_random_bits_and_a_prefix_and_is_hashed_with_sha256():
+    """By the prefix, secret scanners recognise a leaked token."""
     token = new_refresh_token()
     assert re.fullmatch(r"rt_[A-Za-z0-9_-]{43}", token)
     assert len(token) <= MAX_REFRESH_TOKEN_LENGTH
@@ -28,8 +28,8 @@ def test_token_has_256_random_bits_a_known_prefix_and_is_stored_as_its_sha256():
 
 
 @pytest.mark.asvs("11.2.5", "11.3.3", "11.3.4")
-def test_sealed_successor_opens_unchanged_and_with_the_spent_token_alone():
-    """The database holds the sealed successor and the hash of the spent token: neither helps."""
+def test_sealed_successor_opens_only_unchanged_and_with_the_spent_token():
+    """The database has the sealed successor and the hash of the spent token. They are not enough to open it."""
     spent, successor = new_refresh_token(), new_refresh_token()
     seals = {seal_successor(successor, under=spent) for _ in range(10)}
     assert len(seals) == 10

@@ -1,6 +1,6 @@
 """Attacks on access tokens, each named after the advisory or the RFC section that describes it.
 
-All tokens but those of the signature attacks are signed with the real key: they are rejected for what they say.
+Outside the signature attacks, all tokens are signed with the real key, so they are rejected for their content.
 """
 
 import base64
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.tokens
 
 #: The order of P-256.
 N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-LEEWAY = 30
+LEEWAY_SECONDS = 30
 CLAIMS = ["iss", "aud", "sub", "role", "iat", "nbf", "exp", "jti", "sid", "tv", "amr", "auth_time"]
 
 verifier = Verifier(verify_access_token, InvalidToken)
@@ -52,17 +52,17 @@ def attacker(environment) -> Forger:
 
 
 def with_header(attacker, name, values):
-    """Return a token for each value of a header parameter, by that value."""
+    """Return a token for each value of a header parameter, by the value."""
     return {repr(value): attacker.token(header=attacker.header(**{name: value})) for value in values}
 
 
 def with_claim(attacker, name, values):
-    """Return a token for each value of a claim, by that value."""
+    """Return a token for each value of a claim, by the claim and value."""
     return {f"{name}: {value!r}": attacker.token(claims=attacker.claims(**{name: value})) for value in values}
 
 
 def with_each_claim(attacker, change):
-    """Return a token for each claim, with ``change(value)`` in its place."""
+    """Return a token for each claim, in which ``change(value)`` replaces the value of the claim."""
     good = attacker.claims()
     return {claim: attacker.token(claims=attacker.claims(**{claim: change(good[claim])})) for claim in CLAIMS}
 
@@ -85,7 +85,7 @@ def test_issued_token_is_accepted_with_its_claims():
 
 
 def test_forged_token_without_a_change_is_accepted(attacker):
-    """Else every test below would pass for the wrong reason."""
+    """Otherwise every test below could pass for the wrong reason."""
     assert verify_access_token(attacker.token()).token_id == TOKEN_ID
 
 
@@ -128,7 +128,7 @@ def test_hmac_with_the_public_key_is_rejected_cve_2015_9235(attacker):
             signing_input = attacker.signing_input(header=attacker.header(alg=alg))
             mac = hmac.digest(secret, signing_input.encode(), digest)
             tokens[spelling, alg] = f"{signing_input}.{base64url(mac)}"
-        signing_input = attacker.signing_input()  # the header says ES256, the signature is the same HMAC twice
+        signing_input = attacker.signing_input()  # The header says ES256, and the signature is the same HMAC twice.
         mac = hmac.digest(secret, signing_input.encode(), "sha256")
         tokens[spelling, "ES256"] = f"{signing_input}.{base64url(mac * 2)}"
     assert len(tokens) == 28
@@ -139,7 +139,7 @@ def test_hmac_with_the_public_key_is_rejected_cve_2015_9235(attacker):
 
 
 @pytest.mark.asvs("9.1.1")
-def test_signature_that_is_not_ours_is_rejected_cve_2022_21449(attacker):
+def test_invalid_signature_is_rejected_cve_2022_21449(attacker):
     signing_input = attacker.signing_input()
     signature = raw_signature(attacker.key, signing_input.encode())
     psychic = [(0, 0), (0, 1), (1, 0), (1, 1), (N, N), (N, 1), (1, N), (N - 1, N - 1), (2**256 - 1, 2**256 - 1)]
@@ -180,7 +180,7 @@ def test_signature_of_an_rsa_or_ed25519_key_is_rejected(attacker):
 
 
 def test_malleated_signature_is_still_the_same_token(attacker):
-    """(r, n - s) is as good as (r, s) in ECDSA: hence nothing may tell tokens apart by their bytes, but by ``jti``."""
+    """In ECDSA (r, n - s) is valid if (r, s) is. So tokens must be compared by ``jti``, and not by their bytes."""
     header, payload, signature = attacker.token().split(".")
     octets = base64.urlsafe_b64decode(signature + "==")
     flipped = octets[:32] + (N - int.from_bytes(octets[32:])).to_bytes(32)
@@ -190,7 +190,7 @@ def test_malleated_signature_is_still_the_same_token(attacker):
 # --- The header ---------------------------------------------------------------------------------------------------
 
 
-#: Neither paths, nor queries, nor URLs (RFC 8725 section 3.10).
+#: Among them paths, queries and URLs (RFC 8725 section 3.10).
 UNKNOWN_KIDS: list[object] = [
     *(ABSENT, None, "", 0, True, [], {}, "A" * 43, "A" * 44, "é" * 43, "A" * 5_000, "__proto__"),
     *("../../../../dev/null", "/dev/null", "keys/signing-key.pem", "file:///etc/passwd"),
@@ -201,7 +201,7 @@ UNKNOWN_KIDS: list[object] = [
 
 @pytest.mark.asvs("1.3.6", "9.1.3", "9.2.2")
 def test_header_with_another_typ_or_kid_is_rejected_rfc_8725_3_10(attacker):
-    """An ID token, a DPoP proof or the second-factor token of a login is not an access token (section 3.11)."""
+    """ID tokens, DPoP proofs and MFA tokens are not access tokens (RFC 8725 section 3.11)."""
     types = ["JWT", "at+JWT", "AT+JWT", "application/at+jwt", "mfa+jwt", "dpop+jwt", "", None, 1, ["at+jwt"]]
     assert accepted(with_header(attacker, "typ", [ABSENT, *types])) == []
     ours = attacker.kid
@@ -255,8 +255,8 @@ def test_repeated_header_parameter_is_rejected_rfc_7515_4(attacker):
 # --- The claims ---------------------------------------------------------------------------------------------------
 
 
-def test_mfa_token_is_no_access_token(attacker):
-    """What a login returns before the second factor: another ``typ`` and another ``aud``, each enough to reject it."""
+def test_mfa_token_is_rejected_as_an_access_token(attacker):
+    """An MFA token has another ``typ`` and another ``aud``. Each of them alone is enough to reject it."""
     typ, aud = attacker.header(typ="mfa+jwt"), attacker.claims(aud="secure-backend-mfa")
     assert rejects(attacker.token(header=typ, claims=aud))
     assert rejects(attacker.token(header=typ))
@@ -264,7 +264,7 @@ def test_mfa_token_is_no_access_token(attacker):
 
 
 AUDIENCE = "secure-backend-users"
-#: By claim: values that are rejected (RFC 8725 sections 3.8 and 3.9).
+#: Values that are rejected, by claim (RFC 8725 sections 3.8 and 3.9).
 ODD_VALUES: dict[str, list[object]] = {
     "iss": ["", "secure-backend/", "Secure-Backend", "https://attacker.example", None, 1, ["secure-backend"], {}],
     "aud": [
@@ -273,7 +273,7 @@ ODD_VALUES: dict[str, list[object]] = {
     ],
     **{claim: ["", "1", "admin", "' OR 1=1 --", "../1", "é", "0" * 33] for claim in ("sub", "jti", "sid")},
     "amr": ["pwd", ["pwd", None], ["pwd", 1], [["pwd"]], {"pwd": True}],
-    # Beyond all clocks.
+    # Later than any clock.
     **{claim: [2**63, 10**30, 10**300] for claim in ("nbf", "iat")},
     "exp": [0, -(2**63), -(10**30), -(10**300)],
 }
@@ -288,7 +288,7 @@ def test_claim_of_another_value_or_type_is_rejected(attacker, claim):
 
 @pytest.mark.asvs("15.3.5")
 def test_claim_that_is_missing_or_of_a_similar_type_is_rejected(attacker):
-    """A string for a number and the reverse, and a lone surrogate."""
+    """Strings instead of numbers, numbers instead of strings, and strings with a lone surrogate."""
     assert accepted(with_each_claim(attacker, lambda _: ABSENT)) == []
     assert accepted(with_each_claim(attacker, lambda good: str(good) if isinstance(good, int) else 7)) == []
     broken = with_each_claim(attacker, lambda good: [f"{good[0]}\ud800"] if isinstance(good, list) else f"{good}\ud800")
@@ -297,7 +297,7 @@ def test_claim_that_is_missing_or_of_a_similar_type_is_rejected(attacker):
 
 @pytest.mark.asvs("1.5.3")
 def test_repeated_claim_is_rejected_rfc_8725_3_2(attacker):
-    """The last one wins with most parsers, the first with others."""
+    """Most parsers return the last value, others the first."""
     claims = attacker.claims()
     document = json.dumps(claims)[1:]
     repeated = {claim: f'{{"{claim}":{json.dumps(claims[claim])},{document}' for claim in CLAIMS}
@@ -305,7 +305,7 @@ def test_repeated_claim_is_rejected_rfc_8725_3_2(attacker):
 
 
 @pytest.mark.asvs("1.4.2")
-def test_number_that_is_no_integer_or_out_of_bounds_is_rejected(attacker):
+def test_number_that_is_not_an_integer_or_too_large_is_rejected(attacker):
     tokens = {}
     for claim in ("iat", "nbf", "exp", "auth_time", "tv"):
         document = json.dumps(attacker.claims(**{claim: "HERE"}))
@@ -315,7 +315,7 @@ def test_number_that_is_no_integer_or_out_of_bounds_is_rejected(attacker):
 
 
 @pytest.mark.asvs("9.2.1")
-@pytest.mark.parametrize("leeway", [LEEWAY, 0])
+@pytest.mark.parametrize("leeway", [LEEWAY_SECONDS, 0])
 def test_token_outside_its_times_is_rejected_rfc_7519_4_1(attacker, monkeypatch, leeway):
     monkeypatch.setenv("CLOCK_LEEWAY", str(leeway))
     start_fresh_environment()
@@ -327,35 +327,35 @@ def test_token_outside_its_times_is_rejected_rfc_7519_4_1(attacker, monkeypatch,
         assert not any(rejects(attacker.token(claims=attacker.claims(**times))) for times in near)
 
 
-NO_OBJECTS = [b"", b"[]", b"null", b'"x"', b"7", b"{", b"\xff", b"{}", b"\xef\xbb\xbf{}", b"[" * 3_000]
+NOT_OBJECTS = [b"", b"[]", b"null", b'"x"', b"7", b"{", b"\xff", b"{}", b"\xef\xbb\xbf{}", b"[" * 3_000]
 
 
-def test_payload_or_header_that_is_no_object_is_rejected(attacker):
-    assert accepted({part: attacker.token(claims=part) for part in NO_OBJECTS}) == []
-    assert accepted({part: attacker.token(header=part) for part in NO_OBJECTS}) == []
+def test_payload_or_header_that_is_not_an_object_is_rejected(attacker):
+    assert accepted({part: attacker.token(claims=part) for part in NOT_OBJECTS}) == []
+    assert accepted({part: attacker.token(header=part) for part in NOT_OBJECTS}) == []
 
 
 # --- The form -----------------------------------------------------------------------------------------------------
 
 
-#: With a token in place of the braces.
+#: A token replaces the braces.
 AROUND = ["{}\n", "\n{}", " {}", "{} ", "{}\x00", "{}=", "{}.", ".{}", "\ufeff{}", "{}\u200b", '"{}"', "{}é"]
-NO_TOKENS = ["", ".", "..", "...", "a", "a.b", "a.b.c", "a.b.c.d", "null", "undefined", "Bearer x"]
+NOT_TOKENS = ["", ".", "..", "...", "a", "a.b", "a.b.c", "a.b.c.d", "null", "undefined", "Bearer x"]
 
 
-def test_text_that_is_no_token_or_has_more_around_it_is_rejected(attacker):
-    """An encrypted token has five parts (CVE-2022-3102). The JSON serialisation (RFC 7515 section 7.2) is none."""
+def test_text_that_is_not_a_token_or_has_more_around_it_is_rejected(attacker):
+    """Also an encrypted token, of five parts (CVE-2022-3102), and the JSON serialisation (RFC 7515 section 7.2)."""
     token, cipher = attacker.token(), ".".join(["A" * 22, "A" * 22])
     members = dict(zip(("protected", "payload", "signature"), token.split("."), strict=True))
     changed = [*(change.format(token) for change in AROUND), json.dumps(members), f"{token}.{cipher}"]
     changed += [f"{attacker.signing_input()}.{cipher}.{'A' * 86}", "\ud800" * 100, "\u0661" * 200]
     # A full-width full stop, and a Cyrillic "e".
     changed += [token.replace(".", "\uff0e"), token.replace("e", "\u0435", 1)]
-    assert accepted({text: text for text in [*NO_TOKENS, *changed]}) == []
+    assert accepted({text: text for text in [*NOT_TOKENS, *changed]}) == []
 
 
 def test_base64_in_another_spelling_is_rejected_rfc_7515_2(attacker):
-    """The low bits of the last character are no part of the signature: 16 spellings of it decode to the same bytes."""
+    """The low bits of the last character are not part of the signature, so 16 spellings decode to the same bytes."""
     token = next(token for token in iter(attacker.token, None) if set("-_") & set(token.split(".")[2]))
     assert rejects(token.replace("-", "+").replace("_", "/"))
     parts = token.split(".")
@@ -379,12 +379,12 @@ def test_token_of_more_than_8_kib_is_rejected_unparsed(attacker):
     assert by_length == {(False, False), (True, True)}
 
 
-# --- Anything at all ----------------------------------------------------------------------------------------------
+# --- Any input ----------------------------------------------------------------------------------------------------
 
 
 @given(token=st.text() | st.from_regex(r"\A[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]{86}\Z"))
 @pytest.mark.usefixtures("environment")
-def test_text_of_any_kind_is_no_token(token):
+def test_any_text_is_rejected(token):
     assert rejects(token)
 
 
@@ -401,14 +401,14 @@ def test_token_with_any_mutation_is_rejected(attacker, data):
 
 
 @given(octets=st.binary(min_size=64, max_size=64))
-def test_bytes_of_any_kind_are_no_signature(attacker, octets):
+def test_any_bytes_as_signature_are_rejected(attacker, octets):
     assert rejects(f"{attacker.signing_input()}.{base64url(octets)}")
 
 
 @pytest.mark.asvs("11.2.5")
 @given(claim=st.sampled_from([claim for claim in CLAIMS if claim != "role"]), value=json_values)
 def test_claim_of_any_value_raises_no_other_error(attacker, claim, value):
-    """Whatever a stolen key signs: rejected, or accepted with claims of the right types. Never another exception."""
+    """With a stolen key, a token is rejected or has claims of the right types. No other exception is raised."""
     try:
         claims = verify_access_token(attacker.token(claims=attacker.claims(**{claim: value})))
     except InvalidToken:

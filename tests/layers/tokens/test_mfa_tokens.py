@@ -1,6 +1,6 @@
-"""The token between the two factors: what passes for one, and what it passes for.
+"""MFA tokens: which tokens are accepted as an MFA token, and where MFA tokens are rejected.
 
-All tokens but those of the signature attacks are signed with the real key: they are rejected for what they say.
+Outside the signature attacks, all tokens are signed with the real key, so they are rejected for their content.
 """
 
 import json
@@ -51,7 +51,7 @@ def attacker(environment) -> Forger:
 
 
 def forge(attacker, header=None, **changes):
-    """Return an MFA token with ``changes`` to its claims. Those of access tokens alone are left out."""
+    """Return an MFA token with ``changes`` to its claims, without the claims that only access tokens have."""
     now = int(time.time())
     others = dict.fromkeys(("role", "sid", "amr", "auth_time"), ABSENT)
     claims = attacker.claims(**{**others, "aud": MFA_TOKEN_AUDIENCE, "exp": now + LIFETIME_SECONDS, **changes})
@@ -63,8 +63,8 @@ def issue(*, now=None):
 
 
 @pytest.mark.asvs("9.2.2")
-def test_mfa_token_and_access_token_each_pass_for_their_own_kind_alone(attacker):
-    """RFC 8725 3.12. An unchanged forgery is accepted: else every test below would pass for the wrong reason."""
+def test_mfa_token_and_access_token_are_rejected_as_the_other_kind(attacker):
+    """RFC 8725 section 3.12. A forged token without changes is accepted, so the tests below fail for their changes."""
     assert verify_mfa_token(issue()) == MFAClaims(USER_ID, 3)
     assert verify_mfa_token(forge(attacker)) == MFAClaims(USER_ID, 0)
     with pytest.raises(InvalidToken):
@@ -73,7 +73,7 @@ def test_mfa_token_and_access_token_each_pass_for_their_own_kind_alone(attacker)
 
 
 @pytest.mark.asvs("9.2.4")
-def test_type_and_audience_are_each_enough_to_tell_the_two_apart(attacker):
+def test_token_with_typ_of_one_kind_and_aud_of_the_other_is_rejected(attacker):
     for header, changes in (
         (attacker.header(typ=MFA_TOKEN_TYPE), {}),
         (attacker.header(), {"aud": MFA_TOKEN_AUDIENCE}),
@@ -86,7 +86,7 @@ def test_type_and_audience_are_each_enough_to_tell_the_two_apart(attacker):
 
 @pytest.mark.asvs("9.2.4")
 @pytest.mark.parametrize("audience", [MFA_TOKEN_AUDIENCE, "https://orders.example"])
-def test_type_tells_the_two_apart_under_any_audience(environment, monkeypatch, audience):
+def test_kinds_are_separate_if_their_audiences_are_equal(environment, monkeypatch, audience):
     monkeypatch.setenv("TOKEN_AUDIENCE", audience)
     start_fresh_environment()
     attacker = forger_with_stolen_key()
@@ -111,7 +111,7 @@ def test_mfa_token_of_another_type_or_audience_is_rejected(attacker):
     assert accepted({repr(aud): forge(attacker, aud=aud) for aud in audiences}) == []
 
 
-def test_mfa_token_without_a_signature_of_ours_is_rejected(attacker):
+def test_mfa_token_without_a_valid_signature_is_rejected(attacker):
     signed = forge(attacker).rpartition(".")[0]
     unsecured = base64url(json.dumps({"alg": "none", "typ": MFA_TOKEN_TYPE, "kid": attacker.kid}).encode())
     tokens = {
@@ -133,7 +133,7 @@ def test_mfa_token_expires_after_five_minutes_and_the_leeway():
 
 
 def test_mfa_token_with_an_odd_or_missing_claim_is_rejected(attacker):
-    """A string as ``exp`` is one that the library accepts."""
+    """PyJWT itself accepts a string as ``exp``."""
     now = int(time.time())
     numbers = {"iat": now, "nbf": now, "exp": now + LIFETIME_SECONDS, "tv": 0}
     values: list[object] = [ABSENT, None, {}, [[]], 1.5, True]
@@ -144,7 +144,7 @@ def test_mfa_token_with_an_odd_or_missing_claim_is_rejected(attacker):
 
 @given(claim=st.sampled_from(CLAIMS), value=json_values)
 def test_claim_of_any_value_raises_no_other_error(attacker, claim, value):
-    """Whatever a stolen key signs: rejected, or accepted with claims of the right types."""
+    """With a stolen key, a token is rejected or has claims of the right types."""
     token = forge(attacker, **{claim: value})
     if not rejects(token):
         claims = verify_mfa_token(token)
