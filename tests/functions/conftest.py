@@ -17,13 +17,13 @@ def person(database: Database) -> Account:
 
 @pytest.fixture
 def other(database: Database) -> Account:
-    """Another one."""
+    """Another user who has logged in with a password."""
     return sign_up("other@example.com")
 
 
 @pytest.fixture
 def isolation(request: pytest.FixtureRequest, database: Database, monkeypatch: pytest.MonkeyPatch) -> str | None:
-    """Make PostgreSQL's transactions as isolated as ``tests.support.races`` asks for."""
+    """Set the isolation level of PostgreSQL's transactions to one of those in ``tests.support.races``."""
     level: str | None = request.param
     if level:
         option = f"-c%20default_transaction_isolation%3D{level.replace(' ', '%5C%20')}"

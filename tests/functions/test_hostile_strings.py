@@ -31,13 +31,13 @@ from tools.operators.audit import main as audit
 
 pytestmark = [pytest.mark.web, pytest.mark.sqlite]
 
-#: A shorter one is in many a text by chance.
-TELLING = 6
+#: A shorter string may be in a response by chance.
+MIN_TELLING_CHARACTERS = 6
 numbers = count()
 
 
 def places(body, path=()):
-    """Yield the way to each value of a body, and to one more, under a name that no body has."""
+    """Yield the path to each value of a body, and a path that ends in None: the name of a further field."""
     if isinstance(body, dict):
         yield (*path, None)
         for name, inner in body.items():
@@ -63,7 +63,7 @@ def high_limits(database, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def one_line_stays_one(log_lines):
-    """Hold the log to one printable JSON document a line."""
+    """Require one printable JSON document in each line of the log."""
     yield
     lines = log_lines.text.split("\n")
     assert lines.pop() == ""
@@ -75,12 +75,12 @@ def one_line_stays_one(log_lines):
 
 def assert_harmless(answer: Response, text: str) -> None:
     assert answer.status < 500, (answer.text, text)
-    if len(text.strip()) < TELLING:
+    if len(text.strip()) < MIN_TELLING_CHARACTERS:
         return
     told = list(answer.headers.values())
     if answer.status >= 400 and answer.text:
         problem = answer.json
-        # The name of an unknown field is told to who sent it, where it can do no harm.
+        # A response repeats the name of an unknown field if it can do no harm.
         is_harmless = text.isascii() and text.replace("_", "").isalnum()
         told += [problem["detail"], problem["title"]] if is_harmless else [answer.text]
     assert not any(spelling in each for spelling in spellings(text) for each in told), (answer, text)
@@ -88,7 +88,7 @@ def assert_harmless(answer: Response, text: str) -> None:
 
 @pytest.fixture
 def context_of(person: Account) -> Callable[[Route], dict[str, str] | None]:
-    """Return what the authorizer vouches for at a route. An open one has no authorizer."""
+    """Return the authorizer's context for a route, or None for an open route."""
     context = authorize(person.access_token)["context"]
     return lambda route: context if route.authorizer else None
 
@@ -102,7 +102,7 @@ REVOKING = {"/logout", "/sessions", "/step-up", "/users/{id}/password"}
 
 
 def keep_session(database: Database, route: Route) -> None:
-    """Let the session live on and begin ceremonies, as if this route had not been called."""
+    """Restore the session and its rate limits, as if this route had not been called."""
     if route.path in REVOKING:
         database.execute(update(sessions).values(failed_proofs=0, revoked_at=None))
     if route.path == "/step-up" or route.path.startswith("/webauthn/register"):
@@ -119,7 +119,7 @@ IN_SQL = {"name", "job_title", "email", "challenge_id", "id", "rawId", "userHand
 WAYS = [
     (route, body, way) for route in ROUTES for body in VALID_BODIES.get(route_name(route), []) for way in places(body)
 ]
-#: Of each field a plain run tries a quarter of the strings, and all of them with its neighbours.
+#: A plain run tries a quarter of the strings in each field. Neighbouring fields get different quarters.
 QUARTERS = [STRINGS[quarter::4] for quarter in range(4)]
 
 
@@ -137,7 +137,7 @@ def fields():
 @pytest.mark.threat("function-injection")
 @pytest.mark.parametrize(("database", "route", "body", "way", "strings"), list(fields()), indirect=["database"])
 def test_hostile_strings_in_a_field_are_harmless(database, person, context_of, route, body, way, strings):  # noqa: PLR0917
-    """A test for each field: the leak watch knows the strings that were a password in the same test."""
+    """There is a test per field, because the leak watch knows the strings that were a password in the same test."""
     usual = dict(body)
     if "challenge_id" in usual:
         begun = begin_login() if "login" in route.path else begin_registration(person.access_token)
@@ -156,7 +156,7 @@ def test_hostile_strings_in_a_field_are_harmless(database, person, context_of, r
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 def test_hostile_strings_that_are_stored_are_returned_composed_and_trimmed(database, person):
-    """NFC, and otherwise to the letter."""
+    """Only NFC composition and trimming change a string."""
     change_role(person.email, "admin")
     token = log_in().json["access_token"]
     returned = Counter[str]()
@@ -186,17 +186,17 @@ def test_hostile_strings_in_a_path_are_harmless(database, context_of, route):
 
 
 def in_query(text: str) -> str:
-    """Return what a gateway makes of ``text`` in a query: percent-encoded UTF-8, and nothing else."""
+    """Return ``text`` as a gateway decodes it from the percent-encoded UTF-8 of a query."""
     return text.encode("utf-8", "surrogatepass").decode(errors="replace")
 
 
-#: All but the cursor, which is validated by itself.
+#: The cursor is missing, because it is validated separately.
 FILTERS = ["from", "to", "event", "outcome", "severity", "user_id", "ip", "reason", "except_reason"]
 
 
 @pytest.mark.parametrize(("read", "names"), [(read_events, FILTERS), (read_summary, FILTERS[:2])])
 def test_hostile_strings_in_a_query_of_the_audit_log_are_harmless(database, read, names):
-    """A request names each parameter that rejects the string. The others get it in requests of their own."""
+    """A response names each parameter that rejects the string. The others get it in separate requests."""
     token = auditor_token()
     for text in STRINGS:
         value = in_query(text)
@@ -230,7 +230,7 @@ def test_hostile_strings_as_a_query_parameter_are_rejected(context_of, route):
 
 
 def carried(text: str) -> str:
-    """Return what HTTP can carry of ``text`` in a header field: neither NUL nor line breaks (RFC 9110 section 5.5)."""
+    """Return ``text`` without the characters that HTTP forbids in a header field (RFC 9110 section 5.5)."""
     octets = text.encode("utf-8", "surrogatepass").decode("latin-1")
     return octets.translate(dict.fromkeys(map(ord, "\0\r\n")))[:8_000]
 
@@ -265,7 +265,7 @@ def test_hostile_strings_as_authorization_are_denied(database):
         for value in (carried(text), f"Bearer {carried(text)}", f"{carried(text)} Bearer", text):
             answer = call_authorizer(authorizer_event(value))
             assert [each["Effect"] for each in answer["policyDocument"]["Statement"]] == ["Deny"]
-            if len(value.strip()) >= TELLING:
+            if len(value.strip()) >= MIN_TELLING_CHARACTERS:
                 assert value not in json.dumps(answer, ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""The contract of every route of the template: who is let in, which methods and which paths there are."""
+"""The contract of every route of the template: which callers, methods, paths and query parameters it accepts."""
 
 import json
 import time
@@ -29,7 +29,7 @@ ALL_REJECTED = {route_name(route): REJECTED for route in PROTECTED}
 
 @pytest.fixture
 def holder(database):
-    """An admin with a passkey, to whom every route is open after a login with it."""
+    """An admin with a passkey. After a login with it, the admin may use every route."""
     holder = enrol()
     accounts.change_role(EMAIL, "admin")
     return holder
@@ -43,12 +43,12 @@ def token(holder):
 
 @pytest.fixture
 def context(token):
-    """What the authorizer vouches for."""
+    """The context of the authorizer for that token."""
     return authorize(token)["context"]
 
 
 def request(route, context, **options):
-    """Send a request that is valid in form, about the caller's own user and session."""
+    """Send a request that is valid in form, for the caller's own user and session."""
     body = body_of(route)
     own = context or {}
     segment = str((own.get("session_id") if "sessions" in route.path else own.get("user_id")) or "x")
@@ -63,7 +63,7 @@ def outcomes(context):
     return {name: (each.status, each.code, each.headers.get("www-authenticate")) for name, each in answers.items()}
 
 
-#: What a user has; a table after those that it refers to.
+#: The tables with a user's rows. Each comes after the tables that it refers to.
 EVERYTHING = [users, audit_salts, sessions, tables.refresh_tokens, tables.passkeys, tables.challenges]
 
 
@@ -71,11 +71,11 @@ def stored(database):
     return [database.execute(select(table)) for table in EVERYTHING]
 
 
-# --- Who is let in ----------------------------------------------------------------------------------------------------
+# --- Which callers are accepted ----------------------------------------------------------------------------------------------------
 
 
-def test_protected_routes_with_a_valid_context_let_the_caller_in(holder):
-    """Otherwise each test below could pass for a wrong reason."""
+def test_protected_routes_accept_a_valid_context(holder):
+    """Without this test each test below could pass for a wrong reason."""
     for route in PROTECTED:
         pair = holder.log_in_with_passkey_alone().json
         context = authorize(pair["access_token"])["context"]
@@ -86,7 +86,7 @@ def test_protected_routes_with_a_valid_context_let_the_caller_in(holder):
 @pytest.mark.asvs("8.3.1", "16.5.3")
 @pytest.mark.threat("gateway-open-route")
 @pytest.mark.usefixtures("environment")
-def test_protected_routes_without_their_authorizer_stay_closed():
+def test_protected_routes_without_an_authorizer_reject_the_caller():
     for context in (None, {}, {"principalId": "x"}, {"user_id": "x"}):
         assert outcomes(context) == ALL_REJECTED, context
     for route in PROTECTED:
@@ -146,8 +146,8 @@ ENDS = {
 @pytest.mark.threat("authorizer-stale-token")
 @pytest.mark.aurora_dsql
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_protected_routes_reject_a_caller_whose_session_is_over(database, token, context, end):
-    """The token is still good, and the gateway would let it pass."""
+def test_protected_routes_reject_a_caller_whose_session_is_not_valid(database, token, context, end):
+    """The token has not expired, and the gateway would accept it."""
     end(database, token)
     before = stored(database)
     assert outcomes(context) == ALL_REJECTED
@@ -163,13 +163,13 @@ def test_protected_routes_reject_another_bearer_token(holder):
             answer = authorize(bearer, method=route.method, path=route.path.replace("{id}", account.id))
             (statement,) = answer["policyDocument"]["Statement"]
             assert statement["Effect"] == "Deny", route_name(route)
-            # The function does not accept a caller either whom the authorizer has not named.
+            # The function rejects the request too, because it has no context of the authorizer.
             assert request(route, answer.get("context")).code == "invalid_token", route_name(route)
 
 
 @pytest.mark.usefixtures("environment")
-def test_open_routes_without_shared_storage_say_what_to_run(monkeypatch):
-    """A plain ``sam local start-api``: each container would keep a database of its own."""
+def test_open_routes_without_shared_storage_name_the_command_to_run(monkeypatch):
+    """Under a plain ``sam local start-api`` each container would have a database of its own."""
     monkeypatch.setenv("DATA_DIR", "/nowhere")
     for route in ROUTES:
         if route.method != "HEAD" and not route.authorizer:
@@ -181,7 +181,7 @@ def test_open_routes_without_shared_storage_say_what_to_run(monkeypatch):
 
 # --- How an id may be spelled -----------------------------------------------------------------------------------------
 
-#: RFC 9562 section 4: capitals are accepted, and no other spelling than hexadecimal digits and hyphens.
+#: RFC 9562 section 4: an id has hexadecimal digits in small letters or capitals, and hyphens.
 SPELLINGS = {"capitals": str.upper, "both": lambda key: "".join(map(str.upper, key[:18])) + key[18:]}
 NOT_AN_ID = {
     "braces": "{{{}}}".format,
@@ -248,14 +248,14 @@ PATHS = {route.path: {each.method for each in ROUTES if each.path == route.path}
 FUNCTIONS = {route.path: route.function.folder.name for route in ROUTES}
 #: Header fields that differ from one request to the next, or with the body.
 VARYING = {"content-length", "x-request-id"}
-#: A response to HEAD has no body that could name anything.
+#: A response to HEAD has no body, so it cannot name a fault.
 WITH_BODY = [route for route in ROUTES if route.method != "HEAD"]
 
 
 @pytest.mark.asvs("3.5.3")
 def test_get_changes_nothing(database, context):
     """A link, an image or another site's page gains nothing from a GET (ASVS 5.0 3.5.3)."""
-    # Reading the data of others is recorded in the audit log, under the reader's salt.
+    # The audit log records that an admin reads the data of others. The record needs the admin's salt.
     compared = [table for table in metadata.sorted_tables if table not in (audit_events, audit_salts)]
     before = [sorted(map(repr, database.execute(select(table)))) for table in compared]
     for route in ROUTES:
@@ -306,7 +306,7 @@ def test_path_that_no_route_has_returns_404():
     assert {key: outcome for key, outcome in found.items() if outcome != (404, "not_found")} == {}
 
 
-#: Names that could do harm where they are echoed.
+#: Names that could do harm where they are shown.
 HARMFUL = ["<script>ec7h0</script>", "ec7h0\r\nSet-Cookie: a=b", "ec7h0" * 20, "ec7h0é", "ec7h0\u202e", "ec7h0 "]
 
 

@@ -1,4 +1,4 @@
-"""The Lambda authorizer: a token in, a policy out that API Gateway may cache."""
+"""The Lambda authorizer returns a policy for a token, and API Gateway may cache the policy."""
 
 import re
 
@@ -22,14 +22,14 @@ def is_denied(answer):
 
 
 def allows(answer, method, path):
-    """Evaluate the policy as API Gateway does: ``*`` matches anything, slashes included, ``?`` one character."""
+    """Evaluate the policy as API Gateway does: ``*`` matches any text with slashes, and ``?`` one character."""
     (statement,) = answer["policyDocument"]["Statement"]
     arn = f"{STAGE_ARN}/{method}{path}"
     patterns = [re.escape(resource).replace(r"\*", ".*").replace(r"\?", ".") for resource in statement["Resource"]]
     return statement["Effect"] == "Allow" and any(re.fullmatch(pattern, arn) for pattern in patterns)
 
 
-def test_a_good_token_gets_a_policy_and_the_callers_context(person):
+def test_valid_token_returns_a_policy_and_the_callers_context(person):
     answer = authorize(person.access_token)
     assert answer["principalId"] == person.id
     assert answer["policyDocument"]["Version"] == "2012-10-17"
@@ -39,7 +39,7 @@ def test_a_good_token_gets_a_policy_and_the_callers_context(person):
     assert context.keys() == {"user_id", "session_id", "token_version", "amr", "auth_time", "expires_at"}
     assert context["user_id"] == person.id
     assert (context["token_version"], context["amr"]) == ("0", "pwd")
-    # API Gateway takes strings, numbers and booleans, and makes strings of them all.
+    # API Gateway accepts strings, numbers and booleans, and converts all of them to strings.
     assert all(isinstance(value, str) for value in context.values())
 
 
@@ -51,7 +51,7 @@ def test_policy_for_one_route_is_the_policy_for_all(person):
     assert others == [policy] * len(others)
     not_protected = [("POST", "/users/x"), ("DELETE", "/users/x"), ("DELETE", "/audit/events"), ("PUT", "/sessions")]
     assert [path for path in (*paths, *not_protected) if allows(policy, *path)] == paths
-    # In the middle a star crosses slashes. tests/project/test_gateway_routes.py holds that this one opens nothing else.
+    # A star in the middle matches slashes too. tests/project/test_gateway_routes.py checks that it matches no open route.
     (statement,) = policy["policyDocument"]["Statement"]
     assert all(resource.startswith(f"{STAGE_ARN}/") for resource in statement["Resource"])
     assert [r for r in statement["Resource"] if "*" in r[:-1]] == [f"{STAGE_ARN}/PUT/users/*/password"]
@@ -65,7 +65,7 @@ def test_scheme_and_header_name_are_accepted_in_any_case(person):
         assert allows(call_authorizer(event), "GET", "/users/x"), (name, scheme)
 
 
-def test_absent_token_and_any_other_spelling_are_denied(person):
+def test_absent_or_misspelt_bearer_token_is_denied(person):
     spellings = [
         *("{}", "Basic {}", "Bearer{}", "Bearer  {}", " Bearer {}", "Bearer {} ", "Bearer\t{}", "Bearer {},"),
         *("Token {}", "Bearer {0} {0}", 'Bearer "{}"', "Bearer token={}", "Bearer {}\n"),
@@ -81,7 +81,7 @@ def test_absent_token_and_any_other_spelling_are_denied(person):
 
 @pytest.mark.asvs("15.3.7")
 def test_two_authorization_headers_are_denied(person):
-    """The gateway's cache may have looked at the other one."""
+    """The gateway may have cached the policy under the other header."""
     good = f"Bearer {person.access_token}"
     for values in ([good, good], [good, "Bearer x"], ["Bearer x", good]):
         event = authorizer_event(None)
@@ -92,7 +92,7 @@ def test_two_authorization_headers_are_denied(person):
 
 
 @pytest.mark.asvs("3.3.1", "3.3.2", "3.3.3", "3.3.4", "3.3.5", "3.5.1", "14.2.1")
-def test_a_token_in_the_query_or_a_cookie_is_not_looked_at(person):
+def test_token_in_the_query_or_a_cookie_is_ignored(person):
     """RFC 9700 section 4.3.2: URLs end up in logs and histories."""
     event = authorizer_event(None)
     event["queryStringParameters"] = {"access_token": person.access_token}
@@ -101,8 +101,8 @@ def test_a_token_in_the_query_or_a_cookie_is_not_looked_at(person):
     assert is_denied(call_authorizer(event))
 
 
-def test_a_token_of_another_installation_is_denied(person, environment):
-    """A signing key of its own makes every installation its own world."""
+def test_token_of_another_installation_is_denied(person, environment):
+    """Each installation has a signing key of its own."""
     for file in environment.glob("keys/*"):
         file.unlink()
     start_fresh_environment()
@@ -111,13 +111,13 @@ def test_a_token_of_another_installation_is_denied(person, environment):
 
 @pytest.mark.asvs("16.3.1", "16.3.3")
 @pytest.mark.threat("authorizer-untraced-refusal")
-def test_a_refusal_is_a_security_event(log_lines):
+def test_denied_token_is_a_security_event(log_lines):
     authorize("not.a.token")
     (event,) = log_lines.security_events
     assert (event["name"], event["outcome"], event["reason"]) == ("authn_token_rejected", "failure", "invalid_token")
 
 
-def test_without_shared_storage_it_denies_and_says_why_in_the_log(person, monkeypatch, log_lines):
+def test_token_without_shared_storage_is_denied_and_the_log_has_the_reason(person, monkeypatch, log_lines):
     monkeypatch.setenv("DATA_DIR", "/nowhere")
     start_fresh_environment()
     assert is_denied(authorize(person.access_token))
@@ -132,6 +132,6 @@ def test_without_shared_storage_it_denies_and_says_why_in_the_log(person, monkey
 @pytest.mark.threat("authorizer-crash")
 @given(authorization=st.text() | st.text().map(lambda text: f"Bearer {text}"))
 @pytest.mark.usefixtures("environment")
-def test_whatever_comes_it_denies_and_never_raises(authorization):
-    """API Gateway makes a 500 of an exception, and asks again at the next request."""
+def test_any_authorization_header_is_denied_without_an_exception(authorization):
+    """API Gateway returns 500 for an exception, and calls the authorizer again at the next request."""
     assert is_denied(call_authorizer(authorizer_event(authorization)))
