@@ -71,7 +71,7 @@ def stored(database):
     return [database.execute(select(table)) for table in EVERYTHING]
 
 
-# --- Which callers are accepted ----------------------------------------------------------------------------------------------------
+# --- Which callers are accepted ---------------------------------------------------------------------------------------
 
 
 def test_protected_routes_accept_a_valid_context(holder):

@@ -51,7 +51,7 @@ def test_policy_for_one_route_is_the_policy_for_all(person):
     assert others == [policy] * len(others)
     not_protected = [("POST", "/users/x"), ("DELETE", "/users/x"), ("DELETE", "/audit/events"), ("PUT", "/sessions")]
     assert [path for path in (*paths, *not_protected) if allows(policy, *path)] == paths
-    # A star in the middle matches slashes too. tests/project/test_gateway_routes.py checks that it matches no open route.
+    # A star in the middle matches slashes too. tests/project/test_gateway_routes.py checks that no open route matches.
     (statement,) = policy["policyDocument"]["Statement"]
     assert all(resource.startswith(f"{STAGE_ARN}/") for resource in statement["Resource"])
     assert [r for r in statement["Resource"] if "*" in r[:-1]] == [f"{STAGE_ARN}/PUT/users/*/password"]
