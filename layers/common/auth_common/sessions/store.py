@@ -102,7 +102,9 @@ _ADVANCE: Final = (
 #: NULL means 0: Aurora DSQL cannot add a column with a default to a table.
 _FAILED_PROOFS: Final = func.coalesce(sessions.c.failed_proofs, 0)
 _PENDING_PROOFS: Final = func.coalesce(sessions.c.pending_proofs, 0)
-_LIVE: Final = update(sessions).where(sessions.c.id == bindparam("session_id"), sessions.c.revoked_at.is_(None))
+_UPDATE_LIVE_SESSION: Final = update(sessions).where(
+    sessions.c.id == bindparam("session_id"), sessions.c.revoked_at.is_(None)
+)
 _NO_STEP_UP: Final = {"step_up_hash": None, "step_up_amr": None, "step_up_expires_at": None}
 
 
@@ -180,7 +182,8 @@ def select_live_sessions(
 def advance_session(connection: Connection, *, session_id: UUID, generation: int, now: datetime) -> bool:
     """Store the generation of the session's newest refresh token. Return False if the session is revoked.
 
-    A rotation and a concurrent revocation write the same row. So the revocation wins, whichever comes first.
+    A rotation and a concurrent revocation write the same row, so one waits for the other. The revocation wins in either
+    order.
     """
     result = connection.execute(_ADVANCE, {"session_id": session_id, "newest": generation, "now": now})
     return result.rowcount == 1
@@ -266,14 +269,14 @@ def count_pending_proof(
 
     """
     pending = case((sessions.c.pending_proofs_until > now, _PENDING_PROOFS), else_=0)
-    counted = _LIVE.where(_FAILED_PROOFS + pending < max_proofs)
+    counted = _UPDATE_LIVE_SESSION.where(_FAILED_PROOFS + pending < max_proofs)
     values = {"pending_proofs": pending + 1, "pending_proofs_until": until}
     return connection.execute(counted.values(values), {"session_id": session_id}).rowcount == 1
 
 
 def cancel_pending_proofs(connection: Connection, *, session_id: UUID, pending_proofs: int) -> None:
     """Subtract ``pending_proofs`` from the pending proofs, because they were neither right nor wrong."""
-    cancelled = _LIVE.values(pending_proofs=_fewer_pending(pending_proofs))
+    cancelled = _UPDATE_LIVE_SESSION.values(pending_proofs=_fewer_pending(pending_proofs))
     connection.execute(cancelled, {"session_id": session_id})
 
 
@@ -296,7 +299,7 @@ def record_wrong_proof(
         "pending_proofs": _fewer_pending(pending_proofs),
         "revoked_at": case((failed >= max_wrong_proofs, literal(now, sessions.c.revoked_at.type)), else_=None),
     }
-    recorded = _LIVE.values(values).returning(sessions.c.revoked_at)
+    recorded = _UPDATE_LIVE_SESSION.values(values).returning(sessions.c.revoked_at)
     row = connection.execute(recorded, {"session_id": session_id}).one_or_none()
     return row is not None and row.revoked_at is not None
 
@@ -311,7 +314,10 @@ def _fewer_pending(number: int) -> ColumnElement[int]:
 
 
 def delete_expired_sessions(connection: Connection, expired_before: datetime, *, limit: int) -> int:
-    """Delete up to ``limit`` sessions without refresh tokens that expired before then. Return how many."""
+    """Delete up to ``limit`` sessions that expired before ``expired_before``. Return how many.
+
+    Sessions that still have refresh tokens are left out.
+    """
     expired = (
         select(sessions.c.id)
         .where(sessions.c.expires_at < expired_before, ~exists().where(refresh_tokens.c.session_id == sessions.c.id))

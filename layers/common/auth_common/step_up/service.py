@@ -55,7 +55,7 @@ def begin_step_up(principal: Principal) -> StepUpMethods:
     """Return how the caller can prove their identity.
 
     Raises:
-        InvalidToken: the caller's session is revoked.
+        InvalidToken: the caller's session is not valid.
         TooManyAttempts: the session has begun too many step-ups with a passkey.
 
     """
@@ -98,7 +98,7 @@ def complete_step_up(
         credential: AuthenticationResponseJSON, as the client sent it.
 
     Raises:
-        InvalidToken: the caller's session is revoked.
+        InvalidToken: the caller's session is not valid.
         InvalidChallenge: the challenge is of another session or ceremony, or was used before, or has expired.
         InvalidCurrentPassword: the password is wrong. The fifth wrong proof of any kind revokes the session.
         StepUpFailed: the response of the passkey is not valid.
@@ -122,7 +122,7 @@ def complete_step_up(
             counted.reject(SecurityEvent.AUTHN_STEP_UP_FAIL, reason=error.reason, **error.detail)
             raise StepUpFailed from error
         except PasswordRequired as error:
-            # Not counted as a wrong proof: the response is genuine, and gives an attacker no guess.
+            # Not counted as a wrong proof, because the response is genuine and no guess.
             security_event(
                 SecurityEvent.AUTHN_STEP_UP_FAIL,
                 user_id=principal.user_id,

@@ -86,10 +86,10 @@ _SUBTRACT_AND_UNLOCK: Final = _SUBTRACT.values(
     locked_until=case((throttles.c.locked_until == bindparam("until"), None), else_=throttles.c.locked_until)
 )
 _DELETE: Final = delete(throttles).where(throttles.c.key == bindparam("of"))
-_REGISTRATION: Final = (users.c.id, users.c.created_at, users.c.token_version, users.c.registered_from)
+_REGISTRATION_COLUMNS: Final = (users.c.id, users.c.created_at, users.c.token_version, users.c.registered_from)
 #: A user and the client IPs of their logins. Logins before the last revocation of all sessions are left out.
 _SELECT_KNOWN_CLIENT_IPS: Final = (
-    select(*_REGISTRATION, sessions.c.source_ip)
+    select(*_REGISTRATION_COLUMNS, sessions.c.source_ip)
     .select_from(
         users.outerjoin(
             sessions,
@@ -101,7 +101,7 @@ _SELECT_KNOWN_CLIENT_IPS: Final = (
         )
     )
     .where(users.c.email == bindparam("email"))
-    .group_by(*_REGISTRATION, sessions.c.source_ip)
+    .group_by(*_REGISTRATION_COLUMNS, sessions.c.source_ip)
     .order_by(func.max(sessions.c.auth_time).desc())
     .limit(bindparam("rows", type_=Integer()))
 )
