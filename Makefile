@@ -33,6 +33,14 @@ help: ## Show this list
 run: $(INSTALL_UV) ## Serve everything on http://localhost:8000, without Docker (PORT=8001 DATA_DIR=/elsewhere move it)
 	@$(RUN) --no-dev python -m local_runtime
 
+.PHONY: demo
+demo: $(INSTALL_UV) ## Serve a copy that is filled with a day of users, logins and one attack (PORT=8001 moves it)
+	@$(RUN) python -m tools.demo
+
+.PHONY: screenshots
+screenshots: $(INSTALL_UV) ## Take the pictures in docs/images/ of both pages of the demo (needs Chromium)
+	@$(RUN) python -m tools.demo.screenshots
+
 # One process for each core. FEATURE is a marker of pyproject.toml, or an expression of several.
 PYTEST = $(RUN) pytest -n auto --dist loadgroup $(if $(FEATURE),-m "$(FEATURE)")
 

@@ -136,7 +136,7 @@ def running_target() -> Iterator[Target]:
                 stderr=output,
             )
         try:
-            yield Target(_wait_until_ready(process, log_file), data_dir, log_file)
+            yield Target(wait_until_ready(process, log_file), data_dir, log_file)
         finally:
             process.terminate()
             process.wait()
@@ -154,7 +154,13 @@ def runtime_environment(shell: Mapping[str, str], *, data_dir: Path) -> dict[str
     return {**inherited, "PORT": "0", "DATA_DIR": str(data_dir), "BCRYPT_COST": "4", "TRUSTED_PROXY_HOPS": "2"}
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], log_file: Path) -> str:
+def wait_until_ready(process: subprocess.Popen[bytes], log_file: Path) -> str:
+    """Return the URL of a local runtime that has just been started, as soon as it serves.
+
+    Raises:
+        NotStarted: The runtime exited, or did not serve within a minute.
+
+    """
     deadline = time.monotonic() + _TIMEOUT
     while True:
         has_ended = process.poll() is not None

@@ -1,0 +1,53 @@
+"""An installed Chromium, as Playwright drives it, with a virtual authenticator in each window."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
+
+_NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+#: Root in a container has no sandbox and no graphics. The other switches stop requests that Chromium sends by itself.
+_ARGUMENTS: Final = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+_AUTHENTICATOR: Final = {
+    "protocol": "ctap2",
+    "transport": "internal",
+    "hasResidentKey": True,
+    "hasUserVerification": True,
+    "isUserVerified": True,
+    "automaticPresenceSimulation": True,
+}
+
+
+def find_chromium() -> str | None:
+    """Return the path of an installed Chromium. Return None if there is none."""
+    return next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+@contextmanager
+def running_chromium(path: str) -> Iterator[Browser]:
+    """Run Chromium while the block runs. Playwright runs an event loop in this thread meanwhile."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def add_authenticator(page: Page) -> tuple[CDPSession, Any]:
+    """Add a device that stores passkeys to a window.
+
+    Return the DevTools session, whose end removes the device, and the device's id as DevTools expects it.
+    """
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("WebAuthn.enable")
+    return devtools, devtools.send("WebAuthn.addVirtualAuthenticator", {"options": _AUTHENTICATOR})
