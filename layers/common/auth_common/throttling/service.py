@@ -55,6 +55,7 @@ def login_attempt(email: str) -> Iterator[Attempt]:
     client_ip = _client_ip()
     is_known = client_ip in {limits.normalise_client_ip(login_ip) for login_ip in known.login_ips}
     if known.registered_from is not None:
+        # No secret: without the audit key, an attacker cannot choose the hash of a client IP.
         is_known |= known.registered_from == client_ip_hash()
     account = AttemptedAccount(known.user_id, None if known.user_id else account_pseudonym(email))
     login_limits = limits.login_limits(email=email, client_ip=client_ip, is_known=is_known)
