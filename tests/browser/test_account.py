@@ -99,7 +99,7 @@ def test_passkey_login_can_be_retried_and_abandoned(visitor):
     visitor.log_in_with_passkey()
     visitor.log_out()
 
-    visitor.set_authenticator(answers=False)
+    visitor.set_authenticator(responds=False)
     # One ceremony waits for a touch, and another one replaces it.
     visitor.press("Log in with a passkey alone")
     expect(visitor.status).to_have_text("Your browser is asking you for a passkey.")
@@ -109,7 +109,7 @@ def test_passkey_login_can_be_retried_and_abandoned(visitor):
         expect(visitor.page.locator("#passkey-login-form .problem")).to_be_empty()
         visitor.press("Start again")
         visitor.expect_heading("Log in")
-    visitor.set_authenticator(answers=True)
+    visitor.set_authenticator(responds=True)
     visitor.log_in_with_both()
     assert visitor.error_statuses == []
 

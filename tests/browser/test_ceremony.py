@@ -211,7 +211,7 @@ def test_logout_removes_all_messages_from_the_page(visitor):
 
 def test_logout_cancels_a_waiting_ceremony(visitor):
     visitor.sign_up_and_log_in()
-    visitor.set_authenticator(answers=False)
+    visitor.set_authenticator(responds=False)
     visitor.press("Add a passkey")
     expect(visitor.step("registration", "consent")).to_have_attribute("aria-current", "step")
     visitor.log_out()

@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from auth_common.database.tables import audit_events, sessions, users
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import get_health, get_user, log_in, refresh, register
 from tests.support.faults import (
@@ -18,9 +17,9 @@ from tests.support.faults import (
     on_sqlite,
     paused,
     service_backend,
+    stored_rows,
 )
-from tests.support.throttles import attempt_counts
-from tests.support.throttles import counter_rows as counters
+from tests.support.throttles import attempt_counts, counter_rows
 
 pytestmark = [pytest.mark.database, pytest.mark.fault]
 
@@ -28,7 +27,7 @@ OTHER = "other@example.com"
 
 
 @pytest.fixture(autouse=True)
-def _hurry(monkeypatch, environment):
+def _short_database_timeout(monkeypatch, environment):
     monkeypatch.setenv("DATABASE_TIMEOUT", "0.3")
 
 
@@ -46,11 +45,6 @@ def locked(database) -> Iterator[None]:
         yield
 
 
-def stored_rows(database):
-    """Return the numbers of users, sessions and audit records, and the counters of rate limits."""
-    return [database.count(table) for table in (users, sessions, audit_events)], counters(database)
-
-
 def assert_every_request_works_again(database, account):
     """Check that each request succeeds at the first attempt, in the same process."""
     assert refresh(account.refresh_token).status == 200
@@ -63,11 +57,11 @@ def assert_every_request_works_again(database, account):
 
 @pytest.mark.asvs("15.4.3")
 def test_locked_database_is_503_and_changes_nothing(database, account):
-    before = stored_rows(database)
+    before = stored_rows(database), counter_rows(database)
     with locked(database):
         responses = [register(email=OTHER), log_in(), refresh(account.refresh_token)]
     assert all(map(is_unavailable, responses))
-    assert stored_rows(database) == before
+    assert (stored_rows(database), counter_rows(database)) == before
     assert_every_request_works_again(database, account)
 
 

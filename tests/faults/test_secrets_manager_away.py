@@ -3,11 +3,10 @@
 import boto3
 import pytest
 
-from auth_common.database.tables import audit_events, sessions, users
 from tests.support.aws_services import with_each_outage
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import get_user, log_in, register, sign_up
-from tests.support.faults import assert_no_partial_changes, is_unavailable
+from tests.support.faults import assert_no_partial_changes, is_unavailable, stored_rows
 
 pytestmark = [pytest.mark.keys, pytest.mark.fault]
 
@@ -39,12 +38,12 @@ def test_environment_with_cached_secrets_serves_requests(database, trouble):
 @with_each_trouble
 def test_new_environment_without_secrets_is_503_and_recovers(database, trouble):
     sign_up()
-    before = [database.count(table) for table in (users, sessions, audit_events)]
+    before = stored_rows(database)
     start_fresh_environment()
     with trouble():
         assert is_unavailable(log_in())
         assert is_unavailable(register(email="second@example.com"))
-    assert [database.count(table) for table in (users, sessions, audit_events)] == before
+    assert stored_rows(database) == before
     assert log_in().status == 200
     assert register(email="second@example.com").status == 201
     assert_no_partial_changes(database)

@@ -1,6 +1,5 @@
 """The libraries that the deployed code imports. `make lint` checks the other import rules (pyproject.toml)."""
 
-import os
 import re
 import sys
 from functools import cache
@@ -8,11 +7,10 @@ from importlib.metadata import packages_distributions
 
 import pytest
 
-from auth_common.settings import Settings
 from benchmarks.cold_start import INDISPENSABLE, first_answer
 from benchmarks.first_requests import FirstRequests
 from benchmarks.service import environment_of
-from tests.support.runtime import PROJECT, run_command
+from tests.support.runtime import PROJECT, environment_without_settings, run_command
 from tests.support.source_code import DEPLOYED, FUNCTIONS, LAYER, imports, libraries, project_path
 
 pytestmark = pytest.mark.project
@@ -110,10 +108,8 @@ def loaded_at_start(*functions, **variables):
 
     Each function is imported as ``app`` from its own folder, as in Lambda.
     """
-    environment = {
-        name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__
-    }
-    done = run_command(sys.executable, "-P", "-c", START, *functions, env={**environment, **variables})
+    environment = {**environment_without_settings(), **variables}
+    done = run_command(sys.executable, "-P", "-c", START, *functions, env=environment)
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
     assert "aws_lambda_powertools" in loaded

@@ -94,10 +94,10 @@ class Visitor:
         self.page.set_viewport_size(viewport)
         self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
 
-    def set_authenticator(self, *, verifies: bool = True, answers: bool = True) -> None:
+    def set_authenticator(self, *, verifies: bool = True, responds: bool = True) -> None:
         """Set whether the device verifies the user, and whether the user touches the device."""
         self._devtools.send("WebAuthn.setUserVerified", {**self._authenticator, "isUserVerified": verifies})
-        self._devtools.send("WebAuthn.setAutomaticPresenceSimulation", {**self._authenticator, "enabled": answers})
+        self._devtools.send("WebAuthn.setAutomaticPresenceSimulation", {**self._authenticator, "enabled": responds})
 
     def register(self) -> None:
         """Register with the form of the page, which then fills in the fields of the login."""

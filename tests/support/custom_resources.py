@@ -37,7 +37,7 @@ def _listening() -> Iterator[tuple[str, list[Any]]]:
     with HTTPServer(("127.0.0.1", 0), Bucket) as server:
         thread = Thread(target=server.serve_forever, args=[0.01])  # Poll often, because shutdown waits for a poll.
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/word?Signature=x", received
+        yield f"http://127.0.0.1:{server.server_port}/response?Signature=x", received
         server.shutdown()
         thread.join()
 
@@ -59,9 +59,9 @@ def run_custom_resource(
         with pytest.MonkeyPatch.context() as patches:
             skip_pauses(patches)
             handler(event, lambda_context(function, timeout=timeout))
-    (word,) = received
-    assert {name: word[name] for name in _IDS} == _IDS
-    assert word["PhysicalResourceId"] == "ThisResource"
-    assert word["type"] == ""
-    answer: dict[str, Any] = word
-    return answer
+    (response,) = received
+    assert {name: response[name] for name in _IDS} == _IDS
+    assert response["PhysicalResourceId"] == "ThisResource"
+    assert response["type"] == ""
+    document: dict[str, Any] = response
+    return document

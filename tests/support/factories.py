@@ -78,6 +78,14 @@ def get_health() -> Response:
     return call("health", proxy_event("GET", "/health"))
 
 
+def get_jwks() -> list[dict[str, str]]:
+    """Read the public keys of the service from ``GET /.well-known/jwks.json``."""
+    response = call("jwks", proxy_event("GET", "/.well-known/jwks.json"))
+    assert response.status == 200, response.text
+    keys: list[dict[str, str]] = response.json["keys"]
+    return keys
+
+
 def refresh(token: str, **identity: str) -> Response:
     """Exchange a refresh token."""
     return call("refresh", json_event("POST", "/token/refresh", {"refresh_token": token}, **identity))
@@ -130,10 +138,10 @@ def call_as(token: str, function: str, method: str, path: str, **options: Any) -
     headers = {"Step-Up-Token": step_up_token} if step_up_token is not None else {}
     headers |= options.pop("headers", {})
     event = proxy_event(method, path, authorizer=authorize(token)["context"], headers=headers, **options)
-    answer = call(function, event)
-    if path == "/step-up" and "step_up_token" in answer.text:
-        remember_step_up(token, answer.json["step_up_token"])
-    return answer
+    response = call(function, event)
+    if path == "/step-up" and "step_up_token" in response.text:
+        remember_step_up(token, response.json["step_up_token"])
+    return response
 
 
 def erase(email: str = EMAIL) -> None:

@@ -25,9 +25,15 @@ def service_backend() -> int:
     return read(backend_of)
 
 
-def is_unavailable(answer: Response) -> bool:
+def is_unavailable(response: Response) -> bool:
     """Return whether a response is 503 ``service_unavailable`` with ``Retry-After: 5``."""
-    return (answer.status, answer.headers.get("retry-after")) == (503, "5") and answer.code == "service_unavailable"
+    status = response.status, response.headers.get("retry-after")
+    return status == (503, "5") and response.code == "service_unavailable"
+
+
+def stored_rows(database: Database) -> list[int]:
+    """Return the numbers of users, sessions, refresh tokens and audit records in the database."""
+    return [database.count(table) for table in (users, sessions, refresh_tokens, audit_events)]
 
 
 @contextmanager

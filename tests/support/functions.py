@@ -51,26 +51,26 @@ def call(function: str, event: dict[str, Any], *, is_routed: bool = True) -> Res
         is_routed: Whether template.yaml has a route for the event. Without one, the function must return 404 or 405.
 
     """
-    answer = call_handler(importlib.import_module(f"functions.{function}.app").handler, event, function=function)
+    response = call_handler(importlib.import_module(f"functions.{function}.app").handler, event, function=function)
     operation = {"method": event["httpMethod"], "resource": event["resource"]}
     if is_routed:
-        check_response(**operation, status=answer.status, headers=answer.headers, text=answer.text)
+        check_response(**operation, status=response.status, headers=response.headers, text=response.text)
     else:
         assert not is_documented(**operation)
-        assert answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
-    return answer
+        assert response.status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+    return response
 
 
 def call_handler(handler: LambdaHandler, event: dict[str, Any], *, function: str = "under-test") -> Response:
     """Call a handler, for example one that ``create_handler`` made from an application of a test."""
     leaks.remember(*_secrets_of(event))
-    response = handler(event, lambda_context(function))
-    answer = Response(response["statusCode"], response["headers"], response["body"])
-    if answer.text:
-        leaks.remember(*leaks.secrets_in(answer.json))
-        _keep_step_up_token(answer.json)
-    _check_contract(answer, event)
-    return answer
+    returned = handler(event, lambda_context(function))
+    response = Response(returned["statusCode"], returned["headers"], returned["body"])
+    if response.text:
+        leaks.remember(*leaks.secrets_in(response.json))
+        _keep_step_up_token(response.json)
+    _check_contract(response, event)
+    return response
 
 
 def authorize(token: str, **options: str) -> dict[str, Any]:
@@ -82,8 +82,8 @@ def authorize(token: str, **options: str) -> dict[str, Any]:
 def call_authorizer(event: dict[str, Any]) -> dict[str, Any]:
     """Call the authorizer with an event and return its response."""
     handler = importlib.import_module("functions.authorizer.app").handler
-    answer: dict[str, Any] = handler(event, lambda_context("authorizer"))
-    return answer
+    policy: dict[str, Any] = handler(event, lambda_context("authorizer"))
+    return policy
 
 
 def kid_of(token: str) -> str:
@@ -117,9 +117,9 @@ def _secrets_of(event: dict[str, Any]) -> list[str]:
         return []
 
 
-def _check_contract(answer: Response, event: dict[str, Any]) -> None:
+def _check_contract(response: Response, event: dict[str, Any]) -> None:
     """Check the headers that every response has, and that every error is a problem document (RFC 9457)."""
-    headers = answer.headers
+    headers = response.headers
     request_id = event["requestContext"]["requestId"]
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
@@ -129,17 +129,17 @@ def _check_contract(answer: Response, event: dict[str, Any]) -> None:
     assert not any(name.startswith("access-control-") for name in headers)
     assert headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
     assert headers["x-request-id"] == request_id
-    if answer.status < HTTPStatus.BAD_REQUEST:
+    if response.status < HTTPStatus.BAD_REQUEST:
         assert "cache-control" in headers
         return
     assert headers["cache-control"] == "no-store"
     assert headers["content-type"] == "application/problem+json"
     if event["httpMethod"] == "HEAD":
-        assert answer.text == ""
+        assert response.text == ""
         return
-    problem = answer.json
+    problem = response.json
     assert problem.keys() - OPTIONAL_PROBLEM_MEMBERS == PROBLEM_MEMBERS
     assert ("methods" in problem) is (problem["code"] == "step_up_required")
-    assert problem["status"] == answer.status
+    assert problem["status"] == response.status
     assert problem["request_id"] == request_id
     assert all(error.keys() == {"field", "message"} for error in problem.get("errors", []))

@@ -114,13 +114,13 @@ def enrol(account: Account | None = None, **authenticator: Any) -> PasskeyHolder
     account = account or sign_up()
     device = SoftwareAuthenticator(**{"origin": ORIGIN, **authenticator})
     ceremony = begin_registration(account.access_token)
-    answer = complete_registration(account.access_token, ceremony, device.register(ceremony["options"]))
-    assert answer.status == 201, answer.text
-    return PasskeyHolder(account, answer.json["id"], device)
+    response = complete_registration(account.access_token, ceremony, device.register(ceremony["options"]))
+    assert response.status == 201, response.text
+    return PasskeyHolder(account, response.json["id"], device)
 
 
-def _begun(answer: Response) -> Ceremony:
-    assert answer.status == 200, answer.text
-    ceremony: Ceremony = answer.json
+def _begun(response: Response) -> Ceremony:
+    assert response.status == 200, response.text
+    ceremony: Ceremony = response.json
     leaks.remember(ceremony["options"]["challenge"])
     return ceremony

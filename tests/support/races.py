@@ -40,7 +40,7 @@ def send_at_once(*requests: Callable[[], Any]) -> list[Any]:
 
 def send_burst(size: int, request: Callable[[int], Response]) -> Counter[int]:
     """Call ``request`` with 0 to ``size - 1`` at the same time, and return the number of responses by status."""
-    return Counter(answer.status for answer in send_at_once(*(partial(request, number) for number in range(size))))
+    return Counter(response.status for response in send_at_once(*(partial(request, number) for number in range(size))))
 
 
 def while_a_passkey_is_verified(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:

@@ -71,11 +71,15 @@ def running_runtime(
 
 def start_runtime(project: Path, output: IO[bytes], *, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start ``python -m local_runtime`` in ``project``, on a free port unless ``env`` contains ``PORT``."""
-    inherited = {name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__}
-    environment = {**inherited, "PYTHONPATH": str(PROJECT), "PORT": "0", "BCRYPT_COST": "4", **env}
+    environment = {**environment_without_settings(), "PYTHONPATH": str(PROJECT), "PORT": "0", "BCRYPT_COST": "4", **env}
     return subprocess.Popen(
         [sys.executable, "-m", "local_runtime"], cwd=project, env=environment, stdout=output, stderr=output
     )
+
+
+def environment_without_settings() -> dict[str, str]:
+    """Return this process's environment variables without those that are settings of the service."""
+    return {name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__}
 
 
 def failed_start(project: Path = PROJECT, *, env: Mapping[str, str]) -> tuple[int, str]:

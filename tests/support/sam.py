@@ -16,10 +16,9 @@ from pathlib import Path
 import httpx
 
 from auth_common.file_lock import exclusive_lock
-from auth_common.settings import Settings
 from tests.support.processes import wait_until
 from tests.support.requirements import require
-from tests.support.runtime import PROJECT
+from tests.support.runtime import PROJECT, environment_without_settings
 from tools.uv_path import uv_path
 
 IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"
@@ -134,8 +133,7 @@ def _start(command: list[str], log_file: Path, env: dict[str, str]) -> Iterator[
         port = free.getsockname()[1]
     arguments = f"{_ARGUMENTS} --port {port}"
     # In SAM, variables of the shell override those of the template.
-    inherited = {name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__}
-    environment = {**inherited, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1", **env}
+    environment = {**environment_without_settings(), "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1", **env}
     command = [*command, f"SAM_LOCAL_ARGS={arguments}"] if command[0] == "make" else [*command, *arguments.split()]
     with (
         log_file.open("wb") as log,

@@ -57,11 +57,11 @@ class Auditor:
     def replace_events(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Replace each page of events that the API returns by ``change(page)``."""
 
-        def answer(route: Route) -> None:
+        def replace(route: Route) -> None:
             response = route.fetch()
             route.fulfill(response=response, json=change(response.json()))
 
-        self.page.route(EVENTS_URL, answer)
+        self.page.route(EVENTS_URL, replace)
 
     def filter(self, **values: str) -> Any:
         """Reset the filter form, fill in ``values`` by field name, and wait until the page shows the events.
@@ -79,12 +79,12 @@ class Auditor:
                 field.select_option(value)
             else:
                 field.fill(value)
-        with self.page.expect_response(EVENTS_URL) as answer:
+        with self.page.expect_response(EVENTS_URL) as response:
             self.visitor.press("Filter")
-        document = answer.value.json()
-        if answer.value.ok and not starts:
+        document = response.value.json()
+        if response.value.ok and not starts:
             document["items"] = [event for event in document["items"] if event["event"] != "sys_startup"]
-        if answer.value.ok:
+        if response.value.ok:
             self.page.wait_for_function(
                 "ids => document.querySelectorAll('#event-rows tr').length === ids.length"
                 " && [...document.querySelectorAll('#event-rows tr')].every((row, i) => row.dataset.event === ids[i])",
@@ -123,8 +123,8 @@ def fail_to_log_in(url: str, email: str, *, times: int = 1, user_agent: str = "g
     """Send ``times`` logins with wrong passwords."""
     with httpx.Client(base_url=url, headers={"User-Agent": user_agent}, timeout=60) as client:
         for number in range(times):
-            answer = client.post("/login", json={"email": email, "password": f"not the password, {number}"})
-            assert answer.status_code == 401
+            response = client.post("/login", json={"email": email, "password": f"not the password, {number}"})
+            assert response.status_code == 401
 
 
 def reuse_refresh_token(url: str, email: str) -> None:

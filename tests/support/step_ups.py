@@ -68,13 +68,13 @@ def send_during_password_check(
 ) -> list[Response]:
     """Send each request while the password of the previous one is checked. Return the responses, last request first."""
     first, *others = requests
-    answers: list[Response] = []
+    responses: list[Response] = []
     if others:
         while_a_password_is_checked(
-            monkeypatch, lambda: answers.extend(send_during_password_check(monkeypatch, others))
+            monkeypatch, lambda: responses.extend(send_during_password_check(monkeypatch, others))
         )
-    answer = first()
-    return [*answers, answer]
+    response = first()
+    return [*responses, response]
 
 
 def crash_after_password_check(monkeypatch: pytest.MonkeyPatch, request: Callable[[], Response]) -> None:

@@ -240,10 +240,10 @@ class RefreshFromClientIP(Limit):
         return refresh("rt_unknown")
 
     def succeed(self) -> Response:
-        answer = refresh(self.token)
-        if answer.status == 200:
-            self.token = answer.json["refresh_token"]
-        return answer
+        response = refresh(self.token)
+        if response.status == 200:
+            self.token = response.json["refresh_token"]
+        return response
 
     def attempt_of_another(self) -> Response:
         return refresh("rt_unknown", sourceIp=OTHER_CLIENT_IP)
