@@ -1,4 +1,4 @@
-"""uv is found however it was installed."""
+"""The path of uv: the running uv, the uv on PATH, or the private copy."""
 
 import pytest
 

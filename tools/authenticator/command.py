@@ -1,10 +1,10 @@
-"""``uv run authenticator``: a software authenticator, so that requests.http and scripts can use passkeys.
+"""``uv run authenticator``: a software authenticator, which lets scripts and requests.http use passkeys.
 
-``register`` and ``login`` read WebAuthn options as JSON from standard input and write the credential as JSON. ``login``
-signs the challenge of a login or of a step-up. ``serve`` does the same over HTTP: POST /register and POST /login,
-options in, ``{"credential": ...}`` out.
+The commands ``register`` and ``login`` read WebAuthn options as JSON from standard input and write the credential as
+JSON. The command ``login`` signs the challenge of a login or a step-up. The command ``serve`` does the same over HTTP:
+POST /register and POST /login accept the options and return ``{"credential": ...}``.
 
-The keys are in DATA_DIR (.local) unencrypted, and nobody is asked for a touch or a PIN: for development only.
+For development only: the keys are unencrypted in DATA_DIR (.local), and the user is not asked for a touch or a PIN.
 """
 
 import argparse
@@ -43,8 +43,8 @@ from tools.authenticator.software_authenticator import (
 
 _FILE: Final = "authenticator.json"
 _COMMANDS: Final = ("register", "login")
-#: Bytes: options with a long list of credentials have a few KiB.
-_LONGEST_BODY: Final = 64 * 1024
+#: Options with a long list of credentials have a few KiB.
+_MAX_BODY_BYTES: Final = 64 * 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,18 +53,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="authenticator", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--origin", default="http://localhost:8000", help="the page that this acts for (default: %(default)s)"
+        "--origin", default="http://localhost:8000", help="the origin of the page (default: %(default)s)"
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("register", help="make a key: PublicKeyCredentialCreationOptionsJSON in, credential out")
-    commands.add_parser("login", help="log in or step up: PublicKeyCredentialRequestOptionsJSON in, credential out")
-    serve = commands.add_parser("serve", help="answer both over HTTP until Ctrl-C")
+    commands.add_parser("register", help="create a key: PublicKeyCredentialCreationOptionsJSON to credential")
+    commands.add_parser("login", help="log in or step up: PublicKeyCredentialRequestOptionsJSON to credential")
+    serve = commands.add_parser("serve", help="offer both over HTTP until Ctrl-C")
     serve.add_argument("--port", type=int, default=8010, help="on localhost (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     if chosen.command == "serve":
         return _serve(chosen.origin, chosen.port)
     try:
-        credential = answer(chosen.command, json.load(sys.stdin), origin=chosen.origin)
+        credential = create_credential(chosen.command, json.load(sys.stdin), origin=chosen.origin)
     except (NoCredential, ValueError) as error:
         sys.stderr.write(f"authenticator: {error}\n")
         return 1
@@ -72,17 +72,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def answer(command: str, options: Any, *, origin: str) -> dict[str, Any]:
-    """Answer WebAuthn options with a key of the store.
+def create_credential(command: str, options: Any, *, origin: str) -> dict[str, Any]:
+    """Return the credential for WebAuthn options, as JSON for the service. Store new keys in DATA_DIR.
 
     Args:
         command: ``register`` or ``login``.
-        options: as the service sends them.
-        origin: what the browser would say that the page's origin is.
+        options: the JSON of the options in the service's response.
+        origin: the page's origin, which a browser would report.
 
     Raises:
-        NoCredential: the store has no key that the options ask for, or has one that they exclude.
-        ValueError: these are no such options.
+        NoCredential: there is no key that the options allow, or a key that they exclude.
+        ValueError: ``options`` are not WebAuthn options for this command.
 
     """
     file = settings().data_dir / _FILE
@@ -90,10 +90,10 @@ def answer(command: str, options: Any, *, origin: str) -> dict[str, Any]:
     with exclusive_lock(file.with_suffix(".lock")):
         authenticator = SoftwareAuthenticator(origin=origin, credentials=_load(file))
         try:
-            act = authenticator.register if command == "register" else authenticator.authenticate
-            credential = act(options)
+            ceremony = authenticator.register if command == "register" else authenticator.authenticate
+            credential = ceremony(options)
         except (LookupError, TypeError, AttributeError) as error:
-            message = f"these are no WebAuthn options for {command}: {error!r}"
+            message = f"the input must be WebAuthn options for {command}: {error!r}"
             raise ValueError(message) from error
         _save(file, authenticator.credentials)
     return credential
@@ -140,62 +140,65 @@ def _serve(origin: str, port: int) -> int:
     except (PortInUse, OSError, OverflowError) as error:
         sys.stderr.write(f"authenticator: {error}\n")
         return 1
-    for ending in (signal.SIGINT, signal.SIGTERM):  # a shell lets what it starts in the background ignore Ctrl-C
-        signal.signal(ending, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a process that a shell starts in the background ignores SIGINT
+        signal.signal(number, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         for listening in sockets:
             Thread(target=_Server(listening, Handler).serve_forever, daemon=True).start()
-        sys.stdout.write(f"Answering for {origin} on http://localhost:{sockets[0].getsockname()[1]} (Ctrl-C ends it)\n")
+        sys.stdout.write(
+            f"Serving credentials for {origin} on http://localhost:{sockets[0].getsockname()[1]} (Ctrl-C stops it)\n"
+        )
         sys.stdout.flush()
         signal.pause()
     return 0
 
 
 class _Server(ThreadingHTTPServer):
-    """Serves on a socket that listens already, a thread for each connection."""
+    """An HTTP server on an existing listening socket, with a thread for each connection."""
 
     def __init__(self, listening: socket.socket, handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(listening.getsockname(), handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listening
-        # What http.server would have set at binding.
+        # http.server sets these when it binds a socket.
         self.server_name, self.server_port = "localhost", listening.getsockname()[1]
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """POST /register and POST /login."""
+    """Handles POST /register and POST /login."""
 
     page: str
     #: Seconds that a connection may be silent.
     timeout = 10
 
     def do_POST(self) -> None:
-        """Answer options with a credential, or say why not."""
+        """Send the credential for the options in the body, or an error."""
         command = self.path.removeprefix("/")
         length = self.headers.get("Content-Length", "0")
-        # A page of another site can send a form or plain text here, but JSON only where this server allows it (CORS).
-        # One whose domain name resolves to this machine can send JSON, and not hide that name.
+        # A page of another site can send a form or plain text to this server, but JSON only with CORS, which this
+        # server does not allow. A page whose domain resolves to this machine (DNS rebinding) can send JSON, but not
+        # another Host.
         if not is_own_host(self.headers.get_all("Host", [])):
             self._send(HTTPStatus.BAD_REQUEST, {"error": "the Host must be localhost"})
         elif command not in _COMMANDS or self.headers.get_content_type() != "application/json":
             self._send(HTTPStatus.NOT_FOUND, {"error": "POST /register or /login with a JSON body"})
-        elif not length.isdecimal() or len(length) > len(str(_LONGEST_BODY)) or int(length) > _LONGEST_BODY:
-            self._send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": f"at most {_LONGEST_BODY} bytes"})
+        elif not length.isdecimal() or len(length) > len(str(_MAX_BODY_BYTES)) or int(length) > _MAX_BODY_BYTES:
+            self._send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": f"at most {_MAX_BODY_BYTES} bytes"})
         else:
-            self._answer(command, int(length))
+            self._send_credential(command, int(length))
 
-    def _answer(self, command: str, length: int) -> None:
+    def _send_credential(self, command: str, length: int) -> None:
         try:
-            credential = answer(command, json.loads(self.rfile.read(length)), origin=self.page)
+            credential = create_credential(command, json.loads(self.rfile.read(length)), origin=self.page)
         except TimeoutError:
-            return  # the client is silent, and the connection is closed
+            return  # the client has sent no complete body, so the connection is closed
         except (NoCredential, ValueError) as error:
             self._send(HTTPStatus.BAD_REQUEST, {"error": str(error)})
         else:
             self._send(HTTPStatus.OK, {"credential": credential})
 
     def log_message(self, *_: object) -> None:
-        """Stay quiet: the answers hold what nobody else should read."""
+        """Write no log lines."""
 
     def _send(self, status: HTTPStatus, document: Mapping[str, Any]) -> None:
         body = json.dumps(document).encode()

@@ -1,7 +1,7 @@
-"""A software authenticator: the client's and the authenticator's side of WebAuthn Level 3, with real keys.
+"""A software authenticator: the browser's and the authenticator's part of WebAuthn Level 3, with real keys.
 
-For scripts and tests. It keeps keys in memory or in a file, asks nobody for a touch or a PIN, and is thus no place for
-a key that protects anything.
+It is for scripts and tests only. It does not ask the user for a touch or a PIN, and does not protect the keys. Section
+numbers are those of WebAuthn Level 3.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
-#: This authenticator's model.
+#: Identifies the model of this authenticator.
 AAGUID: Final = UUID("5ec0bac4-e2d0-4a57-8f6e-0a1b2c3d4e5f")
 
 
@@ -44,12 +44,12 @@ class Flags(IntFlag):
 
 
 class NoCredential(Exception):
-    """The authenticator has no credential that the options ask for, or has one that they exclude."""
+    """The authenticator has no credential that the options allow, or has one that they exclude."""
 
 
 @dataclass(kw_only=True)
 class Credential:
-    """A key pair and what it is for."""
+    """A key pair, with the relying party and the user that it belongs to."""
 
     id: bytes
     rp_id: str
@@ -60,12 +60,12 @@ class Credential:
 
 @dataclass(kw_only=True)
 class SoftwareAuthenticator:
-    """Answers the options of ``navigator.credentials.create()`` and ``get()``, as a browser passes them on.
+    """Creates credentials for the options of ``navigator.credentials.create()`` and ``get()``.
 
-    The fields are what real authenticators differ in; a test changes one to see it refused.
+    Real authenticators differ in the fields. A test changes a field to check that the service rejects the credential.
     """
 
-    #: What the browser would report: the page's origin, and whether it is in another site's frame.
+    #: The origin of the page. The two fields after it describe a page in a frame of another site.
     origin: str
     cross_origin: bool = False
     top_origin: str | None = None
@@ -73,21 +73,21 @@ class SoftwareAuthenticator:
     user_verified: bool = True
     backup_eligible: bool = False
     backed_up: bool = False
-    #: Whether it counts its signatures.
+    #: Whether the authenticator increments the signature counter.
     counts: bool = True
     algorithms: tuple[Algorithm, ...] = (Algorithm.ES256, Algorithm.EDDSA, Algorithm.RS256)
-    #: ``none``, or ``packed`` with the credential's own key (self attestation).
+    #: The attestation format: ``none``, or ``packed`` with the credential's own key (self attestation).
     attestation: str = "none"
     credentials: list[Credential] = field(default_factory=list)
 
     def register(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Make a key pair and return the RegistrationResponseJSON.
+        """Create a key pair and return the RegistrationResponseJSON.
 
         Args:
-            options: PublicKeyCredentialCreationOptionsJSON.
+            options: a PublicKeyCredentialCreationOptionsJSON.
 
         Raises:
-            NoCredential: one of the excluded credentials is here, or no algorithm is known.
+            NoCredential: the options exclude a credential of this authenticator, or name only unknown algorithms.
 
         """
         rp_id = options["rp"]["id"]
@@ -96,7 +96,7 @@ class SoftwareAuthenticator:
         wanted = [parameters["alg"] for parameters in options["pubKeyCredParams"]]
         algorithm = next((known for known in self.algorithms if known in wanted), None)
         if algorithm is None:
-            raise NoCredential("no algorithm in common")
+            raise NoCredential("the options name no algorithm of this authenticator")
         credential = Credential(
             id=secrets.token_bytes(32),
             rp_id=rp_id,
@@ -120,16 +120,16 @@ class SoftwareAuthenticator:
         """Sign a challenge and return the AuthenticationResponseJSON.
 
         Args:
-            options: PublicKeyCredentialRequestOptionsJSON.
+            options: a PublicKeyCredentialRequestOptionsJSON.
 
         Raises:
-            NoCredential: none of the allowed credentials is here.
+            NoCredential: the authenticator has no credential that the options allow.
 
         """
         allowed = options.get("allowCredentials") or None
         found = self._find(options["rpId"], allowed)
         if not found:
-            raise NoCredential("none of the credentials that are asked for is here")
+            raise NoCredential("this authenticator has no credential that the options allow")
         credential = found[-1]
         credential.sign_count += self.counts
         client_data = self.client_data("webauthn.get", options["challenge"])
@@ -140,13 +140,13 @@ class SoftwareAuthenticator:
                 "clientDataJSON": to_base64url(client_data),
                 "authenticatorData": to_base64url(data),
                 "signature": to_base64url(sign(credential.key, data + hashlib.sha256(client_data).digest())),
-                # As an authenticator may that was told which credential to use, a second factor says no name.
+                # If the options name credentials, an authenticator may omit the user handle (section 6.3.3).
                 "userHandle": None if allowed else to_base64url(credential.user_handle),
             },
         )
 
     def client_data(self, ceremony: str, challenge: str) -> bytes:
-        """Return what the browser says of the ceremony (CollectedClientData, section 5.8.1)."""
+        """Return the browser's data about the ceremony: CollectedClientData as JSON (section 5.8.1)."""
         data = {"type": ceremony, "challenge": challenge, "origin": self.origin, "crossOrigin": self.cross_origin}
         if self.top_origin is not None:
             data["topOrigin"] = self.top_origin
@@ -173,7 +173,7 @@ class SoftwareAuthenticator:
         return cbor2.dumps({"fmt": self.attestation, "attStmt": statement, "authData": data})
 
     def _find(self, rp_id: str, descriptors: Any) -> list[Credential]:
-        """Return the credentials for ``rp_id`` that ``descriptors`` name; ``None`` names all."""
+        """Return the credentials for ``rp_id`` that ``descriptors`` name, or all of them if it is None."""
         named = None if descriptors is None else {from_base64url(descriptor["id"]) for descriptor in descriptors}
         return [c for c in self.credentials if c.rp_id == rp_id and (named is None or c.id in named)]
 
@@ -190,7 +190,7 @@ class SoftwareAuthenticator:
 
 
 def new_key(algorithm: Algorithm) -> PrivateKey:
-    """Make a private key."""
+    """Create a private key for ``algorithm``."""
     if algorithm is Algorithm.ES256:
         return ec.generate_private_key(ec.SECP256R1())
     if algorithm is Algorithm.EDDSA:
@@ -199,14 +199,14 @@ def new_key(algorithm: Algorithm) -> PrivateKey:
 
 
 def algorithm_of(key: PrivateKey) -> Algorithm:
-    """Return the algorithm that ``key`` signs with."""
+    """Return the signature algorithm of ``key``."""
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return Algorithm.ES256
     return Algorithm.EDDSA if isinstance(key, ed25519.Ed25519PrivateKey) else Algorithm.RS256
 
 
 def sign(key: PrivateKey, message: bytes) -> bytes:
-    """Sign ``message`` (section 6.5.5)."""
+    """Return the signature of ``message`` in WebAuthn's format (section 6.5.5)."""
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return key.sign(message, ec.ECDSA(SHA256()))
     if isinstance(key, ed25519.Ed25519PrivateKey):
@@ -215,7 +215,7 @@ def sign(key: PrivateKey, message: bytes) -> bytes:
 
 
 def cose_key(key: PrivateKey) -> bytes:
-    """Return the public half of ``key`` as a COSE_Key (RFC 9052 section 7)."""
+    """Return the public key of ``key`` as a COSE_Key (RFC 9052 section 7)."""
     if isinstance(key, ec.EllipticCurvePrivateKey):
         point = key.public_key().public_numbers()
         members = {1: 2, -1: 1, -2: point.x.to_bytes(32), -3: point.y.to_bytes(32)}
@@ -233,5 +233,5 @@ def to_base64url(octets: bytes) -> str:
 
 
 def from_base64url(text: str) -> bytes:
-    """Return the octets in ``text``."""
+    """Return the octets of ``text``, which is base64url without padding."""
     return urlsafe_b64decode(text + "=" * (-len(text) % 4))

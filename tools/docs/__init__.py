@@ -1,1 +1,1 @@
-"""What writes and checks the generated files and the documentation."""
+"""Write and check the generated files and the documentation."""

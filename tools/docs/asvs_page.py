@@ -1,4 +1,4 @@
-"""``make docs``: docs/asvs.md, written from OWASP's list, our register and the markers of the tests."""
+"""``make docs``: docs/asvs.md, from OWASP's list, the project's register and the tests' markers."""
 
 import re
 from itertools import groupby
@@ -7,7 +7,7 @@ from typing import Final
 from tools.docs import proofs
 from tools.docs.asvs_register import STATUSES, Entry, Register, Requirement, register, requirements
 
-#: A link's path, which the register writes as seen from the README.
+#: The path of a link. In the register, paths are relative to the README.
 _LINK: Final = re.compile(r"\]\((?!https://)(?P<path>[^)]+)")
 
 _INTRODUCTION: Final = """\
@@ -31,7 +31,7 @@ OWASP Foundation, under the [Creative Commons Attribution-ShareAlike
 
 
 def page(tests: dict[str, list[str]]) -> str:
-    """Return the page, with the tests that prove each requirement."""
+    """Return the text of docs/asvs.md. ``tests`` are the tests that prove each requirement, by its id."""
     ours = register()
     parts = [_INTRODUCTION, "\n".join(summary(ours)), "\n"]
     for _, chapter in groupby(requirements(), key=lambda requirement: requirement.chapter):
@@ -40,7 +40,7 @@ def page(tests: dict[str, list[str]]) -> str:
 
 
 def summary(ours: Register) -> list[str]:
-    """Return the lines of a table: how many requirements of each level have each status."""
+    """Return the lines of a table with the number of requirements by level and status."""
     counts = {(level, status): 0 for level in (1, 2, 3) for status in STATUSES}
     for requirement in requirements():
         counts[requirement.level, ours.entry(requirement).status] += 1
@@ -69,7 +69,7 @@ def _section(section: list[Requirement], ours: Register, tests: dict[str, list[s
 def _requirement(requirement: Requirement, ours: Register, tests: list[str]) -> str:
     entry = ours.entry(requirement)
     lines = [f"\n**{requirement.id}** · level {requirement.level} · **{STATUSES[entry.status].lower()}**\n"]
-    lines += [f"> {requirement.text}\n", f"{_LINK.sub(_seen_from_docs, _said(entry, ours))}\n"]
+    lines += [f"> {requirement.text}\n", f"{_LINK.sub(_link_from_docs, _text_of(entry, ours))}\n"]
     if links := [*map(proofs.link, tests), *map(_link, entry.proof)]:
         lines.append(f"Proof: {', '.join(links)}\n")
     if gaps := ours.gaps(requirement.id):
@@ -77,23 +77,23 @@ def _requirement(requirement: Requirement, ours: Register, tests: list[str]) -> 
     return "\n".join(lines)
 
 
-def _said(entry: Entry, ours: Register) -> str:
+def _text_of(entry: Entry, ours: Register) -> str:
     if entry.same_as:
         return f"See {entry.same_as}, {ours.entries[entry.same_as].control.lower()}."
     return f"{entry.control}. {entry.why} {entry.instead}" if entry.status == "not_met" else entry.how or entry.why
 
 
 def _link(proof: str) -> str:
-    """Return a link to a proof that is no test: `template.yaml#Resource` or `page.md#heading`."""
+    """Return a link to a proof that is not a test: `template.yaml#Resource` or `page.md#heading`."""
     path, _, anchor = proof.partition("#")
     if path.endswith(".md"):
-        return f"[{path}, {anchor.replace('-', ' ')}]({_from_docs(path)}#{anchor})"
+        return f"[{path}, {anchor.replace('-', ' ')}]({_path_from_docs(path)}#{anchor})"
     return f"[`{anchor}` in {path}](../{path})"
 
 
-def _from_docs(path: str) -> str:
+def _path_from_docs(path: str) -> str:
     return path.removeprefix("docs/") if path.startswith("docs/") else f"../{path}"
 
 
-def _seen_from_docs(match: re.Match[str]) -> str:
-    return f"]({_from_docs(match['path'])}"
+def _link_from_docs(match: re.Match[str]) -> str:
+    return f"]({_path_from_docs(match['path'])}"

@@ -1,4 +1,4 @@
-"""``make docs``: the README's list of controls that are not implemented, written from our register."""
+"""``make docs``: the README's list of controls that are not implemented, from docs/asvs/register.toml."""
 
 import re
 import textwrap
@@ -12,14 +12,14 @@ _WIDTH: Final = 120
 
 
 def with_list(text: str) -> str:
-    """Return the README's text with the list of today between its marks."""
+    """Return the README's text with the current list between its marks."""
     between = re.compile(f"(?<={re.escape(_BEGIN)}\n).*(?={re.escape(_END)})", re.DOTALL)
     ours = register()
     return between.sub(lambda _: f"\n{textwrap.fill(_in_numbers(ours), _WIDTH)}\n{missing_controls(ours)}\n", text)
 
 
 def missing_controls(ours: Register) -> str:
-    """Return the list: a heading a group, a paragraph a control."""
+    """Return the list in Markdown: a heading for each group and an item for each control."""
     missing = list(ours.missing())
     parts = []
     for group in GROUPS:

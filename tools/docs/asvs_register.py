@@ -1,7 +1,8 @@
-"""The register of ASVS 5.0: OWASP's requirements, and what this service does about each of them.
+"""Read the register of ASVS 5.0: OWASP's requirements, and how this service meets each of them.
 
-``docs/asvs/requirements.csv`` is OWASP's list, unchanged. ``docs/asvs/register.toml`` is ours. Its entries are named
-after a requirement ("6.2.1"); those that do not apply may be named after a section ("6.8") or a chapter ("17").
+``docs/asvs/requirements.csv`` is OWASP's unchanged list. ``docs/asvs/register.toml`` is the project's own file. Its
+entries have the id of a requirement ("6.2.1"). An entry that does not apply may have the id of a section ("6.8") or a
+chapter ("17").
 """
 
 import csv
@@ -20,7 +21,7 @@ STATUSES: Final = {
     "not_applicable": "Does not apply",
 }
 
-#: The README's list is grouped by these; an entry that names none goes to that of its chapter or section.
+#: The groups of the README's list. An entry without a group belongs to the group of its section or chapter.
 GROUPS: Final = {
     "Passwords and accounts": ("2", "6"),
     "Second factors": ("6.5", "6.6", "6.7"),
@@ -45,9 +46,10 @@ class Requirement:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What we say about a requirement.
+    """The register's entry for a requirement.
 
-    Who does not meet it says ``control``, ``why`` and ``instead``, or with ``same_as`` which entry has said it.
+    An entry that is not met has ``control``, ``why`` and ``instead``, or ``same_as`` with the id of an entry that has
+    them.
     """
 
     status: str
@@ -62,7 +64,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Missing:
-    """A control that the README names as not implemented, with the requirements that ask for it."""
+    """A control that is not implemented, with the requirements that ask for it (``asks``)."""
 
     control: str
     why: str
@@ -72,12 +74,12 @@ class Missing:
 
 
 def place(number: str) -> tuple[int, ...]:
-    """Return what sorts "6.2.10" behind "6.2.9"."""
+    """Return the sort key of an id, with which "6.2.10" is after "6.2.9"."""
     return tuple(int(part) for part in number.split("."))
 
 
 def requirements() -> list[Requirement]:
-    """Return OWASP's requirements, in their order."""
+    """Return OWASP's requirements in the order of the standard."""
     with (FOLDER / "requirements.csv").open(encoding="utf-8", newline="") as file:
         return [
             Requirement(
@@ -94,29 +96,29 @@ def requirements() -> list[Requirement]:
 
 
 class Register:
-    """Our data file."""
+    """The entries of docs/asvs/register.toml."""
 
     def __init__(self, text: str) -> None:
-        """Read it from TOML."""
+        """Parse the text of the file."""
         data = tomllib.loads(text)
         self._others = data.pop("other", [])
         self.entries = {number: Entry(**{**row, "proof": tuple(row.get("proof", ()))}) for number, row in data.items()}
 
     def covering(self, requirement: Requirement) -> list[str]:
-        """Return the names of the entries that speak of a requirement: there must be one."""
+        """Return the ids of the entries for a requirement. A valid register has exactly one."""
         names = (requirement.id, requirement.section, requirement.chapter)
         return [name for name in names if name in self.entries]
 
     def entry(self, requirement: Requirement) -> Entry:
-        """Return what the register says of a requirement."""
+        """Return the entry for a requirement."""
         return self.entries[self.covering(requirement)[0]]
 
     def gaps(self, number: str) -> list[str]:
-        """Return the controls that a requirement asks for and that are missing although it counts as met."""
+        """Return the missing controls that a requirement asks for although its status is met."""
         return [row["control"] for row in self._others if number in row.get("asks", ())]
 
     def missing(self) -> Iterator[Missing]:
-        """Yield the controls that are not implemented, in the order of the file; other ones last."""
+        """Yield the controls that are not implemented, in the order of the file. The list ``other`` is last."""
         for number, entry in self.entries.items():
             if entry.status == "not_met" and not entry.same_as:
                 asks = (number, *(other for other, its in self.entries.items() if its.same_as == number))
@@ -132,7 +134,7 @@ class Register:
 
 
 def register() -> Register:
-    """Read our data file."""
+    """Return the entries of docs/asvs/register.toml."""
     return Register((FOLDER / "register.toml").read_text(encoding="utf-8"))
 
 

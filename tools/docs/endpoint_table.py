@@ -1,4 +1,4 @@
-"""``make docs``: README's table of endpoints, from docs/openapi.json's document."""
+"""``make docs``: the README's table of endpoints, from the OpenAPI document."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _SHARED: Final = {error.code for error in (*SHARED_ERRORS, errors.InvalidToken)}
 
 
 def with_table(text: str) -> str:
-    """Return the README's text with today's table between its marks."""
+    """Return the README's text with the current table between its marks."""
     between = re.compile(f"(?<={re.escape(_BEGIN)}\n).*(?={re.escape(_END)})", re.DOTALL)
     rows = "\n".join(_rows(document()))
     table = f"| Request | Access | Purpose | Success | Errors |\n|---|---|---|---|---|\n{rows}"
@@ -23,7 +23,7 @@ def with_table(text: str) -> str:
 
 def _rows(api: dict[str, Any]) -> Iterator[str]:
     for path, item in api["paths"].items():
-        # A HEAD is the GET without a body.
+        # HEAD has no row of its own, because it is GET without a body.
         for method, operation in item.items():
             if method != "head":
                 methods = "`GET`, `HEAD" if method == "get" and "head" in item else f"`{method.upper()}"
@@ -34,7 +34,7 @@ def _rows(api: dict[str, Any]) -> Iterator[str]:
 
 
 def _errors(operation: dict[str, Any]) -> Iterator[str]:
-    """Yield the errors that are this operation's own."""
+    """Yield the errors of an operation, without the errors that all operations share."""
     for status, response in operation["responses"].items():
         for content in response.get("content", {}).values():
             for code in content["schema"].get("properties", {}).get("code", {}).get("enum", []):

@@ -1,4 +1,4 @@
-"""``make docs``: a script with the catalogue's words for public/security.html: browsers read no Python."""
+"""``make docs``: the texts of the event catalogue as JavaScript, for public/security.html."""
 
 import json
 from typing import Final
@@ -12,7 +12,7 @@ _HEAD: Final = """\
 
 
 def script() -> str:
-    """Return the script's text."""
+    """Return the text of the script event-meanings.js."""
     meanings = {
         str(event): {"when": entry.when, "respond": entry.respond, "reasons": dict(entry.reasons)}
         for event, entry in sorted(CATALOGUE.items())

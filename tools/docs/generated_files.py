@@ -24,7 +24,8 @@ from tools.docs import snippets as docs_snippets
 
 PROJECT: Final = Path(__file__).parents[2]
 
-#: By file, a function from its present text, of which a part may be written by hand, to the current one.
+#: For each file, a function that returns its new text. The argument is its old text, which may be partly written by
+#: hand.
 GENERATORS: Final[Mapping[str, Callable[[str], str]]] = {
     "README.md": lambda text: endpoint_table.with_table(asvs_readme.with_list(text)),
     "docs/asvs.md": lambda _: asvs_page.page(proofs.collect().asvs),

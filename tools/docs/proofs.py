@@ -1,4 +1,4 @@
-"""The tests that prove a requirement of ASVS or the control of a threat, found by the markers that they carry.
+"""Find the tests that prove a requirement of ASVS or the control of a threat, by their markers.
 
 ``@pytest.mark.asvs("6.2.1")`` names requirements of docs/asvs/register.toml, ``@pytest.mark.threat("page-xss")`` names
 rows of docs/threat-model.md.
@@ -20,26 +20,26 @@ import pytest
 
 PROJECT: Final = Path(__file__).parents[2]
 
-#: The options with which pytest imports every test of the suite, and runs none.
+#: With these options pytest imports all tests, but runs none.
 _OPTIONS: Final = ("--collect-only", "--quiet")
 
 
 @dataclass(frozen=True)
 class Proofs:
-    """The tests, as ``path::name``, that each id has. The fields are named after the markers."""
+    """The tests for each id, as ``path::name``. Each field has the name of its marker."""
 
     asvs: dict[str, list[str]]
     threat: dict[str, list[str]]
 
 
 class _Collector:
-    """A plugin of pytest that stores which tests carry the markers."""
+    """A pytest plugin that stores the tests with the markers."""
 
     def __init__(self) -> None:
         self.found: dict[str, dict[str, set[str]]] = {marker.name: defaultdict(set) for marker in fields(Proofs)}
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Store a test's ids. A plain run deselects slow tests only after this hook: --all is not needed here."""
+        """Store the ids in a test's markers. pytest deselects tests only after this hook, so all tests are stored."""
         test = item.nodeid.partition("[")[0]
         for marker, tests in self.found.items():
             for mark in item.iter_markers(marker):
@@ -49,9 +49,9 @@ class _Collector:
 
 @cache
 def collect(folder: Path = PROJECT) -> Proofs:
-    """Return the proofs among a folder's tests.
+    """Return the proofs among the tests in ``folder``.
 
-    A pytest of its own collects them, so that the options and plugins of a surrounding run have no effect.
+    A new process collects the tests, so that options and plugins of a running pytest have no effect.
     """
     environment = {**os.environ, "PYTEST_ADDOPTS": ""}
     command = [sys.executable, "-m", "tools.docs.proofs"]
@@ -60,7 +60,7 @@ def collect(folder: Path = PROJECT) -> Proofs:
 
 
 def link(test: str) -> str:
-    """Return a link from a page in docs/ to a test."""
+    """Return a Markdown link from a page in docs/ to a test."""
     path, _, name = test.partition("::")
     return f"[`{name}`](../{path})"
 

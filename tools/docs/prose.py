@@ -20,35 +20,35 @@ from markdown_it import MarkdownIt
 
 PROJECT: Final = Path(__file__).parents[2]
 _MARKDOWN: Final = MarkdownIt("commonmark").enable("table")
-#: Inline code says nothing about language, but it is a word of its sentence.
+#: This word replaces inline code, which counts as one word of its sentence.
 _CODE: Final = "code"
 _INLINE_CODE: Final = re.compile(r"``.+?``|`.+?`", re.DOTALL)
-#: A docstring's paragraphs: a blank line, an entry of a section such as ``Args``, or an item of a list ends one.
+#: The end of a paragraph in a docstring: a blank line, or the next entry of a section such as ``Args`` or of a list.
 _NEXT_PARAGRAPH: Final = re.compile(r"\n(?=\s*\n|\s+[\w*, ]+: |\s*[-*] )")
-#: Also between the items of a line such as "README · API · tokens".
+#: The end of a sentence. Items of a line such as "README · API · tokens" are sentences, too.
 _NEXT_SENTENCE: Final = re.compile(r"(?<=[.!?])[)\"”]?\s+(?=[\"“(]?[A-Z0-9])|\s·\s")
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A text as a person reads it, and the line of its file at which it begins."""
+    """A text without markup, and the line at which it begins in its file."""
 
     line: int
     text: str
-    #: Whether sentences are checked besides words. A comment may be less than a sentence.
+    #: Whether sentences are checked in addition to words. A comment need not be a sentence.
     is_prose: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What ``prose.toml`` says."""
+    """The rules in ``prose.toml``."""
 
-    #: Regular expressions of words and phrases, and what to write instead.
+    #: Regular expressions of words and phrases, and their replacements.
     instead_of: dict[str, str]
     words_in_a_sentence: int
-    #: Files, as glob patterns, that are not ours to write.
+    #: Glob patterns of files that are not checked.
     excluded: list[str]
-    #: Files that do not follow the rules yet. One that does must leave the list.
+    #: Files that do not follow the rules yet. A file that follows them must leave the list.
     not_rewritten: list[str]
 
 
@@ -64,7 +64,7 @@ def passages_of(path: Path) -> Iterator[Passage]:
 
 
 def faults(passage: Passage, rules: Rules) -> Iterator[str]:
-    """Yield what a passage does that the rules exclude."""
+    """Yield a description of each place in a passage that breaks a rule."""
     text = " ".join(passage.text.split())
     for pattern, instead in rules.instead_of.items():
         for match in re.finditer(rf"\b(?:{pattern})\b", text, re.IGNORECASE):
@@ -115,7 +115,7 @@ def _docstring_passages(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.
     if docstring is None:
         return
     line = node.body[0].lineno
-    # The code goes first: a paragraph may end within it only by mistake.
+    # Replace code first, because a pattern for the end of a paragraph could match in it.
     for paragraph in _NEXT_PARAGRAPH.split(_INLINE_CODE.sub(_without_words, docstring)):
         yield Passage(line, inspect.cleandoc(paragraph))
         line += paragraph.count("\n") + 1

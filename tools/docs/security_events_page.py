@@ -1,4 +1,4 @@
-"""``make docs``: docs/security-events.md, written from the catalogue in the code."""
+"""``make docs``: docs/security-events.md, from the catalogue in the code."""
 
 from typing import Final
 
@@ -33,7 +33,7 @@ Never in an event: passwords, tokens, hashes, keys, challenges, request bodies, 
 
 
 def page() -> str:
-    """Return the page."""
+    """Return the text of docs/security-events.md."""
     rows = "".join(
         f"| [`{event}`](#{event}) | {_outcome(entry)} | {entry.severity.name.lower()} | {_ocsf(entry)} |\n"
         for event, entry in CATALOGUE.items()

@@ -1,4 +1,4 @@
-"""``make docs``: the tests in the column "Proof" of docs/threat-model.md, written from their markers."""
+"""``make docs``: the tests in the column "Proof" of docs/threat-model.md, from the tests' markers."""
 
 import re
 from pathlib import Path
@@ -8,17 +8,17 @@ from tools.docs import proofs
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "threat-model.md"
 
-#: A row of a threat: its id, three other cells, and its proof.
+#: The row of a threat: its id, three other cells, and its proof.
 _ROW: Final = re.compile(
     r"^(?P<before>\| (?P<id>[a-z][a-z0-9-]*) \|(?:[^|\n]*\|){3})(?P<proof>[^|\n]*)(?=\|)", re.MULTILINE
 )
 
-#: A link as ``proofs.link`` writes it.
+#: A link in the form of ``proofs.link``.
 _TEST: Final = re.compile(r"\[`[\w:]+`\]\(\.\./tests/[\w/]+\.py\)(?:, )?")
 
 
 def with_tests(text: str, tests: dict[str, list[str]]) -> str:
-    """Return the page with these tests in each threat's proof, followed by what is written there by hand."""
+    """Return the page with the tests of each threat in its proof, before the text that is written by hand."""
 
     def row(match: re.Match[str]) -> str:
         links = [proofs.link(test) for test in tests.get(match["id"], [])]
@@ -29,7 +29,7 @@ def with_tests(text: str, tests: dict[str, list[str]]) -> str:
 
 
 def without_tests(proof: str) -> str:
-    """Return what is written by hand in a cell of the column."""
+    """Return the text in a cell of the column that is written by hand."""
     return _TEST.sub("", proof).strip().removesuffix(",")
 
 

@@ -1,1 +1,1 @@
-"""What translates, checks and serves template.yaml."""
+"""Translate, check and serve template.yaml."""

@@ -1,6 +1,6 @@
-"""What a deployment makes of template.yaml, for those who look at it.
+"""Translate template.yaml to the CloudFormation template that a deployment creates.
 
-``python -m tools.template.deployed_template Stage=prod`` prints it; the arguments are parameters.
+``python -m tools.template.deployed_template Stage=prod`` prints the CloudFormation template for these parameters.
 """
 
 import json
@@ -15,15 +15,15 @@ from local_runtime.cloudformation import read_template
 from tools.uv_path import uv_path
 
 _PROJECT: Final = Path(__file__).parents[2]
-#: What uv runs: a translator that reads a template from each line of its standard input.
+#: The arguments for uv. They run the translator, which reads one template from each line of its standard input.
 TRANSLATOR: Final = ("run", "--script", "--locked", "tools/template/translated_template.py")
 
 
 def with_defaults(parameters: Mapping[str, str]) -> dict[str, Any]:
-    """Return template.yaml, in which these parameters' defaults are these values.
+    """Return template.yaml with the given values as defaults of its parameters.
 
     Raises:
-        KeyError: the template has no such parameter.
+        KeyError: the template does not have one of the parameters.
 
     """
     document: dict[str, Any] = json.loads(_template())
@@ -34,19 +34,19 @@ def with_defaults(parameters: Mapping[str, str]) -> dict[str, Any]:
 
 @cache
 def _template() -> str:
-    """Return template.yaml as JSON, which is read ten times as fast."""
+    """Return template.yaml as JSON, because parsing JSON is ten times as fast as parsing YAML."""
     return json.dumps(read_template(_PROJECT / "template.yaml"))
 
 
 def translate(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return CloudFormation's template of this one.
+    """Return the CloudFormation template for a SAM template.
 
     Raises:
-        subprocess.CalledProcessError: SAM does not take the template.
+        subprocess.CalledProcessError: SAM rejects the template.
 
     """
     command = [uv_path(), *TRANSLATOR]
-    done = subprocess.run(  # noqa: S603 - no word of it is from elsewhere
+    done = subprocess.run(  # noqa: S603 - no input from outside
         command, cwd=_PROJECT, input=json.dumps(document), stdout=subprocess.PIPE, check=True, text=True
     )
     template: dict[str, Any] = json.loads(done.stdout)
@@ -54,7 +54,7 @@ def translate(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print it as JSON; the arguments are parameters, such as ``Stage=prod``."""
+    """Print the deployed template as JSON. The arguments are parameters such as ``Stage=prod``."""
     given = sys.argv[1:] if arguments is None else arguments
     parameters = {name: value for name, _, value in (argument.partition("=") for argument in given)}
     sys.stdout.write(json.dumps(translate(with_defaults(parameters)), indent=2))

@@ -2,17 +2,18 @@
 # requires-python = ">=3.11"
 # dependencies = ["aws-sam-cli==1.170.0"]
 # ///
-"""SAM CLI, with what this service needs of it locally: ``make sam`` calls this as ``sam_local.py local start-api``.
+"""SAM CLI with changes for this service. ``make sam`` runs ``sam_local.py local start-api``.
 
-SAM gives every function a container of its own and mounts nothing writable into it, so there is no place for a database
-that two functions share. This starts SAM CLI's own entry point after changing three things in it:
+SAM runs every function in a container without a writable volume, so functions cannot share a database. This script
+changes SAM CLI in four places and then calls its entry point:
 
-- every function's container gets the Docker volume ``secure-backend-data`` at /mnt/data, the template's DATA_DIR;
-- the image with the layer is built once a run, and not once for each function;
-- the end of a function's log is seen at once; SAM overlooks it when one chunk has several lines, and waits a second.
+- The container of every function gets the Docker volume ``secure-backend-data`` at /mnt/data, the template's DATA_DIR.
+- The image with the layer is built once a run instead of once for each function.
+- SAM gets the functions' log line by line. If one chunk has several lines, SAM misses the end and waits a second.
+- Containers that SAM leaves behind after an interruption are removed.
 
-A script with an environment of its own (PEP 723, locked in sam_local.py.lock), because SAM CLI pins old versions of
-libraries that the functions use. The pin is exact: the places changed here are not SAM's public interface.
+The script has an environment of its own (PEP 723, locked in sam_local.py.lock), because SAM CLI pins old versions of
+libraries that the functions use. The version of SAM CLI is exact, because the changes concern private names.
 """
 
 import contextlib
@@ -31,7 +32,7 @@ VOLUME = os.environ.get("SAM_LOCAL_VOLUME", "secure-backend-data")
 
 
 def mount_shared_volume() -> None:
-    """Give every container the volume."""
+    """Mount the volume in every container."""
     original = LambdaContainer._get_additional_volumes
 
     def with_volume(runtime: str, debug_options: Any) -> dict[str, dict[str, str]]:
@@ -41,7 +42,7 @@ def mount_shared_volume() -> None:
 
 
 def build_each_image_once() -> None:
-    """Skip a build whose result is there from this run."""
+    """Skip the build of an image that this run has already built."""
     original = LambdaImage._build_image
     built: set[str] = set()
 
@@ -54,7 +55,7 @@ def build_each_image_once() -> None:
 
 
 def read_logs_line_by_line() -> None:
-    """Hand SAM one line at a time: it looks for the end of an invocation at the start of a chunk only."""
+    """Pass logs to SAM line by line, because SAM looks for the end of an invocation only at the start of a chunk."""
     original = Container._handle_data_writing
 
     def write_lines(stream: Any, data: bytes, event: Any) -> None:
@@ -64,8 +65,8 @@ def read_logs_line_by_line() -> None:
     Container._handle_data_writing = staticmethod(write_lines)
 
 
-def remember_containers() -> Callable[[], None]:
-    """Return a function that removes what this run has started; SAM leaves some behind when it is interrupted."""
+def record_containers() -> Callable[[], None]:
+    """Return a function that removes the containers of this run. SAM leaves some of them when it is interrupted."""
     original = Container.create
     started: list[str] = []
 
@@ -88,7 +89,7 @@ def main() -> None:
     mount_shared_volume()
     build_each_image_once()
     read_logs_line_by_line()
-    remove_containers = remember_containers()
+    remove_containers = record_containers()
     try:
         cli(sys.argv[1:], prog_name="sam")
     finally:

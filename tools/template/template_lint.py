@@ -2,10 +2,11 @@
 # requires-python = ">=3.11"
 # dependencies = ["cfn-lint==1.58.0"]
 # ///
-"""cfn-lint with the project's own rules (tools/template/rules), on a template that SAM has translated.
+"""Run cfn-lint with the project's own rules (tools/template/rules) on CloudFormation templates.
 
-Standard input brings that one; arguments name others, such as template.yaml itself. `sam validate --lint` takes no
-rules of one's own. A script with an environment of its own (PEP 723, locked in template_lint.py.lock).
+Standard input is a template that SAM has translated. Arguments name further templates, such as template.yaml. `sam
+validate --lint` does not support own rules. The script has an environment of its own (PEP 723, locked in
+template_lint.py.lock).
 """
 
 import sys
@@ -20,7 +21,8 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         translated = Path(folder, "translated-template.json")
         translated.write_text(sys.stdin.read(), encoding="utf-8")
-        # W1028, an !If of which one side is never taken: Globals are for all functions, and some are deployed only.
+        # W1028 reports an !If with an unreachable branch. Globals has such branches, because it applies to all
+        # functions.
         options = ["--append-rules", str(RULES), "--ignore-checks", "W1028", "--non-zero-exit-code", "warning"]
         sys.argv[1:] = [*options, "--template", str(translated), *sys.argv[1:]]
         main()

@@ -2,10 +2,11 @@
 # requires-python = ">=3.11"
 # dependencies = ["checkov==3.3.30"]
 # ///
-"""checkov on a template that SAM has translated, which standard input brings; .checkov.yaml has what it skips, and why.
+"""Run checkov on a template that SAM has translated. Standard input is the template.
 
-Offline: it asks no platform for rules. A script with an environment of its own (PEP 723, locked in
-template_scan.py.lock), because it pins old versions of libraries that the functions use.
+.checkov.yaml lists the skipped checks with reasons. checkov works offline and loads no rules from its platform. The
+script has an environment of its own (PEP 723, locked in template_scan.py.lock), because checkov pins old versions of
+libraries that the functions use.
 """
 
 import sys

@@ -2,10 +2,11 @@
 # requires-python = ">=3.11"
 # dependencies = ["aws-sam-translator==1.115.0", "pyyaml"]
 # ///
-"""What AWS makes of SAM templates: reads each as a line of JSON from standard input, and writes CloudFormation's so.
+"""Translate SAM templates to CloudFormation templates with AWS's translator.
 
-A script with an environment of its own (PEP 723, locked in translated_template.py.lock), because the translator holds
-back libraries that the functions use.
+Each line of standard input is a SAM template as JSON, and each line of standard output a CloudFormation template. The
+script has an environment of its own (PEP 723, locked in translated_template.py.lock), because the translator pins old
+versions of libraries that the functions use.
 """
 
 import json
@@ -18,9 +19,9 @@ from samtranslator.translator.translator import Translator
 
 
 def main() -> None:
-    """Translate line after line. Code that has not been packaged is said to be in a bucket."""
+    """Translate each line. The code is not packaged, so its location becomes a placeholder in S3."""
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
-    # It warns that it cannot ask AWS which of its features are switched on; what is wrong with a template, it raises.
+    # Its warnings say that it cannot load feature toggles from AWS. Errors of a template are exceptions.
     logging.disable(logging.WARNING)
     for line in sys.stdin:
         document = json.loads(line)

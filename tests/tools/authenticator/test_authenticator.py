@@ -1,4 +1,4 @@
-"""``uv run authenticator``: options in, a credential out, by pipe and over HTTP."""
+"""``uv run authenticator``: create credentials for WebAuthn options, by pipe and over HTTP."""
 
 import io
 import json
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.passkeys, pytest.mark.usefixtures("environment")]
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Run the command with a document on standard input; return its exit status, answer and complaint."""
+    """Run the command with JSON on standard input. Return its exit status, its output and its error text."""
 
     def run(*arguments: str, stdin: Any) -> tuple[int, Any, str]:
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin if isinstance(stdin, str) else json.dumps(stdin)))
@@ -47,7 +47,7 @@ def origin(credential):
     return json.loads(from_base64url(encoded))["origin"]
 
 
-def test_a_key_that_was_made_signs_later_and_counts(run):
+def test_registered_key_signs_later_and_increments_its_counter(run):
     _, made, _ = run("register", stdin=CREATION)
     counts = []
     for _ in range(2):
@@ -58,33 +58,33 @@ def test_a_key_that_was_made_signs_later_and_counts(run):
     assert counts[0] < counts[1]
 
 
-def test_key_is_made_for_the_origin_and_for_its_owner_alone(run, environment):
+def test_credential_has_the_origin_and_its_file_is_private(run, environment):
     _, made, _ = run("register", stdin=CREATION)
     assert origin(made) == "http://localhost:8000"
     assert origin(run("--origin", "https://example.com", "login", stdin=REQUEST)[1]) == "https://example.com"
     assert stat.S_IMODE((environment / "authenticator.json").stat().st_mode) == 0o600
     excluding = {**CREATION, "excludeCredentials": [{"type": "public-key", "id": made["id"]}]}
-    status, answer, complaint = run("register", stdin=excluding)
-    assert (status, answer) == (1, None)
-    assert complaint == "authenticator: this authenticator is registered already\n"
+    status, output, error = run("register", stdin=excluding)
+    assert (status, output) == (1, None)
+    assert error == "authenticator: this authenticator is registered already\n"
 
 
 @pytest.mark.parametrize(
-    ("command", "stdin", "complaint"),
+    ("command", "stdin", "reason"),
     [
-        ("login", REQUEST, "none of the credentials"),
-        ("login", {**REQUEST, "rpId": "example.com"}, "none of the credentials"),
-        ("register", {**CREATION, "pubKeyCredParams": [{"type": "public-key", "alg": -47}]}, "no algorithm in common"),
-        ("register", REQUEST, "no WebAuthn options for register"),
-        ("login", [1], "no WebAuthn options for login"),
+        ("login", REQUEST, "no credential that the options allow"),
+        ("login", {**REQUEST, "rpId": "example.com"}, "no credential that the options allow"),
+        ("register", {**CREATION, "pubKeyCredParams": [{"type": "public-key", "alg": -47}]}, "no algorithm of this"),
+        ("register", REQUEST, "must be WebAuthn options for register"),
+        ("login", [1], "must be WebAuthn options for login"),
         ("login", "not JSON", "Expecting value"),
     ],
 )
-def test_options_that_cannot_be_answered_say_why(run, command, stdin, complaint):
-    status, answer, said = run(command, stdin=stdin)
-    assert (status, answer) == (1, None)
-    assert said.startswith("authenticator: ")
-    assert complaint in said
+def test_options_without_a_credential_are_an_error_with_its_reason(run, command, stdin, reason):
+    status, output, error = run(command, stdin=stdin)
+    assert (status, output) == (1, None)
+    assert error.startswith("authenticator: ")
+    assert reason in error
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_requests_over_http_get_credentials(serving):
         assert (status, signed["credential"]["id"]) == (200, made["credential"]["id"])
         assert post("/login", "{")[0] == 400
         assert post("/", json.dumps(REQUEST))[0] == 404
-        # What a page of another site could send without asking first.
+        # A page of another site can send this request without a preflight request (CORS).
         assert post("/login", json.dumps(REQUEST), "text/plain")[0] == 404
 
 
@@ -115,15 +115,15 @@ def send(address, port, head, body=b""):
     """Send a request and return the response's status, or None if the connection was closed without one."""
     with socket.create_connection((address, port), timeout=60) as connection:
         connection.sendall(head.encode() + b"\r\n\r\n" + body)
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    return int(answer.split()[1]) if answer else None
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
+    return int(response.split()[1]) if response else None
 
 
 POST = "POST /login HTTP/1.1\r\nContent-Type: application/json"
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_both_addresses_of_localhost_are_served_while_another_connection_is_silent(serving, address):
+def test_both_addresses_are_served_while_another_connection_is_silent(serving, address):
     if address == "::1":
         require(condition=Path("/proc/net/if_inet6").exists(), reason="needs IPv6")
     with socket.create_connection(("127.0.0.1", serving)):
@@ -136,7 +136,7 @@ def test_silent_connection_is_closed(environment, monkeypatch):
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(f"{POST}\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nonly".encode())
-        authenticator._Handler(theirs, ("::1", 1), None)  # type: ignore[arg-type]  # it asks its server nothing
+        authenticator._Handler(theirs, ("::1", 1), None)  # type: ignore[arg-type]  # the handler does not use its server
         theirs.close()
         assert ours.recv(1) == b""
 
@@ -154,7 +154,7 @@ def test_silent_connection_is_closed(environment, monkeypatch):
     ids=str,
 )
 def test_host_of_dns_rebinding_gets_no_credential(serving, hosts, status):
-    """An attacker's page whose domain resolves to 127.0.0.1 sends JSON without asking first."""
+    """An attacker's page whose domain resolves to 127.0.0.1 can send JSON without a preflight request."""
     body = json.dumps(CREATION).encode()
     head = "".join(f"\r\nHost: {host}" for host in hosts) + f"\r\nContent-Length: {len(body)}"
     assert send("127.0.0.1", serving, f"{POST.replace('login', 'register')}{head}", body) == status
@@ -165,7 +165,7 @@ def test_body_that_is_too_long_is_not_read(serving, length):
     assert send("127.0.0.1", serving, f"{POST}\r\nHost: localhost\r\nContent-Length: {length}") == 413
 
 
-def test_port_in_use_is_an_error_that_names_another(environment, capsys):
+def test_port_in_use_is_an_error_that_suggests_another_port(environment, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["serve", "--port", str(port)]) == 1

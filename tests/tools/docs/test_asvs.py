@@ -1,6 +1,6 @@
-"""The register of ASVS: it speaks of every requirement once, and what it names as a proof is there.
+"""The register of ASVS has one entry for each requirement, and its proofs exist.
 
-The proofs that are tests: test_proofs.py.
+test_proofs.py checks the proofs that are tests.
 """
 
 import re
@@ -22,11 +22,11 @@ def with_status(*statuses: str) -> dict[str, Entry]:
     return {number: entry for number, entry in ENTRIES.items() if entry.status in statuses}
 
 
-def test_the_list_is_that_of_version_5_0_0():
+def test_requirements_are_those_of_version_5_0_0():
     assert [sum(requirement.level == level for requirement in requirements()) for level in (1, 2, 3)] == [70, 183, 92]
 
 
-def test_each_requirement_has_exactly_one_entry_and_there_are_no_others():
+def test_each_requirement_has_exactly_one_entry():
     covering = {requirement.id: REGISTER.covering(requirement) for requirement in requirements()}
     assert {number: names for number, names in covering.items() if len(names) != 1} == {}
     known = {name for wanted in requirements() for name in (wanted.id, wanted.section, wanted.chapter)}
@@ -34,8 +34,8 @@ def test_each_requirement_has_exactly_one_entry_and_there_are_no_others():
     assert list(ENTRIES) == sorted(ENTRIES, key=place)
 
 
-def test_each_entry_has_a_known_status_and_what_goes_with_it():
-    """An entry may name a group, too."""
+def test_each_entry_has_a_known_status_and_its_fields():
+    """An entry may also have a group."""
     wanted = {
         "met": ({"how"}, {"how", "proof"}),
         "infrastructure": ({"how"}, {"how", "proof"}),
@@ -53,7 +53,7 @@ def test_each_entry_has_a_known_status_and_what_goes_with_it():
     assert [number for number, entry in ENTRIES.items() if entry.group and entry.group not in GROUPS] == []
 
 
-def test_entries_that_refer_to_others_or_are_no_requirements_are_complete():
+def test_entries_without_a_text_or_a_requirement_are_complete():
     assert [number for number in with_status("met", "infrastructure", "not_met") if len(place(number)) != 3] == []
     refer = {number: ENTRIES[entry.same_as] for number, entry in ENTRIES.items() if entry.same_as}
     assert [number for number, entry in refer.items() if entry.status != "not_met" or not entry.control] == []
@@ -65,7 +65,7 @@ def test_entries_that_refer_to_others_or_are_no_requirements_are_complete():
 
 
 def test_each_proof_exists():
-    """It names a part of a file: a heading or a resource."""
+    """A proof is a part of a file: a heading or a resource."""
     named = [(number, proof) for number, entry in ENTRIES.items() for proof in entry.proof]
     assert [(number, proof) for number, proof in named if "#" not in proof or not exists(proof)] == []
     for missing in ("template.yaml#Nothing", "docs/architecture.md#nothing", "docs/nothing.md#data"):
@@ -78,7 +78,7 @@ def test_the_readme_names_each_requirement_that_is_not_met():
     assert with_status("not_met").keys() <= ids
 
 
-def test_a_control_that_several_requirements_ask_for_is_one_item_of_the_readme():
+def test_control_of_several_requirements_is_one_item_of_the_readme():
     text = """
         ["6.2.9"]
         status = "not_met"

@@ -1,4 +1,4 @@
-"""``make docs``: code on documentation pages is found by its name."""
+"""``make docs``: the source of a symbol is written into the documentation."""
 
 import pytest
 
@@ -48,20 +48,20 @@ def _project(tmp_path, monkeypatch):
         ("sell", "async def sell():\n    def pay():\n        return 1\n\n    return pay()\n"),
     ],
 )
-def test_a_fence_gets_the_source_of_its_symbols(symbols, code):
+def test_fence_gets_the_source_of_its_symbols(symbols, code):
     page = f"Before\n```python shop.py::{symbols}\nold\n```\nAfter\n"
     current = page.replace("old\n", code)
     assert docs_snippets.with_snippets(page) == current
     assert docs_snippets.with_snippets(current) == current
 
 
-def test_a_fence_without_a_symbol_stays():
+def test_fence_without_a_symbol_is_unchanged():
     page = "```python\nold\n```\n```sh\nshop.py::sell\n```\n"
     assert not docs_snippets.has_snippets(page)
     assert docs_snippets.with_snippets(page) == page
 
 
 @pytest.mark.parametrize("of", ["shop.py::buy", "shop.py::sell.steal", "gone.py::sell"])
-def test_symbol_that_does_not_exist_is_named(of):
+def test_symbol_that_does_not_exist_is_an_error_with_its_name(of):
     with pytest.raises(LookupError, match=of):
         docs_snippets.with_snippets(f"```python {of}\n```\n")

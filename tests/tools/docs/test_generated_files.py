@@ -1,4 +1,4 @@
-"""``make docs``: no generated file is older than what it is generated from."""
+"""``make docs``: each generated file is current."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tools.docs.generated_files import GENERATORS, PROJECT, write
 
 pytestmark = pytest.mark.docs
 
-#: These two need the markers of the whole suite, which one process collects for all checks.
+#: Both files need the markers of all tests. One process collects them for all checks.
 OF_MARKERS = [pytest.mark.thorough, pytest.mark.xdist_group("proofs")]
 MARKS = {
     "docs/asvs.md": OF_MARKERS,
@@ -17,13 +17,13 @@ MARKS = {
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, []), id=name) for name in GENERATORS])
-def test_a_generated_file_is_current(name):
+def test_generated_file_is_current(name):
     present = (PROJECT / name).read_text()
     assert GENERATORS[name](present) == present, "run `make docs`"
 
 
 @pytest.mark.parametrize(("named", "written"), [([], {"a", "b"}), (["b"], {"b"})])
-def test_files_are_written_all_or_by_name(tmp_path, named, written):
+def test_all_files_or_only_the_named_ones_are_written(tmp_path, named, written):
     for name in ("a", "b"):
         (tmp_path / name).write_text("by hand")
     write(tmp_path, dict.fromkeys(("a", "b"), lambda text: f"{text}, generated"), named)

@@ -1,4 +1,4 @@
-"""The ids in the markers of the tests are those of the documents, and nothing that needs a test has none."""
+"""The ids in the tests' markers exist in the documents, and each id that needs a test has one."""
 
 import subprocess
 
@@ -7,7 +7,7 @@ import pytest
 from tools.docs import proofs, threat_model
 from tools.docs.asvs_register import register, requirements
 
-# One process collects the whole suite for all of these checks.
+# One process collects all tests once for all of these checks.
 pytestmark = [pytest.mark.docs, pytest.mark.thorough, pytest.mark.xdist_group("proofs")]
 
 ENTRIES = register().entries
@@ -18,8 +18,8 @@ def collected():
     return proofs.collect()
 
 
-def test_each_requirement_that_a_test_proves_is_met_and_each_met_one_is_proved(collected):
-    """A requirement on documentation may have a document instead of a test, and one on infrastructure too."""
+def test_each_requirement_with_a_test_is_met_and_each_met_one_has_a_proof(collected):
+    """A requirement on documentation or infrastructure may have a document as its proof."""
     met, infrastructure = (
         {number for number, entry in ENTRIES.items() if entry.status == status} for status in ("met", "infrastructure")
     )
@@ -31,7 +31,7 @@ def test_each_requirement_that_a_test_proves_is_met_and_each_met_one_is_proved(c
     assert [number for number in untested if "Documentation" not in sections[number] or not ENTRIES[number].proof] == []
 
 
-def test_each_threat_that_a_test_names_is_in_the_threat_model(collected):
+def test_each_threat_in_a_marker_is_in_the_threat_model(collected):
     assert collected.threat.keys() - dict(threat_model.threats(threat_model.PAGE.read_text())).keys() == set()
 
 
@@ -69,7 +69,7 @@ def test_markers_of_tests_parameters_classes_and_modules_are_found(tmp_path, mon
     )
 
 
-def test_a_suite_that_pytest_cannot_collect_is_an_error(tmp_path, capfd):
+def test_tests_that_pytest_cannot_collect_are_an_error(tmp_path, capfd):
     (tmp_path / "test_a.py").write_text("import nothing_of_this_name")
     with pytest.raises(subprocess.CalledProcessError):
         proofs.collect(tmp_path)
@@ -89,7 +89,7 @@ def test_a_suite_that_pytest_cannot_collect_is_an_error(tmp_path, capfd):
         ("none: [nothing](a.md) can show it ", [], "none: [nothing](a.md) can show it "),
     ],
 )
-def test_tests_are_replaced_and_what_is_written_by_hand_stays(before, tests, after):
+def test_links_to_tests_are_replaced_and_other_text_is_unchanged(before, tests, after):
     row = "| page-xss | I | a threat | a control, [`test_b`](../tests/test_a.py) | {}| `what` remains |\n"
     table = f"| Id | Kind | Threat | Control | Proof | What remains |\n|---|---|---|---|---|---|\n{row}"
     assert threat_model.with_tests(table.format(before), {"page-xss": tests}) == table.format(after)

@@ -1,4 +1,4 @@
-"""The check of our language by ``prose.toml``."""
+"""The check of the project's language by the rules in ``prose.toml``."""
 
 from textwrap import dedent
 

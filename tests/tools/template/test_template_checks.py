@@ -57,9 +57,9 @@ def test_project_rules_find_each_added_fault(template):
         ("E9003", "LoginFunction has no role of its own: RegisterRole"),
         ("E9003", "HealthFunction has no role of its own: none"),
         ("E9003", "JwksFunction has no role of its own: JwksRole"),
-        ("E9004", "GET /users/{id} asks no authorizer"),
-        ("E9004", "GET /sessions asks no authorizer"),
-        ("E9004", "POST /logout asks no authorizer"),
+        ("E9004", "GET /users/{id} has no authorizer"),
+        ("E9004", "GET /sessions has no authorizer"),
+        ("E9004", "POST /logout has no authorizer"),
         ("E9005", "AWS::CloudWatch::InsightRule returns no RuleName"),
         ("E9005", "AWS::CloudWatch::InsightRule returns no RuleBody"),
     }

@@ -1,4 +1,4 @@
-"""Each function has a role of its own, which this template writes out."""
+"""Rule E9003: each function has a role of its own, which is a resource of the template."""
 
 from collections import Counter
 from typing import Any
@@ -7,7 +7,7 @@ from cfnlint.rules import CloudFormationLintRule, RuleMatch
 
 
 class FunctionRoles(CloudFormationLintRule):  # type: ignore[misc] # cfn-lint is in an environment of its own
-    """A function without ``Role`` gets one of SAM's, with a policy of AWS's that allows all logs."""
+    """Without ``Role``, SAM creates a role with a managed policy that allows access to all logs."""
 
     id = "E9003"
     shortdesc = "Functions have roles of their own"
@@ -15,7 +15,7 @@ class FunctionRoles(CloudFormationLintRule):  # type: ignore[misc] # cfn-lint is
     tags = ("iam", "lambda")
 
     def match(self, cfn: Any) -> list[RuleMatch]:
-        """Return the functions that share a role, or have one that says less than it allows."""
+        """Return the functions that share a role, have no role of the template, or have one with managed policies."""
         roles = cfn.get_resources(["AWS::IAM::Role"])
         functions = cfn.get_resources(["AWS::Lambda::Function"])
         used = {name: _role_of(function) for name, function in functions.items()}

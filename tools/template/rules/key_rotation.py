@@ -1,4 +1,4 @@
-"""Each symmetric key of KMS rotates."""
+"""Rule E9002: each symmetric key in KMS rotates."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from cfnlint.rules import CloudFormationLintRule, RuleMatch
 
 
 class KeyRotation(CloudFormationLintRule):  # type: ignore[misc] # cfn-lint is in an environment of its own
-    """KMS rotates no asymmetric key: those have a procedure of their own (docs/runbooks/rotate-signing-key.md)."""
+    """KMS does not rotate asymmetric keys. docs/runbooks/rotate-signing-key.md describes their rotation."""
 
     id = "E9002"
     shortdesc = "Symmetric keys rotate"
@@ -14,7 +14,7 @@ class KeyRotation(CloudFormationLintRule):  # type: ignore[misc] # cfn-lint is i
     tags = ("kms",)
 
     def match(self, cfn: Any) -> list[RuleMatch]:
-        """Return the keys that encrypt and do not rotate."""
+        """Return the symmetric keys without rotation."""
         return [
             RuleMatch(["Resources", name, "Properties"], f"{name} does not rotate")
             for name, resource in cfn.get_resources(["AWS::KMS::Key"]).items()

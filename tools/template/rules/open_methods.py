@@ -1,11 +1,12 @@
-"""No method is open but those that must be."""
+"""Rule E9004: each method of an API has an authorizer, except those in a list."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from cfnlint.rules import CloudFormationLintRule, RuleMatch
 
-#: What any client on the internet may call. A new entry is a decision. tests/support/routes.py has the same list.
+#: The methods that any client on the internet may call. Review each new entry. tests/support/routes.py has the same
+#: list.
 OPEN = {
     "GET /.well-known/jwks.json",
     "GET /health",
@@ -20,17 +21,17 @@ OPEN = {
 
 
 class OpenMethods(CloudFormationLintRule):  # type: ignore[misc] # cfn-lint is in an environment of its own
-    """What an API answers without asking its authorizer."""
+    """Finds methods of an API without an authorizer."""
 
     id = "E9004"
-    shortdesc = "Methods ask the authorizer"
-    description = "Every method of an API but the listed ones must have an authorizer"
+    shortdesc = "Methods have an authorizer"
+    description = "Every method of an API must have an authorizer, except the listed ones"
     tags = ("apigateway",)
 
     def match(self, cfn: Any) -> list[RuleMatch]:
         """Return the open methods that are not in the list."""
         return [
-            RuleMatch(["Resources", api], f"{method} asks no authorizer")
+            RuleMatch(["Resources", api], f"{method} has no authorizer")
             for api, resource in cfn.get_resources(["AWS::ApiGateway::RestApi"]).items()
             for method in _open_methods(resource["Properties"].get("Body") or {})
             if method not in OPEN
@@ -40,7 +41,7 @@ class OpenMethods(CloudFormationLintRule):  # type: ignore[misc] # cfn-lint is i
 def _open_methods(body: Any) -> Iterator[str]:
     for path, item in (body.get("paths") or {}).items():
         for method, operation in item.items():
-            asked = {name for choice in operation.get("security") or [] for name in choice}
-            # Each choice alone is enough (OpenAPI 3.0.4, "Security Requirement Object"), NONE among them.
-            if not asked or "NONE" in asked:
+            authorizers = {name for choice in operation.get("security") or [] for name in choice}
+            # Each choice alone suffices, also NONE (OpenAPI 3.0.4, "Security Requirement Object").
+            if not authorizers or "NONE" in authorizers:
                 yield f"{method.upper()} {path}"

@@ -1,4 +1,4 @@
-"""Each attribute of a resource is one that its schema in CloudFormation's registry returns."""
+"""Rule E9005: each attribute in Fn::GetAtt and Fn::Sub is in the resource's schema in CloudFormation's registry."""
 
 import re
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from typing import Any
 from cfnlint.rules import CloudFormationLintRule, RuleMatch
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
-#: ``${Resource.Attribute}`` in a text of ``Fn::Sub``. ``${!`` is no reference.
+#: ``${Resource.Attribute}`` in a text of ``Fn::Sub``. ``${!`` starts a literal.
 _REFERENCE = re.compile(r"\$\{([^!}.]+)\.([^}]+)\}")
-#: The registry does not describe the attributes of custom resources, nor those that SAM translates.
+#: Types whose attributes the registry does not describe: custom resources, and resources that SAM translates.
 _NOT_DESCRIBED = ("Custom::", "AWS::CloudFormation::CustomResource", "AWS::Serverless::")
 
 
