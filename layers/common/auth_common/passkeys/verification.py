@@ -40,7 +40,7 @@ from webauthn.helpers.structs import (
 from webauthn.registration.formats.packed import verify_packed
 
 from auth_common.errors import ServiceError
-from auth_common.passkeys.plain_cbor import is_plain_cbor
+from auth_common.plain_cbor import is_plain_cbor
 from auth_common.settings import settings
 from auth_common.strict_json import parse_strict_json
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_common.passkeys.plain_cbor import MAX_DEPTH, is_plain_cbor
+from auth_common.plain_cbor import MAX_DEPTH, is_plain_cbor
 
 pytestmark = pytest.mark.passkeys
 
