@@ -1,4 +1,4 @@
-"""Calls to AWS: the one module that uses boto3."""
+"""Calls to AWS. Only this module uses boto3."""
 
 import re
 from functools import lru_cache
@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from auth_common.errors import ServiceUnavailable
 
-#: Seconds. A call takes about 10 ms. Three tries, with up to three seconds of pauses between them, must end before
-#: Lambda ends the function at 10.
-_TIMEOUT: Final = 1
+#: A call takes about 10 ms. Three tries, with up to three seconds of pauses between them, must end before Lambda ends
+#: the function after 10 seconds.
+_TIMEOUT_SECONDS: Final = 1
 #: The region in an ARN, and in the endpoint of an Aurora DSQL cluster.
 _REGION: Final = re.compile(r"arn:[a-z-]+:[a-z0-9-]+:([a-z0-9-]+):|.+\.dsql[^.]*\.([a-z0-9-]+)\.on\.aws$")
 
@@ -16,8 +16,8 @@ _REGION: Final = re.compile(r"arn:[a-z-]+:[a-z0-9-]+:([a-z0-9-]+):|.+\.dsql[^.]*
 def call_aws(service: str, operation: str, **request: Any) -> Any:
     """Call AWS and return the response, for most operations a ``dict``.
 
-    The call goes to the region of the ARN or endpoint in the request, because an operator's own region may be another.
-    A request without one goes to boto3's default region.
+    The call goes to the region of the ARN or endpoint in the request, because an operator's own region may differ. A
+    request without ARN or endpoint goes to boto3's default region.
 
     Args:
         service: boto3's name, such as ``kms``.
@@ -42,7 +42,7 @@ def _region_in(request: dict[str, Any]) -> str | None:
 
 
 def load_boto3() -> None:
-    """Import what the first call imports."""
+    """Import the modules that the first call would import."""
     import boto3  # noqa: F401
     import botocore.config  # noqa: F401
     import botocore.exceptions  # noqa: F401
@@ -50,18 +50,20 @@ def load_boto3() -> None:
 
 @lru_cache
 def aws_client(service: str, region: str | None) -> Any:
-    """Return boto3's client, one for each service and region of an environment.
+    """Return boto3's client for a service and region. An environment has one of each.
 
     Args:
         service: boto3's name, such as ``kms``.
-        region: Such as ``eu-central-1``. None: boto3's default.
+        region: A name such as ``eu-central-1``. None means boto3's default.
 
     """
-    # boto3 comes with Lambda's runtime and takes 425 ms to import: only where AWS is used, when it is first used.
+    # boto3 is a part of Lambda's runtime. Its import takes 425 ms, so it is imported at the first call.
     import boto3
     from botocore.config import Config
 
     config = Config(
-        connect_timeout=_TIMEOUT, read_timeout=_TIMEOUT, retries={"mode": "standard", "total_max_attempts": 3}
+        connect_timeout=_TIMEOUT_SECONDS,
+        read_timeout=_TIMEOUT_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": 3},
     )
     return boto3.client(service, region_name=region, config=config)

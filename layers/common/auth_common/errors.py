@@ -1,7 +1,7 @@
-"""The domain's errors: what went wrong, in words that may leave the service.
+"""The errors of services, with texts that the client may see.
 
-Services raise these; ``web.problems`` turns them into RFC 9457 problem documents. ``status`` and ``headers`` are here
-so that an error and its HTTP face are read in one place; nothing but ``web`` looks at them.
+Services raise them, and ``web.problems`` turns them into problem documents (RFC 9457). ``status`` and ``headers`` stand
+here so that everything about an error is in one place. Only ``web`` reads them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,17 +11,17 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One fault of one input field. ``message`` never repeats what was sent (it can be a password)."""
+    """A fault of an input field. ``message`` never repeats the input, which can be a password."""
 
     field: str
     message: str
 
 
 class ServiceError(Exception):
-    """Base of all errors with a public face."""
+    """Base class of all errors that become problem documents."""
 
     status: ClassVar[int] = 500
-    #: Stable, snake_case; clients compare this and not the text.
+    #: A stable name in snake_case, which clients compare.
     code: ClassVar[str] = "internal_error"
     detail: str = "Something went wrong on our side. The request id finds it in our logs."
     headers: Mapping[str, str] = {}
@@ -31,7 +31,7 @@ class ServiceError(Exception):
 
 
 class ValidationFailed(ServiceError):
-    """The body or a parameter breaks a rule; ``errors`` says which."""
+    """The body or a parameter is not valid. ``errors`` names the fields."""
 
     status = 422
     code = "validation_failed"
@@ -55,7 +55,7 @@ class UnsupportedMediaType(ServiceError):
 class UnsupportedContentEncoding(ServiceError):
     """The body is compressed (RFC 9110 section 15.5.16).
 
-    A compressed body would get around the limit of its size, and around every filter that stands before this service.
+    A compressed body would bypass the size limit, and every filter in front of this service.
     """
 
     status = 415
@@ -65,15 +65,15 @@ class UnsupportedContentEncoding(ServiceError):
 
 
 class RequestTooLarge(ServiceError):
-    """The body is larger than any that this service takes."""
+    """The body is larger than this service accepts."""
 
     status = 413
     code = "request_too_large"
-    detail = "The request is larger than this service takes."
+    detail = "The request is larger than this service accepts."
 
 
 class EmailTaken(ServiceError):
-    """The e-mail address has an account already."""
+    """An account with this e-mail address exists already."""
 
     status = 409
     code = "email_taken"
@@ -81,19 +81,19 @@ class EmailTaken(ServiceError):
 
 
 class InvalidCredentials(ServiceError):
-    """Unknown e-mail, wrong password or disabled account: one answer for all, so that none can be told apart."""
+    """Unknown e-mail address, wrong password or disabled account. All get the same response, so they look alike."""
 
     status = 401
     code = "invalid_credentials"
     detail = "The e-mail address or the password is wrong."
-    # RFC 9110 section 11.6.1 wants a challenge with every 401. The scheme is the one that the login leads to.
+    # RFC 9110 section 11.6.1 requires a challenge in every 401. Bearer is the scheme of requests after the login.
     headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
 class InvalidCurrentPassword(ServiceError):
-    """Who wants to change their password does not know the one that they have.
+    """The current password in a change of the password is wrong.
 
-    Not a 401: the access token is good, and no client should throw it away because of a typing error.
+    The status is not 401, because the access token is valid and the client should keep it.
     """
 
     status = 400
@@ -102,7 +102,7 @@ class InvalidCurrentPassword(ServiceError):
 
 
 class InvalidToken(ServiceError):
-    """The access token is not one of ours, has expired, or its session has ended (RFC 6750 section 3.1)."""
+    """The access token is not this service's or has expired, or its session was revoked (RFC 6750 section 3.1)."""
 
     status = 401
     code = "invalid_token"
@@ -111,7 +111,7 @@ class InvalidToken(ServiceError):
 
 
 class InvalidRefreshToken(ServiceError):
-    """The refresh token is unknown, spent or expired, or its session has ended: one answer for all."""
+    """The refresh token is unknown, spent or expired, or its session was revoked. All get the same response."""
 
     status = 401
     code = "invalid_refresh_token"
@@ -120,7 +120,7 @@ class InvalidRefreshToken(ServiceError):
 
 
 class InvalidMFAToken(ServiceError):
-    """The mfa_token is not one of ours or has expired: the login starts again with the password."""
+    """The ``mfa_token`` was not issued by this service or has expired. The login starts again with the password."""
 
     status = 401
     code = "invalid_mfa_token"
@@ -129,7 +129,7 @@ class InvalidMFAToken(ServiceError):
 
 
 class PasskeyLoginFailed(ServiceError):
-    """The passkey is unknown or proves nothing: one answer for all, so that none can be told apart."""
+    """The passkey is unknown or its response is not valid. All get the same response, so they look alike."""
 
     status = 401
     code = "passkey_login_failed"
@@ -138,15 +138,15 @@ class PasskeyLoginFailed(ServiceError):
 
 
 class PasswordRequired(ServiceError):
-    """The passkey is synced and inconsistent with its record, and is the only factor.
+    """The synced passkey contradicts its stored record, and is the only factor.
 
-    Only the holder of the passkey sees this error, so it tells an attacker nothing.
+    Only the holder of the passkey gets this error, so it reveals nothing to an attacker.
     """
 
     status = 401
     code = "password_required"
     detail = (
-        "This passkey has changed since its last use, which a copy of it would look like too. Log in with your e-mail "
+        "This passkey has changed since its last use, which could mean that it was copied. Log in with your e-mail "
         "address and your password, and then with this passkey. After that, the passkey alone is enough again."
     )
     headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
@@ -161,7 +161,7 @@ class InvalidChallenge(ServiceError):
 
 
 class PasskeyRejected(ServiceError):
-    """What the authenticator answered to a registration breaks a rule of WebAuthn, or is registered already."""
+    """The response to a registration breaks a rule of WebAuthn, or the passkey is registered already."""
 
     status = 400
     code = "passkey_rejected"
@@ -169,30 +169,30 @@ class PasskeyRejected(ServiceError):
 
 
 class TooManyPasskeys(ServiceError):
-    """The user has as many passkeys as they may have."""
+    """The account has the maximum number of passkeys."""
 
     status = 409
     code = "too_many_passkeys"
-    detail = "You have as many passkeys as you can have. Delete one first."
+    detail = "You have the maximum number of passkeys. Delete one first."
 
 
 class StepUpRequired(ServiceError):
-    """The request needs a step-up token, or one of another proof. See docs/decisions/0018."""
+    """The request needs a step-up token, or one that was proved by a passkey. See docs/decisions/0018."""
 
     status = 403
     code = "step_up_required"
     detail = "Prove your identity with POST /step-up, and repeat the request with the header Step-Up-Token."
 
     def __init__(self, *methods: str) -> None:
-        """Take the proofs that open the request: ``webauthn``, ``password`` or both."""
+        """Store the proofs that the request accepts: ``webauthn``, ``password`` or both."""
         super().__init__(self.detail)
         self.members = {"methods": list(methods)}
 
 
 class PasskeyLoginRequired(ServiceError):
-    """The request needs a session that was opened with a passkey, of an account that has one.
+    """The request needs a session of a login with a passkey, and an account that still has a passkey.
 
-    A code of its own, because a step-up does not help: it leaves the session's ``amr`` as it is.
+    It is no ``StepUpRequired``, because a step-up does not change the ``amr`` of the session.
     """
 
     status = 403
@@ -201,7 +201,7 @@ class PasskeyLoginRequired(ServiceError):
 
 
 class StepUpFailed(ServiceError):
-    """The passkey does not prove that the caller is the account's user. Not a 401, because the access token is good."""
+    """The passkey does not prove the caller's identity. The status is not 401, because the access token is valid."""
 
     status = 400
     code = "step_up_failed"
@@ -209,14 +209,14 @@ class StepUpFailed(ServiceError):
 
 
 class StepUpPasswordRequired(StepUpFailed):
-    """The passkey is genuine, but not a full proof of identity by itself."""
+    """The passkey is genuine, but not enough without the password."""
 
     code = "password_required"
     detail = "This passkey is not enough alone. Begin again, and send current_password in the same request."
 
 
 class Forbidden(ServiceError):
-    """The caller is known and may not do this."""
+    """The caller is authenticated and not allowed to do this."""
 
     status = 403
     code = "forbidden"
@@ -224,7 +224,7 @@ class Forbidden(ServiceError):
 
 
 class NotFound(ServiceError):
-    """What was asked for does not exist, and the caller may know that."""
+    """The resource does not exist, and the caller may know that."""
 
     status = 404
     code = "not_found"
@@ -232,15 +232,15 @@ class NotFound(ServiceError):
 
 
 class NoPasskey(NotFound):
-    """The user has no passkey that could be removed."""
+    """The user has no passkey."""
 
     detail = "This user has no passkey."
 
 
 class TooManyAttempts(ServiceError):
-    """Too many attempts have failed; nothing is tried before the lock is over.
+    """Too many attempts have failed. Further attempts are rejected until the lockout ends.
 
-    An unknown e-mail is counted as a known one is, so the answer does not tell which it was.
+    Attempts with unknown e-mail addresses are counted too, so the response does not reveal whether an account exists.
     """
 
     status = 429
@@ -248,13 +248,13 @@ class TooManyAttempts(ServiceError):
     detail = "There were too many attempts. Try again later."
 
     def __init__(self, *, limit: str, quota: int, window: int, retry_after: int) -> None:
-        """Name the limit in header fields of RFC 9110 (10.2.3) and of draft-ietf-httpapi-ratelimit-headers.
+        """Set the header fields of RFC 9110 section 10.2.3 and of draft-ietf-httpapi-ratelimit-headers.
 
         Args:
-            limit: its name, ASCII without quotes.
-            quota: attempts that may fail in ``window``.
-            window: seconds.
-            retry_after: seconds until the next attempt.
+            limit: The name of the limit, ASCII without quotes.
+            quota: The number of attempts that may fail within ``window``.
+            window: In seconds.
+            retry_after: Seconds until the next attempt.
 
         """
         super().__init__(self.detail)
@@ -266,7 +266,7 @@ class TooManyAttempts(ServiceError):
 
 
 class ServiceUnavailable(ServiceError):
-    """Something that this request needs does not answer; the same request can work later."""
+    """A service that the request needs does not respond. The same request may succeed later."""
 
     status = 503
     code = "service_unavailable"
@@ -275,18 +275,18 @@ class ServiceUnavailable(ServiceError):
 
 
 class DatabaseUnavailable(ServiceUnavailable):
-    """The database is away, locked, full, or every retry of a conflict has failed."""
+    """The database is away, locked or full, or every retry after a conflict has failed."""
 
 
 class Misconfigured(ServiceUnavailable):
-    """A setting is wrong. The reason goes to the log, not to the client."""
+    """A setting is wrong. The reason is logged and not sent to the client."""
 
 
 class StorageNotMounted(Misconfigured):
-    """The ``local`` stage has no shared folder: a plain ``sam local start-api``. Here the client is the developer."""
+    """The ``local`` stage has no shared folder, as in a plain ``sam local start-api``, whose user is the developer."""
 
     code = "storage_not_mounted"
     detail = (
-        "The functions share no storage: under a plain 'sam local start-api' each container would keep a database of "
-        "its own. Run 'make sam' (SAM with a shared volume) or 'make run' (no Docker)."
+        "The functions share no storage: under a plain 'sam local start-api' each container would have its own "
+        "database. Run 'make sam' (SAM with a shared volume) or 'make run' (no Docker)."
     )

@@ -18,11 +18,11 @@ from pydantic import (
 
 from auth_common.users.email_address import MAX_EMAIL_LENGTH, normalise_email
 
-#: Longer than any password that registration accepts, so that no login fails because of the length.
+#: In characters. Longer than any password that registration accepts, so that no login fails because of the length.
 MAX_SECRET_LENGTH: Final = 1024
-#: Unassigned characters that will never be visible: noncharacters, what DerivedCoreProperties.txt reserves as
-#: Default_Ignorable_Code_Point, and controls of Egyptian hieroglyphs, which Python 3.11 does not know. Not from U+E0100
-#: to U+E01EF: they choose between forms of an ideograph, which Japanese names need.
+#: Unassigned characters that will never be visible: noncharacters, those that DerivedCoreProperties.txt reserves as
+#: Default_Ignorable_Code_Point, and controls of Egyptian hieroglyphs, which Python 3.11 does not know. U+E0100 to
+#: U+E01EF are not among them, because they select forms of ideographs, which Japanese names need.
 _NEVER_VISIBLE: Final = (
     range(0x2065, 0x2066),
     range(0xFDD0, 0xFDF0),
@@ -32,11 +32,11 @@ _NEVER_VISIBLE: Final = (
     range(0xE01F0, 0xE1000),
     *(range(plane + 0xFFFE, plane + 0x10000) for plane in range(0, 0x110000, 0x10000)),
 )
-#: The flag of a part of a country, such as Scotland: a black flag, the part in tag characters, and the end of the tags
-#: (UTS #51, emoji tag sequences). Elsewhere tag characters are invisible text.
+#: The flag of a part of a country, such as Scotland: a black flag, the name of the part in tag characters, and the end
+#: of the tags (UTS #51, emoji tag sequences). Elsewhere tag characters are invisible text.
 _REGIONAL_FLAG: Final = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
-#: Characters that a name may have and that show nothing on their own: joiners, fillers, variation selectors and others
-#: of Default_Ignorable_Code_Point, and the blank Braille pattern.
+#: Characters that a name may contain but that are invisible on their own: joiners, fillers, variation selectors and
+#: others of Default_Ignorable_Code_Point, and the blank Braille pattern.
 _INVISIBLE: Final = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u200c\u200d\u2800\u3164\uffa0"
     + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
@@ -44,13 +44,13 @@ _INVISIBLE: Final = frozenset(
 
 
 def clean_text(text: str) -> str:
-    """Return ``text`` in NFC, trimmed.
+    """Return ``text`` in NFC, without blanks around it.
 
-    A name must not be rejected because its characters are newer than the Unicode that this version of Python knows. So
-    unassigned characters are accepted, unless they will never be visible.
+    A name must not be rejected because its characters are newer than the Unicode version of Python. So unassigned
+    characters are accepted, unless they will never be visible.
 
     Raises:
-        ValueError: ``text`` shows nothing, or has a character with which one name can pass for another (Unicode TR 36).
+        ValueError: ``text`` has no visible character, or has one that makes different names look alike (Unicode TR 36).
 
     """
     text = unicodedata.normalize("NFC", text).strip()
@@ -67,9 +67,9 @@ def clean_text(text: str) -> str:
 
 
 def _may_be_letter(character: str) -> bool:
-    """Tell whether ``character`` is a letter, or may be one in a newer Unicode than Python's.
+    """Return whether ``character`` is a letter, or may be one in a newer Unicode version than Python's.
 
-    From U+1F000 to U+1FFFF Unicode only adds symbols, such as emoji. Fillers of Hangul are letters that show nothing.
+    From U+1F000 to U+1FFFF Unicode only adds symbols, such as emoji. Fillers of Hangul are invisible letters.
     """
     if character in _INVISIBLE:
         return False
@@ -78,11 +78,11 @@ def _may_be_letter(character: str) -> bool:
 
 
 def _is_forbidden(character: str) -> bool:
-    """Tell whether no name may have ``character``.
+    """Return whether ``character`` is forbidden in names.
 
     Forbidden are control characters, line separators, surrogates, private characters, noncharacters and invisible
-    formatting. So is the replacement character, which a gateway leaves where a body was not UTF-8. The two joiners are
-    allowed: Persian and Indic names need them.
+    formatting. So is the replacement character, which a gateway puts into a body that was not UTF-8. The two joiners
+    are allowed, because Persian and Indic names need them.
     """
     if character in "\u200c\u200d\ufffd":
         return character == "\ufffd"
@@ -103,14 +103,14 @@ def _utc_seconds(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-#: Measured without the blanks around it.
+#: The maximum length does not include blanks around the address.
 Email = Annotated[
     str,
     StringConstraints(strip_whitespace=True),
     Field(max_length=MAX_EMAIL_LENGTH, json_schema_extra={"format": "email"}, examples=["ada@example.com"]),
     AfterValidator(normalise_email),
 ]
-#: Measured as it is stored: composing (NFC) makes some characters longer.
+#: The maximum length is that of the stored form, because NFC makes some characters longer.
 Text = Annotated[str, AfterValidator(_require_letter), AfterValidator(clean_text), Field(max_length=100)]
 ChallengeId = Annotated[str, Field(max_length=256, examples=["c2a4e6f8-1b3d-4f5a-8c7e-9d0b2f4a6c8e"])]
 Password = Annotated[
@@ -146,5 +146,5 @@ Timestamp = Annotated[
 class RequestBody(BaseModel):
     """A request body. Unknown fields are rejected, so no caller registers ``role: admin``."""
 
-    # hide_input_in_errors: a password must not get into a log by way of an exception's text.
+    # hide_input_in_errors: the text of an exception must not bring a password into the log.
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)

@@ -1,4 +1,4 @@
-"""A lock between processes (and between containers that share a volume)."""
+"""A lock between processes, and between containers that share a volume."""
 
 import fcntl
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
-    """Hold ``path`` as a lock (made with mode 0600) while the block runs. The kernel frees it if the process dies."""
+    """Lock the file ``path``, created with mode 0600, during the block. The kernel unlocks it if the process dies."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

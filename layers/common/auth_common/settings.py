@@ -1,7 +1,7 @@
-"""Settings: the only module that reads the environment.
+"""Settings, read from environment variables. Only this module reads the environment.
 
-A wrong setting stops a function at its first request with a message that says which one and why (ASVS 5.0 V13.1,
-V13.4), instead of running on with an insecure default.
+With a wrong setting every request fails, and a log line names the setting and the reason (ASVS 5.0 V13.1, V13.4). The
+service does not continue with an insecure default.
 """
 
 import math
@@ -16,28 +16,29 @@ from typing import Any, Final, NamedTuple
 
 from auth_common.errors import Misconfigured, StorageNotMounted
 
-#: OWASP asks for a bcrypt work factor of 10 at the least; a deployed stage refuses less.
+#: OWASP requires a bcrypt work factor of at least 10. A deployed stage rejects a lower one.
 LOWEST_DEPLOYED_BCRYPT_COST = 10
 
-#: A domain name whose last label is not a number (that would be an IPv4 address), and an origin as browsers write it.
+#: A domain name. Its last label is not a number, as in an IPv4 address.
 _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z](?:[a-z0-9-]*[a-z0-9])?")
+#: An origin as browsers write it.
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+)(?::(?P<port>[1-9][0-9]{0,4}))?")
-#: What Android reports as the origin of a native app: the SHA-256 of its signing certificate.
+#: The origin that Android reports for a native app, with the SHA-256 of its signing certificate.
 _ANDROID_APP = re.compile(r"android:apk-key-hash:[A-Za-z0-9_-]{43}")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _MAX_PORT = 65_535
-#: Ten years, in seconds: from now on, still a date.
+#: Ten years, so that expiries are valid dates.
 _MAX_LIFETIME_SECONDS = 315_360_000
 
 
 class Bounds(NamedTuple):
-    """The least and the greatest that a number may be; no greatest: as large as anybody likes."""
+    """The inclusive bounds of a number. ``greatest`` may be infinite."""
 
     least: float
     greatest: float = math.inf
 
     def __str__(self) -> str:
-        """Say so."""
+        """Return the bounds in words, as for an error text."""
         return f"{self.least} or more" if self.greatest == math.inf else f"{self.least} to {self.greatest}"
 
 
@@ -47,83 +48,84 @@ def _number(default: float, least: float, greatest: float = math.inf) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every setting with its unit, bounds and default. Environment variables carry the same names in upper case."""
+    """All settings with their units, bounds and defaults. Environment variables have the same names in upper case."""
 
-    #: ``local`` is the only stage that may run on SQLite and on keys in files.
+    #: Only the stage ``local`` may use SQLite, and keys in files.
     stage: str = field(default="local", metadata={"choices": ("local", "dev", "prod")})
-    #: Where the ``local`` stage keeps its database, signing key and pepper.
+    #: The folder of the ``local`` stage, with its database, keys and pepper.
     data_dir: Path = Path(".local")
-    #: A SQLAlchemy URL; without it the ``local`` stage uses SQLite in ``data_dir``. Secret: it can hold a password.
+    #: A SQLAlchemy URL. It is secret, because it can contain a password. Without it the ``local`` stage uses SQLite in
+    #: ``data_dir``.
     database_url: str | None = field(default=None, repr=False)
-    #: Seconds that a connection or a statement may take, before the answer is 503. A request that fails may ask twice:
-    #: for its own sake, and to give an attempt back. Lambda would end it after 10 (template.yaml).
+    #: Seconds after which connecting or a statement fails with 503. A failing request may wait twice, the second time
+    #: to give back a counted attempt. Lambda would end the function after 10 (template.yaml).
     database_timeout: float = _number(4, 0.1, 600)
 
-    #: Secrets in Secrets Manager: that URL, where it is not a setting; the pepper; the audit key. The ``local`` stage
-    #: has the latter two in files.
+    #: The secret in Secrets Manager that contains the database URL, instead of ``database_url``.
     database_url_secret_arn: str | None = None
+    #: The secrets in Secrets Manager with the pepper and the audit key. The ``local`` stage has them in files.
     pepper_secret_arn: str | None = None
     audit_key_secret_arn: str | None = None
 
-    #: The KMS key (ECC_NIST_P256, SIGN_VERIFY) that signs access tokens; without it the ``local`` stage uses a file.
+    #: The KMS key (ECC_NIST_P256, SIGN_VERIFY) that signs access tokens. Without it the ``local`` stage uses a file.
     signing_key_arn: str | None = None
-    #: The JWK Set that verifies them, as JSON: the current key's public half, and a retired one's until its ``exp``.
+    #: The JWK Set that verifies access tokens, as JSON: the current public key, and each retired one until its ``exp``.
     jwks: str | None = None
 
     token_issuer: str = "secure-backend"
     token_audience: str = "secure-backend-users"
-    #: Seconds. Short, because a verifier elsewhere learns of a logout only when the token expires.
+    #: Seconds. Short, because other services notice a logout only when the access token expires.
     access_token_lifetime: int = _number(15 * 60, 60, 3600)
-    #: Seconds of clock difference that a verifier forgives (RFC 7519 section 4.1.4).
+    #: Seconds of clock difference that a verifier accepts (RFC 7519 section 4.1.4).
     clock_leeway: int = _number(30, 0, 120)
-    #: Personal data stays out of tokens unless a deployment asks for it: a JWT is signed, not encrypted.
+    #: Whether access tokens contain personal data. By default they do not, because a JWT is not encrypted.
     token_profile_claims: bool = False
-    #: Seconds without use after which a refresh token expires, and the age at which its session ends whatever happens.
+    #: Seconds without use after which a refresh token expires, and the maximum age of its session in seconds.
     refresh_idle_lifetime: int = _number(7 * 24 * 3600, 60, _MAX_LIFETIME_SECONDS)
     refresh_absolute_lifetime: int = _number(30 * 24 * 3600, 60, _MAX_LIFETIME_SECONDS)
 
-    #: The relying party of WebAuthn: a domain, without scheme and port. Passkeys are bound to it for ever.
+    #: The relying party of WebAuthn: a domain without scheme and port. Passkeys are bound to it for ever.
     webauthn_rp_id: str = "localhost"
     webauthn_rp_name: str = "Secure Backend"
-    #: Where those passkeys may be used, separated by commas: origins of pages, on that domain or related to it
+    #: The origins that may use these passkeys, separated by commas. They are pages on the domain, related origins
     #: (WebAuthn section 5.11), and Android apps as ``android:apk-key-hash:…`` (section 13.4.9).
     webauthn_origins: tuple[str, ...] = ("http://localhost:8000", "http://localhost:3000")
 
     #: log2 of bcrypt's rounds. 12 is about 280 ms on a slow core.
     bcrypt_cost: int = _number(12, 4, 15)
 
-    #: Whether registration answers 202 and no more, for new and for taken addresses alike (ASVS 5.0 6.3.8).
+    #: Whether registration returns the same 202 for new and for taken e-mail addresses (ASVS 5.0 6.3.8).
     neutral_registration: bool = False
 
-    #: Proxies whose word is taken: the client's address is so many from the right in ``X-Forwarded-For``. 0: nobody's;
-    #: the gateway says who has called it.
+    #: The number of trusted proxies before the gateway. The client IP is at this place from the right in
+    #: ``X-Forwarded-For``. With 0 it is the IP that the gateway reports.
     trusted_proxy_hops: int = _number(0, 0, 10)
 
-    #: Failures until a lock begins (``throttling.limits``). An account's, in a row: NIST SP 800-63B-4 allows 100.
+    #: Failures of one account in a row until a lockout (``throttling.limits``). NIST SP 800-63B-4 allows 100.
     throttle_login_per_account_and_source: int = _number(10, 1, 50)
     throttle_login_per_account: int = _number(20, 1, 50)
     throttle_second_factor_per_account: int = _number(10, 1, 50)
-    #: Failures of an address, /64 network in IPv6, in a window. Many people can be behind one.
+    #: Failures of one client IP, or /64 network in IPv6, within the window. Many users can share a client IP.
     throttle_login_per_source: int = _number(100, 1, 100_000)
     throttle_passkey_per_source: int = _number(100, 1, 100_000)
     throttle_refresh_per_source: int = _number(100, 1, 100_000)
-    #: Registrations, whatever becomes of them: each is a row.
+    #: Registrations, also those that succeed, because each account is a row.
     throttle_registration_per_source: int = _number(100, 1, 100_000)
-    #: Refused bodies and queries that are recorded; the answer is the same beyond.
+    #: Rejected bodies and queries that are recorded. Further ones get the same response without a record.
     throttle_bad_input_per_source: int = _number(100, 1, 100_000)
-    #: Seconds: that window; the first lock, and the longest: each lasts twice as long as the one before.
+    #: Seconds of the window, of the first lockout and of the longest. Each lockout is twice as long as the one before.
     throttle_window: int = _number(3_600, 60, 86_400)
     throttle_first_lock: int = _number(30, 1, 3_600)
     throttle_longest_lock: int = _number(3_600, 60, 86_400)
 
-    #: Days that the audit log keeps its records.
+    #: Days after which audit records are deleted.
     audit_retention_days: int = _number(400, 30, 36_500)
 
     def contradictions(self) -> Iterator[str]:
-        """Tell what is wrong beyond types and bounds."""
+        """Yield the faults that types and bounds do not exclude, as error texts."""
         pages = [origin for origin in self.webauthn_origins if not _ANDROID_APP.fullmatch(origin)]
         origins = [_ORIGIN.fullmatch(page) for page in pages]
-        # An IP address is not a valid domain, so no browser ever lets it be a relying party (WebAuthn section 5.1.3).
+        # An IP address is no valid domain, so browsers reject it as a relying party (WebAuthn section 5.1.3).
         if not _DOMAIN.fullmatch(self.webauthn_rp_id):
             yield "WEBAUTHN_RP_ID: must be a domain in lower case; an IP address never works, use localhost"
         elif not all(
@@ -135,14 +137,14 @@ class Settings:
                 "android:apk-key-hash: and 43 characters; localhost only with WEBAUTHN_RP_ID=localhost"
             )
         elif any(origin and origin["scheme"] == "http" and origin["host"] != "localhost" for origin in origins):
-            yield "WEBAUTHN_ORIGINS: must be https; only localhost does without"
+            yield "WEBAUTHN_ORIGINS: must be https, except on localhost"
         if self.stage != "local":
-            yield from self._local_shortcuts()
+            yield from self._local_only_settings()
 
-    def _local_shortcuts(self) -> Iterator[str]:
-        """Tell what a deployed stage refuses."""
+    def _local_only_settings(self) -> Iterator[str]:
+        """Yield the settings that only the ``local`` stage accepts, as error texts."""
         if self.database_url_secret_arn is None and (self.database_url or "sqlite").startswith("sqlite"):
-            # A Lambda's /tmp is private to one environment and is thrown away with it.
+            # The /tmp of Lambda is private to one environment and is deleted with it.
             yield "a deployed stage needs DATABASE_URL or DATABASE_URL_SECRET_ARN, and SQLite loses data there"
         if self.bcrypt_cost < LOWEST_DEPLOYED_BCRYPT_COST:
             yield f"BCRYPT_COST: must be at least {LOWEST_DEPLOYED_BCRYPT_COST} in a deployed stage"
@@ -150,13 +152,13 @@ class Settings:
             yield "a deployed stage needs WEBAUTHN_RP_ID and WEBAUTHN_ORIGINS"
 
     def storage(self) -> Path:
-        """Return ``data_dir``, which must exist: a function never makes it.
+        """Return ``data_dir``, which must exist. A function never creates it.
 
-        Each container of a plain ``sam local start-api`` would otherwise keep a database and a signing key of its own,
-        and a user registered through one would be unknown to the next.
+        Otherwise each container of a plain ``sam local start-api`` would have its own database and signing key, and a
+        user who registered through one container would be unknown to the others.
 
         Raises:
-            StorageNotMounted: the folder is not there.
+            StorageNotMounted: The folder does not exist.
 
         """
         if not self.data_dir.is_dir():
@@ -164,49 +166,50 @@ class Settings:
         return self.data_dir
 
 
-def _serialise(origin: str) -> str:
-    """Leave out the port that the scheme has anyway, as browsers do (RFC 6454 section 6.2): it would match no page."""
+def _without_default_port(origin: str) -> str:
+    """Remove the default port of the scheme, as browsers do (RFC 6454 section 6.2). With it no page would match."""
     return origin.removesuffix(_DEFAULT_PORTS.get(origin.partition(":")[0], ""))
 
 
 def _may_use(host: str, domain: str) -> bool:
-    """Tell whether pages of ``host`` may use the passkeys of ``domain``: it is there, below, or a related origin.
+    """Return whether pages of ``host`` may use the passkeys of ``domain``.
 
-    A related origin is on a domain of its own (WebAuthn section 5.11), which a host without a dot is not.
+    These are the domain, its subdomains and related origins. A related origin has its own domain (WebAuthn section
+    5.11), so its name has a dot.
     """
     return _DOMAIN.fullmatch(host) is not None and (f".{host}".endswith(f".{domain}") or "." in host)
 
 
-def _origins(text: str) -> tuple[str, ...]:
-    return tuple(_serialise(origin.strip()) for origin in text.split(","))
+def _parse_origins(text: str) -> tuple[str, ...]:
+    return tuple(_without_default_port(origin.strip()) for origin in text.split(","))
 
 
-def _truth(text: str) -> bool:
+def _parse_bool(text: str) -> bool:
     return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
 
 
-_READERS: Final[Mapping[Any, Callable[[str], Any]]] = {
-    bool: _truth,
+_PARSERS: Final[Mapping[Any, Callable[[str], Any]]] = {
+    bool: _parse_bool,
     int: int,
     float: float,
     str: str,
     str | None: str,
     Path: Path,
-    tuple[str, ...]: _origins,
+    tuple[str, ...]: _parse_origins,
 }
 
 
-def _read(setting: Field[Any], text: str) -> Any:
-    """Return the value that ``text`` is for ``setting``.
+def _parse(setting: Field[Any], text: str) -> Any:
+    """Return the value of ``setting`` that ``text`` stands for.
 
     Raises:
-        ValueError: it is none; the message says what it must be.
+        ValueError: The text is not valid. The message says what it must be.
 
     """
-    read = _READERS[setting.type]
+    parse = _PARSERS[setting.type]
     bounds, choices = setting.metadata.get("bounds"), setting.metadata.get("choices")
-    with suppress(ValueError, KeyError):  # their messages show the text
-        value = read(text)
+    with suppress(ValueError, KeyError):  # their messages contain the text
+        value = parse(text)
         if (not bounds or bounds.least <= value <= bounds.greatest) and (not choices or value in choices):
             return value
     message = f"must be {bounds or ' or '.join(choices or ('true', 'false'))}"
@@ -215,20 +218,20 @@ def _read(setting: Field[Any], text: str) -> Any:
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """Return this environment's settings, read once.
+    """Return the settings of this environment, which are read once.
 
     Raises:
-        Misconfigured: a setting is missing or out of bounds; the text names it and never shows its value.
+        Misconfigured: A setting is missing or not valid. The message names it and does not contain its value.
 
     """
-    # Not by pydantic, which is a third of the authorizer's cold start; everybody's first request waits for that.
+    # Without pydantic, whose import would take a third of the authorizer's cold start.
     found: dict[str, Any] = {}
     faults: list[str] = []
     for setting in fields(Settings):
-        # CloudFormation can pass an empty string, but not leave a variable out: it is as good as none.
+        # An empty variable counts as missing, because CloudFormation cannot leave a variable out.
         if text := os.environ.get(setting.name.upper(), ""):
             try:
-                found[setting.name] = _read(setting, text)
+                found[setting.name] = _parse(setting, text)
             except ValueError as error:
                 faults.append(f"{setting.name.upper()}: {error}")
     if not faults:
@@ -240,8 +243,8 @@ def settings() -> Settings:
 
 
 def initialises_ahead() -> bool:
-    """Tell whether Lambda initialises this environment before a request waits for it.
+    """Return whether Lambda initialises this environment before the first request.
 
-    It does so for a snapshot and for provisioned concurrency (Lambda Developer Guide, "Runtime environment variables").
+    Lambda does so for snapshots and provisioned concurrency (Lambda Developer Guide, "Runtime environment variables").
     """
     return os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in {"snap-start", "provisioned-concurrency"}

@@ -1,7 +1,8 @@
-"""Lambda SnapStart: one environment is frozen after its initialisation, and many are thawed from the copy.
+"""Lambda SnapStart, which takes a snapshot of an initialised environment and starts many environments from it.
 
-What each of them must have for itself is let go before the copy is made: ``before_snapshot`` marks the function that
-does. Randomness needs none of this, since all of ours comes from the operating system when it is needed.
+State that each environment must have for itself, such as connections, is discarded before the snapshot. The decorator
+``before_snapshot`` marks the functions that do so. Random numbers always come from the operating system, so they need
+no such function.
 """
 
 from collections.abc import Callable
@@ -9,8 +10,8 @@ from contextlib import suppress
 
 
 def before_snapshot(function: Callable[[], None]) -> Callable[[], None]:
-    """Have Lambda call ``function`` before it takes a snapshot; elsewhere nobody does. A decorator."""
-    with suppress(ModuleNotFoundError):  # Lambda's runtime brings it
+    """Make Lambda call ``function`` before it takes a snapshot. A decorator. It has no effect outside Lambda."""
+    with suppress(ModuleNotFoundError):  # the module is a part of Lambda's runtime
         from snapshot_restore_py import register_before_snapshot
 
         register_before_snapshot(function)

@@ -1,8 +1,8 @@
 """Strict JSON (RFC 8259, with the advice of its sections 4 and 8).
 
-The standard parser takes NaN, numbers beyond every float, repeated names and lone surrogates. Two parsers that read one
-document differently are a way around a check (ASVS 5.0 1.5.3), infinity cannot be written as JSON again, and a lone
-surrogate not to a database: each is refused here.
+Python's parser also accepts NaN, numbers larger than any float, repeated names and lone surrogates. This one rejects
+them. An attacker can bypass a check if two parsers read one document differently (ASVS 5.0 1.5.3). Infinity cannot be
+written as JSON, and a lone surrogate cannot be stored in a database.
 """
 
 import json
@@ -14,13 +14,13 @@ def parse_strict_json(octets: bytes) -> Any:
     """Return the parsed document.
 
     Raises:
-        json.JSONDecodeError: not JSON.
-        ValueError: not UTF-8, or JSON that is not strict.
-        RecursionError: nested too deep.
+        json.JSONDecodeError: The bytes are not JSON.
+        ValueError: The bytes are not UTF-8, or the JSON is not strict.
+        RecursionError: The document is nested too deeply.
 
     """
     value = json.loads(octets.decode(), object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse)
-    # A lone surrogate, written as an escape, is the one thing that cannot be encoded again.
+    # Encoding the value again fails only for a lone surrogate, which the document can contain as an escape.
     json.dumps(value, ensure_ascii=False).encode()
     return value
 

@@ -36,7 +36,7 @@ def test_time_of_any_zone_is_read_in_utc_and_one_without_a_zone_is_rejected(stor
         read = stored(time.astimezone(timezone(timedelta(hours=hours))))
         assert (read, read.tzinfo) == (time, UTC)
     assert stored(None) is None
-    with pytest.raises(StatementError, match="a time needs a zone"):
+    with pytest.raises(StatementError, match="a time needs a time zone"):
         stored(datetime(2026, 1, 2))  # noqa: DTZ001 - the fault under test
 
 

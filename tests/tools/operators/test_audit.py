@@ -104,7 +104,7 @@ def test_unchanged_log_is_intact(verify, log_file):
 
 
 CHANGED, MISSING = "is not what was written there", "is missing"
-UNCHECKED = "cannot be checked, for the one before it is missing"
+UNCHECKED = "cannot be checked, because the record before it is missing"
 
 
 def findings_of(chain, faults):
@@ -270,7 +270,7 @@ def test_lines_that_contradict_each_other_are_a_finding(chain, verify, log_file)
     last = [line for line in lines.splitlines() if '"audit"' in line][-1]
     mac = json.loads(last[last.index("{") :])["audit"]["mac"]
     log_file.write_text(lines + last.replace(mac, "0" * 64) + "\n")
-    assert verify(log_file)[1] == findings_of(chain, {9: "has two lines that contradict each other"})
+    assert verify(log_file)[1] == findings_of(chain, {9: "has two log lines that contradict each other"})
 
 
 def test_export_in_ocsf_anchors_its_records(database, chain, verify, capsys, tmp_path):
@@ -279,7 +279,7 @@ def test_export_in_ocsf_anchors_its_records(database, chain, verify, capsys, tmp
     (tmp_path / "export.jsonl").write_text(capsys.readouterr().out)
     database.execute(delete(audit_events).where(SEQUENCE >= 8, audit_events.c.chain_id == chain))
     findings = verify(tmp_path / "export.jsonl")[1]
-    assert [finding.partition(": ")[2][:11] for finding in findings] == ["was cut off"] * len(findings)
+    assert [finding.partition(": ")[2][:11] for finding in findings] == ["was deleted"] * len(findings)
     assert len(findings) >= 2
 
 
@@ -305,7 +305,7 @@ def test_copied_record_at_either_end_of_a_chain_is_found(database, chain, verify
 def test_cut_tail_or_chain_is_found_by_the_lines_of_the_log(database, chain, verify, log_file):
     database.execute(delete(audit_events).where(SEQUENCE >= 8))
     assert verify()[1] == []
-    cut = "was cut off the end: a line of the log vouches for it"
+    cut = "was deleted from the end of the chain, but has a log line"
     assert verify(log_file)[1] == findings_of(chain, {8: cut, 9: cut})
     database.execute(delete(audit_events))
     status, findings, _ = verify(log_file)
@@ -326,7 +326,7 @@ def test_history_rewritten_with_the_key_is_found_by_the_lines_of_the_log(databas
         change_record(database, row.sequence, record=record, reason=reason, mac=mac)
         previous = mac
     assert verify()[1] == []
-    contradicted = dict.fromkeys(range(4, 10), "is not the one that a line of the log vouches for")
+    contradicted = dict.fromkeys(range(4, 10), "differs from its log line")
     assert verify(log_file)[1] == findings_of(chain, contradicted)
 
 

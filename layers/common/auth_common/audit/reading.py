@@ -1,4 +1,4 @@
-"""The audit log, as the Security team reads it: page by page, each record opened and checked as it is read."""
+"""Read the audit log page by page. Each record is decrypted and compared with its MAC as it is read."""
 
 import hmac
 import json
@@ -27,17 +27,17 @@ from auth_common.strict_json import parse_strict_json
 from auth_common.transactions import read
 
 PAGE_SIZE: Final = 50
-#: Records that an operator's command reads at once.
+#: Records per batch of an operator's command.
 BATCH: Final = 1000
 _LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 MAX_CLOCK_LEAD: Final = store.MAX_CLOCK_LEAD
-#: Who may read.
+#: The roles that may read the audit log.
 READERS: Final = frozenset({"security", "admin"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
-    """One event of the log, opened."""
+    """A record of the audit log, decrypted and checked."""
 
     chain_id: UUID
     sequence: int
@@ -56,14 +56,14 @@ class AuditRecord:
     detail: dict[str, Any]
     #: Whether the personal fields have been erased.
     erased: bool
-    #: Whether the record and its place are as they were written.
+    #: Whether neither the record nor its place was tampered with.
     intact: bool
     mac: bytes
-    #: Where it stands in the order of the log, even if an attacker has changed its time to one that is none.
+    #: The place in the order of the log, also if an attacker has replaced the time by something else.
     place: Place
 
     def to_event(self) -> RecordedEvent:
-        """Return what happened, as the log line told it."""
+        """Return the security event, as the log line of the event has it."""
         return RecordedEvent(
             name=SecurityEvent(self.event),
             time=milliseconds(self.time),
@@ -83,19 +83,19 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """One page, newest first; ``next_place`` is ``None`` on the last one."""
+    """A page of records, newest first. ``next_place`` is None on the last page."""
 
     items: list[AuditRecord]
     next_place: Place | None
 
 
 def list_audit_records(principal: Principal, query: AuditQuery, *, before: Place | None) -> AuditPage:
-    """Return a page of the log.
+    """Return a page of the log for a caller, and record the reading.
 
     Raises:
-        InvalidToken: the caller's session has ended.
-        Forbidden: the caller's role is not one of ``READERS``.
-        PasskeyLoginRequired: the caller has logged in without a passkey, or has none any more.
+        InvalidToken: The caller's session is not valid any more.
+        Forbidden: The caller's role is not one of ``READERS``.
+        PasskeyLoginRequired: The caller has logged in without a passkey, or has no passkey any more.
         ValidationFailed: ``before`` is not a place in this log.
 
     """
@@ -117,7 +117,14 @@ def list_audit_records(principal: Principal, query: AuditQuery, *, before: Place
 def read_audit_records(
     query: AuditQuery, *, after: Place | None = None, newest: int | None = None
 ) -> list[AuditRecord]:
-    """Return records for an operator, oldest first: a batch from ``after`` on, or the ``newest`` so many."""
+    """Return records for an operator, oldest first.
+
+    Args:
+        query: Which records match.
+        after: Return the first ``BATCH`` records after this place, or from the oldest on.
+        newest: Return this number of newest records instead.
+
+    """
 
     def select(connection: Connection) -> list[AuditRecord]:
         if newest is not None:
@@ -130,9 +137,9 @@ def read_audit_records(
 def _select_newest(
     connection: Connection, query: AuditQuery, *, limit: int, before: Place | None = None
 ) -> list[StoredRow]:
-    """Return a page, newest first.
+    """Return a page, newest first, with records from the future at the end.
 
-    Records from the future come last. Otherwise an attacker could fill the first page with them for ever.
+    Otherwise an attacker could insert records from the future that fill the first page for ever.
     """
     horizon = datetime.now(UTC) + MAX_CLOCK_LEAD
     rows: list[StoredRow] = []
@@ -147,15 +154,20 @@ def _select_newest(
 
 
 def reading_time() -> AbstractContextManager[None]:
-    """Give all statements of one reading and its record a deadline: twice ``DATABASE_TIMEOUT``.
+    """Give all statements of a reading and its record one deadline: twice ``DATABASE_TIMEOUT``.
 
-    Together they may otherwise take longer than API Gateway waits, and the caller gets no problem document.
+    Otherwise they may together take longer than API Gateway waits, and the caller would get no problem document.
     """
     return time_limit(2 * settings().database_timeout)
 
 
 def require_reader(connection: Connection, principal: Principal) -> None:
-    """Require a role that may read the audit log, and a login with a passkey (ASVS 5.0 16.4.2)."""
+    """Require a role that may read the audit log, and a login with a passkey (ASVS 5.0 16.4.2).
+
+    Raises:
+        InvalidToken, Forbidden, PasskeyLoginRequired: As for ``list_audit_records``.
+
+    """
     caller_state = require_valid_session(connection, principal)
     if caller_state.role not in READERS:
         security_event(SecurityEvent.AUTHZ_FAIL, user_id=principal.user_id, reason="role_not_sufficient")
@@ -164,19 +176,19 @@ def require_reader(connection: Connection, principal: Principal) -> None:
 
 
 def record_reading(principal: Principal, target: str, query: AuditQuery) -> None:
-    """Record that somebody has read the log. The reason lets a page that polls leave its own readings out."""
+    """Record that a caller has read the log. A page that polls leaves out these records by their reason."""
     filters, user_id = str(query), principal.user_id
     security_event(SecurityEvent.SENSITIVE_READ, user_id=user_id, reason="audit_log", target=target, filters=filters)
 
 
 def open_rows(connection: Connection, rows: list[StoredRow]) -> list[AuditRecord]:
-    """Return rows with their personal fields readable, and each compared with its MAC."""
+    """Return rows as records, with their personal fields decrypted, and each compared with its MAC."""
     personal = open_all_personal(connection, rows)
     return [_open(stored, opened) for stored, opened in zip(rows, personal, strict=True)]
 
 
 def is_intact(stored: StoredRow, previous_mac: bytes | None) -> bool:
-    """Tell whether a row is as it was written, at its place: its MAC, and the columns that repeat the record."""
+    """Return whether neither a row nor its place was tampered with: its MAC is right, and its columns agree with it."""
     row = stored.row
     previous = FIRST_PREVIOUS_MAC if row.sequence == 0 else previous_mac
     if previous is None or not stored.is_readable:
@@ -185,13 +197,16 @@ def is_intact(stored: StoredRow, previous_mac: bytes | None) -> bool:
 
 
 def has_mac(row: AuditRow, *, previous: bytes, place: int) -> bool:
-    """Tell whether the MAC of ``row`` is the one of its record at ``place``, behind the MAC ``previous``."""
+    """Return whether the MAC of ``row`` is right for its record at ``place``, after a record with MAC ``previous``."""
     expected = chain_mac(previous=previous, chain_id=row.chain_id, sequence=place, record=row.record)
     return hmac.compare_digest(expected, row.mac)
 
 
 def columns_agree(row: AuditRow) -> bool:
-    """Tell whether the columns by which a record is found say what the record says. Its MAC must be right."""
+    """Return whether the columns repeat the fields of the record, whose MAC must be right.
+
+    The hash of the client IP can only be compared if the client IP is not encrypted. See ``open_all_personal``.
+    """
     document = json.loads(row.record)
     if "personal" in document:
         source_ip = document["personal"].get("source_ip")
@@ -206,21 +221,21 @@ def columns_agree(row: AuditRow) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Personal:
-    """The personal fields of a record, opened."""
+    """The decrypted personal fields of a record."""
 
     fields: dict[str, Any]
-    #: Whether they have been erased, with the account.
+    #: Whether the fields were erased with the account.
     erased: bool = False
-    #: What contradicts the record, in words. None if nothing does.
+    #: What is wrong with salt or client IP, as the end of a sentence about the record. None if nothing is wrong.
     fault: str | None = None
 
 
 def open_all_personal(connection: Connection, rows: list[StoredRow]) -> list[Personal]:
-    """Return the personal fields of each row, as far as the user's salt opens them."""
+    """Return the personal fields of each row, which are empty if the user's salt does not decrypt them."""
     documents = [_members(stored.row.record) for stored in rows]
     owners = {stored.row.user_id for stored in rows if stored.row.user_id}
     salts = store.select_salts(connection, user_ids=owners)
-    # Only an erasure deletes a salt, and it deletes the account too.
+    # Only an erasure deletes a salt, and it also deletes the account.
     existing = store.select_existing(connection, user_ids=owners - salts.keys())
     return [
         _open_personal(stored.row, document, salts, existing) for stored, document in zip(rows, documents, strict=True)
@@ -247,7 +262,7 @@ def _open_personal(row: AuditRow, document: dict[str, Any], salts: dict[UUID, by
 
 def _open(stored: StoredRow, personal: Personal) -> AuditRecord:
     row = stored.row
-    # What was tampered with must be shown, whatever it is now; it must not break the reading of the rest.
+    # A record that was tampered with is shown too, and must not prevent the reading of the others.
     document = _members(row.record)
     source_ip = _text(personal.fields, "source_ip")
     return AuditRecord(
@@ -274,7 +289,7 @@ def _open(stored: StoredRow, personal: Personal) -> AuditRecord:
 
 
 def _members(record: str) -> dict[str, Any]:
-    """Return the members of a record; none, if an attacker has made of it what cannot be shown."""
+    """Return the members of a record's JSON. Return none if an attacker has replaced it by other text."""
     try:
         document = parse_strict_json(record.encode())
     except (ValueError, RecursionError):
@@ -283,7 +298,7 @@ def _members(record: str) -> dict[str, Any]:
 
 
 def _detail(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the further fields: texts, numbers and lists of them. Anything deeper is not ours."""
+    """Return the further fields, which are texts, numbers or lists of these. Return none if any is nested deeper."""
     detail = document.get("detail")
     if not isinstance(detail, dict):
         return {}

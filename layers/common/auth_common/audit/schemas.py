@@ -1,4 +1,4 @@
-"""Queries and responses of the audit log."""
+"""Queries and responses of GET /audit/events and GET /audit/summary."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
@@ -26,11 +26,11 @@ SeverityName = Literal["informational", "low", "medium", "high", "critical"]
 
 _Reason = Annotated[str, Field(max_length=60, pattern="^[a-z0-9_]+$")]
 
-#: The longest time that a summary counts: two years.
+#: The longest time of a summary: two years.
 _MAX_SUMMARY_SPAN = timedelta(days=732)
 
 
-#: RFC 3339 with a zone; within what every clock and database can say in UTC.
+#: RFC 3339 with a zone, within the years that all clocks and databases can represent.
 _Time = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))]
 
 
@@ -46,23 +46,23 @@ class _Query(BaseModel):
 class AuditEventsQuery(_Query):
     """GET /audit/events?from=&to=&event=&outcome=&severity=&user_id=&ip=&reason=&except_reason=, all optional."""
 
-    #: From (inclusive) and to (exclusive), RFC 3339 with a zone.
+    #: ``from`` is inclusive and ``to`` is exclusive.
     from_: Annotated[_Time | None, Field(alias="from")] = None
     to: _Time | None = None
     event: SecurityEvent | None = None
     outcome: Literal["success", "failure"] | None = None
-    #: This one and all that are worse.
+    #: The lowest severity. More severe events match too.
     severity: SeverityName | None = None
     user_id: UUID | None = None
     ip: _Address | None = None
     reason: _Reason | None = None
-    #: Everything but this. A page that polls leaves its own readings out: ``audit_log``.
+    #: Events with this reason do not match. A page that polls leaves out its own readings with ``audit_log``.
     except_reason: _Reason | None = None
-    #: Read by ``AuditCursor``.
+    #: Decoded by ``AuditCursor``.
     cursor: Annotated[str | None, Field(max_length=200)] = None
 
     def as_query(self) -> AuditQuery:
-        """Return what is asked for."""
+        """Return the query for the store."""
         return AuditQuery(
             from_=self.from_,
             to=self.to,
@@ -85,7 +85,7 @@ class AuditSummaryQuery(_Query):
     @model_validator(mode="after")
     def _require_a_span(self) -> Self:
         if not timedelta(0) < self.to - self.from_ <= _MAX_SUMMARY_SPAN:
-            message = "must be after from, by two years at most"
+            message = "must be after from, by at most two years"
             raise ValueError(message)
         return self
 
@@ -94,7 +94,7 @@ def _utc_milliseconds(moment: datetime) -> str:
     return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
-#: RFC 3339 in UTC, with milliseconds: several events of one request have an order.
+#: RFC 3339 in UTC with milliseconds, because the events of one request need an order.
 _Moment = Annotated[
     datetime, PlainSerializer(_utc_milliseconds), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
@@ -105,21 +105,21 @@ def _severity_name(value: Any) -> Any:
 
 
 class ChainResponse(BaseModel):
-    """Where a record stands, and whether it is as it was written there."""
+    """The place of a record in its chain, and whether the record is intact."""
 
     id: UUID
     sequence: Annotated[int, Field(examples=[17])]
-    #: HMAC-SHA-256, hexadecimal: the log line of the event has the same.
+    #: The HMAC-SHA-256 in hexadecimal, as in the log line of the event.
     mac: Annotated[str, Field(examples=["<64 hex digits>"])]
     intact: Annotated[bool, Field(examples=[True])]
 
 
 class AuditRecordResponse(BaseModel):
-    """One event of the audit log."""
+    """A record of the audit log."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    #: Chain and sequence: unique.
+    #: The id of the chain, a dot, and the sequence.
     id: Annotated[str, Field(examples=["c2a4e6f8-1b3d-4f5a-8c7e-9d0b2f4a6c8e.17"])]
     time: _Moment
     event: Annotated[str, Field(examples=["authn_login_fail"])]
@@ -134,13 +134,13 @@ class AuditRecordResponse(BaseModel):
     path: Annotated[str, Field(examples=["/login"])]
     request_id: Annotated[str, Field(examples=["0f6a2c9e-1b1d-4a3f-9a65-6b1f0f3c2d11"])]
     detail: dict[str, Any]
-    #: Whether source_ip and user_agent have been erased.
+    #: Whether ``source_ip`` and ``user_agent`` were erased.
     erased: Annotated[bool, Field(examples=[False])]
     chain: ChainResponse
 
     @classmethod
     def of(cls, record: AuditRecord) -> Self:
-        """Return the answer for a record."""
+        """Return the response for a record."""
         fields = {name: getattr(record, name) for name in AuditRecord.__dataclass_fields__ if name in cls.model_fields}
         chain = ChainResponse(id=record.chain_id, sequence=record.sequence, mac=record.mac.hex(), intact=record.intact)
         return cls(id=f"{record.chain_id}.{record.sequence}", chain=chain, **fields)
@@ -154,7 +154,7 @@ class AuditEventsResponse(BaseModel):
 
 
 class BarResponse(BaseModel):
-    """How many events of one kind one interval had."""
+    """The number of events of one name and outcome in one interval."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -165,7 +165,7 @@ class BarResponse(BaseModel):
 
 
 class CountResponse(BaseModel):
-    """How often something occurred. The value ``null`` is unknown or erased."""
+    """A value and the number of its records. The value is null if it is unknown or erased."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -180,10 +180,10 @@ class AuditSummaryResponse(BaseModel):
 
     from_: Annotated[Timestamp, Field(serialization_alias="from", examples=["2026-01-30T09:30:00Z"])]
     to: Timestamp
-    #: Seconds that a bar stands for.
+    #: The length of an interval, in seconds.
     interval: Annotated[int, Field(examples=[300])]
     series: list[BarResponse]
-    #: The most frequent of failures.
+    #: The most frequent values of failures.
     reasons: list[CountResponse]
     sources: Annotated[list[CountResponse], Field(examples=[[{"value": "203.0.113.7", "count": 3}]])]
     accounts: Annotated[

@@ -1,4 +1,4 @@
-"""The audit log in numbers: what happened over time, and what the failures have in common."""
+"""Summarise the audit log: the number of events over time, and what the failures have in common."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,16 +14,17 @@ from auth_common.keys.keyed_hashes import source_index
 from auth_common.sessions.principal import Principal
 from auth_common.transactions import read
 
-#: Bars of a chart, at most, and the length of each list of the most frequent.
+#: The maximum number of intervals in a chart.
 _MAX_BARS: Final = 400
+#: The length of each list of most frequent values.
 _MAX_COUNTS: Final = 10
-#: Records of a client IP that are opened to name it: one, unless an attacker has inserted others.
+#: Records that are decrypted to find a client IP by its hash. One is enough unless an attacker has inserted others.
 _MAX_RECORDS_OPENED: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """Events of one kind in one interval."""
+    """The number of events of one name and outcome in one interval."""
 
     start: datetime
     event: str
@@ -33,7 +34,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """How often something occurred; ``None``, where nobody knows what, or it has been erased."""
+    """A value and the number of its records. The value is None if it is unknown or erased."""
 
     value: str | None
     count: int
@@ -41,26 +42,24 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSummary:
-    """The log in numbers."""
+    """The numbers of the audit log between two times."""
 
     from_: datetime
     to: datetime
-    #: Seconds that a bar stands for.
+    #: The length of an interval, in seconds.
     interval: int
     series: list[Bar]
-    #: Of failures: the most frequent reasons, source addresses and accounts.
+    #: The most frequent reasons, client IPs and accounts of failures.
     reasons: list[Count]
     sources: list[Count]
     accounts: list[Count]
 
 
 def summarise_audit_log(principal: Principal, *, from_: datetime, to: datetime) -> AuditSummary:
-    """Return the log between two times in numbers.
+    """Return the numbers of the log between two times, and record the reading.
 
     Raises:
-        InvalidToken: the caller's session has ended.
-        Forbidden: the caller's role is not one of ``READERS``.
-        StepUpRequired: the caller has logged in without a passkey.
+        InvalidToken, Forbidden, PasskeyLoginRequired: As for ``list_audit_records``.
 
     """
     query = AuditQuery(from_=from_, to=to)
@@ -85,7 +84,7 @@ def summarise_audit_log(principal: Principal, *, from_: datetime, to: datetime) 
 
 
 def _interval(span: timedelta) -> int:
-    """Return the seconds of a bar: one that people count in, and not more bars than a chart shows."""
+    """Return the seconds of an interval: the shortest usual length that gives at most ``_MAX_BARS`` intervals."""
     seconds = span.total_seconds()
     choices = (60, 300, 900, 3600, 6 * 3600, 24 * 3600)
     return next((choice for choice in choices if seconds / choice <= _MAX_BARS), 7 * 24 * 3600)
@@ -110,7 +109,7 @@ def _most_frequent(connection: Connection, query: AuditQuery, column: str) -> li
 
 
 def _most_frequent_sources(connection: Connection, query: AuditQuery) -> list[Count]:
-    """Return addresses: their keyed hashes are counted, and a record of each is opened for its name."""
+    """Return the most frequent client IPs. Their hashes are counted, and a record of each is decrypted for the IP."""
     counts = []
     for source, count in store.count_by(connection, _failures(query), "source", limit=_MAX_COUNTS):
         addresses: list[str | None] = []

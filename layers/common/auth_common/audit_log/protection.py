@@ -1,9 +1,9 @@
-"""The audit log's cryptography: a chain of MACs that shows tampering, and personal fields that can be forgotten.
+"""The audit log's cryptography: a chain of MACs that shows tampering, and personal fields that can be erased.
 
-The key is not in the database. So an attacker who can write to the database can neither forge a record nor close the
-gap of a deleted one. Personal fields are encrypted under a key that also needs a salt of their user. Deleting the salt
-erases these fields in every copy of the log that comes without the salts. The chain stays valid (NIST SP 800-88 calls
-it cryptographic erase).
+The key is not in the database. So an attacker who can write to the database can neither forge a record nor hide the
+deletion of one. Personal fields are encrypted under a key that also depends on a salt of their user. The deletion of
+the salt erases these fields in every copy of the log without salts, and the chain stays valid. NIST SP 800-88 calls
+this cryptographic erase.
 """
 
 import base64
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from auth_common.keys.keyed_hashes import keyed_hash
 
-#: What the first record of a chain has as the MAC before it.
+#: The previous MAC of the first record in a chain.
 FIRST_PREVIOUS_MAC: Final = bytes(32)
 SALT_BYTES: Final = 32
 
@@ -26,27 +26,34 @@ _NONCE_BYTES: Final = 12
 
 
 def chain_mac(*, previous: bytes, chain_id: UUID, sequence: int, record: str) -> bytes:
-    """Return the HMAC-SHA-256 (32 bytes) that binds ``record`` to its place and to everything before it.
+    """Return the HMAC-SHA-256 (32 bytes) that binds ``record`` to its place and to all earlier records of the chain.
 
     Args:
-        previous: the MAC of the record before; ``FIRST_PREVIOUS_MAC`` for the first.
-        chain_id: the chain.
-        sequence: the place in it, from 0.
-        record: as it is stored.
+        previous: The MAC of the previous record, or ``FIRST_PREVIOUS_MAC``.
+        chain_id: The chain.
+        sequence: The place in the chain, from 0.
+        record: The JSON text as it is stored.
 
     """
     return keyed_hash(b"chain", previous + chain_id.bytes + sequence.to_bytes(8, "big", signed=True) + record.encode())
 
 
 def seal_personal(personal: Mapping[str, str], *, user_id: UUID, salt: bytes) -> str:
-    """Return ``personal`` encrypted with AES-256-GCM for the audit log of ``user_id``, as base64."""
+    """Return ``personal`` encrypted with AES-256-GCM for a record of the user, as base64.
+
+    Args:
+        personal: The personal fields.
+        user_id: The user, to whom the ciphertext is bound.
+        salt: The user's salt (``SALT_BYTES``).
+
+    """
     nonce = secrets.token_bytes(_NONCE_BYTES)
     sealed = AESGCM(_personal_key(salt)).encrypt(nonce, json.dumps(personal).encode(), user_id.bytes)
     return base64.b64encode(nonce + sealed).decode()
 
 
 def open_personal(sealed: str, *, user_id: UUID, salt: bytes) -> dict[str, str] | None:
-    """Return what was sealed; ``None`` where it was sealed under another salt, or changed."""
+    """Return the fields that ``seal_personal`` encrypted. Return None if the salt or user differs, or on tampering."""
     try:
         data = base64.b64decode(sealed)
         opened = AESGCM(_personal_key(salt)).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], user_id.bytes)

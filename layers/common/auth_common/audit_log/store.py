@@ -1,8 +1,8 @@
-"""The tables of the audit log.
+"""The statements of the audit log: records, salts, pages, counts and deletions.
 
-Attackers who can insert rows fill any column with anything that the database accepts, and SQLite accepts everything. So
-rows are read as they are stored, text and bytes no longer than ours ever are, and a value that cannot be ours makes its
-row unreadable (``StoredRow``) instead of failing the query.
+An attacker who can insert rows can store any value that the database accepts, and SQLite accepts every type in every
+column. So values are read without conversion, and long ones only in part. A value that the service never writes makes
+its row unreadable (``StoredRow``) and does not fail the query.
 """
 
 import re
@@ -40,26 +40,26 @@ from auth_common.database.tables import AsStored, as_row, audit_events, audit_sa
 from auth_common.events.vocabulary import Severity
 from auth_common.keys.keyed_hashes import source_index
 
-#: Records of chains that are read at once.
+#: Records per batch of ``select_all``.
 _CHAIN_BATCH: Final = 1000
-#: Characters. The longest record of ours has a tenth of it, and a page of such records fits into a Lambda's response.
+#: Ten times as long as the longest record of the service. A page of such records fits into a response of Lambda.
 MAX_RECORD_CHARACTERS: Final = 16_384
-#: How far a clock of ours may be ahead. Only an attacker writes a record with a later time.
+#: How far the clock of an environment may be ahead. Only an attacker writes a record with a later time.
 MAX_CLOCK_LEAD: Final = timedelta(days=1)
 _MAC_BYTES: Final = 32
 _SOURCE_BYTES: Final = 16
-#: Later than every time.
+#: The largest 64-bit integer, which is later than every time.
 _LATEST: Final = 2**63 - 1
 _HEXADECIMAL_UUID: Final = re.compile("[0-9a-f]{32}")
 
-#: ``(time, chain_id, sequence)``: a place in the order of the log, as it is stored: an integer, a UUID and an integer.
-#: On SQLite it may be anything else.
+#: ``(time, chain_id, sequence)`` of a record, by which the log is ordered: an integer, a UUID and an integer. On SQLite
+#: an attacker may have stored other types.
 Place = tuple[Any, Any, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRow:
-    """One record. ``record`` is what counts and what the MAC covers; the other columns are there to find it."""
+    """One audit record. The MAC covers ``record``, and the other columns repeat parts of it for queries."""
 
     chain_id: UUID
     #: From 0, without gaps.
@@ -72,27 +72,27 @@ class AuditRow:
     #: OCSF's ``severity_id``.
     severity: int
     user_id: UUID | None
-    #: ``source_index`` of the address; none where there was no address, or its owner has been erased.
+    #: ``source_index`` of the client IP. None if there was no client IP, or if the user has been erased.
     source: bytes | None
     reason: str | None
-    #: JSON, exactly as it went into the MAC.
+    #: The event as JSON, exactly as the MAC covers it.
     record: str
     mac: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRow:
-    """A row as it was found in the table."""
+    """A row that was read from the table, which an attacker may have changed."""
 
-    #: With substitutes for values that cannot be ours.
+    #: The row, with substitutes for values that the service never writes.
     row: AuditRow
-    #: Whether there is no substitute in ``row``.
+    #: Whether ``row`` has no substitutes.
     is_readable: bool
-    #: Whether the row says at which place of which chain it stands.
+    #: Whether the chain and the sequence are readable.
     has_place: bool
-    #: The MAC of the record before it in its chain, if that was asked for and can be a MAC.
+    #: The MAC of the previous record in the chain. None if it was not selected, or has the wrong length.
     previous_mac: bytes | None
-    #: Where it stands in the order of the log.
+    #: The place of the record in the order of the log.
     place: Place
 
 
@@ -127,7 +127,7 @@ _AS_STORED: Final = AsStored()
 
 
 def _bounded(column: ColumnElement[Any], length: int) -> ColumnElement[Any]:
-    """Return the beginning of a text or of bytes: one more than ours ever have shows that it is not ours."""
+    """Return the first ``length`` + 1 characters or bytes. A longer value is not the service's, so this is enough."""
     return func.substr(column, 1, length + 1, type_=_AS_STORED)
 
 
@@ -143,7 +143,7 @@ _COLUMNS: Final = tuple(
     for name in AuditRow.__dataclass_fields__
 )
 _previous: Final = audit_events.alias("previous")
-#: Each row with the MAC before it, which its own MAC covers. The smallest integer has no integer before it.
+#: Each row with the previous MAC, which its own MAC covers. The subtraction is guarded against the smallest integer.
 _SELECT: Final = select(*_COLUMNS, _bounded(_previous.c.mac, _MAC_BYTES).label("previous_mac")).outerjoin_from(
     audit_events,
     _previous,
@@ -156,23 +156,23 @@ _NOBODY: Final = UUID(int=0)
 _INSERT: Final = audit_events.insert()
 _SALT: Final = type_coerce(audit_salts.c.salt, _AS_STORED).label("salt")
 _SELECT_SALT: Final = select(_SALT).where(audit_salts.c.user_id == bindparam("user_id"))
-#: Whoever is first makes the salt, and only for somebody who has an account: nothing of a person is kept after their
-#: erasure. Our databases agree on this statement, which SQLAlchemy has for each of them separately.
+#: The first writer makes the salt, and only if the account exists: no salt must be stored after an erasure. All
+#: supported databases accept this statement, for which SQLAlchemy has a separate construct per database.
 _INSERT_SALT: Final = text(
     "INSERT INTO audit_salts (user_id, salt) SELECT id, :salt FROM users WHERE id = :user_id ON CONFLICT DO NOTHING"
 ).bindparams(bindparam("user_id", type_=audit_salts.c.user_id.type), bindparam("salt", type_=audit_salts.c.salt.type))
 
 
 def insert_rows(connection: Connection, rows: Iterable[AuditRow]) -> None:
-    """Store records."""
+    """Insert records."""
     connection.execute(_INSERT, [as_row(row) for row in rows])
 
 
 def make_salt(connection: Connection, *, user_id: UUID | None) -> bytes | None:
-    """Return the salt of a user, made now if there is none. Return None if there is no such user (any more).
+    """Return the salt of a user, and make it if it does not exist. Return None if the user does not exist (any more).
 
-    Without a user the database is asked all the same: a failed login must take as many round trips for an unknown
-    address.
+    Without a ``user_id`` the query is sent too, because a failed login must take the same number of round trips for an
+    unknown e-mail address.
     """
     salt = connection.execute(_SELECT_SALT, {"user_id": user_id or _NOBODY}).scalar_one_or_none()
     if salt is None and user_id:
@@ -182,7 +182,7 @@ def make_salt(connection: Connection, *, user_id: UUID | None) -> bytes | None:
 
 
 def select_salts(connection: Connection, *, user_ids: Collection[UUID]) -> dict[UUID, bytes]:
-    """Return the salts of those users who have one."""
+    """Return the salts of these users. A user without a salt has no key in the result."""
     if not user_ids:
         return {}
     rows = connection.execute(select(audit_salts.c.user_id, _SALT).where(audit_salts.c.user_id.in_(user_ids)))
@@ -190,37 +190,40 @@ def select_salts(connection: Connection, *, user_ids: Collection[UUID]) -> dict[
 
 
 def _usable(stored: Any) -> bytes:
-    """Return a stored salt. An attacker can insert text into SQLite: that is an empty salt, which opens nothing."""
+    """Return a stored salt. Return an empty salt, which opens nothing, for a value that an attacker has inserted."""
     return stored if isinstance(stored, bytes) else b""
 
 
 def select_existing(connection: Connection, *, user_ids: Collection[UUID]) -> set[UUID]:
-    """Return those users who have an account."""
+    """Return the ids of those users whose account exists."""
     if not user_ids:
         return set()
     return set(connection.execute(select(users.c.id).where(users.c.id.in_(user_ids))).scalars())
 
 
 def delete_salt(connection: Connection, *, user_id: UUID) -> None:
-    """Make the personal fields of a user's records unreadable for ever. The chains stay as they are."""
+    """Erase the personal fields of a user's records by deleting their salt. The chains stay valid."""
     connection.execute(delete(audit_salts).where(audit_salts.c.user_id == user_id))
 
 
 def delete_salts_of_erased_users(connection: Connection, *, limit: int) -> int:
-    """Delete up to ``limit`` salts that a request stored in the very moment of an erasure. Return how many."""
+    """Delete up to ``limit`` salts of users without an account. Return how many.
+
+    A request that runs at the same time as an erasure may store one.
+    """
     is_erased = ~exists().where(users.c.id == audit_salts.c.user_id)
     left = select(audit_salts.c.user_id).where(is_erased).limit(limit)
     return connection.execute(delete(audit_salts).where(audit_salts.c.user_id.in_(left))).rowcount
 
 
 def delete_source_hashes_of_erased_users(connection: Connection, since: int, *, limit: int) -> int:
-    """Remove the client IP's hash from up to ``limit`` records of erased users. Return how many.
+    """Delete the hash of the client IP in up to ``limit`` records of erased users. Return how many.
 
     Args:
-        connection: To write with.
-        since: Milliseconds since the epoch. A record is written at most a request after an erasure, so older ones have
-            been seen to.
-        limit: Records, at most.
+        connection: A connection in a transaction.
+        since: Milliseconds since the epoch. Requests write records of a user for seconds after the erasure, so earlier
+            runs have handled older records.
+        limit: The maximum number of records.
 
     """
     is_erased = ~exists().where(users.c.id == audit_events.c.user_id)
@@ -231,7 +234,7 @@ def delete_source_hashes_of_erased_users(connection: Connection, since: int, *, 
 
 
 def delete_source_hashes(connection: Connection, *, user_id: UUID, limit: int) -> int:
-    """Let up to ``limit`` records of a user be found by their address no more; return how many."""
+    """Delete the hash of the client IP, by which records are found, in up to ``limit`` records. Return how many."""
     key = (audit_events.c.chain_id, audit_events.c.sequence)
     known = select(*key).where(audit_events.c.user_id == user_id, audit_events.c.source.is_not(None)).limit(limit)
     return connection.execute(update(audit_events).where(tuple_(*key).in_(known)).values(source=None)).rowcount
@@ -247,16 +250,16 @@ def select_page(
     oldest_first: bool = False,
     source: bytes | None = None,
 ) -> list[StoredRow]:
-    """Return records that match, each with the MAC of the record before it in its chain.
+    """Return records that match, each with the MAC of the previous record in its chain, newest first.
 
     Args:
-        connection: to read with.
-        query: which.
-        limit: rows, at most.
-        before: newest first, from this place on backwards (or from the newest).
-        after: instead of ``before``: oldest first, from this place on.
-        oldest_first: instead of both: oldest first, from the oldest on.
-        source: ``source_index`` of a client IP, instead of ``query.ip``.
+        connection: A connection.
+        query: Which records match.
+        limit: The maximum number of records.
+        before: Return only records before this place.
+        after: Return only records after this place, oldest first.
+        oldest_first: Return the oldest record first, also without ``after``.
+        source: The ``source_index`` of a client IP, instead of ``query.ip``.
 
     """
     oldest_first = oldest_first or after is not None
@@ -272,7 +275,7 @@ def select_page(
     narrowed = any(value is not None for value in (query.event, query.user_id, query.ip, source, query.reason))
     least_severity = _least_severity(query)
     if least_severity is not None and not narrowed:
-        # Level by level: from one level on, an index has the records in the order of their levels, and not of time.
+        # One subquery per severity, because the index orders records by time only within one severity.
         levels = [level for level in Severity if level >= least_severity]
         pages = [select(statement.where(audit_events.c.severity == level).subquery()) for level in levels]
         found = union_all(*pages).subquery()
@@ -281,14 +284,14 @@ def select_page(
 
 
 def is_place(connection: Connection, place: Place) -> bool:
-    """Return whether the database can compare a place of a client's with its own."""
+    """Return whether the database can compare ``place``, which a client has sent, with stored places."""
     time, chain_id, sequence = place
     is_usual = isinstance(time, int) and isinstance(chain_id, UUID) and isinstance(sequence, int)
     return is_usual or connection.dialect.name == "sqlite"
 
 
 def select_all(connection: Connection) -> Iterator[list[StoredRow]]:
-    """Yield all records in batches, chain by chain, each chain in its order."""
+    """Yield all records in batches, ordered by chain and sequence."""
     key = (audit_events.c.chain_id, audit_events.c.sequence)
     statement = select(*_COLUMNS).order_by(*key).limit(_CHAIN_BATCH)
     rows: list[StoredRow] = []
@@ -306,13 +309,13 @@ def select_all(connection: Connection) -> Iterator[list[StoredRow]]:
 def count_events(
     connection: Connection, query: AuditQuery, *, interval: int, names: Collection[str]
 ) -> Sequence[tuple[int, str, str, int]]:
-    """Return ``(start, name, outcome, count)`` of each interval, in the order of time.
+    """Return ``(interval number, name, outcome, count)`` for each interval with events, in the order of time.
 
     Args:
-        connection: to read with.
-        query: which.
-        interval: in milliseconds; ``start`` is its number since the epoch.
-        names: what else an attacker has inserted is counted as "unknown", so that the result stays small.
+        connection: A connection.
+        query: Which records are counted.
+        interval: In milliseconds. The number of an interval is counted from the epoch.
+        names: The known names. An attacker may have inserted any number of others, so these are counted as "unknown".
 
     """
     columns = audit_events.c
@@ -333,7 +336,7 @@ def count_by(
 ) -> list[tuple[UUID | str | bytes | None, int]]:
     """Return the most frequent values of ``user_id``, ``reason`` or ``source``, each with the number of its records.
 
-    What cannot be a value of ours is None.
+    A value that the service never writes is None.
     """
     statement = (
         select(type_coerce(audit_events.c[column], _AS_STORED), func.count())
@@ -353,18 +356,18 @@ def _counted(column: str, value: Any) -> UUID | str | bytes | None:
 
 
 def delete_old_rows(connection: Connection, older_than: int, *, limit: int, horizon: int = _LATEST) -> int:
-    """Delete up to ``limit`` records of chains that ended before ``older_than`` (ms); return how many.
+    """Delete up to ``limit`` records of chains that ended before ``older_than`` (ms). Return how many.
 
-    Only whole chains go, so that what stays can still be verified from its first record on. Records dated after
-    ``horizon`` (ms) were not written by the service: one of them must not keep a chain for ever.
+    Only whole chains are deleted, so that the others can still be verified from their first record on. Records after
+    ``horizon`` (ms) were not written by the service, and do not keep a chain from being deleted.
     """
     later = audit_events.alias("later")
     goes_on = exists().where(
         later.c.chain_id == audit_events.c.chain_id, later.c.time >= older_than, later.c.time <= horizon
     )
     key = (audit_events.c.chain_id, audit_events.c.sequence)
-    # From their ends: what an interruption leaves are chains that were cut, and their time says that they may be. By
-    # time first, which has the index: a log of millions of records is not read through for the few that are old.
+    # From the ends of chains: an interruption leaves chains without their ends, which the verification accepts for
+    # records of this age. By time first, for the index, because the few old records must not cost a scan of the log.
     old = (
         select(*key)
         .where(audit_events.c.time < older_than, ~goes_on)
@@ -379,7 +382,7 @@ def _order(columns: ColumnCollection[str, Any], *, oldest_first: bool) -> list[C
 
 
 def _literal(connection: Connection, place: tuple[Any, ...]) -> Any:
-    """Return a place, or a part of one, to compare with what is stored."""
+    """Return a place, or a part of one, as an SQL literal that can be compared with stored values."""
     is_sqlite = connection.dialect.name == "sqlite"
     return tuple_(*(literal(part.hex if is_sqlite and isinstance(part, UUID) else part, _AS_STORED) for part in place))
 
@@ -396,7 +399,7 @@ def _stored(values: Mapping[Any, Any]) -> StoredRow:
     place = (values["time"], values["chain_id"], values["sequence"])
     has_place = not unreadable & {"chain_id", "sequence"}
     if not has_place:
-        # Readers tell records apart by chain and sequence.
+        # Readers identify records by chain and sequence, so a record without a place gets a chain of its own.
         fields |= {"chain_id": UUID(bytes=sha256(repr(place).encode()).digest()[:16]), "sequence": -1}
     try:
         previous_mac = _octets(_MAC_BYTES)(values.get("previous_mac"))
@@ -414,7 +417,7 @@ def _stored(values: Mapping[Any, Any]) -> StoredRow:
 def _uuid(value: Any) -> UUID:
     if isinstance(value, UUID):
         return value
-    # One spelling only: a chain must not be found under two.
+    # Only one spelling is accepted, because a chain must not be found under two.
     if isinstance(value, str) and _HEXADECIMAL_UUID.fullmatch(value):
         return UUID(value)
     raise ValueError
@@ -445,7 +448,7 @@ def _octets(length: int) -> Callable[[Any], bytes]:
 
 
 def _source(value: Any) -> bytes:
-    # Aurora DSQL has it as text (tables.KeyBytes).
+    # Aurora DSQL stores the hash as text (tables.KeyBytes).
     if isinstance(value, str):
         octets = urlsafe_b64decode(value + "=" * (-len(value) % 4))
         if urlsafe_b64encode(octets).decode().rstrip("=") != value:
@@ -467,15 +470,16 @@ def _shown(length: int) -> Callable[[Any], str]:
 
 
 def _as_time(value: Any) -> int:
-    """Return a time that is sorted as SQLite sorts ``value``."""
+    """Return an integer with the place that SQLite gives to ``value`` in the order of times."""
     return int(max(-_LATEST, min(value, _LATEST))) if isinstance(value, float) else _LATEST
 
 
-def _nothing(value: Any) -> Any:  # noqa: ARG001 - as the other substitutes
+def _nothing(value: Any) -> Any:  # noqa: ARG001 - same signature as the other substitutes
     return None
 
 
-#: By column: what reads a value of ours and raises ValueError for another one, and what makes a substitute of that.
+#: By column: a function that returns the stored value, or raises ValueError if the service never writes it, and a
+#: function that returns the substitute for such a value.
 _READERS: Final[dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = {
     "chain_id": (_uuid, _nothing),
     "sequence": (_integer, _nothing),
@@ -489,7 +493,7 @@ _READERS: Final[dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = 
     "record": (_text(MAX_RECORD_CHARACTERS), lambda _: ""),
     "mac": (_octets(_MAC_BYTES), lambda _: b""),
 }
-#: The values that a column may be counted by, as texts.
+#: By column: a function that returns a counted value, or raises ValueError if the service never writes it.
 _COUNTED: Final[dict[str, Callable[[Any], UUID | str | bytes]]] = {
     "user_id": _uuid,
     "reason": _shown(_LENGTHS["reason"]),
@@ -521,7 +525,7 @@ def _conditions(query: AuditQuery, source: bytes | None = None) -> list[ColumnEl
 
 
 def _least_severity(query: AuditQuery) -> int | None:
-    """Return the lowest severity that matches. Return None if all do, also those that an attacker has set below 1."""
+    """Return the lowest severity that matches. Return None if all match, even a severity that was tampered with."""
     return query.severity if (query.severity or 0) > Severity.INFORMATIONAL else None
 
 

@@ -1,4 +1,4 @@
-"""Alembic's entry point: migrate over the connection that ``upgrade()`` hands over."""
+"""Alembic's entry point, which runs the migrations on the connection of ``upgrade()``."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from auth_common.database.tables import metadata
 
 
 class AuroraDSQLImpl(PostgresqlImpl):
-    """Lets Alembic, which knows dialects by their names, write for Aurora DSQL as for PostgreSQL."""
+    """Makes Alembic, which finds implementations by the dialect's name, treat Aurora DSQL like PostgreSQL."""
 
     __dialect__ = "auroradsql"
 
     def version_table_impl(self, *, version_table: str, version_table_schema: str | None, **_: Any) -> Table:
-        """Return the table of the revision, without Alembic's primary key.
+        """Return the table of the revision, with a unique column instead of Alembic's primary key.
 
         Alembic updates the revision in place, and Aurora DSQL's documentation does not say that a primary key can be
-        updated. Unique it must stay: two migrations at once would both record the first revision.
+        updated. Without uniqueness two concurrent migrations would both record the first revision.
         """
         revision = Column("version_num", String(32), nullable=False, unique=True)
         return Table(version_table, MetaData(), revision, schema=version_table_schema)
@@ -27,7 +27,7 @@ class AuroraDSQLImpl(PostgresqlImpl):
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    # The connection is in AUTOCOMMIT mode: no transaction holds two DDL statements (DSQL would refuse it).
+    # The connection is in AUTOCOMMIT mode, because Aurora DSQL rejects a transaction with two DDL statements.
     transactional_ddl=False,
 )
 context.run_migrations()

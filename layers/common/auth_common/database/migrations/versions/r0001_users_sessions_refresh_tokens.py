@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the three tables. Written out, not taken from ``database.tables``: that one moves on, this one never."""
+    """Create the three tables. They are not taken from ``database.tables``, which changes with later revisions."""
     op.create_table(
         "users",
         sa.Column("id", sa.Uuid, nullable=False),
