@@ -100,7 +100,7 @@ def test_functions_and_layer_have_the_same_architecture(architecture, layer):
     ("startup", "snapshots", "provisioned"),
     [("plain", "None", None), ("snapstart", "PublishedVersions", None), ("provisioned", "None", "3")],
 )
-def test_startup_parameter_sets_snapshots_and_provisioned_environments(startup, snapshots, provisioned):
+def test_startup_parameter_sets_snapshots_or_provisioning(startup, snapshots, provisioned):
     parameters = {"Startup": startup, "ProvisionedEnvironments": "3"}
     functions = resources_of_type("AWS::Lambda::Function", **parameters)
     for name in PUBLISHED:

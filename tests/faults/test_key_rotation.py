@@ -36,7 +36,7 @@ sys.exit(keys.main(["rotate"]))
 def test_token_issued_during_key_rotations_is_accepted(database, account):
     is_over = Event()
 
-    def live() -> int:
+    def use_account() -> int:
         pairs = 0
         while not is_over.is_set():
             pair = log_in().json
@@ -48,12 +48,12 @@ def test_token_issued_during_key_rotations_is_accepted(database, account):
         return pairs
 
     with ThreadPoolExecutor(3) as threads:
-        lives = [threads.submit(live) for _ in range(3)]
+        users = [threads.submit(use_account) for _ in range(3)]
         try:
             kids = {rotate_signing_key() for _ in range(ROTATIONS)}
         finally:
             is_over.set()
-    assert all(life.result() for life in lives)
+    assert all(user.result() for user in users)
     assert len(kids) == ROTATIONS
     assert kids < {key["kid"] for key in get_jwks()}
     assert_no_partial_changes(database)

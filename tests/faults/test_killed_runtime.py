@@ -40,7 +40,7 @@ class Journal:
         self.is_killed = Event()
 
 
-def live(url: str, journal: Journal) -> None:
+def run_client(url: str, journal: Journal) -> None:
     """Register, log in and refresh, as one user after the other, until a request fails."""
     with httpx.Client(base_url=url, timeout=60) as client:
 
@@ -79,7 +79,7 @@ def serve_until_killed(data_dir, journal: Journal, *, after: int) -> None:
     ):
         until = journal.responses + after
         for _ in range(CLIENTS):
-            clients.submit(live, runtime.url, journal)
+            clients.submit(run_client, runtime.url, journal)
         wait_until(lambda: journal.responses >= until or journal.failures)
         journal.is_killed.set()
         kill_process_tree(runtime.process.pid)

@@ -81,7 +81,8 @@ def test_secrets_are_compared_in_constant_time():
     assert [place for place in compared if not is_marked(place)] == []
 
 
-FORKING = """
+#: A script that prints tokens from four copies of a process that has already generated one.
+PRINT_TOKENS_OF_FORKS = """
 import os, sys
 from auth_common.sessions.refresh_tokens import new_refresh_token
 new_refresh_token()
@@ -97,5 +98,5 @@ for _ in range(4):
 @pytest.mark.asvs("11.5.2")
 def test_forked_processes_generate_different_tokens():
     """ASVS 11.5.2: copies of a generator's state, by a fork or a snapshot, would generate the same values."""
-    drawn = run_command(sys.executable, "-c", FORKING).stdout.split()
-    assert len(drawn) == len(set(drawn)) == 8_000
+    tokens = run_command(sys.executable, "-c", PRINT_TOKENS_OF_FORKS).stdout.split()
+    assert len(tokens) == len(set(tokens)) == 8_000

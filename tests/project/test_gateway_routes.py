@@ -52,7 +52,7 @@ def test_template_has_exactly_the_routes_of_the_function(function):
 
 
 @pytest.mark.threat("authorizer-cached-policy")
-def test_policy_of_the_authorizer_allows_exactly_the_protected_routes():
+def test_authorizer_policy_allows_exactly_protected_routes():
     """A wildcard matches slashes, so ``GET/users/*`` also allows ``GET/users/1/x``. It must be protected as well."""
     assert len(PROTECTED_ROUTES) == len(PROTECTED)
     for route in ROUTES:

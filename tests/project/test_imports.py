@@ -72,8 +72,8 @@ def test_deployed_code_imports_only_available_packages():
     assert {project_path(path): libraries(path) - allowed for path in DEPLOYED if libraries(path) - allowed} == {}
 
 
-#: Prints which of the functions install the audit writer, each in a process as good as new.
-INSTALLED = """
+#: A script that prints which functions install the audit writer. It removes the writer before it imports a function.
+PRINT_FUNCTIONS_WITH_AUDIT_WRITER = """
 import sys
 from importlib import import_module
 from auth_common.events.security_events import publishing_handler, security_log
@@ -87,12 +87,13 @@ for function in sys.argv[1:]:
 
 @pytest.mark.threat("function-unrecorded-change")
 def test_each_function_with_a_database_installs_the_audit_writer():
-    done = run_command(sys.executable, "-c", INSTALLED, *FUNCTIONS)
+    done = run_command(sys.executable, "-c", PRINT_FUNCTIONS_WITH_AUDIT_WRITER, *FUNCTIONS)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == WITH_A_DATABASE
 
 
-START = """
+#: A script that imports functions as Lambda does, and prints the top-level packages that the process has loaded.
+PRINT_LOADED_PACKAGES = """
 import sys
 for function in sys.argv[1:]:
     sys.path.insert(0, f"functions/{function}")
@@ -109,7 +110,7 @@ def loaded_at_start(*functions, **variables):
     Each function is imported as ``app`` from its own folder, as in Lambda.
     """
     environment = {**environment_without_settings(), **variables}
-    done = run_command(sys.executable, "-P", "-c", START, *functions, env=environment)
+    done = run_command(sys.executable, "-P", "-c", PRINT_LOADED_PACKAGES, *functions, env=environment)
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
     assert "aws_lambda_powertools" in loaded

@@ -41,7 +41,7 @@ def versioned_files():
 
 @pytest.mark.asvs("13.2.3")
 @pytest.mark.threat("supply-secret-in-git")
-@pytest.mark.thorough  # looks at every file
+@pytest.mark.thorough  # Searches every file.
 def test_no_secret_is_in_git(tmp_path):
     """The exceptions are examples and test data, which .secrets.baseline lists after a review of each."""
     assert finds_secrets(tmp_path, *(name for name in versioned_files() if name != BASELINE.name)) == ""
@@ -80,7 +80,7 @@ def test_bill_of_materials_lists_the_layers_packages(tmp_path):
 
 @pytest.mark.asvs("15.1.2", "15.2.4")
 @pytest.mark.threat("supply-replaced-dependency")
-def test_each_locked_package_comes_from_pypi_with_its_hash_and_builds_are_pinned():
+def test_locked_packages_come_from_pypi_with_hashes():
     """No second index can offer a package under the name of a private one (dependency confusion, ASVS 15.2.4)."""
     packages = tomllib.loads((PROJECT / "uv.lock").read_text())["package"]
     own = [package["name"] for package in packages if "registry" not in package["source"]]
@@ -97,7 +97,7 @@ def test_each_locked_package_comes_from_pypi_with_its_hash_and_builds_are_pinned
 
 @pytest.mark.asvs("15.1.2", "15.2.4")
 @pytest.mark.threat("supply-replaced-dependency")
-@pytest.mark.thorough  # asks the package index
+@pytest.mark.thorough  # Sends requests to the package index.
 @pytest.mark.parametrize("is_genuine", [True, False], ids=["genuine", "replaced"])
 def test_private_uv_is_installed_only_with_its_hash(tmp_path, is_genuine):
     """A uv that an attacker replaced at the package index or in transit is not installed."""

@@ -1,4 +1,4 @@
-"""What the tests share. Whichever part of it is imported first, the logs are set up as in Lambda before that."""
+"""Helpers of the tests. Importing any of them first sets up logging as in Lambda."""
 
 from tests.support.log_lines import write_logs_as_lambda_does
 

@@ -248,7 +248,7 @@ def start_fresh_environment() -> None:
     for module in [module for name, module in sys.modules.items() if name.startswith("auth_common.")]:
         for clear in _caches_of(module):
             clear()
-    install_audit_writer()  # as each function with a database does when it is loaded
+    install_audit_writer()  # Each function with a database does this when Lambda imports it.
 
 
 @cache

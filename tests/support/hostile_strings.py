@@ -32,7 +32,7 @@ HOSTILE: Final[dict[str, tuple[str, ...]]] = {
         "\u034f\u180e x",
     ),
     # Two encodings of one text: NFC and NFD, the Kelvin and Ångström signs, a ligature that NFKC decomposes.
-    "twins": (
+    "two encodings": (
         "Ame\u0301lie Z",
         "Am\u00e9lie Z",
         "\u212bngstr\u00f6m",
@@ -94,7 +94,7 @@ HOSTILE: Final[dict[str, tuple[str, ...]]] = {
         "file:///etc/passwd",
         "CON\\NUL.txt",
     ),
-    "names of languages": (
+    "names of programming languages": (
         "__proto__",
         "constructor",
         "toString()",
@@ -113,8 +113,8 @@ HOSTILE: Final[dict[str, tuple[str, ...]]] = {
         "-0.0-0.0",
         "\u0661\u0662\u0663\u0664\u0665\u0666\u0667",
     ),
-    "marks": ("\ufeffJane Doe", "\ufffe name", "\xef\xbb\xbfJane", "\xa0\u2003 Jane \u3000"),
-    "nothing": ("", " ", "\u200b", "\t\r\n"),
+    "byte order marks and spaces": ("\ufeffJane Doe", "\ufffe name", "\xef\xbb\xbfJane", "\xa0\u2003 Jane \u3000"),
+    "empty": ("", " ", "\u200b", "\t\r\n"),
 }
 
 STRINGS: Final = tuple(text for group in HOSTILE.values() for text in group)

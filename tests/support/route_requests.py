@@ -9,7 +9,8 @@ from tests.support.events import proxy_event
 from tests.support.functions import Response, call
 from tests.support.openapi import DOCUMENT
 
-#: By method and path, the examples of docs/openapi.json. Only an authenticator could sign the credentials in them.
+#: The examples of docs/openapi.json by method and path. Credentials in them pass validation, but their signatures are
+#: not valid.
 VALID_BODIES: dict[str, list[dict[str, Any]]] = {
     f"{method.upper()} {path}": [
         example["value"] for example in operation["requestBody"]["content"]["application/json"]["examples"].values()
@@ -26,7 +27,7 @@ def route_name(route: Route) -> str:
 
 
 def body_of(route: Route) -> dict[str, Any] | None:
-    """Return an example of the route's body, if possible with fields. Return None if it has no body."""
+    """Return an example of the route's body, if possible with fields. Return None if the route has no body."""
     return max(VALID_BODIES.get(route_name(route), []), key=bool, default=None)
 
 

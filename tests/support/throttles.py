@@ -181,7 +181,7 @@ class SecondFactor(Limit):
     def __init__(self) -> None:
         self.holder = enrol()
         self.mfa_token = self.holder.get_mfa_token()
-        #: Begun before the lockout, as each ceremony of a concurrent burst is.
+        #: Logins that begin before the lockout, so that a burst can complete them at the same time.
         self.ceremonies = [begin_login(self.mfa_token) for _ in range(20)]
 
     def attempt(self, _number: int, /) -> Response:
