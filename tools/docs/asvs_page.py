@@ -80,7 +80,9 @@ def _requirement(requirement: Requirement, ours: Register, tests: list[str]) -> 
 def _text_of(entry: Entry, ours: Register) -> str:
     if entry.same_as:
         return f"See {entry.same_as}, {ours.entries[entry.same_as].control.lower()}."
-    return f"{entry.control}. {entry.why} {entry.instead}" if entry.status == "not_met" else entry.how or entry.why
+    if entry.status == "not_met":
+        return " ".join(filter(None, [f"{entry.control}.", entry.why, entry.instead, entry.detail]))
+    return entry.how or entry.why
 
 
 def _link(proof: str) -> str:

@@ -49,7 +49,7 @@ class Entry:
     """The register's entry for a requirement.
 
     An entry that is not met has ``control``, ``why`` and ``instead``, or ``same_as`` with the id of an entry that has
-    them.
+    them. ``detail`` has further sentences, which the README does not show.
     """
 
     status: str
@@ -58,6 +58,7 @@ class Entry:
     control: str = ""
     why: str = ""
     instead: str = ""
+    detail: str = ""
     group: str = ""
     same_as: str = ""
 
@@ -70,6 +71,7 @@ class Missing:
     why: str
     instead: str
     group: str
+    detail: str = ""
     asks: tuple[str, ...] = field(default=())
 
 
@@ -127,6 +129,7 @@ class Register:
                     why=entry.why,
                     instead=entry.instead,
                     group=entry.group or _group_of(number),
+                    detail=entry.detail,
                     asks=tuple(sorted(asks, key=place)),
                 )
         for row in self._others:
