@@ -1,4 +1,4 @@
-"""Calls to AWS go to the region of what they are about, whatever region an operator's machine has."""
+"""Calls to AWS go to the region of their ARN or endpoint, whatever the region of the operator's machine is."""
 
 import boto3
 import pytest

@@ -1,4 +1,7 @@
-"""Every parser of the layer, given anything: a value, which reads as itself, or the one error that it documents."""
+"""Property tests of all parsers: for any input they return a value, or raise the documented error.
+
+A returned value is unchanged when it is written and read again.
+"""
 
 import json
 import unicodedata
@@ -36,7 +39,7 @@ from tests.support.fuzzing import examples
 
 pytestmark = pytest.mark.web
 
-#: Lone surrogates too.
+#: With lone surrogates.
 any_text = st.text(st.characters())
 json_scalars = st.none() | st.booleans() | st.integers() | st.floats() | any_text
 any_json = st.recursive(
@@ -47,7 +50,7 @@ any_json = st.recursive(
 
 
 def mapping_of(*names: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Return objects that have some of these members, and perhaps others."""
+    """Return a strategy for objects with some of these members, and perhaps others."""
     return st.dictionaries(st.sampled_from(names) | any_text, any_json, max_size=len(names) + 1)
 
 
@@ -58,7 +61,7 @@ almost_json = any_json.map(lambda value: json.dumps(value).encode()) | st.from_r
 
 @given(octets=st.binary() | almost_json)
 @example(octets=b"1e400")
-def test_strict_json_that_is_read_is_written_as_the_same(octets):
+def test_strict_json_is_the_same_after_writing_and_reading(octets):
     try:
         value = parse_strict_json(octets)
     except ValueError:
@@ -67,7 +70,7 @@ def test_strict_json_that_is_read_is_written_as_the_same(octets):
 
 
 @given(value=any_json | st.dates().map(str) | st.datetimes().map(lambda time: f"{time.isoformat()}Z"))
-def test_date_of_birth_reads_as_itself(value):
+def test_date_of_birth_is_the_same_after_writing_and_reading(value):
     adapter = TypeAdapter(DateOfBirth)
     try:
         born = adapter.validate_python(value)
@@ -78,7 +81,7 @@ def test_date_of_birth_reads_as_itself(value):
 
 
 @given(text=any_text | st.text(st.characters(categories=["L", "M", "Zs", "Cf"])))
-def test_name_reads_as_itself_and_is_composed(text):
+def test_accepted_name_is_unchanged_when_read_again_and_is_nfc(text):
     adapter = TypeAdapter(Text)
     try:
         name: str = adapter.validate_python(text)
@@ -96,7 +99,7 @@ almost_emails = st.tuples(any_text, st.text(st.characters(categories=["L", "M", 
 
 
 @given(text=any_text | almost_emails | st.emails() | almost_emails.map(lambda text: f"a@{text.rpartition('@')[2]}"))
-def test_address_reads_as_itself_and_is_ascii(text):
+def test_accepted_email_is_unchanged_when_read_again_and_is_ascii(text):
     try:
         address = normalise_email(text)
     except ValueError:
@@ -116,7 +119,7 @@ def test_id_has_one_spelling_except_for_capitals(text):
 
 @examples(200)
 @given(password=st.text(st.characters(codec="utf-8"), min_size=12, max_size=300), name=st.text(max_size=40))
-def test_password_of_any_kind_is_normalised_and_judged(password, name):
+def test_any_password_is_normalised_and_checked(password, name):
     normalised = normalise_password(password)
     assert normalise_password(normalised) == normalised
     assert all(password not in fault for fault in password_faults(password, personal=[name]))
@@ -134,7 +137,7 @@ almost_credentials = mapping_of("id", "rawId", "type") | st.fixed_dictionaries(
 
 @given(credential=almost_credentials)
 @pytest.mark.usefixtures("environment")
-def test_credential_of_any_kind_raises_only_the_documented_error(credential):
+def test_any_credential_raises_only_the_documented_error(credential):
     with pytest.raises(InvalidPasskeyResponse):
         verify_registration(credential, expected_challenge=b"c" * 32)
     with pytest.raises(InvalidPasskeyResponse):
@@ -157,7 +160,7 @@ almost_key_sets = st.fixed_dictionaries({"keys": st.lists(almost_jwks | any_json
 @given(text=any_text | (any_json | almost_key_sets).map(json.dumps) | st.integers(1, 10**6).map(lambda n: "[" * n))
 @example(text="[" * 100_000)
 @example(text=json.dumps({"keys": [{**_JWK, "exp": "tomorrow"}]}))
-def test_key_set_of_any_text_is_one_or_is_misconfigured(environment, text):
+def test_any_text_as_key_set_is_accepted_or_misconfigured(environment, text):
     file = environment / JWKS_FILE
     file.parent.mkdir(exist_ok=True)
     file.write_text(text, errors="replace")
@@ -180,7 +183,7 @@ almost_settings = st.dictionaries(
 
 
 @given(variables=almost_settings)
-def test_environment_of_any_variables_is_settings_or_misconfigured(environment, variables):
+def test_any_variables_are_settings_or_misconfigured(environment, variables):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name.upper(), value)
@@ -204,7 +207,7 @@ forwarded = st.lists(st.lists(almost_addresses, max_size=4).map(", ".join), max_
 
 
 @given(lines=forwarded, hops=st.integers(0, 10), user_agent=any_text)
-def test_client_of_any_request_has_an_ip_and_a_printable_device(environment, lines, hops, user_agent):
+def test_client_of_any_request_has_an_ip_and_a_printable_agent(environment, lines, hops, user_agent):
     event = proxy_event("POST", "/login", userAgent=user_agent)
     event["multiValueHeaders"] = {"X-Forwarded-For": lines}
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Settings: a wrong one stops the service with its name, and never shows its value."""
+"""Settings: with a wrong one every request fails, and the log names the setting without its value."""
 
 from dataclasses import FrozenInstanceError, asdict, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.settings, pytest.mark.usefixtures("environment")]
 
 @pytest.fixture
 def set_variables(monkeypatch):
-    """Start an environment with these variables, beside those that there are. None deletes one."""
+    """Return a function that starts a new environment with further variables. None deletes a variable."""
 
     def set_them(**variables):
         for name, value in variables.items():
@@ -54,8 +54,8 @@ def test_defaults_are_those_of_the_design(set_variables):
 @pytest.mark.threat("deployment-insecure-default")
 @pytest.mark.usefixtures("deployed_settings")
 @pytest.mark.parametrize("stage", ["dev", "prod"])
-def test_deployed_stage_with_sqlite_localhost_or_cheap_hashes_is_misconfigured(set_variables, stage):
-    """A Lambda's /tmp is thrown away with its environment."""
+def test_deployed_stage_rejects_sqlite_localhost_and_cheap_hashes(set_variables, stage):
+    """SQLite would lose its data, because the /tmp of Lambda is deleted with its environment."""
     set_variables(STAGE=stage)
     assert settings().database_url == "postgresql+psycopg://service:hunter2@db.example/auth"
     for cost in ("10", "15"):
@@ -93,7 +93,7 @@ OUT_OF_BOUNDS = {
 
 
 @pytest.mark.parametrize(("name", "values"), OUT_OF_BOUNDS.items())
-def test_setting_out_of_bounds_stops_the_service_and_the_log_names_it(set_variables, log_lines, name, values):
+def test_setting_out_of_bounds_is_503_and_named_in_the_log(set_variables, log_lines, name, values):
     for value in values:
         set_variables(**{name: value})
         answer = get_health()
@@ -106,8 +106,8 @@ def test_setting_out_of_bounds_stops_the_service_and_the_log_names_it(set_variab
 
 
 @pytest.mark.usefixtures("deployed_settings")
-def test_wrong_settings_are_all_named_and_no_value_is_shown(set_variables, log_lines):
-    """Not even in the chain of causes that a traceback prints."""
+def test_wrong_settings_are_all_named_without_their_values(set_variables, log_lines):
+    """The chain of causes, which a traceback prints, does not contain the values either."""
     set_variables(BCRYPT_COST="hunter4", CLOCK_LEEWAY="hunter3")
     with pytest.raises(Misconfigured, match=r"CLOCK_LEEWAY: .*; BCRYPT_COST: ") as caught:
         settings()
@@ -131,11 +131,11 @@ def test_empty_variable_means_the_default(set_variables):
     assert found.access_token_lifetime == 15 * 60
 
 
-@pytest.mark.parametrize("there_is", ["nothing", "a file"])
-def test_storage_that_is_missing_is_not_made_by_a_function(monkeypatch, environment, there_is):
-    """Each container would make its own."""
+@pytest.mark.parametrize("existing", ["nothing", "a file"])
+def test_missing_storage_is_not_created_by_a_function(monkeypatch, environment, existing):
+    """Otherwise each container would create its own."""
     folder = environment / "elsewhere"
-    if there_is == "a file":
+    if existing == "a file":
         folder.touch()
     monkeypatch.setenv("DATA_DIR", str(folder))
     with pytest.raises(StorageNotMounted):
@@ -143,7 +143,7 @@ def test_storage_that_is_missing_is_not_made_by_a_function(monkeypatch, environm
     assert not folder.is_dir()
 
 
-def test_settings_stay_the_same_while_an_environment_lives(monkeypatch):
+def test_settings_do_not_change_within_an_environment(monkeypatch):
     before = settings()
     monkeypatch.setenv("BCRYPT_COST", "5")
     assert settings() is before
@@ -175,7 +175,7 @@ def test_origin_that_cannot_use_the_passkeys_is_misconfigured(set_variables):
             settings()
 
 
-def test_origins_of_sites_apps_and_related_domains_are_separated_by_commas(set_variables):
+def test_origins_of_sites_and_apps_are_separated_by_commas(set_variables):
     """WebAuthn sections 13.4.9 and 5.11."""
     app = f"{APP}7uPzD-rA_1s9vUCVTqZ3Jx5oX0lKJ4b2nWmEyH8dGfQ"
     origins = ("https://example.com", app, "https://example.co.uk", "https://login.example.com:8443")
@@ -183,7 +183,7 @@ def test_origins_of_sites_apps_and_related_domains_are_separated_by_commas(set_v
     assert settings().webauthn_origins == origins
 
 
-def test_origin_with_the_port_of_its_scheme_is_what_browsers_make_of_it(set_variables):
-    """They leave out the port that the scheme has anyway (RFC 6454 section 6.2): with it, no passkey would work."""
+def test_default_port_of_an_origin_is_removed(set_variables):
+    """Browsers remove it too (RFC 6454 section 6.2), so with it no passkey would work."""
     set_variables(WEBAUTHN_ORIGINS="http://localhost:80,https://localhost:443,http://localhost:443")
     assert settings().webauthn_origins == ("http://localhost", "https://localhost", "http://localhost:443")

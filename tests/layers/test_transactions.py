@@ -1,4 +1,4 @@
-"""``transaction()`` and ``read()`` against databases that conflict and lock. For lost connections see tests/faults."""
+"""``transaction()`` and ``read()`` with conflicts, locks and timeouts. For lost connections see tests/faults."""
 
 import os
 import sqlite3
@@ -40,14 +40,14 @@ def two_users(database):
 
 @pytest.fixture
 def isolated(two_users, monkeypatch):
-    """PostgreSQL as strict as Aurora DSQL, which reports a conflict at the latest when it commits."""
+    """A PostgreSQL that reports all conflicts at the latest at the commit, like Aurora DSQL."""
     monkeypatch.setenv("DATABASE_URL", f"{two_users.url}&options=-c%20default_transaction_isolation%3Dserializable")
     start_fresh_environment()
     return two_users
 
 
 def run(body):
-    """Run ``body`` in a transaction, with the number of the try. Return the number of tries, and the error."""
+    """Run ``body`` in a transaction, with the number of the try. Return the number of tries and the error's type."""
     tries = 0
 
     def counted(connection: Connection) -> None:
@@ -92,7 +92,7 @@ def test_conflict_at_a_statement_runs_the_body_again(isolated):
 
 @on_postgresql
 def test_conflict_at_the_commit_runs_the_body_again(isolated):
-    """Write skew: each of two transactions reads what the other writes. Aurora DSQL reports every conflict so."""
+    """Write skew: each of two transactions reads rows that the other writes. Aurora DSQL reports all conflicts so."""
 
     def write_skew(connection: Connection, number: int) -> None:
         connection.execute(select(users)).all()
@@ -110,7 +110,7 @@ def test_conflict_at_the_commit_runs_the_body_again(isolated):
 
 @pytest.mark.asvs("13.2.6", "15.4.3")
 @on_postgresql
-def test_conflict_without_end_is_unavailable(isolated):
+def test_endless_conflict_is_unavailable(isolated):
     def body(connection: Connection, number: int) -> None:
         connection.execute(select(users)).all()
         isolated.execute(update(users).values(token_version=number))
@@ -131,7 +131,7 @@ def test_deadlock_runs_the_loser_again(two_users, monkeypatch):
     def lock_both(first: UUID, second: UUID, mine: Event, theirs: Event) -> None:
         def body(connection: Connection) -> None:
             if first in attempts:
-                # Else this one, the loser, could meet the winner before its commit, and lose again.
+                # The loser retries only after the winner's commit. Otherwise it could lose again.
                 assert winner_done.wait(30)
             attempts.append(first)
             rename(connection, first, "locked")
@@ -152,7 +152,7 @@ def test_deadlock_runs_the_loser_again(two_users, monkeypatch):
     assert len(attempts) == 3
 
 
-# --- No connection -----------------------------------------------------------------------------------------------
+# --- Connections -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.asvs("13.2.6")
@@ -160,7 +160,7 @@ def test_deadlock_runs_the_loser_again(two_users, monkeypatch):
 @on_sqlite
 @pytest.mark.usefixtures("database")
 def test_transaction_without_a_free_connection_is_unavailable(monkeypatch):
-    """Only a test can get there: a Lambda environment serves one event at a time."""
+    """This is possible only in a test, because a Lambda environment serves one event at a time."""
     monkeypatch.setenv("DATABASE_TIMEOUT", "0.1")
 
     def use_connections(number):
@@ -176,7 +176,7 @@ def test_transaction_without_a_free_connection_is_unavailable(monkeypatch):
 
 @pytest.mark.asvs("16.5.2")
 @pytest.mark.parametrize("state", ["away", "no database"])
-def test_database_that_is_away_or_none_is_unavailable(environment, monkeypatch, state):
+def test_database_that_is_away_or_no_database_is_unavailable(environment, monkeypatch, state):
     if state == "away":
         monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://127.0.0.1:9/service")
     (environment / "secure-backend.sqlite3").write_bytes(b"not a database" * 1_000)
@@ -205,7 +205,7 @@ def raise_an_error(_connection):
     ("fail", "error"),
     [(raise_an_error, LookupError), (violate_a_constraint, IntegrityError), (ask_for_nothing, DatabaseUnavailable)],
 )
-def test_error_of_the_body_rolls_back_and_does_not_run_it_again(two_users, fail, error):
+def test_error_of_the_body_rolls_back_without_a_retry(two_users, fail, error):
     def body(connection: Connection, _number: int) -> None:
         rename(connection, FIRST, "changed")
         fail(connection)
@@ -216,7 +216,7 @@ def test_error_of_the_body_rolls_back_and_does_not_run_it_again(two_users, fail,
 
 @pytest.mark.threat("database-url-leak")
 def test_error_text_has_no_parameters(two_users):
-    """They would bring password hashes and e-mail addresses into the log."""
+    """Parameters would bring password hashes and e-mail addresses into the log."""
     with pytest.raises(IntegrityError) as caught:
         transaction(lambda connection: connection.execute(insert(users).values(row(FIRST))))
     assert "stored-hash-of-a-password" not in str(caught.value)
@@ -228,7 +228,7 @@ def test_error_text_has_no_parameters(two_users):
 
 @pytest.fixture
 def writer(two_users):
-    """Another process's connection, which holds the write lock."""
+    """A connection of another process, which has the write lock."""
     other = sqlite3.connect(two_users.url.partition("///")[2], isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     yield other
@@ -237,7 +237,7 @@ def writer(two_users):
 
 @pytest.mark.asvs("13.2.6", "15.4.3")
 @on_sqlite
-def test_locked_sqlite_is_unavailable_when_the_wait_is_over(two_users, writer, monkeypatch):
+def test_locked_sqlite_is_unavailable_after_the_timeout(two_users, writer, monkeypatch):
     monkeypatch.setenv("DATABASE_TIMEOUT", "0.1")
     start_fresh_environment()
     with pytest.raises(DatabaseUnavailable):
@@ -248,7 +248,7 @@ def test_locked_sqlite_is_unavailable_when_the_wait_is_over(two_users, writer, m
 
 
 @on_sqlite
-def test_writer_waits_for_the_one_before_and_reader_does_not(two_users, writer):
+def test_sqlite_writer_waits_for_the_lock_and_reader_does_not(two_users, writer):
     def increment(connection: Connection) -> None:
         version = connection.execute(select(users.c.token_version).where(users.c.id == FIRST)).scalar_one()
         connection.execute(update(users).where(users.c.id == FIRST).values(token_version=version + 1))

@@ -35,7 +35,7 @@ def names(events):
 
 
 def guess():
-    """Log in with a wrong password, from elsewhere."""
+    """Log in with a wrong password from another client IP."""
     log_in(password="something else entirely", sourceIp=ELSEWHERE)
 
 
@@ -46,18 +46,18 @@ def read_this_hour(token):
 
 
 def rejections(token, log_lines):
-    """Read both routes, and return status, code and the recorded reason."""
+    """Request both routes. Return the set of status, code and recorded reason."""
     answers = [(read(token), log_lines.security_events[-1]["reason"]) for read in (read_events, read_this_hour)]
     return {(answer.status, answer.code, reason) for answer, reason in answers}
 
 
-# --- Who may read -----------------------------------------------------------------------------------------------------
+# --- Access -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.asvs("8.2.1", "16.3.2")
 @pytest.mark.threat("audit-readers")
 @pytest.mark.aurora_dsql
-def test_audit_log_is_read_by_its_roles_alone_even_with_a_passkey(database, log_lines):
+def test_audit_log_requires_a_role_besides_the_passkey(database, log_lines):
     holder = enrol(sign_up(AUDITOR_EMAIL))
     for role in ("security", "admin"):
         change_role(AUDITOR_EMAIL, role)
@@ -80,7 +80,7 @@ def test_audit_log_read_after_a_password_alone_is_rejected(database, log_lines):
 
 @pytest.mark.threat("audit-readers")
 @pytest.mark.aurora_dsql
-def test_audit_log_read_after_the_last_passkey_was_deleted_is_rejected(database, log_lines):
+def test_audit_log_read_after_deletion_of_all_passkeys_is_rejected(database, log_lines):
     holder = enrol()
     change_role(holder.account.email, "security")
     token = holder.log_in().json["access_token"]
@@ -91,12 +91,12 @@ def test_audit_log_read_after_the_last_passkey_was_deleted_is_rejected(database,
 
 
 @pytest.mark.asvs("8.3.2")
-def test_audit_log_read_after_the_role_was_taken_away_is_rejected(auditor):
+def test_audit_log_read_after_loss_of_the_role_is_rejected(auditor):
     change_role(AUDITOR_EMAIL, "user")
     assert read_events(auditor).status == 401
 
 
-# --- What they read ---------------------------------------------------------------------------------------------------
+# --- Events -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.aurora_dsql
@@ -129,7 +129,7 @@ def test_newest_event_comes_first_with_all_its_fields(auditor):
 
 @pytest.mark.asvs("16.3.2")
 @pytest.mark.threat("audit-readers")
-def test_reading_is_itself_an_event(auditor):
+def test_reading_the_audit_log_is_recorded(auditor):
     read_events(auditor, event="user_created", except_reason="audit_log", ip=SOURCE_IP)
     read_this_hour(auditor)
     summary, events = read_events(auditor).json["items"][:2]
@@ -140,7 +140,7 @@ def test_reading_is_itself_an_event(auditor):
 
 @pytest.mark.aurora_dsql
 def test_readings_are_left_out_with_except_reason(auditor):
-    """A page that polls needs the log without its own readings."""
+    """A page that polls leaves out its own readings with ``except_reason``."""
     assert read_this_hour(auditor).status == 200
     everything = read_all_events(auditor)
     readings = [event for event in everything if event["reason"] == "audit_log"]
@@ -205,7 +205,7 @@ def test_pages_neither_skip_nor_repeat_while_rows_arrive(auditor):
 
 
 @pytest.mark.usefixtures("short_pages")
-def test_page_that_is_just_full_is_the_last(auditor):
+def test_full_last_page_has_no_cursor(auditor):
     for _ in range(7):
         log_in("nobody@example.com")
     page = read_events(auditor, reason="unknown_user").json
@@ -234,14 +234,14 @@ def test_bad_query_is_rejected_by_its_parameter(auditor):
             assert (answer.status, answer.code, answer.fields) == (422, "validation_failed", {name}), value
 
 
-def test_time_whose_plus_is_not_encoded_is_explained(auditor):
+def test_time_with_unencoded_plus_is_rejected_with_an_explanation(auditor):
     for read in (read_events, read_summary):
         answer = read(auditor, **dict.fromkeys(("from", "to"), "2026-01-01T00:00:00 02:00"))
         assert (answer.status, answer.fields) == (422, {"from", "to"})
         assert all("%2B" in error["message"] for error in answer.json["errors"])
 
 
-# --- Trust ------------------------------------------------------------------------------------------------------------
+# --- Tampering --------------------------------------------------------------------------------------------------------
 
 
 CHANGES: list[dict[str, Any]] = [
@@ -260,11 +260,11 @@ def test_record_that_was_changed_is_not_intact(database, auditor, values):
     database.execute(update(audit_events).where(audit_events.c.sequence == newest.sequence).values(**values))
     changed = {event["id"]: event["chain"]["intact"] for event in read_all_events(auditor)}
     assert changed.pop(f"{newest.chain_id}.{newest.sequence}") is False
-    # The next one, of the reading itself, was chained to the MAC that the environment remembers.
+    # The next record, of the reading itself, was chained to the MAC that the environment had kept.
     assert list(changed.values()).count(False) <= ("mac" in values)
 
 
-def test_record_behind_a_deleted_one_is_not_intact(database, auditor):
+def test_record_after_a_deleted_one_is_not_intact(database, auditor):
     for _ in range(2):
         log_in("nobody@example.com")
     places = [event["chain"]["sequence"] for event in read_all_events(auditor, reason="unknown_user")]
@@ -274,7 +274,7 @@ def test_record_behind_a_deleted_one_is_not_intact(database, auditor):
 
 
 @pytest.mark.aurora_dsql
-def test_events_of_an_erased_user_have_no_personal_data_and_stay_intact(auditor):
+def test_events_of_an_erased_user_stay_intact_without_personal_data(auditor):
     person = sign_up()
     guess()
     erase(person.email)
@@ -285,24 +285,24 @@ def test_events_of_an_erased_user_have_no_personal_data_and_stay_intact(auditor)
         assert event["chain"]["intact"] is True
     assert person.id not in [event["user_id"] for event in read_all_events(auditor, ip=SOURCE_IP)]
     assert read_this_hour(auditor).json["sources"] == [{"value": None, "count": 1}]
-    # A token of theirs may still be in use.
+    # A client may still use an access token of the erased user.
     assert get_user(person.id, token=person.access_token).status == 401
     newest = read_all_events(auditor, user_id=person.id)[0]
     assert (newest["event"], newest["reason"]) == ("authn_token_rejected", "session_unknown")
     assert (newest["source_ip"], newest["user_agent"], newest["chain"]["intact"]) == (None, None, True)
 
 
-def test_text_in_place_of_an_id_in_a_path_is_not_stored(auditor):
+def test_text_instead_of_an_id_in_a_path_is_not_stored(auditor):
     get_user("somebody@example.com", token=sign_up().access_token)
     (event,) = read_all_events(auditor, event="authz_fail")
     assert (event["path"], event["detail"]) == ("/users/{id}", {"target": "not an id"})
 
 
-# --- Numbers ----------------------------------------------------------------------------------------------------------
+# --- Summary ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.aurora_dsql
-def test_the_summary_counts_over_time_and_names_what_failures_have_in_common(auditor):
+def test_summary_counts_events_and_ranks_causes_of_failures(auditor):
     person = sign_up()
     for _ in range(3):
         guess()
@@ -321,7 +321,7 @@ def test_the_summary_counts_over_time_and_names_what_failures_have_in_common(aud
     assert summary["accounts"] == [{"value": person.id, "count": 3}, {"value": None, "count": 1}]
 
 
-def test_summary_intervals_follow_the_span_which_is_the_last_day_by_default(auditor):
+def test_summary_interval_depends_on_the_span(auditor):
     hours_and_intervals = {1: 60, 24: 300, 7 * 24: 3600, 31 * 24: 6 * 3600, 366 * 24: 86400, 17000: 604800}
     until = datetime.now(UTC)
     for hours, interval in hours_and_intervals.items():
@@ -351,12 +351,12 @@ def test_bad_time_range_of_a_summary_is_rejected(auditor):
 
 
 @pytest.mark.aurora_dsql
-def test_readers_at_once(auditor):
+def test_concurrent_readers_all_get_a_page(auditor):
     assert send_burst(16, lambda _: read_events(auditor)) == {200: 16}
 
 
 @pytest.mark.aurora_dsql
-def test_it_needs_no_more_than_a_readers_privileges(auditor):
+def test_audit_function_needs_only_the_reader_role(auditor):
     log_in("nobody@example.com")
     with acting_as(READER_ROLE):
         assert names(read_all_events(auditor))[0] == "authn_login_fail"
@@ -366,7 +366,7 @@ def test_it_needs_no_more_than_a_readers_privileges(auditor):
 
 @pytest.fixture
 def slow_answers():
-    """Each result of a SELECT arrives after 0.4 seconds."""
+    """Delay each result of a SELECT by 0.4 seconds."""
 
     def arrive(_connection, _cursor, statement, *_):
         if statement.startswith("SELECT"):
@@ -380,7 +380,7 @@ def slow_answers():
 @pytest.mark.asvs("13.2.6")
 @pytest.mark.parametrize("read", [read_events, read_this_hour])
 def test_reading_in_many_slow_statements_returns_503(auditor, read, monkeypatch, request):
-    """Each statement is within DATABASE_TIMEOUT. Together they take longer than API Gateway waits."""
+    """Each statement takes less than DATABASE_TIMEOUT, but all together take longer than API Gateway waits."""
     monkeypatch.setenv("DATABASE_TIMEOUT", "0.5")
     start_fresh_environment()
     request.getfixturevalue("slow_answers")

@@ -44,7 +44,7 @@ def test_hostile_rows_are_shown_as_not_intact_and_hide_no_other(database, audito
     assert set(genuine(before)) <= set(genuine(events))
 
 
-def test_each_hostile_row_can_be_the_last_of_a_page(database, auditor, monkeypatch):
+def test_hostile_row_can_be_the_last_of_a_page(database, auditor, monkeypatch):
     log_in("nobody@example.com")
     inserted = insert_hostile_rows(database)
     ids = [event["id"] for event in read_all_events(auditor)]
@@ -100,7 +100,7 @@ def test_summary_over_hostile_rows_counts_the_genuine_records(database, auditor)
 
 
 def test_inserted_record_does_not_rename_a_client_ip(database, auditor):
-    """The summary names a client IP by opening one of its records."""
+    """The summary finds a client IP by decrypting one of its records."""
     log_in("nobody@example.com")
     of_nobody = audit_events.c.reason == "unknown_user"
     ((source,),) = database.execute(select(audit_events.c.source).where(of_nobody))
@@ -111,7 +111,7 @@ def test_inserted_record_does_not_rename_a_client_ip(database, auditor):
     assert read_summary(auditor, to=in_an_hour).json["sources"][0]["value"] == SOURCE_IP
 
 
-def test_rows_from_the_future_leave_the_newest_event_on_the_first_page(database, auditor):
+def test_rows_from_the_future_do_not_hide_the_newest_event(database, auditor):
     insert_rows(database, [{"time": NOW + number * YEAR} for number in range(1, PAGE_SIZE + 11)])
     log_in("nobody@example.com")
     assert read_events(auditor).json["items"][0]["event"] == "authn_login_fail"
@@ -136,7 +136,7 @@ def run(capsys, *arguments):
     return status, out
 
 
-def test_tools_read_over_hostile_rows(database, capsys):
+def test_operator_commands_read_past_hostile_rows(database, capsys):
     sign_up()
     log_in("nobody@example.com")
     inserted = insert_hostile_rows(database)
@@ -150,7 +150,7 @@ def test_tools_read_over_hostile_rows(database, capsys):
     assert (status, len(exported.splitlines())) == (3, len(records) + 1 - inserted)
 
 
-def test_verification_finds_each_hostile_row_and_accuses_no_other(database, capsys):
+def test_verification_reports_exactly_the_hostile_rows(database, capsys):
     sign_up()
     status, intact = run(capsys, "verify")
     assert (status, intact.count("\n")) == (0, 1)
@@ -159,6 +159,6 @@ def test_verification_finds_each_hostile_row_and_accuses_no_other(database, caps
     *findings, _ = found.splitlines()
     assert status == 3
     assert all(line.isprintable() and line.isascii() for line in findings)
-    # A row that stands alone in its chain is a gap and a row behind the gap.
+    # A row that is alone in its chain gives two findings: the gap before it and the row after the gap.
     rows = [line for line in findings if "is missing" not in line or "cannot be checked" in line]
     assert len(rows) == inserted

@@ -1,4 +1,4 @@
-"""The audit log's cryptography by itself. What it is good for is in tests/tools/operators/test_audit.py."""
+"""The cryptography of the audit log. tests/tools/operators/test_audit.py tests the verification that uses it."""
 
 import secrets
 from typing import Any
@@ -20,11 +20,11 @@ PLACE: dict[str, Any] = {"previous": FIRST_PREVIOUS_MAC, "chain_id": uuid4(), "s
 @pytest.mark.parametrize(
     "change", [{"previous": b"\x01" * 32}, {"chain_id": uuid4()}, {"sequence": 1}, {"sequence": -1}, {"record": "{ }"}]
 )
-def test_mac_is_of_one_record_at_one_place(change):
+def test_mac_depends_on_the_record_and_its_place(change):
     assert chain_mac(**PLACE) != chain_mac(**{**PLACE, **change})
 
 
-def test_installation_with_another_key_has_other_macs_and_pseudonyms(environment):
+def test_another_audit_key_gives_other_macs_and_pseudonyms(environment):
     def made():
         return {chain_mac(**PLACE), source_index("203.0.113.7"), account_pseudonym("a@example.com")}
 
@@ -36,8 +36,8 @@ def test_installation_with_another_key_has_other_macs_and_pseudonyms(environment
 
 @pytest.mark.asvs("11.3.3", "11.3.4")
 @pytest.mark.usefixtures("environment")
-def test_sealed_data_differs_each_time_and_opens_with_its_users_salt_alone():
-    """With one nonce twice under one key, seals can be compared and forged."""
+def test_sealed_data_opens_only_with_the_salt_and_id_of_its_user():
+    """It also differs each time, because a nonce that is used twice lets an attacker compare and forge ciphertexts."""
     user_id, salt = uuid4(), secrets.token_bytes(32)
     sealed, again = (seal_personal({"source_ip": "203.0.113.7"}, user_id=user_id, salt=salt) for _ in range(2))
     assert sealed != again
@@ -47,6 +47,6 @@ def test_sealed_data_differs_each_time_and_opens_with_its_users_salt_alone():
 
 
 @pytest.mark.usefixtures("deployed_settings")
-def test_deployed_stage_makes_no_audit_key_of_its_own():
+def test_deployed_stage_creates_no_audit_key():
     with pytest.raises(Misconfigured, match="AUDIT_KEY_SECRET_ARN"):
         account_pseudonym("a@example.com")

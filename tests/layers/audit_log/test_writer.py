@@ -1,4 +1,4 @@
-"""From a security event to its record: what commits together, what survives a failure, what a chain looks like."""
+"""The audit writer: which records commit with a change, which stay after a failure, and where chains begin and end."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.audit, pytest.mark.database]
 
 
 def recorded(database, *names):
-    """Return the names of the records, oldest first, without those that begin a chain."""
+    """Return the names of the records, oldest first, without ``sys_startup``, which begins a chain."""
     rows = database.execute(select(audit_events.c.name).order_by(audit_events.c.time, audit_events.c.sequence))
     return [name for (name,) in rows if name != "sys_startup" and (not names or name in names)]
 
@@ -51,7 +51,7 @@ def test_event_of_each_kind_is_a_line_a_metric_and_a_record(database, log_lines)
 
 @pytest.mark.asvs("2.3.3")
 @pytest.mark.threat("function-unrecorded-change")
-def test_change_that_fails_leaves_no_record_of_its_success(database, log_lines):
+def test_failed_change_leaves_no_record_of_its_success(database, log_lines):
     def fail(connection):
         security_event(SecurityEvent.USER_CREATED)
         raise LookupError("mine")
@@ -61,7 +61,7 @@ def test_change_that_fails_leaves_no_record_of_its_success(database, log_lines):
     assert recorded(database) == published(log_lines) == []
 
 
-def test_rejection_is_recorded_although_its_transaction_is_rolled_back(database, log_lines):
+def test_failure_is_recorded_although_its_transaction_rolls_back(database, log_lines):
     def refuse(connection):
         connection.execute(text("UPDATE users SET name = 'changed'"))
         security_event(SecurityEvent.USER_CREATED)
@@ -77,8 +77,8 @@ def test_rejection_is_recorded_although_its_transaction_is_rolled_back(database,
     assert [row.name for row in database.execute(select(users.c.name))] == ["Test Person"]
 
 
-def test_event_of_a_transaction_that_is_tried_again_is_recorded_once(database, log_lines):
-    """After a conflict in the body, and one at the commit, where Aurora DSQL reports it: behind the record."""
+def test_event_of_a_retried_transaction_is_recorded_once(database, log_lines):
+    """One conflict is in the body. The other is at the commit, after the record, where Aurora DSQL reports it."""
     tries: list[str] = []
 
     def conflict_at_the_first(place):
@@ -130,7 +130,7 @@ def test_event_is_published_at_any_log_level(database, log_lines):
         logger.setLevel("INFO")
 
 
-def test_security_log_rejects_what_is_no_security_event(database):
+def test_security_log_rejects_other_log_records(database):
     with pytest.raises(TypeError, match="accepts only security events"):
         security_log.info("something else")
 
@@ -155,7 +155,7 @@ def test_registration_and_login_fail_without_their_records(database, log_lines):
 
 
 @pytest.mark.asvs("16.3.4")
-def test_rejection_stands_without_its_record_and_its_line_says_so(without_audit_log, log_lines):
+def test_rejection_without_its_record_is_marked_in_its_log_line(without_audit_log, log_lines):
     assert log_in().status == 401
     (line,) = [record for record in log_lines.records if record["message"] == "authn_login_fail"]
     assert line["audit"] == {"error": "not stored"}
@@ -169,8 +169,8 @@ def test_success_outside_a_transaction_fails_without_its_record(without_audit_lo
     assert published(log_lines) == ["sensitive_read"]
 
 
-def test_chain_ends_with_a_record_that_may_be_lost(database, log_lines):
-    """The commit was sent and no response came: the place in the chain may be taken or not."""
+def test_chain_ends_after_a_commit_of_unknown_outcome(database, log_lines):
+    """The commit got no response, so the next place in the chain may be used or not."""
     transaction(lambda _connection: security_event(SecurityEvent.USER_CREATED))
 
     def hang_up(_connection):
@@ -185,7 +185,7 @@ def test_chain_ends_with_a_record_that_may_be_lost(database, log_lines):
     assert verify_audit_log().findings == []
 
 
-def test_chain_of_an_environment_has_a_beginning_and_its_places_are_in_the_log(database, log_lines):
+def test_chain_begins_with_startup_and_log_lines_have_its_places(database, log_lines):
     sign_up()
     start_fresh_environment()
     log_in()
@@ -199,7 +199,7 @@ def test_chain_of_an_environment_has_a_beginning_and_its_places_are_in_the_log(d
 
 
 @pytest.mark.asvs("15.4.1")
-def test_logins_at_once_write_chains_that_hold(database, monkeypatch):
+def test_concurrent_logins_write_intact_chains(database, monkeypatch):
     for name in ("THROTTLE_LOGIN_PER_ACCOUNT", "THROTTLE_LOGIN_PER_ACCOUNT_AND_SOURCE"):
         monkeypatch.setenv(name, "50")
     register()
@@ -221,7 +221,7 @@ def test_personal_data_cannot_be_read_in_the_database(database):
 
 
 @pytest.mark.asvs("14.2.6")
-def test_email_without_an_account_has_one_pseudonym_that_does_not_name_it(database, log_lines):
+def test_email_without_an_account_is_recorded_as_a_pseudonym(database, log_lines):
     for email in ("a@example.com", "A@example.com", "b@example.com"):
         log_in(email)
     first, again, another = (event["account"] for event in log_lines.security_events)
@@ -236,7 +236,7 @@ def test_secret_in_a_user_agent_is_masked_before_it_is_stored(database):
 
 
 def test_name_and_reason_of_each_event_fit_their_columns():
-    """PostgreSQL rejects what is too long, and a rejection must not fail because of its record."""
+    """PostgreSQL rejects longer texts, and a rejection must not fail because of its record."""
     reasons = [reason for entry in CATALOGUE.values() for reason in entry.reasons]
     for column, texts in ((audit_events.c.name, list(SecurityEvent)), (audit_events.c.reason, reasons)):
         assert isinstance(column.type, String)

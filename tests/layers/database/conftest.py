@@ -1,4 +1,4 @@
-"""Fixtures for the database's tests."""
+"""Fixtures for tests of the database."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ from tests.support.impostors import self_signed_certificate
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate for localhost, which is its own authority, with its key."""
+    """Return a self-signed certificate for localhost, with its key."""
     return self_signed_certificate(tmp_path)

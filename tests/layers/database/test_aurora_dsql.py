@@ -1,4 +1,4 @@
-"""Aurora DSQL: how the service connects, what it stores there, and what the stand-in of these tests rejects."""
+"""Aurora DSQL: how the service connects, how it stores keys, and which statements the stand-in rejects."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -26,18 +26,18 @@ pytestmark = pytest.mark.database
 
 @pytest.fixture
 def admin(aurora_dsql):
-    """The admin's engine of a cluster with our schema, which tests share."""
+    """The admin's engine of an emptied cluster with the schema."""
     with aurora_dsql.emptied_cluster() as name:
         yield create_engine(dsql_url(name, user="admin"), poolclass=NullPool)
 
 
 def is_later(second):
-    """Tell whether another second has begun: the time of a token has no smaller unit."""
+    """Return whether another second has begun. The time in a token has no smaller unit."""
     return int(time.time()) > second
 
 
 def passwords(certificate, *, user, times):
-    """Return what proves our right to two connections, one after the other, to a server that asks for passwords."""
+    """Yield the passwords of ``times`` connections, one after the other, to a server that requires a password."""
     query = f"hostaddr=127.0.0.1&sslrootcert={certificate}"
     with closing(listen()) as listener, ThreadPoolExecutor(1) as threads:
         url = f"auroradsql+psycopg://{user}@localhost:{listener.getsockname()[1]}/postgres?{query}"
@@ -53,7 +53,7 @@ def passwords(certificate, *, user, times):
 @pytest.mark.asvs("12.3.5", "13.2.1")
 @pytest.mark.threat("database-stranger-logs-in")
 @pytest.mark.parametrize(("user", "action"), [("secure_backend", "DbConnect"), ("admin", "DbConnectAdmin")])
-def test_connection_is_made_with_a_token_of_its_own(aurora_dsql, certificate, user, action):
+def test_each_connection_has_its_own_iam_token(aurora_dsql, certificate, user, action):
     dates = []
     for password in passwords(certificate, user=user, times=2):
         url = urlsplit(f"https://{password}")
@@ -77,8 +77,8 @@ def test_connection_without_credentials_is_unavailable(monkeypatch):
     start_fresh_environment()
 
 
-def test_binary_key_is_stored_as_text_and_read_as_itself():
-    """Aurora DSQL has no index of ``bytea``."""
+def test_binary_key_is_stored_as_text_and_read_as_bytes():
+    """Aurora DSQL has no index on ``bytea``."""
     kind, dialect = KeyBytes(16), create_engine(dsql_url("nowhere", user="admin")).dialect
     for value in (b"", b"\0", b"\xff" * 16, bytes(range(16)), None):
         stored = kind.process_bind_param(value, dialect)
@@ -98,14 +98,14 @@ REJECTED = [
 ]
 
 
-def test_stand_in_rejects_what_aurora_dsql_rejects(admin):
+def test_stand_in_rejects_statements_that_aurora_dsql_rejects(admin):
     with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for statement in REJECTED:
             with pytest.raises(RejectedByAuroraDSQL):
                 connection.execute(text(statement))
 
 
-def test_stand_in_rejects_a_change_of_the_schema_or_too_many_rows_in_a_transaction(admin):
+def test_stand_in_rejects_ddl_and_too_many_rows_in_a_transaction(admin):
     with pytest.raises(RejectedByAuroraDSQL), admin.begin() as connection:
         connection.execute(text("CREATE TABLE mine (id integer)"))
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Databases that the settings name in a wrong or in an unusual way."""
+"""Settings that name the database in a wrong or unusual way."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ UNUSABLE = [
     *(f"postgresql+psycopg://{AT}db.example:{port}/auth" for port in ("port", 0, 99999)),
     f"postgresql+psycopg://{AT}[::1/auth",
     f"postgresql+psycopg://{AT}127.0.0.1:9/auth?no_such_option={PASSWORD}",
-    # Without percent-encoding, a part of the password would be the host's name or the database's.
+    # Without percent-encoding, a part of the password would be read as the name of the host or the database.
     *(f"postgresql+psycopg://service:a@{PASSWORD}{rest}@127.0.0.1:9/auth" for rest in ("", "/b")),
     *("sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file:name?mode=memory&uri=true"),
     *("sqlite://relative.sqlite3", "sqlite:relative.sqlite3", "sqlite:/absolute.sqlite3", "sqlite:////proc"),
@@ -38,7 +38,7 @@ UNUSABLE = [
 
 
 def misconfigured(log_lines):
-    """Let the health check fail, and return what the log says about the settings."""
+    """Call the health check, which must fail. Return the error in its log line."""
     answer = get_health()
     assert (answer.status, answer.code) == (503, "service_unavailable")
     (record,) = [record for record in log_lines.records if record["level"] == "CRITICAL"]
@@ -47,7 +47,7 @@ def misconfigured(log_lines):
 
 @pytest.mark.asvs("16.5.1")
 @pytest.mark.parametrize("url", UNUSABLE)
-def test_unusable_url_is_503_and_one_line_that_names_the_variable(monkeypatch, log_lines, capsys, url):
+def test_unusable_url_is_503_and_named_in_the_log(monkeypatch, log_lines, capsys, url):
     leaks.remember(PASSWORD)
     monkeypatch.setenv("DATABASE_URL", url)
     assert "DATABASE_URL" in misconfigured(log_lines)
@@ -60,14 +60,14 @@ def test_unusable_url_is_503_and_one_line_that_names_the_variable(monkeypatch, l
 
 
 def test_white_space_around_a_url_is_ignored(monkeypatch, tmp_path):
-    """A secret that was written with ``echo`` ends with a line break."""
+    """A secret that was stored with ``echo`` ends with a line break."""
     monkeypatch.setenv("DATABASE_URL", f" sqlite+pysqlite:///{tmp_path}/other.sqlite3\n")
     assert read(current_revision) is not None
     assert (tmp_path / "other.sqlite3").exists()
 
 
 @pytest.mark.parametrize("name", ["q?1", "q#1", "100% done", "%20", "ü", "a&b=c", "q?mode=memory&uri=true", "a:b@c"])
-def test_data_dir_of_any_name_holds_its_own_database(monkeypatch, tmp_path, name):
+def test_data_dir_may_have_any_name(monkeypatch, tmp_path, name):
     folder = tmp_path / "data" / name
     folder.mkdir(parents=True)
     monkeypatch.setenv("DATA_DIR", str(folder))
@@ -91,7 +91,7 @@ def test_migrations_run_from_a_folder_of_any_name(tmp_path, environment):
 
 
 @pytest.mark.parametrize("file", ["secure-backend.sqlite3", "migrate.lock"])
-def test_data_dir_with_a_file_that_cannot_be_written_is_misconfigured(environment, log_lines, file):
+def test_data_dir_with_an_unwritable_file_is_misconfigured(environment, log_lines, file):
     (environment / file).mkdir()
     error = misconfigured(log_lines)
     assert "DATA_DIR" in error
@@ -99,8 +99,8 @@ def test_data_dir_with_a_file_that_cannot_be_written_is_misconfigured(environmen
 
 
 @pytest.mark.parametrize("how", ["removed", "replaced"])
-def test_sqlite_file_that_is_gone_is_503_and_takes_no_account(environment, log_lines, how):
-    """An account in a file without a name would be lost with the process."""
+def test_removed_or_replaced_sqlite_file_is_503_without_data_loss(environment, log_lines, how):
+    """An account in a removed file would be lost at the end of the process."""
     account = sign_up()
     file = environment / "secure-backend.sqlite3"
     other = environment / "other"
@@ -127,7 +127,7 @@ def database_with(postgres, name, options):
 
 @pytest.mark.quick
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "WIN1252"])
-def test_postgresql_of_another_encoding_is_misconfigured(monkeypatch, postgres, log_lines, capsys, encoding):
+def test_postgresql_with_another_encoding_is_misconfigured(monkeypatch, postgres, log_lines, capsys, encoding):
     options = f"ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
     with database_with(postgres, f"of_{encoding.lower()}", options) as url:
         monkeypatch.setenv("DATABASE_URL", url)
@@ -138,7 +138,7 @@ def test_postgresql_of_another_encoding_is_misconfigured(monkeypatch, postgres, 
         assert "UTF8" in capsys.readouterr().err
 
 
-#: A database has one value of each at a time.
+#: Each test uses one value of each setting.
 SETTINGS = {
     "DateStyle": ["SQL, DMY", "Postgres, MDY", "German", "ISO, DMY"],
     "IntervalStyle": ["iso_8601", "sql_standard"],
@@ -160,7 +160,7 @@ SETTINGS = {
 
 @pytest.mark.quick
 @pytest.mark.parametrize("number", range(max(map(len, SETTINGS.values()))))
-def test_postgresql_with_other_settings_works_as_with_its_own(monkeypatch, postgres, number):
+def test_postgresql_with_unusual_settings_works(monkeypatch, postgres, number):
     with postgres.new_database(migrated=True) as url:
         for setting, values in SETTINGS.items():
             value = values[number % len(values)]

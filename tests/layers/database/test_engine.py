@@ -28,7 +28,7 @@ def test_sqlite_is_set_up_for_durability_and_integrity(database):
     assert read(pragmas) == expected
 
 
-def test_new_sqlite_file_is_readable_by_its_owner_alone(environment):
+def test_new_sqlite_file_is_readable_only_by_its_owner(environment):
     transaction(lambda _: None)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in environment.glob("*.sqlite3*")}
     assert modes["secure-backend.sqlite3"] == 0o600

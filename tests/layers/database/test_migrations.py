@@ -1,4 +1,4 @@
-"""Migrations: one schema on both databases, whatever cuts them off and however many start together."""
+"""Migrations: the same schema on both databases, also after interruptions and with concurrent migrations."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.database
 
 PROJECT = Path(__file__).parents[3]
 
-#: Uses the database as a function's first request does.
+#: Uses the database like the first request of a function.
 STARTER = """
 from auth_common.audit_log.writer import install_audit_writer
 from auth_common.database.migrations import HEAD, current_revision
@@ -41,7 +41,7 @@ print("alembic" in sys.modules)
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_database(request, environment, monkeypatch):
-    """A database without our schema."""
+    """A database without the schema."""
     if request.param == "sqlite":
         yield f"sqlite+pysqlite:///{environment / 'secure-backend.sqlite3'}"
     else:
@@ -61,8 +61,8 @@ def differences(url):
 
 
 @pytest.mark.asvs("6.3.2")
-def test_migration_of_an_empty_database_makes_the_schema_of_our_tables_without_rows(empty_database):
-    """No default accounts."""
+def test_migration_of_an_empty_database_creates_empty_tables(empty_database):
+    """There are no default accounts."""
     with autocommit(empty_database).connect() as connection:
         assert current_revision(connection) is None
         for _ in range(2):
@@ -82,8 +82,8 @@ def test_schema_names_its_constraints(database):
         assert [key["name"] for key in inspector.get_foreign_keys("sessions")] == ["fk_sessions_user_id"]
 
 
-def is_cut_off(url, *, after):
-    """Migrate over a connection that breaks after so many DDL statements. Tell whether it came to that."""
+def is_interrupted(url, *, after):
+    """Migrate on a connection that breaks after this number of DDL statements. Return whether it broke."""
     engine = autocommit(url)
     seen = 0
 
@@ -110,10 +110,10 @@ def tables_and_indexes(url):
 
 
 @pytest.mark.threat("deployment-half-done")
-def test_migration_that_is_cut_off_anywhere_goes_on_where_it_stopped(empty_database):
-    """Each DDL statement commits by itself, as Aurora DSQL wants it."""
+def test_interrupted_migration_continues_where_it_stopped(empty_database):
+    """Each DDL statement commits by itself, as Aurora DSQL requires."""
     made = [0]
-    while is_cut_off(empty_database, after=len(made)):
+    while is_interrupted(empty_database, after=len(made)):
         made.append(tables_and_indexes(empty_database))
     assert differences(empty_database) == []
     assert made == sorted(made)
@@ -121,7 +121,7 @@ def test_migration_that_is_cut_off_anywhere_goes_on_where_it_stopped(empty_datab
 
 
 @pytest.mark.threat("deployment-half-done")
-def test_migration_that_was_cut_off_before_it_was_recorded_runs_again(database):
+def test_migration_interrupted_before_its_record_runs_again(database):
     scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
     assert scripts.get_heads() == [HEAD]
     for revision in sorted(each.revision for each in scripts.walk_revisions()):
@@ -132,16 +132,16 @@ def test_migration_that_was_cut_off_before_it_was_recorded_runs_again(database):
 
 
 INDEX = "ix_audit_events_severity_time"
-#: Whether the migration has begun to make an index and waits, as for a large table it would read.
-MAKING = text(f"SELECT 1 FROM pg_stat_progress_create_index WHERE index_relid = to_regclass('{INDEX}')")
+#: Finds a row while the migration creates the index, and waits for another transaction as it would read a large table.
+CREATING = text(f"SELECT 1 FROM pg_stat_progress_create_index WHERE index_relid = to_regclass('{INDEX}')")
 DROPPING = text(
     f"SELECT 1 FROM pg_stat_activity WHERE query LIKE '%DROP INDEX CONC%{INDEX}%' AND pid != pg_backend_pid()"
 )
 IS_USABLE = text(f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{INDEX}')")
 
 
-def set_back(url):
-    """Bring a database to revision 0004. The service in it does not look at the revision again."""
+def downgrade_to_0004(url):
+    """Bring a database to revision 0004. A running environment does not read the revision again."""
     with autocommit(url).connect() as connection:
         for name in (INDEX, "ix_audit_events_reason_time"):
             connection.execute(text(f"DROP INDEX {name}"))
@@ -154,28 +154,28 @@ def database_before(postgres, environment, monkeypatch):
     with postgres.new_database(migrated=True) as url:
         monkeypatch.setenv("DATABASE_URL", url)
         sign_up()
-        set_back(url)
+        downgrade_to_0004(url)
         yield url
         start_fresh_environment()
 
 
 @contextmanager
 def other_transaction(url):
-    """Keep a transaction open that has written into the audit log: the making of an index waits for its end."""
+    """Keep a transaction open that has written to the audit log. The creation of an index waits for its end."""
     with create_engine(url, poolclass=NullPool).begin() as connection:
         connection.execute(text("LOCK TABLE audit_events IN ROW EXCLUSIVE MODE"))
         yield
 
 
 def leave_broken_index(url):
-    """Do what is left of a migration that is cut off while it makes the index."""
+    """Leave an invalid index, as an interrupted migration does."""
     with autocommit(url).connect() as connection, pytest.raises(IntegrityError):
         connection.execute(text(f"CREATE UNIQUE INDEX CONCURRENTLY {INDEX} ON audit_events (severity)"))
 
 
 @contextmanager
 def migration_under_way(url, *, until):
-    """Migrate in a thread, and yield while the migration waits at the point that ``until`` finds."""
+    """Migrate in a thread, and yield when ``until`` finds a row, while the migration waits."""
     with autocommit(url).connect() as connection, ThreadPoolExecutor(1) as threads:
         with other_transaction(url):
             migration = threads.submit(migrate, url)
@@ -188,17 +188,17 @@ def migration_under_way(url, *, until):
 def test_log_with_records_gets_its_indexes(database):
     sign_up()
     records = database.execute(audit_events.select())
-    set_back(database.url)
+    downgrade_to_0004(database.url)
     migrate(database.url)
     assert database.execute(audit_events.select()) == records != []
     assert differences(database.url) == []
 
 
-def test_index_that_another_migration_is_making_is_left_alone_while_the_log_is_written(database_before):
-    """The other one gives up, and ``migrate_schema`` tries again: dropping that index would stop every writer."""
+def test_index_that_another_migration_is_creating_is_not_dropped(database_before):
+    """The second migration fails, and ``migrate_schema`` retries. To drop the index would block every writer."""
     code = "import sys; from tests.support.databases import migrate; migrate(sys.argv[1])"
-    with migration_under_way(database_before, until=MAKING):
-        # In a process of its own: Alembic has one migration in each.
+    with migration_under_way(database_before, until=CREATING):
+        # In another process, because Alembic can run only one migration per process.
         command = [sys.executable, "-c", code, database_before]
         another = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60)
         assert "another connection is creating" in another.stderr
@@ -206,13 +206,13 @@ def test_index_that_another_migration_is_making_is_left_alone_while_the_log_is_w
     assert differences(database_before) == []
 
 
-def test_index_that_another_migration_leaves_broken_meanwhile_is_not_recorded(database_before):
-    """Of two at once, the other may be cut off: then the revision must not say that the index is there."""
+def test_index_that_another_migration_left_broken_is_not_recorded(database_before):
+    """If the other migration is interrupted, the revision must not claim that the index exists."""
     log_in()
     engine = autocommit(database_before)
 
     @event.listens_for(engine, "before_cursor_execute")
-    def be_the_other(_connection, _cursor, statement, *_):
+    def run_the_other_migration(_connection, _cursor, statement, *_):
         if statement.lstrip().startswith(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {INDEX}"):
             leave_broken_index(database_before)
 
@@ -224,7 +224,7 @@ def test_index_that_another_migration_leaves_broken_meanwhile_is_not_recorded(da
     assert differences(database_before) == []
 
 
-def test_index_that_a_cut_off_migration_left_broken_is_made_again(database_before):
+def test_broken_index_of_an_interrupted_migration_is_recreated(database_before):
     log_in()
     leave_broken_index(database_before)
     with autocommit(database_before).connect() as connection:
@@ -235,8 +235,8 @@ def test_index_that_a_cut_off_migration_left_broken_is_made_again(database_befor
     assert differences(database_before) == []
 
 
-def test_index_that_is_there_stays(database_before):
-    """An operator with a very large log makes it in advance."""
+def test_existing_index_is_kept(database_before):
+    """An operator with a very large log creates it in advance."""
     oid = text(f"SELECT to_regclass('{INDEX}')::oid")
     with autocommit(database_before).connect() as connection:
         connection.execute(text(f"CREATE INDEX {INDEX} ON audit_events (severity, time)"))
@@ -245,7 +245,7 @@ def test_index_that_is_there_stays(database_before):
         assert connection.execute(oid).scalar_one() == made
 
 
-def test_environments_that_start_together_on_the_local_stage_migrate_once(empty_database, environment):
+def test_local_environments_that_start_together_migrate_once(empty_database, environment):
     assert sorted(run_concurrently(STARTER, number=3, folder=environment)) == ["False", "False", "True"]
     assert differences(empty_database) == []
 

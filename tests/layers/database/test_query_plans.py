@@ -1,4 +1,4 @@
-"""Growth: no statement of the service reads a whole table, on either database."""
+"""Query plans: no statement of the service reads a whole table, on SQLite or PostgreSQL."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -33,13 +33,13 @@ from tests.support.passkeys import call_webauthn, enrol
 
 pytestmark = pytest.mark.database
 
-#: Statements that may, and how. A new entry is a decision.
+#: Statements that may read a whole table, and how. A new entry is a decision.
 ACCEPTED = [
-    # Newest first, and no more than a page: of all that there is.
+    # One page of the whole log, newest first.
     (r"SELECT audit_events\.chain_id((?!WHERE).)*$", "SCAN audit_events USING INDEX ix_audit_events_time"),
-    # Once an hour: what erased users have left.
+    # The hourly clean-up of salts that erased users have left.
     (r"DELETE FROM audit_salts WHERE .*NOT \(EXISTS", "audit_salts"),
-    # By operators, to erase a person; challenges live for minutes.
+    # An erasure by an operator. The table is small, because challenges expire after minutes.
     (r"DELETE FROM challenges WHERE .*challenges\.user_id = ", "challenges"),
 ]
 OURS = "|".join(table.name for table in metadata.sorted_tables)
@@ -47,7 +47,7 @@ OURS = "|".join(table.name for table in metadata.sorted_tables)
 
 @pytest.fixture
 def statements(database):
-    """The statements that the service sends while it does all that it can do, with their parameters."""
+    """The statements of all features of the service, with their parameters."""
     found: dict[str, Any] = {}
 
     def keep(_connection, _cursor, statement, parameters, _context, many):
@@ -55,12 +55,12 @@ def statements(database):
             found.setdefault(statement, parameters[0] if many else parameters)
 
     with sqlalchemy_listener("before_cursor_execute", keep):
-        live()
+        use_all_features()
     start_fresh_environment()
     return found
 
 
-def live():
+def use_all_features():
     person, other = sign_up(), sign_up("other@example.com")
     log_in(password="wrong wrong wrong wrong")
     log_in("nobody@example.com")
@@ -95,19 +95,19 @@ def live():
 
 
 def whole_tables(database, statement, parameters):
-    """Return where a plan reads a table, or an index of it, from one end to the other."""
+    """Return the steps of the query plan that read a whole table or a whole index."""
     with create_engine(database.url, poolclass=NullPool).connect() as connection:
         if database.kind == "sqlite":
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            # "ANY": by an index whose first column is no filter, one of its values after the other.
+            # "ANY" is a skip-scan of an index whose first column is no filter: it tries each value of that column.
             return [row.detail for row in plan if re.match(r"SCAN (?!anon_)|.*\(ANY\(", row.detail)]
-        # Tables are small here, and PostgreSQL would read all of them: without that choice it shows if it has another.
+        # PostgreSQL reads small tables completely. With this setting it does so only if it has no other plan.
         connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
         return [row[0].strip() for row in plan if "Seq Scan" in row[0]]
 
 
-@pytest.mark.quick  # on PostgreSQL, too: each statement of each store
+@pytest.mark.quick  # also on PostgreSQL, for each statement of each store
 def test_statement_of_the_service_reads_no_whole_table(database, statements):
     assert len(statements) > 40
     plans = {statement: whole_tables(database, statement, given) for statement, given in statements.items()}
@@ -134,10 +134,10 @@ def test_statement_of_the_service_reads_no_whole_table(database, statements):
     ids=str,
 )
 @pytest.mark.parametrize("place", [{}, {"before": (1, UUID(int=7), 0)}, {"after": (1, UUID(int=7), 0)}], ids=str)
-def test_sqlite_searches_by_the_rarest_of_several_filters(environment, migrated_sqlite_file, asked, column, place):
-    """PostgreSQL counts its rows by itself. SQLite would take one index for as good as another.
+def test_sqlite_searches_by_the_most_selective_filter(environment, migrated_sqlite_file, asked, column, place):
+    """PostgreSQL keeps statistics itself. Without those of migration 0005, all indexes would be equal for SQLite.
 
-    An event and a severity: all of its records have that severity, or none has.
+    A severity does not narrow an event, because all records of an event have the same severity.
     """
     plans: list[str] = []
 
@@ -154,6 +154,6 @@ def test_sqlite_searches_by_the_rarest_of_several_filters(environment, migrated_
     assert [plan for plan in plans if expected not in plan] == []
 
 
-def test_plan_that_reads_a_whole_table_is_found(database):
+def test_plan_that_reads_a_whole_table_is_detected(database):
     by_name = "SELECT id FROM users WHERE name = 'x'"
     assert whole_tables(database, by_name, {} if database.kind == "postgresql" else ()) != []

@@ -29,8 +29,8 @@ def stored(database):
 
 
 @pytest.mark.asvs("16.2.2")
-def test_time_of_any_zone_is_read_in_utc_and_one_without_a_zone_is_rejected(stored):
-    """Without a zone it could mean anything."""
+def test_time_is_read_in_utc_and_needs_a_time_zone(stored):
+    """The meaning of a time without a time zone is unknown."""
     time = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
     for hours in (0, 2, -11):
         read = stored(time.astimezone(timezone(timedelta(hours=hours))))

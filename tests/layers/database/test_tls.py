@@ -1,4 +1,4 @@
-"""TLS to the database: a deployed stage says nothing to a server that does not prove its name."""
+"""TLS to the database: a deployed stage sends no data to a server that does not prove its name."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -13,8 +13,8 @@ from tests.support.impostors import listen, receive_first_bytes
 pytestmark = pytest.mark.database
 
 
-def said_to(monkeypatch, *, certificate, host="localhost", **parameters):
-    """Return what the service says to such a server, beyond asking for TLS."""
+def bytes_sent_to(monkeypatch, *, certificate, host="localhost", **parameters):
+    """Return the bytes that the service sends to a server with ``certificate`` after the request for TLS."""
     with closing(listen()) as listener, ThreadPoolExecutor(1) as threads:
         said = threads.submit(receive_first_bytes, listener, certificate)
         port = listener.getsockname()[1]
@@ -29,10 +29,10 @@ def said_to(monkeypatch, *, certificate, host="localhost", **parameters):
 @pytest.mark.asvs("12.3.1", "12.3.2", "12.3.5")
 @pytest.mark.threat("database-false-server")
 @pytest.mark.usefixtures("deployed_settings")
-def test_server_that_does_not_prove_its_name_by_tls_is_told_nothing(monkeypatch, certificate):
-    """Another name, an unknown authority, no TLS, and a URL that would do without."""
-    assert b"service" in said_to(monkeypatch, certificate=certificate, sslrootcert=certificate)
-    assert said_to(monkeypatch, certificate=certificate, sslrootcert=certificate, host="db.example") == b""
-    assert said_to(monkeypatch, certificate=certificate, sslrootcert="system") == b""
-    assert said_to(monkeypatch, certificate=None, sslrootcert=certificate) == b""
-    assert said_to(monkeypatch, certificate=None, sslrootcert=certificate, sslmode="disable") == b""
+def test_server_that_does_not_prove_its_name_by_tls_gets_no_data(monkeypatch, certificate):
+    """Tested are another name, an unknown authority, no TLS, and a URL that disables TLS."""
+    assert b"service" in bytes_sent_to(monkeypatch, certificate=certificate, sslrootcert=certificate)
+    assert bytes_sent_to(monkeypatch, certificate=certificate, sslrootcert=certificate, host="db.example") == b""
+    assert bytes_sent_to(monkeypatch, certificate=certificate, sslrootcert="system") == b""
+    assert bytes_sent_to(monkeypatch, certificate=None, sslrootcert=certificate) == b""
+    assert bytes_sent_to(monkeypatch, certificate=None, sslrootcert=certificate, sslmode="disable") == b""

@@ -1,4 +1,4 @@
-"""One invocation, observed: request id, function and cold start in each line, metrics under the right name."""
+"""The wrapper of an invocation: request id, function and cold start in each log line, and the request's metrics."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -34,7 +34,7 @@ def names_and_functions(lines):
 
 
 @pytest.mark.asvs("16.2.1")
-def test_line_of_a_request_has_its_id_its_function_and_nothing_of_the_one_before(log_lines):
+def test_log_line_has_the_id_and_function_of_its_own_request(log_lines):
     events = [proxy_event("GET", "/health") for _ in range(2)]
     for event in events:
         handler(event, lambda_context("health"))
@@ -50,16 +50,16 @@ def test_line_of_a_request_has_its_id_its_function_and_nothing_of_the_one_before
 
 @pytest.mark.sqlite
 @pytest.mark.usefixtures("database")
-def test_line_that_a_function_writes_has_the_request_id(log_lines):
+def test_log_line_of_a_function_has_the_request_id(log_lines):
     register()
     log_in()
     log_in(password="wrong password entirely")
     records = log_lines.records
-    assert len(records) == 5  # the chain begun, created, logged in, token issued, rejected
+    assert len(records) == 5  # sys_startup, user_created, authn_login_success, authn_token_created, authn_login_fail
     assert all(record["request_id"] and record["function_name"] in {"register", "login"} for record in records)
 
 
-def test_request_context_is_what_the_gateway_vouches_for():
+def test_request_context_comes_from_the_gateway_not_from_headers():
     event = proxy_event("POST", "/login", headers={"X-Forwarded-For": "198.51.100.9", "User-Agent": "forged"})
     client = {"source_ip": SOURCE_IP, "user_agent": USER_AGENT, "method": "POST", "path": "/login"}
     expected = RequestContext(request_id=event["requestContext"]["requestId"], function="login", **client)
@@ -69,15 +69,15 @@ def test_request_context_is_what_the_gateway_vouches_for():
 
 
 @pytest.mark.parametrize("event", [{}, {"requestContext": None}, {"requestContext": {"identity": None}}])
-def test_event_that_is_not_the_gateways_has_the_request_id_of_lambda(event):
-    """A schedule's, for example."""
+def test_event_without_a_gateway_has_the_request_id_of_lambda(event):
+    """For example the event of a schedule."""
     context = lambda_context("cleanup")
     described = handler(event, context)["context"]
     assert described == RequestContext(request_id=context.aws_request_id, function="cleanup")
 
 
-def test_metrics_are_one_series_in_emf_for_all_functions_of_a_stage(log_lines, monkeypatch):
-    """The function is a property and no dimension: an alarm watches one series."""
+def test_metrics_are_one_series_in_emf_for_all_functions(log_lines, monkeypatch):
+    """The function is a property and no dimension, so an alarm watches one series."""
     handler({}, lambda_context("health"))
     assert log_lines.metrics == []
     handler({"count": ["logins", "logins", "failures"]}, lambda_context("login"))
@@ -132,7 +132,7 @@ def test_metrics_of_functions_in_one_process_are_not_shared(log_lines):
 
 @pytest.mark.asvs("16.2.1")
 @pytest.mark.usefixtures("environment")
-def test_security_event_says_what_happened_to_whom_and_from_where(log_lines):
+def test_security_event_names_the_user_the_client_and_the_request(log_lines):
     @observed
     def refuse(_event, _context):
         security_event(SecurityEvent.AUTHZ_FAIL, user_id=SOMEONE, reason="not_self", target="another")
@@ -149,8 +149,8 @@ def test_security_event_says_what_happened_to_whom_and_from_where(log_lines):
 
 
 @pytest.mark.usefixtures("environment")
-def test_security_events_of_an_operator_are_lines_by_outcome_and_no_metrics(log_lines):
-    """Failures are warnings."""
+def test_security_events_of_an_operator_are_log_lines_only(log_lines):
+    """Failures have the level WARNING, and there are no metrics."""
     for event in SecurityEvent:
         security_event(event)
     levels = {record["message"]: record["level"] for record in log_lines.records}

@@ -1,4 +1,4 @@
-"""The watch over the suite's own output (tests/support/leaks.py) finds what it is there to find."""
+"""The search for secrets in the output of the tests (tests/support/leaks.py) finds them."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.events
 
 PROJECT = Path(__file__).parents[3]
 
-#: Each of these tests writes a secret in another way.
+#: Each of these tests writes a secret in a different way.
 LEAKING = {
     "field_of_a_harmless_name()": 'logger.info("x", extra={"note": f"they typed {SECRET}"})',
     "message()": 'logger.warning("got %s", SECRET)',
@@ -41,9 +41,9 @@ def setup_function(): leaks.remember(SECRET, SECRET.encode())
 
 @pytest.mark.asvs("14.2.4", "16.2.5")
 @pytest.mark.threat("function-leaked-secrets")
-@pytest.mark.thorough  # starts a pytest of its own
-def test_suite_that_writes_secrets_fails_in_each_such_test_alone(tmp_path, monkeypatch):
-    # Options of the run around this one, such as "-x", are none of the inner run's.
+@pytest.mark.thorough  # starts another pytest
+def test_suite_fails_exactly_in_the_tests_that_write_secrets(tmp_path, monkeypatch):
+    # The inner run must not get options of the outer run, such as "-x".
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     file = tmp_path / "test_suite.py"
     file.write_text(SUITE)

@@ -1,4 +1,4 @@
-"""Log lines: one JSON document each, free of secrets, and nothing in them that a terminal would obey."""
+"""Log lines: each is one JSON document, without secrets, and without characters that control a terminal."""
 
 import json
 import logging
@@ -106,7 +106,7 @@ def test_line_breaks_and_control_characters_are_escaped_cwe_117(log_lines, text)
 
 
 @pytest.mark.asvs("16.2.2", "16.2.3")
-def test_line_is_written_once_and_says_when_in_utc_who_and_how_bad(log_lines):
+def test_log_line_has_time_in_utc_service_and_level(log_lines):
     logger.warning("something odd")
     (record,) = log_lines.records
     assert (record["level"], record["message"]) == ("WARNING", "something odd")
@@ -115,7 +115,7 @@ def test_line_is_written_once_and_says_when_in_utc_who_and_how_bad(log_lines):
 
 
 def test_exception_is_redacted(log_lines):
-    """With its causes, and with the stack trace that Powertools adds."""
+    """Its causes are masked too, and so is the stack trace that Powertools adds."""
     error = LookupError("no hash", BCRYPT_HASH)
     error.__cause__ = ValueError("bad token", JWT)
     logger.error("failed", exc_info=error)

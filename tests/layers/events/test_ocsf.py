@@ -1,6 +1,6 @@
-"""Security events as OCSF 1.3.0, and the catalogue that says what they mean.
+"""Security events as OCSF 1.3.0, and the catalogue of their meanings.
 
-Every event that any test provokes is validated too: tests/support/event_schema.py.
+Every event that a test provokes is also validated, by tests/support/event_schema.py.
 """
 
 from typing import Any
@@ -49,7 +49,7 @@ def test_event_of_each_kind_is_valid_in_each_context(user_id, context):
     assert {case: found for case, found in faults.items() if found} == {}
 
 
-#: By fault: a change that makes a good event invalid.
+#: By the fault: a change that makes a valid event invalid.
 INVALID: dict[str, dict[str, Any]] = {
     "severity_id": {"severity_id": "x"},
     "metadata": {"metadata": {"event_code": "authn_login_fail"}},
@@ -61,7 +61,7 @@ INVALID: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.asvs("16.2.4")
-def test_check_of_events_finds_what_is_wrong_also_in_the_lines_of_a_test():
+def test_schema_check_finds_each_fault_of_an_event():
     good = to_ocsf(recorded_event(SecurityEvent.AUTHN_LOGIN_FAIL))
     for fault, change in INVALID.items():
         assert any(fault in text for text in schema_errors_of({**good, **change})), fault
@@ -69,7 +69,7 @@ def test_check_of_events_finds_what_is_wrong_also_in_the_lines_of_a_test():
     assert schema_errors_in(f"something else\n{wrong}\n") != []
 
 
-def test_name_reason_and_fields_are_where_a_siem_looks():
+def test_name_reason_and_fields_are_in_their_ocsf_attributes():
     user_id = uuid4()
     event = to_ocsf(
         recorded_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user_id, reason="not_valid", detail={"fault": "origin"})
@@ -82,7 +82,7 @@ def test_name_reason_and_fields_are_where_a_siem_looks():
     assert event["unmapped"] == {"fault": "origin"}
 
 
-def test_api_activity_is_that_of_the_method():
+def test_api_activity_depends_on_the_http_method():
     for method, activity in {"POST": 1, "GET": 2, "PATCH": 3, "DELETE": 4, "PROPFIND": 99}.items():
         request = RequestContext(request_id="x", function="f", method=method, path="/x", source_ip=SOURCE_IP)
         event = to_ocsf(recorded_event(SecurityEvent.AUTHZ_FAIL, request=request))
@@ -91,7 +91,7 @@ def test_api_activity_is_that_of_the_method():
 
 
 @pytest.mark.asvs("16.3.3")
-def test_catalogue_says_of_each_event_its_outcome_and_what_to_do():
+def test_catalogue_has_outcome_and_response_of_each_event():
     assert list(CATALOGUE) == list(SecurityEvent)
     assert all(entry.when and entry.respond.endswith(".") for entry in CATALOGUE.values())
     of_failures = {"exceeded", "fail", "inconsistent", "lock", "max", "rejected", "reuse"}

@@ -1,4 +1,4 @@
-"""The client's address: the gateway's word, or that of proxies which a setting counts."""
+"""The client IP: from the gateway, or from trusted proxies if ``TRUSTED_PROXY_HOPS`` counts some."""
 
 import pytest
 
@@ -27,8 +27,8 @@ def address(*lines, name="X-Forwarded-For"):
 @pytest.mark.asvs("4.1.3", "15.3.4")
 @pytest.mark.threat("gateway-forged-client-ip")
 @pytest.mark.parametrize(("number", "seen"), [(0, None), (1, 3), (2, 2), (3, 1), (4, None), ("x", None)])
-def test_hops_are_counted_from_the_right_and_not_at_all_by_default(hops, number, seen):
-    """What stands to the left of our own proxies was written by the client."""
+def test_trusted_hops_are_counted_from_the_right(hops, number, seen):
+    """By default there are none. The client may have written everything to the left of the trusted proxies."""
     if number:
         hops(number)
     client_ip = f"198.51.100.{seen}" if seen else SOURCE_IP
@@ -36,7 +36,7 @@ def test_hops_are_counted_from_the_right_and_not_at_all_by_default(hops, number,
     assert address("198.51.100.1", "198.51.100.2, 198.51.100.3") == client_ip
 
 
-def test_header_of_any_case_is_read_and_without_it_the_gateway_is_believed(hops):
+def test_header_name_is_read_in_any_case_and_may_be_missing(hops):
     hops(1)
     for name in ("X-Forwarded-For", "x-forwarded-for", "X-FORWARDED-FOR"):
         assert address("2001:DB8::1", name=name) == "2001:db8::1"
@@ -52,7 +52,7 @@ MALFORMED = [
 
 @pytest.mark.threat("gateway-forged-client-ip")
 def test_malformed_or_empty_part_is_ignored_and_is_a_hop(hops):
-    """If a proxy of ours has written nothing, what a client has written must not move into its place."""
+    """If a trusted proxy has written nothing, a text of the client must not take its place."""
     hops(1)
     assert {line for line in MALFORMED if address(line) != SOURCE_IP} == set()
     hops(2)
@@ -72,7 +72,7 @@ NODES = {
 
 
 def test_port_brackets_and_quotes_of_a_proxy_are_stripped(hops):
-    """RFC 7239 section 6. Load balancers write ports into X-Forwarded-For, too."""
+    """RFC 7239 section 6. Load balancers also write ports into X-Forwarded-For."""
     hops(2)
     for client_ip, nodes in NODES.items():
         assert {address(f"198.51.100.66, {node}, 192.0.2.1") for node in nodes} == {client_ip}
