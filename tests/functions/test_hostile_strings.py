@@ -46,7 +46,7 @@ def places(body, path=()):
 
 
 def put(body, way, text):
-    """Return ``body`` with ``text`` as the value at a path. If the path ends in None, ``text`` is the name of a field."""
+    """Return ``body`` with ``text`` as the value at a path. If the path ends in None, ``text`` is the field name."""
     name, *rest = way
     if not rest:
         return {**body, text: text} if name is None else {**body, name: text}
