@@ -1,4 +1,4 @@
-"""How fast the service is, next to what cannot be cheaper and to its peers: ``make bench``.
+"""``make bench``: compare the speed of the service with the minimal work for each task, and with other libraries.
 
-No figure stands alone: each is a ratio to something measured beside it, in the same run on the same machine.
+Each figure is a ratio of two measurements in the same run on the same machine.
 """

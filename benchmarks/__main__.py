@@ -14,7 +14,7 @@ from benchmarks.peers import measure_peers
 from benchmarks.report import Section, as_json, as_markdown, machine
 from benchmarks.sam_start import measure_containers
 
-#: What measures each, and in how many rounds.
+#: The function that measures each section, and the default number of rounds.
 SECTIONS: Final[dict[str, tuple[Callable[..., Section], int]]] = {
     "floors": (measure_floors, 15),
     "cold-start": (measure_cold_starts, 9),
@@ -28,24 +28,26 @@ SECTIONS: Final[dict[str, tuple[Callable[..., Section], int]]] = {
 
 
 def main() -> None:
-    """Measure, print each section when it is done, and write all of it as JSON."""
+    """Measure the sections, print each one when it is complete, and write all of them as JSON if asked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; without any, all")
+    parser.add_argument("sections", nargs="*", metavar="section", help=f"from: {', '.join(SECTIONS)} (default: all)")
     parser.add_argument("--rounds", type=int, help="how often each pair is measured")
-    parser.add_argument("--largest", action="store_true", help="growth to a million people, which needs 20 GB of disk")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go as JSON, too")
+    parser.add_argument(
+        "--largest", action="store_true", help="measure growth to a million users, which needs 20 GB of disk"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file as JSON")
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - SECTIONS.keys():
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
-    measured: dict[str, Section] = {}
+    results: dict[str, Section] = {}
     for title in arguments.sections or SECTIONS:
         measure, rounds = SECTIONS[title]
         options = {"largest": arguments.largest} if measure is measure_growth else {}
-        measured[title] = measure(rounds=arguments.rounds or rounds, **options)
-        print(f"\n## {title}\n\n{as_markdown(measured[title])}", flush=True)
+        results[title] = measure(rounds=arguments.rounds or rounds, **options)
+        print(f"\n## {title}\n\n{as_markdown(results[title])}", flush=True)
     if arguments.json:
-        arguments.json.write_text(as_json(measured))
+        arguments.json.write_text(as_json(results))
 
 
 main()

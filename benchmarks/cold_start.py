@@ -1,7 +1,7 @@
-"""Process start to first answer: each function, next to a handler that imports only what it cannot do without.
+"""The time from process start to the first response: each function, next to a handler with only its libraries.
 
-The processes are started as Lambda starts them, but on this machine's Python and its libraries' bytecode. SQLite is the
-database and keys are in files, so neither psycopg nor boto3 is in these figures.
+The processes start as in Lambda, but with this machine's Python and the libraries' bytecode. The database is SQLite and
+keys are files, so the figures include neither psycopg nor boto3.
 """
 
 import json
@@ -23,8 +23,8 @@ from benchmarks.report import Table
 from benchmarks.service import PROJECT, SETTINGS, environment_of, fresh_service
 
 _BASE: Final = ("fastapi", "mangum", "sqlalchemy", "aws_lambda_powertools")
-#: What each function cannot do without. Those of a deployment are not here: nobody waits for them.
-INDISPENSABLE: Final = {
+#: The libraries that each function needs. Functions that only a deployment calls are not measured.
+REQUIRED_LIBRARIES: Final = {
     "audit": _BASE,
     "authorizer": ("jwt", "cryptography"),
     "change_password": (*_BASE, "bcrypt", "zxcvbn_rs_py"),
@@ -44,37 +44,40 @@ _IMPORTED: Final = re.compile(r"^import time: +(\d+) \| +\d+ \| +(\w+)", re.MULT
 
 
 @dataclass(frozen=True, slots=True)
-class FirstAnswer:
-    """What a new process has answered, and when."""
+class FirstResponse:
+    """The first response of a new process, and facts about the process."""
 
     seconds: float
-    answer: Any
-    #: Top-level names of what was loaded then.
+    response: Any
+    #: Top-level names of the modules that were loaded at the first response.
     modules: frozenset[str]
-    #: The most memory that was resident until then, and until the end: bytes.
+    #: The peak of resident memory in bytes, until the first response and until the end.
     peaks: tuple[int, int]
-    #: What it has answered later: status codes, ``None`` where an answer has none.
+    #: The status codes of later responses. None stands for a response without a status code.
     statuses: frozenset[int | None]
-    #: What Python has written, on request.
+    #: Python's output on standard error until the first response.
     stderr: str
 
 
-def first_answer(
+def first_response(
     folder: Path,
     event: dict[str, Any],
     environment: dict[str, str],
     *,
     then: Iterable[dict[str, Any]] = (),
     options: Sequence[str] = (),
-) -> FirstAnswer:
-    """Start a process for ``folder/app.py``, and return its first answer.
+) -> FirstResponse:
+    """Start a process for ``folder/app.py``, and return its first response.
 
     Args:
-        folder: the function's.
-        event: what it is called with.
-        environment: its variables.
-        then: what it is called with afterwards.
-        options: Python's own.
+        folder: the folder of the function.
+        event: the event of the first call.
+        environment: the environment variables of the process.
+        then: the events of further calls.
+        options: command-line options for Python.
+
+    Raises:
+        RuntimeError: the process ended without a response.
 
     """
     layer = (str(PROJECT / "layers" / "common"), sysconfig.get_path("purelib"))
@@ -83,23 +86,23 @@ def first_answer(
     with tempfile.TemporaryFile() as request:
         request.writelines(json.dumps(each).encode() + b"\n" for each in (event, *then))
         request.seek(0)
-        begun = time.perf_counter()
+        start = time.perf_counter()
         with subprocess.Popen(
             command, env=environment, stdin=request, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         ) as process:
             assert process.stderr
             lines = []
-            while (line := process.stderr.readline()) not in {b"", b"answered\n"}:
+            while (line := process.stderr.readline()) not in {b"", b"responded\n"}:
                 lines.append(line.decode())
-            seconds = time.perf_counter() - begun
+            seconds = time.perf_counter() - start
             rest = process.stderr.read().decode()
     if process.returncode or not line:
-        message = f"{folder.name} did not answer:\n{''.join(lines)}{rest}"
+        message = f"{folder.name} did not respond:\n{''.join(lines)}{rest}"
         raise RuntimeError(message)
     document = json.loads(rest.splitlines()[-1])
-    return FirstAnswer(
+    return FirstResponse(
         seconds=seconds,
-        answer=document["answer"],
+        response=document["response"],
         modules=frozenset(document["modules"]),
         peaks=tuple(document["peaks"]),
         statuses=frozenset(document["statuses"]),
@@ -108,7 +111,7 @@ def first_answer(
 
 
 def measure_cold_starts(*, rounds: int) -> list[Figure]:
-    """Measure each function's start, and two starts without the bytecode that the layer ships."""
+    """Measure the start of each function, and the start of two functions without the bytecode of the layer."""
     with fresh_service(**SETTINGS) as data_dir, tempfile.TemporaryDirectory() as nowhere:
         requests = FirstRequests()
         without_bytecode = ("-B", "-X", f"pycache_prefix={nowhere}")
@@ -121,13 +124,13 @@ def measure_cold_starts(*, rounds: int) -> list[Figure]:
                 rounds=rounds,
                 aim=aim(function),
             )
-            for function, libraries in INDISPENSABLE.items()
+            for function, libraries in REQUIRED_LIBRARIES.items()
         ]
         return figures + [
             alternate(
                 f"`{function}`, libraries without bytecode",
                 _start(function, requests, data_dir, options=without_bytecode),
-                "itself, with",
+                "itself, with bytecode",
                 _start(function, requests, data_dir),
                 rounds=max(1, rounds // 4),
             )
@@ -136,7 +139,7 @@ def measure_cold_starts(*, rounds: int) -> list[Figure]:
 
 
 def aim(function: str) -> float:
-    """Return what the ratio of a function's start to its minimal one should be at most."""
+    """Return the maximum for the ratio of a function's start to that of its minimal handler."""
     return 1.2 if function == "authorizer" else 1.15
 
 
@@ -144,38 +147,40 @@ def _start(function: str, requests: FirstRequests, data_dir: Path, *, options: S
     environment = environment_of(function, data_dir, **SETTINGS)
 
     def run() -> float:
-        first = first_answer(PROJECT / "functions" / function, requests.request(function), environment, options=options)
+        first = first_response(
+            PROJECT / "functions" / function, requests.request(function), environment, options=options
+        )
         return first.seconds
 
     return run
 
 
 def _minimal_start(function: str, requests: FirstRequests, data_dir: Path) -> Round:
-    return lambda: minimal_answer(function, requests, data_dir).seconds
+    return lambda: minimal_response(function, requests, data_dir).seconds
 
 
-def minimal_answer(function: str, requests: FirstRequests, data_dir: Path) -> FirstAnswer:
-    """Return the first answer of a handler that has only what ``function`` cannot do without."""
-    environment = {**environment_of(function, data_dir), "LIBRARIES": " ".join(INDISPENSABLE[function])}
-    return first_answer(minimal_folder(function), requests.request(function), environment)
+def minimal_response(function: str, requests: FirstRequests, data_dir: Path) -> FirstResponse:
+    """Return the first response of a handler with only the libraries of ``function``."""
+    environment = {**environment_of(function, data_dir), "LIBRARIES": " ".join(REQUIRED_LIBRARIES[function])}
+    return first_response(minimal_folder(function), requests.request(function), environment)
 
 
 def minimal_folder(function: str) -> Path:
-    """Return the folder of the handler that imports what the variable LIBRARIES names, and nothing of ours."""
+    """Return the folder of the minimal handler, which imports only the modules in the variable LIBRARIES."""
     return _MINIMAL / {"authorizer": "authorizer", "cleanup": "schedule"}.get(function, "endpoint")
 
 
 def measure_imports(*, rounds: int) -> Table:
-    """Tell what each function imports until its first answer, in milliseconds, by package, in the fastest round."""
+    """Return the import times of each function until its first response: milliseconds by package, fastest round."""
     rows = []
     with fresh_service(**SETTINGS) as data_dir:
         requests = FirstRequests()
-        for function in INDISPENSABLE:
+        for function in REQUIRED_LIBRARIES:
             environment = environment_of(function, data_dir, **SETTINGS)
             folder = PROJECT / "functions" / function
             runs = [
                 _import_times(
-                    first_answer(folder, requests.request(function), environment, options=("-X", "importtime")).stderr
+                    first_response(folder, requests.request(function), environment, options=("-X", "importtime")).stderr
                 )
                 for _ in range(rounds + 1)
             ]
@@ -187,7 +192,7 @@ def measure_imports(*, rounds: int) -> Table:
 
 
 def _import_times(stderr: str) -> dict[str, float]:
-    """Return the milliseconds that each top-level package takes by itself."""
+    """Return the milliseconds for each top-level package, without the packages that it imports."""
     times: dict[str, float] = defaultdict(float)
     for microseconds, name in _IMPORTED.findall(stderr):
         package = "the standard library" if name in sys.stdlib_module_names else name

@@ -1,4 +1,4 @@
-"""The first request of each function: a successful one, and a new one each time, because some work once only.
+"""Create a successful request for each function. Each request is new, because some requests succeed only once.
 
 Path and body come from the template and from the examples in docs/openapi.json. A new endpoint needs nothing here.
 """
@@ -14,7 +14,7 @@ from tests.support.functions import authorize
 from tests.support.route_requests import VALID_BODIES, route_name
 from tests.support.routes import ROUTES
 
-#: Fields whose example means nothing to the service. A request with such a field needs a value of its own.
+#: Fields whose example the service does not know. A request with such a field needs a real value.
 _MADE_BY_THE_SERVICE: Final = ("_token", "_id")
 
 
@@ -38,10 +38,10 @@ class FirstRequests:
         if route.method == "GET":
             caller = authorize(self._admin_token)["context"]
             return proxy_event("GET", route.path.replace("{id}", caller["user_id"]), **_options(route, caller))
-        account = sign_up(_new_address())
+        account = sign_up(_new_email())
         caller = authorize(account.access_token)["context"]
         known = {
-            "email": _new_address() if route.path == "/users" else account.email,
+            "email": _new_email() if route.path == "/users" else account.email,
             "password": PASSWORD,
             "current_password": PASSWORD,
             "refresh_token": account.refresh_token,
@@ -52,7 +52,7 @@ class FirstRequests:
 
 
 def _options(route: Route, caller: dict[str, str]) -> dict[str, Any]:
-    """Return what API Gateway adds to the event of a caller's request about themselves."""
+    """Return the path parameters and the authorizer's context for a request of a caller about their own account."""
     parameters = {"path_parameters": {"id": caller["user_id"]}} if "{id}" in route.path else {}
     return parameters | ({"authorizer": caller} if route.authorizer else {})
 
@@ -61,5 +61,5 @@ def _is_possible(body: dict[str, Any], known: dict[str, str]) -> bool:
     return all(name in known for name in body if name.endswith(_MADE_BY_THE_SERVICE))
 
 
-def _new_address() -> str:
+def _new_email() -> str:
     return f"{secrets.token_hex(8)}@example.com"

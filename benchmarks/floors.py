@@ -1,7 +1,7 @@
-"""Each endpoint next to what it cannot do without: a hash, a signature, one select, two writes.
+"""Endpoints next to their floors. A floor is the minimal work for a task, such as a hash or one select.
 
-The functions are the real ones, called in this process with the events of API Gateway; no layer of theirs is left out.
-The floors are written as small as they go, on the same libraries and the same kind of database.
+The functions are the real ones, called in this process with the events of API Gateway. The floors use the same
+libraries and the same kind of database.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ from tests.support.factories import PASSWORD, Account, sign_up
 from tests.support.functions import authorize
 
 _COST: Final = 12
-#: What is signed in a token of ours has about so many bytes.
+#: As many bytes as the signed part of an access token.
 _SIGNED: Final = b"m" * 480
 
 
 def measure_floors(*, rounds: int) -> list[Figure]:
-    """Measure the endpoints that people wait for; a round is one login, or some hundred calls of the rest."""
+    """Measure the endpoints that users wait for. A round is one login, or many calls of a faster endpoint."""
     with fresh_service(BCRYPT_COST=str(_COST)) as folder:
         account = sign_up()
-        # Deployed, the functions have the public keys in their environment.
+        # Deployed functions have the public keys in an environment variable.
         os.environ["JWKS"] = (folder / JWKS_FILE).read_text()
         start_fresh_environment()
         return [
@@ -82,7 +82,7 @@ def _get_user(account: Account, folder: Path, *, rounds: int) -> Figure:
     path = f"/users/{account.id}"
     event = proxy_event("GET", path, path_parameters={"id": account.id}, authorizer=caller)
     floor, context = _select_by_key(folder / "floor.sqlite3", account), lambda_context("floor")
-    assert floor(event, context)["statusCode"] == 200  # noqa: PLR2004 - a floor that refuses is none
+    assert floor(event, context)["statusCode"] == 200  # noqa: PLR2004 - a rejection would be faster
     return alternate(
         "`GET /users/{id}`, warm",
         timed(_calling("get_user", lambda: event), calls=200),
@@ -110,7 +110,7 @@ def _select_by_key(file: Path, account: Account) -> Any:
     adapter, loop = Mangum(app, lifespan="off"), asyncio.new_event_loop()
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        asyncio.set_event_loop(loop)  # Mangum uses the thread's own; our handlers leave none behind
+        asyncio.set_event_loop(loop)  # Mangum needs a loop of the thread, which the service's handlers do not leave
         return adapter(event, context)
 
     return handler
@@ -122,8 +122,8 @@ def _refresh(account: Account, folder: Path, *, rounds: int) -> Figure:
 
     def exchange() -> None:
         nonlocal token
-        answer = handler(json_event("POST", "/token/refresh", {"refresh_token": token}), context)
-        token = json.loads(answer["body"])["refresh_token"]
+        response = handler(json_event("POST", "/token/refresh", {"refresh_token": token}), context)
+        token = json.loads(response["body"])["refresh_token"]
 
     return alternate(
         "`POST /token/refresh`, a new token each time",
@@ -162,7 +162,7 @@ def _calling(function: str, event: Callable[[], dict[str, Any]]) -> Callable[[],
     handler, context = handler_of(function), lambda_context(function)
 
     def call() -> None:
-        answer = handler(event(), context)
-        assert answer["statusCode"] == 200, answer  # noqa: PLR2004 - a refusal would be another measurement
+        response = handler(event(), context)
+        assert response["statusCode"] == 200, response  # noqa: PLR2004 - a rejection would be faster
 
     return call

@@ -1,6 +1,6 @@
-"""The local runtime under 1, 8 and 64 clients, who ask as soon as they have an answer, each on a connection of its own.
+"""The local runtime under the load of 1, 8 and 64 clients. Each sends requests one after the other on its connection.
 
-Runtime and clients share this machine's processors. Every answer must be a success, or there is no figure.
+Runtime and clients share the processors of this machine. A response without success stops the benchmark.
 """
 
 import asyncio
@@ -19,69 +19,78 @@ from tests.support.factories import PASSWORD, Account, sign_up
 from tests.support.runtime import running_service
 
 CLIENTS: Final = (1, 8, 64)
-#: Seconds that the clients' requests of a round may take.
-_PATIENCE: Final = 120
+#: Seconds that all requests of a round may take.
+_TIMEOUT: Final = 120
 
 
 def measure_load(*, rounds: int, requests: int = 320) -> Table:
-    """Tell the milliseconds that half, and 99 of 100, of the requests took at the most, and how many came through.
+    """Return the median and the 99th percentile of the response time, and the requests in a second.
 
     Args:
-        rounds: how many count, after one for warming up.
-        requests: of each round, by all clients together.
+        rounds: the number of measured rounds, after one to warm up.
+        requests: the number of requests in each round, by all clients together.
 
     """
     with fresh_service(**SETTINGS) as folder:
-        # Each client is a person of their own: one account's logins wait for each other.
-        people = [sign_up(f"client{number}@example.com") for number in range(max(CLIENTS))]
-        start_fresh_environment()  # this process leaves the database to the runtime
+        # Each client has an account of its own, because logins of one account wait for each other.
+        accounts = [sign_up(f"client{number}@example.com") for number in range(max(CLIENTS))]
+        start_fresh_environment()  # closes this process's connections to the database
         with running_service(folder) as url:
             port = int(url.rpartition(":")[2])
             rows = [
-                (name, str(clients), *_row(port, [request(person) for person in people[:clients]], rounds, requests))
+                (
+                    name,
+                    str(clients),
+                    *_row(port, [request(account) for account in accounts[:clients]], rounds, requests),
+                )
                 for name, request in _REQUESTS.items()
                 for clients in CLIENTS
             ]
-    return Table(("Asked", "Clients", "p50, ms", "p99, ms", "Requests a second"), tuple(rows))
+    return Table(("Request", "Clients", "p50, ms", "p99, ms", "Requests a second"), tuple(rows))
 
 
-def _row(port: int, asked: Sequence[bytes], rounds: int, requests: int) -> tuple[str, str, str]:
-    """Run rounds of which each client has its own request."""
+def _row(port: int, requests_by_client: Sequence[bytes], rounds: int, requests: int) -> tuple[str, str, str]:
+    """Run the rounds, in which each client repeats its own request. Return the cells of the result."""
     times: list[float] = []
     rates = []
     for number in range(rounds + 1):
-        begun = time.perf_counter()
-        taken = asyncio.run(ask_all(port, asked, requests // len(asked)))
+        start = time.perf_counter()
+        response_times = asyncio.run(send_all(port, requests_by_client, requests // len(requests_by_client)))
         if number:
-            rates.append(len(taken) / (time.perf_counter() - begun))
-            times += taken
+            rates.append(len(response_times) / (time.perf_counter() - start))
+            times += response_times
     percentiles = quantiles(times, n=100, method="inclusive")
     return f"{percentiles[49] * 1e3:.1f}", f"{percentiles[98] * 1e3:.1f}", f"{median(rates):.0f}"
 
 
-async def ask_all(port: int, asked: Sequence[bytes], times: int) -> list[float]:
-    """Let each client ask so many times, and return the seconds of each answer."""
-    async with asyncio.timeout(_PATIENCE), asyncio.TaskGroup() as group:
-        clients = [group.create_task(_ask(port, request, times)) for request in asked]
+async def send_all(port: int, requests_by_client: Sequence[bytes], times: int) -> list[float]:
+    """Send each client's request ``times`` times. Return the seconds until each response.
+
+    Raises:
+        ExceptionGroup: a response is not a success (RuntimeError), or a connection failed.
+
+    """
+    async with asyncio.timeout(_TIMEOUT), asyncio.TaskGroup() as group:
+        clients = [group.create_task(_send(port, request, times)) for request in requests_by_client]
     return list(chain.from_iterable(client.result() for client in clients))
 
 
-async def _ask(port: int, request: bytes, times: int) -> list[float]:
+async def _send(port: int, request: bytes, times: int) -> list[float]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    taken = []
+    response_times = []
     try:
         for _ in range(times):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             writer.write(request)
-            await _read_answer(reader)
-            taken.append(time.perf_counter() - begun)
+            await _read_response(reader)
+            response_times.append(time.perf_counter() - start)
     finally:
         writer.close()
         await writer.wait_closed()
-    return taken
+    return response_times
 
 
-async def _read_answer(reader: asyncio.StreamReader) -> None:
+async def _read_response(reader: asyncio.StreamReader) -> None:
     head = await reader.readuntil(b"\r\n\r\n")
     status, *headers = head.split(b"\r\n")
     lengths = [line for line in headers if line.lower().startswith(b"content-length:")]
@@ -90,12 +99,12 @@ async def _read_answer(reader: asyncio.StreamReader) -> None:
         raise RuntimeError((head + body).decode())
 
 
-def _get_user(person: Account) -> bytes:
-    return _request("GET", f"/users/{person.id}", f"Authorization: Bearer {person.access_token}")
+def _get_user(account: Account) -> bytes:
+    return _request("GET", f"/users/{account.id}", f"Authorization: Bearer {account.access_token}")
 
 
-def _log_in(person: Account) -> bytes:
-    body = json.dumps({"email": person.email, "password": PASSWORD})
+def _log_in(account: Account) -> bytes:
+    body = json.dumps({"email": account.email, "password": PASSWORD})
     return _request("POST", "/login", "Content-Type: application/json", body=body)
 
 
@@ -109,7 +118,7 @@ def _request(method: str, path: str, *headers: str, body: str = "") -> bytes:
 
 
 _REQUESTS: Final[dict[str, Callable[[Account], bytes]]] = {
-    "a file: the gateway alone": _file,
+    "a file, without a function": _file,
     "`GET /users/{id}`": _get_user,
     "`POST /login`, bcrypt's cost 4": _log_in,
 }

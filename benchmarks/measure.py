@@ -1,6 +1,6 @@
-"""Two things measured side by side, in one run: A B, B A, A B, … so that whatever else the machine does meets both.
+"""Measure two things in alternating rounds (A B, B A, A B, …), so that other load on the machine affects both.
 
-Garbage is collected before each round and not during it by us: the collector stays on, as it is in Lambda.
+Garbage is collected before each round. The garbage collector also stays enabled during a round, as in Lambda.
 """
 
 import gc
@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-#: Runs one round and returns its seconds a call.
+#: Runs one round and returns the seconds for one call.
 Round = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """The quartiles of what several rounds gave."""
+    """The quartiles of the results of several rounds."""
 
     low: float
     median: float
@@ -24,7 +24,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: list[float]) -> Self:
-        """Return the quartiles of ``values``; one value is all three."""
+        """Return the quartiles of ``values``. A single value is all three of them."""
         if len(values) == 1:
             return cls(low=values[0], median=values[0], high=values[0])
         low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -33,35 +33,35 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One measured thing beside another."""
+    """The comparison of a subject with a floor, which is the minimal work or a peer."""
 
     name: str
-    #: Of ``subject`` and ``floor``.
+    #: The unit of ``subject`` and ``floor``.
     unit: str
     subject: Spread
-    #: What ``floor`` is a measurement of.
+    #: The name of the thing that ``floor`` measures.
     against: str
     floor: Spread
-    #: Of the two in each round: its spread is smaller than theirs, since a busy moment meets both.
+    #: The quartiles of each round's ratio. They vary less than the times, because a busy moment affects both.
     ratio: Spread
-    #: What the ratio should be at most; ``None`` where nobody has set an aim.
+    #: The maximum for the ratio, or None if there is no aim.
     aim: float | None
     rounds: int
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the median ratio is within its aim; ``None`` without an aim."""
+        """Whether the median ratio is within its aim, or None without an aim."""
         return None if self.aim is None else self.ratio.median <= self.aim
 
 
 def timed(call: Callable[[], object], *, calls: int = 1) -> Round:
-    """Return a round of that many calls."""
+    """Return a round that calls ``call`` as often as ``calls`` says."""
 
     def run() -> float:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for _ in range(calls):
             call()
-        return (time.perf_counter() - begun) / calls
+        return (time.perf_counter() - start) / calls
 
     return run
 
@@ -69,41 +69,41 @@ def timed(call: Callable[[], object], *, calls: int = 1) -> Round:
 def alternate(
     name: str, subject: Round, against: str, floor: Round, *, rounds: int, aim: float | None = None, unit: str = "ms"
 ) -> Figure:
-    """Run both by turns, once for warming up and then ``rounds`` times, and return what they gave.
+    """Run both in turns, once to warm up and then ``rounds`` times. Return the comparison.
 
     Args:
-        name: what ``subject`` is.
-        subject: what is measured.
-        against: what ``floor`` is.
-        floor: what it is compared with.
-        rounds: how many count.
-        aim: what the ratio should be at most.
-        unit: ``ms``, ``µs``, or ``/s`` for how many there are in a second.
+        name: the name of the subject.
+        subject: a round of the subject.
+        against: the name of the floor.
+        floor: a round of the floor.
+        rounds: the number of measured rounds.
+        aim: the maximum for the ratio.
+        unit: ``ms``, ``µs``, or ``/s`` for calls in a second.
 
     """
-    taken = take_turns({"subject": subject, "floor": floor}, rounds=rounds)
-    return compare(name, taken["subject"], against, taken["floor"], aim=aim, unit=unit)
+    times = run_in_turns({"subject": subject, "floor": floor}, rounds=rounds)
+    return compare(name, times["subject"], against, times["floor"], aim=aim, unit=unit)
 
 
-def take_turns(takers: Mapping[str, Round], *, rounds: int) -> dict[str, list[float]]:
-    """Run a round of each by turns, once for warming up and then ``rounds`` times, and return what they gave."""
-    taken: dict[str, list[float]] = {name: [] for name in takers}
+def run_in_turns(subjects: Mapping[str, Round], *, rounds: int) -> dict[str, list[float]]:
+    """Run the subjects in turns, once to warm up and then ``rounds`` times. Return the seconds of each by its name."""
+    times: dict[str, list[float]] = {name: [] for name in subjects}
     for number in range(-1, rounds):
-        # Who goes first changes: nobody always finds the caches as the same one has left them.
-        for name in list(takers)[:: 1 if number % 2 else -1]:
+        # The order alternates, so that no subject always finds the caches in the state that the same other one left.
+        for name in list(subjects)[:: 1 if number % 2 else -1]:
             gc.collect()
-            seconds = takers[name]()
+            seconds = subjects[name]()
             if number >= 0:
-                taken[name].append(seconds)
-    return taken
+                times[name].append(seconds)
+    return times
 
 
 def compare(
     name: str, subjects: list[float], against: str, floors: list[float], *, aim: float | None = None, unit: str = "ms"
 ) -> Figure:
-    """Return the figure of rounds that were run by turns, in seconds.
+    """Return the comparison of two lists with the seconds of each round.
 
-    The ratio is one of times, whatever the unit: below 1 the subject is the faster one.
+    The ratio is that of the times in every unit. Below 1 the subject is faster.
     """
     show: Callable[[float], float] = {
         "ms": lambda seconds: seconds * 1e3,

@@ -1,4 +1,4 @@
-"""What was measured, for people as Markdown and for programs as JSON."""
+"""Format results as Markdown for readers and as JSON for programs."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from benchmarks.measure import Figure, Spread
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What is not a comparison of two."""
+    """A section that is not a comparison of pairs."""
 
     heading: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -25,7 +25,7 @@ _HEADING = ("Measured", "Ours", "Against", "Theirs", "Ratio", "Aim")
 
 
 def machine() -> dict[str, str]:
-    """Return what the figures depend on."""
+    """Return facts about this machine and this run that the figures depend on."""
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -36,7 +36,7 @@ def machine() -> dict[str, str]:
 
 
 def as_json(sections: Mapping[str, Section]) -> str:
-    """Return everything as one JSON document."""
+    """Return all sections as one JSON document."""
     return json.dumps(
         {"machine": machine(), "sections": {title: _document(section) for title, section in sections.items()}},
         indent=2,
@@ -50,7 +50,7 @@ def _document(section: Section) -> list[dict[str, Any]]:
 
 
 def as_markdown(section: Section) -> str:
-    """Return a section's table."""
+    """Return a section as a table in Markdown."""
     if not isinstance(section, Table):
         section = Table(_HEADING, tuple(_row(figure) for figure in section))
     return "\n".join(_lines(section))
@@ -80,5 +80,5 @@ def _shown(spread: Spread) -> str:
 
 
 def _digits(value: float) -> str:
-    """Return a number with three digits that count, never as a power of ten."""
+    """Return a number with three significant digits, without an exponent."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits

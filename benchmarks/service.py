@@ -1,4 +1,4 @@
-"""A service of the ``local`` stage in this process, as fresh as a new Lambda environment, with storage of its own."""
+"""Run the service's functions in this process: as in a new Lambda environment, with a temporary data folder."""
 
 import importlib
 import os
@@ -16,16 +16,16 @@ from tests.support.databases import start_fresh_environment
 
 PROJECT: Final = Path(__file__).parents[1]
 
-#: Of a service that may register as many people as there are rounds.
+#: Settings of a service that hashes fast and allows a registration in each round.
 SETTINGS: Final = {"BCRYPT_COST": "4", "THROTTLE_REGISTRATION_PER_SOURCE": "100000"}
 
 
 @contextmanager
 def fresh_service(**settings: str) -> Iterator[Path]:
-    """Set up the environment for a service with SQLite in a temporary folder, and yield that folder.
+    """Set up this process for a service with SQLite in a temporary folder, and yield that folder.
 
-    What the functions print goes into a file there: writing log lines is a part of their work, but a terminal would be
-    a slow reader.
+    The functions' output goes to a file there. Writing log lines is part of their work, but a terminal would slow it
+    down.
     """
     shell = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
@@ -48,7 +48,7 @@ def _powertools_variables() -> dict[str, str]:
 
 
 def environment_of(folder: str, data_dir: Path, **settings: str) -> dict[str, str]:
-    """Return the environment of a function's process: Lambda's variables and the template's; passwords hash fast."""
+    """Return the environment of a function's process: Lambda's and the template's variables, with fast hashes."""
     function = _functions()[folder]
     return {**function_environment(function, shell={}, data_dir=data_dir), "BCRYPT_COST": "4", **settings}
 
@@ -58,13 +58,13 @@ def _functions() -> dict[str, Function]:
 
 
 def handler_of(function: str) -> Any:
-    """Return the Lambda handler of ``functions/<function>``."""
+    """Return the Lambda handler of ``functions/<function>/app.py``."""
     return importlib.import_module(f"functions.{function}.app").handler
 
 
 @contextmanager
 def _output_in(file: Path) -> Iterator[None]:
-    """Send standard output, also what is written below Python, to ``file``."""
+    """Redirect standard output to ``file``, also output that does not use Python's ``sys.stdout``."""
     sys.stdout.flush()
     terminal = os.dup(1)
     with file.open("ab") as output:

@@ -2,14 +2,14 @@
 # requires-python = ">=3.11"
 # dependencies = ["bcrypt", "django==5.2.19", "djangorestframework-simplejwt==5.5.1", "gunicorn"]
 # ///
-"""Django with SimpleJWT: the site is in ``django_site``."""
+"""Django with SimpleJWT. ``django_site`` contains the site."""
 
 import os
 
-from conversation import EMAIL, OK, PASSWORD, talk
 from django.contrib.auth.hashers import check_password, make_password
 from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
+from peer_process import EMAIL, OK, PASSWORD, run_command
 from wsgi_calls import call_wsgi, serve_wsgi
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "django_site.settings"
@@ -20,23 +20,23 @@ class Service:
     """The application, called in this process."""
 
     def __init__(self) -> None:
-        """Have a hash of our own."""
+        """Hash the password for ``check_hash``."""
         self._stored = make_password(PASSWORD)
 
     def set_up(self) -> str:
-        """Make tables and a person."""
-        from django.contrib.auth.models import User  # noqa: PLC0415 - when the application is there
+        """Create the tables and a user, and log in."""
+        from django.contrib.auth.models import User  # noqa: PLC0415 - needs the application
 
         call_command("migrate", verbosity=0)
         User.objects.create_user(username=EMAIL, email=EMAIL, password=PASSWORD)
         return self.log_in()
 
     def route(self, token: str) -> tuple[str, dict[str, str]]:
-        """Say how one asks who one is."""
+        """Return the path and the headers of the request for the caller's own data."""
         return "/me", {"Authorization": f"Bearer {token}"}
 
     def me(self, token: str) -> None:
-        """Ask who they are."""
+        """Request the caller's own data."""
         path, headers = self.route(token)
         status, user = call_wsgi(app, "GET", path, headers=headers)
         assert (status, user["email"]) == (OK, EMAIL)
@@ -50,7 +50,7 @@ class Service:
         return token
 
     def check_hash(self) -> None:
-        """Check the password."""
+        """Check the password against its hash."""
         assert check_password(PASSWORD, self._stored)
 
     def serve(self, port: int) -> None:
@@ -59,4 +59,4 @@ class Service:
 
 
 if __name__ == "__main__":
-    talk(Service())
+    run_command(Service())

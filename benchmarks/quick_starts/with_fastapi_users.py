@@ -2,7 +2,10 @@
 # requires-python = ">=3.11"
 # dependencies = ["aiosqlite", "fastapi-users[sqlalchemy]==15.0.5", "uvicorn[standard]"]
 # ///
-"""fastapi-users as its "full example" has it: SQLAlchemy with aiosqlite, a JWT as bearer; but bcrypt and its cost."""
+"""fastapi-users as in its "full example": SQLAlchemy with aiosqlite, and JWTs as bearer tokens.
+
+Only the hash differs: it is bcrypt at the common cost.
+"""
 
 import asyncio
 import json
@@ -13,27 +16,27 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import uvicorn
-from conversation import COST, EMAIL, OK, PASSWORD, talk
 from fastapi import Depends, FastAPI
 from fastapi_users import BaseUserManager, FastAPIUsers, UUIDIDMixin, schemas
 from fastapi_users.authentication import AuthenticationBackend, BearerTransport, JWTStrategy
 from fastapi_users.db import SQLAlchemyBaseUserTableUUID, SQLAlchemyUserDatabase
 from fastapi_users.password import PasswordHelper
+from peer_process import BCRYPT_COST, EMAIL, OK, PASSWORD, run_command
 from pwdlib import PasswordHash
 from pwdlib.hashers.bcrypt import BcryptHasher
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
 SECRET = "a secret of thirty-two bytes and more"
-HASHER = PasswordHelper(PasswordHash((BcryptHasher(rounds=COST),)))
+HASHER = PasswordHelper(PasswordHash((BcryptHasher(rounds=BCRYPT_COST),)))
 
 
 class Base(DeclarativeBase):
-    """The tables."""
+    """The base class of the tables."""
 
 
 class User(SQLAlchemyBaseUserTableUUID, Base):
-    """The one of users."""
+    """The table of users."""
 
 
 engine = create_async_engine("sqlite+aiosqlite:///./test.db")
@@ -41,13 +44,13 @@ new_session = async_sessionmaker(engine, expire_on_commit=False)
 
 
 async def create_db_and_tables() -> None:
-    """Make the tables."""
+    """Create the tables."""
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
 
 
 async def get_async_session() -> AsyncGenerator[AsyncSession, None]:
-    """Give a request its session."""
+    """Yield the database session of a request."""
     async with new_session() as session:
         yield session
 
@@ -55,12 +58,12 @@ async def get_async_session() -> AsyncGenerator[AsyncSession, None]:
 async def get_user_db(
     session: Annotated[AsyncSession, Depends(get_async_session)],
 ) -> AsyncGenerator[SQLAlchemyUserDatabase, None]:
-    """Give it the store of users."""
+    """Yield the store of users for a request."""
     yield SQLAlchemyUserDatabase(session, User)
 
 
 class UserManager(UUIDIDMixin, BaseUserManager[User, uuid.UUID]):
-    """What happens to users."""
+    """The manager of users, with secrets for its tokens."""
 
     reset_password_token_secret = SECRET
     verification_token_secret = SECRET
@@ -69,12 +72,12 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, uuid.UUID]):
 async def get_user_manager(
     user_db: Annotated[SQLAlchemyUserDatabase, Depends(get_user_db)],
 ) -> AsyncGenerator[UserManager, None]:
-    """Give a request the manager."""
+    """Yield the manager of users for a request."""
     yield UserManager(user_db, HASHER)
 
 
 def get_jwt_strategy() -> JWTStrategy:
-    """Say how tokens are made."""
+    """Return the settings of tokens."""
     return JWTStrategy(secret=SECRET, lifetime_seconds=3600)
 
 
@@ -86,7 +89,7 @@ fastapi_users = FastAPIUsers[User, uuid.UUID](get_user_manager, [auth_backend])
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    """Make the tables at the start."""
+    """Create the tables at the start."""
     await create_db_and_tables()
     yield
 
@@ -109,28 +112,28 @@ class Service:
     """The application, called in this process."""
 
     def __init__(self) -> None:
-        """Have an event loop for all calls."""
+        """Create an event loop for all calls, and hash the password for ``check_hash``."""
         self._loop = asyncio.new_event_loop()
         self._stored = HASHER.hash(PASSWORD)
 
     def set_up(self) -> str:
-        """Make tables and a person."""
+        """Create the tables and a user, and log in."""
         self._loop.run_until_complete(create_db_and_tables())
         status, _ = self._call("POST", "/auth/register", json.dumps({"email": EMAIL, "password": PASSWORD}).encode())
         assert status == 201, status
         return self.log_in()
 
     def route(self, token: str) -> tuple[str, dict[str, str]]:
-        """Say how one asks who one is."""
+        """Return the path and the headers of the request for the caller's own data."""
         return "/users/me", {"Authorization": f"Bearer {token}"}
 
     def me(self, token: str) -> None:
-        """Ask who they are."""
+        """Request the caller's own data."""
         status, user = self._call("GET", "/users/me", authorization=f"Bearer {token}")
         assert (status, user["email"]) == (OK, EMAIL)
 
     def log_in(self) -> str:
-        """Log in by the form of OAuth 2."""
+        """Log in with a form, as in OAuth 2."""
         form = urlencode({"username": EMAIL, "password": PASSWORD}).encode()
         status, pair = self._call("POST", "/auth/jwt/login", form, content_type="application/x-www-form-urlencoded")
         assert status == OK, status
@@ -138,7 +141,7 @@ class Service:
         return token
 
     def check_hash(self) -> None:
-        """Check the password."""
+        """Check the password against its hash."""
         assert HASHER.verify_and_update(PASSWORD, self._stored)[0]
 
     def serve(self, port: int) -> None:
@@ -181,4 +184,4 @@ class Service:
 
 
 if __name__ == "__main__":
-    talk(Service())
+    run_command(Service())

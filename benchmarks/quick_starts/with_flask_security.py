@@ -2,27 +2,27 @@
 # requires-python = ">=3.11"
 # dependencies = ["bcrypt", "flask-security-too==5.9.2", "flask-sqlalchemy", "gunicorn"]
 # ///
-"""Flask-Security-Too as its quick start for Flask-SQLAlchemy has it; but its tokens, bcrypt and its cost."""
+"""Flask-Security-Too as in its quick start for Flask-SQLAlchemy, but with tokens and with bcrypt at the common cost."""
 
 from pathlib import Path
 
-from conversation import COST, EMAIL, OK, PASSWORD, talk
 from flask import Flask
 from flask_security import Security, SQLAlchemyUserDatastore, auth_required, current_user, hash_password
 from flask_security.models import fsqla_v3 as fsqla
 from flask_security.utils import verify_password
 from flask_sqlalchemy import SQLAlchemy
+from peer_process import BCRYPT_COST, EMAIL, OK, PASSWORD, run_command
 from wsgi_calls import call_wsgi, serve_wsgi
 
 app = Flask(__name__, instance_path=str(Path.cwd()))
 app.config["SECRET_KEY"] = "a secret of thirty-two bytes and more"
 app.config["SECURITY_PASSWORD_SALT"] = "146585145368132386173505678016728509634"
 app.config["SECURITY_PASSWORD_HASH"] = "bcrypt"
-app.config["SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS"] = {"bcrypt__rounds": COST}
+app.config["SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS"] = {"bcrypt__rounds": BCRYPT_COST}
 app.config["SESSION_COOKIE_SAMESITE"] = "strict"
 app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///test.db"
 app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_pre_ping": True}
-app.config["WTF_CSRF_ENABLED"] = False  # a client with a token needs none
+app.config["WTF_CSRF_ENABLED"] = False  # a client with a token needs no CSRF token
 
 db = SQLAlchemy(app)
 fsqla.FsModels.set_db_info(db)
@@ -43,7 +43,7 @@ security = Security(app, user_datastore)
 @app.route("/me")
 @auth_required("token")
 def me() -> dict[str, str]:
-    """Say who asks."""
+    """Return the caller's own data."""
     return {"email": current_user.email}
 
 
@@ -51,12 +51,12 @@ class Service:
     """The application, called in this process."""
 
     def __init__(self) -> None:
-        """Have a hash of our own."""
+        """Hash the password for ``check_hash``."""
         with app.app_context():
             self._stored = hash_password(PASSWORD)
 
     def set_up(self) -> str:
-        """Make tables and a person."""
+        """Create the tables and a user, and log in."""
         with app.app_context():
             db.create_all()
             user_datastore.create_user(email=EMAIL, password=hash_password(PASSWORD))
@@ -64,11 +64,11 @@ class Service:
         return self.log_in()
 
     def route(self, token: str) -> tuple[str, dict[str, str]]:
-        """Say how one asks who one is."""
+        """Return the path and the headers of the request for the caller's own data."""
         return "/me", {"Authentication-Token": token}
 
     def me(self, token: str) -> None:
-        """Ask who they are."""
+        """Request the caller's own data."""
         path, headers = self.route(token)
         status, user = call_wsgi(app, "GET", path, headers=headers)
         assert (status, user["email"]) == (OK, EMAIL)
@@ -82,7 +82,7 @@ class Service:
         return token
 
     def check_hash(self) -> None:
-        """Check the password."""
+        """Check the password against its hash."""
         with app.app_context():
             assert verify_password(PASSWORD, self._stored)
 
@@ -92,4 +92,4 @@ class Service:
 
 
 if __name__ == "__main__":
-    talk(Service())
+    run_command(Service())

@@ -1,4 +1,4 @@
-"""A WSGI application called in this process, without a server."""
+"""Call a WSGI application in this process without a server, and serve it with gunicorn."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from typing import Any
 def call_wsgi(
     app: Callable[..., Any], method: str, path: str, *, body: Any = None, headers: Mapping[str, str] | None = None
 ) -> tuple[int, Any]:
-    """Return the status and the JSON body that ``app`` answers (PEP 3333)."""
+    """Call ``app`` (PEP 3333). Return the status and the JSON body of its response."""
     content = b"" if body is None else json.dumps(body).encode()
     path, _, query = path.partition("?")
     environ = {

@@ -1,6 +1,6 @@
-"""Another service of the same system, which trusts Secure Backend's access tokens.
+"""An example of another service, which accepts access tokens of Secure Backend. Copy this file as a start.
 
-It shares no code and no secret with Secure Backend: it has the URL of the JWK Set and a stock JWT library. Copy it.
+It shares no code and no secret with Secure Backend. It only needs the URL of the JWK Set and a standard JWT library.
 
     JWKS_URL=http://localhost:8000/.well-known/jwks.json uv run uvicorn examples.orders_service.app:app --port 9000
 """
@@ -15,27 +15,30 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 ISSUER = "secure-backend"
 AUDIENCE = "secure-backend-users"
 
-# Keys are cached for the 5 minutes that the JWK Set allows. A token with a new key id makes the client look again, so
-# a rotation needs no restart; a made-up key id does so once a second at most (30 by default, for which a new key would
-# be refused), so nobody can have us hammer the issuer.
+# Keys are cached for 5 minutes, as the JWK Set allows. For a token with an unknown key id, the client loads the JWK Set
+# again, so a key rotation needs no restart. It does so at most once a second, so that an attacker with invented key ids
+# cannot flood the issuer. With the default of 30 seconds, tokens of a new key would be rejected for that time.
 keys = jwt.PyJWKClient(os.environ["JWKS_URL"], cache_jwk_set=True, lifespan=300, timeout=5, cooldown_duration=1)
 app = FastAPI()
 
 
 def verify(credentials: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> dict[str, Any]:
-    """Return the claims of a valid access token, else answer 401 (RFC 9068 section 4, RFC 8725).
+    """Return the claims of a valid access token (RFC 9068 section 4, RFC 8725).
 
-    503 where the issuer cannot be asked for its keys: a 401 would make every client log out.
+    Raises:
+        HTTPException: 401 if the token is not valid. 503 if the keys cannot be loaded from the issuer, because a 401
+            would make every client log out.
+
     """
     token = credentials.credentials
     try:
-        # "at+jwt" says that this is an access token. Another JWT of the same issuer (an mfa_token) is none.
+        # "at+jwt" is the type of access tokens. Another JWT of the same issuer, such as an mfa_token, has another type.
         if jwt.get_unverified_header(token).get("typ") != "at+jwt":
             raise jwt.InvalidTokenError("not an access token")
         claims: dict[str, Any] = jwt.decode(
             token,
             keys.get_signing_key_from_jwt(token).key,
-            algorithms=["ES256"],  # never the algorithm that the token names
+            algorithms=["ES256"],  # never the algorithm in the token's header
             issuer=ISSUER,
             audience=AUDIENCE,
             leeway=30,
@@ -50,5 +53,8 @@ def verify(credentials: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBear
 
 @app.get("/orders")
 def list_orders(claims: Annotated[dict[str, Any], Depends(verify)]) -> dict[str, Any]:
-    """Answer the caller's orders. ``sub`` is their user id; a logout reaches us when the token expires (15 minutes)."""
+    """Return the caller's orders. ``sub`` is the caller's user id.
+
+    After a logout, the access token is accepted until it expires, which is at most 15 minutes later.
+    """
     return {"user_id": claims["sub"], "orders": []}

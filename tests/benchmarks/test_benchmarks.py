@@ -1,4 +1,4 @@
-"""``make bench``: that it still measures what it says. No test looks at a time."""
+"""``make bench`` measures the right calls. No test asserts a time."""
 
 import json
 import os
@@ -7,14 +7,14 @@ import sys
 import pytest
 
 from auth_common.settings import Settings
-from benchmarks.measure import Figure, Spread, compare, take_turns
+from benchmarks.measure import Figure, Spread, compare, run_in_turns
 from benchmarks.report import Table, as_json, as_markdown
 from benchmarks.service import environment_of, fresh_service
 from tests.support.runtime import PROJECT, run_command
 
 pytestmark = pytest.mark.benchmark
 
-#: Of the developer's shell.
+#: The developer's shell without settings of the service.
 SHELL = {name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__}
 
 
@@ -52,15 +52,15 @@ def test_unknown_section_is_rejected_and_containers_are_left_out_without_docker(
     assert json.loads(file.read_text())["sections"] == {"sam": []}
 
 
-def test_ours_answers_in_the_harness_of_the_peers(tmp_path):
+def test_service_runs_the_commands_of_a_peer(tmp_path):
     environment = {**environment_of("get_user", tmp_path), "PYTHONPATH": str(PROJECT)}
-    ours = (sys.executable, "-m", "benchmarks.quick_starts.ours")
-    set_up = run_command(*ours, "set-up", cwd=tmp_path, env=environment)
+    command = (sys.executable, "-m", "benchmarks.quick_starts.secure_backend")
+    set_up = run_command(*command, "set-up", cwd=tmp_path, env=environment)
     assert set_up.returncode == 0, set_up.stderr
     request = (tmp_path / "request.http").read_text()
     assert request.startswith("GET /users/")
     assert "Authorization: Bearer " in request
-    measured = run_command(*ours, "measure", cwd=tmp_path, env=environment, text="me 2\nlog-in 1\ncheck-hash 1\n")
+    measured = run_command(*command, "measure", cwd=tmp_path, env=environment, text="me 2\nlog-in 1\ncheck-hash 1\n")
     assert measured.returncode == 0, measured.stderr
     ready, *seconds = measured.stdout.splitlines()
     assert ready == "ready"
@@ -78,28 +78,28 @@ def test_figure_has_the_ratio_of_each_round_and_shows_a_missed_aim():
     assert (per_second.subject.median, per_second.floor.median, per_second.ratio.median) == (500, 1000, 2)
 
 
-def test_who_goes_first_changes_and_the_first_round_does_not_count():
+def test_order_alternates_and_the_first_round_is_not_counted():
     order = []
 
-    def taker(name):
-        def take():
+    def subject(name):
+        def run():
             order.append(name)
             return float(len(order))
 
-        return take
+        return run
 
-    taken = take_turns({"a": taker("a"), "b": taker("b")}, rounds=2)
+    times = run_in_turns({"a": subject("a"), "b": subject("b")}, rounds=2)
     assert "".join(order) == "abbaab"
-    assert taken == {"a": [4.0, 5.0], "b": [3.0, 6.0]}
+    assert times == {"a": [4.0, 5.0], "b": [3.0, 6.0]}
 
 
-def test_a_table_is_shown_as_it_is():
+def test_table_is_formatted_as_markdown_and_json():
     table = Table(("Function", "ms"), (("`login`", "5"),))
     assert as_markdown(table) == "| Function | ms |\n|---|---|\n| `login` | 5 |"
     assert json.loads(as_json({"imports": table}))["sections"] == {"imports": [{"Function": "`login`", "ms": "5"}]}
 
 
-def test_a_fresh_service_leaves_nothing_behind(environment, capfd):
+def test_fresh_service_restores_environment_and_output(environment, capfd):
     before = dict(os.environ)
     with fresh_service(CLOCK_LEEWAY="1") as folder:
         assert (os.environ["CLOCK_LEEWAY"], os.environ["DATA_DIR"]) == ("1", str(folder))

@@ -1,8 +1,8 @@
-"""The section ``memory``. No test looks at how much it is."""
+"""The section ``memory``. No test asserts an amount."""
 
 import pytest
 
-from benchmarks.cold_start import first_answer
+from benchmarks.cold_start import first_response
 from benchmarks.first_requests import FirstRequests
 from benchmarks.memory import measure_memory
 from benchmarks.service import PROJECT, environment_of, fresh_service
@@ -11,19 +11,19 @@ pytestmark = pytest.mark.benchmark
 
 
 def test_each_function_has_a_row(postgres, monkeypatch):
-    monkeypatch.setattr("benchmarks.memory.INDISPENSABLE", {"login": ()})
+    monkeypatch.setattr("benchmarks.memory.REQUIRED_LIBRARIES", {"login": ()})
     table = measure_memory(rounds=1, requests=2)
-    assert table.heading == ("Function", "Its libraries", "First answer", "2 more", "PostgreSQL: first", "2 more")
+    assert table.heading == ("Function", "Its libraries", "First response", "2 more", "PostgreSQL: first", "2 more")
     assert [row[0] for row in table.rows] == ["`login`"]
     assert all(int(megabytes) > 0 for row in table.rows for megabytes in row[1:])
 
 
-def test_what_a_process_has_answered_after_its_first_answer_is_known():
+def test_statuses_of_later_responses_are_reported():
     with fresh_service(BCRYPT_COST="4") as data_dir:
         requests = FirstRequests()
         event = requests.request("register")
         folder, environment = PROJECT / "functions" / "register", environment_of("register", data_dir)
-        run = first_answer(folder, event, environment, then=[requests.request("register"), event])
-    assert run.answer["statusCode"] == 201
+        run = first_response(folder, event, environment, then=[requests.request("register"), event])
+    assert run.response["statusCode"] == 201
     assert run.statuses == {201, 409}
     assert 0 < run.peaks[0] <= run.peaks[1]

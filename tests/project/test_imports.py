@@ -7,7 +7,7 @@ from importlib.metadata import packages_distributions
 
 import pytest
 
-from benchmarks.cold_start import INDISPENSABLE, first_answer
+from benchmarks.cold_start import REQUIRED_LIBRARIES, first_response
 from benchmarks.first_requests import FirstRequests
 from benchmarks.service import environment_of
 from tests.support.runtime import PROJECT, environment_without_settings, run_command
@@ -161,13 +161,13 @@ def test_preinitialised_function_with_a_wrong_setting_starts():
 
 @pytest.mark.asvs("15.2.5")
 @pytest.mark.parametrize(
-    "functions", [["login"], pytest.param(INDISPENSABLE, marks=pytest.mark.thorough)], ids=["login", "all"]
+    "functions", [["login"], pytest.param(REQUIRED_LIBRARIES, marks=pytest.mark.thorough)], ids=["login", "all"]
 )
 def test_first_request_loads_no_expensive_libraries(environment, functions):
     requests = FirstRequests()
     for function in functions:
         folder = PROJECT / "functions" / function
-        response = first_answer(folder, requests.request(function), environment_of(function, environment))
+        response = first_response(folder, requests.request(function), environment_of(function, environment))
         assert response.modules & forbidden(function) == set(), function
 
 

@@ -1,4 +1,4 @@
-"""An authorizer without anything of ours: PyJWT and cryptography, and the keys from the same file."""
+"""A minimal authorizer with only PyJWT and cryptography. It reads the service's key file."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import jwt
 
 
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Verify the token and answer a policy."""
+    """Verify the token and return a policy."""
     keys = jwt.PyJWKSet.from_dict(json.loads(Path(os.environ["DATA_DIR"], "keys", "jwks.json").read_text()))
     token = event["headers"]["Authorization"].removeprefix("Bearer ")
     key = keys[jwt.get_unverified_header(token)["kid"]]

@@ -1,4 +1,4 @@
-"""An endpoint without anything of ours: FastAPI, Mangum, one select, one log line; LIBRARIES names the rest."""
+"""A minimal endpoint with FastAPI and Mangum: one select and one log line. LIBRARIES names further imports."""
 
 import asyncio
 import importlib
@@ -17,17 +17,17 @@ for library in os.environ["LIBRARIES"].split():
 
 
 class User(BaseModel):
-    """What is answered."""
+    """The response body."""
 
     id: str
     name: str
 
 
 @app.api_route("/{path:path}", methods=["GET", "POST", "PUT"])
-async def answer() -> User:
-    """Select one row, where the function has a database."""
+async def read_user() -> User:
+    """Return one row, if the function uses a database."""
     if "sqlalchemy" in os.environ["LIBRARIES"].split():
-        import sqlalchemy  # noqa: PLC0415 - it is loaded already
+        import sqlalchemy  # noqa: PLC0415 - already loaded
 
         engine = sqlalchemy.create_engine(f"sqlite:///{os.environ['DATA_DIR']}/secure-backend.sqlite3")
         users = sqlalchemy.table("users", sqlalchemy.column("id"), sqlalchemy.column("name"))
@@ -35,7 +35,7 @@ async def answer() -> User:
             key, name = connection.execute(sqlalchemy.select(users).limit(1)).one()
     else:
         key, name = "1", "Test Person"
-    logger.info("answered")
+    logger.info("responded")
     return User(id=str(key), name=str(name))
 
 
@@ -44,7 +44,7 @@ _adapter = Mangum(app, lifespan="off")
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answer 200."""
+    """Return the response with status 200."""
     response = _adapter(event, context)
-    assert response["statusCode"] == 200, response  # noqa: PLR2004 - a refusal would be faster
+    assert response["statusCode"] == 200, response  # noqa: PLR2004 - a rejection would be faster
     return response

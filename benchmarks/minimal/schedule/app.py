@@ -1,4 +1,4 @@
-"""A clean-up without anything of ours: one delete, one log line."""
+"""A minimal clean-up with only SQLAlchemy and Powertools: one delete and one log line."""
 
 import os
 from typing import Any
@@ -10,10 +10,10 @@ logger = Logger()
 
 
 def handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Delete nothing."""
+    """Run a delete that matches no row."""
     engine = sqlalchemy.create_engine(f"sqlite:///{os.environ['DATA_DIR']}/secure-backend.sqlite3")
-    throttles = sqlalchemy.table("users", sqlalchemy.column("id"))
+    users = sqlalchemy.table("users", sqlalchemy.column("id"))
     with engine.begin() as connection:
-        connection.execute(sqlalchemy.delete(throttles).where(throttles.c.id == "nobody"))
+        connection.execute(sqlalchemy.delete(users).where(users.c.id == "unknown"))
     logger.info("deleted")
     return {}

@@ -1,5 +1,5 @@
-// Better Auth as its "installation" and its "email and password" have it, on better-sqlite3, with its session cookie;
-// but a hash of next to no cost: its own cannot be bcrypt. conversation.py says what is talked about here.
+// Better Auth as in its "installation" and "email and password" guides, on better-sqlite3 with a session cookie. Its hash
+// cannot be bcrypt, so it is scrypt at a very low cost. peer_process.py describes the commands.
 import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { scryptSync, timingSafeEqual } from "node:crypto";
@@ -31,15 +31,15 @@ const auth = betterAuth({
 
 async function call(method, path, { body, cookie } = {}) {
   const headers = { origin: BASE, ...(body && { "content-type": "application/json" }), ...(cookie && { cookie }) };
-  const answer = await auth.handler(new Request(BASE + path, { method, headers, body: body && JSON.stringify(body) }));
-  const text = await answer.text();
-  if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${text}`);
-  return [JSON.parse(text), answer.headers.getSetCookie().map((line) => line.split(";")[0]).join("; ")];
+  const response = await auth.handler(new Request(BASE + path, { method, headers, body: body && JSON.stringify(body) }));
+  const text = await response.text();
+  if (response.status !== 200) throw new Error(`${path}: ${response.status} ${text}`);
+  return [JSON.parse(text), response.headers.getSetCookie().map((line) => line.split(";")[0]).join("; ")];
 }
 
 async function me(cookie) {
   const [session] = await call("GET", "/api/auth/get-session", { cookie });
-  if (session?.user.email !== EMAIL) throw new Error("nobody");
+  if (session?.user.email !== EMAIL) throw new Error("no session of the user");
 }
 
 async function logIn() {
@@ -64,9 +64,9 @@ async function measure() {
   process.stdout.write("ready\n");
   for await (const line of createInterface({ input: process.stdin })) {
     const [name, times] = line.split(" ");
-    const begun = performance.now();
+    const start = performance.now();
     for (let i = 0; i < Number(times); i++) await calls[name]();
-    process.stdout.write(`${(performance.now() - begun) / Number(times) / 1000}\n`);
+    process.stdout.write(`${(performance.now() - start) / Number(times) / 1000}\n`);
   }
 }
 

@@ -1,1 +1,1 @@
-"""What ``django-admin startproject`` makes, and what SimpleJWT's "getting started" adds."""
+"""A site from ``django-admin startproject``, with the additions of SimpleJWT's "getting started"."""

@@ -1,10 +1,10 @@
-"""How passwords are hashed."""
+"""The hasher of passwords."""
 
-from conversation import COST
 from django.contrib.auth.hashers import BCryptSHA256PasswordHasher
+from peer_process import BCRYPT_COST
 
 
 class BCryptHasher(BCryptSHA256PasswordHasher):
-    """Django's bcrypt at the cost that all peers have here."""
+    """Django's bcrypt hasher at the common cost of all peers."""
 
-    rounds = COST
+    rounds = BCRYPT_COST

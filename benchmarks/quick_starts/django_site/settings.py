@@ -1,4 +1,4 @@
-"""Settings: those of startproject for production, and SimpleJWT's; but bcrypt and its cost."""
+"""The settings of ``startproject`` for production, with those of SimpleJWT and with bcrypt at the common cost."""
 
 from pathlib import Path
 

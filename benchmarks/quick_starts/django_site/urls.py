@@ -1,4 +1,4 @@
-"""Two endpoints of SimpleJWT, and one that says who asks."""
+"""Two endpoints of SimpleJWT, and ``/me`` with the caller's own data."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 @api_view(["GET"])
 @permission_classes([IsAuthenticated])
 def me(request: Any) -> Response:
-    """Say who asks."""
+    """Return the caller's own data."""
     return Response({"email": request.user.email})
 
 

@@ -1,4 +1,4 @@
-"""Ours: authorizer and function for each call, as at the gateway while its cache has nothing."""
+"""This service: each call runs the authorizer and the function, as at the gateway with an empty cache."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from auth_common.passwords.hashing import hash_password, verify_password
-from benchmarks.quick_starts.conversation import EMAIL, OK, PASSWORD, talk
+from benchmarks.quick_starts.peer_process import EMAIL, OK, PASSWORD, run_command
 from functions.authorizer.app import handler as authorizer
 from functions.get_user.app import handler as get_user
 from functions.login.app import handler as login
@@ -20,49 +20,49 @@ class Service:
     """The functions, called in this process."""
 
     def __init__(self) -> None:
-        """Have no hash before it is asked for."""
+        """Create no hash yet."""
         self._stored = ""
 
     def set_up(self) -> str:
-        """Make tables and a person."""
-        from functions.register.app import handler as register  # noqa: PLC0415 - not one of those that are measured
+        """Create the tables and a user, and log in."""
+        from functions.register.app import handler as register  # noqa: PLC0415 - not part of a measurement
 
-        person = {"name": "Test Person", "date_of_birth": "1980-04-14", "job_title": "Engineer"}
-        answer = register(json_event("POST", "/users", {**person, "email": EMAIL, "password": PASSWORD}), _CONTEXT)
-        assert answer["statusCode"] == 201, answer
+        profile = {"name": "Test Person", "date_of_birth": "1980-04-14", "job_title": "Engineer"}
+        response = register(json_event("POST", "/users", {**profile, "email": EMAIL, "password": PASSWORD}), _CONTEXT)
+        assert response["statusCode"] == 201, response
         return self.log_in()
 
     def route(self, token: str) -> tuple[str, dict[str, str]]:
-        """Say how one asks who one is."""
+        """Return the path and the headers of the request for the caller's own data."""
         caller = authorizer(authorizer_event(f"Bearer {token}"), _CONTEXT)
         return f"/users/{caller['principalId']}", {"Authorization": f"Bearer {token}"}
 
     def me(self, token: str) -> None:
-        """Ask who they are."""
+        """Request the caller's own data."""
         caller = authorizer(authorizer_event(f"Bearer {token}"), _CONTEXT)
         user_id = caller["principalId"]
         event = proxy_event("GET", f"/users/{user_id}", path_parameters={"id": user_id}, authorizer=caller["context"])
-        answer = get_user(event, _CONTEXT)
-        assert (answer["statusCode"], json.loads(answer["body"])["email"]) == (OK, EMAIL)
+        response = get_user(event, _CONTEXT)
+        assert (response["statusCode"], json.loads(response["body"])["email"]) == (OK, EMAIL)
 
     def log_in(self) -> str:
         """Log in with JSON."""
-        answer = login(json_event("POST", "/login", {"email": EMAIL, "password": PASSWORD}), _CONTEXT)
-        assert answer["statusCode"] == OK, answer
-        token: str = json.loads(answer["body"])["access_token"]
+        response = login(json_event("POST", "/login", {"email": EMAIL, "password": PASSWORD}), _CONTEXT)
+        assert response["statusCode"] == OK, response
+        token: str = json.loads(response["body"])["access_token"]
         return token
 
     def check_hash(self) -> None:
-        """Check the password."""
+        """Check the password against its hash."""
         self._stored = self._stored or hash_password(PASSWORD)
         assert verify_password(PASSWORD, self._stored)
 
     def serve(self, port: int) -> None:
-        """Serve with the local runtime: a gateway's process, and one for each function."""
+        """Serve with the local runtime: one process for the gateway, and one for each function."""
         environment = {**os.environ, "PORT": str(port), "DATA_DIR": str(Path.cwd())}
         os.chdir(_PROJECT)
         os.execve(sys.executable, [sys.executable, "-m", "local_runtime"], environment)  # noqa: S606
 
 
 if __name__ == "__main__":
-    talk(Service())
+    run_command(Service())
