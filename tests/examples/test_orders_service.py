@@ -1,4 +1,4 @@
-"""The example of another service: it accepts the tokens of this service only, and knows just the JWK Set's URL."""
+"""The example of another service: it accepts only this service's access tokens, and needs only the JWK Set's URL."""
 
 import hmac
 import json
@@ -37,7 +37,7 @@ def new_forger() -> Forger:
 
 
 class Issuer:
-    """The JWK Set's URL, with the key of ``thief`` among the keys: what is wrong with such a token is not the key."""
+    """An HTTP server with a JWK Set. It contains the key of ``forger``, so that only other errors reject its tokens."""
 
     def __init__(self) -> None:
         issuer = self
@@ -51,14 +51,14 @@ class Issuer:
             def log_message(self, *_args: object) -> None:
                 pass
 
-        self.thief = new_forger()
-        self.keys = [public_jwk(self.thief.key.public_key())]
+        self.forger = new_forger()
+        self.keys = [public_jwk(self.forger.key.public_key())]
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}).start()
 
     def publish(self) -> None:
-        """Publish the keys of this process's service, too."""
+        """Also publish the keys of the service in this process."""
         served: list[dict[str, Any]] = call("jwks", proxy_event("GET", "/.well-known/jwks.json")).json["keys"]
         self.keys = [self.keys[0], *served]
 
@@ -69,7 +69,7 @@ class Issuer:
 
 @contextmanager
 def running_orders(log: Path, jwks_url: str) -> Iterator[httpx.Client]:
-    """Serve the example as its docstring says, with nothing else in its environment, and yield a client."""
+    """Serve the example with the command and the variable in its docstring. Yield a client."""
     command = [sys.executable, "-m", "uvicorn", "examples.orders_service.app:app", "--port", "0"]
     environment = {"PATH": os.environ["PATH"], "JWKS_URL": jwks_url}
     with (
@@ -105,8 +105,8 @@ def get_orders(orders: httpx.Client, token: str) -> httpx.Response:
 
 @pytest.mark.threat("relying-service-key-rotation")
 @pytest.mark.usefixtures("environment")
-def test_token_of_the_service_is_accepted_before_and_after_a_rotation(issuer, orders):
-    """Without a restart of the example."""
+def test_access_token_is_accepted_before_and_after_a_key_rotation(issuer, orders):
+    """The example is not restarted."""
     account = sign_up()
     issuer.publish()
     wait_until(lambda: get_orders(orders, account.access_token).status_code == 200, seconds=20)
@@ -124,57 +124,57 @@ def test_token_of_the_service_is_accepted_before_and_after_a_rotation(issuer, or
     "headers", [{}, {"Authorization": ""}, {"Authorization": "Bearer"}, {"Authorization": "Basic eDp5"}], ids=str
 )
 def test_request_without_a_bearer_token_is_rejected(orders, headers):
-    answer = orders.get("/orders", headers=headers)
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"].startswith("Bearer")
+    response = orders.get("/orders", headers=headers)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"].startswith("Bearer")
 
 
-def hmac_with_public_key(thief: Forger) -> str:
+def hmac_with_public_key(forger: Forger) -> str:
     encoding = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    signing_input = thief.signing_input(header=thief.header(alg="HS256"))
-    mac = hmac.digest(thief.key.public_key().public_bytes(*encoding), signing_input.encode(), "sha256")
+    signing_input = forger.signing_input(header=forger.header(alg="HS256"))
+    mac = hmac.digest(forger.key.public_key().public_bytes(*encoding), signing_input.encode(), "sha256")
     return f"{signing_input}.{base64url(mac)}"
 
 
-def changed_payload(thief: Forger) -> str:
-    header, _, signature = thief.token().split(".")
-    return f"{header}.{base64url(json.dumps(thief.claims(sub='somebody else')).encode())}.{signature}"
+def changed_payload(forger: Forger) -> str:
+    header, _, signature = forger.token().split(".")
+    return f"{header}.{base64url(json.dumps(forger.claims(sub='another user')).encode())}.{signature}"
 
 
-def another_key(thief: Forger, *, kid: str = "", **header: Any) -> str:
+def another_key(forger: Forger, *, kid: str = "", **header: Any) -> str:
     attacker = new_forger()
-    named = Forger(attacker.key, kid or thief.kid)
+    named = Forger(attacker.key, kid or forger.kid)
     jwk = public_jwk(attacker.key.public_key())
     return named.token(header=named.header(jwk=jwk, **header) if header else None)
 
 
 def with_header(**changes: Any) -> Callable[[Forger], str]:
-    return lambda thief: thief.token(header=thief.header(**changes))
+    return lambda forger: forger.token(header=forger.header(**changes))
 
 
 def with_claims(**changes: Any) -> Callable[[Forger], str]:
-    return lambda thief: thief.token(claims=thief.claims(**changes))
+    return lambda forger: forger.token(claims=forger.claims(**changes))
 
 
 def in_seconds(name: str, seconds: int) -> Callable[[Forger], str]:
-    return lambda thief: thief.token(claims=thief.claims(**{name: int(time.time()) + seconds}))
+    return lambda forger: forger.token(claims=forger.claims(**{name: int(time.time()) + seconds}))
 
 
-def as_it_is(text: str) -> Callable[[Forger], str]:
+def literal(text: str) -> Callable[[Forger], str]:
     return lambda _: text
 
 
 def unsigned(alg: str, *, signature: bool) -> Callable[[Forger], str]:
-    return lambda thief: (
-        f"{thief.signing_input(header=thief.header(alg=alg))}.{thief.token().split('.')[2] * signature}"
+    return lambda forger: (
+        f"{forger.signing_input(header=forger.header(alg=alg))}.{forger.token().split('.')[2] * signature}"
     )
 
 
 UNKNOWN_KEY_IDS: list[Any] = [ABSENT, None, "", 7, [], "../../etc/passwd", "A" * 43]
 JKU = {"jku": "https://attacker.example/jwks"}
-#: By what is wrong with a token, a function that makes it of the thief's.
+#: Functions that create a forged token with the forger's key, by the kind of forgery.
 FORGERIES: dict[str, Callable[[Forger], str]] = {
-    **{f"garbage {text[:9]}": as_it_is(text) for text in ("x", "a.b.c", "..", "e30.e30.", "null", "A" * 20_000)},
+    **{f"garbage {text[:9]}": literal(text) for text in ("x", "a.b.c", "..", "e30.e30.", "null", "A" * 20_000)},
     **{
         f"alg {alg!r} {signed}": unsigned(alg, signature=signed)
         for alg in ("none", "None", "NONE", "")
@@ -182,21 +182,21 @@ FORGERIES: dict[str, Callable[[Forger], str]] = {
     },
     "HMAC with the public key": hmac_with_public_key,
     "changed payload": changed_payload,
-    "another key under our key id": another_key,
-    "another key in the header": lambda thief: another_key(thief, **JKU),
-    "another key under its own key id": lambda thief: another_key(thief, kid="A" * 43),
-    "another key under its own key id in the header": lambda thief: another_key(thief, kid="A" * 43, **JKU),
+    "another key under the known key id": another_key,
+    "another key in the header": lambda forger: another_key(forger, **JKU),
+    "another key under its own key id": lambda forger: another_key(forger, kid="A" * 43),
+    "another key under its own key id in the header": lambda forger: another_key(forger, kid="A" * 43, **JKU),
     **{f"kid {kid!r}": with_header(kid=kid) for kid in UNKNOWN_KEY_IDS},
     **{f"typ {typ!r}": with_header(typ=typ) for typ in (ABSENT, "JWT", "mfa+jwt", "", None, 1)},
-    **{f"aud {aud!r}": with_claims(aud=aud) for aud in ("secure-backend-mfa", ["somebody", "else"], ABSENT)},
+    **{f"aud {aud!r}": with_claims(aud=aud) for aud in ("secure-backend-mfa", ["another", "audience"], ABSENT)},
     **{f"{name} absent": with_claims(**{name: ABSENT}) for name in ("iss", "sub", "iat", "exp")},
-    "another issuer": with_claims(iss="somebody-else"),
+    "another issuer": with_claims(iss="another-issuer"),
     "sub 7": with_claims(sub=7),
     **{f"exp {exp!r}": with_claims(exp=exp) for exp in ("soon", None)},
     "expired": in_seconds("exp", -31),
     "not yet valid": in_seconds("nbf", 600),
-    "header nested too deeply": lambda thief: thief.token(header=b"[" * 20_000),
-    "claims nested too deeply": lambda thief: thief.token(claims=b"[" * 20_000),
+    "header nested too deeply": lambda forger: forger.token(header=b"[" * 20_000),
+    "claims nested too deeply": lambda forger: forger.token(claims=b"[" * 20_000),
 }
 
 
@@ -204,27 +204,27 @@ FORGERIES: dict[str, Callable[[Forger], str]] = {
 @pytest.mark.threat("relying-service-forged-token")
 @pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
 def test_forged_token_is_rejected(issuer, orders, forge):
-    answer = get_orders(orders, forge(issuer.thief))
-    challenge = answer.headers.get("www-authenticate")
-    assert (answer.status_code, challenge) == (401, 'Bearer error="invalid_token"')
+    response = get_orders(orders, forge(issuer.forger))
+    challenge = response.headers.get("www-authenticate")
+    assert (response.status_code, challenge) == (401, 'Bearer error="invalid_token"')
 
 
-def test_unchanged_token_of_the_thief_is_accepted(issuer, orders):
-    """Otherwise every forged token would be rejected for the wrong reason."""
+def test_valid_token_of_the_forger_is_accepted(issuer, orders):
+    """Otherwise the forged tokens could be rejected because of the key."""
     for changes in ({}, {"exp": int(time.time()) - 3}):
-        answer = get_orders(orders, with_claims(**changes)(issuer.thief))
-        assert answer.json()["user_id"] == str(USER_ID)
+        response = get_orders(orders, with_claims(**changes)(issuer.forger))
+        assert response.json()["user_id"] == str(USER_ID)
 
 
 @pytest.mark.threat("relying-service-key-rotation")
-def test_known_keys_verify_while_the_issuer_is_away_and_unknown_ones_return_503(tmp_path):
+def test_unavailable_issuer_is_503_only_for_unknown_keys(tmp_path):
     """A 401 would make every client log out."""
     issuer = Issuer()
-    token = issuer.thief.token()
-    with running_orders(tmp_path / "early.log", issuer.url) as early:
-        assert get_orders(early, token).status_code == 200
+    token = issuer.forger.token()
+    with running_orders(tmp_path / "with-keys.log", issuer.url) as with_keys:
+        assert get_orders(with_keys, token).status_code == 200
         issuer.close()
-        assert get_orders(early, token).status_code == 200
-    with running_orders(tmp_path / "late.log", issuer.url) as late:
-        answer = get_orders(late, token)
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert get_orders(with_keys, token).status_code == 200
+    with running_orders(tmp_path / "without-keys.log", issuer.url) as without_keys:
+        response = get_orders(without_keys, token)
+        assert (response.status_code, response.headers["retry-after"]) == (503, "5")

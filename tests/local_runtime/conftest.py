@@ -1,4 +1,4 @@
-"""The local runtime as a process, over the small service in ``project/``."""
+"""Fixtures with running processes of the local runtime: for the small service in ``project/``, and for this project."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,15 +14,15 @@ SECRET_OF_THE_SHELL = "a secret of the developer's shell"
 
 @pytest.fixture(scope="session")
 def probe_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder of ``runtime``, which makes it."""
+    """The data folder of ``runtime``, which the runtime creates."""
     return tmp_path_factory.mktemp("probe") / "new" / "er"
 
 
 @pytest.fixture(scope="session")
 def runtime(probe_data: Path) -> Iterator[Runtime]:
-    """The runtime over ``project/``, whose functions show what it does to them.
+    """A runtime for ``project/``, whose functions return their event and their environment.
 
-    Its temporary folder has a long name: the path of a Unix domain socket has at most 107 bytes.
+    The name of the temporary folder is long, because the path of a Unix domain socket has at most 107 bytes.
     """
     folder = probe_data.parents[1]
     temporary_folder = folder / ("t" * 100)
@@ -43,7 +43,7 @@ def probe(runtime: Runtime) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    """This project's runtime, over a folder whose name has characters that have a meaning in URLs."""
+    """A runtime for this project. The name of its data folder has characters with a meaning in URLs."""
     with running_runtime(tmp_path_factory.mktemp("service") / "q?1 100% done#2") as runtime:
         yield runtime
 

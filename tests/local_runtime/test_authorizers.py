@@ -17,13 +17,13 @@ FUNCTION = Function(name="Guard", folder=Path(), handler="app.handler", timeout=
 API = "arn:aws:execute-api:us-east-1:123456789012:1234567890/local"
 
 
-def answer(effect="Allow", resource=f"{API}/*", **changes):
+def result(effect="Allow", resource=f"{API}/*", **changes):
     statement = {"Effect": effect, "Action": "execute-api:Invoke", "Resource": resource}
     return {"principalId": "ann", "policyDocument": {"Statement": [statement]}, **changes}
 
 
 class Gate:
-    """An authorizer with a function that answers as told and counts, and a clock that stands still until moved."""
+    """An authorizer whose function returns ``result`` and counts its calls. The time changes only through ``now``."""
 
     def __init__(self, result, *, reauthorize_every=300, query_strings=()):
         self.result = result
@@ -44,7 +44,7 @@ class Gate:
             raise self.result
         return self.result(event) if callable(self.result) else self.result
 
-    def pass_through(self, path="/users/1", headers=(("authorization", "Bearer a"),), query=""):
+    def authorize(self, path="/users/1", headers=(("authorization", "Bearer a"),), query=""):
         request = Request(
             method="GET", path=path, query=query, headers=headers, body=b"", source_ip="::1", protocol="HTTP/1.1"
         )
@@ -52,69 +52,69 @@ class Gate:
         context = request_context(request, stage="local", match=match)
         return asyncio.run(self.authorizer.authorize(request, match, context))
 
-    def refusal(self, **request):
-        with pytest.raises(RequestFailed) as refused:
-            self.pass_through(**request)
-        return refused.value.failure
+    def failure(self, **request):
+        with pytest.raises(RequestFailed) as caught:
+            self.authorize(**request)
+        return caught.value.failure
 
 
-def test_context_of_the_authorizer_reaches_the_function_as_strings():
-    gate = Gate(answer(context={"user": "ann", "version": 3, "mfa": True, "share": 0.5, "principalId": "mallory"}))
+def test_context_of_the_authorizer_has_only_strings():
+    gate = Gate(result(context={"user": "ann", "version": 3, "mfa": True, "share": 0.5, "principalId": "mallory"}))
     strings = {"principalId": "ann", "user": "ann", "version": "3", "mfa": "true", "share": "0.5"}
-    assert gate.pass_through() == strings
+    assert gate.authorize() == strings
 
 
 @pytest.mark.parametrize("headers", [(), (("authorization", ""),), (("x-other", "1"),)])
-def test_without_its_identity_source_a_request_is_refused_and_the_function_not_asked(headers):
-    gate = Gate(answer())
-    assert gate.refusal(headers=headers) is Failure.UNAUTHORIZED
+def test_request_without_identity_source_is_rejected_without_a_call(headers):
+    gate = Gate(result())
+    assert gate.failure(headers=headers) is Failure.UNAUTHORIZED
     assert gate.calls == 0
 
 
 def test_request_without_one_of_two_identity_sources_is_rejected():
-    gate = Gate(answer(), query_strings=("key",))
-    assert gate.refusal() is gate.refusal(query="key=") is Failure.UNAUTHORIZED
-    assert gate.pass_through(query="key=1")["principalId"] == "ann"
+    gate = Gate(result(), query_strings=("key",))
+    assert gate.failure() is gate.failure(query="key=") is Failure.UNAUTHORIZED
+    assert gate.authorize(query="key=1")["principalId"] == "ann"
 
 
-def test_policy_is_kept_for_all_paths_until_reauthorize_every_has_passed():
-    gate = Gate(answer(), reauthorize_every=300)
+def test_policy_is_cached_for_all_paths_for_reauthorize_every():
+    gate = Gate(result(), reauthorize_every=300)
     for path in ("/users/1", "/users/2", "/sessions"):
-        gate.pass_through(path)
+        gate.authorize(path)
     gate.now += 299
-    gate.pass_through()
+    gate.authorize()
     assert gate.calls == 1
     gate.now += 1
-    gate.pass_through()
+    gate.authorize()
     assert gate.calls == 2
 
 
-def test_a_cached_policy_that_names_one_path_denies_the_next():
-    """The commonest authorizer bug: an exact ARN works in a test of one request."""
-    gate = Gate(lambda event: answer(resource=event["methodArn"]))
-    gate.pass_through("/users/1")
-    assert gate.refusal(path="/users/2") is Failure.ACCESS_DENIED
+def test_cached_policy_for_one_path_denies_other_paths():
+    """A frequent bug of authorizers: a policy for an exact ARN works in a test with one request."""
+    gate = Gate(lambda event: result(resource=event["methodArn"]))
+    gate.authorize("/users/1")
+    assert gate.failure(path="/users/2") is Failure.ACCESS_DENIED
     assert gate.calls == 1
 
 
-def test_policy_with_reauthorize_every_0_is_never_kept():
-    gate = Gate(answer(), reauthorize_every=0)
-    gate.pass_through()
-    gate.pass_through()
+def test_policy_with_reauthorize_every_0_is_not_cached():
+    gate = Gate(result(), reauthorize_every=0)
+    gate.authorize()
+    gate.authorize()
     assert gate.calls == 2
 
 
 @pytest.mark.parametrize("tokens", ["b", "ba", "ab"])
 def test_policy_of_one_identity_is_not_used_for_another(tokens):
-    gate = Gate(answer())
-    gate.pass_through()
-    gate.pass_through(headers=tuple(("authorization", f"Bearer {token}") for token in tokens))
+    gate = Gate(result())
+    gate.authorize()
+    gate.authorize(headers=tuple(("authorization", f"Bearer {token}") for token in tokens))
     assert gate.calls == 2
 
 
-def test_deny_is_kept():
-    gate = Gate(answer("Deny"))
-    assert gate.refusal() is gate.refusal() is Failure.ACCESS_DENIED
+def test_deny_is_cached():
+    gate = Gate(result("Deny"))
+    assert gate.failure() is gate.failure() is Failure.ACCESS_DENIED
     assert gate.calls == 1
 
 
@@ -128,9 +128,9 @@ def test_deny_is_kept():
         (FunctionCrashed("the worker has ended"), Failure.AUTHORIZER_FAILURE),
     ],
 )
-def test_failure_of_the_authorizer_rejects_the_request_and_is_not_kept(error, failure):
+def test_failure_of_the_authorizer_rejects_and_is_not_cached(error, failure):
     gate = Gate(error)
-    assert gate.refusal() is gate.refusal() is failure
+    assert gate.failure() is gate.failure() is failure
     assert gate.calls == 2
 
 
@@ -139,31 +139,31 @@ def test_failure_of_the_authorizer_rejects_the_request_and_is_not_kept(error, fa
     [
         None,
         "Allow",
-        answer(principalId=None),
-        answer(policyDocument=None),
-        answer(policyDocument={"Statement": []} | {"Statement": [{"Effect": "Allow"}]}),
-        answer(context=["ann"]),
-        answer(context={"nested": {"a": 1}}),
-        answer(context={"list": []}),
-        answer(context={"nothing": None}),
+        result(principalId=None),
+        result(policyDocument=None),
+        result(policyDocument={"Statement": []} | {"Statement": [{"Effect": "Allow"}]}),
+        result(context=["ann"]),
+        result(context={"nested": {"a": 1}}),
+        result(context={"list": []}),
+        result(context={"nothing": None}),
     ],
 )
-def test_an_answer_that_is_no_policy_lets_nobody_through(result):
-    assert Gate(result).refusal() is Failure.AUTHORIZER_CONFIGURATION_ERROR
+def test_malformed_result_of_the_authorizer_is_rejected(result):
+    assert Gate(result).failure() is Failure.AUTHORIZER_CONFIGURATION_ERROR
 
 
-def test_answers_that_are_kept_are_bounded_in_number_and_size():
-    """Unauthenticated requests, each with another long token, must not fill the memory."""
-    gate = Gate(answer("Deny"))
-    gate.refusal(headers=(("authorization", "warm up"),))
+def test_cache_of_results_has_a_limited_size():
+    """Unauthenticated requests with different long tokens must not fill the memory."""
+    gate = Gate(result("Deny"))
+    gate.failure(headers=(("authorization", "warm up"),))
     tracemalloc.start()
     try:
         for number in range(2_000):
-            gate.refusal(headers=(("authorization", f"Bearer {number} {'a' * 10_000}"),))
-        kept, _ = tracemalloc.get_traced_memory()
+            gate.failure(headers=(("authorization", f"Bearer {number} {'a' * 10_000}"),))
+        used, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert kept < 5_000_000
+    assert used < 5_000_000
     calls = gate.calls
-    gate.refusal(headers=(("authorization", f"Bearer 1999 {'a' * 10_000}"),))
+    gate.failure(headers=(("authorization", f"Bearer 1999 {'a' * 10_000}"),))
     assert gate.calls == calls

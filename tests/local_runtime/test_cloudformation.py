@@ -30,7 +30,7 @@ Resources:
 
 
 def resolve(tmp_path, expression):
-    """Evaluate ``expression``, YAML, within ``TEMPLATE``."""
+    """Return the value of an expression in YAML, as a part of ``TEMPLATE``."""
     file = tmp_path / "template.yaml"
     file.write_text(f"{TEMPLATE}\nOutputs:\n  Value: {expression}\n")
     document = read_template(file)
@@ -68,13 +68,13 @@ def resolve(tmp_path, expression):
         ("!Ref LocalOnly", "LocalOnly"),
     ],
 )
-def test_intrinsic_functions_evaluate_as_in_a_deployment_with_default_parameters(tmp_path, expression, value):
+def test_intrinsic_function_has_the_value_of_a_default_deployment(tmp_path, expression, value):
     result = resolve(tmp_path, f"[{expression}]")
     assert result == ([] if value is None else [value])
 
 
 @pytest.mark.parametrize(
-    ("expression", "complaint"),
+    ("expression", "reason"),
     [
         ("!Ref Nowhere", "Nowhere is neither a parameter nor a resource"),
         ("!Ref Secret", "parameter Secret has no default"),
@@ -90,13 +90,13 @@ def test_intrinsic_functions_evaluate_as_in_a_deployment_with_default_parameters
         ("!Transform {Name: AWS::Include}", "does not know Fn::Transform"),
     ],
 )
-def test_what_cannot_be_evaluated_is_an_error_that_says_so(tmp_path, expression, complaint):
-    with pytest.raises(TemplateError, match=complaint):
+def test_expression_that_cannot_be_evaluated_is_an_error(tmp_path, expression, reason):
+    with pytest.raises(TemplateError, match=reason):
         resolve(tmp_path, expression)
 
 
 @pytest.mark.parametrize("text", ["Resources: [", "- a\n- b\n", "Resources: !!python/object/apply:os.getpid []", None])
-def test_file_that_is_missing_or_no_template_is_rejected_and_makes_no_objects(tmp_path, text):
+def test_file_that_is_missing_or_no_template_is_rejected(tmp_path, text):
     file = tmp_path / "template.yaml"
     if text is not None:
         file.write_text(text)
@@ -111,10 +111,10 @@ PLAIN = st.recursive(
 
 
 @given(PLAIN)
-def test_a_value_without_intrinsic_functions_stays_as_it_is(value):
+def test_value_without_intrinsic_functions_is_unchanged(value):
     assert Intrinsics({}).resolve(value) == value
 
 
 @given(st.text(st.characters(exclude_characters="$")))
-def test_sub_leaves_text_without_placeholders_alone(text):
+def test_sub_of_text_without_placeholders_is_unchanged(text):
     assert Intrinsics({}).resolve({"Fn::Sub": text}) == text

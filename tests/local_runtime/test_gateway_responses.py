@@ -32,7 +32,7 @@ RESPONSES = GatewayResponses.parse(
 )
 
 
-def test_status_headers_and_body_come_from_the_template():
+def test_status_headers_and_body_are_those_of_the_template():
     response = RESPONSES.response_to(Failure.UNAUTHORIZED, CONTEXT)
     assert (response.status_code, response.body) == (401, b"UNAUTHORIZED (the-id)")
     assert response.headers.getlist("content-type") == ["text/plain"]
@@ -52,33 +52,33 @@ def test_status_headers_and_body_come_from_the_template():
     ],
     ids=["no body template", "default of the class"],
 )
-def test_response_that_the_template_leaves_out_in_part_is_completed(failure, status, body):
+def test_incomplete_response_of_the_template_gets_defaults(failure, status, body):
     response = RESPONSES.response_to(failure, CONTEXT)
     assert (response.status_code, json.loads(bytes(response.body))) == (status, body)
     assert response.headers["content-type"] == "application/json"
 
 
 @pytest.mark.parametrize("failure", Failure)
-def test_without_gateway_responses_each_failure_has_api_gateways_own(failure):
+def test_failure_without_gateway_response_has_api_gateways_default(failure):
     response = GatewayResponses({}).response_to(failure, {})
     assert response.status_code == failure.status
     assert json.loads(bytes(response.body)) == {"message": failure.message}
 
 
-def test_the_two_faults_of_an_authorizer_are_told_apart():
-    # Members of one value would be one member.
+def test_authorizer_failures_are_two_members():
+    # Two members of an enum with the same value would be one member.
     assert {"AUTHORIZER_FAILURE", "AUTHORIZER_CONFIGURATION_ERROR"} <= {failure.name for failure in Failure}
 
 
 @pytest.mark.parametrize("source", ["no quotes", "method.request.header.Origin", "context", "contextual"])
-def test_a_header_that_cannot_be_computed_is_an_error_of_the_template(source):
+def test_header_with_an_invalid_value_is_an_error(source):
     with pytest.raises(TemplateError, match="X-Odd"):
         GatewayResponses.parse({"THROTTLED": {"ResponseParameters": {"Headers": {"X-Odd": source}}}})
 
 
 @pytest.mark.threat("gateway-error-details")
 @pytest.mark.parametrize("failure", Failure)
-def test_this_projects_gateway_answers_in_problem_json_with_the_request_id(failure):
+def test_gateway_responses_of_this_project_are_problem_documents(failure):
     response = load_template(PROJECT / "template.yaml").gateway_responses.response_to(failure, CONTEXT)
     document = json.loads(bytes(response.body))
     assert response.headers["content-type"] == "application/problem+json"

@@ -34,7 +34,7 @@ def policy(*statements):
         ("*", "GET/", True),
     ],
 )
-def test_an_allow_covers_what_its_wildcards_cover_slashes_and_all(resource, method_and_path, allowed):
+def test_allow_matches_by_wildcards_also_across_slashes(resource, method_and_path, allowed):
     document = policy(statement("Allow", f"{API}/{resource}"))
     assert is_allowed(document, f"{API}/{method_and_path}") is allowed
 
@@ -47,11 +47,11 @@ def test_an_allow_covers_what_its_wildcards_cover_slashes_and_all(resource, meth
         ("execute-api:ManageConnections", False),
     ],
 )
-def test_only_an_action_that_covers_invoke_allows_a_request(action, allowed):
+def test_only_an_action_that_includes_invoke_allows_a_request(action, allowed):
     assert is_allowed(policy(statement("Allow", "*", action=action)), f"{API}/GET/") is allowed
 
 
-def test_a_single_statement_and_single_texts_need_no_list():
+def test_single_statement_and_single_strings_need_no_list():
     document = {"Statement": {"Sid": "One", "Effect": "Allow", "Action": "*", "Resource": f"{API}/*"}}
     assert is_allowed(document, f"{API}/GET/users")
 
@@ -62,7 +62,7 @@ def test_request_to_another_stage_or_without_a_statement_is_denied():
 
 
 @given(st.permutations([statement("Allow", "*"), statement("Allow", f"{API}/*"), statement("Deny", f"{API}/GET/*")]))
-def test_an_explicit_deny_wins_in_any_order(statements):
+def test_explicit_deny_wins_in_any_order(statements):
     assert not is_allowed(policy(*statements), f"{API}/GET/users")
     assert is_allowed(policy(*statements), f"{API}/POST/users")
 
@@ -83,13 +83,13 @@ def test_an_explicit_deny_wins_in_any_order(statements):
         policy(statement("Allow", "*"), statement("Perhaps", "nowhere")),
     ],
 )
-def test_a_policy_that_cannot_be_evaluated_lets_nobody_through(document):
+def test_policy_that_cannot_be_evaluated_is_malformed(document):
     with pytest.raises(MalformedPolicy):
         is_allowed(document, f"{API}/GET/users")
 
 
 def matches_by_definition(pattern, text):
-    """The wildcards' definition, without regular expressions."""
+    """Match by the definition of the wildcards, without regular expressions."""
     if not pattern:
         return not text
     if pattern[0] == "*":
@@ -117,7 +117,7 @@ ALMOST_A_STATEMENT = st.fixed_dictionaries(
 
 
 @given(JSON | st.fixed_dictionaries({"Statement": st.lists(ALMOST_A_STATEMENT | JSON, max_size=3) | JSON}))
-def test_anything_an_authorizer_returns_is_a_policy_or_malformed(document):
+def test_any_policy_document_is_evaluated_or_malformed(document):
     try:
         allowed = is_allowed(document, f"{API}/GET/users")
     except MalformedPolicy:

@@ -23,7 +23,7 @@ def taken():
 
 @pytest.fixture
 def sockets():
-    """What a runtime listens on."""
+    """The sockets of a runtime."""
     sockets = listen(0, command=COMMAND)
     yield sockets
     close(sockets)
@@ -42,7 +42,7 @@ def test_listen_opens_one_port_of_localhost_only(sockets):
 
 
 def test_accepted_connection_sends_small_responses_at_once(sockets):
-    """Nagle's algorithm: 40 ms at each request but the first of a connection."""
+    """Nagle's algorithm would delay each request after the first of a connection by 40 ms."""
     for listener in sockets:
         with socket.create_connection(listener.getsockname()[:2]):
             connection, _ = listener.accept()
@@ -50,7 +50,7 @@ def test_accepted_connection_sends_small_responses_at_once(sockets):
                 assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
-def test_who_has_the_port_is_named_with_the_line_that_frees_it(taken):
+def test_port_in_use_names_the_process_and_the_command_that_ends_it(taken):
     with pytest.raises(PortInUse) as error:
         listen(taken, command=COMMAND)
     text = str(error.value)
@@ -59,7 +59,7 @@ def test_who_has_the_port_is_named_with_the_line_that_frees_it(taken):
     assert text.endswith(f"PORT={taken + 1} make run")
 
 
-def test_a_port_that_is_taken_on_ipv6_alone_is_taken():
+def test_port_in_use_only_on_ipv6_is_an_error():
     if not socket.has_ipv6:
         pytest.skip("this machine has no IPv6")
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server, pytest.raises(PortInUse):
@@ -68,7 +68,7 @@ def test_a_port_that_is_taken_on_ipv6_alone_is_taken():
 
 @pytest.fixture
 def taken_by_another_user():
-    """A port whose process cannot be found: its socket is on its way from one process to another."""
+    """A port whose process cannot be found, because its socket is in transit between two processes."""
     here, there = socket.socketpair()
     with here, there:
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -117,7 +117,7 @@ def test_listen_without_an_address_family_uses_the_other(monkeypatch, missing, n
         assert len(sockets) == number
 
 
-def test_runtime_with_a_port_that_is_taken_or_none_ends_with_its_reason(tmp_path, taken):
+def test_runtime_with_an_invalid_or_used_port_ends_with_the_reason(tmp_path, taken):
     reasons = {str(taken): f"kill {os.getpid()}", **dict.fromkeys(["65536", "²"], "PORT must be a number from 0")}
     for port, reason in reasons.items():
         status, output = failed_start(env={"DATA_DIR": str(tmp_path / "data"), "PORT": port})

@@ -29,20 +29,20 @@ def event(match=MATCH, binary_media_types=frozenset(), **changes):
     return proxy_event(made, match, context, binary_media_types=binary_media_types)
 
 
-def test_event_names_the_resource_and_keeps_the_path_as_it_came():
+def test_event_has_the_resource_and_the_encoded_path():
     made = event()
     assert (made["resource"], made["path"], made["httpMethod"]) == ("/users/{id}", "/users/a%20b", "GET")
     assert made["pathParameters"] == {"id": "a b"}
 
 
-def test_event_of_a_bare_request_has_null_instead_of_empty_members():
+def test_event_of_a_bare_request_has_null_for_empty_members():
     made = event(BARE_MATCH, path="/health")
     query = ("queryStringParameters", "multiValueQueryStringParameters")
     assert [made[name] for name in (*query, "pathParameters", "stageVariables", "body")] == [None] * 5
     assert made["isBase64Encoded"] is False
 
 
-def test_repeated_parameters_and_headers_are_kept_and_the_last_one_wins():
+def test_event_has_all_repeated_parameters_and_the_last_one():
     headers = (("x-tag", "1"), ("accept", "*/*"), ("x-tag", "2"))
     made = event(query="a=1&b=%C3%A9+%2B&a=2&empty=", headers=headers)
     assert made["queryStringParameters"] == {"a": "2", "b": "é +", "empty": ""}
@@ -51,7 +51,7 @@ def test_repeated_parameters_and_headers_are_kept_and_the_last_one_wins():
     assert made["multiValueHeaders"] == {"x-tag": ["1", "2"], "accept": ["*/*"]}
 
 
-def test_request_context_describes_the_request_with_an_id_of_its_own():
+def test_request_context_has_a_request_id_and_the_client_ip():
     context = event()["requestContext"]
     assert UUID(context["requestId"]).version == 4
     assert context["requestId"] != event()["requestContext"]["requestId"]
@@ -72,20 +72,20 @@ def test_request_context_describes_the_request_with_an_id_of_its_own():
         ("image/png", b"", None, False),
     ],
 )
-def test_bodies_travel_as_text_or_base64(content_type, body, expected, is_base64):
+def test_body_is_text_or_base64(content_type, body, expected, is_base64):
     made = event(body=body, headers=(("content-type", content_type),), binary_media_types=frozenset({"image/png"}))
     assert (made["body"], made["isBase64Encoded"]) == (expected, is_base64)
 
 
 @given(st.binary())
-def test_any_body_arrives_unchanged(body):
+def test_any_body_is_unchanged(body):
     made = event(body=body)
     text = made["body"] or ""
     assert (base64.b64decode(text, validate=True) if made["isBase64Encoded"] else text.encode()) == body
     assert event(body=b"text", binary_media_types=frozenset({"*/*"}))["isBase64Encoded"] is True
 
 
-def test_authorizer_gets_the_request_without_its_body():
+def test_authorizers_event_has_no_body():
     made = request(method="POST", body=b"secret", query="a=1")
     authorizer = authorizer_event(made, MATCH, request_context(made, stage="local", match=MATCH))
     assert authorizer["type"] == "REQUEST"

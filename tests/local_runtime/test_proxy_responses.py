@@ -25,7 +25,7 @@ def test_response_has_the_functions_status_headers_and_body():
     assert respond({"statusCode": "404"}).status_code == 404
 
 
-def test_a_response_without_content_type_is_json():
+def test_response_without_content_type_is_json():
     assert respond({"statusCode": 200}).headers["content-type"] == "application/json"
     assert respond({"statusCode": 200, "headers": {"content-type": "a/b"}}).headers["content-type"] == "a/b"
 
@@ -45,7 +45,7 @@ def test_length_and_connection_headers_of_a_function_are_ignored():
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_statuses_without_a_body_have_none(status):
+def test_response_with_status_204_or_304_has_no_body(status):
     response = respond({"statusCode": status, "body": "text"})
     assert response.body == b""
     assert "content-length" not in response.headers
@@ -62,7 +62,7 @@ def test_statuses_without_a_body_have_none(status):
         ("image/png", set(), False),
     ],
 )
-def test_base64_is_decoded_where_the_api_declares_the_accepted_type_as_binary(accept, binary_media_types, decoded):
+def test_base64_is_decoded_if_the_accepted_type_is_binary(accept, binary_media_types, decoded):
     response = respond(PNG_RESPONSE, accept, frozenset(binary_media_types))
     assert response.body == (PNG if decoded else base64.b64encode(PNG))
 
@@ -97,7 +97,7 @@ KEYS = st.sampled_from(["statusCode", "headers", "multiValueHeaders", "body", "i
 
 
 @given(JSON | st.dictionaries(KEYS, JSON))
-def test_anything_a_function_returns_is_a_response_or_refused(result):
+def test_any_result_is_a_response_or_malformed(result):
     try:
         response = respond(result, binary_media_types=frozenset({"*/*"}))
     except MalformedResponse:

@@ -1,4 +1,4 @@
-"""A change of the code or of the template counts at the next request."""
+"""After a change of the code or the template, the next request uses the new version."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.local_runtime
 
 @pytest.fixture(scope="module")
 def copied_project(tmp_path_factory):
-    """A copy of ``project/`` to change while it is served."""
+    """A copy of ``project/``, which the tests change while it is served."""
     return Path(shutil.copytree(PROBE_PROJECT, tmp_path_factory.mktemp("copy") / "project"))
 
 
@@ -37,7 +37,7 @@ def get(runtime):
 
 @pytest.fixture
 def greet(get, copied_project):
-    """Change the greeting, and wait until it is served."""
+    """Change the greeting in the code, and wait until the runtime serves it."""
 
     def greet(text):
         code = f'def handler(event, context):\n    return {{"statusCode": 200, "body": "{text}"}}\n'
@@ -47,7 +47,7 @@ def greet(get, copied_project):
     return greet
 
 
-def test_change_empties_the_cache_of_the_authorizer(get, greet, copied_project):
+def test_change_of_code_empties_the_authorizers_cache(get, greet, copied_project):
     def calls():
         get("/protected/1", headers={"Authorization": "Allow"}).raise_for_status()
         return len((copied_project.parent / "data/authorizer-calls").read_text().splitlines())
@@ -57,18 +57,18 @@ def test_change_empties_the_cache_of_the_authorizer(get, greet, copied_project):
     assert calls() == 2
 
 
-def test_request_under_way_ends_with_the_code_that_it_began_with(get, greet, copied_project):
+def test_running_request_finishes_with_the_old_code(get, greet, copied_project):
     data = copied_project.parent / "data"
     with ThreadPoolExecutor() as clients:
-        under_way = clients.submit(get, "/meeting?meeting=open&attendants=2")
+        running_request = clients.submit(get, "/meeting?meeting=open&attendants=2")
         wait_until(lambda: list(data.glob("open/*")))
         greet("changed meanwhile")
         (data / "open/test").touch()
-        assert under_way.result().json()["met"] == 2
+        assert running_request.result().json()["met"] == 2
 
 
-def test_changes_of_code_and_template_are_served_and_mistakes_can_be_fixed(get, greet, runtime, copied_project):
-    # Of the same length and within the same second: Python's cache of bytecode takes such a file for unchanged.
+def test_changes_of_code_and_template_are_served_also_after_errors(get, greet, runtime, copied_project):
+    # The versions have the same length and the same second, so Python's bytecode cache would regard them as unchanged.
     for text in ("first", "other", "third"):
         greet(text)
 
@@ -86,15 +86,15 @@ def test_changes_of_code_and_template_are_served_and_mistakes_can_be_fixed(get, 
     template.write_text("Resources: [")
     wait_until(lambda: get("/salute").status_code == 502)
     assert "template.yaml cannot be read" in runtime.log
-    # As editors save: a new file takes the old one's name.
+    # Many editors save in this way: a new file replaces the old one.
     draft = copied_project / "template.yaml.new"
     draft.write_text(intact)
     draft.replace(template)
     wait_until(lambda: get().text == "fixed")
 
 
-def test_where_changes_cannot_be_noticed_serving_goes_on_and_says_so(tmp_path, caplog):
-    """A system allows so many watches; a folder that does not exist fails in the same way."""
+def test_changes_that_cannot_be_watched_cause_a_warning(tmp_path, caplog):
+    """The system limits the number of watches. A missing folder causes the same kind of error."""
     with caplog.at_level(logging.WARNING):
         asyncio.run(watch(tmp_path / "nowhere/template.yaml", lambda: None))
     assert "reloading does not work" in caplog.text

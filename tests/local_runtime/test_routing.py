@@ -48,7 +48,7 @@ ROUTES = router(
         ("GET", "/a/b/d", ("/a/{x}/d", {"x": "b"})),
     ],
 )
-def test_the_most_specific_resource_wins(method, path, expected):
+def test_most_specific_resource_wins(method, path, expected):
     assert matched(ROUTES, method, path) == expected
 
 
@@ -62,11 +62,11 @@ def test_the_most_specific_resource_wins(method, path, expected):
         ("OPTIONS", ["/users/7", "*"]),
     ],
 )
-def test_request_that_the_template_does_not_name_has_no_route(method, paths):
+def test_request_without_a_route_matches_none(method, paths):
     assert {path: matched(ROUTES, method, path) for path in paths} == dict.fromkeys(paths)
 
 
-def test_a_method_by_name_wins_over_any():
+def test_named_method_wins_over_any():
     assert ROUTES.match("PUT", "/files/a").route.method == "PUT"
     assert ROUTES.match("GET", "/files/a").route.method == "ANY"
 
@@ -75,13 +75,13 @@ SEGMENT = st.text(min_size=1).filter(lambda text: text.isprintable())
 
 
 @given(SEGMENT, SEGMENT)
-def test_path_parameters_arrive_as_they_were_before_encoding(user, session):
+def test_path_parameters_are_decoded(user, session):
     path = f"/users/{quote(user, safe='')}/sessions/{quote(session, safe='')}"
     expected = {"id": user, "session": session}
     assert matched(ROUTES, "GET", path) == ("/users/{id}/sessions/{session}", expected)
 
 
 @given(st.lists(st.text("/%2Fa{}+", max_size=4), max_size=5))
-def test_any_path_finds_a_route_or_none_but_never_fails(segments):
+def test_any_path_has_a_route_or_none(segments):
     match = ROUTES.match("GET", "/" + "/".join(segments))
     assert match is None or match.route.method in {"GET", "ANY"}

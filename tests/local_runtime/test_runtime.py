@@ -1,4 +1,4 @@
-"""The local runtime from outside, over functions that show what it does to them."""
+"""The local runtime as a process, with functions that return their event and their environment."""
 
 import asyncio
 import base64
@@ -25,7 +25,7 @@ def echo(probe, method="GET", path="/echo/a/b", **request):
     return probe.request(method, path, **request).raise_for_status().json()
 
 
-def test_request_arrives_as_a_proxy_event(probe):
+def test_function_gets_a_proxy_event(probe):
     event = echo(
         probe,
         "PUT",
@@ -43,13 +43,13 @@ def test_request_arrives_as_a_proxy_event(probe):
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "application/octet-stream"])
-def test_a_binary_body_arrives_as_base64(probe, content_type):
+def test_binary_body_is_base64_in_the_event(probe, content_type):
     event = echo(probe, "POST", headers={"Content-Type": content_type}, content=PNG)["event"]
     assert event["isBase64Encoded"] is True
     assert base64.b64decode(event["body"]) == PNG
 
 
-def test_the_caller_is_the_other_end_of_the_connection_whatever_the_headers_say(probe):
+def test_client_ip_is_that_of_the_connection_not_of_a_header(probe):
     event = echo(probe, headers={"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"})["event"]
     source_ip = event["requestContext"]["identity"]["sourceIp"]
     assert source_ip in {"127.0.0.1", "::1"}
@@ -58,7 +58,7 @@ def test_the_caller_is_the_other_end_of_the_connection_whatever_the_headers_say(
     assert event["headers"]["x-forwarded-port"] == str(probe.base_url.port)
 
 
-def test_function_sees_lambdas_context_and_environment_and_prints_to_the_terminal(probe, probe_data, runtime):
+def test_function_has_lambdas_context_and_environment(probe, probe_data, runtime):
     seen = echo(probe)
     context, environment = seen["context"], seen["environment"]
     assert (context["function_name"], context["memory_limit_in_mb"]) == ("Echo", "512")
@@ -83,14 +83,14 @@ def test_function_sees_lambdas_context_and_environment_and_prints_to_the_termina
     assert "echo was called\n" in runtime.log
 
 
-def test_each_function_has_a_process_of_its_own_and_keeps_it(probe):
+def test_each_function_has_one_process_of_its_own(probe):
     pids = {echo(probe)["pid"] for _ in range(3)}
     assert len(pids) == 1
     assert probe.get("/crashing/not").json()["pid"] not in pids
 
 
 @pytest.mark.asvs("16.2.5")
-def test_access_lines_name_routes_and_hide_paths_and_queries(probe, runtime):
+def test_access_lines_have_routes_instead_of_paths_and_queries(probe, runtime):
     """A path can hold a token or an e-mail address, and a mistyped one has no route."""
     before = runtime.log.count(" 200, ")
     echo(probe, path="/echo/eyJ-in-the-path/ann@example.com?token=eyJ-in-the-query")
@@ -104,15 +104,15 @@ def test_access_lines_name_routes_and_hide_paths_and_queries(probe, runtime):
 
 
 @pytest.mark.asvs("16.2.5")
-def test_access_line_of_an_unknown_method_hides_it(probe, runtime):
-    """As of ``curl -X "$TOKEN"``."""
+def test_access_line_does_not_contain_an_unknown_method(probe, runtime):
+    """As in ``curl -X "$TOKEN"``."""
     probe.request("eyJ-AS-THE-METHOD", "/echo/a/b")
     wait_until(lambda: "(no route) 403, " in runtime.log)
     assert "eyJ-AS" not in runtime.log.split("Serving ")[-1]
 
 
 @pytest.mark.asvs("13.4.6")
-def test_response_has_binary_body_several_headers_and_no_name_of_the_server(probe):
+def test_response_has_binary_body_and_no_server_header(probe):
     response = probe.get("/image", headers={"Accept": "image/png"})
     assert (response.headers["content-type"], response.content) == ("image/png", PNG)
     assert "server" not in response.headers
@@ -122,12 +122,12 @@ def test_response_has_binary_body_several_headers_and_no_name_of_the_server(prob
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/nowhere"), ("POST", "/image"), ("GET", "/image/"), ("GET", "/")]
 )
-def test_without_a_route_the_gateway_answers(probe, method, path):
+def test_request_without_a_route_gets_a_gateway_response(probe, method, path):
     response = probe.request(method, path)
     assert (response.status_code, response.json()) == (403, {"message": "Missing Authentication Token"})
 
 
-def test_file_of_the_public_folder_is_served_beside_the_api(probe):
+def test_file_of_the_public_folder_is_served(probe):
     for method, text in (("GET", "a public file\n"), ("HEAD", "")):
         response = probe.request(method, "/hello.txt")
         assert (response.status_code, response.text) == (200, text)
@@ -150,8 +150,8 @@ def test_files_are_served_with_headers_that_protect_a_page(probe):
 
 @pytest.mark.asvs("13.4.1")
 @pytest.mark.parametrize("path", ["/../template.yaml", "/%2e%2e/template.yaml", "/..%2ftemplate.yaml"])
-def test_no_other_file_is_served(probe, path):
-    # A raw request: the client would tidy up the path.
+def test_file_outside_the_public_folder_is_not_served(probe, path):
+    # A raw request, because the client would normalise the path.
     url = probe.base_url
     with probe.stream("GET", httpx.URL(f"{url.scheme}://{url.netloc.decode()}", raw_path=path.encode())) as response:
         assert response.status_code == 403
@@ -161,7 +161,7 @@ def call_protected(probe, token=None, path="/protected/1"):
     return probe.get(path, headers={"Authorization": token} if token else {})
 
 
-def test_allowed_request_has_the_authorizers_context_and_asks_it_once(probe, probe_data):
+def test_allowed_request_has_the_authorizers_cached_context(probe, probe_data):
     token = "Allow arn:aws:execute-api:*/GET/protected/*"
     for path in ("/protected/1", "/protected/2", "/protected/1"):
         event = call_protected(probe, token, path).json()["event"]
@@ -181,20 +181,20 @@ def test_allowed_request_has_the_authorizers_context_and_asks_it_once(probe, pro
         ("Perhaps", 500),
     ],
 )
-def test_a_request_that_the_authorizer_does_not_allow_goes_no_further(probe, token, status):
+def test_request_that_the_authorizer_does_not_allow_is_rejected(probe, token, status):
     response = call_protected(probe, token)
     assert response.status_code == status
     assert response.json().keys() == {"message"}
 
 
-def test_functions_on_a_schedule_run_once_at_start_and_one_that_fails_stops_nothing(runtime, probe_data):
+def test_functions_with_a_schedule_run_once_at_start(runtime, probe_data):
     events = probe_data / "weekly-events"
     wait_until(events.exists)
     assert events.read_text() == "{}\n"
     assert "Nightly: nothing to do at night" in runtime.log
 
 
-def test_a_function_that_takes_too_long_is_ended_and_the_next_request_gets_a_new_one(probe, probe_data):
+def test_function_that_exceeds_its_timeout_is_killed_and_replaced(probe, probe_data):
     response = probe.get("/slow")
     assert (response.status_code, response.json()) == (502, {"message": "Internal server error"})
     ended = int((probe_data / "slow.pid").read_text())
@@ -213,24 +213,24 @@ def test_a_function_that_takes_too_long_is_ended_and_the_next_request_gets_a_new
         ("/unimportable", "No module named 'missing'"),
     ],
 )
-def test_function_that_fails_is_a_502_whose_reason_is_in_the_terminal_only(probe, runtime, path, reason):
+def test_failure_of_a_function_is_a_502_without_its_reason(probe, runtime, path, reason):
     response = probe.get(path)
     assert (response.status_code, response.json()) == (502, {"message": "Internal server error"})
     wait_until(lambda: reason in runtime.log)
     assert probe.get("/crashing/not").status_code == 200
 
 
-def test_a_worker_that_was_killed_while_idle_costs_nobody_a_request(probe):
+def test_worker_that_was_killed_while_idle_is_replaced(probe):
     idle = probe.get("/crashing/not").json()["pid"]
     os.kill(idle, signal.SIGKILL)
     wait_until(lambda: not is_running(idle))
     assert probe.get("/crashing/not").status_code == 200
 
 
-def test_body_of_almost_six_megabytes_passes_and_a_larger_one_is_rejected(probe):
+def test_body_over_six_megabytes_is_rejected(probe):
     size = LIMIT - 10_000
     assert len(echo(probe, "POST", content=b"a" * size)["event"]["body"]) == size
-    # Base64 counts as it travels.
+    # The limit applies to the encoded body.
     for size, media_type in ((LIMIT, "text/plain"), (11 * 1024 * 1024, "text/plain"), (LIMIT * 4 // 5, "image/png")):
         response = probe.post("/echo/a/b", headers={"Content-Type": media_type}, content=b"a" * size)
         assert (response.status_code, response.json()) == (413, {"message": "Request Too Long"})
@@ -238,12 +238,12 @@ def test_body_of_almost_six_megabytes_passes_and_a_larger_one_is_rejected(probe)
     assert probe.get(f"/large/{LIMIT}").status_code == 502
 
 
-def test_an_over_long_header_is_for_the_functions_to_judge(probe):
+def test_long_header_reaches_the_function(probe):
     assert len(echo(probe, headers={"X-Long": "a" * 100_000})["event"]["headers"]["x-long"]) == 100_000
 
 
 async def meet(url, *, requests, meeting, attendants):
-    """Call at the same time; each call waits in its function for the others."""
+    """Send requests at the same time. The function responds when enough workers are in it."""
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         query = {"meeting": meeting, "attendants": attendants}
         calls = (client.get("/meeting", params=query) for _ in range(requests))
@@ -251,14 +251,14 @@ async def meet(url, *, requests, meeting, attendants):
 
 
 @pytest.mark.parametrize(("requests", "workers"), [(4, 4), (20, 8)])
-def test_parallel_requests_get_workers_of_their_own_and_wait_beyond_eight(probe, requests, workers):
-    answers = asyncio.run(meet(probe.base_url, requests=requests, meeting=f"of-{requests}", attendants=workers))
-    assert len(answers) == requests
-    assert len({answer["pid"] for answer in answers}) == workers
-    assert {answer["met"] for answer in answers} == {workers}
+def test_parallel_requests_have_up_to_eight_workers(probe, requests, workers):
+    responses = asyncio.run(meet(probe.base_url, requests=requests, meeting=f"of-{requests}", attendants=workers))
+    assert len(responses) == requests
+    assert len({response["pid"] for response in responses}) == workers
+    assert {response["met"] for response in responses} == {workers}
 
 
-def test_a_client_that_leaves_early_harms_nobody(probe, runtime):
+def test_disconnected_client_causes_no_error(probe, runtime):
     before = len(runtime.log)
     with socket.create_connection(("127.0.0.1", probe.base_url.port)) as connection:
         connection.sendall(b"POST /echo/a/b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nonly this")
@@ -267,15 +267,15 @@ def test_a_client_that_leaves_early_harms_nobody(probe, runtime):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_runtime_that_ends_while_a_function_is_at_work_leaves_no_process(tmp_path, number):
+def test_runtime_that_ends_during_a_request_leaves_no_process(tmp_path, number):
     with running_runtime(tmp_path, project=PROBE_PROJECT) as runtime, ThreadPoolExecutor() as clients:
         parent = httpx.get(f"{runtime.url}/echo/a/b", timeout=60).json()["parent"]
-        under_way = clients.submit(httpx.get, f"{runtime.url}/meeting?meeting=alone&attendants=2", timeout=60)
+        running_request = clients.submit(httpx.get, f"{runtime.url}/meeting?meeting=alone&attendants=2", timeout=60)
         wait_until(lambda: list(tmp_path.glob("alone/*")))
         (worker,) = (int(file.name) for file in tmp_path.glob("alone/*"))
         runtime.process.send_signal(number)
         if number == signal.SIGINT:
-            assert under_way.result().status_code == 502
+            assert running_request.result().status_code == 502
             assert runtime.process.wait(60) == 0
             assert not is_running(worker)
             assert not is_running(parent)

@@ -1,4 +1,4 @@
-"""This project over the local runtime: `make run`, and a person who registers, logs in and looks at their data."""
+"""`make run`: this project's template in the local runtime."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def log_in(client, name):
     return {"Authorization": f"Bearer {response.raise_for_status().json()['access_token']}"}
 
 
-def test_a_person_registers_logs_in_and_sees_their_own_data_alone(client):
+def test_user_registers_logs_in_and_reads_only_own_data(client):
     ann, bob = register(client, "Ann"), register(client, "Bob")
     assert (ann.status_code, bob.status_code) == (201, 201)
     assert register(client, "Ann").json()["code"] == "email_taken"
@@ -36,11 +36,11 @@ def test_a_person_registers_logs_in_and_sees_their_own_data_alone(client):
 
 
 def send_raw(service, head, path="/health"):
-    """Send a request with these lines after the first one; return status and body."""
+    """Send a request whose head continues with ``head``. Return the status, the headers and the body."""
     with socket.create_connection(("127.0.0.1", httpx.URL(service.url).port), timeout=60) as connection:
         connection.sendall(f"GET {path} HTTP/{head}\r\nConnection: close\r\n\r\n".encode("latin-1"))
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    headers, _, body = answer.partition(b"\r\n\r\n")
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
+    headers, _, body = response.partition(b"\r\n\r\n")
     return int(headers.split()[1]), headers.lower(), body
 
 
@@ -85,8 +85,8 @@ def test_host_that_is_malformed_foreign_missing_or_repeated_is_rejected(service,
     assert send_raw(service, head)[0] == 400
 
 
-def test_host_that_the_developer_chose_for_the_pages_is_accepted(runtime):
-    """A name in /etc/hosts, for passkeys of a domain of one's own."""
+def test_host_of_an_origin_of_the_pages_is_accepted(runtime):
+    """A developer can add a name to /etc/hosts, to use passkeys of a real domain."""
     assert send_raw(runtime, "1.1\r\nHost: auth.test:8443", "/hello.txt")[0] == 200
     assert send_raw(runtime, "1.1\r\nHost: other.auth.test", "/hello.txt")[0] == 400
 
@@ -96,7 +96,7 @@ def test_host_that_the_developer_chose_for_the_pages_is_accepted(runtime):
     [{}, {"Authorization": ""}, {"Authorization": "Bearer x"}, {"Authorization": f"Bearer {'a' * 100_000}"}],
     ids=["none", "empty", "nonsense", "100 kB"],
 )
-def test_without_a_good_token_the_answer_is_401_with_a_challenge(client, headers):
+def test_request_without_a_valid_token_is_401_with_a_challenge(client, headers):
     response = client.get("/users/1", headers=headers)
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
@@ -113,7 +113,7 @@ def test_without_a_good_token_the_answer_is_401_with_a_challenge(client, headers
         ("POST", "/users", 415, "unsupported_media_type"),
     ],
 )
-def test_problem_of_gateway_and_functions_has_one_shape(client, method, path, status, code):
+def test_problems_of_gateway_and_functions_have_the_same_shape(client, method, path, status, code):
     response = client.request(method, path)
     document, headers = response.json(), response.headers
     assert (response.status_code, document["code"]) == (status, code)
@@ -124,19 +124,19 @@ def test_problem_of_gateway_and_functions_has_one_shape(client, method, path, st
         ("cross-origin-resource-policy", "same-origin"),
         ("referrer-policy", "no-referrer"),
     }
-    # Without a list, or with 'none', a directive lets nothing pass.
+    # A directive without a list, or with 'none', allows nothing.
     policy = headers["content-security-policy"].replace(" 'none'", "")
     assert policy == "default-src; base-uri; frame-ancestors; sandbox"
     assert not headers.keys() & {"set-cookie", "access-control-allow-origin"}
     assert headers["x-request-id"] == document["request_id"] == str(UUID(document["request_id"]))
 
 
-def test_a_body_beyond_six_megabytes_is_a_problem_document_too(client):
+def test_body_over_six_megabytes_is_a_problem_document(client):
     response = client.post("/users", content=b"a" * 7_000_000)
     assert (response.status_code, response.json()["code"]) == (413, "request_too_large")
 
 
-def test_health_and_public_keys_are_open_and_head_returns_no_body(client):
+def test_health_and_public_keys_need_no_token(client):
     assert client.get("/health").json() == {"status": "ok"}
     first, *_ = client.get("/.well-known/jwks.json").json()["keys"]
     assert first.keys() == {"kty", "crv", "x", "y", "use", "alg", "kid"}
@@ -147,17 +147,17 @@ def test_health_and_public_keys_are_open_and_head_returns_no_body(client):
         assert "content-length" not in head.headers
 
 
-def test_start_announces_the_routes(service):
+def test_start_prints_the_routes(service):
     assert re.search(r"^ *GET +/users/\{id\} +GetUserFunction +TokenAuthorizer$", service.log, re.MULTILINE)
 
 
-def test_the_data_is_private(service):
+def test_data_files_are_private(service):
     for path in service.log_file.parent.rglob("*"):
         if path != service.log_file:
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
 
 
-def test_no_password_and_no_token_is_in_the_terminal(client, service):
+def test_log_contains_no_password_and_no_token(client, service):
     register(client, "Dave")
     token = log_in(client, "Dave")["Authorization"].partition(" ")[2]
     client.get("/users/1", headers={"Authorization": f"Bearer {token}x"})

@@ -1,7 +1,7 @@
-"""What ends a session, ends it at the very next request, although the gateway has the authorizer's answer in its cache.
+"""A revoked session is rejected at the next request, although the gateway has cached the authorizer's result.
 
-Everything is real: the service in its worker processes, the authorizer's cache, and the operator's commands in
-another process, over the same data while it is being served.
+The tests use the real local runtime with its workers and the authorizer's cache. The operator's commands run in another
+process on the same data.
 """
 
 import importlib
@@ -22,7 +22,7 @@ from tests.support.runtime import Runtime
 
 pytestmark = [pytest.mark.local_runtime, pytest.mark.xdist_group("local-service")]
 
-#: The bodies of the routes that need one. None of the ceremonies has begun.
+#: The request bodies of the routes that need one.
 BODIES: dict[str, dict[str, object]] = {
     "/step-up": {"current_password": PASSWORD},
     "/webauthn/register/begin": {},
@@ -33,8 +33,8 @@ BODIES: dict[str, dict[str, object]] = {
 
 
 @dataclass(frozen=True)
-class Person:
-    """A client of one user, logged in."""
+class LoggedInUser:
+    """A client with a session of a user."""
 
     client: httpx.Client
     id: str
@@ -50,28 +50,28 @@ class Person:
     def refresh(self) -> httpx.Response:
         return self.client.post("/token/refresh", json={"refresh_token": self.pair["refresh_token"]})
 
-    def log_in(self) -> "Person":
+    def log_in(self) -> "LoggedInUser":
         """Return the same user in a new session."""
-        answer = self.client.post("/login", json={"email": self.email, "password": PASSWORD})
-        leaks.remember(*leaks.secrets_in(answer.raise_for_status().json()))
-        return Person(self.client, self.id, self.email, answer.json())
+        response = self.client.post("/login", json={"email": self.email, "password": PASSWORD})
+        leaks.remember(*leaks.secrets_in(response.raise_for_status().json()))
+        return LoggedInUser(self.client, self.id, self.email, response.json())
 
 
 @pytest.fixture
-def person(client: httpx.Client) -> Person:
+def user(client: httpx.Client) -> LoggedInUser:
     email = f"{uuid4()}@example.com"
-    user = client.post("/users", json=registration(email=email)).raise_for_status().json()
-    person = Person(client, user["id"], email, {}).log_in()
-    for path in (f"/users/{person.id}", "/sessions"):
-        assert person.request("GET", path).status_code == 200  # from here on the policy is in the gateway's cache
-    return person
+    profile = client.post("/users", json=registration(email=email)).raise_for_status().json()
+    user = LoggedInUser(client, profile["id"], email, {}).log_in()
+    for path in (f"/users/{user.id}", "/sessions"):
+        assert user.request("GET", path).status_code == 200  # the gateway caches the policy
+    return user
 
 
 @pytest.fixture
 def run(
     service: Runtime, environment: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
-    """Run a command of the operator's over the service's data and return what it prints."""
+    """Run an operator's command on the data of the service. Return its output."""
     monkeypatch.setenv("DATA_DIR", str(service.log_file.parent))
 
     def run(command: str, *arguments: str) -> str:
@@ -82,73 +82,73 @@ def run(
     return run
 
 
-def has_ended(person):
-    """Return whether each protected route and the refresh reject a session. None of them may differ."""
-    routes = [route.replace("*", person.id).split("/", 1) for route in PROTECTED_ROUTES]
-    answers = [*(person.request(method, f"/{path}") for method, path in routes), person.refresh()]
+def is_revoked(user):
+    """Return whether all protected routes and the refresh reject the session."""
+    routes = [route.replace("*", user.id).split("/", 1) for route in PROTECTED_ROUTES]
+    responses = [*(user.request(method, f"/{path}") for method, path in routes), user.refresh()]
     rejections = [(401, "invalid_token")] * len(routes) + [(401, "invalid_refresh_token")]
-    return [(answer.status_code, answer.json()["code"]) for answer in answers] == rejections
+    return [(response.status_code, response.json()["code"]) for response in responses] == rejections
 
 
-def test_session_that_logs_out_or_is_revoked_by_another_has_ended(person):
-    other, third = person.log_in(), person.log_in()
-    assert person.request("POST", "/logout").status_code == 204
-    assert has_ended(person)
+def test_session_after_logout_or_revocation_is_rejected(user):
+    other, third = user.log_in(), user.log_in()
+    assert user.request("POST", "/logout").status_code == 204
+    assert is_revoked(user)
     (session,) = [item for item in third.request("GET", "/sessions").json()["items"] if not item["current"]]
     assert third.request("DELETE", f"/sessions/{session['id']}").status_code == 204
-    assert has_ended(other)
+    assert is_revoked(other)
     assert third.request("GET", "/sessions").status_code == 200
 
 
-def test_sessions_that_are_all_revoked_have_ended(person):
-    other = person.log_in()
+def test_sessions_after_revocation_of_all_are_rejected(user):
+    other = user.log_in()
     assert other.request("DELETE", "/sessions").status_code == 204
-    assert has_ended(person)
-    assert has_ended(other)
+    assert is_revoked(user)
+    assert is_revoked(other)
 
 
-def test_session_whose_spent_refresh_token_is_used_again_has_ended(person):
-    newest = person.refresh().json()
-    newest = person.client.post("/token/refresh", json={"refresh_token": newest["refresh_token"]}).json()
-    assert person.refresh().status_code == 401
-    assert has_ended(person)
-    assert has_ended(replace(person, pair=newest))
+def test_session_after_reuse_of_a_refresh_token_is_rejected(user):
+    newest = user.refresh().json()
+    newest = user.client.post("/token/refresh", json={"refresh_token": newest["refresh_token"]}).json()
+    assert user.refresh().status_code == 401
+    assert is_revoked(user)
+    assert is_revoked(replace(user, pair=newest))
 
 
 @pytest.mark.asvs("8.3.2")
-def test_session_of_a_disabled_user_has_ended_for_good(person, run):
-    run("accounts", "disable", person.email)
-    assert has_ended(person)
-    assert person.client.post("/login", json={"email": person.email, "password": PASSWORD}).status_code == 401
-    run("accounts", "enable", person.email)
-    assert has_ended(person)
-    again = person.log_in()
+def test_session_of_a_disabled_user_is_rejected_permanently(user, run):
+    run("accounts", "disable", user.email)
+    assert is_revoked(user)
+    assert user.client.post("/login", json={"email": user.email, "password": PASSWORD}).status_code == 401
+    run("accounts", "enable", user.email)
+    assert is_revoked(user)
+    again = user.log_in()
     assert again.request("GET", "/sessions").status_code == 200
-    run("accounts", "end-sessions", person.email)
-    assert has_ended(again)
-    assert person.log_in().request("GET", "/sessions").status_code == 200
+    run("accounts", "end-sessions", user.email)
+    assert is_revoked(again)
+    assert user.log_in().request("GET", "/sessions").status_code == 200
 
 
-def test_session_of_a_user_whose_role_changes_has_ended(person, run):
-    nobody = f"/users/{uuid4()}"
-    assert person.request("GET", nobody).status_code == 403
-    run("accounts", "role", person.email, "admin")
-    assert has_ended(person)
-    admin = person.log_in()
-    assert admin.request("GET", nobody).status_code == 404
-    run("accounts", "role", person.email, "user")
-    assert has_ended(admin)
-    assert person.log_in().request("GET", nobody).status_code == 403
+def test_session_after_a_change_of_role_is_rejected(user, run):
+    unknown_user = f"/users/{uuid4()}"
+    assert user.request("GET", unknown_user).status_code == 403
+    run("accounts", "role", user.email, "admin")
+    assert is_revoked(user)
+    admin = user.log_in()
+    assert admin.request("GET", unknown_user).status_code == 404
+    run("accounts", "role", user.email, "user")
+    assert is_revoked(admin)
+    assert user.log_in().request("GET", unknown_user).status_code == 403
 
 
-def test_new_signing_key_is_used_without_a_restart_and_ends_no_session(person, run):
-    old = kid_of(person.pair["access_token"])
+def test_new_signing_key_needs_no_restart_and_revokes_no_session(user, run):
+    old = kid_of(user.pair["access_token"])
     kid = run("keys", "rotate").splitlines()[-1].split()[2]
-    assert person.request("GET", "/sessions").status_code == 200
-    newcomer = person.log_in()
-    for renewed in (newcomer, replace(person, pair=person.refresh().json())):
+    assert user.request("GET", "/sessions").status_code == 200
+    new_session = user.log_in()
+    for renewed in (new_session, replace(user, pair=user.refresh().json())):
         assert kid_of(renewed.pair["access_token"]) == kid != old
-        assert renewed.request("GET", f"/users/{person.id}").status_code == 200
-    published = person.client.get("/.well-known/jwks.json").json()["keys"]
+        assert renewed.request("GET", f"/users/{user.id}").status_code == 200
+    published = user.client.get("/.well-known/jwks.json").json()["keys"]
     assert [jwk["kid"] for jwk in published][:2] == [kid, old]
-    assert person.request("GET", f"/users/{person.id}").status_code == 200
+    assert user.request("GET", f"/users/{user.id}").status_code == 200

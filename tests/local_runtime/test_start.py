@@ -1,4 +1,4 @@
-"""Starting ``make run`` where a folder, a name or the environment is unusual."""
+"""The start of the runtime with unusual folders, files and environments."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.local_runtime, pytest.mark.xdist_group("local-service"
 def test_data_dir_that_cannot_be_written_is_an_error_at_start(tmp_path):
     require(condition=Path("/proc/self/fdinfo").is_dir(), reason="needs /proc")
     (tmp_path / "file").touch()
-    # No user may write there, root included: it stands in for a file system that is mounted read-only.
+    # No user can write there, also not root, as on a read-only file system.
     (tmp_path / "read-only").symlink_to("/proc/self/fdinfo")
     for name in ("file/below", "read-only"):
         status, printed = failed_start(PROBE_PROJECT, env={"DATA_DIR": str(tmp_path / name)})
@@ -30,7 +30,7 @@ def test_data_dir_whose_name_is_not_utf8_is_an_error_at_start(tmp_path):
     assert (status, "DATA_DIR" in printed, "Traceback" in printed) == (1, True, False)
 
 
-def test_data_dir_is_made_for_its_owner_alone(runtime, probe_data):
+def test_new_data_dir_is_private(runtime, probe_data):
     assert stat.S_IMODE(probe_data.stat().st_mode) == 0o700
 
 
@@ -41,7 +41,7 @@ def test_secret_file_that_is_too_short_is_an_error_at_start(tmp_path, name):
     assert (status, str(tmp_path / name) in printed, "Traceback" in printed) == (1, True, False)
 
 
-def test_secret_file_of_other_users_is_its_owners_alone_after_the_start(tmp_path):
+def test_secret_file_with_other_permissions_is_private_after_the_start(tmp_path):
     for name in ("pepper", "audit-key"):
         (tmp_path / name).write_bytes(bytes(32))
         (tmp_path / name).chmod(0o644)
@@ -50,7 +50,7 @@ def test_secret_file_of_other_users_is_its_owners_alone_after_the_start(tmp_path
         assert (modes, "had mode 0644" in runtime.log) == ({0o600}, True)
 
 
-def test_data_dir_with_characters_of_urls_holds_the_database(client, service):
+def test_data_dir_with_special_characters_contains_the_database(client, service):
     assert client.get("/health").status_code == 200
     folder = service.log_file.parent
     assert (folder / "secure-backend.sqlite3").exists()
@@ -58,7 +58,7 @@ def test_data_dir_with_characters_of_urls_holds_the_database(client, service):
 
 
 @pytest.mark.asvs("13.3.2")
-def test_secrets_of_the_shell_are_not_in_any_workers_environment(probe):
+def test_workers_environment_has_no_secrets_of_the_shell(probe):
     require(condition=Path("/proc/self/environ").exists(), reason="needs /proc")
     seen = probe.get("/echo/a/b").json()
     assert SECRET_OF_THE_SHELL not in seen["environment"].values()

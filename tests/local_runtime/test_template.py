@@ -59,7 +59,7 @@ def document():
 
 @pytest.fixture
 def load(tmp_path):
-    """Write a document, with the folders that it names, and load it."""
+    """Write a template and the folders in it, and load the template."""
 
     def load(document):
         for name in ("guard", "hello"):
@@ -91,7 +91,7 @@ def test_template_has_its_routes_functions_and_authorizer(load, document, tmp_pa
     assert post.authorizer is None
 
 
-def test_template_without_timeout_memory_and_reauthorize_every_has_awss_defaults(load, document):
+def test_missing_timeout_memory_and_reauthorize_every_have_awss_defaults(load, document):
     del document["Globals"]["Function"]["Timeout"]
     document["Resources"]["Api"]["Properties"]["Auth"]["Authorizers"]["Bearer"]["Identity"] = {"Headers": ["A"]}
     authorizer = load(document).routes[0].authorizer
@@ -99,7 +99,7 @@ def test_template_without_timeout_memory_and_reauthorize_every_has_awss_defaults
     assert authorizer.reauthorize_every == 300
 
 
-def test_an_intrinsic_function_replaces_the_map_of_the_globals(load, document):
+def test_intrinsic_function_replaces_the_map_of_the_globals(load, document):
     hello(document)["Environment"] = {"Fn::If": ["Never", {}, {"Variables": {"ONLY": "this"}}]}
     document["Conditions"] = {"Never": {"Fn::Equals": ["a", "b"]}}
     assert load(document).routes[0].function.environment == {"ONLY": "this"}
@@ -112,12 +112,12 @@ def test_route_has_the_default_authorizer_unless_it_names_another(load, document
         assert load(document).routes[1].authorizer.name == "Bearer"
 
 
-def test_an_api_without_auth_has_open_routes(load, document):
+def test_api_without_auth_has_open_routes(load, document):
     del document["Resources"]["Api"]["Properties"]["Auth"]
     assert [route.authorizer for route in load(document).routes] == [None, None]
 
 
-def test_only_functions_that_a_request_or_a_schedule_can_reach_are_started(load, document):
+def test_functions_have_a_route_or_a_schedule_or_are_authorizers(load, document):
     document["Resources"]["Unused"] = document["Resources"]["Guard"]
     document["Resources"]["Nightly"] = copy.deepcopy(document["Resources"]["Hello"])
     document["Resources"]["Nightly"]["Properties"]["Events"] = {"Nightly": {"Type": "ScheduleV2"}}
@@ -125,9 +125,7 @@ def test_only_functions_that_a_request_or_a_schedule_can_reach_are_started(load,
     assert functions == {"Guard": False, "Hello": True, "Nightly": True}
 
 
-# Whatever is left out silently could be a route's protection: so it is an error.
-
-
+# An ignored property could be the protection of a route, so an unknown property is an error.
 DELETED = object()
 ARN = "arn:aws:lambda:us-east-1:999999999999:function"
 COGNITO = {"UserPoolArn": "arn:aws:cognito-idp:us-east-1:123456789012:userpool/x"}
@@ -135,7 +133,7 @@ COMPUTED = {"UNAUTHORIZED": {"ResponseParameters": {"Headers": {"X": "method.req
 
 
 def change(document, place, value):
-    """Replace the value at a place such as "Api/Properties/Auth" of the resources."""
+    """Replace or delete the value at a path in the resources, for example "Api/Properties/Auth"."""
     *folders, last = place.split("/")
     node = document["Resources"]
     for name in folders:
@@ -146,14 +144,14 @@ def change(document, place, value):
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "complaint"),
+    ("place", "value", "reason"),
     [
         ("Guard", DELETED, "Guard is neither a parameter nor a resource"),
         ("Other", {"Type": "AWS::Serverless::Api", "Properties": API}, "the template has 2"),
         ("Api/Properties/GatewayResponses", COMPUTED, "gateway response UNAUTHORIZED: header X"),
         *[
-            (f"Api/Properties/Auth/{place}", value, complaint)
-            for place, value, complaint in (
+            (f"Api/Properties/Auth/{place}", value, reason)
+            for place, value, reason in (
                 ("DefaultAuthorizer", "AWS_IAM", "Hello.Get: there is no authorizer AWS_IAM"),
                 ("ResourcePolicy", {"IpRangeWhitelist": ["10.0.0.0/8"]}, "Api.Auth: .* does not know ResourcePolicy"),
                 ("Authorizers/Bearer", COGNITO, "FunctionPayloadType REQUEST"),
@@ -165,8 +163,8 @@ def change(document, place, value):
             )
         ],
         *[
-            (f"Hello/Properties/{place}", value, complaint)
-            for place, value, complaint in (
+            (f"Hello/Properties/{place}", value, reason)
+            for place, value, reason in (
                 ("CodeUri", DELETED, "Hello has no CodeUri"),
                 ("CodeUri", "functions/helo", "Hello: CodeUri functions/helo is not a folder"),
                 ("CodeUri", {"Bucket": "b", "Key": "k"}, "Hello: CodeUri .* is not a folder"),
@@ -180,14 +178,14 @@ def change(document, place, value):
         ],
     ],
 )
-def test_template_with_something_unknown_is_rejected(load, document, place, value, complaint):
+def test_template_with_an_error_or_unknown_property_is_rejected(load, document, place, value, reason):
     change(document, place, value)
-    with pytest.raises(TemplateError, match=complaint):
+    with pytest.raises(TemplateError, match=reason):
         load(document)
 
 
 def places(node, path=()):
-    """Yield the way to each node of a document."""
+    """Yield the path of each node in a document."""
     yield path
     for key, inner in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         yield from places(inner, (*path, key))
@@ -206,11 +204,11 @@ def test_template_of_any_shape_is_read_or_rejected(tmp_path, place, value):
     for folder in ("guard", "hello"):
         (tmp_path / "functions" / folder).mkdir(parents=True, exist_ok=True)
     document: Any = {"": copy.deepcopy(MINIMAL)}
-    way: list[Any] = ["", *place]
+    path: list[Any] = ["", *place]
     node = document
-    for key in way[:-1]:
+    for key in path[:-1]:
         node = node[key]
-    node[way[-1]] = value
+    node[path[-1]] = value
     file = tmp_path / "template.yaml"
     file.write_text(yaml.safe_dump(document[""]))
     with suppress(TemplateError):
@@ -218,14 +216,14 @@ def test_template_of_any_shape_is_read_or_rejected(tmp_path, place, value):
         assert all(route.function in template.functions for route in template.routes)
 
 
-def test_a_template_that_contains_itself_is_refused(tmp_path):
+def test_template_that_contains_itself_is_rejected(tmp_path):
     file = tmp_path / "template.yaml"
     file.write_text("Resources: &all\n  Api: {Type: AWS::Serverless::Api, Properties: *all}\n")
     with pytest.raises(TemplateError):
         load_template(file)
 
 
-def test_registration_of_this_project_is_neutral_if_the_shell_says_so():
+def test_shell_overrides_a_variable_of_this_projects_template():
     routes = load_template(PROJECT / "template.yaml").routes
     (register,) = (route.function for route in routes if (route.method, route.path) == ("POST", "/users"))
     for shell, expected in (({}, "false"), ({"NEUTRAL_REGISTRATION": "true"}, "true")):

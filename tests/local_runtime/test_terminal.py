@@ -1,4 +1,4 @@
-"""The terminal that ``make run`` was started in: its output may be lost, and it may be closed."""
+"""The terminal of ``make run``: output that cannot be written, and a terminal that is closed."""
 
 import os
 import pty
@@ -34,7 +34,7 @@ def is_listening(port):
 
 
 @contextmanager
-def reader_that_has_gone():
+def closed_reader():
     with closed_pipe() as pipe, os.fdopen(os.dup(pipe), "wb") as output:
         yield output
 
@@ -44,10 +44,10 @@ def full_disk():
 
 
 @pytest.mark.parametrize(
-    ("output", "end"), [(reader_that_has_gone, signal.SIGTERM), (full_disk, signal.SIGHUP)], ids=["reader", "disk"]
+    ("output", "end"), [(closed_reader, signal.SIGTERM), (full_disk, signal.SIGHUP)], ids=["reader", "disk"]
 )
-def test_service_whose_output_is_lost_answers_as_before_and_ends_in_order(tmp_path, output, end):
-    """``make run | head``, or a ``tee`` that has died: what is stored must not be answered by an error."""
+def test_service_whose_output_is_lost_responds_and_stops(tmp_path, output, end):
+    """As in ``make run | head``. A request that is committed must not get an error as its response."""
     port = free_port()
     env = {"DATA_DIR": str(tmp_path), "PORT": str(port)}
     with output() as lost, start_runtime(PROBE_PROJECT, lost, env=env) as process:
@@ -63,8 +63,8 @@ def test_service_whose_output_is_lost_answers_as_before_and_ends_in_order(tmp_pa
         assert process.wait(60) == 0
 
 
-def test_service_whose_reader_has_stopped_answers(tmp_path):
-    """``make run | less``: the pipe is full after 64 KiB, and each request writes lines."""
+def test_service_whose_reader_has_stopped_responds(tmp_path):
+    """As in ``make run | less``. The pipe is full after 64 KiB, and each request writes lines."""
     port = free_port()
     reader, writer = os.pipe()
     environment = {"DATA_DIR": str(tmp_path), "PORT": str(port)}
@@ -85,15 +85,15 @@ def test_service_whose_reader_has_stopped_answers(tmp_path):
         assert process.wait(60) == 0
     lines = before.decode().splitlines()
     assert "Serving " in before.decode()
-    # Lines are dropped as a whole, except perhaps the last one that the pipe had room for.
+    # Only whole lines are dropped, except the last one before the pipe was full.
     access = [line for line in lines[:-1] if line.startswith("GET /crashing/{how} 200")]
     assert len(access) > 100
     assert b" 200, " in after
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot open a pipe again")
-def test_service_leaves_the_pipe_of_its_script_blocking(tmp_path):
-    """``make run &`` in a script whose output is piped: other commands of the script must not lose output."""
+def test_service_does_not_change_the_pipe_of_its_script(tmp_path):
+    """As in a script with ``make run &`` and piped output. Other commands of the script must not lose output."""
     port = free_port()
     reader, writer = os.pipe()
     environment = {"DATA_DIR": str(tmp_path), "PORT": str(port)}
@@ -110,7 +110,7 @@ def test_service_leaves_the_pipe_of_its_script_blocking(tmp_path):
 
 
 def test_service_without_output_starts(tmp_path):
-    """``>&-``: no socket may get the number of standard output."""
+    """As with ``>&-``. A socket must not get the descriptor of standard output."""
     port = free_port()
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "DATA_DIR": str(tmp_path), "PORT": str(port)}
     command = ["bash", "-c", f"exec {RUNTIME} <&- >&- 2>&-"]
@@ -125,9 +125,9 @@ def test_service_without_output_starts(tmp_path):
 
 @contextmanager
 def in_terminal(tmp_path, script):
-    """Run a shell's script in a terminal of its own, with a service on a free port.
+    """Run a shell script that starts a service on a free port, in a new terminal.
 
-    Yield the port, the shell's process id and the terminal, once the service answers.
+    Yield the port, the shell's process id and the terminal's descriptor when the service listens.
     """
     port = free_port()
     shell, terminal = pty.fork()
@@ -152,11 +152,11 @@ def worker_and_parent(port):
     return seen["pid"], seen["parent"]
 
 
-# make waits for its children at SIGHUP, as this shell does, and leaves the signal to them.
+# At SIGHUP, this shell waits for its children and does not forward the signal, as make does.
 LIKE_MAKE = f"trap : HUP; {RUNTIME}; true"
 
 
-def test_closed_terminal_ends_service_and_workers(tmp_path):
+def test_closed_terminal_stops_service_and_workers(tmp_path):
     with in_terminal(tmp_path, LIKE_MAKE) as (port, _, terminal):
         processes = worker_and_parent(port)
         os.close(terminal)
@@ -164,8 +164,8 @@ def test_closed_terminal_ends_service_and_workers(tmp_path):
         wait_until(lambda: not any(map(is_running, processes)))
 
 
-def test_killed_shell_below_the_terminals_first_one_ends_service_and_workers(tmp_path):
-    """The kernel sends no signal when it dies."""
+def test_killed_inner_shell_stops_service_and_workers(tmp_path):
+    """The kernel sends no signal when this shell ends, because it is not the terminal's first process."""
     script = f"set -m; bash -c {shlex.quote(f'echo $$ >$DATA_DIR/shell; {RUNTIME}; true')} & wait; sleep 600"
     with in_terminal(tmp_path, script) as (port, _, _):
         processes = worker_and_parent(port)
@@ -181,7 +181,7 @@ def test_nohup_service_outlives_its_terminal(tmp_path):
         try:
             os.close(terminal)
             os.kill(service, signal.SIGHUP)
-            # Its first call takes longer than a service needs to notice that its terminal is closed.
+            # This call takes longer than the interval between two checks of the terminal.
             httpx.get(f"http://localhost:{port}/slow", timeout=60)
             assert httpx.get(f"http://localhost:{port}/crashing/not", timeout=60).status_code == 200
         finally:

@@ -1,4 +1,4 @@
-"""What `make build` makes: the layer that Lambda gets, for each architecture."""
+"""The layers that `make build` creates, for each architecture."""
 
 import importlib.util
 import os
@@ -16,15 +16,15 @@ from tools.uv_path import uv_path
 
 pytestmark = [pytest.mark.operations, pytest.mark.sam]
 
-#: Bytes. Lambda takes 250 MB of function and layers, unzipped; every one of them is read at a cold start.
-LARGEST = 120 * 1024 * 1024
-#: The layers, and ELF's name of the machine that each is for ("e_machine" in elf(5)).
+#: Lambda's limit for an unzipped function with its layers is 250 MB, and a cold start reads all files.
+MAX_BYTES = 120 * 1024 * 1024
+#: The layers, and the ELF number of their machine ("e_machine" in elf(5)).
 MACHINES = {"CommonLayerX86": 62, "CommonLayerArm": 183}
 
 
 @pytest.fixture(scope="module")
 def python_313():
-    """Return the folder of the Python that Lambda runs."""
+    """Return the folder of Python 3.13, which Lambda runs."""
     found = run_command("make", "--silent", "python-313")
     require(found.returncode == 0, "needs a Python 3.13, or uv's download of one")
     return found.stdout.strip()
@@ -45,31 +45,32 @@ def size(folder):
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def test_every_source_file_has_bytecode_that_needs_no_time_stamp(layer):
+def test_each_source_file_has_bytecode_with_an_unchecked_hash(layer):
     sources = [path for path in layer.rglob("*.py") if "templates" not in path.parts]
     compiled = [Path(importlib.util.cache_from_source(str(path))) for path in sources]
     compiled = [path.with_name(re.sub(r"cpython-\d+", "cpython-313", path.name)) for path in compiled]
     assert len(sources) > 1000
     assert [path for path in compiled if not path.exists()] == []
-    # PEP 552: flag 0b01 is "hash-based", 0b10 "check the source"; a zip keeps no times, and nobody checks on Lambda.
+    # PEP 552: flag 0b01 is "hash-based", and 0b10 is "check the source". A zip file contains no reliable times, and a
+    # check is not necessary on Lambda.
     flags = {int.from_bytes(path.read_bytes()[4:8], "little") for path in compiled}
     assert flags == {0b01}
 
 
-def test_the_layer_carries_what_the_functions_import_and_not_what_lambda_has(layer):
+def test_layer_has_the_functions_packages_without_those_of_lambda(layer):
     packages = {path.name for path in (layer / "python").iterdir()}
     assert {"auth_common", "bcrypt", "fastapi", "jwt", "mangum", "psycopg", "sqlalchemy"} <= packages
     assert not {"boto3", "botocore", "pytest", "starlette.testclient", "samcli"} & packages
 
 
-def test_the_layer_and_the_largest_function_are_small_enough(layer):
+def test_layer_and_largest_function_are_small(layer):
     functions = [size(folder) for folder in layer.parent.iterdir() if folder.name.endswith("Function")]
     assert len(functions) > 10
-    assert size(layer) + max(functions) < LARGEST
+    assert size(layer) + max(functions) < MAX_BYTES
 
 
-def test_the_layers_libraries_are_for_its_architecture(layer):
-    """Their names do not always say so: an "abi3.so" is for any."""
+def test_libraries_of_the_layer_have_its_architecture(layer):
+    """A name such as "abi3.so" does not contain the architecture."""
     headers = [path.read_bytes()[:20] for path in layer.rglob("*.so*") if path.is_file()]
     assert len(headers) > 10
     assert {header[:4] for header in headers} == {b"\x7fELF"}
@@ -79,7 +80,7 @@ def test_the_layers_libraries_are_for_its_architecture(layer):
 @pytest.mark.asvs("15.2.4")
 @pytest.mark.threat("supply-replaced-dependency")
 @pytest.mark.parametrize("name", MACHINES)
-def test_a_requirement_whose_hash_is_wrong_stops_the_build(name, tmp_path):
+def test_requirement_with_a_wrong_hash_stops_the_build(name, tmp_path):
     requirements = (PROJECT / "layers" / "common" / "requirements.txt").read_text()
     bcrypt = requirements[requirements.index("bcrypt==") :].split("\n    # via")[0]
     tampered = re.sub(r"sha256:[0-9a-f]{64}", "sha256:" + "0" * 64, bcrypt)
@@ -98,29 +99,29 @@ def files_of(folder):
 
 @pytest.mark.threat("supply-unknown-contents")
 @pytest.mark.parametrize("name", MACHINES)
-def test_two_builds_in_different_places_are_the_same_in_every_byte(name, python_313, tmp_path):
-    """Otherwise each deployment would publish every function again, and a layer could not be verified by a build.
+def test_builds_in_different_folders_are_identical(name, python_313, tmp_path):
+    """Otherwise each deployment would publish new versions, and a build could not verify a layer.
 
-    The second build has another folder, another Python to install with, and another order of sets.
+    The second build has another folder, another installing Python and another hash seed.
     """
     path = f"{python_313}:{os.environ['PATH']}"
-    places = {
+    folders = {
         tmp_path / "one": {},
-        tmp_path / "another" / "place": {"UV_PYTHON": sys.executable, "PYTHONHASHSEED": "7"},
+        tmp_path / "another" / "folder": {"UV_PYTHON": sys.executable, "PYTHONHASHSEED": "7"},
     }
     built = []
-    for place, variables in places.items():
-        shutil.copytree(PROJECT / "layers" / "common", place / "sources")
-        result = run_makefile(name, place / "sources", place / "artifacts", PATH=path, **variables)
+    for folder, variables in folders.items():
+        shutil.copytree(PROJECT / "layers" / "common", folder / "sources")
+        result = run_makefile(name, folder / "sources", folder / "artifacts", PATH=path, **variables)
         assert result.returncode == 0, result.stderr
-        built.append(files_of(place / "artifacts"))
+        built.append(files_of(folder / "artifacts"))
     one, another = built
     assert one.keys() == another.keys()
     assert [path for path in one if one[path] != another[path]] == []
 
 
-def test_a_traceback_on_lambda_names_the_file_in_the_layer(layer):
-    """Lambda unpacks a layer in /opt."""
+def test_tracebacks_name_files_in_opt(layer):
+    """Lambda mounts a layer at /opt."""
     compiled = [path for path in layer.rglob("*.cpython-313.pyc") if "templates" not in path.parts]
     assert len(compiled) > 1000
     for path in compiled:

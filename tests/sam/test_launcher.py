@@ -1,4 +1,4 @@
-"""tools/template/sam_local.py changes SAM CLI in places that are not its public interface."""
+"""tools/template/sam_local.py changes private functions of SAM CLI."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tools.uv_path import uv_path
 pytestmark = [pytest.mark.operations, pytest.mark.sam]
 
 
-def test_the_pinned_sam_cli_has_the_places_that_the_launcher_changes():
+def test_launcher_runs_with_the_pinned_version_of_sam_cli():
     result = run_command(uv_path(), "run", "--script", "--locked", "tools/template/sam_local.py", "--version")
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip().endswith(SAM_CLI.removeprefix("aws-sam-cli=="))

@@ -37,11 +37,11 @@ def test_three_containers_share_one_database(sam, client):
 @pytest.mark.parametrize(
     "file", ["index.html", "scripts/main.js", "styles/page.css", "security.html", "vendor/uplot/uPlot.esm.js"]
 )
-def test_the_page_is_served_from_the_same_folder(client, file):
+def test_page_is_served(client, file):
     assert client.get(f"/{file}").raise_for_status().content == (PROJECT / "public" / file).read_bytes()
 
 
-def test_a_hundred_parallel_registrations_and_logins_over_the_containers_lose_nothing(sam, client):
+def test_hundred_parallel_requests_in_two_containers_all_succeed(sam, client):
     known = client.post("/users", json=registration(email=f"{uuid4()}@example.com"))
     login = {"email": known.json()["email"], "password": registration()["password"]}
     before = count_users(sam.volume)
@@ -59,13 +59,13 @@ def test_a_hundred_parallel_registrations_and_logins_over_the_containers_lose_no
     assert count_users(sam.volume) == before + 80
 
 
-def test_without_the_volume_the_functions_answer_503_and_say_what_to_run(tmp_path):
+def test_functions_without_the_volume_return_503_and_name_make_sam(tmp_path):
     require_docker()
     with running_plain_sam(tmp_path / "sam.log") as url:
-        answer = httpx.post(f"{url}/users", json=registration(), timeout=120)
+        response = httpx.post(f"{url}/users", json=registration(), timeout=120)
 
-    assert answer.status_code == 503
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.headers["Retry-After"]
-    assert answer.json()["code"] == "storage_not_mounted"
-    assert "make sam" in answer.json()["detail"]
+    assert response.status_code == 503
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["Retry-After"]
+    assert response.json()["code"] == "storage_not_mounted"
+    assert "make sam" in response.json()["detail"]

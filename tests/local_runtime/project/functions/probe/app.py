@@ -1,5 +1,5 @@
-# ruff: noqa: INP001 - a Lambda's folder holds app.py alone, and a test wants to see what is printed
-"""Functions that show what the local runtime does to them."""
+# ruff: noqa: INP001 - the folder of a function contains only app.py
+"""Functions that return their event and their environment, or fail in a certain way."""
 
 import json
 import os
@@ -8,20 +8,20 @@ import time
 from pathlib import Path
 
 DATA_DIR = Path(os.environ["DATA_DIR"])
-PATIENCE = 15.0
+TIMEOUT = 15.0
 PNG = "iVBORw0KGgo="
-#: As a logger has it: the output of the time when it was imported.
+#: Loggers also store the output stream at their import.
 OUTPUT = sys.stdout
 
 
-def answer(document):
+def json_response(document):
     return {"statusCode": 200, "body": json.dumps(document)}
 
 
 def echo(event, context):
-    """Answer everything that a function can see."""
+    """Return the event, the context and the environment."""
     print("echo was called", file=OUTPUT)
-    return answer(
+    return json_response(
         {
             "event": event,
             "context": {
@@ -52,25 +52,25 @@ def cookies(_event, _context):
 
 
 def slow(_event, _context):
-    """Never answer. The first worker leaves its process id; the next ones answer."""
+    """Do not return in the first worker, which writes its process id to a file. Return in the next workers."""
     trace = DATA_DIR / "slow.pid"
     if trace.exists():
-        return answer({"pid": os.getpid()})
+        return json_response({"pid": os.getpid()})
     trace.write_text(str(os.getpid()))
     time.sleep(1000)
     return None
 
 
 def meeting(event, _context):
-    """Answer only when as many workers as asked for are in here at the same time."""
+    """Return when as many workers as ``attendants`` run this function at the same time."""
     query = event["queryStringParameters"]
     folder = DATA_DIR / query["meeting"]
     folder.mkdir(exist_ok=True)
     (folder / str(os.getpid())).touch()
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while len(list(folder.iterdir())) < int(query["attendants"]) and time.monotonic() < deadline:
         time.sleep(0.01)
-    return answer({"pid": os.getpid(), "met": len(list(folder.iterdir()))})
+    return json_response({"pid": os.getpid(), "met": len(list(folder.iterdir()))})
 
 
 def crashing(event, _context):
@@ -85,7 +85,7 @@ def crashing(event, _context):
             return {"status": 200}
         case "unserialisable":
             return {"statusCode": 200, "body": {1, 2}}
-    return answer({"pid": os.getpid()})
+    return json_response({"pid": os.getpid()})
 
 
 def large(event, _context):
@@ -102,7 +102,7 @@ def weekly(event, _context):
 
 
 def authorizer(event, _context):
-    """Do what the token says; leave a line for each call."""
+    """Return the result that the token names, and write a line for each call."""
     with (DATA_DIR / "authorizer-calls").open("a") as calls:
         calls.write(event["headers"]["authorization"] + "\n")
     allow, _, rest = event["headers"]["authorization"].partition(" ")
