@@ -10,6 +10,8 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from auth_common.events.catalogue import CATALOGUE
+from auth_common.events.vocabulary import SecurityEvent
 from tests.support.callers import erase, give_role
 from tests.support.security_page import (
     EVENTS_URL,
@@ -527,8 +529,9 @@ def test_event_details_show_fields_meaning_and_chain_check(auditor, target):
     fields = [event[name] for name in ("time", "outcome", "severity", "user_id", "reason", "source_ip", "user_agent")]
     for text in (*fields, "POST /login", event["request_id"], event["function"], chain["id"], chain["mac"]):
         expect(dialog).to_contain_text(text)
-    expect(dialog).to_contain_text("Recorded when a login fails.")
-    expect(dialog).to_contain_text("Here: the account is there, the password is another.")
+    meaning = CATALOGUE[SecurityEvent.AUTHN_LOGIN_FAIL]
+    expect(dialog).to_contain_text(f"Recorded when {meaning.when}.")
+    expect(dialog).to_contain_text(f"Here: {meaning.reasons['wrong_password']}.")
     verdict = dialog.locator(".verdict")
     expect(verdict).to_contain_text("intact")
     expect(verdict).to_contain_text("as they were written")

@@ -9,7 +9,7 @@ from auth_common.settings import Settings
 from tests.support.runtime import PROJECT, Runtime, running_runtime
 
 _RATE_LIMIT = re.compile(r"throttle_.*_per_.*")
-_FOLDERS = ("functions", "layers", "public")
+_LINKS = ("functions", "layers", "public", "pyproject.toml")
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     folder = tmp_path_factory.mktemp("fuzzed")
     project = folder / "project"
     project.mkdir()
-    for name in _FOLDERS:
+    for name in _LINKS:
         (project / name).symlink_to(PROJECT / name)
     # The template sets the limits, because functions get no other environment variables.
     stage = "        STAGE: !Ref Stage\n"
