@@ -13,15 +13,21 @@ _LINK: Final = re.compile(r"\]\((?!https://)(?P<path>[^)]+)")
 _INTRODUCTION: Final = """\
 # OWASP ASVS 5.0, requirement by requirement
 
-Written by `make docs` from [OWASP's list](asvs/requirements.csv), [our register](asvs/register.toml) and the markers of
-the tests. A test that proves requirements names them: `@pytest.mark.asvs("6.2.1", "6.2.4")`. After you add, rename or
-move such a test, run `make docs`. Tests fail if this page is not current, if a requirement is missing, or if a marker
-names a requirement that is not met.
+`make docs` writes this page from [OWASP's list](asvs/requirements.csv), [the register](asvs/register.toml) and the
+markers of the tests. A test that proves requirements names them: `@pytest.mark.asvs("6.2.1", "6.2.4")`. After you add,
+rename or move such a test, run `make docs`. Tests fail if this page is not current, if a requirement is missing, or if
+a marker names a requirement that is not met.
 
-**Met** means that the code meets the requirement. The proof is a test that fails without that code. For a requirement
-on documentation, the proof is the document. **Met by infrastructure** means that a component in front of the code or
-around it meets the requirement. The proof is a resource of [template.yaml](../template.yaml) or the page that names the
-deployer's task. The [README](../README.md#not-implemented) lists the requirements that are **not met**.
+| Status | Meaning | Proof |
+|---|---|---|
+| **Met** | The code meets the requirement. | A test that fails without that code. For a requirement on documentation: \
+the document |
+| **Met by infrastructure** | A component in front of the code or around it meets the requirement. | A resource of \
+[template.yaml](../template.yaml), or the page with the deployer's task |
+| **Not met** | The control is missing. | None. The page says why it is missing and what the service does instead |
+| **Does not apply** | The service has nothing to which the requirement applies. | None. The page says why |
+
+The [README](../README.md#not-implemented) lists all missing controls.
 
 Quoted text is from the [OWASP Application Security Verification Standard 5.0.0](https://github.com/OWASP/ASVS), © The
 OWASP Foundation, under the [Creative Commons Attribution-ShareAlike
@@ -73,15 +79,16 @@ def _requirement(requirement: Requirement, ours: Register, tests: list[str]) -> 
     if links := [*map(proofs.link, tests), *map(_link, entry.proof)]:
         lines.append(f"Proof: {', '.join(links)}\n")
     if gaps := ours.gaps(requirement.id):
-        lines.append(f"[Not implemented](../README.md#not-implemented): {'; '.join(gaps)}.\n")
+        lines.append("".join(f"- [Missing](../README.md#not-implemented): **{gap}**\n" for gap in gaps))
     return "\n".join(lines)
 
 
 def _text_of(entry: Entry, ours: Register) -> str:
     if entry.same_as:
-        return f"See {entry.same_as}, {ours.entries[entry.same_as].control.lower()}."
+        return f"Missing: **{ours.entries[entry.same_as].control}**. See {entry.same_as}."
     if entry.status == "not_met":
-        return " ".join(filter(None, [f"{entry.control}.", entry.why, entry.instead, entry.detail]))
+        instead = " ".join(filter(None, [entry.instead, entry.detail]))
+        return f"Missing: **{entry.control}**\n\n- Why: {entry.why}\n- Instead: {instead}"
     return entry.how or entry.why
 
 

@@ -46,8 +46,6 @@ class Rules:
     #: Regular expressions of words and phrases, and their replacements.
     instead_of: dict[str, str]
     words_in_a_sentence: int
-    #: Glob patterns of files that are not checked.
-    excluded: list[str]
     #: Files that do not follow the rules yet. A file that follows them must leave the list.
     not_rewritten: list[str]
 
@@ -83,8 +81,6 @@ def check(paths: Iterable[Path], rules: Rules, *, root: Path = PROJECT) -> Itera
     """Yield a line for each fault, and for each file of the list ``not_rewritten`` that has none."""
     for path in paths:
         name = path.resolve().relative_to(root).as_posix()
-        if any(Path(name).match(pattern) for pattern in rules.excluded):
-            continue
         found = [f"{name}:{passage.line}: {fault}" for passage in passages_of(path) for fault in faults(passage, rules)]
         if name not in rules.not_rewritten:
             yield from found
@@ -93,8 +89,11 @@ def check(paths: Iterable[Path], rules: Rules, *, root: Path = PROJECT) -> Itera
 
 
 def _markdown_passages(source: str) -> Iterator[Passage]:
+    """Yield the passages of a page, except its block quotes, which are texts of other authors."""
+    quotes = 0
     for token in _MARKDOWN.parse(source):
-        if token.type == "inline" and token.map:
+        quotes += {"blockquote_open": 1, "blockquote_close": -1}.get(token.type, 0)
+        if token.type == "inline" and token.map and not quotes:
             parts = (_CODE if child.type == "code_inline" else child.content or " " for child in token.children or ())
             yield Passage(token.map[0] + 1, "".join(parts))
 
