@@ -1,6 +1,7 @@
 """Create a successful request for each function. Each request is new, because some requests succeed only once.
 
-Path and body come from the template and from the examples in docs/openapi.json. A new endpoint needs nothing here.
+Path and body come from the template and from the examples in docs/openapi.json. A new endpoint needs no change of this
+module.
 """
 
 import secrets

@@ -80,7 +80,7 @@ def _make_non_blocking(pipe: int) -> None:
     """
     try:
         own = os.open(f"/proc/self/fd/{pipe}", os.O_WRONLY | os.O_NONBLOCK)
-    except OSError:  # pragma: no cover - in processes whose reader has gone
+    except OSError:  # pragma: no cover - in processes whose reader has ended
         os.set_blocking(pipe, False)
         return
     os.dup2(own, pipe)

@@ -1,9 +1,9 @@
 """The processes of functions: a parent that has imported the libraries, and its children, the execution environments.
 
-The arguments of the parent are the descriptor of its socket and the modules to import. To import large libraries can
-take a second of CPU for each function, and again after each change of the code. The parent imports them once and forks,
-so that a worker starts in a tenth of a second. Forking is safe on Linux and macOS because the parent starts no thread
-and opens no connection. It must not import the functions' own code, which changes and which reads settings.
+The arguments of the parent are the descriptor of its socket and the modules to import. The import of large libraries
+can take a second of CPU for each function, and again after each change of the code. The parent imports them once and
+forks, so that a worker starts in a tenth of a second. Forking is safe on Linux and macOS because the parent starts no
+thread and opens no connection. It must not import the functions' own code, which changes and which reads settings.
 
 The runtime sends one end of a socket pair for each worker. A socket with a path could be opened by another program, and
 its path could be too long. The messages are lines of JSON:

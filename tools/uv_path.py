@@ -1,4 +1,4 @@
-"""Find uv. Every tool, benchmark and test that starts uv asks here."""
+"""Find uv. Every tool, benchmark and test that starts uv uses this module."""
 
 import os
 import shutil

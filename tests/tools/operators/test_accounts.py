@@ -38,7 +38,7 @@ EVENTS = ["authz_change", "user_disabled", "user_enabled", "authn_token_revoked"
 
 
 @pytest.fixture
-def person(database):
+def account(database):
     return sign_up()
 
 
@@ -63,13 +63,13 @@ def last_line(capsys):
 
 
 @pytest.mark.asvs("6.3.2")
-def test_role_command_gives_each_role_and_only_an_admin_reads_other_users(database, person, capsys):
+def test_role_command_gives_each_role_and_only_an_admin_reads_other_users(database, account, capsys):
     """The command accepts the e-mail address in any case, with blanks around it."""
     other = sign_up("other@example.com")
     for role, status in (("security", 403), ("admin", 200), ("user", 403)):
         assert main(["role", f" {EMAIL.upper()}\t", role]) == 0
-        assert last_line(capsys) == f"{person.id}: role {role}, active; all sessions are revoked"
-        roles = database.execute(select(users.c.role, users.c.status).where(users.c.id == UUID(person.id)))
+        assert last_line(capsys) == f"{account.id}: role {role}, active; all sessions are revoked"
+        roles = database.execute(select(users.c.role, users.c.status).where(users.c.id == UUID(account.id)))
         assert roles == [(role, "active")]
         assert get_user(other.id, token=log_in().json["access_token"]).status == status
 
@@ -78,7 +78,7 @@ def test_role_command_gives_each_role_and_only_an_admin_reads_other_users(databa
 @pytest.mark.asvs("7.4.2", "7.4.5", "10.4.9")
 @pytest.mark.threat("operator-becomes-admin", "operator-denies-command")
 @pytest.mark.parametrize(("command", "event"), list(zip(COMMANDS, EVENTS, strict=True)), ids=EVENTS)
-def test_change_revokes_sessions_and_is_recorded_with_its_operator(database, person, capsys, command, event):
+def test_change_revokes_sessions_and_is_recorded_with_its_operator(database, account, capsys, command, event):
     """The log line is on stderr, because stdout has only the command's result."""
     other = sign_up("other@example.com")
     capsys.readouterr()
@@ -86,42 +86,42 @@ def test_change_revokes_sessions_and_is_recorded_with_its_operator(database, per
     answer, lines = capsys.readouterr()
     assert len(answer.splitlines()) == 1
     operator = getpass.getuser()
-    expected = {"name": event, "user_id": person.id, "reason": "by_operator", "operator": operator}
+    expected = {"name": event, "user_id": account.id, "reason": "by_operator", "operator": operator}
     recorded = event_in(lines)
     assert expected.items() <= recorded.items()
     assert recorded.get("role") == ("admin" if event == "authz_change" else None)
     stored = database.execute(select(audit_events.c.record).where(audit_events.c.name == event))[-1].record
     assert (json.loads(stored)["function"], json.loads(stored)["detail"]["operator"]) == ("accounts", operator)
-    assert not is_logged_in(person)
+    assert not is_logged_in(account)
     assert is_logged_in(other)
     if command[0] in {"role", "enable", "end-sessions"}:
         assert refresh(log_in().json["refresh_token"]).status == 200
 
 
 @pytest.mark.asvs("6.5.6")
-def test_disabled_user_cannot_log_in_until_enabled(person, capsys):
+def test_disabled_user_cannot_log_in_until_enabled(account, capsys):
     main(["disable", EMAIL])
-    assert last_line(capsys) == f"{person.id}: role user, disabled; all sessions are revoked"
+    assert last_line(capsys) == f"{account.id}: role user, disabled; all sessions are revoked"
     assert log_in().code == "invalid_credentials"
     main(["enable", EMAIL])
     assert log_in().status == 200
-    assert not is_logged_in(person)
+    assert not is_logged_in(account)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
-def test_unlocked_user_can_log_in_and_keeps_sessions(person, capsys):
+def test_unlocked_user_can_log_in_and_keeps_sessions(account, capsys):
     for number in range(20):
         log_in(password="another password entirely", sourceIp=f"192.0.2.{number}")
     assert log_in(sourceIp="192.0.2.99").status == 429
     capsys.readouterr()
     assert main(["unlock", EMAIL]) == 0
     report, lines = capsys.readouterr()
-    assert report == f"{person.id}: role user, active; counters of failed logins deleted: 1\n"
+    assert report == f"{account.id}: role user, active; counters of failed logins deleted: 1\n"
     recorded = event_in(lines)
     assert (recorded["name"], recorded["reason"]) == ("user_updated", "unlocked_by_operator")
-    assert recorded["user_id"] == person.id
+    assert recorded["user_id"] == account.id
     assert log_in(sourceIp="192.0.2.99").status == 200
-    assert is_logged_in(person)
+    assert is_logged_in(account)
 
 
 def test_command_for_an_unknown_user_is_an_error(database, capsys):
@@ -148,14 +148,14 @@ def test_remove_passkeys_deletes_and_counts_them(database, capsys):
     assert other.log_in().status == 200
 
 
-def test_user_without_a_passkey_is_reported_and_nothing_changes(database, person, capsys):
+def test_user_without_a_passkey_is_reported_and_nothing_changes(database, account, capsys):
     before = database.execute(select(users))
     capsys.readouterr()
     assert main(["remove-passkeys", EMAIL]) == 1
     out, err = capsys.readouterr()
     assert (out, "has no passkey" in err) == ("", True)
     assert database.execute(select(users)) == before
-    assert is_logged_in(person)
+    assert is_logged_in(account)
 
 
 def passkeys_of(database):
@@ -215,7 +215,7 @@ def test_end_sessions_lists_recently_added_passkeys(database, attacked_user, cap
     assert [passkey["id"] for passkey in shown["passkeys_added_recently"]] == [new]
 
 
-def test_wrong_command_line_changes_nothing_and_shows_the_usage(database, person, capsys):
+def test_wrong_command_line_changes_nothing_and_shows_the_usage(database, account, capsys):
     before = database.execute(select(users))
     wrong = [[], ["promote", EMAIL], ["disable"], ["role", EMAIL], ["role", EMAIL, "root"], ["disable", EMAIL, "now"]]
     for arguments in (*wrong, ["remove-passkeys", EMAIL, "--since", "2026-01-31T00:00:00"]):
@@ -274,17 +274,17 @@ def test_invalid_address_setting_or_folder_is_an_error_with_its_reason(monkeypat
     assert not (tmp_path / "mistyped").exists()
 
 
-def test_unknown_role_is_rejected_by_the_service(database, person):
+def test_unknown_role_is_rejected_by_the_service(database, account):
     with pytest.raises(ValueError, match="the role must be one of: user, security, admin"):
         change_role(EMAIL, "root")
     assert database.execute(select(users.c.role, users.c.token_version)) == [("user", 0)]
 
 
-def test_installed_command_revokes_sessions(database, person):
+def test_installed_command_revokes_sessions(database, account):
     done = run_project_command(f"accounts end-sessions {EMAIL}")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{person.id}: role user, active; all sessions are revoked\n"
-    assert not is_logged_in(person)
+    assert done.stdout == f"{account.id}: role user, active; all sessions are revoked\n"
+    assert not is_logged_in(account)
     assert database.count(sessions) == 1
 
 
@@ -296,19 +296,19 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_erasure_without_terminal_or_yes_deletes_nothing(database, person, capsys, monkeypatch):
+def test_erasure_without_terminal_or_yes_deletes_nothing(database, account, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{EMAIL}\n"))
     capsys.readouterr()
     assert main(["erase", EMAIL]) == 1
     out, err = capsys.readouterr()
     assert (out, "--yes" in err) == ("", True)
-    assert is_logged_in(person)
+    assert is_logged_in(account)
 
 
 @pytest.mark.parametrize(
     ("typed", "status"), [(EMAIL, 0), (EMAIL.upper(), 0), ("yes", 1), ("", 1), ("other@example.com", 1), (None, 1)]
 )
-def test_erasure_on_a_terminal_requires_the_email_address(database, person, monkeypatch, typed, status):
+def test_erasure_on_a_terminal_requires_the_email_address(database, account, monkeypatch, typed, status):
     def interrupt():
         raise KeyboardInterrupt
 
@@ -342,7 +342,7 @@ def stored_bytes(folder):
     return b"".join(file.read_bytes() for file in folder.glob("secure-backend.sqlite3*"))
 
 
-def test_erasure_while_another_process_reads_warns_about_old_pages(database, person, monkeypatch, capsys):
+def test_erasure_while_another_process_reads_warns_about_old_pages(database, account, monkeypatch, capsys):
     """The user is deleted, but the write-ahead log contains old pages until the reader has finished."""
     monkeypatch.setenv("DATABASE_TIMEOUT", "0.1")
     start_fresh_environment()
@@ -357,18 +357,18 @@ def test_erasure_while_another_process_reads_warns_about_old_pages(database, per
 # --- Terminals and pipes ----------------------------------------------------------------------------------------------
 
 
-def test_result_as_json_has_the_same_facts(person, capsys):
+def test_result_as_json_has_the_same_facts(account, capsys):
     capsys.readouterr()
     assert main(["role", EMAIL, "admin", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts == {"user_id": person.id, "role": "admin", "status": "active", "sessions_ended": True}
+    assert facts == {"user_id": account.id, "role": "admin", "status": "active", "sessions_ended": True}
     main(["unlock", EMAIL, "--json"])
     assert json.loads(capsys.readouterr().out)["counters_forgotten"] == 0
     main(["erase", EMAIL, "--yes", "--json"])
-    assert json.loads(capsys.readouterr().out) == {"user_id": person.id, "erased": True}
+    assert json.loads(capsys.readouterr().out) == {"user_id": account.id, "erased": True}
 
 
-def test_log_lines_are_on_a_terminal_only_with_json(person, capsys, monkeypatch):
+def test_log_lines_are_on_a_terminal_only_with_json(account, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     capsys.readouterr()
     main(["disable", EMAIL])
@@ -386,7 +386,7 @@ def test_warning_on_a_terminal_is_plain_text(capsys, monkeypatch):
     assert capsys.readouterr().err == "warning: something \\x1b[2J odd\n"
 
 
-def test_result_into_a_closed_pipe_is_no_error(database, person):
+def test_result_into_a_closed_pipe_is_no_error(database, account):
     """As in `accounts disable person@example.com | true`. The change is committed."""
     with closed_pipe() as pipe:
         done = run_project_command(f"accounts disable {EMAIL}", stdout=pipe)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.keys
 
 
 @pytest.fixture
-def person(database):
+def account(database):
     return sign_up()
 
 
@@ -42,23 +42,23 @@ def rotate(capsys):
     return last.split()[2]
 
 
-def test_rotation_signs_new_tokens_with_the_new_key_and_accepts_old_ones(person, capsys):
-    old = kid_of(person.access_token)
+def test_rotation_signs_new_tokens_with_the_new_key_and_accepts_old_ones(account, capsys):
+    old = kid_of(account.access_token)
     kid = rotate(capsys)
     assert kid != old
     assert kid_of(log_in().json["access_token"]) == kid
-    assert kid_of(refresh(person.refresh_token).json["access_token"]) == kid
+    assert kid_of(refresh(account.refresh_token).json["access_token"]) == kid
     assert list(published()) == [kid, old]
     for _ in range(2):
-        assert get_user(person.id, token=person.access_token).status == 200
+        assert get_user(account.id, token=account.access_token).status == 200
         rotate(capsys)
 
 
-def test_old_key_is_in_the_jwks_until_its_last_token_expires(person, capsys, monkeypatch):
-    old = kid_of(person.access_token)
+def test_old_key_is_in_the_jwks_until_its_last_token_expires(account, capsys, monkeypatch):
+    old = kid_of(account.access_token)
     new = rotate(capsys)
     retired = published()[old]["exp"]
-    expires = authorize(person.access_token)["context"]["expires_at"]
+    expires = authorize(account.access_token)["context"]["expires_at"]
     assert retired >= int(expires) + 30
     monkeypatch.setattr(time, "time", lambda: retired - 1)
     assert list(published()) == [new, old]

@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - a Lambda's folder holds app.py alone
-"""What the tests of reloading rewrite."""
+"""A function that test_reloading.py rewrites."""
 
 
 def handler(_event, _context):
