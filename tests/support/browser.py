@@ -1,53 +1,26 @@
 """Use the pages of public/ in Chromium, with a virtual authenticator."""
 
 import re
-import shutil
 from base64 import b64encode
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import count
 from typing import Any, Final, Literal, TypeAlias
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, ViewportSize, expect
 
 from tests.support.factories import PASSWORD, registration
 from tools.authenticator.software_authenticator import Credential
+from tools.demo.chromium import add_authenticator
 
 Scheme: TypeAlias = Literal["light", "dark"]
 
 DESKTOP: Final[ViewportSize] = {"width": 1360, "height": 900}
 PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 
-_NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-#: Root in a container has no sandbox and no graphics. The other switches stop requests that Chromium sends by itself.
-_ARGUMENTS: Final = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 #: The message that Chromium logs for each error response, also if the page handles the error.
 _ERROR_RESPONSE: Final = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 _visitor_numbers = count(1)
-
-
-def find_chromium() -> str | None:
-    """Return the path of an installed Chromium."""
-    return next(filter(None, map(shutil.which, _NAMES)), None)
-
-
-@contextmanager
-def running_chromium(path: str) -> Iterator[Browser]:
-    """Run Chromium while the block runs. Playwright runs an event loop in this thread meanwhile."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 class Visitor:
@@ -72,9 +45,7 @@ class Visitor:
         self.listen("request", lambda request: self.requests.append(request.url))
         self.listen("console", self._on_console)
         self.listen("pageerror", lambda error: self.browser_errors.append(str(error)))
-        self._devtools = page.context.new_cdp_session(page)
-        self._devtools.send("WebAuthn.enable")
-        self._authenticator = self._devtools.send("WebAuthn.addVirtualAuthenticator", {"options": _AUTHENTICATOR})
+        self._devtools, self._authenticator = add_authenticator(page)
         self.page.goto(f"{url}{path}")
 
     def free_window(self) -> None:
@@ -158,7 +129,7 @@ class Visitor:
     def delete_passkey(self, name: str = "Laptop") -> None:
         """Delete a passkey, and confirm the deletion."""
         self.press(f"Delete {name}")
-        self.press("Delete for good")
+        self.press("Delete permanently")
 
     def load_passkey(self, passkey: Credential) -> None:
         """Copy a passkey for ``localhost`` to the device.
@@ -200,7 +171,7 @@ class Visitor:
 
     def expect_no_passkeys(self) -> None:
         """Wait until the list of passkeys is empty."""
-        expect(self.passkeys).to_have_text("There is none yet.")
+        expect(self.passkeys).to_have_text("You have no passkey yet.")
 
     def expect_logged_in(self) -> None:
         """Wait until the page shows the user's data, passkeys and sessions."""
@@ -245,12 +216,4 @@ _FIELDS: Final = {
     "Date of birth": "date_of_birth",
     "Job title": "job_title",
     "Password": "password",
-}
-_AUTHENTICATOR: Final = {
-    "protocol": "ctap2",
-    "transport": "internal",
-    "hasResidentKey": True,
-    "hasUserVerification": True,
-    "isUserVerified": True,
-    "automaticPresenceSimulation": True,
 }

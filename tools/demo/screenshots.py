@@ -1,7 +1,9 @@
 """``make screenshots``: pictures of both pages for the documentation, of the demo's service, light and dark."""
 
+import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Final, Literal
@@ -28,8 +30,11 @@ _SCROLL: Final = (
 _TIMEOUT: Final = 60_000
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Write the pictures. Return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tools.demo.screenshots", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=_FOLDER, help="of the pictures (default: docs/images)")
+    target = parser.parse_args(arguments).folder
     path = find_chromium()
     if path is None:
         sys.stderr.write("make screenshots needs Chromium, for example: apt-get install chromium\n")
@@ -45,7 +50,7 @@ def main() -> int:
             expect.set_options(timeout=_TIMEOUT)
             add_authenticator(page)
             page.goto(url)
-            take(page, url, _FOLDER)
+            take(page, url, target)
             page.context.close()
     return 0
 

@@ -1,0 +1,151 @@
+"""``make demo`` and ``make screenshots``: a service that is filled with a day of use, and pictures of its pages."""
+
+import re
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from tests.support.processes import TIMEOUT_SECONDS, wait_until
+from tests.support.requirements import require
+from tests.support.runtime import PROJECT, run_command, run_project_command
+from tools.attacks.users import PASSWORD
+from tools.authenticator.software_authenticator import SoftwareAuthenticator
+from tools.demo.chromium import find_chromium
+from tools.demo.clock import movable_clock
+from tools.demo.users import SECURITY_EMAIL
+
+pytestmark = [pytest.mark.pages, pytest.mark.sqlite]
+
+DEMO = (sys.executable, "-m", "tools.demo")
+
+
+@contextmanager
+def running_demo(folder):
+    """Run ``make demo`` on a free port. Yield its process and the URL that it prints."""
+    printed = folder / "printed"
+    with printed.open("w") as output:
+        process = subprocess.Popen([*DEMO, "--data-dir", folder / "data", "--port", "0"], cwd=PROJECT, stdout=output)
+    with process:
+        try:
+            wait_until(lambda: process.poll() is not None or "audit verify" in printed.read_text())
+            found = re.search(r"Open (http://localhost:\d+)\n", printed.read_text())
+            assert found
+            yield process, found[1]
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    with running_demo(folder) as (_, url), httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS) as client:
+        yield client, folder / "data"
+
+
+def post(client, path, body, tokens=None):
+    headers = {}
+    if tokens:
+        headers = {"Authorization": f"Bearer {tokens['access_token']}", "Step-Up-Token": tokens["step_up_token"]}
+    return client.post(path, json=body, headers=headers).raise_for_status().json()
+
+
+def log_in_with_a_new_passkey(client):
+    """Do what the demo tells its user to do on the two pages, and return the token pair."""
+    device = SoftwareAuthenticator(origin=str(client.base_url).rstrip("/"))
+    tokens = post(client, "/login", {"email": SECURITY_EMAIL, "password": PASSWORD})
+    begun = post(client, "/webauthn/register/begin", {}, tokens)
+    body = {"challenge_id": begun["challenge_id"], "credential": device.register(begun["options"])}
+    post(client, "/webauthn/register/complete", body, tokens)
+    begun = post(client, "/webauthn/login/begin", {})
+    body = {"challenge_id": begun["challenge_id"], "credential": device.authenticate(begun["options"])}
+    return post(client, "/webauthn/login/complete", body)
+
+
+@pytest.mark.thorough
+def test_demo_serves_both_pages_and_a_day_of_events(demo, monkeypatch):
+    client, data_dir = demo
+    for path in ("/", "/security.html"):
+        assert client.get(path).status_code == 200
+    tokens = log_in_with_a_new_passkey(client)
+    now = datetime.now(UTC)
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    since = {"from": (now - timedelta(days=1)).isoformat(), "to": now.isoformat()}
+    summary = client.get("/audit/summary", params=since, headers=headers).raise_for_status().json()
+    counts, hours = Counter[str](), Counter[str]()
+    for bar in summary["series"]:
+        counts[bar["event"]] += bar["count"]
+        hours[bar["start"][:13]] += bar["count"]
+    # Each headline number of the page, and events in most hours of the day.
+    assert counts["authn_login_success"] > 200
+    assert counts["authn_login_fail"] > 100
+    assert min(counts[name] for name in ("authn_login_lock", "authn_token_reuse", "authz_fail")) > 0
+    assert len(hours) > 18
+    assert summary["sources"][0]["value"] == "192.0.2.66"
+    monkeypatch.setenv("DATA_DIR", str(data_dir))
+    verified = run_project_command("audit verify")
+    assert verified.returncode == 0, verified.stderr
+    assert "intact" in verified.stdout
+
+
+@pytest.mark.thorough
+def test_second_demo_in_the_same_folder_is_rejected(demo):
+    _, data_dir = demo
+    before = sorted(data_dir.iterdir())
+    second = run_command(*DEMO, "--data-dir", str(data_dir), "--port", "0")
+    assert second.returncode == 1
+    assert "Another demo uses" in second.stderr
+    assert sorted(data_dir.iterdir()) == before
+
+
+@pytest.mark.thorough
+def test_terminated_demo_exits_with_its_service_and_starts_again_in_its_folder(tmp_path):
+    left_over = tmp_path / "data" / "keys" / "left-over"
+    for _ in range(2):
+        with running_demo(tmp_path) as (process, url):
+            httpx.get(f"{url}/health", timeout=TIMEOUT_SECONDS).raise_for_status()
+            assert not left_over.exists()
+            left_over.touch()
+        assert process.returncode == 0
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(url)
+
+
+def test_folder_with_other_files_is_left_alone(tmp_path):
+    (tmp_path / "mine").write_text("kept")
+    demo = run_command(*DEMO, "--data-dir", str(tmp_path), "--port", "0")
+    assert demo.returncode == 1
+    assert "--data-dir" in demo.stderr
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_movable_clock_sets_the_time_and_is_set_back():
+    moment = datetime(2020, 2, 29, 12, tzinfo=UTC)
+    with movable_clock() as clock:
+        clock.set(moment)
+        assert abs(time.time() - moment.timestamp()) < 60
+        assert abs(time.time_ns() / 1e9 - moment.timestamp()) < 60
+    assert time.time() > moment.timestamp() + 3600
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("sam")
+def test_screenshots_of_both_pages_are_small_pictures(tmp_path):
+    require(find_chromium(), "needs Chromium (apt-get install chromium)")
+    taken = run_command(sys.executable, "-m", "tools.demo.screenshots", "--folder", str(tmp_path))
+    assert taken.returncode == 0, taken.stderr
+    pictures = list(tmp_path.iterdir())
+    names = {"demo.png", "demo-dark.png", "security.png", "security-dark.png"}
+    assert {picture.name for picture in pictures} == names
+    for picture in pictures:
+        content = picture.read_bytes()
+        assert content.startswith(b"\x89PNG")
+        assert len(content) < 150_000
+        assert struct.unpack(">II", content[16:24]) == (1360, 1120)
