@@ -92,12 +92,13 @@ serve-sam: $(INSTALL_UV)
 DEPLOYED = $(RUN) python -m tools.template.deployed_template Stage=prod
 
 .PHONY: lint
-lint: $(INSTALL_UV) ## Check style, types, import directions, language and the template
+lint: $(INSTALL_UV) ## Check style, types, import directions, language, workflows and the template
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) python -m tools.docs.prose
 	$(RUN) mypy
 	$(RUN) lint-imports
+	$(RUN) zizmor --offline --quiet .github
 	@$(DEPLOYED) | $(UV) run --script --locked tools/template/template_lint.py template.yaml
 	@$(DEPLOYED) | $(UV) run --script --locked tools/template/template_scan.py
 
@@ -114,6 +115,10 @@ SBOM ?= sbom.json
 .PHONY: sbom
 sbom: $(INSTALL_UV) ## Write what the layer is made of, as CycloneDX, from the lock (SBOM=elsewhere.json)
 	$(UV) export --quiet --locked --preview --format cyclonedx1.5 --package auth-common --prune aurora-dsql-python-connector --no-dev --output-file $(SBOM)
+
+.PHONY: release
+release: $(INSTALL_UV) ## Prepare a release and print how to publish it (VERSION=1.2.3)
+	@$(RUN) python -m tools.release $(VERSION)
 
 .PHONY: audit
 audit: $(INSTALL_UV) ## Look for known vulnerabilities in what uv.lock pins (asks osv.dev, and fails without it)

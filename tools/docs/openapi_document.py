@@ -22,6 +22,7 @@ from auth_common.web.problems import ProblemResponse
 from local_runtime.template import load_template
 from tools.docs.openapi_examples import add_examples
 from tools.docs.openapi_links import add_links
+from tools.release.version import read_version
 
 _PROJECT: Final = Path(__file__).parents[2]
 
@@ -56,7 +57,7 @@ def document() -> dict[str, Any]:
         for route in importlib.import_module(f"functions.{name}.app").app.routes
         if isinstance(route, APIRoute)
     ]
-    made = get_openapi(title="Secure Backend", version="0.1.0", description=_DESCRIPTION, routes=routes)
+    made = get_openapi(title="Secure Backend", version=read_version(), description=_DESCRIPTION, routes=routes)
     schemas = made["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which no endpoint returns
         schemas.pop(name, None)
