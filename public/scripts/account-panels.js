@@ -1,4 +1,4 @@
-// What belongs to the account that is logged in: the person's data, and the sessions.
+// The panels for the data and the sessions of the account that is logged in.
 
 import { find, make, makeButton, makeFacts, makeTime, say } from "./elements.js";
 import { onPress, showProblem } from "./forms.js";
@@ -10,12 +10,12 @@ import { sensitiveCall } from "./step-up-token.js";
 export function setUpAccount() {
   onPress(find("end-others"), find("sessions-problem"), async () => {
     await withStepUp(() => sensitiveCall("DELETE", "/sessions?keep_current=true"));
-    say("All other sessions have ended.");
+    say("All other sessions are revoked.");
     await loadSessions();
   });
 }
 
-/** Show the person's own data. */
+/** Show the user's own data. */
 export async function loadMe() {
   try {
     const { body: me } = await session.call("GET", `/users/${session.claims.sub}`);
@@ -62,10 +62,10 @@ function entry({ id, device, ip, created_at, last_used_at, current }) {
     make("p", { class: "entry-facts" }, ip, " · since ", makeTime(created_at), " · last used ", makeTime(last_used_at)),
   );
   if (!current) {
-    const button = makeButton("End", { label: `End the session ${device} from ${ip}` });
+    const button = makeButton("Revoke", { label: `Revoke the session ${device} from ${ip}` });
     onPress(button, find("sessions-problem"), async () => {
       await withStepUp(() => sensitiveCall("DELETE", `/sessions/${id}`));
-      say("The session has ended.");
+      say("The session is revoked.");
       await loadSessions();
       find("sessions-heading").focus();
     });

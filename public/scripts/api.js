@@ -1,6 +1,6 @@
-// The HTTP client: JSON in, JSON out, and every failure as a Problem (RFC 9457).
+// The HTTP client. It sends and returns JSON, and throws each failure as a Problem (RFC 9457).
 
-/** A request that did not succeed. `errors` has the faults of single fields; `document` is the answer as it came. */
+/** A failed request. `errors` lists the invalid fields. `document` is the body of the response. */
 export class Problem extends Error {
   constructor(status, document) {
     super(document?.detail ?? document?.message ?? "The server gave no reason.");
@@ -13,9 +13,9 @@ export class Problem extends Error {
 }
 
 /**
- * Send a request to this origin. Return `{status, body}`; `body` is null where the answer has none.
+ * Send a request to this origin. Return `{status, body}`. `body` is null if the response has none.
  *
- * Throws a Problem for each status but 2xx, for a 2xx that is not JSON, and with status 0 if there is no response.
+ * Throws a Problem for each status outside 2xx and for a body that is not JSON. If there is no response, its status is 0.
  */
 export async function call(method, path, { body, token, stepUpToken } = {}) {
   const headers = {};
@@ -29,18 +29,18 @@ export async function call(method, path, { body, token, stepUpToken } = {}) {
       method,
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),
-      // Nothing but the token says who we are; the service sets no cookies. Not "omit": the browser would not heed the
+      // The service sets no cookies: only the token identifies the user. With "omit" the browser would ignore the header
       // Clear-Site-Data of a logout.
       credentials: "same-origin",
       redirect: "error",
     });
     text = await response.text();
   } catch {
-    throw new Problem(0, { detail: "The server does not answer.", code: "network_error" });
+    throw new Problem(0, { detail: "The server does not respond.", code: "network_error" });
   }
   const answer = parse(text);
   if (!response.ok) throw new Problem(response.status, answer);
-  // For example the login page of a hotel's network.
+  // For example, the login page of a hotel's network.
   if (text && answer === null) throw new Problem(response.status, { detail: "This is not the service's response.", code: "not_json" });
   return { status: response.status, body: answer };
 }
@@ -49,6 +49,6 @@ function parse(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return null; // no body; or a gateway's page, which is no concern of ours
+    return null; // No body, or the HTML page of a gateway.
   }
 }

@@ -1,7 +1,7 @@
-// CBOR (RFC 8949): how authenticators write attestation objects and public keys. As much of it as they use (CTAP2's
-// canonical form has no indefinite lengths and no tags), to show what is inside. The server decides with its own decoder.
+// CBOR (RFC 8949), in which authenticators write attestation objects and public keys. This decoder supports CTAP2's
+// canonical form, which has no indefinite lengths and no tags. It only shows the content: the server has its own decoder.
 
-/** Read one item. Return its value (maps as Map, byte strings as Uint8Array) and where it ends. */
+/** Decode the item at `start`. Return its value (maps as Map, byte strings as Uint8Array) and the offset of its end. */
 export function decodeFirst(bytes, start = 0) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = start;
@@ -9,7 +9,7 @@ export function decodeFirst(bytes, start = 0) {
   function length(additional) {
     if (additional < 24) return additional;
     const size = { 24: 1, 25: 2, 26: 4, 27: 8 }[additional];
-    if (!size) throw new RangeError("CBOR that authenticators do not write");
+    if (!size) throw new RangeError("This CBOR item is not in CTAP2's canonical form.");
     const from = at;
     at += size;
     if (size === 1) return view.getUint8(from);
@@ -19,7 +19,7 @@ export function decodeFirst(bytes, start = 0) {
   }
 
   function take(count) {
-    if (at + count > bytes.length) throw new RangeError("CBOR that ends too early");
+    if (at + count > bytes.length) throw new RangeError("The CBOR ends too early.");
     at += count;
     return bytes.slice(at - count, at);
   }
@@ -31,7 +31,7 @@ export function decodeFirst(bytes, start = 0) {
     if (major === 7) {
       if (additional === 20 || additional === 21) return additional === 21;
       if (additional === 22) return null;
-      throw new RangeError("CBOR that authenticators do not write");
+      throw new RangeError("This CBOR item is not in CTAP2's canonical form.");
     }
     const value = length(additional);
     switch (major) {
@@ -41,7 +41,7 @@ export function decodeFirst(bytes, start = 0) {
       case 3: return new TextDecoder().decode(take(value));
       case 4: return Array.from({ length: value }, item);
       case 5: return new Map(Array.from({ length: value }, () => [item(), item()]));
-      default: throw new RangeError("CBOR that authenticators do not write");
+      default: throw new RangeError("This CBOR item is not in CTAP2's canonical form.");
     }
   }
 

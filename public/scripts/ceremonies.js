@@ -1,7 +1,7 @@
-// The two ceremonies of WebAuthn, as a page runs them. Each step is one of flows.js, and shows there what it sends.
+// The page's side of the two WebAuthn ceremonies. Each step has a description in flows.js, and shows its messages there.
 //
-// The parts that matter are few: ask the server for options, give them to navigator.credentials, send back what that
-// answers. Everything else here takes the messages apart so that they can be seen.
+// A ceremony needs three calls: request options from the server, pass them to navigator.credentials, and send the
+// resulting credential to the server. The other code here decodes the messages to show them.
 
 import { call } from "./api.js";
 import { decode } from "./base64url.js";
@@ -14,10 +14,10 @@ import {
   decodeAttestationObject, decodeAuthenticatorData, decodeClientData, FLAGS_IN_WORDS, sha256,
 } from "./webauthn-data.js";
 
-/** Whether this browser has WebAuthn. It has none on a page without HTTPS, except on localhost. */
+/** Whether this browser supports WebAuthn on this page. WebAuthn needs HTTPS, except on localhost. */
 export const isSupported = Boolean(globalThis.PublicKeyCredential && navigator.credentials?.create);
 
-const UNSEEN = "No page can watch this message. It is put together here from what goes in and what comes out.";
+const UNSEEN = "A page cannot see this message. It is reconstructed here from the options and the result.";
 const UNREADABLE = "This page cannot decode the authenticator's bytes. The server decodes and verifies them itself.";
 
 // --- Registration (WebAuthn section 7.1) ---------------------------------------------------------------------------
@@ -25,19 +25,19 @@ const UNREADABLE = "This page cannot decode the authenticator's bytes. The serve
 /** Add a passkey to the account that is logged in. `name` may be empty. */
 export function registerPasskey(run, name) {
   return run.during(async () => {
-    // The access token names the user. The step-up token proves that a thief of the access token does not send this.
+    // The access token identifies the user. An attacker who has stolen only the access token has no step-up token.
     await run.reach("begin", [request("/webauthn/register/begin", {}, "with the access token and the step-up token")]);
     const begun = await sensitiveCall("POST", "/webauthn/register/begin", {});
 
-    // 5.4: the options. They are JSON here, and hold base64url where the browser's API wants bytes: 5.1.8 converts.
+    // 5.4: the options as JSON. They contain base64url instead of bytes, and are converted as in 5.1.8.
     const { challenge_id, options } = begun.body;
     run.marked = options.challenge;
     await run.reach("options", [response(begun)]);
     const publicKey = creationOptions(options);
 
-    // 6.3.2: from here on the browser and the authenticator talk, until the person has agreed.
+    // 6.3.2: the browser and the authenticator exchange messages until the user has agreed.
     const command = {
-      hash: "SHA-256 of the client data, once the browser has written it",
+      hash: "SHA-256 of the client data, which the browser writes next",
       rpEntity: options.rp,
       userEntity: options.user,
       credTypesAndPubKeyAlgs: options.pubKeyCredParams,
@@ -45,7 +45,7 @@ export function registerPasskey(run, name) {
       authenticatorSelection: options.authenticatorSelection,
     };
     await run.reach("make", [unseen("authenticatorMakeCredential", command)]);
-    const credential = await askThePerson(run, () => navigator.credentials.create({ publicKey, signal: run.signal }));
+    const credential = await askUser(run, () => navigator.credentials.create({ publicKey, signal: run.signal }));
 
     // 5.1: the response as JSON, RegistrationResponseJSON.
     const json = registrationJson(credential);
@@ -57,7 +57,7 @@ export function registerPasskey(run, name) {
     await run.reach("attested", [decoded("Attestation object", attestation)]);
     await run.reach("credential", [decoded("Client data", clientData), { title: "RegistrationResponseJSON", json }]);
 
-    // 7.1: the relying party's turn.
+    // 7.1: the relying party verifies the credential.
     const body = { challenge_id, credential: json, ...(name && { name }) };
     await run.reach("complete", [request("/webauthn/register/complete", body, "with the access token")]);
     const completed = await session.call("POST", "/webauthn/register/complete", body);
@@ -71,7 +71,7 @@ export function registerPasskey(run, name) {
 
 // --- Authentication (WebAuthn section 7.2) -------------------------------------------------------------------------
 
-/** Show that a password was right and not enough. `answer` is the login's, with the mfa_token. */
+/** Show the steps of a correct password. `answer` is the response of the login, with the mfa_token. */
 export function showPasswordStep(run, email, answer) {
   return run.during(async () => {
     await run.reach("password", [request("/login", { email, password: "(not shown)" })]);
@@ -79,7 +79,7 @@ export function showPasswordStep(run, email, answer) {
   });
 }
 
-/** Log in with a passkey: as second factor with the `mfa_token` of a login, or alone without. Return the token pair. */
+/** Log in with a passkey and return the token pair. With an `mfa_token` the passkey is the second factor. */
 export function logInWithPasskey(run, mfa_token) {
   return run.during(() =>
     authenticate(run, {
@@ -92,8 +92,8 @@ export function logInWithPasskey(run, mfa_token) {
 }
 
 /**
- * Prove with a passkey that the user is still there. `problem` is the 403 that asked for it. `current_password` goes
- * with it if the passkey alone was not enough. Return `{step_up_token, expires_in}`.
+ * Step up with a passkey. Return `{step_up_token, expires_in}`. `problem` is the 403 that requires the step-up. Set
+ * `current_password` if the server does not accept the passkey alone.
  */
 export function stepUpWithPasskey(run, problem, current_password) {
   return run.during(async () => {
@@ -109,7 +109,7 @@ export function stepUpWithPasskey(run, problem, current_password) {
   });
 }
 
-/** The same with the password. */
+/** Step up with the password. Return `{step_up_token, expires_in}`. */
 export function stepUpWithPassword(run, problem, current_password) {
   return run.during(async () => {
     await run.reach("refused", [response({ status: problem.status, body: problem.document })]);
@@ -131,15 +131,15 @@ async function authenticate(run, { begin, beginning, complete, more = {}, note, 
   await run.reach("options", [response(begun)]);
   const publicKey = requestOptions(options);
 
-  // 6.3.3: the authenticator finds a key of this site, the person agrees, the key signs.
+  // 6.3.3: the authenticator finds a key of this site, the user agrees, and the key signs.
   const command = {
     rpId: options.rpId,
-    hash: "SHA-256 of the client data, once the browser has written it",
+    hash: "SHA-256 of the client data, which the browser writes next",
     allowCredentialDescriptorList: options.allowCredentials ?? [],
     userVerification: options.userVerification,
   };
   await run.reach("get", [unseen("authenticatorGetAssertion", command)]);
-  const credential = await askThePerson(run, () => navigator.credentials.get({ publicKey, signal: run.signal }));
+  const credential = await askUser(run, () => navigator.credentials.get({ publicKey, signal: run.signal }));
 
   // 5.1: the response as JSON, AuthenticationResponseJSON.
   const json = authenticationJson(credential);
@@ -152,7 +152,7 @@ async function authenticate(run, { begin, beginning, complete, more = {}, note, 
   await run.reach("assertion", [decoded("Assertion", authenticatorData && { authenticatorData, signature, userHandle })]);
   await run.reach("credential", [decoded("Client data", clientData), { title: "AuthenticationResponseJSON", json }]);
 
-  // 7.2: the relying party's turn.
+  // 7.2: the relying party verifies the assertion.
   const body = { challenge_id, credential: json, ...more };
   await run.reach("complete", [request(complete, hidePassword(body), note)]);
   const completed = await send(complete, body);
@@ -167,22 +167,22 @@ function hidePassword(body) {
   return "current_password" in body ? { ...body, current_password: "(not shown)" } : body;
 }
 
-// --- What both share -----------------------------------------------------------------------------------------------
+// --- Both ceremonies -----------------------------------------------------------------------------------------------
 
-/** Wait while the browser asks the person. What it says when nothing comes of it is put into words here. */
-async function askThePerson(run, ask) {
+/** Wait while the browser asks the user for a passkey. Throws an Error with a text for the user if that fails. */
+async function askUser(run, ask) {
   const answer = ask();
-  answer.catch(() => {}); // `reach` may throw first; this one's failure is then no news
+  answer.catch(() => {}); // If `reach` throws first, nothing else handles the failure of `answer`.
   say(ASKING);
   await run.reach("consent");
   try {
     return await answer;
   } catch (error) {
-    // A password manager may reject with anything.
+    // A password manager may reject with any value, not only with an Error.
     if (error?.name === "AbortError") throw error;
-    throw new Error(REASONS[error?.name] ?? `The browser says: ${error?.message ?? error}`, { cause: error });
+    throw new Error(REASONS[error?.name] ?? `The browser reports: ${error?.message ?? error}`, { cause: error });
   } finally {
-    // What ended it (a logout, for one) may have said something else.
+    // A logout, for example, may have replaced the text.
     if (find("status").textContent === ASKING) say("");
   }
 }
@@ -190,12 +190,12 @@ async function askThePerson(run, ask) {
 const ASKING = "Your browser is asking you for a passkey.";
 
 const REASONS = {
-  // One name for many reasons, so that a page cannot find out who has a passkey (section 14.5.1 and 14.5.2).
+  // The browser gives many reasons the same name, so that a page cannot learn who has a passkey (14.5.1 and 14.5.2).
   NotAllowedError:
-    "Nothing came of it: the person said no, the time was up, or there is no passkey that fits. The browser does not " +
-    "tell which, to keep it private.",
-  InvalidStateError: "This authenticator has a passkey of this account already (excludeCredentials).",
-  SecurityError: "This page's address does not fit the relying party's id.",
+    "The passkey was not used: you cancelled, the time was up, or this device has no matching passkey. To protect your " +
+    "privacy, the browser does not report which.",
+  InvalidStateError: "This authenticator already has a passkey of this account (excludeCredentials).",
+  SecurityError: "The domain of this page does not match the relying party's id.",
 };
 
 function request(path, json, note) {
@@ -211,7 +211,7 @@ function unseen(title, json) {
 }
 
 function flags(authenticatorData) {
-  const title = "What the device will say about it: the flags, decoded";
+  const title = "The flags that the device will send, decoded";
   return authenticatorData ? { title, note: FLAGS_IN_WORDS, json: authenticatorData.flags } : { title, note: UNREADABLE };
 }
 

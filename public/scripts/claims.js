@@ -1,31 +1,31 @@
-// What each claim of our access tokens means (RFC 7519, RFC 9068, RFC 8176; `sid`, `tv` and `role` as this service uses
-// them). The README has the same list.
+// The meaning of each claim of an access token (RFC 7519, RFC 9068, RFC 8176). `sid`, `tv` and `role` are this service's
+// own claims. The documentation has the same list.
 
 export const CLAIMS = {
-  iss: "Issuer: who made the token.",
-  aud: "Audience: whom it is for. Anybody else must refuse it.",
-  sub: "Subject: the user's id. It never changes, and nobody else ever gets it.",
-  role: "What the person may do, for other services. This one looks into its database at every request.",
-  iat: "Issued at.",
-  nbf: "Not before: earlier than this it does not count.",
-  exp: "Expires: from here on it does not count.",
+  iss: "Issuer: the service that issued the token.",
+  aud: "Audience: the services that may accept the token. All others must reject it.",
+  sub: "Subject: the user's id. It never changes and is never given to another user.",
+  role: "The user's role, for other services. This service reads the role from its database at each request.",
+  iat: "Issued at: the time of issue.",
+  nbf: "Not before: the token is not valid before this time.",
+  exp: "Expires: the token is not valid from this time on.",
   jti: "The token's own id.",
-  sid: "The session, that is the login, that it belongs to. Log out, and the token ends here at once.",
-  tv: "Token version: the user's number at the login. Raising it ends all of their tokens.",
-  amr: "Authentication methods: how the person logged in.",
-  auth_time: "When the user logged in. Neither a refresh nor a step-up changes it.",
-  name: "The person's name.",
-  email: "The person's e-mail address.",
+  sid: "Session id. After a logout this service rejects the token at once.",
+  tv: "Token version: a number of the user. When it increases, all earlier tokens of the user are revoked.",
+  amr: "Authentication methods: how the user logged in.",
+  auth_time: "The time of the login. Neither a refresh nor a step-up changes it.",
+  name: "The user's name.",
+  email: "The user's e-mail address.",
 };
 
-/** Claims that are times: seconds since 1970, UTC. */
+/** Claims that are times, in seconds since 1970 (UTC). */
 export const TIMES = new Set(["iat", "nbf", "exp", "auth_time"]);
 
 /** Values of `amr` (RFC 8176 section 2). */
 export const METHODS = {
   pwd: "a password",
-  hwk: "a key that stays in one device",
+  hwk: "a key that stays on one device",
   swk: "a key that may be copied to other devices",
-  user: "a test that the person was there",
+  user: "a test of the user's presence",
   mfa: "more than one factor",
 };

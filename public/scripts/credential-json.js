@@ -71,12 +71,12 @@ function complete(credential, response, required) {
     type: "public-key",
     response,
     authenticatorAttachment: only("string", read(() => credential.authenticatorAttachment)),
-    // Through JSON and back: what JSON cannot write ends here and not in the request.
+    // Convert to JSON and back, so that a value which JSON cannot express fails here and not in the request.
     clientExtensionResults: read(() => JSON.parse(JSON.stringify(plain(credential.getClientExtensionResults())))) ?? {},
   };
 }
 
-/** Read a member. A member that a password manager has not replaced throws: its object is not the browser's own. */
+/** Read a member. Return undefined if that throws, as a browser's getter does on the object of a password manager. */
 function read(member) {
   try {
     return member();
@@ -89,7 +89,7 @@ function only(type, value) {
   return typeof value === type ? value : undefined;
 }
 
-/** Return bytes as base64url. A text is base64 or base64url already. Undefined for anything else. */
+/** Return bytes, or a text in base64 or base64url, as base64url. Return undefined for other values. */
 function text(value) {
   if (typeof value === "string") {
     const url = value.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");

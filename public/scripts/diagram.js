@@ -1,4 +1,4 @@
-// The diagram: three lanes, the steps of the flow that is chosen, and a Run that fills them as the ceremony goes on.
+// The diagram: three lanes with the steps of the selected flow. A Run fills in the messages during the ceremony.
 
 import { Problem } from "./api.js";
 import { find, make, say } from "./elements.js";
@@ -6,7 +6,7 @@ import { FLOWS } from "./flows.js";
 import { Run } from "./run.js";
 import { StepView } from "./step-view.js";
 
-/** A ceremony that is drawn while it runs. */
+/** A ceremony whose steps the diagram shows while it runs. */
 class DrawnRun extends Run {
   #steps;
   #current = null;
@@ -17,7 +17,7 @@ class DrawnRun extends Run {
     for (const step of steps.values()) step.reset();
   }
 
-  /** Go on to a step and show its messages. Returns when the person wants to go on, if they asked for stops. */
+  /** Continue with a step and show its messages. If the user stops after each message, wait for the user. */
   async reach(id, messages = []) {
     await super.reach();
     if (this.#current) this.#current.state = "done";
@@ -27,12 +27,12 @@ class DrawnRun extends Run {
     if (find("pause").checked) {
       this.#current.isOpen = true;
       this.#current.element.scrollIntoView({ block: "nearest" });
-      await personWantsToGoOn(this.signal);
+      await userContinues(this.signal);
     }
   }
 
   show(id, messages) {
-    if (this.isOver) return; // what a run that was ended still learns is nobody's to see
+    if (this.isOver) return; // An abandoned run must not show the messages that it still receives.
     this.#steps.get(id).show(messages, this.marked);
   }
 
@@ -49,16 +49,16 @@ class DrawnRun extends Run {
     super.finish();
   }
 
-  /** End it where it is, and keep no message and no challenge. */
+  /** Abandon the run, and delete its messages and its challenge. */
   forget() {
     this.abandon();
     this.marked = null;
     for (const step of this.#steps.values()) step.reset();
   }
 
-  /** Say at the step where it happened what went wrong. */
+  /** Show the error at the current step. */
   fail(error) {
-    const title = error instanceof Problem ? `Refused: ${error.status}` : "Failed";
+    const title = error instanceof Problem ? `Rejected: ${error.status}` : "Failed";
     const json = error instanceof Problem ? error.document : undefined;
     this.#current.state = "failed";
     this.#current.show([{ title, note: error.message, json }], this.marked);
@@ -67,8 +67,8 @@ class DrawnRun extends Run {
   }
 }
 
-/** Wait until the person presses "Next message", or no longer wants to stop. */
-function personWantsToGoOn(signal) {
+/** Wait until the user presses "Next message" or unchecks "Stop after each message". */
+function userContinues(signal) {
   const button = find("next-step-button");
   const pause = find("pause");
   find("next-step").hidden = false;
@@ -82,7 +82,7 @@ function personWantsToGoOn(signal) {
   });
 }
 
-/** The part of the page that shows the flows. */
+/** The part of the page with the flows. */
 export class Diagram {
   #flows = new Map();
   #run = null;
@@ -101,7 +101,7 @@ export class Diagram {
     this.choose("registration");
   }
 
-  /** Show a flow: as its last run left it, or as it would go. */
+  /** Show a flow with the messages of its last run, if there was one. */
   choose(id) {
     for (const flow of this.#flows.values()) {
       flow.list.hidden = flow.id !== id;
@@ -110,7 +110,7 @@ export class Diagram {
     find("flow-summary").textContent = this.#flows.get(id).summary;
   }
 
-  /** Begin a run of a flow, and end the one before it if it has not ended: there is one person and one authenticator. */
+  /** Start a run of a flow. Abandon the previous run: the user and the authenticator can do one ceremony at a time. */
   start(id) {
     this.#run?.abandon();
     this.choose(id);
@@ -119,7 +119,7 @@ export class Diagram {
     return this.#run;
   }
 
-  /** End what runs, and forget every message: they hold tokens, addresses and user handles. */
+  /** Abandon the run, and delete all messages, because they contain tokens, e-mail addresses and user handles. */
   reset() {
     this.#run?.forget();
     this.#run = null;

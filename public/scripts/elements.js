@@ -1,11 +1,11 @@
-// Making elements. Text goes in as text and never as markup, so nothing that a server or a person wrote can become code.
+// Functions that make elements. They insert text as text and never as markup, so it cannot become code.
 
-/** Return the element with this id, which is in the page's markup. */
+/** Return the element of the page with this id. */
 export function find(id) {
   return document.getElementById(id);
 }
 
-/** Make an element with attributes (a value of null or false leaves one out) and children: nodes or texts. */
+/** Make an element. An attribute with the value null or false is left out. Children are nodes or texts. */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -15,14 +15,14 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Make a button that does something when it is pressed. `label` is what screen readers say where the text is short. */
+/** Make a button. `label` is for screen readers, if the text alone is not enough. */
 export function makeButton(text, { label = null, quiet = true }, onPress) {
   const button = make("button", { type: "button", class: quiet ? "quiet small" : "small", "aria-label": label }, text);
   button.addEventListener("click", onPress);
   return button;
 }
 
-/** Make a time that people and programs can read. `when` is RFC 3339, or seconds since 1970; `format` is Intl's. */
+/** Make a time. `when` is in RFC 3339 or in seconds since 1970. `format` has options of Intl.DateTimeFormat. */
 export function makeTime(when, format = { dateStyle: "medium", timeStyle: "short" }) {
   const date = new Date(typeof when === "number" ? when * 1000 : when);
   const text = date.toLocaleString("en-GB", format);
@@ -30,8 +30,8 @@ export function makeTime(when, format = { dateStyle: "medium", timeStyle: "short
 }
 
 /**
- * Replace the children of `parent`. If a button in it has the keyboard focus, focus the new button of the same name, or
- * the one at its place.
+ * Replace the children of `parent`. If a button in it has the keyboard focus, focus the new button of the same name. If
+ * there is none, focus the button at the same position.
  */
 export function redraw(parent, ...children) {
   const place = [...parent.querySelectorAll("button")].indexOf(document.activeElement);
@@ -47,12 +47,12 @@ function nameOf(button) {
   return button.getAttribute("aria-label") ?? button.textContent;
 }
 
-/** Make the rows of a list of facts: [name, value] pairs, of which a value is a text or a node. */
+/** Make the rows of a <dl> from pairs [name, value]. A value is a text or a node. */
 export function makeFacts(facts) {
   return facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
 }
 
-/** Say something in the page's status line, which screen readers read out. */
+/** Show a text in the page's status line, which screen readers announce. */
 export function say(text) {
   find("status").textContent = text;
 }

@@ -1,19 +1,19 @@
-// What the flows of the diagram share: the steps of both ceremonies of WebAuthn.
+// Steps that several flows of the diagram share.
 
 const WEBAUTHN = "https://www.w3.org/TR/webauthn-3/#";
 
-/** A section of WebAuthn Level 3: its number and title, and where it is. */
+/** Return a link to a section of WebAuthn Level 3. `section` is its number and title. */
 export function webauthn(section, anchor) {
   return { text: `WebAuthn, section ${section}`, href: WEBAUTHN + anchor };
 }
 
-// --- What both ceremonies share ----------------------------------------------------------------------------------
+// --- Both ceremonies ---------------------------------------------------------------------------------------------
 
 export const CONSENT = {
   id: "consent",
   from: "authenticator",
   to: "authenticator",
-  title: "The person agrees",
+  title: "The user agrees",
   spec: webauthn("6.1 Authenticator Data: the flags", "sctn-authenticator-data"),
 };
 
@@ -23,8 +23,8 @@ export const ANSWER = {
   to: "browser",
   title: "The response becomes JSON",
   text:
-    "All bytes are written in base64url, as credential.toJSON() does. Among them is the client data: the challenge, and " +
-    "the origin as the browser saw it. Compare the marked value with the one that the server sent.",
+    "The page encodes all bytes in base64url, as credential.toJSON() does. The client data contains the challenge and " +
+    "the page's origin. Compare the highlighted challenge with the one that the server has sent.",
   spec: webauthn("5.8.1 Client Data Used in WebAuthn Signatures", "dictionary-client-data"),
 };
 
@@ -35,10 +35,10 @@ const AUTHENTICATION = [
     id: "get",
     from: "browser",
     to: "authenticator",
-    title: "Sign this",
+    title: "Sign the challenge",
     text:
-      "navigator.credentials.get(). The authenticator looks for a key that it made for exactly this rpId. For any other " +
-      "site it has none, so there is nothing to phish.",
+      "The page calls navigator.credentials.get(). The authenticator looks for a key that it has made for exactly this " +
+      "rpId. It has no key for a phishing site.",
     spec: webauthn("6.3.3 The authenticatorGetAssertion Operation", "sctn-op-get-assertion"),
   },
   CONSENT,
@@ -46,10 +46,10 @@ const AUTHENTICATION = [
     id: "assertion",
     from: "authenticator",
     to: "browser",
-    title: "Signed",
+    title: "The signature",
     text:
-      "The private key has signed the authenticator data and the hash of the client data: flags, counter, site, origin " +
-      "and challenge, all in one signature.",
+      "The private key has signed the authenticator data and the hash of the client data. So one signature covers flags, " +
+      "counter, site, origin and challenge.",
     spec: webauthn("5.2.2 AuthenticatorAssertionResponse", "iface-authenticatorassertionresponse"),
   },
   ANSWER,
@@ -57,18 +57,18 @@ const AUTHENTICATION = [
     id: "complete",
     from: "browser",
     to: "server",
-    title: "Hand it in",
-    text: "No secret is in it. An attacker who records it can do nothing with it, because its challenge works once.",
+    title: "Send the credential",
+    text: "The request contains no secret. An attacker cannot use a recorded request, because its challenge works once.",
     spec: webauthn("5.1 AuthenticationResponseJSON", "dictdef-authenticationresponsejson"),
   },
   {
     id: "checks",
     from: "server",
     to: "server",
-    title: "The server checks everything",
+    title: "The server verifies the credential",
     text:
-      "The challenge is spent first. Below are the comparisons, made once more by this page with the values above. Two " +
-      "of them only the server can make: it has the public key and the last counter.",
+      "The server deletes the challenge first. Below, this page repeats the checks with the values above. The server " +
+      "alone has the public key and the last counter, so the page cannot repeat two of the checks.",
     spec: webauthn("7.2 Verifying an Authentication Assertion", "sctn-verifying-assertion"),
   },
   {
@@ -77,13 +77,13 @@ const AUTHENTICATION = [
     to: "browser",
     title: "Logged in",
     text:
-      "A token pair, whose claim amr says how the user logged in. With it comes the first step-up token: a login is a " +
-      "proof of identity, too.",
+      "The response contains a token pair and a step-up token, because a login is a proof of identity too. The claim amr " +
+      "lists the methods of the login.",
     spec: { text: "RFC 8176, authentication methods", href: "https://www.rfc-editor.org/rfc/rfc8176" },
   },
 ];
 
-/** The authentication ceremony with its first steps, and with the consent that these lead to. */
+/** Return the steps of a login or a step-up: `first`, then those that all share, with `consent` as the user's part. */
 export function authentication(first, consent) {
   const steps = [...first, ...AUTHENTICATION];
   return steps.map((step) => (step === CONSENT ? { ...step, text: consent } : step));
@@ -93,7 +93,7 @@ export const BEGIN = {
   id: "begin",
   from: "browser",
   to: "server",
-  title: "Ask for a challenge",
+  title: "Request a challenge",
   spec: webauthn("13.4.3 Cryptographic Challenges", "sctn-cryptographic-challenges"),
 };
 
@@ -101,6 +101,6 @@ export const OPTIONS = {
   id: "options",
   from: "server",
   to: "browser",
-  title: "A challenge, and which passkeys count",
+  title: "Challenge and options",
   spec: webauthn("5.5 Options for Assertion Generation", "dictionary-assertion-options"),
 };

@@ -1,7 +1,7 @@
-// The four flows that the diagram can show, message by message, with the section of the standard that governs each.
-// Nothing here happens: ceremonies.js does what these steps describe, and names them by their id.
+// The four flows of the diagram: a description of each message, with a link to the standard. ceremonies.js runs the
+// ceremonies, and refers to the steps by their ids.
 //
-// A step goes `from` one lane `to` another; where both are the same, it is work that stays in its lane.
+// A message goes `from` one lane `to` another. If both are the same, the step is work inside that lane.
 
 import { ANSWER, authentication, BEGIN, CONSENT, OPTIONS, webauthn } from "./flow-parts.js";
 
@@ -11,27 +11,27 @@ const REGISTRATION = {
   id: "registration",
   name: "Adding a passkey",
   summary:
-    "The authenticator makes a key pair for this site alone and hands out the public half. There is no secret that the " +
-    "server could lose.",
+    "The authenticator makes a key pair for this site and returns the public key. The server stores no secret that an " +
+    "attacker could steal.",
   steps: [
     {
       id: "begin",
       from: "browser",
       to: "server",
-      title: "Ask to add a passkey",
+      title: "Request to add a passkey",
       text:
-        "With the access token and the step-up token, which the login returned. A stolen access token alone adds no " +
-        "passkey. Without a valid step-up token the server answers 403, and the flow Step-up comes first.",
+        "The request contains the access token and the step-up token of the login. A stolen access token alone cannot " +
+        "add a passkey. Without a valid step-up token the server responds with 403, and the flow Step-up comes first.",
       spec: { text: "OWASP ASVS 5.0, 7.5.1", href: "https://github.com/OWASP/ASVS/tree/v5.0.0/5.0" },
     },
     {
       id: "options",
       from: "server",
       to: "browser",
-      title: "A challenge, and what is wanted",
+      title: "Challenge and options",
       text:
-        "The challenge is 32 random bytes that nobody could know before. It is kept for five minutes and good for one " +
-        "answer. With it: who the person is, which kinds of key are welcome, which passkeys are there already.",
+        "The challenge is 32 random bytes. It is valid for five minutes and for one response. The options contain the " +
+        "user, the supported algorithms, and the passkeys that the account already has.",
       spec: webauthn("5.4 Options for Credential Creation", "dictionary-makecredentialoptions"),
     },
     {
@@ -40,25 +40,25 @@ const REGISTRATION = {
       to: "authenticator",
       title: "Make a key pair for this site",
       text:
-        "navigator.credentials.create(). The browser refuses an rp.id that is not its page's own domain, and notes the " +
-        "page's real origin in the client data, of which the authenticator gets the hash. A look-alike site cannot get " +
-        "past that, whomever it fools.",
+        "The page calls navigator.credentials.create(). The browser rejects an rp.id that is not the page's domain. It " +
+        "writes the page's origin into the client data and gives their hash to the authenticator. So a phishing site " +
+        "cannot use this passkey, even if it deceives the user.",
       spec: webauthn("6.3.2 The authenticatorMakeCredential Operation", "sctn-op-make-cred"),
     },
     {
       ...CONSENT,
       text:
-        "They touch the device, and give their PIN, finger or face. That stays in the device: two bits tell the server " +
-        "that somebody was there (UP) and that it was the right person (UV).",
+        "The user touches the device, and enters a PIN or shows fingerprint or face. This data stays in the device. Two " +
+        "bits tell the server that a user was present (UP) and that the device has verified the user (UV).",
     },
     {
       id: "attested",
       from: "authenticator",
       to: "browser",
-      title: "Here is the public key",
+      title: "The public key",
       text:
-        "The private key stays where it was made. The attestation object holds the public one, the new credential's id, " +
-        "the flags and the signature counter.",
+        "The private key stays in the authenticator. The attestation object contains the public key, the id of the new " +
+        "credential, the flags and the signature counter.",
       spec: webauthn("6.5 Attestation", "sctn-attestation"),
     },
     ANSWER,
@@ -66,18 +66,18 @@ const REGISTRATION = {
       id: "complete",
       from: "browser",
       to: "server",
-      title: "Hand it in",
-      text: "The answer, and the id of the challenge that it answers.",
+      title: "Send the credential",
+      text: "The request contains the credential and the id of its challenge.",
       spec: webauthn("5.1 RegistrationResponseJSON", "dictdef-registrationresponsejson"),
     },
     {
       id: "checks",
       from: "server",
       to: "server",
-      title: "The server checks everything",
+      title: "The server verifies the credential",
       text:
-        "The challenge is spent first, whatever comes of it. Below are the comparisons, made once more by this page " +
-        "with the values above; the server did its own, and believes nobody.",
+        "The server deletes the challenge first, even if a check fails. Below, this page repeats the checks with the " +
+        "values above. Only the server's own checks count.",
       spec: webauthn("7.1 Registering a New Credential", "sctn-registering-a-new-credential"),
     },
     {
@@ -86,8 +86,8 @@ const REGISTRATION = {
       to: "browser",
       title: "Registered",
       text:
-        "The server has stored the credential's id, its public key and its counter. None of them opens anything. It has " +
-        "also revoked all other sessions and the step-up token.",
+        "The server has stored the credential's id, its public key and its counter. An attacker cannot log in with these. " +
+        "The server has also revoked all other sessions and the step-up token.",
       spec: webauthn("4 Terminology: credential record", "credential-record"),
     },
   ],
@@ -98,7 +98,7 @@ const REGISTRATION = {
 const SECOND_FACTOR = {
   id: "second-factor",
   name: "Login, both factors",
-  summary: "First the password, something the person knows. Then the passkey, something the person has.",
+  summary: "First the password, which the user knows. Then the passkey, which the user has.",
   steps: authentication(
     [
       {
@@ -106,29 +106,29 @@ const SECOND_FACTOR = {
         from: "browser",
         to: "server",
         title: "E-mail and password",
-        text: "As they were typed, over TLS. Everything after this is here because a password can be stolen.",
+        text: "The page sends them as typed, over TLS. A password can be stolen, so a second factor follows.",
         spec: { text: "NIST SP 800-63B-4, passwords", href: "https://pages.nist.gov/800-63-4/sp800-63b.html" },
       },
       {
         id: "mfa",
         from: "server",
         to: "browser",
-        title: "Right, but not enough",
+        title: "The second factor is required",
         text:
-          "The account has a passkey. The mfa_token opens nothing but the next step, and not for long; nobody is logged " +
-          "in yet.",
+          "The password is correct and the account has a passkey. The mfa_token is valid for a few minutes, for the " +
+          "next step only. The user is not logged in yet.",
         spec: { text: "NIST SP 800-63B-4, assurance level 2", href: "https://pages.nist.gov/800-63-4/sp800-63b.html" },
       },
-      { ...BEGIN, text: "The mfa_token says whose passkey it is to be." },
+      { ...BEGIN, text: "The mfa_token identifies the user." },
       {
         ...OPTIONS,
         text:
-          "Fresh random bytes, good for one answer and for this person. allowCredentials names the passkeys of the " +
-          "account: no other person's passkey will do.",
+          "The challenge is valid for one response of this user. allowCredentials lists the passkeys of the account. The " +
+          "server rejects all other passkeys.",
       },
     ],
-    "They touch the device, and where it can, it checks a PIN, finger or face. The password was one factor already, so " +
-      "the touch (UP) is enough for the second.",
+    "The user touches the device. If the device can, it also checks PIN, fingerprint or face. The password is the first " +
+      "factor, so the touch (UP) is enough for the second.",
   ),
 };
 
@@ -136,36 +136,36 @@ const PASSKEY_ALONE = {
   id: "passkey-alone",
   name: "Login, passkey alone",
   summary:
-    "No name, no password. The passkey says who it is, and the device has checked that it is the right person: two " +
-    "factors in one touch.",
+    "A login without e-mail and password. The passkey identifies the user, and the device verifies the user: two factors " +
+    "in one touch.",
   steps: authentication(
     [
-      { ...BEGIN, text: "Anyone may ask. Nothing in the request says who it will be." },
+      { ...BEGIN, text: "The request is empty: any client may send it, and it does not identify the user." },
       {
         ...OPTIONS,
         text:
-          "Fresh random bytes, good for one answer. allowCredentials is empty, so any discoverable passkey of this site " +
-          "may answer; userVerification is required, because there was no password.",
+          "The challenge is valid for one response. allowCredentials is empty, so the user selects any discoverable passkey " +
+          "of this site. userVerification is required, because there is no password.",
       },
     ],
-    "The person picks an account and proves to the device who they are. Without that proof (UV) the server would refuse.",
+    "The user selects an account, and the device verifies the user. Without this verification (UV) the server rejects the login.",
   ),
 };
 
 // --- Step-up -------------------------------------------------------------------------------------------------------
 
-/** What a step-up says at the steps that it shares with a login. */
+/** The texts of a step-up at the steps that it shares with a login. */
 const STEP_UP_CHANGES = {
   complete: {
     text:
-      "The signed challenge, or the password instead. A wrong proof is counted, and the fifth revokes the session: " +
-      "its tokens are then probably stolen.",
+      "The request contains the signed challenge, or the password. The fifth wrong proof revokes the session, because " +
+      "its tokens are probably stolen.",
   },
   tokens: {
-    title: "A step-up token",
+    title: "The step-up token",
     text:
-      "The rejected request is sent once more, with this token in the header Step-Up-Token. It works in this session " +
-      "alone, for 10 minutes or until the passkeys or the password change.",
+      "The page repeats the rejected request with this token in the header Step-Up-Token. The token is valid in this " +
+      "session only, for 10 minutes or until the passkeys or the password change.",
     spec: { text: "OWASP ASVS 5.0, 7.5.1", href: "https://github.com/OWASP/ASVS/tree/v5.0.0/5.0" },
   },
 };
@@ -174,31 +174,31 @@ const STEP_UP = {
   id: "step-up",
   name: "Step-up",
   summary:
-    "Before a sensitive request the user proves again who they are, with a passkey or with the password. The server " +
-    "returns a step-up token, which only this page has.",
+    "Before a sensitive request the user proves their identity again, with a passkey or with the password. The server " +
+    "returns a step-up token.",
   steps: [
     {
       id: "refused",
       from: "server",
       to: "browser",
-      title: "Not without a proof",
+      title: "A proof of identity is required",
       text:
-        "The step-up token is missing or has expired, or its proof was a password where a passkey is needed. The 403 " +
-        "lists the methods that are accepted.",
+        "The step-up token is missing or has expired, or it was issued for a password although a passkey is required. " +
+        "The 403 lists the accepted methods.",
       spec: { text: "OWASP ASVS 5.0, 7.5.1", href: "https://github.com/OWASP/ASVS/tree/v5.0.0/5.0" },
     },
     ...authentication(
       [
-        { ...BEGIN, text: "With the access token: the challenge is for this user and this session." },
+        { ...BEGIN, text: "The access token identifies user and session. The challenge is valid for these only." },
         {
           ...OPTIONS,
           text:
-            "Fresh random bytes, good for one answer. allowCredentials names the passkeys of this account. A challenge " +
-            "of a login does not work here.",
+            "The challenge is valid for one response. allowCredentials lists the passkeys of this account. The server " +
+            "rejects a challenge of a login here.",
         },
       ],
-      "They touch the device, and give their PIN, finger or face. A passkey that does not check these (UV) needs the " +
-        "password in the same request.",
+      "The user touches the device, and enters a PIN or shows fingerprint or face. If the device does not verify the user " +
+        "(UV), the same request must contain the password.",
     ).map((step) => ({ ...step, ...STEP_UP_CHANGES[step.id] })),
   ],
 };

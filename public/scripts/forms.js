@@ -1,11 +1,11 @@
-// Forms: sent by script, one request at a time, and the server's word about each field beside that field.
+// Forms: a script sends them, one request at a time, and shows the server's errors beside the fields.
 
 import { make, say } from "./elements.js";
 import { Problem } from "./api.js";
 
 /**
- * Do `action(data)` when a form is submitted; `data` has the fields that have a name. What goes wrong is shown in the
- * form. The browser's own checks are off (`novalidate`): what is valid, one place decides, and that is the server.
+ * Call `action(data)` when a form is submitted. `data` contains the fields by name. Errors are shown in the form. The
+ * forms turn off the browser's validation (`novalidate`), because only the server decides what is valid.
  */
 export function onSubmit(form, action) {
   form.addEventListener("submit", (event) => {
@@ -23,18 +23,18 @@ export function onSubmit(form, action) {
   });
 }
 
-/** Do `action()` when a button is pressed, and show in `problem` what goes wrong. */
+/** Call `action()` when a button is pressed, and show its error in `problem`. */
 export function onPress(button, problem, action) {
   button.addEventListener("click", () => attempt(button, problem, action));
 }
 
-/** Do `action()` unless this button's last one is still under way. */
+/** Call `action()`, unless the previous action of this button is still running. */
 async function attempt(button, problem, action) {
-  // Not `disabled`, which would take the focus away from whoever uses the keyboard.
+  // `disabled` would remove the keyboard focus from the button.
   if (button.getAttribute("aria-disabled") === "true") return;
   button.setAttribute("aria-disabled", "true");
   problem.replaceChildren();
-  say(""); // the words about the last request are not about this one
+  say(""); // The text is about the previous request.
   try {
     await action();
   } catch (error) {
@@ -44,19 +44,19 @@ async function attempt(button, problem, action) {
   }
 }
 
-/** Show what went wrong, in words, and for who wants to look it up also the code. */
+/** Show the message of an error, and its code, which the documentation lists. */
 export function showProblem(place, error) {
-  if (error.name === "AbortError") return; // another ceremony has taken its place
+  if (error.name === "AbortError") return; // Another ceremony has replaced this one.
   place.replaceChildren(make("span", {}, error.message));
   if (error instanceof Problem && error.code) {
     place.append(" ", make("code", {}, error.status ? `${error.status} ${error.code}` : error.code));
   }
 }
 
-/** Put the problem's `errors` beside their fields, and the focus into the first of them. */
+/** Show the problem's `errors` beside their fields, and focus the first of these fields. */
 function showFieldErrors(form, error) {
   const fields = (error.errors ?? []).filter(({ field }) => form.elements.namedItem(field));
-  // The server judges a password when all else is right. That there is none, the person learns in the same round.
+  // The server checks a password only when the other fields are valid. Report an empty one together with the others.
   if (fields.length) {
     for (const { name, value } of form.querySelectorAll("[required]")) {
       if (!value && !fields.some(({ field }) => field === name)) fields.push({ field: name, message: "is missing" });
@@ -72,7 +72,7 @@ function showFieldErrors(form, error) {
   if (fields.length) form.elements.namedItem(fields[0].field).focus();
 }
 
-/** Take away what is said beside the fields. */
+/** Remove the errors beside the fields. */
 export function clearFieldErrors(form) {
   for (const input of form.querySelectorAll("[aria-invalid]")) {
     input.removeAttribute("aria-invalid");

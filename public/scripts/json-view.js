@@ -1,11 +1,11 @@
-// JSON for people to read: indented, with its names tinted, and with one value (the challenge) marked wherever it is.
+// Indented JSON with coloured names, in which one value (the challenge) is highlighted.
 
 import { make } from "./elements.js";
 
-/** Make a <pre> with a JSON value. Its text is the JSON itself. Each occurrence of `marked` is highlighted. */
+/** Make a <pre> with a JSON value. Its text is the JSON itself, and `marked` is highlighted wherever it appears. */
 export function jsonView(value, marked = null) {
   const code = make("code");
-  // Odd places are what the group in brackets matched: a name with its colon.
+  // The parts at odd positions are the matches of the group: names.
   for (const [place, part] of JSON.stringify(value, null, 2).split(/("(?:[^"\\]|\\.)*"(?=:))/).entries()) {
     if (place % 2) code.append(make("span", { class: "json-name" }, part));
     else code.append(...withMarks(part, marked));

@@ -1,4 +1,4 @@
-// Logging in and out, as both pages have it: with a password and then a passkey, or with the passkey alone.
+// Login and logout, for both pages: with a password and then a passkey, or with the passkey alone.
 
 import { call } from "./api.js";
 import { isSupported, logInWithPasskey, showPasswordStep } from "./ceremonies.js";
@@ -6,20 +6,20 @@ import { find, say } from "./elements.js";
 import { onPress, onSubmit } from "./forms.js";
 import { session } from "./session.js";
 
-/** A login with the right password that waits for the passkey: its e-mail, the server's answer, its run. */
+/** A login with a correct password that waits for the passkey: `{email, answer, run}`. `answer` is the response. */
 let secondFactor = null;
 
-/** Show the parts for a state ("out", "second-factor", "in", ...), and put the focus where it goes on. */
+/** Show the parts of the page for a state ("out", "second-factor", "in", ...), and focus a heading. */
 export function show(state, heading) {
   for (const part of document.querySelectorAll("[data-when]")) part.hidden = !part.dataset.when.split(" ").includes(state);
   find(heading).focus();
 }
 
 /**
- * Set up the ways in and out, once.
+ * Set up the forms for login and logout, once.
  *
- * `startRun(flow)` begins the ceremony "second-factor" or "passkey-alone" and returns its Run; `onIn()` and `onOut()` are
- * for what the page itself does when somebody has logged in, or out.
+ * `startRun(flow)` starts the ceremony "second-factor" or "passkey-alone" and returns its Run. `onIn()` is called after a
+ * login, and `onOut()` after a logout.
  */
 export function setUpLogin(startRun, { onIn, onOut }) {
   session.addEventListener("change", ({ detail: { reason, isRenewal } }) => {
@@ -29,7 +29,7 @@ export function setUpLogin(startRun, { onIn, onOut }) {
       onIn();
       return;
     }
-    find("who").textContent = "Nobody is logged in";
+    find("who").textContent = "Not logged in";
     for (const form of document.forms) form.reset();
     onOut();
     show("out", "login-heading");
@@ -39,7 +39,7 @@ export function setUpLogin(startRun, { onIn, onOut }) {
   onSubmit(find("login-form"), async ({ email, password }) => {
     const { login } = session;
     const answer = await call("POST", "/login", { body: { email, password } });
-    find("login-form").reset(); // the password is needed no more
+    find("login-form").reset(); // The password is no longer needed.
     if (!answer.body.mfa_required) {
       await enter(answer.body, login);
       return;
@@ -54,7 +54,7 @@ export function setUpLogin(startRun, { onIn, onOut }) {
   onSubmit(find("second-factor-form"), async () => {
     const { email, answer } = secondFactor;
     if (secondFactor.run.isOver) {
-      // The first try failed. The password was right all the same.
+      // The first attempt with the passkey failed, but the password was correct.
       secondFactor.run = startRun("second-factor");
       await showPasswordStep(secondFactor.run, email, answer);
     }
@@ -81,13 +81,13 @@ export function setUpLogin(startRun, { onIn, onOut }) {
   checkAddress();
 }
 
-/** Begin a login, unless another one has begun since `login`: then log this late one out again. */
+/** Start a session. If another login has started since `login`, log out of this late session instead. */
 async function enter(tokens, login) {
   if (session.login === login) session.start(tokens);
   else await call("POST", "/logout", { token: tokens.access_token });
 }
 
-/** A passkey is bound to a domain. An address of numbers is none, so no browser makes one for it. */
+/** Explain why passkeys do not work, if the host of the page is an IP address or the browser does not support them. */
 function checkAddress() {
   const isNumber = /^[\d.]+$|^\[/.test(location.hostname);
   find("localhost-link").href = `http://localhost:${location.port}${location.pathname}`;

@@ -1,5 +1,5 @@
-// The page: what it does when somebody registers, and when somebody has logged in or out. How one logs in is in
-// login.js; what the other parts do is in the files that this one imports.
+// The page for accounts and ceremonies: registration, and what follows a login and a logout. The login itself is in
+// login.js, and each panel in a file of its own.
 
 import { loadMe, loadSessions, setUpAccount } from "./account-panels.js";
 import { call } from "./api.js";
@@ -23,7 +23,7 @@ setUpLogin((flow) => diagram.start(flow), {
   onOut() {
     for (const id of ["me", "sessions"]) find(id).replaceChildren();
     clearPasskeys();
-    diagram.reset(); // its messages hold tokens
+    diagram.reset(); // Its messages contain tokens.
   },
 });
 

@@ -1,4 +1,4 @@
-// The passkeys of the account that is logged in: list, add, rename, delete. All but the list may need a step-up.
+// The passkeys of the account that is logged in: list, add, rename, delete. Each change may need a step-up.
 
 import { loadSessions } from "./account-panels.js";
 import { registerPasskey } from "./ceremonies.js";
@@ -8,7 +8,7 @@ import { session } from "./session.js";
 import { withStepUp } from "./step-up.js";
 import { forgetStepUpToken, sensitiveCall } from "./step-up-token.js";
 
-/** What the status line has just said, repeated where the person is: on a phone the status line is out of sight. */
+/** The text of the status line, repeated near the button, because the status line may be scrolled out of view. */
 const words = make("p", { class: "words" });
 let diagram = null;
 
@@ -27,14 +27,14 @@ export function setUpPasskeys(theDiagram) {
   });
 }
 
-/** Forget whose passkeys they were. */
+/** Remove the list and its errors. */
 export function clearPasskeys() {
   find("passkeys").replaceChildren();
   for (const problem of find("passkey-form").parentElement.querySelectorAll(".problem")) problem.replaceChildren();
   words.remove();
 }
 
-/** Say something, and put it behind an element, too. */
+/** Show a text in the status line and after an element. */
 function tell(text, element) {
   say(text);
   words.textContent = text;
@@ -42,7 +42,7 @@ function tell(text, element) {
   words.scrollIntoView({ block: "nearest" });
 }
 
-/** Show the passkeys, and the sessions too: each passkey added or deleted revokes the others. */
+/** Show the passkeys and the sessions: adding or deleting a passkey revokes the other sessions. */
 async function loadBoth() {
   await Promise.all([loadPasskeys(), loadSessions()]);
 }
@@ -52,7 +52,7 @@ export async function loadPasskeys() {
   try {
     const { body } = await session.call("GET", "/webauthn/credentials");
     const items = body.items.map(entry);
-    find("passkeys").replaceChildren(...(items.length ? items : [make("li", { class: "none" }, "There is none yet.")]));
+    find("passkeys").replaceChildren(...(items.length ? items : [make("li", { class: "none" }, "You have no passkey yet.")]));
   } catch (error) {
     showProblem(find("passkeys-problem"), error);
   }
@@ -84,15 +84,15 @@ function entry(passkey) {
   return item;
 }
 
-/** The second step of a deletion: what it does, and both ways on. `keep()` takes it away again. */
+/** Make the confirmation of a deletion, with both buttons. `keep()` removes the confirmation. */
 function confirmation({ id, name }, keep) {
   const question = make(
     "p",
     { class: "question", id: `delete-${id}` },
-    `Delete “${name}”? You cannot restore it, and you are logged out everywhere else.`,
+    `Delete “${name}”? You cannot undo this, and all your other sessions are revoked.`,
   );
   const problem = make("p", { class: "problem", role: "alert" });
-  const remove = makeButton("Delete for good", { quiet: false });
+  const remove = makeButton("Delete permanently", { quiet: false });
   const cancel = makeButton("Keep", {}, keep);
   cancel.classList.add("keep");
   onPress(remove, problem, async () => {
@@ -116,7 +116,7 @@ function confirmation({ id, name }, keep) {
   return group;
 }
 
-/** Put a form in an entry's place. */
+/** Replace an entry of the list by a form for its name. */
 function startRenaming(item, { id, name }) {
   const inputId = `rename-${id}`;
   const input = make("input", { id: inputId, name: "name", value: name, maxlength: "100", autocomplete: "off", "aria-describedby": `${inputId}-error` });

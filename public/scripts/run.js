@@ -1,13 +1,13 @@
-// A ceremony of WebAuthn while it runs: what ceremonies.js reports to, step by step, and what ends it. This one has
-// nobody who watches; the diagram's shows each step.
+// A WebAuthn ceremony while it runs. ceremonies.js reports each step to it. This class shows nothing. The subclass in
+// diagram.js shows each step.
 
-/** It is over when it has finished or failed, or when the next one has begun. */
+/** A run is over when it has finished or failed, or when the next run has started. */
 export class Run {
   #abort = new AbortController();
-  /** The challenge: highlighted wherever it turns up. */
+  /** The challenge, which is highlighted in all messages. */
   marked = null;
 
-  /** Ends what the browser is doing for this ceremony. */
+  /** Aborts the browser's part of this ceremony. */
   get signal() {
     return this.#abort.signal;
   }
@@ -16,15 +16,15 @@ export class Run {
     return this.signal.aborted;
   }
 
-  /** Go on to a step and show its messages. */
+  /** Continue with a step and show its messages. Throws if the run is over. */
   async reach() {
     this.signal.throwIfAborted();
   }
 
-  /** Show the messages of a step, or more of them now that they are known. */
+  /** Show the messages of a step. Replaces the messages that it has shown. */
   show() {}
 
-  /** Do a part of the ceremony. If that fails, the ceremony has failed. */
+  /** Run a part of the ceremony. If it throws, the ceremony has failed. */
   async during(part) {
     try {
       return await part();
@@ -34,17 +34,17 @@ export class Run {
     }
   }
 
-  /** It did not work. */
+  /** End the run as failed. */
   fail() {
     this.abandon();
   }
 
-  /** It worked. */
+  /** End the run as finished. */
   finish() {
     this.abandon();
   }
 
-  /** End it where it is. */
+  /** End the run at its current step. */
   abandon() {
     this.#abort.abort();
   }

@@ -1,17 +1,17 @@
-// The login: the two tokens, and the requests that need one.
+// The session: the token pair, and requests with the access token.
 //
-// The tokens live in this variable and nowhere else. What localStorage or sessionStorage hold can be read by any script
-// that ever gets into the page, also long afterwards, and outlives the tab; a variable of a module cannot be reached from
-// outside it. The price: a user who reloads the page has to log in again. A product that wants to spare users that keeps
-// the refresh token in a cookie with HttpOnly, Secure and SameSite=Strict, out of every script's reach.
+// Only a variable of this module has the tokens. Any script that an attacker brings into the page can read localStorage
+// and sessionStorage, also later, but not a variable of a module. The drawback: a user who reloads the page has to log in
+// again. To avoid that, a product can keep the refresh token in a cookie with HttpOnly, Secure and SameSite=Strict, which
+// no script can read.
 
 import { call } from "./api.js";
 import { decodeJson } from "./base64url.js";
 
-/** Failures of a refresh after which the server may have exchanged the token: the response was lost on its way. */
+/** Statuses of a failed refresh whose response may have been lost: the server may have exchanged the token. */
 const LOST = [0, 502, 504];
 
-/** Sends "change" when a user has logged in or out, or when the same login has other tokens. */
+/** Dispatches "change" after a login, a logout and a refresh. */
 class Session extends EventTarget {
   #tokens = null;
   /** When the access token expires, in milliseconds of `performance.now()`. */
@@ -24,7 +24,7 @@ class Session extends EventTarget {
     return this.#tokens;
   }
 
-  /** The access token's claims, unverified: for showing. Only the server's verdict counts. */
+  /** The claims of the access token, not verified. The page only shows them: the server verifies each token. */
   get claims() {
     return this.#tokens && decodeJson(this.#tokens.access_token.split(".")[1]);
   }
@@ -42,12 +42,12 @@ class Session extends EventTarget {
     return Math.max(0, (this.#expiresAt - performance.now()) / 1000);
   }
 
-  /** Begin a login with the tokens that the server has sent. */
+  /** Start a session with a token pair. */
   start(tokens) {
     this.#begin(tokens, "");
   }
 
-  /** Forget the tokens. `reason` is shown. */
+  /** Forget the tokens. The page shows `reason`. */
   end(reason) {
     this.#begin(null, reason);
   }
@@ -56,8 +56,8 @@ class Session extends EventTarget {
    * Send a request with the access token. If the token has expired or the server rejects it with 401, refresh it and
    * send the request once more. `options` are those of `call` in api.js.
    *
-   * Throws a Problem, or an AbortError if the login has ended or been replaced meanwhile: the response is then another
-   * login's, and must be neither shown nor repeated with the new login's token.
+   * Throws a Problem. Throws an AbortError if the session has ended or been replaced meanwhile, because the response
+   * belongs to another session: do not show it, and do not repeat the request with the new token.
    */
   async call(method, path, body, options = {}) {
     const login = this.#login;
@@ -94,8 +94,8 @@ class Session extends EventTarget {
       this.#set(body, { reason: "", isRenewal: true });
     } catch (problem) {
       this.#require(login);
-      // Only this verdict ends the login. Without a network, or while the server fails, the tokens stay.
-      if (problem.status === 401) this.end("This session has ended.");
+      // Only a 401 ends the session. After a network error or a 5xx the tokens are kept.
+      if (problem.status === 401) this.end("Your session has expired or was revoked. Log in again.");
       this.#require(login);
       throw problem;
     } finally {
@@ -104,12 +104,12 @@ class Session extends EventTarget {
   }
 
   #require(login) {
-    if (this.#login !== login || !this.#tokens) throw new DOMException("This login has ended.", "AbortError");
+    if (this.#login !== login || !this.#tokens) throw new DOMException("This session is over.", "AbortError");
   }
 
   #begin(tokens, reason) {
     this.#login += 1;
-    this.#renewing = null; // an exchange that is still under way is the last login's
+    this.#renewing = null; // A refresh that is still running belongs to the previous session.
     this.#set(tokens, { reason, isRenewal: false });
   }
 

@@ -1,5 +1,5 @@
-// The step-up token: the second secret of a sensitive request. An access token travels to other services and may be
-// stolen there. The step-up token goes to this service alone, and only with the requests that need it.
+// The step-up token: the second secret of a sensitive request. A client sends its access token to other services too,
+// where it may be stolen. It sends the step-up token only to this service, with the requests that need it.
 
 import { session } from "./session.js";
 

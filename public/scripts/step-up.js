@@ -13,9 +13,9 @@ import { keepStepUpToken } from "./step-up-token.js";
 const METHODS = ["webauthn", "password"];
 
 const TEXTS = {
-  "webauthn,password": "Changing this takes a proof that it is you: a passkey of this account, or your password.",
-  password: "Changing this takes a proof that it is you: your password.",
-  webauthn: "Changing this takes a proof that it is you: a passkey of this account.",
+  "webauthn,password": "To change this, confirm your identity with a passkey of this account or with your password.",
+  password: "To change this, confirm your identity with your password.",
+  webauthn: "To change this, confirm your identity with a passkey of this account.",
 };
 
 /** The rejected request that waits for a proof: `{problem, methods, needsBoth, resolve, reject}`. */
@@ -35,7 +35,7 @@ export function setUpStepUp(start) {
   });
 }
 
-/** Do `action()`. If the server asks for a step-up, let the user prove their identity and do it once more. */
+/** Call `action()`. If the server requires a step-up, ask the user for a proof of identity and call it once more. */
 export async function withStepUp(action) {
   try {
     return await action();
@@ -83,16 +83,16 @@ async function prove(way) {
   const request = pending;
   const password = find("step-up-password").value;
   if (!password && (way === withPassword || request.needsBoth)) {
-    // Not the server's to say: it would count an empty password as a wrong one.
+    // The server would count an empty password as a wrong one.
     throw Object.assign(new Error("Enter your password."), { errors: [{ field: "current_password", message: "is missing" }] });
   }
   close();
   try {
     keepStepUpToken(await way(startRun("step-up"), request, password));
   } catch (error) {
-    if (pending !== request) return; // cancelled, or another request waits
+    if (pending !== request) return; // The step-up was cancelled, or another request waits.
     if (error.name === "AbortError") {
-      cancel(); // another ceremony has taken its place
+      cancel(); // Another ceremony has replaced this one.
       return;
     }
     request.needsBoth ||= error.code === "password_required";

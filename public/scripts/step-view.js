@@ -1,4 +1,4 @@
-// One step of the diagram: an arrow between two lanes, what it says, and behind "The message" what was really sent.
+// One step of the diagram: an arrow between two lanes, a description and, under "The message", the message itself.
 
 import { make } from "./elements.js";
 import { jsonView } from "./json-view.js";
@@ -45,14 +45,14 @@ export class StepView {
     this.#details.open = isOpen;
   }
 
-  /** Forget the last run. */
+  /** Remove the messages of the last run. */
   reset() {
     this.state = "waiting";
     this.#messages.replaceChildren();
     this.#details.hidden = true;
   }
 
-  /** Show messages: `{title, line?, note?, json?, checks?}`; `marked` is the value to highlight in them. */
+  /** Show messages: `{title, line?, note?, json?, checks?}`. `marked` is the value to highlight in them. */
   show(messages, marked) {
     this.#messages.replaceChildren(...messages.map((message) => messageView(message, marked)));
     this.#details.hidden = messages.length === 0;
@@ -68,9 +68,9 @@ function messageView({ title, line, note, json, checks }, marked) {
   return view;
 }
 
-/** A comparison: `holds` is true or false, or null where only the server can tell. */
+/** Make a check. `holds` is true, false, or null if only the server can check it. */
 function checkView({ text, found, holds }, marked) {
-  const verdict = holds === null ? "the server's alone" : holds ? "holds" : "does not hold";
+  const verdict = holds === null ? "only the server can check" : holds ? "holds" : "does not hold";
   const value = make("code", {}, ...(found === marked ? [make("mark", {}, found)] : [String(found ?? "")]));
   return make(
     "li",

@@ -1,4 +1,4 @@
-// The access token: its three parts, each claim with its meaning, the time that is left, and its signature checked.
+// The access token: its three parts, the meaning of each claim, the remaining lifetime, and a check of the signature.
 
 import { call } from "./api.js";
 import { decode, decodeJson } from "./base64url.js";
@@ -20,12 +20,12 @@ export function setUpToken() {
 
 function show() {
   if (!session.tokens) {
-    find("token-parts").replaceChildren(); // no token outlives its session in the page
+    find("token-parts").replaceChildren(); // The token of a session must not stay in the page after its end.
     return;
   }
   const [header, payload, signature] = session.tokens.access_token.split(".");
   find("token-parts").replaceChildren(
-    part("Header", header, jsonView(decodeJson(header)), make("p", { class: "note" }, "kid names the key that signed it, typ says that it is an access token (RFC 9068).")),
+    part("Header", header, jsonView(decodeJson(header)), make("p", { class: "note" }, "The header names the signing key (kid) and the type: an access token (typ, RFC 9068).")),
     part("Payload: the claims", payload, make("dl", { class: "claims" }, ...Object.entries(decodeJson(payload)).map(claim))),
     part("Signature", signature, ...signatureCheck()),
     refreshToken(),
@@ -53,23 +53,23 @@ function inWords(name, value) {
   return [make("span", { class: "methods" }, value.map((method) => METHODS[method] ?? method).join(", "))];
 }
 
-/** The signature over the first two parts, checked with the public key as any other service would (RFC 7515). */
+/** Make a check of the signature with the public key (RFC 7515), as other services do it. */
 function signatureCheck() {
   const verdict = make("p", { class: "note", role: "status" });
   const problem = make("p", { class: "problem", role: "alert" });
-  const button = make("button", { type: "button", class: "quiet small" }, "Check it with the public key");
+  const button = make("button", { type: "button", class: "quiet small" }, "Verify with the public key");
   onPress(button, problem, async () => {
     const [header, payload, signature] = session.tokens.access_token.split(".");
     const { kid } = decodeJson(header);
     const { body } = await call("GET", "/.well-known/jwks.json");
     const jwk = body.keys.find((key) => key.kid === kid);
-    // One algorithm, and not the one that the token names: a token must not choose how it is checked (RFC 8725).
+    // The algorithm is fixed. A token must not choose the algorithm that verifies it (RFC 8725).
     const key = jwk && (await crypto.subtle.importKey("jwk", jwk, { name: "ECDSA", namedCurve: "P-256" }, false, ["verify"]));
     const signed = new TextEncoder().encode(`${header}.${payload}`);
     const isValid = key && (await crypto.subtle.verify({ name: "ECDSA", hash: "SHA-256" }, key, decode(signature), signed));
-    verdict.textContent = isValid ? `It is good: signed with the key ${kid}.` : "It is not good.";
+    verdict.textContent = isValid ? `The signature is valid. The key is ${kid}.` : "The signature is not valid.";
   });
-  return [make("p", { class: "note" }, "ECDSA on P-256 with SHA-256, over the first two parts."), button, verdict, problem];
+  return [make("p", { class: "note" }, "ECDSA on P-256 with SHA-256, of the first two parts."), button, verdict, problem];
 }
 
 function refreshToken() {
@@ -79,12 +79,12 @@ function refreshToken() {
     "section",
     { class: "part" },
     make("h3", {}, "The refresh token"),
-    make("p", { class: "note" }, `256 random bits without any meaning. It works once, within ${days} days, and brings the next pair. If it ever comes back a second time, somebody has a copy, and the session ends.`),
-    make("details", {}, make("summary", {}, "Show it"), make("p", { class: "raw" }, make("code", {}, refresh_token))),
+    make("p", { class: "note" }, `256 random bits without meaning. It is valid for ${days} days and works once: the server exchanges it for a new token pair. If it is used a second time, an attacker may have a copy, so the server revokes the session.`),
+    make("details", {}, make("summary", {}, "Show the token"), make("p", { class: "raw" }, make("code", {}, refresh_token))),
   );
 }
 
-/** Show the time that is left. */
+/** Show the remaining lifetime. */
 function tick() {
   if (!session.tokens) return;
   const left = Math.ceil(session.secondsLeft);

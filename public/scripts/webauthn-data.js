@@ -1,9 +1,9 @@
-// What is inside a passkey's answer: client data, authenticator data, attestation object. For showing, not for deciding.
+// Decoders for the parts of a credential: client data, authenticator data, attestation object. The page only shows them.
 
 import { decode, decodeJson, encode } from "./base64url.js";
 import { decodeFirst } from "./cbor.js";
 
-/** COSE's algorithm numbers that passkeys use (RFC 9053, RFC 8812). */
+/** The COSE algorithms of passkeys, by number (RFC 9053, RFC 8812). */
 export const ALGORITHMS = {
   "-7": "ES256: ECDSA on P-256 with SHA-256",
   "-8": "EdDSA: Ed25519",
@@ -12,23 +12,23 @@ export const ALGORITHMS = {
   "-257": "RS256: RSA PKCS#1 v1.5 with SHA-256",
 };
 
-/** Flags of the authenticator data, by their bit (WebAuthn section 6.1). Bits 1 and 5 are reserved. */
+/** The flags of the authenticator data, with their bits (WebAuthn section 6.1). Bits 1 and 5 are reserved. */
 const FLAGS = { UP: 0, UV: 2, BE: 3, BS: 4, AT: 6, ED: 7 };
 
-/** What the flags mean. */
+/** The meaning of the flags. */
 export const FLAGS_IN_WORDS =
-  "UP: a person was present. UV: PIN, finger or face was checked. BE: the passkey may be copied to other devices; BS: it " +
-  "has been. AT: a new public key follows. ED: extension data follows.";
+  "UP: the user was present. UV: the device has checked PIN, fingerprint or face. BE: the passkey may be copied to other " +
+  "devices. BS: it has been copied. AT: a new public key follows. ED: extension data follows.";
 
-/** Return CollectedClientData: what the browser says about the ceremony (WebAuthn section 5.8.1). */
+/** Decode CollectedClientData, the browser's description of the ceremony (WebAuthn section 5.8.1). */
 export const decodeClientData = decodeJson;
 
-/** Return the SHA-256 of bytes, as base64url. */
+/** Return the SHA-256 of bytes in base64url. */
 export async function sha256(bytes) {
   return encode(await crypto.subtle.digest("SHA-256", bytes));
 }
 
-/** Take authenticator data apart (WebAuthn section 6.1): hash, flags, counter, and a new key where there is one. */
+/** Decode authenticator data (WebAuthn section 6.1): hash, flags, counter and, after a registration, the new key. */
 export function decodeAuthenticatorData(text) {
   const bytes = decode(text);
   const view = new DataView(bytes.buffer);
@@ -50,7 +50,7 @@ export function decodeAuthenticatorData(text) {
   return decoded;
 }
 
-/** Summarise an attestation object (WebAuthn section 6.5.4): its format, its statement, its authenticator data. */
+/** Decode an attestation object (WebAuthn section 6.5.4): format, statement and authenticator data. */
 export function decodeAttestationObject(text) {
   const object = decodeFirst(decode(text)).value;
   return {
@@ -60,7 +60,7 @@ export function decodeAttestationObject(text) {
   };
 }
 
-/** Put words to the numbers of a COSE_Key (RFC 9052 section 7, RFC 9053 section 7). */
+/** Describe a COSE_Key with names instead of numbers (RFC 9052 section 7, RFC 9053 section 7). */
 function describeKey(key) {
   const kinds = { 1: "OKP", 2: "EC2", 3: "RSA" };
   const curves = { 1: "P-256", 2: "P-384", 3: "P-521", 6: "Ed25519" };
@@ -70,7 +70,7 @@ function describeKey(key) {
   return key.get(1) === 2 ? { ...described, ...point, y: encode(key.get(-3)) } : { ...described, ...point };
 }
 
-/** Turn what CBOR has and JSON has not (maps, bytes) into what JSON has. */
+/** Convert maps and bytes, which JSON does not have, to objects and base64url. */
 function plain(value) {
   if (value instanceof Uint8Array) return encode(value);
   if (value instanceof Map) return Object.fromEntries([...value].map(([name, item]) => [name, plain(item)]));

@@ -29,7 +29,7 @@ def test_page_is_accessible_in_each_state(visitor):
 
     visitor.press("Open all messages")
     visitor.press("Delete Passkey")
-    expect(page.get_by_role("button", name="Delete for good")).to_be_visible()
+    expect(page.get_by_role("button", name="Delete permanently")).to_be_visible()
     assert accessibility_violations(visitor) == []
     visitor.press("Keep")
     visitor.press("Rename Passkey")
@@ -47,8 +47,8 @@ def test_page_is_accessible_in_each_state(visitor):
     visitor.expect_logged_in()
     visitor.press("Open all messages")
     visitor.press("Open all messages")
-    visitor.press("Check it with the public key")
-    expect(page.get_by_text("It is good: signed with the key")).to_be_visible()
+    visitor.press("Verify with the public key")
+    expect(page.get_by_text("The signature is valid.")).to_be_visible()
     assert accessibility_violations(visitor) == []
 
 
@@ -57,8 +57,8 @@ def test_page_fits_into_a_narrow_window(visitor):
     visitor.sign_up_and_log_in()
     visitor.add_passkey("A passkey with quite a long name, which has to go somewhere")
     visitor.press("Open all messages")
-    visitor.press("Check it with the public key")
-    expect(visitor.page.get_by_text("It is good: signed with the key")).to_be_visible()
+    visitor.press("Verify with the public key")
+    expect(visitor.page.get_by_text("The signature is valid.")).to_be_visible()
     assert elements_too_wide(visitor, widths=(320, 360, 768, 1088, 1920)) == {}
 
 
@@ -132,7 +132,7 @@ def test_page_is_usable_with_a_keyboard(visitor):
     keyboard.focus(page.get_by_label("Stop after each message"))
     page.keyboard.press("Space")
     keyboard.press("Delete Passkey")
-    keyboard.press("Delete for good")
+    keyboard.press("Delete permanently")
     visitor.expect_button("Confirm with a passkey")
     page.keyboard.press("Enter")
     visitor.expect_no_passkeys()
@@ -146,7 +146,7 @@ def test_security_page_login_is_accessible(visit):
     assert accessibility_violations(visitor) == []
     visitor.sign_up()
     visitor.send_password()
-    expect(visitor.page.get_by_role("heading", name="This page is not open to you")).to_be_visible()
+    expect(visitor.page.get_by_role("heading", name="You may not read the audit log")).to_be_visible()
     assert accessibility_violations(visitor) == []
 
 

@@ -20,7 +20,7 @@ def test_user_registers_and_logs_in_with_each_method(visitor):
 
     visitor.add_passkey()
     visitor.log_out()
-    expect(visitor.page.locator("#who")).to_have_text("Nobody is logged in")
+    expect(visitor.page.locator("#who")).to_have_text("Not logged in")
 
     visitor.send_password()
     visitor.expect_heading("One more step")
@@ -91,10 +91,10 @@ def test_passkey_login_can_be_retried_and_abandoned(visitor):
     visitor.set_authenticator(verifies=False)
     visitor.press("Log in with a passkey alone")
     alert = visitor.page.locator("#passkey-login-form").get_by_role("alert")
-    expect(alert).to_contain_text("Nothing came of it")
+    expect(alert).to_contain_text("The passkey was not used")
     failed = visitor.step("passkey-alone", "consent")
     expect(failed).to_have_attribute("data-state", "failed")
-    expect(failed).to_contain_text("Nothing came of it")
+    expect(failed).to_contain_text("The passkey was not used")
     visitor.set_authenticator()
     visitor.log_in_with_passkey()
     visitor.log_out()
@@ -155,8 +155,8 @@ def test_access_token_is_explained_verified_and_refreshed(visitor, clock):
     clock.fast_forward("05:00")
     expect(countdown).to_have_text(re.compile(r"^(9:\d\d|10:00)$"))
 
-    visitor.press("Check it with the public key")
-    expect(visitor.page.get_by_text("It is good: signed with the key")).to_be_visible()
+    visitor.press("Verify with the public key")
+    expect(visitor.page.get_by_text("The signature is valid.")).to_be_visible()
 
     before = visitor.claim("jti").text_content()
     visitor.refresh_tokens()
@@ -201,10 +201,10 @@ def test_example_user_can_register(visitor):
 
 def test_page_at_an_ip_address_explains_passkeys_need_a_name(visitor, url):
     visitor.page.goto(url.replace("localhost", "127.0.0.1"))
-    expect(visitor.page.get_by_text("Passkeys need a name, not a number.")).to_be_visible()
+    expect(visitor.page.get_by_text("Passkeys do not work on an IP address.")).to_be_visible()
     expect(visitor.page.get_by_role("button", name="Log in with a passkey alone")).to_be_disabled()
     visitor.page.get_by_role("link", name="localhost").click()
     visitor.page.wait_for_url(f"{url}/")
-    expect(visitor.page.get_by_text("Passkeys need a name, not a number.")).to_be_hidden()
+    expect(visitor.page.get_by_text("Passkeys do not work on an IP address.")).to_be_hidden()
     expect(visitor.page.get_by_role("button", name="Log in with a passkey alone")).to_be_enabled()
     visitor.requests.clear()

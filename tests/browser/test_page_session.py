@@ -141,7 +141,7 @@ def test_rejected_refresh_logs_the_page_out(visitor, client, page_login):
     headers = {"Authorization": f"Bearer {tokens['access_token']}", "Step-Up-Token": tokens["step_up_token"]}
     client.delete("/sessions", headers=headers).raise_for_status()
     visitor.press("Log out")
-    expect(visitor.status).to_have_text("This session has ended.")
+    expect(visitor.status).to_have_text("Your session has expired or was revoked. Log in again.")
     visitor.expect_heading("Log in")
     expect(visitor.page.locator("#log-out-problem")).to_be_empty()
     assert visitor.error_statuses == [401, 401]

@@ -87,7 +87,7 @@ def test_expired_step_up_token_is_not_sent_but_replaced(visitor, clock):
     sent = SentRequests(visitor)
     visitor.press("Add a passkey")
     assert offered_proofs(visitor) == ["the password"]
-    expect(dialog(visitor)).to_have_accessible_description("Changing this takes a proof that it is you: your password.")
+    expect(dialog(visitor)).to_have_accessible_description("To change this, confirm your identity with your password.")
     expect(dialog(visitor).get_by_label("Your password")).to_be_focused()
     confirm_with_password(visitor)
     expect(visitor.status).to_have_text("The passkey “Passkey” is registered.")
@@ -148,7 +148,7 @@ def test_passkey_is_renamed_and_deleted_after_a_passkey_proof(visitor):
     before = len(visitor.requests)
     visitor.press("Delete <b>Desk</b>")
     group = visitor.passkeys.get_by_role("group")
-    expect(group).to_have_accessible_name(re.compile("Delete “<b>Desk</b>”.*logged out everywhere else"))
+    expect(group).to_have_accessible_name(re.compile("Delete “<b>Desk</b>”.*other sessions are revoked"))
     visitor.expect_button("Keep")
     visitor.press("Keep")
     expect(group).to_have_count(0)
@@ -181,14 +181,14 @@ def test_user_without_a_passkey_revokes_sessions_by_password(visit, url, expire_
     visitor.sessions.get_by_role("button").first.click()
     assert offered_proofs(visitor) == ["the password"]
     confirm_with_password(visitor)
-    expect(visitor.status).to_have_text("The session has ended.")
+    expect(visitor.status).to_have_text("The session is revoked.")
     expect(visitor.sessions.locator("li")).to_have_count(3)
-    visitor.press("End all others")
+    visitor.press("Revoke all others")
     expect(visitor.sessions.locator("li")).to_have_count(1)
     assert visitor.error_statuses == [403]
 
     other_device.press("Log out")
-    expect(other_device.status).to_have_text("This session has ended.")
+    expect(other_device.status).to_have_text("Your session has expired or was revoked. Log in again.")
     other_device.expect_heading("Log in")
     assert other_device.error_statuses == [401, 401]
 
@@ -196,11 +196,11 @@ def test_user_without_a_passkey_revokes_sessions_by_password(visit, url, expire_
 def test_password_proof_despite_a_passkey_only_revokes_sessions(visitor, url):
     visitor.sign_up_with_passkey()
     sent = SentRequests(visitor)
-    visitor.press("End all others")
+    visitor.press("Revoke all others")
     assert offered_proofs(visitor) == ["the password", "a passkey"]
     visitor.expect_button("Confirm with a passkey")
     confirm_with_password(visitor)
-    expect(visitor.status).to_have_text("All other sessions have ended.")
+    expect(visitor.status).to_have_text("All other sessions are revoked.")
 
     visitor.delete_passkey()
     assert offered_proofs(visitor) == ["a passkey"]
@@ -213,12 +213,12 @@ def test_password_proof_despite_a_passkey_only_revokes_sessions(visitor, url):
 def test_five_wrong_step_up_passwords_end_the_session(visitor, expire_step_ups):
     visitor.sign_up_and_log_in()
     expire_step_ups()
-    visitor.press("End all others")
+    visitor.press("Revoke all others")
     for _ in range(5):
         confirm_with_password(visitor, "not the right password")
         expect(dialog(visitor).get_by_role("alert")).to_contain_text("400 invalid_current_password")
     confirm_with_password(visitor)
-    expect(visitor.status).to_have_text("This session has ended.")
+    expect(visitor.status).to_have_text("Your session has expired or was revoked. Log in again.")
     expect(dialog(visitor)).to_be_hidden()
     visitor.expect_heading("Log in")
     visitor.log_in()
@@ -232,14 +232,14 @@ def test_cancelled_or_failed_step_up_can_be_retried(visitor):
         before = len(visitor.requests)
         cancel()
         expect(dialog(visitor)).to_be_hidden()
-        visitor.expect_button("Delete for good")
+        visitor.expect_button("Delete permanently")
         assert len(visitor.requests) == before
-        visitor.press("Delete for good")
+        visitor.press("Delete permanently")
     visitor.page.evaluate(
         "() => { navigator.credentials.get = () => Promise.reject(new DOMException('', 'NotAllowedError')); }"
     )
     visitor.press("Confirm with a passkey")
-    expect(dialog(visitor).get_by_role("alert")).to_contain_text("Nothing came of it")
+    expect(dialog(visitor).get_by_role("alert")).to_contain_text("The passkey was not used")
     visitor.page.evaluate("() => { delete navigator.credentials.get; }")
     visitor.press("Confirm with a passkey")
     visitor.expect_no_passkeys()
@@ -281,7 +281,7 @@ def test_step_up_with_unknown_methods_is_reported(visitor, methods):
     visitor.sign_up_and_log_in()
     document = {"code": "step_up_required", "detail": "Prove your identity.", "methods": methods}
     visitor.page.route("**/sessions?keep_current=true", lambda route: route.fulfill(status=403, json=document))
-    visitor.press("End all others")
+    visitor.press("Revoke all others")
     expect(visitor.page.locator("#sessions-problem")).to_contain_text("403 step_up_required")
     expect(dialog(visitor)).to_be_hidden()
 
@@ -324,7 +324,7 @@ def test_step_up_dialog_is_accessible_in_each_state(visitor, expire_step_ups):
     assert accessibility_violations(visitor) == []
     confirm_with_password(visitor)
     expect(visitor.status).to_have_text("The passkey “Passkey” is registered.")
-    visitor.press("End all others")
+    visitor.press("Revoke all others")
     assert offered_proofs(visitor) == ["the password", "a passkey"]
     assert accessibility_violations(visitor) == []
     visitor.press("Cancel")
@@ -342,14 +342,14 @@ def test_step_up_on_a_phone_works_with_a_keyboard(visit):
     expect(visitor.status).not_to_be_in_viewport()
     expect(page.locator("#passkey-form .words")).to_have_text("The passkey “Laptop” is registered.")
     expect(words).to_be_in_viewport()
-    keyboard.press("End all others")
+    keyboard.press("Revoke all others")
     visitor.expect_button("Confirm with a passkey")
     for button in ("Confirm with a passkey", "Cancel"):
         expect(page.get_by_role("button", name=button)).to_be_in_viewport(ratio=1)
     keyboard.type(dialog(visitor).get_by_label("Your password"), PASSWORD)
     page.keyboard.press("Enter")
-    expect(visitor.status).to_have_text("All other sessions have ended.")
-    visitor.expect_button("End all others")
+    expect(visitor.status).to_have_text("All other sessions are revoked.")
+    visitor.expect_button("Revoke all others")
     visitor.delete_passkey()
     visitor.press("Confirm with a passkey")
     expect(words).to_contain_text("delete it there too")

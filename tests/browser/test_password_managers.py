@@ -138,7 +138,7 @@ def test_password_manager_rejecting_with_any_value_is_reported(visitor):
         visitor.page.evaluate(f"() => {{ navigator.credentials.create = () => Promise.reject({reason}); }}")
         with visitor.page.expect_response("**/webauthn/register/begin"):
             visitor.press("Add a passkey")
-        expect(alert).to_contain_text("The browser says")
+        expect(alert).to_contain_text("The browser reports")
 
 
 def test_undecodable_attestation_is_sent_to_the_server(visitor):

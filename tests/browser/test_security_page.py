@@ -67,7 +67,7 @@ def test_user_without_role_or_passkey_sees_how_to_get_access(visit, data_dir):
     visitor = visit(path="/security.html")
     visitor.sign_up()
     visitor.send_password()
-    visitor.expect_heading("This page is not open to you")
+    visitor.expect_heading("You may not read the audit log")
     denied, numbers = visitor.page.locator("#denied"), visitor.page.locator("#numbers")
     expect(denied).to_contain_text("Your account has the role user.")
     expect(denied.locator("pre")).to_have_text(f"uv run accounts role {visitor.email} security")
@@ -77,7 +77,7 @@ def test_user_without_role_or_passkey_sees_how_to_get_access(visit, data_dir):
 
     give_role(data_dir, visitor.email, "security")
     visitor.send_password()
-    visitor.expect_heading("This page is not open to you")
+    visitor.expect_heading("You may not read the audit log")
     expect(numbers).to_be_hidden()
     denied.get_by_role("link").click()
     visitor.page.wait_for_url("**/index.html")
@@ -92,7 +92,7 @@ def test_auditor_logs_in_and_the_logout_clears_the_page(auditor):
     # A passkey that fails can be tried again.
     auditor.visitor.set_authenticator(verifies=False)
     auditor.visitor.press("Log in with a passkey alone")
-    expect(auditor.page.locator("#passkey-login-form .problem")).to_contain_text("Nothing came of it")
+    expect(auditor.page.locator("#passkey-login-form .problem")).to_contain_text("The passkey was not used")
     auditor.visitor.set_authenticator()
     auditor.log_in()
 
@@ -108,10 +108,10 @@ def test_auditor_logs_in_and_the_logout_clears_the_page(auditor):
 def test_pages_link_to_each_other(visitor):
     for page in ("security.html", "index.html"):
         visitor.page.goto(f"{visitor.url}/{page}")
-        expect(visitor.page.get_by_role("contentinfo")).to_contain_text("You log in again there")
-    visitor.page.get_by_role("link", name="what happened here").click()
+        expect(visitor.page.get_by_role("contentinfo")).to_contain_text("You log in on each page")
+    visitor.page.get_by_role("link", name="security events").click()
     expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Security events")
-    visitor.page.get_by_role("link", name="Accounts and ceremonies").click()
+    visitor.page.get_by_role("link", name="Accounts and ceremonies", exact=True).click()
     expect(visitor.page.get_by_role("heading", name="Register", exact=True)).to_be_visible()
 
 
@@ -133,11 +133,11 @@ def test_headline_numbers_after_new_events_are_exact(target, auditor, url):
     # Screen readers get the same numbers from the chart's name and its table.
     chart = auditor.page.get_by_role("img", name="Logins and failed logins")
     failures = number("authn_login_fail")
-    expect(chart).to_have_accessible_name(re.compile(rf"intervals of 1 hour: \d+ logins and {failures} that failed"))
+    expect(chart).to_have_accessible_name(re.compile(rf"intervals of 1 hour: \d+ logins and {failures} failed logins"))
     auditor.page.get_by_text("The chart as a table").click()
     cells = auditor.page.locator("#chart-rows td:last-child").all_text_contents()
     assert sum(map(int, cells)) == failures
-    expect(auditor.page.locator("#numbers")).to_contain_text("uv run audit verify checks them")
+    expect(auditor.page.locator("#numbers")).to_contain_text("run uv run audit verify")
 
 
 def test_headline_is_shown_only_for_events_of_the_catalogue(auditor):
@@ -167,7 +167,7 @@ def test_selected_range_is_sent_for_numbers_and_events(auditor):
         asked = auditor.page.evaluate("from => (Date.now() - Date.parse(from)) / 1000", query_of(summary.value)["from"])
         assert seconds <= asked < seconds + 20
         assert query_of(events.value)["from"][:16] == query_of(summary.value)["from"][:16]
-        expect(auditor.page.locator("#chart-summary")).to_contain_text("By intervals of")
+        expect(auditor.page.locator("#chart-summary")).to_contain_text("In intervals of")
 
 
 def test_chart_is_drawn_in_the_colours_of_the_scheme(auditor):
@@ -198,7 +198,7 @@ def test_click_on_a_number_or_an_interval_shows_its_events(auditor, target, url)
     fail_to_log_in(url, target.email)
     reuse_refresh_token(url, f"again-{target.email}")
     auditor.choose_range("hour")
-    expect(auditor.page.locator("#chart-summary")).to_contain_text("By intervals of 1 minute:")
+    expect(auditor.page.locator("#chart-summary")).to_contain_text("In intervals of 1 minute:")
     auditor.page.mouse.move(*last_interval_position(auditor.page.locator("#chart .u-over")))
     expect(auditor.page.locator("#chart-readout")).to_contain_text(re.compile(r"\d\d:\d\d, 1 minute: \d+ logins?,"))
     auditor.page.get_by_role("button", name="Token reuse: show these events").click()
@@ -271,17 +271,17 @@ def test_each_filter_limits_the_events(auditor, target, url):
         ({"user_id": target.id, "outcome": "failure"}, "Outcome", {"failure"}),
         ({"severity": "low"}, "Severity", {"low", "medium", "high"}),
         ({"reason": "wrong_password"}, "Reason", {"wrong_password"}),
-        ({"ip": "127.0.0.1"}, "Source IP", {"127.0.0.1"}),
+        ({"ip": "127.0.0.1"}, "Client IP", {"127.0.0.1"}),
         ({"user_id": target.id}, "Account", {target.id[:8]}),
     ):
         auditor.filter(**filters)
         found = set(auditor.rows.locator(f'[data-column="{column}"]').all_text_contents())
         assert found
         assert found <= shown
-    expect(auditor.page.locator("#filter-user-id")).to_have_attribute("placeholder", re.compile("whole id"))
+    expect(auditor.page.locator("#filter-user-id")).to_have_attribute("placeholder", re.compile("full id"))
     auditor.filter(to="2020-01-01T00:00:00", **{"from": "2019-01-01T00:00:00"})
     expect(auditor.rows).to_have_count(0)
-    expect(auditor.page.locator("#events-end")).to_have_text("0 events: these are all.")
+    expect(auditor.page.locator("#events-end")).to_have_text("0 events, no older ones.")
     auditor.visitor.press("Clear the filters")
     expect(auditor.rows).not_to_have_count(0)
     expect(auditor.page.locator("#filter-from")).to_have_value("")
@@ -297,7 +297,7 @@ def test_each_filter_limits_the_events(auditor, target, url):
 def test_invalid_or_hostile_filter_is_sent_unchanged_and_explained(auditor):
     auditor.filter(ip="over there")
     expect(auditor.page.locator("#filter-ip")).to_be_focused()
-    expect(auditor.page.locator("#filter-ip")).to_have_accessible_description(re.compile("^Source IP "))
+    expect(auditor.page.locator("#filter-ip")).to_have_accessible_description(re.compile("^Client IP "))
     with auditor.page.expect_request(EVENTS_URL) as request:
         auditor.filter(reason="a&event=authn_login_fail#")
     assert query_of(request.value)["reason"] == "a&event=authn_login_fail#"
@@ -311,7 +311,7 @@ def test_paging_while_events_arrive_neither_skips_nor_repeats(auditor, target, u
     expect(auditor.rows).to_have_count(50)
     first = auditor.shown_ids()
     request_other_users(url, target.email, times=55)
-    auditor.visitor.press("Show older ones")
+    auditor.visitor.press("Show older events")
     expect(auditor.rows).to_have_count(60)
     assert auditor.shown_ids()[:50] == first
     with auditor.page.expect_response(EVENTS_URL):
@@ -322,8 +322,8 @@ def test_paging_while_events_arrive_neither_skips_nor_repeats(auditor, target, u
     assert shown[-60:-10] == first
     times = auditor.page.locator("#event-rows time").evaluate_all("times => times.map(time => time.dateTime)")
     assert times == sorted(times, reverse=True)
-    expect(auditor.page.locator("#events-end")).to_have_text("115 events: these are all.")
-    expect(auditor.page.get_by_role("button", name="Show older ones")).to_be_hidden()
+    expect(auditor.page.locator("#events-end")).to_have_text("115 events, no older ones.")
+    expect(auditor.page.get_by_role("button", name="Show older events")).to_be_hidden()
 
 
 def test_flood_of_new_events_reloads_the_list(auditor):
@@ -343,7 +343,7 @@ def test_flood_of_new_events_reloads_the_list(auditor):
     auditor.visitor.press("Pause")
     with auditor.page.expect_response(lambda response: len(pages) == 3 and "cursor=" not in response.url):
         auditor.visitor.press("Pause")
-    expect(auditor.page.locator("#news")).to_contain_text("Looked at")
+    expect(auditor.page.locator("#news")).to_contain_text("Read at")
     expect(auditor.rows.first).not_to_have_attribute("data-event", re.compile("flood"))
     assert len(pages) == 3
     assert auditor.rows.count() <= 50
@@ -351,7 +351,7 @@ def test_flood_of_new_events_reloads_the_list(auditor):
 
 def test_log_readings_and_function_starts_are_shown_on_request(auditor):
     assert "audit_log" not in auditor.page.locator("#event-rows").text_content()
-    auditor.page.get_by_label("Readings of this log, too").check()
+    auditor.page.get_by_label("Also requests that read this log").check()
     auditor.visitor.press("Filter")
     expect(auditor.rows.filter(has_text="audit_log").first).to_be_visible()
 
@@ -366,7 +366,7 @@ def test_log_readings_and_function_starts_are_shown_on_request(auditor):
     expect(auditor.rows.first.locator('[data-column="Event"]')).to_have_text("sys_startup of login")
     auditor.page.unroute(EVENTS_URL)
     # A filter by this event name also shows them.
-    auditor.page.get_by_label("Starts of the service's functions, too").uncheck()
+    auditor.page.get_by_label("Also starts of functions").uncheck()
     auditor.page.locator("#filter-event").select_option("sys_startup")
     auditor.visitor.press("Filter")
     expect(auditor.rows.nth(1)).to_contain_text("sys_startup of ")
@@ -400,7 +400,7 @@ def test_pages_with_only_starts_are_skipped(auditor):
     expect(auditor.rows).to_have_count(1)
     assert auditor.shown_ids() == ["it"]
     assert asked == [None, "after-1", "after-2"]
-    expect(auditor.page.get_by_role("button", name="Show older ones")).to_be_hidden()
+    expect(auditor.page.get_by_role("button", name="Show older events")).to_be_hidden()
 
 
 # --- New events -------------------------------------------------------------------------------------------------------
@@ -456,7 +456,7 @@ def test_polling_retries_after_an_outage_until_the_session_ends(auditor, clock, 
     auditor.visitor.press("Pause")
     clock.run_for(100)
     problem = page.locator("#poll-problem")
-    expect(problem).to_contain_text("The server does not answer.")
+    expect(problem).to_contain_text("The server does not respond.")
     auditor.visitor.browser_errors.clear()
     page.unroute(EVENTS_URL)
     clock.fast_forward("00:10")
@@ -466,7 +466,7 @@ def test_polling_retries_after_an_outage_until_the_session_ends(auditor, clock, 
     client.post("/logout", headers={"Authorization": request.value.headers["authorization"]}).raise_for_status()
     auditor.visitor.press("Pause")
     clock.run_for(100)
-    expect(auditor.visitor.status).to_have_text("This session has ended.")
+    expect(auditor.visitor.status).to_have_text("Your session has expired or was revoked. Log in again.")
     expect(page.locator("#event-rows")).to_be_empty()
     before = len(auditor.visitor.requests)
     clock.fast_forward("05:00")
@@ -483,7 +483,7 @@ def test_changed_record_raises_the_alarm_in_list_and_details(auditor, target, ur
     alarm = auditor.page.locator("#chain-alarm")
     expect(alarm).to_be_empty()
     (event_id,) = auditor.shown_ids()
-    words = "does not fit the record before it, or was changed"
+    words = "changed, or the record before it was"
     with changed_record(data_dir, event_id, reason="unknown_user"):
         auditor.filter(user_id=target.id, event="authn_login_fail")
         expect(alarm).to_have_role("alert")
@@ -491,7 +491,7 @@ def test_changed_record_raises_the_alarm_in_list_and_details(auditor, target, ur
         expect(auditor.rows.first.locator('[data-column="Chain"]')).to_have_text(words)
         verdict = auditor.open_details(auditor.rows.first).locator(".verdict")
         expect(verdict).to_contain_text(words)
-        expect(verdict).to_contain_text("One of the two is not what it was")
+        expect(verdict).to_contain_text("The MAC of this record is not valid")
         auditor.page.keyboard.press("Escape")
     auditor.filter(user_id=target.id, event="authn_login_fail")
     expect(alarm).to_be_empty()
@@ -512,7 +512,7 @@ def test_changed_record_raises_the_alarm_in_list_and_details(auditor, target, ur
     # With a changed time the record is not found where it was.
     with changed_record(data_dir, event_id, time=1_000_000_000_000):
         auditor.open_details(auditor.rows.first)
-        expect(verdict).to_contain_text("not found any more")
+        expect(verdict).to_contain_text("no longer in the log")
         expect(alarm).not_to_be_empty()
         auditor.page.keyboard.press("Escape")
     auditor.open_details(auditor.rows.first)
@@ -534,7 +534,7 @@ def test_event_details_show_fields_meaning_and_chain_check(auditor, target):
     expect(dialog).to_contain_text(f"Here: {meaning.reasons['wrong_password']}.")
     verdict = dialog.locator(".verdict")
     expect(verdict).to_contain_text("intact")
-    expect(verdict).to_contain_text("as they were written")
+    expect(verdict).to_contain_text("The record is unchanged")
     auditor.page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(opener).to_be_focused()
@@ -543,7 +543,7 @@ def test_event_details_show_fields_meaning_and_chain_check(auditor, target):
     auditor.page.route(EVENTS_URL, lambda route: route.abort())
     auditor.open_details(auditor.rows.first)
     expect(dialog.locator(".checked")).to_have_text(
-        re.compile("^Checked when the list was read, and not now: The server does not answer")
+        re.compile("^Checked when the list was read. The new check has failed: The server does not respond")
     )
     auditor.visitor.press("Close")
     expect(dialog).to_be_hidden()
@@ -555,10 +555,10 @@ def test_unknown_event_and_erased_fields_are_marked(auditor, target, url, data_d
     erase(data_dir, target.email)
     auditor.filter(user_id=target.id, event="authn_login_fail")
     row = auditor.rows.first
-    expect(row.locator('[data-column="Source IP"]')).to_have_text("erased")
+    expect(row.locator('[data-column="Client IP"]')).to_have_text("erased")
     expect(row.locator('[data-column="Chain"]')).to_have_text("intact")
     dialog = auditor.open_details(row)
-    expect(dialog.get_by_text("erased, with the personal data of this account")).to_have_count(2)
+    expect(dialog.get_by_text("erased with the personal data of this account")).to_have_count(2)
     expect(dialog).not_to_contain_text("gone/1.0")
     auditor.page.keyboard.press("Escape")
 
@@ -571,7 +571,7 @@ def test_unknown_event_and_erased_fields_are_marked(auditor, target, url, data_d
     expect(auditor.rows.first).to_contain_text("tomorrow")
     auditor.open_details(auditor.rows.first)
     expect(dialog).to_have_accessible_name("authn_login_lock_of_tomorrow")
-    expect(dialog).to_contain_text("An event that this page does not know.")
+    expect(dialog).to_contain_text("This page does not know this event.")
 
 
 # --- Texts of attackers -----------------------------------------------------------------------------------------------

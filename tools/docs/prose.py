@@ -1,4 +1,4 @@
-"""Check the language of Markdown, docstrings, comments and test names against ``prose.toml``.
+"""Check the language of Markdown, docstrings, comments, test names and pages against ``prose.toml``.
 
 ``python -m tools.docs.prose`` checks every file that git tracks, ``python -m tools.docs.prose FILE…`` some of them.
 """
@@ -11,14 +11,18 @@ import subprocess
 import sys
 import tokenize
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from markdown_it import MarkdownIt
 
+from tools.docs.page_texts import Text, html_texts, script_texts
+
 PROJECT: Final = Path(__file__).parents[2]
+#: A folder with the code of other authors.
+_LIBRARIES: Final = "public/vendor/"
 _MARKDOWN: Final = MarkdownIt("commonmark").enable("table")
 #: This word replaces inline code, which counts as one word of its sentence.
 _CODE: Final = "code"
@@ -56,9 +60,8 @@ def load_rules(file: Path) -> Rules:
 
 
 def passages_of(path: Path) -> Iterator[Passage]:
-    """Yield the passages of a Markdown or Python file."""
-    source = path.read_text(encoding="utf-8")
-    yield from _markdown_passages(source) if path.suffix == ".md" else _python_passages(source)
+    """Yield the passages of a file with one of the suffixes in ``_READERS``."""
+    yield from _READERS[path.suffix](path.read_text(encoding="utf-8"))
 
 
 def faults(passage: Passage, rules: Rules) -> Iterator[str]:
@@ -124,13 +127,26 @@ def _without_words(code: re.Match[str]) -> str:
     return _CODE + "\n" * code[0].count("\n")
 
 
+def _page_passages(texts: Iterable[Text]) -> Iterator[Passage]:
+    return (Passage(*text) for text in texts)
+
+
+_READERS: Final[Mapping[str, Callable[[str], Iterator[Passage]]]] = {
+    ".md": _markdown_passages,
+    ".py": _python_passages,
+    ".html": lambda source: _page_passages(html_texts(source)),
+    ".js": lambda source: _page_passages(script_texts(source)),
+}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Print a line for each fault, and return the exit status."""
     names = sys.argv[1:] if arguments is None else arguments
     if not names:
-        tracked = ["git", "ls-files", "-z", "*.md", "*.py"]
+        tracked = ["git", "ls-files", "-z", *(f"*{suffix}" for suffix in _READERS)]
         names = subprocess.check_output(tracked, cwd=PROJECT, text=True).split("\0")[:-1]  # noqa: S603
-    paths = [PROJECT / name for name in names if (PROJECT / name).suffix in {".md", ".py"}]
+    own = [PROJECT / name for name in names if not name.startswith(_LIBRARIES)]
+    paths = [path for path in own if path.suffix in _READERS]
     found = list(check(paths, load_rules(PROJECT / "prose.toml")))
     print(*found, sep="\n", end="\n" if found else "")  # noqa: T201
     return 1 if found else 0

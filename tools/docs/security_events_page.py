@@ -10,22 +10,40 @@ from auth_common.events.vocabulary import SecurityEvent
 _INTRODUCTION: Final = f"""\
 # Security events
 
-Written from the code by `make docs`; a test fails when the two differ.
+`make docs` writes this page from the code.
 
-Each event is a line in the log, as an event of [OCSF {VERSION}](https://schema.ocsf.io/{VERSION}/), and counts a metric
-of its name. All but those of the authorizer, which has no database, are also records of the
-[audit log](walkthrough.md#the-audit-log). Names are those of OWASP's Logging Vocabulary, or made in its manner.
+<picture>
+  <source media="(prefers-color-scheme: dark)" srcset="images/security-dark.png">
+  <img alt="The security page: numbers, a chart of logins and failed logins, and rankings" src="images/security.png">
+</picture>
 
-In a line, `message` is the name, and below `security_event` are `metadata.event_code` (the name), `time` (milliseconds
-since the epoch), `status`, `status_detail` (the reason), `severity`, `user.uid` (or `actor.user.uid`), `http_request`,
-`src_endpoint.ip`, `metadata.correlation_uid` (the request id) and `unmapped` (the fields). `audit` has the place of
-the record and its MAC. Each event can have:
+The [security page](../public/security.html) shows these events. To try it with a day of example data, run `make demo`.
+
+Each security event is a log line, an event of [OCSF {VERSION}](https://schema.ocsf.io/{VERSION}/), and a metric with
+the event's name. It is also a record in the [audit log](walkthrough.md#the-audit-log), except for events of the
+authorizer, which has no database. The names follow OWASP's Logging Vocabulary.
+
+In a log line, `message` is the event's name, and `audit` has the place of the audit record in its chain and its MAC.
+The object `security_event` has these members:
+
+| Member | Content |
+|---|---|
+| `metadata.event_code` | the event's name |
+| `time` | milliseconds since the epoch |
+| `status`, `status_detail` | the outcome and the reason |
+| `severity` | the severity |
+| `user.uid` or `actor.user.uid` | the id of the account |
+| `src_endpoint.ip`, `http_request` | the client IP and the request |
+| `metadata.correlation_uid` | the request id |
+| `unmapped` | the fields of the event, which are listed below |
+
+Each event can have this field:
 
 | Field | Meaning |
 |---|---|
 {"".join(f"| `{name}` | {meaning} |" for name, meaning in COMMON_FIELDS.items())}
 
-Never in an event: passwords, tokens, hashes, keys, challenges, request bodies, names, e-mail addresses.
+No event contains passwords, tokens, hashes, keys, challenges, request bodies, names or e-mail addresses.
 
 | Event | Outcome | Severity | OCSF class and activity |
 |---|---|---|---|

@@ -1,8 +1,8 @@
-// The client of the audit log: GET /audit/events and GET /audit/summary. Each call is recorded as a reading.
+// The client of the audit log: GET /audit/events and GET /audit/summary. The service records each of these requests.
 
 import { session } from "../session.js";
 
-/** Names of event types that this page treats by themselves. */
+/** Names of security events to which this page gives a meaning of its own. */
 export const LOGIN = "authn_login_success";
 export const FAILED_LOGIN = "authn_login_fail";
 export const LOCK = "authn_login_lock";
@@ -11,10 +11,10 @@ export const REFUSED_ACCESS = "authz_fail";
 
 export const STARTUP = "sys_startup";
 
-/** The reason of events that are readings of the log itself. */
+/** The reason of events that record a request to the audit log. */
 export const READING = "audit_log";
 
-/** Return the numbers between two Dates. */
+/** Return the summary of the events between two Dates. */
 export async function readSummary({ from, to }) {
   const { body } = await session.call("GET", `/audit/summary?${queryString({ from, to })}`);
   return body;
@@ -26,7 +26,7 @@ export async function readEvents(query, cursor = null) {
   return body;
 }
 
-/** What is null, undefined or empty is left out. */
+/** Return a query string without the parameters that are null, undefined or empty. */
 function queryString(parameters) {
   const asked = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
   return new URLSearchParams(asked.map(([name, value]) => [name, value instanceof Date ? value.toISOString() : value]));

@@ -1,9 +1,9 @@
-// Why somebody may not read the audit log, and what opens it to them.
+// Why a user may not read the audit log, and how the user can get access.
 
 import { find, make } from "../elements.js";
 import { visible } from "./texts.js";
 
-/** Show why, by the code of the server's refusal. Return whether it is one that can be explained. */
+/** Show the explanation of a 403 by its code. Return false if there is none. */
 export function explainRefusal(problem, me) {
   const explanation = EXPLANATIONS[problem.code];
   if (problem.status !== 403 || !explanation) return false;
@@ -14,12 +14,12 @@ export function explainRefusal(problem, me) {
 const EXPLANATIONS = {
   forbidden: ({ email, role }) => [
     make("p", {}, "The audit log is for the roles ", make("code", {}, "security"), " and ", make("code", {}, "admin"), ". Your account has the role ", make("code", {}, visible(role)), "."),
-    make("p", {}, "No page can give you another one. Whoever operates the service can, on its machine:"),
+    make("p", {}, "An operator can give you the role with this command on the service's machine:"),
     make("pre", { class: "command" }, make("code", {}, `uv run accounts role ${visible(email)} security`)),
-    make("p", {}, "That ends all of your sessions. Then log in again, with a passkey."),
+    make("p", {}, "The command revokes all your sessions. Then log in again, with a passkey."),
   ],
   passkey_login_required: () => [
-    make("p", {}, "You have the role for it. The audit log also takes a login with a passkey that your account has: a password can be guessed, or asked for by a look-alike page."),
+    make("p", {}, "Your account has the right role. The audit log also requires a login with a passkey of your account, because a password can be guessed or phished."),
     make("p", {}, "Add a passkey at ", make("a", { href: "index.html" }, "the page for accounts"), ", come back, and log in with it."),
   ],
 };

@@ -1,11 +1,11 @@
-// An event's detail: every field, what the event means, and whether its record is as it was written.
+// The details of a security event: all fields, the meaning of the event, and the check of its audit record.
 
 import { find, make, makeFacts } from "../elements.js";
 import { chainMark } from "./event-table.js";
 import { EVENT_MEANINGS } from "./event-meanings.js";
 import { clock, makeCode, makeText, withCode } from "./texts.js";
 
-/** The event that is shown: an answer about another one comes too late. */
+/** The event that the dialog shows. Late responses about other events are ignored. */
 let shown = null;
 
 /** Set up the dialog, once. */
@@ -14,11 +14,11 @@ export function setUpEventDialog() {
 }
 
 /**
- * Show an event. The browser keeps the focus inside and gives it back afterwards. `readAgain()` returns the event as the
- * log has it now, or null where it is not found any more.
+ * Show an event. The browser keeps the focus inside the dialog and restores it afterwards. `readAgain()` reads the event
+ * from the log again, and returns null if the log no longer has it.
  */
 export function openEvent(event, readAgain) {
-  const check = make("div", { role: "status" }, verdict(event.chain.intact, "The check of when the list was read. It is being made again."));
+  const check = make("div", { role: "status" }, verdict(event.chain.intact, "Checked when the list was read. The page is checking the record again."));
   shown = event;
   find("event-heading").replaceChildren(makeText(event.event));
   find("event-content").replaceChildren(
@@ -40,19 +40,19 @@ export function openEvent(event, readAgain) {
   checkAgain(event, readAgain, check);
 }
 
-/** Say what the chain check says now. The list's may be old: a record can be changed after it was read. */
+/** Check the record again, because an attacker may have changed it after the list was read. */
 async function checkAgain(event, readAgain, check) {
   let words;
   try {
     const now = await readAgain();
     words = now ? verdict(now.chain.intact, `Checked at ${clock()}.`) : goneVerdict(`Checked at ${clock()}.`);
   } catch (error) {
-    words = verdict(event.chain.intact, `Checked when the list was read, and not now: ${error.message}`);
+    words = verdict(event.chain.intact, `Checked when the list was read. The new check has failed: ${error.message}`);
   }
   if (shown === event) check.replaceChildren(words);
 }
 
-/** Forget the event that was shown. */
+/** Close the dialog and remove the event from it. */
 export function closeEvent() {
   shown = null;
   find("event").close();
@@ -61,7 +61,7 @@ export function closeEvent() {
 
 function meaning({ event, reason }) {
   const known = Object.hasOwn(EVENT_MEANINGS, event) && EVENT_MEANINGS[event];
-  if (!known) return make("p", { class: "summary" }, "An event that this page does not know.");
+  if (!known) return make("p", { class: "summary" }, "This page does not know this event.");
   const because = Object.hasOwn(known.reasons, reason) && known.reasons[reason];
   return make(
     "div",
@@ -73,14 +73,14 @@ function meaning({ event, reason }) {
 }
 
 function facts(event) {
-  const personal = (value) => (event.erased ? make("em", {}, "erased, with the personal data of this account") : optional(value));
+  const personal = (value) => (event.erased ? make("em", {}, "erased with the personal data of this account") : optional(value));
   return [
     ["Time", makeCode(event.time)],
     ["Outcome", makeText(event.outcome)],
     ["Severity", makeText(event.severity)],
     ["Reason", optional(event.reason)],
     ["Account", optional(event.user_id)],
-    ["Source IP", personal(event.source_ip)],
+    ["Client IP", personal(event.source_ip)],
     ["User agent", personal(event.user_agent)],
     ["Request", event.path ? makeCode(`${event.method} ${event.path}`) : optional(null)],
     ["Request id", optional(event.request_id)],
@@ -94,25 +94,25 @@ function optional(value) {
 
 function detail(fields) {
   const entries = Object.entries(fields).map(([name, value]) => [makeText(name), makeCode(typeof value === "string" ? value : JSON.stringify(value))]);
-  return entries.length ? make("dl", { class: "facts" }, ...makeFacts(entries)) : make("p", { class: "none" }, "There are none.");
+  return entries.length ? make("dl", { class: "facts" }, ...makeFacts(entries)) : make("p", { class: "none" }, "No further fields.");
 }
 
 function verdict(isIntact, when) {
   const words = isIntact
-    ? "The record and its place in the chain are as they were written: its MAC fits, and the MAC before it."
-    : "Its MAC covers the record, and the MAC of the record before it. One of the two is not what it was: this record was " +
-      "changed, or the one before it was changed or deleted. " + NEXT;
+    ? "The record is unchanged, and so is its place in the chain: its MAC is valid."
+    : "The MAC of this record is not valid. It covers the record and the MAC of the record before it. So this record was " +
+      "changed, or the record before it was changed or deleted. " + NEXT;
   return verdictBox(isIntact, chainMark(isIntact), words, when);
 }
 
 function goneVerdict(when) {
-  const mark = make("span", { class: "chain", "data-intact": "false" }, "not found any more");
-  return verdictBox(false, mark, "The list has this record, and the log has none at its time: it was deleted, or its time was changed. " + NEXT, when);
+  const mark = make("span", { class: "chain", "data-intact": "false" }, "no longer in the log");
+  return verdictBox(false, mark, "The log no longer has this record at its time: the record was deleted, or its time was changed. " + NEXT, when);
 }
 
 const NEXT =
-  "Find out what else was changed: run `uv run audit verify` on the database, and compare with the log line of the same " +
-  "request, which has the MAC too.";
+  "To find other changed records, run `uv run audit verify` on the database. Compare the record with the log line of the " +
+  "same request, which also contains the MAC.";
 
 function verdictBox(isIntact, mark, words, when) {
   return make(

@@ -1,4 +1,4 @@
-// The events that the filters let pass: pages by the server's cursor, and what is new since, by polling.
+// The list of events that match the filters: older pages by the server's cursor, new events by polling.
 
 import { find } from "../elements.js";
 import { onPress } from "../forms.js";
@@ -7,24 +7,24 @@ import { openEvent } from "./event-dialog.js";
 import { EventTable } from "./event-table.js";
 import { clock, count } from "./texts.js";
 
-/** Milliseconds that a poll looks back from the newest event: two that happen at once are not stored in their order. */
+/** Milliseconds before the newest event from which a poll reads again: events are not stored in the order of time. */
 const OVERLAP = 10_000;
-/** More than this, and a poll begins the list anew. */
+/** If more events are new, the list is loaded again. */
 const MOST_NEW = 500;
-/** Pages to go through, at the most, for one that has something to show. */
+/** The maximum number of pages to read until one has an event to show. */
 const MOST_PAGES = 5;
 
 export class EventList {
   #filters;
   #range;
   #table;
-  /** Ids of events that were read and are not shown. */
+  /** Ids of the events that were read but are not shown. */
   #hidden = new Set();
   #cursor = null;
-  /** When the list was loaded, and the newest event since: milliseconds. */
+  /** The time of the newest event in milliseconds, and the number of events since the list was loaded. */
   #since = 0;
   #arrived = 0;
-  /** Counts loads: an answer to an older one comes too late. */
+  /** The number of loads. The response to an earlier load is ignored. */
   #load = 0;
 
   constructor(filters, range) {
@@ -47,10 +47,10 @@ export class EventList {
     this.#arrived = 0;
     this.#since = items.length ? Date.parse(items[0].time) : query.from.getTime();
     this.#tell(cursor);
-    find("news").textContent = `${count(shown.length, "event")}${cursor ? ", and more" : ""}. Looked at ${clock()}.`;
+    find("news").textContent = `${count(shown.length, "event")}${cursor ? ", and more" : ""}. Read at ${clock()}.`;
   }
 
-  /** Ask for what is new. Return how many events there were. */
+  /** Read new events. Return their number. */
   async poll() {
     const load = this.#load;
     const query = this.#query();
@@ -74,12 +74,12 @@ export class EventList {
     const shown = this.#shown(events);
     this.#add(events, shown);
     this.#tell(this.#cursor);
-    // Only what is new is read out: each time the clock went on would be too often.
+    // Screen readers announce this text, so it changes only when there are new events.
     if (shown.length) find("news").textContent = `${count(shown.length, "new event")} at ${clock()}.`;
     return shown.length;
   }
 
-  /** Forget everything. */
+  /** Remove all events. */
   clear() {
     this.#load += 1;
     this.#table.clear();
@@ -90,7 +90,7 @@ export class EventList {
 
   async #more() {
     const load = this.#load;
-    // The cursor names a place and not a number of rows: what has arrived above it moves nothing.
+    // The cursor is a place in the log. New events above do not move it.
     const { items, shown, cursor } = await this.#read(this.#query(), this.#cursor);
     if (load !== this.#load) return;
     const added = this.#add(items, shown);
@@ -98,7 +98,7 @@ export class EventList {
     find("news").textContent = `${count(added, "older event")} added.`;
   }
 
-  /** Read a page, or several, if the first ones have nothing to show: `{items, shown, cursor}`. */
+  /** Read a page, and further pages while there is no event to show. Return `{items, shown, cursor}`. */
   async #read(query, cursor) {
     const items = [];
     let shown = [];
@@ -112,13 +112,13 @@ export class EventList {
     return { items, shown, cursor: next };
   }
 
-  /** The events that are to be seen. A start whose chain check fails is always one. */
+  /** Return the events to show. A start of a function is always shown if its chain check fails. */
   #shown(events) {
     if (this.#filters().showsStarts) return events;
     return events.filter(({ event, chain }) => event !== STARTUP || !chain.intact);
   }
 
-  /** Put events into the table, those that are `shown`; return how many of them were not there yet. */
+  /** Add the events `shown` to the table, and remember the others as hidden. Return the number of added events. */
   #add(events, shown) {
     for (const { id } of events) this.#hidden.add(id);
     for (const { id } of shown) this.#hidden.delete(id);
@@ -126,8 +126,8 @@ export class EventList {
   }
 
   /**
-   * Read one event again, and show in the table what its chain check says now. Return it, or null: it is not found where
-   * it was. Another MAC is another record, whether or not it fits.
+   * Read an event again and show its chain check in the table. Return null if the log no longer has the event at its
+   * time. If the MAC has changed, the record has been replaced, even if the new MAC is valid.
    */
   async #readAgain(event) {
     const from = new Date(event.time);
@@ -154,9 +154,9 @@ export class EventList {
     this.#cursor = cursor;
     const { events } = this.#table;
     find("more-events").hidden = cursor === null;
-    find("events-end").textContent = cursor === null ? `${count(events.length, "event")}: these are all.` : `${count(events.length, "event")} so far.`;
+    find("events-end").textContent = cursor === null ? `${count(events.length, "event")}, no older ones.` : `${count(events.length, "event")} so far.`;
     const changed = events.filter(({ chain }) => !chain.intact).length;
-    const alarm = changed ? `The chain check fails for ${count(changed, "record")} below: somebody has changed the log.` : "";
+    const alarm = changed ? `The chain check fails for ${count(changed, "record")} below: the audit log has been changed.` : "";
     if (find("chain-alarm").textContent !== alarm) find("chain-alarm").textContent = alarm;
   }
 }

@@ -1,4 +1,4 @@
-// The table of events: newest first, each event once, whatever order pages and polls bring them in.
+// The table of events, newest first. Pages and polls may add events in any order, also twice.
 
 import { find, make, makeButton, makeTime } from "../elements.js";
 import { STARTUP } from "./audit-log.js";
@@ -12,7 +12,7 @@ export class EventTable {
   #onOpen;
   #onFilter;
 
-  /** `onOpen(event)` shows an event's detail, `onFilter(filters)` filters by a value that the person has chosen. */
+  /** `onOpen(event)` shows the details of an event. `onFilter(filters)` filters by the value that the user has selected. */
   constructor(onOpen, onFilter) {
     this.#onOpen = onOpen;
     this.#onFilter = onFilter;
@@ -26,7 +26,7 @@ export class EventTable {
     return this.#ids.has(event.id);
   }
 
-  /** Show what another reading says of an event's chain. */
+  /** Update the chain check of an event. */
   check({ id, chain }) {
     const row = this.#rows.find(({ event }) => event.id === id);
     if (!row || row.event.chain.intact === chain.intact) return;
@@ -40,7 +40,7 @@ export class EventTable {
     find("event-rows").replaceChildren();
   }
 
-  /** Add events; return how many of them were not there yet. */
+  /** Add the events that are not in the table yet. Return their number. */
   add(events) {
     const added = events.filter((event) => !this.has(event));
     for (const event of added) {
@@ -71,12 +71,12 @@ export class EventTable {
       cell("Severity", make("span", { class: ["high", "critical"].includes(event.severity) ? "severe" : "" }, makeText(event.severity))),
       cell("Reason", this.#filter("reason", event.reason)),
       cell("Account", this.#filter("user_id", event.user_id, event.user_id?.slice(0, 8))),
-      cell("Source IP", event.erased ? make("span", { class: "none" }, "erased") : this.#filter("ip", event.source_ip)),
+      cell("Client IP", event.erased ? make("span", { class: "none" }, "erased") : this.#filter("ip", event.source_ip)),
       cell("Chain", chainMark(event.chain.intact)),
     );
   }
 
-  /** A value that filters the table when it is chosen. */
+  /** Make a button that filters the table by a value. */
   #filter(name, value, short = value) {
     if (value === null) return make("span", { class: "none", "aria-label": "none", role: "img" }, "–");
     const button = makeButton(visible(short), { label: `Filter by ${visible(value)}` }, () => this.#onFilter({ [name]: value }));
@@ -85,19 +85,19 @@ export class EventTable {
   }
 }
 
-/** Say whether a record is as it was written: by a sign, a word and a colour. */
+/** Make the mark of a chain check, with a sign, a word and a colour. */
 export function chainMark(isIntact) {
-  return make("span", { class: "chain", "data-intact": String(isIntact) }, isIntact ? "intact" : "does not fit the record before it, or was changed");
+  return make("span", { class: "chain", "data-intact": String(isIntact) }, isIntact ? "intact" : "changed, or the record before it was");
 }
 
-/** The order of the log: time, chain, place in the chain; each from the last to the first. */
+/** Compare two events in the order of the log: time, chain, place in the chain, all descending. */
 function isNewer(event, other) {
   if (event.time !== other.time) return event.time > other.time;
   if (event.chain.id !== other.chain.id) return event.chain.id > other.chain.id;
   return event.chain.sequence > other.chain.sequence;
 }
 
-/** A cell. Where the table is too wide for the window its rows become lists, and each cell shows the column's name. */
+/** Make a cell. In a narrow window the rows become lists, and each cell shows the name of its column. */
 function cell(column, ...content) {
   return make("td", { role: "cell", "data-column": column }, ...content);
 }

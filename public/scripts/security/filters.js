@@ -9,7 +9,7 @@ export class Filters {
   #form = find("filters");
   #onChange;
 
-  /** `onChange()` loads what the filters let pass, and throws what went wrong. */
+  /** `onChange()` loads the events that match the filters. It throws an Error if that fails. */
   constructor(onChange) {
     this.#onChange = onChange;
     find("filter-event").append(...Object.keys(EVENT_MEANINGS).map((event) => make("option", {}, event)));
@@ -20,7 +20,7 @@ export class Filters {
     });
   }
 
-  /** Whether events that begin a chain are to be seen: there is one for each environment that has ever run. */
+  /** Whether starts of functions are shown. Each environment writes one, so there are many. */
   get showsStarts() {
     const { event, starts } = this.#form.elements;
     return starts.checked || event.value === STARTUP;
@@ -32,24 +32,24 @@ export class Filters {
     const query = Object.fromEntries(Object.entries(texts).map(([name, value]) => [name, value.trim()]).filter(([, value]) => value));
     if (from) query.from = new Date(from);
     if (to) query.to = new Date(to);
-    // This page reads every few seconds. Its own readings would soon be all that one sees of the log.
+    // This page reads the log every few seconds. Without this filter, the list would soon contain only its requests.
     if (!readings && query.reason !== READING) query.except_reason = READING;
     return query;
   }
 
-  /** Let these filters take the place of all others, and go to the list. Values are texts or Dates. */
+  /** Replace all filters by these, and go to the list. Values are texts or Dates. */
   replace(values) {
     this.#form.reset();
     this.add(values);
     find("events-heading").focus();
   }
 
-  /** Filter by these as well. */
+  /** Add these filters. */
   add(values) {
     for (const [name, value] of Object.entries(values)) {
       const field = this.#form.elements.namedItem(name);
       const text = value instanceof Date ? localTime(value) : value;
-      // An event that this page does not know yet.
+      // The event may be one that this page does not know.
       if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === text)) field.append(make("option", {}, text));
       field.value = text;
     }
@@ -68,7 +68,7 @@ export class Filters {
   }
 }
 
-/** Return a Date as <input type="datetime-local"> has it: in the person's own zone, without naming it. */
+/** Return a Date for <input type="datetime-local">: in the user's time zone, without the zone's name. */
 function localTime(date) {
   return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }

@@ -1,22 +1,22 @@
-// The headline numbers: what a member of the Security team wants to know first.
+// The headline numbers: the most important events for the security team.
 
 import { find, make, makeButton, redraw } from "../elements.js";
 import { FAILED_LOGIN, LOCK, LOGIN, REFUSED_ACCESS, TOKEN_REUSE } from "./audit-log.js";
 import { EVENT_MEANINGS } from "./event-meanings.js";
 
 /**
- * Kinds of event, in the order of the page. `isAlarm`: even one is worth a look. What the service's catalogue does not
- * have is left out: there a zero would say nothing.
+ * The events of the headlines, in the order of the page. `isAlarm` marks events of which even one needs attention. Events
+ * that the catalogue does not have are left out, because their zero would be misleading.
  */
 const HEADLINES = [
   { event: LOGIN, title: "Logins" },
   { event: FAILED_LOGIN, title: "Failed logins" },
-  { event: LOCK, title: "Locks", isAlarm: true },
+  { event: LOCK, title: "Lockouts", isAlarm: true },
   { event: TOKEN_REUSE, title: "Token reuse", isAlarm: true },
-  { event: REFUSED_ACCESS, title: "Access refused" },
+  { event: REFUSED_ACCESS, title: "Access denied" },
 ].filter(({ event }) => Object.hasOwn(EVENT_MEANINGS, event));
 
-/** Show a summary's numbers. `onChoose({event})` is called for the one whose events the person wants to see. */
+/** Show the numbers of a summary. `onChoose({event})` is called when the user selects one. */
 export function showHeadlines(summary, onChoose) {
   const counts = new Map();
   for (const { event, count } of summary.series) counts.set(event, (counts.get(event) ?? 0) + count);

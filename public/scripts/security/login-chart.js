@@ -1,4 +1,4 @@
-// The chart of logins and failed logins. One goes up and the other down, so that no colour is needed to tell them apart.
+// The chart of logins (upwards) and failed logins (downwards). So it can be read without colours.
 
 import { find, make, redraw } from "../elements.js";
 import uPlot from "../../vendor/uplot/uPlot.esm.js";
@@ -6,10 +6,10 @@ import { count } from "./texts.js";
 import { inWords, loginSeries } from "./time-series.js";
 
 const HEIGHT = 240;
-/** Pixels of a bar, with the gap beside it, at the least. */
+/** The minimum width of a bar with its gap, in pixels. */
 const NARROWEST = 5;
 const DAY = 24 * 3600;
-/** Steps of the vertical axis. */
+/** The possible steps of the vertical axis. */
 const WHOLE = [1, 10, 100, 1000, 1e4, 1e5, 1e6].flatMap((power) => [power, 2 * power, 5 * power]);
 
 export class LoginChart {
@@ -18,10 +18,10 @@ export class LoginChart {
   #width = 0;
   #onChoose;
 
-  /** `onChoose({from, to})`, Dates, is called for the interval whose events the person wants to see. */
+  /** `onChoose({from, to})` is called with two Dates when the user selects an interval. */
   constructor(onChoose) {
     this.#onChoose = onChoose;
-    // Colours and the number of bars are fixed when it is drawn.
+    // A drawn chart does not change its colours and its number of bars, so it is drawn again.
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
     new ResizeObserver(() => {
       if (find("chart").clientWidth !== this.#width) this.#draw();
@@ -44,7 +44,7 @@ export class LoginChart {
     this.#width = place.clientWidth;
     this.#plot?.destroy();
     this.#plot = null;
-    if (!this.#summary || !this.#width) return; // not shown yet
+    if (!this.#summary || !this.#width) return; // The chart is not visible yet.
     const bars = loginSeries(this.#summary, Math.floor(this.#width / NARROWEST));
     this.#plot = new uPlot(this.#options(bars), columns(bars), place);
     this.#plot.over.addEventListener("click", () => {
@@ -81,7 +81,7 @@ export class LoginChart {
       ],
       axes: [
         { ...axis, size: 30, space: 70, values: (plot, times) => times.map((time) => label(time, end - first)) },
-        // Whole numbers, and no sign: down is the direction and not the amount.
+        // Whole numbers without a sign: the values below zero are numbers of failed logins.
         { ...axis, size: 44, incrs: WHOLE, values: (plot, values) => values.map((value) => String(Math.abs(value))) },
       ],
       hooks: {
@@ -90,10 +90,10 @@ export class LoginChart {
     };
   }
 
-  /** The table: the same numbers for who does not see the chart, without the intervals in which nothing happened. */
+  /** Make the rows of the table with the same numbers, for screen readers. Empty intervals are left out. */
   #rows(bars) {
     const rows = bars.filter(({ logins, failures }) => logins || failures).reverse();
-    if (!rows.length) return [make("tr", {}, make("td", { colspan: "3" }, "There were none."))];
+    if (!rows.length) return [make("tr", {}, make("td", { colspan: "3" }, "No logins in this time."))];
     return rows.map((bar) => {
       const button = make("button", { type: "button", class: "value", "aria-label": `${moment(bar.start)}: show these events` }, moment(bar.start));
       button.addEventListener("click", () => this.#choose(bar));
@@ -124,6 +124,6 @@ function inWordsOf({ start, seconds, logins, failures }) {
 function inOneSentence(bars) {
   const sum = (name) => bars.reduce((total, bar) => total + bar[name], 0);
   const worst = bars.reduce((found, bar) => (bar.failures > found.failures ? bar : found));
-  const numbers = `By intervals of ${inWords(bars[0].seconds)}: ${count(sum("logins"), "login")} and ${sum("failures").toLocaleString("en-GB")} that failed`;
-  return worst.failures ? `${numbers}, most of them (${worst.failures.toLocaleString("en-GB")}) from ${moment(worst.start)} on.` : `${numbers}.`;
+  const numbers = `In intervals of ${inWords(bars[0].seconds)}: ${count(sum("logins"), "login")} and ${count(sum("failures"), "failed login")}`;
+  return worst.failures ? `${numbers}. The most failures (${worst.failures.toLocaleString("en-GB")}) are in the interval from ${moment(worst.start)}.` : `${numbers}.`;
 }

@@ -1,4 +1,4 @@
-// The Security team's page: who may see it, and what follows when a range or a filter is chosen or time goes by.
+// The page of the security team: access to it, and its updates after a new range, a new filter and a poll.
 
 import { find, say } from "../elements.js";
 import { showProblem } from "../forms.js";
@@ -16,7 +16,7 @@ import { Polling } from "./polling.js";
 import { currentRange, setUpRanges } from "./ranges.js";
 import { showRankings } from "./rankings.js";
 
-/** Milliseconds after which the numbers are asked for again although nothing has happened: their range moves on. */
+/** Milliseconds after which the numbers are loaded again even without new events, because their range moves. */
 const NUMBERS_AGE = 60_000;
 
 const filters = new Filters(() => list.load());
@@ -30,7 +30,7 @@ async function loadNumbers() {
   const since = Date.now();
   numbersSince = since;
   const summary = await readSummary(currentRange());
-  if (numbersSince !== since) return; // somebody has chosen another range, or logged out
+  if (numbersSince !== since) return; // The user has selected another range, or has logged out.
   showHeadlines(summary, (values) => filters.replace(values));
   showRankings(summary, (values) => filters.replace(values));
   chart.show(summary);
@@ -42,7 +42,7 @@ async function poll() {
 }
 
 async function enter() {
-  say("You are logged in. The log is being read.");
+  say("You are logged in. The page is reading the audit log.");
   find("page-problem").replaceChildren();
   let me = null;
   try {
@@ -50,7 +50,7 @@ async function enter() {
     find("who").textContent = me.name;
     await loadNumbers();
   } catch (error) {
-    if (error.name === "AbortError") return; // the login has ended, and the page says so
+    if (error.name === "AbortError") return; // The session has ended, and the page shows that.
     say("");
     if (me && explainRefusal(error, me)) show("denied", "denied-heading");
     else showProblem(find("page-problem"), error);
@@ -62,7 +62,7 @@ async function enter() {
   polling.start();
 }
 
-/** Load the list, and say in the page where that does not work. */
+/** Load the list, and show an error if that fails. */
 async function load() {
   try {
     await list.load();
@@ -73,7 +73,7 @@ async function load() {
 
 setUpLogin(
   () => {
-    run?.abandon(); // there is one person and one authenticator
+    run?.abandon(); // The user and the authenticator can do one ceremony at a time.
     run = new Run();
     return run;
   },

@@ -1,4 +1,4 @@
-// Polling: now and then, while the page can be seen and nobody has paused it.
+// Polling, while the page is visible and the user has not paused it.
 
 import { find } from "../elements.js";
 import { showProblem } from "../forms.js";
@@ -11,7 +11,7 @@ export class Polling {
   #isOn = false;
   #isPaused = false;
 
-  /** `poll()` is asked again and again, each time some seconds after the last one has answered. */
+  /** `poll()` is called again and again, each time INTERVAL milliseconds after the previous call has finished. */
   constructor(poll) {
     this.#poll = poll;
     document.addEventListener("visibilitychange", () => this.#schedule(0));
@@ -45,7 +45,7 @@ export class Polling {
       await this.#poll();
       problem.replaceChildren();
     } catch (error) {
-      showProblem(problem, error); // and try again
+      showProblem(problem, error); // The next poll tries again.
     }
     if (timer === this.#timer) this.#schedule(INTERVAL);
   }

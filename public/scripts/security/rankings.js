@@ -1,19 +1,19 @@
-// The rankings: what the failures have in common. Choosing an entry filters the events by it.
+// The rankings of failures by reason, client IP and account. Each entry filters the list of events.
 
 import { find, make, makeButton, redraw } from "../elements.js";
 import { visible } from "./texts.js";
 
-/** The lists of a summary, with the filter that each belongs to, and what stands for null. */
+/** The lists of a summary, each with its filter and the text for null. */
 const RANKINGS = [
-  { list: "reasons", filter: "reason", unknown: "without a reason" },
-  { list: "sources", filter: "ip", unknown: "not known, or erased" },
+  { list: "reasons", filter: "reason", unknown: "no reason" },
+  { list: "sources", filter: "ip", unknown: "unknown or erased" },
   { list: "accounts", filter: "user_id", unknown: "no account" },
 ];
 
-/** Show a summary's rankings. `onChoose(filters)` is called for the entry whose events the person wants to see. */
+/** Show the rankings of a summary. `onChoose(filters)` is called when the user selects an entry. */
 export function showRankings(summary, onChoose) {
   for (const { list, filter, unknown } of RANKINGS) {
-    // What failures do not have in common comes last, however much of it there is, and is compared with nothing.
+    // The entry for null comes last and has no bar, because its failures have nothing in common.
     const named = summary[list].filter(({ value }) => value !== null);
     const entries = [...named, ...summary[list].filter(({ value }) => value === null)];
     const most = Math.max(...named.map(({ count }) => count));
@@ -28,10 +28,10 @@ export function showRankings(summary, onChoose) {
       if (value === null) return make("li", { class: "none" }, name, " ", amount);
       name.className = "value";
       const bar = make("span", { class: "bar", "aria-hidden": "true" });
-      // Not an attribute, which the page's policy forbids: a property, which only a script of ours can set.
+      // The content security policy forbids the attribute `style`, but scripts may set properties.
       bar.style.setProperty("--share", String(count / most));
       return make("li", {}, name, " ", amount, bar);
     });
-    redraw(find(list), ...(items.length ? items : [make("li", { class: "none" }, "There were none.")]));
+    redraw(find(list), ...(items.length ? items : [make("li", { class: "none" }, "No failures in this time.")]));
   }
 }

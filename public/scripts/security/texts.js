@@ -1,17 +1,17 @@
-// Texts of the audit log. Attackers choose some of them (a user agent, a path), so they go in as text, and nothing in
-// them may make its surroundings read differently: no control character, no mark that turns the reading direction.
+// Texts of the audit log. Attackers control some of them (a user agent, a path). So they are inserted as text, and
+// characters that change the display of the surrounding text, such as bidi marks, are written out.
 
 import { make } from "../elements.js";
 
-/** Characters that are not seen and change what is seen: controls, formats (bidi marks, zero width), line separators. */
+/** Invisible characters: controls, formats (bidi marks, zero width), line separators, private use, surrogates. */
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/gu;
 
-/** Return the text with each unseen character written out, as JavaScript would. */
+/** Return the text with each invisible character as an escape sequence of JavaScript. */
 export function visible(text) {
   return String(text).replace(UNSEEN, (character) => `\\u{${character.codePointAt(0).toString(16)}}`);
 }
 
-/** Make an element for such a text. Letters that are read from right to left stay inside it (<bdi>). */
+/** Make an element for such a text. In a <bdi>, right-to-left letters do not affect the text around it. */
 export function makeText(text) {
   return make("bdi", {}, visible(text));
 }
@@ -21,12 +21,12 @@ export function makeCode(text) {
   return make("code", {}, makeText(text));
 }
 
-/** Return a text of ours as nodes; what stands in backticks becomes code. */
+/** Return a text of this page as nodes, with <code> for the parts in backticks. */
 export function withCode(text) {
   return text.split("`").map((part, place) => (place % 2 ? make("code", {}, part) : part));
 }
 
-/** Return the time of day. */
+/** Return the time of day in hours, minutes and seconds. */
 export function clock(date = new Date()) {
   return date.toLocaleTimeString("en-GB");
 }

@@ -1,10 +1,10 @@
-// A summary's bars, as a chart needs them: one for each interval, also where nothing happened.
+// The bars of the chart: one for each interval of a summary, also for empty intervals.
 
 import { FAILED_LOGIN, LOGIN } from "./audit-log.js";
 
 /**
- * Return `{start, seconds, logins, failures}` for each interval between the summary's two times, `start` in seconds since
- * 1970. Neighbours are merged until there are `most` at most: a phone has room for fewer than the server sends.
+ * Return `{start, seconds, logins, failures}` for each interval of a summary. `start` is in seconds since 1970. Intervals
+ * are merged until there are at most `most`, because a phone has room for fewer than the server sends.
  */
 export function loginSeries(summary, most) {
   const from = Date.parse(summary.from) / 1000;
@@ -21,7 +21,7 @@ export function loginSeries(summary, most) {
   return [...bars.values()];
 }
 
-/** Return how long an interval is, in words. */
+/** Return the length of an interval as a text, such as "10 minutes". */
 export function inWords(seconds) {
   const units = [
     [24 * 3600, "day"],

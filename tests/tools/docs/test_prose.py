@@ -67,6 +67,37 @@ def test_python_is_checked_in_docstrings_comments_and_test_names(tmp_path):
     assert [fault.partition(":")[0] for fault in sorted(faults(tmp_path, "module.py", source))] == ["14", "2", "5", "9"]
 
 
+def test_html_is_checked_in_texts_attributes_and_comments(tmp_path):
+    source = """
+        <!-- Nobody; of any number of words is accepted here. -->
+        <style>.nobody { color: red; }</style>
+        <p>One two <a href="nobody;">three</a>
+          <code>nobody; here</code> four five six.</p>
+        <p>One.</p> <p>Two;</p>
+        <input placeholder="nobody" value="nobody"><meta name="description" content="Nobody.">
+        A text without an end: nobody
+    """
+    found = [fault.partition(":")[0] for fault in faults(tmp_path, "page.html", source)]
+    assert sorted(found) == ["2", "4", "6", "7", "7", "8"]
+
+
+def test_scripts_are_checked_in_comments_and_literals_of_several_words(tmp_path):
+    source = r"""
+        // Nobody; here
+        const nobody = "nobody";  /* Nobody. */
+        const pattern = /"nobody knows"/;
+        say("One; two.", 'nobody knows');
+        say("one two; three");
+        say("One two three " +
+          "four five six seven.");
+        say(`One two ${nobody("nobody knows")} four five six seven.`);
+        say("Run `nobody; else` now.");
+        say("256 bits; done. Two.");
+    """
+    found = [fault.partition(":")[0] for fault in faults(tmp_path, "script.js", source)]
+    assert sorted(found, key=int) == ["2", "3", "5", "5", "7", "9", "11"]
+
+
 def test_file_in_the_list_is_reported_once_it_follows_the_rules(tmp_path):
     listed = Rules({"nobody": "name the actor"}, 6, ["page.md"])
     assert faults(tmp_path, "page.md", "Nobody.", listed) == []
