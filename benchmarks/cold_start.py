@@ -31,6 +31,7 @@ REQUIRED_LIBRARIES: Final = {
     "cleanup": ("sqlalchemy", "aws_lambda_powertools"),
     "get_user": _BASE,
     "health": _BASE,
+    "preflight": ("aws_lambda_powertools",),
     "jwks": ("fastapi", "mangum", "cryptography", "aws_lambda_powertools"),
     "login": (*_BASE, "bcrypt", "jwt", "cryptography"),
     "refresh": (*_BASE, "jwt", "cryptography"),

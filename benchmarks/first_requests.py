@@ -32,6 +32,8 @@ class FirstRequests:
             return {}
         if function == "authorizer":
             return authorizer_event(f"Bearer {self._admin_token}")
+        if function == "preflight":
+            return proxy_event("OPTIONS", "/login", headers={"Origin": "http://localhost:8000"})
         routes = [route for route in ROUTES if route.function.folder.name == function]
         return self._event(min(routes, key=lambda route: (route.authorizer is not None, route.method != "GET")))
 

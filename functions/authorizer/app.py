@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from auth_common.events.invocation import observed
 from auth_common.web.authorizer import authorize
+from auth_common.web.proxy_events import header_values
 
 
 @observed
@@ -23,12 +24,7 @@ def _bearer_token(event: dict[str, Any]) -> str:
 
     Return "", which is not a valid token, if the request has no such header, several, or one of another scheme.
     """
-    values = [
-        value
-        for name, header_values in (event.get("multiValueHeaders") or {}).items()
-        if name.lower() == "authorization"
-        for value in header_values
-    ]
+    values = header_values(event, "authorization")
     if len(values) != 1:
         return ""  # The gateway may have cached the policy under the other of two headers.
     scheme, _, token = values[0].partition(" ")

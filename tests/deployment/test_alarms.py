@@ -114,7 +114,10 @@ def test_alarms_left_to_aws_use_only_metrics_of_aws():
     alarms = load_alarms(TEMPLATE)
     assert len(alarms.evaluated) + len(alarms.on_aws_metrics) == len(ALARMS)
     of_functions = {"function-errors", "function-throttles", "authorizer-failed", "cleanup-failed"}
-    assert set(alarms.on_aws_metrics) == {"server-errors", "step-up-function-failed", *of_functions}
+    assert set(alarms.on_aws_metrics) == {
+        *("server-errors", "step-up-function-failed", "preflight-function-failed"),
+        *of_functions,
+    }
 
 
 def metrics_of(alarm: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -20,7 +20,7 @@ POSTGRESQL = {
     "DatabaseUrlSecretArn": f"{SECRET}functions-1a2b3c",
     "MigrationDatabaseUrlSecretArn": f"{SECRET}owner-4d5e6f",
 }
-WITHOUT_DATABASE = {"AuthorizerFunction", "JwksFunction", "PublishKeysFunction"}
+WITHOUT_DATABASE = {"AuthorizerFunction", "JwksFunction", "PreflightFunction", "PublishKeysFunction"}
 
 
 def variables(**parameters):

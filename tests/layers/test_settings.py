@@ -44,6 +44,7 @@ def test_defaults_are_those_of_the_design(set_variables):
         | {"refresh_idle_lifetime": 7 * 24 * 3600, "refresh_absolute_lifetime": 30 * 24 * 3600}
         | {"webauthn_rp_id": "localhost", "webauthn_rp_name": "Secure Backend"}
         | {"webauthn_origins": ("http://localhost:8000", "http://localhost:3000"), "audit_retention_days": 400}
+        | {"cors_origins": ()}
         | {"bcrypt_cost": 12, "neutral_registration": False, "trusted_proxy_hops": 0}
         | dict.fromkeys(("database_url_secret_arn", "pepper_secret_arn", "audit_key_secret_arn"))
         | limits

@@ -144,7 +144,7 @@ def test_each_error_code_is_documented():
 def test_each_setting_is_documented_with_default_and_bounds():
     def shown(value: Any) -> str:
         text = ",".join(value) if isinstance(value, tuple) else str(value)
-        return f"`{text.lower() if isinstance(value, bool) else text}`" if value is not None else ""
+        return f"`{text.lower() if isinstance(value, bool) else text}`" if value not in (None, ()) else ""
 
     def is_shown(name: str) -> bool:
         field = SETTINGS[name]

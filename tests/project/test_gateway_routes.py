@@ -48,7 +48,7 @@ def test_template_has_exactly_the_routes_of_the_function(function):
     assert [each["CodeUri"] for each in TEMPLATE_FUNCTIONS].count(f"functions/{function}") == 1
     implemented = [(method, route.path) for route in endpoints(function) for method in route.methods]
     routed = [(route.method, route.path) for route in ROUTES if route.function.folder.name == function]
-    assert sorted(implemented) == sorted(routed)
+    assert sorted(implemented) == sorted(routed)  # tests/functions/preflight checks the preflights
 
 
 @pytest.mark.threat("authorizer-cached-policy")

@@ -31,7 +31,7 @@ CLUSTER = {
     "DATABASE_URL": "auroradsql+psycopg://secure_backend@cluster.dsql.eu-central-1.on.aws/postgres",
 }
 #: The functions that use the database in requests.
-WITH_A_DATABASE = sorted(set(FUNCTIONS) - {"authorizer", "jwks", "migrate", "publish_keys"})
+WITH_A_DATABASE = sorted(set(FUNCTIONS) - {"authorizer", "jwks", "migrate", "preflight", "publish_keys"})
 #: A caller's first request waits for the authorizer and for the function, so the authorizer must be small.
 NOT_IN_AUTHORIZER = {"fastapi", "mangum", "sqlalchemy", "starlette"}
 

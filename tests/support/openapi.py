@@ -8,11 +8,14 @@ from typing import Any
 
 from jsonschema_rs import Draft202012Validator
 
-from auth_common.web.application import SECURITY_HEADERS
+from auth_common.web.headers import SECURITY_HEADERS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 #: Headers of every response, which the document does not repeat. tests/support/functions.py checks their values.
-COMMON_HEADERS = {name.lower() for name in SECURITY_HEADERS} | {"content-length", "content-type", "x-request-id"}
+COMMON_HEADERS = {name.lower() for name in SECURITY_HEADERS} | {
+    *("content-length", "content-type", "x-request-id", "vary"),
+    *("access-control-allow-origin", "access-control-expose-headers"),
+}
 
 
 def is_documented(*, method: str, resource: str) -> bool:

@@ -3,7 +3,10 @@
 from local_runtime.template import load_template
 from tests.support.runtime import PROJECT
 
-ROUTES = load_template(PROJECT / "template.yaml").routes
+_ALL_ROUTES = load_template(PROJECT / "template.yaml").routes
+ROUTES = [route for route in _ALL_ROUTES if route.method != "OPTIONS"]
+#: One for each path: the CORS preflight.
+PREFLIGHT_ROUTES = [route for route in _ALL_ROUTES if route.method == "OPTIONS"]
 PROTECTED = [route for route in ROUTES if route.authorizer]
 
 #: The routes that any client on the internet may call. Adding one is a security decision.

@@ -50,7 +50,8 @@ _PROBLEM: Final = "application/problem+json"
 
 def document() -> dict[str, Any]:
     """Return the document."""
-    functions = dict.fromkeys(route.function.folder.name for route in load_template(_PROJECT / "template.yaml").routes)
+    endpoints = (each for each in load_template(_PROJECT / "template.yaml").routes if each.method != "OPTIONS")
+    functions = dict.fromkeys(endpoint.function.folder.name for endpoint in endpoints)
     routes = [
         route
         for name in functions

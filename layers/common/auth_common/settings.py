@@ -91,6 +91,10 @@ class Settings:
     #: (WebAuthn section 5.11), and Android apps as ``android:apk-key-hash:…`` (section 13.4.9).
     webauthn_origins: tuple[str, ...] = ("http://localhost:8000", "http://localhost:3000")
 
+    #: Origins of pages that may call the API from a browser (CORS), separated by commas. The default is the pages of
+    #: ``webauthn_origins``.
+    cors_origins: tuple[str, ...] = ()
+
     #: log2 of bcrypt's rounds. 12 is about 280 ms on a slow core.
     bcrypt_cost: int = _number(12, 4, 15)
 
@@ -138,6 +142,9 @@ class Settings:
             )
         elif any(origin and origin["scheme"] == "http" and origin["host"] != "localhost" for origin in origins):
             yield "WEBAUTHN_ORIGINS: must be https, except on localhost"
+        for page in map(_ORIGIN.fullmatch, self.cors_origins):
+            if page is None or (page["scheme"] == "http" and page["host"] != "localhost"):
+                yield "CORS_ORIGINS: must be https origins such as https://app.example.com, or http://localhost"
         if self.stage != "local":
             yield from self._local_only_settings()
 
@@ -150,6 +157,11 @@ class Settings:
             yield f"BCRYPT_COST: must be at least {LOWEST_DEPLOYED_BCRYPT_COST} in a deployed stage"
         if self.webauthn_rp_id == "localhost":
             yield "a deployed stage needs WEBAUTHN_RP_ID and WEBAUTHN_ORIGINS"
+
+    def page_origins(self) -> tuple[str, ...]:
+        """Return the origins of pages that may call the API."""
+        own = tuple(origin for origin in self.webauthn_origins if not _ANDROID_APP.fullmatch(origin))
+        return self.cors_origins or own
 
     def storage(self) -> Path:
         """Return ``data_dir``, which must exist. A function never creates it.

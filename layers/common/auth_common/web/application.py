@@ -10,19 +10,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth_common.events import request_context
 from auth_common.events.invocation import LambdaHandler, observed
+from auth_common.web.cors import cors_headers
+from auth_common.web.headers import SECURITY_HEADERS
 from auth_common.web.json_body import StrictJSONRoute
 from auth_common.web.problems import EXCEPTION_HANDLERS, on_unexpected
 
-#: On every response (ASVS 5.0 V3, V14.2). A cacheable endpoint replaces ``Cache-Control``. A browser that opens a
-#: response as a page runs, loads and frames nothing. No other site can embed a response.
-SECURITY_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
-    "Cache-Control": "no-store",
-}
 _RAW_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 _SERVER_HEADERS: Final = frozenset({"host", "x-forwarded-port"})
 #: Mangum gives these media types to the gateway as text, and encodes all others as base64.
@@ -85,7 +77,7 @@ def _without_server(event: dict[str, Any]) -> dict[str, Any]:
 
 
 class _SecurityHeaders:
-    """ASGI middleware that adds the security headers and the request id to every response, errors included."""
+    """ASGI middleware that adds security headers, CORS and the request id to every response, errors included."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -93,6 +85,7 @@ class _SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_begun = False
         is_head = scope["method"] == "HEAD"
+        origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
 
         async def send_with_headers(message: Message) -> None:
             nonlocal has_begun
@@ -102,7 +95,8 @@ class _SecurityHeaders:
                 present = dict(message["headers"])
                 defaults = [header for header in _RAW_HEADERS if header[0] not in present]
                 request_id = (b"x-request-id", request_context.get().request_id.encode())
-                message["headers"] = [*message["headers"], *defaults, request_id]
+                cors = [(name.lower().encode(), value.encode()) for name, value in cors_headers(origins).items()]
+                message["headers"] = [*message["headers"], *defaults, request_id, *cors]
             if is_head:
                 message = _without_body(message)
             await send(message)
