@@ -1,11 +1,15 @@
 """``make docs``: docs/security-events.md, from the catalogue in the code."""
 
+import re
 from typing import Final
 
 from auth_common.events.catalogue import CATALOGUE, COMMON_FIELDS
 from auth_common.events.catalogue.entry import CatalogueEntry
 from auth_common.events.ocsf import VERSION
 from auth_common.events.vocabulary import SecurityEvent
+
+#: The path of a runbook in a text of the catalogue.
+_RUNBOOK: Final = re.compile(r"docs/(?P<path>runbooks/[\w-]+\.md)")
 
 _INTRODUCTION: Final = f"""\
 # Security events
@@ -60,12 +64,16 @@ def page() -> str:
 
 
 def _section(event: SecurityEvent, entry: CatalogueEntry) -> str:
-    parts = [f"\n## {event}\n", f"**When** {entry.when}.\n", f"**What to do** {entry.respond}\n"]
+    parts = [f"\n## {event}\n", f"**When** {entry.when}.\n", f"**What to do** {_with_links(entry.respond)}\n"]
     if entry.reasons:
         parts.append("| Reason | Meaning |\n|---|---|\n" + _rows(entry.reasons))
     if entry.fields:
         parts.append("| Field | Meaning |\n|---|---|\n" + _rows(entry.fields))
     return "\n".join(parts)
+
+
+def _with_links(text: str) -> str:
+    return _RUNBOOK.sub(r"[runbook](\g<path>)", text)
 
 
 def _rows(meanings: dict[str, str]) -> str:

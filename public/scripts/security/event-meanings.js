@@ -4,7 +4,7 @@
 export const EVENT_MEANINGS = {
   "authn_login_fail": {
     "when": "a login fails",
-    "respond": "One is a typing error. Watch the rate (docs/runbooks/failed-logins.md) and the number of accounts.",
+    "respond": "A single one is a typing error. Watch the rate (docs/runbooks/failed-logins.md) and the number of accounts.",
     "reasons": {
       "unknown_user": "no account has the e-mail address",
       "wrong_password": "the account exists and the password is wrong",
@@ -21,7 +21,7 @@ export const EVENT_MEANINGS = {
   },
   "authn_login_first_factor": {
     "when": "the password is right and the login now requires the passkey",
-    "respond": "Several without a login afterwards: an attacker knows the password (docs/runbooks/failed-logins.md).",
+    "respond": "Several without a login afterwards mean that an attacker knows the password (docs/runbooks/failed-logins.md).",
     "reasons": {}
   },
   "authn_login_lock": {
@@ -47,7 +47,7 @@ export const EVENT_MEANINGS = {
   },
   "authn_passkey_inconsistent": {
     "when": "a synced passkey gives a valid signature, but its counter or backup eligibility contradicts the stored record. With the password it is accepted and the new values are stored",
-    "respond": "Once is an update of a password manager, or a second one. Repeated, or from a client IP that is new for the account: ask the user, because a copy of the key looks the same (docs/runbooks/lost-passkey.md).",
+    "respond": "A single one comes from an update of a password manager, or from a second one. Ask the user if it repeats or if the client IP is new for the account, because a copy of the key looks the same (docs/runbooks/lost-passkey.md).",
     "reasons": {
       "sign_count_not_advanced": "the counter did not advance",
       "backup_eligibility_changed": "a device-bound passkey became synced, or the reverse"
@@ -55,16 +55,16 @@ export const EVENT_MEANINGS = {
   },
   "authn_passkey_rejected": {
     "when": "a passkey could not be registered",
-    "respond": "Repeated `not_valid` is an attack on the ceremony, or an authenticator that needs a look.",
+    "respond": "Investigate repeated `not_valid`: it is an attack on the ceremony or an incompatible authenticator.",
     "reasons": {
       "not_valid": "the response breaks a rule of WebAuthn, which `fault` names",
-      "invalid_challenge": "the challenge is unknown, expired, already used, or belongs to another user",
+      "invalid_challenge": "the challenge is unknown, expired, already used, or belongs to another session",
       "registered_already": "this credential is registered already",
       "too_many_passkeys": "the account has the maximum number of passkeys"
     }
   },
   "authn_passkey_removed": {
-    "when": "a user deletes a passkey, or an operator deletes all passkeys of an account",
+    "when": "a user deletes a passkey, or an operator deletes passkeys of an account",
     "respond": "If an operator did it, there must be a request for it (docs/runbooks/lost-passkey.md).",
     "reasons": {
       "by_operator": "by an operator's command"
@@ -76,8 +76,8 @@ export const EVENT_MEANINGS = {
     "reasons": {}
   },
   "authn_password_change_fail": {
-    "when": "a logged-in user wants to change the password, and the current password is wrong",
-    "respond": "One is a typing error. Several: the client has an access token and not the password (docs/runbooks/failed-step-ups.md).",
+    "when": "a logged-in user tries to change the password with a wrong current password",
+    "respond": "One is a typing error. Several mean that the client has an access token without the password (docs/runbooks/failed-step-ups.md).",
     "reasons": {
       "wrong_password": "the current password is wrong",
       "changed_meanwhile": "the current password was right, and a new one was stored while it was checked. This attempt is not counted"
@@ -85,7 +85,7 @@ export const EVENT_MEANINGS = {
   },
   "authn_step_up_fail": {
     "when": "a logged-in user fails to prove their identity",
-    "respond": "One is a typing error. Several: the client has an access token and not the password (docs/runbooks/failed-step-ups.md).",
+    "respond": "One is a typing error. Several mean that the client has an access token without the password (docs/runbooks/failed-step-ups.md).",
     "reasons": {
       "wrong_password": "the password is wrong",
       "unknown_passkey": "no user has registered this credential, or it was deleted during the step-up",
@@ -93,13 +93,13 @@ export const EVENT_MEANINGS = {
       "not_valid": "the response breaks a rule of WebAuthn, which `fault` names",
       "sign_count_not_advanced": "the counter of a device-bound passkey did not advance. The authenticator may have been copied",
       "token_version_changed": "the account was changed during this step-up",
-      "passkey_not_enough": "a genuine passkey without user verification, and no password",
-      "passkey_inconsistent": "a genuine synced passkey with an unexpected counter or backup eligibility, and no password. This attempt is not counted",
+      "passkey_not_enough": "the passkey is genuine and did not verify the user, and the request has no password",
+      "passkey_inconsistent": "the passkey is genuine and synced, with an unexpected counter or backup eligibility, and the request has no password. This attempt is not counted",
       "invalid_challenge": "the challenge is unknown, expired, already used, or belongs to another session. This attempt is not counted"
     }
   },
   "authn_step_up_fail_max": {
-    "when": "the fifth wrong proof of identity in a session, at a step-up or a change of the password, revoked it",
+    "when": "the fifth wrong proof of identity in a session, at a step-up or a change of the password, revokes it",
     "respond": "An attacker may have a copy of the session's tokens (docs/runbooks/failed-step-ups.md).",
     "reasons": {}
   },
@@ -114,7 +114,7 @@ export const EVENT_MEANINGS = {
     "reasons": {}
   },
   "authn_token_rejected": {
-    "when": "a token is rejected: an access token by the authorizer (once while the gateway caches its decision) or by a function whose caller's session is not valid any more, a refresh token, or an `mfa_token`",
+    "when": "an access token, a refresh token or an `mfa_token` is rejected. The authorizer records a token once while the gateway caches its decision. A function records an access token whose session is no longer valid",
     "respond": "Clients with old tokens cause some. A spike is an attack (docs/runbooks/rejected-tokens.md).",
     "reasons": {
       "session_unknown": "the session does not exist",
@@ -131,10 +131,10 @@ export const EVENT_MEANINGS = {
     }
   },
   "authn_token_reuse": {
-    "when": "a spent refresh token is presented again. Its session was revoked (RFC 9700 section 4.14)",
+    "when": "a client presents a spent refresh token again. Its session is revoked (RFC 9700 section 4.14)",
     "respond": "An attacker may have had the token (docs/runbooks/token-reuse.md).",
     "reasons": {
-      "spent_token_reused": "outside the grace period, or not the parent of the live token"
+      "spent_token_reused": "the grace period is over, or the token is not the parent of the live token"
     }
   },
   "authn_token_revoked": {
@@ -156,22 +156,22 @@ export const EVENT_MEANINGS = {
     }
   },
   "authz_fail": {
-    "when": "a caller with a valid token requests something that this caller may not have",
-    "respond": "Several `not_self` of one account are a scan (docs/runbooks/authorization-failures.md).",
+    "when": "a caller with a valid token sends a request that this caller may not send",
+    "respond": "Several `not_self` of one account mean that a client scans ids (docs/runbooks/authorization-failures.md).",
     "reasons": {
-      "not_self": "another user's data",
-      "role_not_sufficient": "the audit log, without the required role",
+      "not_self": "a request for another user's data",
+      "role_not_sufficient": "a request for the audit log, without the required role",
       "no_step_up": "a sensitive request without a step-up token, or with another session's",
       "step_up_expired": "a sensitive request with an expired step-up token",
       "step_up_without_passkey": "a request that needs a step-up with a passkey, after one with the password",
       "passkey_added_meanwhile": "a registration that was completed after another passkey was added",
-      "login_without_passkey": "the audit log, after a login without a passkey",
-      "account_without_passkey": "the audit log, by an account that has no passkey any more"
+      "login_without_passkey": "a request for the audit log, after a login without a passkey",
+      "account_without_passkey": "a request for the audit log, by an account that no longer has a passkey"
     }
   },
   "excess_rate_limit_exceeded": {
     "when": "an attempt is rejected because of a lockout or a limit. The audit log records the first of each lockout, and the metric counts all",
-    "respond": "One is a user in a hurry. The metric has the number of attempts. See the runbook on failed logins.",
+    "respond": "A single one comes from an impatient user. The metric has the number of attempts (docs/runbooks/failed-logins.md).",
     "reasons": {
       "login_account_source": "wrong passwords for one account from one client IP",
       "login_account": "wrong passwords for one account from client IPs that are not known for it",
@@ -180,7 +180,7 @@ export const EVENT_MEANINGS = {
       "passkey_source": "passkey logins that failed, from one client IP",
       "refresh_source": "refresh tokens that are not valid, from one client IP",
       "registration_source": "registrations from one client IP",
-      "session_proofs": "proofs of identity in one session at the same time, more than may fail",
+      "session_proofs": "more concurrent proofs of identity in one session than may fail",
       "step_up_challenge": "step-ups with a passkey that one session began",
       "registration_challenge": "registrations of a passkey that one session began",
       "invalid_challenge": "responses of one session to challenges that are not valid. They are not recorded",
@@ -189,7 +189,7 @@ export const EVENT_MEANINGS = {
   },
   "input_validation_fail": {
     "when": "a body or parameter is rejected. The event names the fields and contains no values. The audit log records a limited number per client IP, and none for a route that has no input. The metric counts all",
-    "respond": "Forms cause some. Field names that no form has are an attacker's probes.",
+    "respond": "Mistakes in forms cause some. Field names that no client uses come from an attacker.",
     "reasons": {}
   },
   "password_rehash_fail": {
@@ -222,7 +222,7 @@ export const EVENT_MEANINGS = {
   },
   "user_creation_fail": {
     "when": "a registration is rejected",
-    "respond": "Many from one client IP: an attacker is finding out which e-mail addresses have an account.",
+    "respond": "Many from one client IP mean that an attacker looks for e-mail addresses that have an account.",
     "reasons": {
       "email_taken": "the e-mail address has an account"
     }
@@ -252,7 +252,7 @@ export const EVENT_MEANINGS = {
     "when": "a user renames a passkey, or an operator unlocks an account",
     "respond": "Nothing.",
     "reasons": {
-      "passkey_renamed": "the name of a passkey",
+      "passkey_renamed": "the user renamed a passkey",
       "unlocked_by_operator": "an operator's command deleted the account's failed attempts"
     }
   }

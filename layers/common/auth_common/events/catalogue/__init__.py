@@ -31,17 +31,18 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         severity=Severity.MEDIUM,
         ocsf_class=OCSFClass.API_ACTIVITY,
         activity=None,
-        when="a caller with a valid token requests something that this caller may not have",
-        respond="Several `not_self` of one account are a scan (docs/runbooks/authorization-failures.md).",
+        when="a caller with a valid token sends a request that this caller may not send",
+        respond="Several `not_self` of one account mean that a client scans ids "
+        "(docs/runbooks/authorization-failures.md).",
         reasons={
-            "not_self": "another user's data",
-            "role_not_sufficient": "the audit log, without the required role",
+            "not_self": "a request for another user's data",
+            "role_not_sufficient": "a request for the audit log, without the required role",
             "no_step_up": "a sensitive request without a step-up token, or with another session's",
             "step_up_expired": "a sensitive request with an expired step-up token",
             "step_up_without_passkey": "a request that needs a step-up with a passkey, after one with the password",
             "passkey_added_meanwhile": "a registration that was completed after another passkey was added",
-            "login_without_passkey": "the audit log, after a login without a passkey",
-            "account_without_passkey": "the audit log, by an account that has no passkey any more",
+            "login_without_passkey": "a request for the audit log, after a login without a passkey",
+            "account_without_passkey": "a request for the audit log, by an account that no longer has a passkey",
         },
         fields={"target": "the user whose data was requested"},
     ),
@@ -52,12 +53,13 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         activity=None,
         when="an attempt is rejected because of a lockout or a limit. The audit log records the first of each lockout, "
         "and the metric counts all",
-        respond="One is a user in a hurry. The metric has the number of attempts. See the runbook on failed logins.",
+        respond="A single one comes from an impatient user. The metric has the number of attempts "
+        "(docs/runbooks/failed-logins.md).",
         reasons={
             **AUTHENTICATION_EVENTS[SecurityEvent.AUTHN_LOGIN_LOCK].reasons,
             "refresh_source": "refresh tokens that are not valid, from one client IP",
             "registration_source": "registrations from one client IP",
-            "session_proofs": "proofs of identity in one session at the same time, more than may fail",
+            "session_proofs": "more concurrent proofs of identity in one session than may fail",
             "step_up_challenge": "step-ups with a passkey that one session began",
             "registration_challenge": "registrations of a passkey that one session began",
             "invalid_challenge": "responses of one session to challenges that are not valid. They are not recorded",
@@ -72,7 +74,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         activity=None,
         when="a body or parameter is rejected. The event names the fields and contains no values. The audit log "
         "records a limited number per client IP, and none for a route that has no input. The metric counts all",
-        respond="Forms cause some. Field names that no form has are an attacker's probes.",
+        respond="Mistakes in forms cause some. Field names that no client uses come from an attacker.",
         fields={"fields": "the rejected fields"},
     ),
     SecurityEvent.PASSWORD_REHASH_FAIL: CatalogueEntry(
@@ -126,7 +128,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         ocsf_class=OCSFClass.ACCOUNT_CHANGE,
         activity=1,
         when="a registration is rejected",
-        respond="Many from one client IP: an attacker is finding out which e-mail addresses have an account.",
+        respond="Many from one client IP mean that an attacker looks for e-mail addresses that have an account.",
         reasons={"email_taken": "the e-mail address has an account"},
     ),
     SecurityEvent.USER_DELETED: CatalogueEntry(
@@ -163,7 +165,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         when="a user renames a passkey, or an operator unlocks an account",
         respond="Nothing.",
         reasons={
-            "passkey_renamed": "the name of a passkey",
+            "passkey_renamed": "the user renamed a passkey",
             "unlocked_by_operator": "an operator's command deleted the account's failed attempts",
         },
         fields={"passkey_id": "the passkey"},

@@ -34,7 +34,8 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=1,
         when="a login fails",
-        respond="One is a typing error. Watch the rate (docs/runbooks/failed-logins.md) and the number of accounts.",
+        respond="A single one is a typing error. Watch the rate (docs/runbooks/failed-logins.md) and the number of "
+        "accounts.",
         reasons={
             "unknown_user": "no account has the e-mail address",
             "wrong_password": "the account exists and the password is wrong",
@@ -62,7 +63,8 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=6,
         when="the password is right and the login now requires the passkey",
-        respond="Several without a login afterwards: an attacker knows the password (docs/runbooks/failed-logins.md).",
+        respond="Several without a login afterwards mean that an attacker knows the password "
+        "(docs/runbooks/failed-logins.md).",
     ),
     SecurityEvent.AUTHN_LOGIN_LOCK: CatalogueEntry(
         succeeded=False,
@@ -79,7 +81,10 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
             "second_factor": "wrong second factors for one account. The attacker knows its password",
             "passkey_source": "passkey logins that failed, from one client IP",
         },
-        fields={**ACCOUNT, "locked_for": "seconds. Each lockout lasts twice as long as the one before"},
+        fields={
+            **ACCOUNT,
+            "locked_for": "the length of the lockout in seconds. Each lockout is twice as long as the one before",
+        },
     ),
     SecurityEvent.AUTHN_PASSKEY_ADDED: CatalogueEntry(
         succeeded=True,
@@ -97,8 +102,9 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         activity=99,
         when="a synced passkey gives a valid signature, but its counter or backup eligibility contradicts the stored "
         "record. With the password it is accepted and the new values are stored",
-        respond="Once is an update of a password manager, or a second one. Repeated, or from a client IP that is new "
-        "for the account: ask the user, because a copy of the key looks the same (docs/runbooks/lost-passkey.md).",
+        respond="A single one comes from an update of a password manager, or from a second one. Ask the user if it "
+        "repeats or if the client IP is new for the account, because a copy of the key looks the same "
+        "(docs/runbooks/lost-passkey.md).",
         reasons={
             "sign_count_not_advanced": "the counter did not advance",
             "backup_eligibility_changed": "a device-bound passkey became synced, or the reverse",
@@ -113,12 +119,12 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         severity=Severity.LOW,
         ocsf_class=OCSFClass.ACCOUNT_CHANGE,
         activity=11,
-        when="a user deletes a passkey, or an operator deletes all passkeys of an account",
+        when="a user deletes a passkey, or an operator deletes passkeys of an account",
         respond="If an operator did it, there must be a request for it (docs/runbooks/lost-passkey.md).",
         reasons=BY_OPERATOR,
         fields={
             "passkey_id": "the passkey that the user deleted",
-            "passkeys_removed": "how many the operator deleted",
+            "passkeys_removed": "how many passkeys the operator deleted",
         },
     ),
     SecurityEvent.AUTHN_PASSKEY_REJECTED: CatalogueEntry(
@@ -127,10 +133,10 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         ocsf_class=OCSFClass.ACCOUNT_CHANGE,
         activity=10,
         when="a passkey could not be registered",
-        respond="Repeated `not_valid` is an attack on the ceremony, or an authenticator that needs a look.",
+        respond="Investigate repeated `not_valid`: it is an attack on the ceremony or an incompatible authenticator.",
         reasons={
             "not_valid": "the response breaks a rule of WebAuthn, which `fault` names",
-            "invalid_challenge": "the challenge is unknown, expired, already used, or belongs to another user",
+            "invalid_challenge": "the challenge is unknown, expired, already used, or belongs to another session",
             "registered_already": "this credential is registered already",
             "too_many_passkeys": "the account has the maximum number of passkeys",
         },
@@ -150,8 +156,8 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         severity=Severity.MEDIUM,
         ocsf_class=OCSFClass.ACCOUNT_CHANGE,
         activity=3,
-        when="a logged-in user wants to change the password, and the current password is wrong",
-        respond="One is a typing error. Several: the client has an access token and not the password "
+        when="a logged-in user tries to change the password with a wrong current password",
+        respond="One is a typing error. Several mean that the client has an access token without the password "
         "(docs/runbooks/failed-step-ups.md).",
         reasons={
             "wrong_password": "the current password is wrong",
@@ -179,7 +185,7 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=6,
         when="a logged-in user fails to prove their identity",
-        respond="One is a typing error. Several: the client has an access token and not the password "
+        respond="One is a typing error. Several mean that the client has an access token without the password "
         "(docs/runbooks/failed-step-ups.md).",
         reasons={
             "wrong_password": "the password is wrong",
@@ -189,9 +195,9 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
             "sign_count_not_advanced": "the counter of a device-bound passkey did not advance. The authenticator may "
             "have been copied",
             "token_version_changed": "the account was changed during this step-up",
-            "passkey_not_enough": "a genuine passkey without user verification, and no password",
-            "passkey_inconsistent": "a genuine synced passkey with an unexpected counter or backup eligibility, and no "
-            "password. This attempt is not counted",
+            "passkey_not_enough": "the passkey is genuine and did not verify the user, and the request has no password",
+            "passkey_inconsistent": "the passkey is genuine and synced, with an unexpected counter or backup "
+            "eligibility, and the request has no password. This attempt is not counted",
             "invalid_challenge": "the challenge is unknown, expired, already used, or belongs to another session. This "
             "attempt is not counted",
         },
@@ -206,7 +212,7 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         severity=Severity.HIGH,
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=2,
-        when="the fifth wrong proof of identity in a session, at a step-up or a change of the password, revoked it",
+        when="the fifth wrong proof of identity in a session, at a step-up or a change of the password, revokes it",
         respond="An attacker may have a copy of the session's tokens (docs/runbooks/failed-step-ups.md).",
         fields={"session_id": "the session that was revoked"},
     ),
@@ -223,8 +229,8 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         severity=Severity.LOW,
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=99,
-        when="a token is rejected: an access token by the authorizer (once while the gateway caches its decision) or "
-        "by a function whose caller's session is not valid any more, a refresh token, or an `mfa_token`",
+        when="an access token, a refresh token or an `mfa_token` is rejected. The authorizer records a token once "
+        "while the gateway caches its decision. A function records an access token whose session is no longer valid",
         respond="Clients with old tokens cause some. A spike is an attack (docs/runbooks/rejected-tokens.md).",
         reasons={
             **_INVALID_SESSION,
@@ -256,9 +262,9 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         severity=Severity.HIGH,
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=5,
-        when="a spent refresh token is presented again. Its session was revoked (RFC 9700 section 4.14)",
+        when="a client presents a spent refresh token again. Its session is revoked (RFC 9700 section 4.14)",
         respond="An attacker may have had the token (docs/runbooks/token-reuse.md).",
-        reasons={"spent_token_reused": "outside the grace period, or not the parent of the live token"},
+        reasons={"spent_token_reused": "the grace period is over, or the token is not the parent of the live token"},
         fields={"session_id": "the session that was revoked"},
     ),
 }
