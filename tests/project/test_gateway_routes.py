@@ -15,7 +15,7 @@ from local_runtime.cloudformation import read_template
 from local_runtime.policies import matches
 from tests.support.routes import OPEN_ROUTES, ROUTES
 from tests.support.runtime import PROJECT
-from tests.support.source_code import FUNCTIONS
+from tests.support.source_code import DEPLOYED, FUNCTIONS, libraries, project_path
 
 pytestmark = pytest.mark.project
 
@@ -54,7 +54,7 @@ def test_template_has_exactly_the_routes_of_the_function(function):
 @pytest.mark.threat("authorizer-cached-policy")
 def test_authorizer_policy_allows_exactly_protected_routes():
     """A wildcard matches slashes, so ``GET/users/*`` also allows ``GET/users/1/x``. It must be protected as well."""
-    assert len(PROTECTED_ROUTES) == len(PROTECTED)
+    assert sorted(PROTECTED_ROUTES) == sorted(f"{method}{path.replace('{id}', '*')}" for method, path in PROTECTED)
     for route in ROUTES:
         path = f"{route.method}{route.path.replace('{id}', '1')}"
         assert any(matches(pattern, path) for pattern in PROTECTED_ROUTES) == bool(route.authorizer), path
@@ -83,6 +83,13 @@ def test_protected_endpoint_has_a_caller_and_only_coroutines(function):
         called = [*calls(route.dependant)]
         assert (principal in called) == ((method, route.path) in PROTECTED), route.path
         assert [call for call in called if not inspect.iscoroutinefunction(call)] == []
+
+
+@pytest.mark.asvs("15.4.1")
+def test_only_the_application_uses_asyncio():
+    """The event loop is reused: a task that a request leaves behind would run during a request of another caller."""
+    importers = {project_path(path) for path in DEPLOYED if libraries(path) & {"anyio", "asyncio", "concurrent"}}
+    assert importers == {"layers/common/auth_common/web/application.py"}
 
 
 @pytest.mark.asvs("13.4.2")
