@@ -12,6 +12,7 @@ from auth_common.web.caller import Caller, PathId, StepUpToken
 from auth_common.web.endpoint import ANYONE, BEARER, endpoint
 
 app = create_app()
+passkey_change = endpoint(access=BEARER, errors=(errors.StepUpRequired, errors.NotFound))
 
 
 @app.post(
@@ -76,11 +77,7 @@ async def list_passkeys(caller: Caller) -> schemas.PasskeyListResponse:
     return schemas.PasskeyListResponse.model_validate({"items": management.list_passkeys(caller)})
 
 
-@app.patch(
-    "/webauthn/credentials/{id}",
-    status_code=204,
-    **endpoint(access=BEARER, errors=(errors.StepUpRequired, errors.NotFound)),
-)
+@app.patch("/webauthn/credentials/{id}", status_code=204, **passkey_change)
 async def rename_passkey(
     caller: Caller, passkey_id: PathId, body: schemas.RenameRequest, step_up_token: StepUpToken = None
 ) -> None:
@@ -88,11 +85,7 @@ async def rename_passkey(
     management.rename_passkey(caller, passkey_id, name=body.name, step_up_token=step_up_token)
 
 
-@app.delete(
-    "/webauthn/credentials/{id}",
-    status_code=204,
-    **endpoint(access=BEARER, errors=(errors.StepUpRequired, errors.NotFound)),
-)
+@app.delete("/webauthn/credentials/{id}", status_code=204, **passkey_change)
 async def delete_passkey(caller: Caller, passkey_id: PathId, step_up_token: StepUpToken = None) -> None:
     """Delete one of the caller's passkeys, and revoke their other sessions. A step-up token is needed."""
     management.delete_passkey(caller, passkey_id, step_up_token=step_up_token)
