@@ -38,7 +38,7 @@ async def get_events(
     """
     page = list_audit_records(caller, query.as_query(), before=cursor)
     return AuditEventsResponse(
-        items=[AuditRecordResponse.of(record) for record in page.items],
+        items=[AuditRecordResponse.from_record(record) for record in page.items],
         next_cursor=encode_audit_cursor(page.next_place),
     )
 

@@ -17,7 +17,7 @@ from time import sleep
 from typing import Any, Final
 from uuid import UUID
 
-from auth_common.audit.reading import BATCH, MAX_CLOCK_LEAD, AuditRecord, read_audit_records
+from auth_common.audit.reading import BATCH_RECORDS, MAX_CLOCK_LEAD, AuditRecord, read_audit_records
 from auth_common.audit.verification import Anchor, Verification, verify_audit_log
 from auth_common.audit_log.store import AuditQuery
 from auth_common.errors import ServiceError
@@ -303,6 +303,6 @@ def _client_ip(text: str) -> str:
 
 def _count(text: str) -> int:
     count = int(text)
-    if not 0 < count <= BATCH:
+    if not 0 < count <= BATCH_RECORDS:
         raise argparse.ArgumentTypeError("must be from 1 to 1000")
     return count

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from auth_common.errors import Misconfigured, StorageNotMounted
 
 #: OWASP requires a bcrypt work factor of at least 10. A deployed stage rejects a lower one.
-LOWEST_DEPLOYED_BCRYPT_COST = 10
+MIN_DEPLOYED_BCRYPT_COST = 10
 
 #: A domain name. Its last label is not a number, as in an IPv4 address.
 _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z](?:[a-z0-9-]*[a-z0-9])?")
@@ -153,8 +153,8 @@ class Settings:
         if self.database_url_secret_arn is None and (self.database_url or "sqlite").startswith("sqlite"):
             # The /tmp of Lambda is private to one environment and is deleted with it.
             yield "a deployed stage needs DATABASE_URL or DATABASE_URL_SECRET_ARN, and SQLite loses data there"
-        if self.bcrypt_cost < LOWEST_DEPLOYED_BCRYPT_COST:
-            yield f"BCRYPT_COST: must be at least {LOWEST_DEPLOYED_BCRYPT_COST} in a deployed stage"
+        if self.bcrypt_cost < MIN_DEPLOYED_BCRYPT_COST:
+            yield f"BCRYPT_COST: must be at least {MIN_DEPLOYED_BCRYPT_COST} in a deployed stage"
         if self.webauthn_rp_id == "localhost":
             yield "a deployed stage needs WEBAUTHN_RP_ID and WEBAUTHN_ORIGINS"
 

@@ -19,7 +19,7 @@ def parse_strict_json(octets: bytes) -> Any:
         RecursionError: The document is nested too deeply.
 
     """
-    value = json.loads(octets.decode(), object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse)
+    value = json.loads(octets.decode(), object_pairs_hook=_unique, parse_float=_finite, parse_constant=_reject_constant)
     # Encoding the value again fails only for a lone surrogate, which the document can contain as an escape.
     json.dumps(value, ensure_ascii=False).encode()
     return value
@@ -39,5 +39,5 @@ def _finite(text: str) -> float:
     return number
 
 
-def _refuse(_constant: str) -> NoReturn:
+def _reject_constant(_constant: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")

@@ -473,7 +473,7 @@ def test_export_in_ocsf_has_the_security_events_of_the_log(log_file, export):
 def test_export_of_several_batches_is_complete(export, monkeypatch):
     from auth_common.audit import reading as service  # noqa: PLC0415
 
-    monkeypatch.setattr(service, "BATCH", 3)
+    monkeypatch.setattr(service, "BATCH_RECORDS", 3)
     assert len(export("--outcome", "failure")) == 6
 
 

@@ -28,7 +28,7 @@ from auth_common.transactions import read
 
 PAGE_SIZE: Final = 50
 #: Records per batch of an operator's command.
-BATCH: Final = 1000
+BATCH_RECORDS: Final = 1000
 _LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 MAX_CLOCK_LEAD: Final = store.MAX_CLOCK_LEAD
 #: The roles that may read the audit log.
@@ -121,7 +121,7 @@ def read_audit_records(
 
     Args:
         query: Which records match.
-        after: Return the first ``BATCH`` records after this place, or from the oldest on.
+        after: Return the first ``BATCH_RECORDS`` records after this place, or from the oldest on.
         newest: Return this number of newest records instead.
 
     """
@@ -129,7 +129,9 @@ def read_audit_records(
     def select(connection: Connection) -> list[AuditRecord]:
         if newest is not None:
             return open_rows(connection, _select_newest(connection, query, limit=newest))[::-1]
-        return open_rows(connection, store.select_page(connection, query, limit=BATCH, after=after, oldest_first=True))
+        return open_rows(
+            connection, store.select_page(connection, query, limit=BATCH_RECORDS, after=after, oldest_first=True)
+        )
 
     return read(select)
 
@@ -235,7 +237,7 @@ def open_all_personal(connection: Connection, rows: list[StoredRow]) -> list[Per
     documents = [_members(stored.row.record) for stored in rows]
     owners = {stored.row.user_id for stored in rows if stored.row.user_id}
     salts = store.select_salts(connection, user_ids=owners)
-    # Only an erasure deletes a salt, and it also deletes the account.
+    # A salt may be missing only if the user was erased, and then the account is missing too.
     existing = store.select_existing(connection, user_ids=owners - salts.keys())
     return [
         _open_personal(stored.row, document, salts, existing) for stored, document in zip(rows, documents, strict=True)

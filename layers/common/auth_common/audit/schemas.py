@@ -139,7 +139,7 @@ class AuditRecordResponse(BaseModel):
     chain: ChainResponse
 
     @classmethod
-    def of(cls, record: AuditRecord) -> Self:
+    def from_record(cls, record: AuditRecord) -> Self:
         """Return the response for a record."""
         fields = {name: getattr(record, name) for name in AuditRecord.__dataclass_fields__ if name in cls.model_fields}
         chain = ChainResponse(id=record.chain_id, sequence=record.sequence, mac=record.mac.hex(), intact=record.intact)

@@ -91,7 +91,7 @@ def _decode_part(part: str) -> Any:
     if part.startswith("u"):
         return UUID(text)
     if part.startswith("i"):
-        return _within(int(text))
+        return _require_bigint(int(text))
     if part.startswith("f"):
         return float.fromhex(text)
     if part.startswith("t"):
@@ -101,11 +101,11 @@ def _decode_part(part: str) -> Any:
     raise ValueError(part)
 
 
-def _within(number: int) -> int:
-    """Return a number that fits into a database column.
+def _require_bigint(number: int) -> int:
+    """Return ``number`` if it fits into a database column of 64 bits.
 
     Raises:
-        ValueError: it does not.
+        ValueError: it does not fit.
 
     """
     if not -(1 << 63) <= number < 1 << 63:
