@@ -44,9 +44,10 @@ def running_chromium(path: str) -> Iterator[Browser]:
 
 
 def add_authenticator(page: Page) -> tuple[CDPSession, Any]:
-    """Add a device that stores passkeys to a window.
+    """Add a virtual authenticator, in which a page of the browser can store passkeys.
 
-    Return the DevTools session, whose end removes the device, and the device's id as DevTools expects it.
+    Return its DevTools session, and the argument that names the authenticator in DevTools commands. The authenticator
+    is removed when the session is detached.
     """
     devtools = page.context.new_cdp_session(page)
     devtools.send("WebAuthn.enable")

@@ -144,7 +144,7 @@ def _operator() -> str:
 
 
 def error_text(error: ServiceError) -> str:
-    """Return the reason for the failure of a command, for its operator."""
+    """Return the text that the operator of a command reads if the command fails with ``error``."""
     if isinstance(error, StorageNotMounted):
         return f"there is no folder {settings().data_dir}: set DATA_DIR to the data folder of the service"
     return str(error) or (f"{error.detail} ({error.__cause__})" if error.__cause__ else error.detail)

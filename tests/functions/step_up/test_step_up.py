@@ -34,7 +34,7 @@ from tests.support.throttles import WRONG_PASSWORD
 pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
 
 
-# --- The methods ------------------------------------------------------------------------------------------------------
+# --- The offered methods ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.aurora_dsql

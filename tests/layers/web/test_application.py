@@ -17,7 +17,7 @@ pytestmark = pytest.mark.web
 
 BUG = "SELECT * FROM users; the text of a bug"
 
-WHO = ContextVar("who", default="nobody")
+CALLER = ContextVar("caller", default="no caller")
 
 app = create_app()
 
@@ -44,10 +44,10 @@ async def waiting() -> str:
     return "x"
 
 
-@app.get("/who")
-async def who() -> str:
-    before = WHO.get()
-    WHO.set("somebody")
+@app.get("/caller")
+async def caller() -> str:
+    before = CALLER.get()
+    CALLER.set("a caller")
     return before
 
 
@@ -66,7 +66,7 @@ def get(path):
 @pytest.mark.asvs("13.4.2", "16.3.4", "16.5.1", "16.5.4")
 @pytest.mark.threat("function-leaked-secrets")
 def test_bug_is_a_problem_for_the_client_and_a_traceback_for_operators(log_lines):
-    """Of an endpoint, or before any. The next request is served."""
+    """The bug is in an endpoint or in a middleware. The next request is served."""
 
     def middleware(_app: ASGIApp) -> ASGIApp:
         raise LookupError(BUG)
@@ -86,7 +86,7 @@ def test_bug_is_a_problem_for_the_client_and_a_traceback_for_operators(log_lines
 
 
 def test_context_variable_of_one_request_is_not_set_in_the_next():
-    assert [get("/who").json for _ in range(2)] == ["nobody", "nobody"]
+    assert [get("/caller").json for _ in range(2)] == ["no caller", "no caller"]
 
 
 @pytest.mark.asvs("3.2.1", "3.3.1", "3.3.2", "3.3.3", "3.3.4", "3.3.5", "3.4.1", "3.4.2", "3.4.3", "3.4.5", "3.4.6")
@@ -107,7 +107,7 @@ def test_response_cannot_be_run_framed_shared_or_stored_and_names_no_software(pa
 
 @pytest.mark.asvs("1.5.3", "13.4.5")
 def test_path_has_one_spelling_and_there_is_no_documentation():
-    """A redirect would be answered where the gateway's route is not looked at."""
+    """The gateway has no route for the target of a redirect."""
     documentation = ["/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"]
     for path in (*documentation, "/nothing", "/", "/bug/", "/things/1/", "//things/1", "/things//1"):
         answer = get(path)
@@ -123,7 +123,7 @@ def test_bytes_are_returned_as_base64_and_json_as_text():
 
 @pytest.mark.asvs("15.4.1")
 def test_requests_on_several_threads_and_after_another_event_loop_are_served():
-    """Each thread has an event loop of its own, which ``asyncio.run`` does not take away."""
+    """Each thread has its own event loop. The end of ``asyncio.run`` in that thread does not remove the loop."""
 
     def answer_twice(_number):
         statuses = [get("/waiting").status, get("/bug").status]
@@ -136,6 +136,6 @@ def test_requests_on_several_threads_and_after_another_event_loop_are_served():
 
 @pytest.mark.parametrize("host", ["[::1]:8000", "localhost:", "a:b:c", ":", ""])
 def test_host_of_any_form_is_ignored(host):
-    """Its adapter to ASGI would raise, which is a 502 without a problem document."""
+    """Mangum would raise for such a host, and the response would be a 502 without a problem document."""
     event = proxy_event("GET", "/cacheable", headers={"Host": host, "X-Forwarded-Port": "443, x"})
     assert call_handler(handler, event).status == 200

@@ -295,7 +295,8 @@ Index("ix_audit_events_reason_time", audit_events.c.reason, audit_events.c.time)
 audit_salts = Table(
     "audit_salts",
     metadata,
-    #: No foreign key, because a record that is written during an erasure must not fail. The clean-up deletes its salt.
+    #: No foreign key, because a transaction that writes a record must not fail if the user is erased at the same time.
+    #: The clean-up deletes a salt that is stored after the erasure.
     Column("user_id", Uuid, primary_key=True),
     Column("salt", LargeBinary(32), nullable=False),
 )
