@@ -32,7 +32,7 @@ for_auditors = endpoint(access=BEARER, errors=(Forbidden, PasskeyLoginRequired))
 async def get_events(
     caller: Caller, query: Annotated[AuditEventsQuery, Query()], cursor: AuditCursor
 ) -> AuditEventsResponse:
-    """Return audit records, newest first, 50 on a page.
+    """Return audit records. The newest are first, 50 on a page.
 
     The caller needs the role `security` or `admin`, and a session of a login with a passkey that the account still has.
     """
@@ -45,7 +45,7 @@ async def get_events(
 
 @app.get("/audit/summary", **for_auditors)
 async def get_summary(caller: Caller, query: Annotated[AuditSummaryQuery, Query()]) -> AuditSummaryResponse:
-    """Return the number of events of each kind over time, and the most frequent reasons, client IPs and accounts.
+    """Count events over time. Also return the most frequent reasons, client IPs and accounts of failures.
 
     The caller needs the role `security` or `admin`, and a session of a login with a passkey that the account still has.
     """

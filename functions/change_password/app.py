@@ -24,7 +24,7 @@ app = create_app()
 async def put_password(
     user_id: PathId, caller: Caller, body: ChangePasswordRequest, step_up_token: StepUpToken = None
 ) -> None:
-    """Change the caller's password, and revoke their other sessions.
+    """Change the caller's password. All other sessions of the caller are revoked.
 
     The caller's session stays valid, and its refresh token returns a new access token. Its present access token and its
     step-up token end.

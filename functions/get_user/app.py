@@ -17,7 +17,7 @@ app = create_app()
 
 @app.get("/users/{id}", **endpoint(access=BEARER, errors=(Forbidden, NotFound)))
 async def get_user(user_id: PathId, caller: Caller) -> UserResponse:
-    """Return a user. The caller sees their own data, and an admin sees every user.
+    """Return the caller's data, or for an admin any user's.
 
     Any other id returns 403, whether a user has it or not. An admin gets 404 for an id that no user has.
     """

@@ -12,7 +12,7 @@ app = create_app()
 @app.head("/health", name="head_health", **endpoint(access=ANYONE))
 @app.get("/health", **endpoint(access=ANYONE))
 async def health() -> HealthResponse:
-    """Return 200 if the database has this version's schema or a newer one, else 503.
+    """Check the database. Return 503 if it is unreachable or has an older schema than this version.
 
     The response has no details, because any client may call the endpoint.
     """

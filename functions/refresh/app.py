@@ -15,7 +15,7 @@ app = create_app()
 
 @app.post("/token/refresh", **endpoint(access=ANYONE, errors=(InvalidRefreshToken, TooManyAttempts)))
 async def refresh_tokens(body: RefreshRequest) -> TokenPairResponse:
-    """Return a new token pair for a refresh token, which is spent by that."""
+    """Exchange a refresh token for a new token pair. A refresh token works once."""
     return TokenPairResponse.model_validate(refresh(body.refresh_token))
 
 

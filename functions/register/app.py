@@ -35,7 +35,7 @@ ACCEPTED = {
     **endpoint(access=ANYONE, errors=(EmailTaken, TooManyAttempts)),
 )
 async def register(body: RegistrationRequest, response: Response) -> UserResponse | Response:
-    """Create an account, and return the user and their `Location`."""
+    """Create an account. The response has the user, and the header `Location`."""
     user = register_user(
         name=body.name,
         email=body.email,

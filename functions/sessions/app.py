@@ -35,7 +35,7 @@ async def log_out(caller: Caller, response: Response) -> None:
 
 @app.get("/sessions", **endpoint(access=BEARER))
 async def get_sessions(caller: Caller, cursor: SessionCursor) -> SessionListResponse:
-    """Return the caller's sessions, newest first, 50 on a page."""
+    """Return the caller's sessions. The newest are first, 50 on a page."""
     page = list_sessions(caller, before=cursor)
     return SessionListResponse(
         items=[
@@ -63,7 +63,7 @@ async def delete_sessions(
     keep_current: Annotated[bool, Query()] = False,  # noqa: FBT002 - a query parameter
     step_up_token: StepUpToken = None,
 ) -> None:
-    """Revoke all sessions of the caller, or with `keep_current=true` the other ones. A step-up token is needed."""
+    """Revoke the caller's sessions. With `keep_current=true`, revoke the other ones. A step-up token is needed."""
     revoke_all_sessions(caller, keep_current=keep_current, step_up_token=step_up_token)
     if not keep_current:
         clear_storage(response)
@@ -78,7 +78,7 @@ async def delete_sessions(
 async def delete_session(
     caller: Caller, session_id: PathId, response: Response, step_up_token: StepUpToken = None
 ) -> None:
-    """Revoke one session of the caller. For another session than the present one a step-up token is needed."""
+    """Revoke one of the caller's sessions. A step-up token is needed for another session than the current one."""
     revoke_session(caller, session_id, step_up_token=step_up_token)
     if parse_uuid(session_id) == caller.session_id:
         clear_storage(response)

@@ -24,7 +24,7 @@ STEP_UP_ERRORS = (
 
 @app.post("/step-up", response_model_exclude_none=True, **endpoint(access=BEARER, errors=STEP_UP_ERRORS))
 async def step_up(caller: Caller, body: StepUpRequest) -> StepUpResponse | StepUpMethodsResponse:
-    """Return a step-up token for a proof of identity, or the possible proofs for an empty body.
+    """Return a step-up token for a proof of identity. For an empty body, return the possible proofs.
 
     The token is valid for 10 minutes. The fifth wrong proof in a row revokes the session. If the account has passkeys,
     a token proved by password alone only revokes other sessions.

@@ -22,7 +22,7 @@ passkey_change = endpoint(access=BEARER, errors=(errors.StepUpRequired, errors.N
 async def begin_registration(
     caller: Caller, _body: schemas.BeginRegistrationRequest, step_up_token: StepUpToken = None
 ) -> schemas.CeremonyResponse:
-    """Return the options for `navigator.credentials.create()`. A step-up token is needed."""
+    """Begin to add a passkey. Return the options for `navigator.credentials.create()`. A step-up token is needed."""
     return schemas.CeremonyResponse.model_validate(registration.begin_registration(caller, step_up_token=step_up_token))
 
 
@@ -41,7 +41,7 @@ async def begin_registration(
     ),
 )
 async def complete_registration(caller: Caller, body: schemas.CompleteRegistrationRequest) -> schemas.PasskeyResponse:
-    """Store the new passkey, return it, and revoke the caller's other sessions."""
+    """Add the passkey. Return it, and revoke all other sessions of the caller."""
     return schemas.PasskeyResponse.model_validate(
         registration.complete_registration(
             caller, challenge_id=body.challenge_id, credential=body.credential, name=body.name
@@ -51,7 +51,7 @@ async def complete_registration(caller: Caller, body: schemas.CompleteRegistrati
 
 @app.post("/webauthn/login/begin", **endpoint(access=ANYONE, errors=(errors.InvalidMFAToken, errors.TooManyAttempts)))
 async def begin_login(body: schemas.BeginLoginRequest) -> schemas.CeremonyResponse:
-    """Return the options for `navigator.credentials.get()`.
+    """Begin a login with a passkey. Return the options for `navigator.credentials.get()`.
 
     With an `mfa_token` the login is the second factor, without one the passkey is the only factor.
     """
@@ -66,7 +66,7 @@ async def begin_login(body: schemas.BeginLoginRequest) -> schemas.CeremonyRespon
     ),
 )
 async def complete_login(body: schemas.CompleteLoginRequest) -> LoginResponse:
-    """Return a token pair and a step-up token for the response of a passkey."""
+    """Log in with a passkey. Return a token pair and a step-up token."""
     tokens = passkey_login.complete_login(challenge_id=body.challenge_id, credential=body.credential)
     return LoginResponse.model_validate(tokens)
 
@@ -87,7 +87,7 @@ async def rename_passkey(
 
 @app.delete("/webauthn/credentials/{id}", status_code=204, **passkey_change)
 async def delete_passkey(caller: Caller, passkey_id: PathId, step_up_token: StepUpToken = None) -> None:
-    """Delete one of the caller's passkeys, and revoke their other sessions. A step-up token is needed."""
+    """Delete one of the caller's passkeys. A step-up token is needed. All other sessions of the caller are revoked."""
     management.delete_passkey(caller, passkey_id, step_up_token=step_up_token)
 
 

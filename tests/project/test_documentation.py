@@ -239,6 +239,21 @@ def test_example_token_has_the_claims_of_issued_tokens(environment):
     assert [claim for claim in claims if f"`{claim}`" not in prose(page)] == []
 
 
+def test_readme_shows_the_claims_of_the_example_token():
+    """A long value is abbreviated: ``"3f0e6a52-…"``."""
+    *_, payload, _ = example()
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| `([^`]+)` \|", PAGES[PROJECT / "README.md"], re.MULTILINE)
+    shown = {claim: value for names, value in rows for claim in re.findall(r"\w+", names)}
+    values = {claim: re.escape(shown[claim]).replace("…", ".*") for claim in payload}
+    assert [claim for claim in payload if not re.fullmatch(values[claim], json.dumps(payload[claim]))] == []
+
+
+@pytest.mark.parametrize("name", ["docs/configuration.md", "docs/errors.md"])
+def test_each_generated_row_has_its_hand_written_cells(name):
+    """``make docs`` adds a row with empty cells for a new setting or error code."""
+    assert re.findall(r"^\|.*\|\s*\|$", PAGES[PROJECT / name], re.MULTILINE) == []
+
+
 def test_changelog_release_has_each_section_once():
     releases = re.split(r"^## ", (PROJECT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
     assert releases

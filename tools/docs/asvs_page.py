@@ -27,7 +27,7 @@ the document |
 | **Not met** | The control is missing. | None. The page says why it is missing and what the service does instead |
 | **Does not apply** | The service has nothing to which the requirement applies. | None. The page says why |
 
-The [README](../README.md#not-implemented) lists all missing controls.
+[Security controls](security-controls.md#not-implemented) lists all missing controls.
 
 Quoted text is from the [OWASP Application Security Verification Standard 5.0.0](https://github.com/OWASP/ASVS), © The
 OWASP Foundation, under the [Creative Commons Attribution-ShareAlike
@@ -43,6 +43,11 @@ def page(tests: dict[str, list[str]]) -> str:
     for _, chapter in groupby(requirements(), key=lambda requirement: requirement.chapter):
         parts.append(_chapter(list(chapter), ours, tests))
     return "".join(parts)
+
+
+def seen_from_docs(text: str) -> str:
+    """Return a text of the register with the links that a page in docs/ needs."""
+    return _LINK.sub(lambda match: f"]({_path_from_docs(match['path'])}", text)
 
 
 def summary(ours: Register) -> list[str]:
@@ -75,11 +80,11 @@ def _section(section: list[Requirement], ours: Register, tests: dict[str, list[s
 def _requirement(requirement: Requirement, ours: Register, tests: list[str]) -> str:
     entry = ours.entry(requirement)
     lines = [f"\n**{requirement.id}** · level {requirement.level} · **{STATUSES[entry.status].lower()}**\n"]
-    lines += [f"> {requirement.text}\n", f"{_LINK.sub(_link_from_docs, _text_of(entry, ours))}\n"]
+    lines += [f"> {requirement.text}\n", f"{seen_from_docs(_text_of(entry, ours))}\n"]
     if links := [*map(proofs.link, tests), *map(_link, entry.proof)]:
         lines.append(f"Proof: {', '.join(links)}\n")
     if gaps := ours.gaps(requirement.id):
-        lines.append("".join(f"- [Missing](../README.md#not-implemented): **{gap}**\n" for gap in gaps))
+        lines.append("".join(f"- [Missing](security-controls.md#not-implemented): **{gap}**\n" for gap in gaps))
     return "\n".join(lines)
 
 
@@ -102,7 +107,3 @@ def _link(proof: str) -> str:
 
 def _path_from_docs(path: str) -> str:
     return path.removeprefix("docs/") if path.startswith("docs/") else f"../{path}"
-
-
-def _link_from_docs(match: re.Match[str]) -> str:
-    return f"]({_path_from_docs(match['path'])}"

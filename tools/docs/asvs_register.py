@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "asvs"
 
@@ -21,7 +21,7 @@ STATUSES: Final = {
     "not_applicable": "Does not apply",
 }
 
-#: The groups of the README's list. An entry without a group belongs to the group of its section or chapter.
+#: The groups of missing controls. An entry without a group belongs to the group of its section or chapter.
 GROUPS: Final = {
     "Passwords and accounts": ("2", "6"),
     "Second factors": ("6.5", "6.6", "6.7"),
@@ -48,8 +48,8 @@ class Requirement:
 class Entry:
     """The register's entry for a requirement.
 
-    An entry that is not met has ``control``, ``why`` and ``instead``, or ``same_as`` with the id of an entry that has
-    them. ``detail`` has further sentences, which the README does not show.
+    An entry that is not met has ``control``, ``why``, ``instead`` and ``short``, or ``same_as`` with the id of an entry
+    that has them.
     """
 
     status: str
@@ -59,6 +59,7 @@ class Entry:
     why: str = ""
     instead: str = ""
     detail: str = ""
+    short: tuple[str, ...] = ()
     group: str = ""
     same_as: str = ""
 
@@ -71,6 +72,8 @@ class Missing:
     why: str
     instead: str
     group: str
+    #: The README's row: the control, why it is missing, and what stands in.
+    short: tuple[str, ...]
     detail: str = ""
     asks: tuple[str, ...] = field(default=())
 
@@ -104,7 +107,7 @@ class Register:
         """Parse the text of the file."""
         data = tomllib.loads(text)
         self._others = data.pop("other", [])
-        self.entries = {number: Entry(**{**row, "proof": tuple(row.get("proof", ()))}) for number, row in data.items()}
+        self.entries = {number: Entry(**_with_tuples(row)) for number, row in data.items()}
 
     def covering(self, requirement: Requirement) -> list[str]:
         """Return the ids of the entries for a requirement. A valid register has exactly one."""
@@ -130,15 +133,20 @@ class Register:
                     instead=entry.instead,
                     group=entry.group or _group_of(number),
                     detail=entry.detail,
+                    short=entry.short,
                     asks=tuple(sorted(asks, key=place)),
                 )
         for row in self._others:
-            yield Missing(**{**row, "asks": tuple(row.get("asks", ()))})
+            yield Missing(**_with_tuples(row))
 
 
 def register() -> Register:
     """Return the entries of docs/asvs/register.toml."""
     return Register((FOLDER / "register.toml").read_text(encoding="utf-8"))
+
+
+def _with_tuples(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
 
 
 def _group_of(number: str) -> str:

@@ -1,36 +1,53 @@
-"""``make docs``: the README's table of endpoints, from the OpenAPI document."""
+"""``make docs``: the tables of endpoints in README and docs/api.md, from the OpenAPI document."""
 
-import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 from auth_common import errors
 from auth_common.web.endpoint import BEARER
+from tools.docs.marked_parts import table, with_part
 from tools.docs.openapi_document import SHARED_ERRORS, document
 
-_BEGIN: Final = "<!-- the endpoints, written by `make docs` -->"
-_END: Final = "<!-- the end of the endpoints -->"
+_PART: Final = "endpoints"
 _SHARED: Final = {error.code for error in (*SHARED_ERRORS, errors.InvalidToken)}
 
 
-def with_table(text: str) -> str:
-    """Return the README's text with the current table between its marks."""
-    between = re.compile(f"(?<={re.escape(_BEGIN)}\n).*(?={re.escape(_END)})", re.DOTALL)
-    rows = "\n".join(_rows(document()))
-    table = f"| Request | Access | Purpose | Success | Errors |\n|---|---|---|---|---|\n{rows}"
-    return between.sub(lambda _: f"\n{table}\n\n", text)
+def with_short_table(page: str) -> str:
+    """Return README's text with request, access and purpose of each endpoint."""
+    rows = (
+        (request, access.removeprefix("access "), _sentences(operation)[0].removesuffix("."))
+        for request, access, operation in _operations(document())
+    )
+    return with_part(page, _PART, table(("Request", "Access", "Purpose"), rows))
 
 
-def _rows(api: dict[str, Any]) -> Iterator[str]:
+def with_full_table(page: str) -> str:
+    """Return the page's text with the responses of each endpoint too."""
+    rows = (
+        (request, access, " ".join(_sentences(operation)), _successes(operation), ", ".join(_errors(operation)))
+        for request, access, operation in _operations(document())
+    )
+    return with_part(page, _PART, table(("Request", "Access", "Purpose", "Success", "Errors"), rows))
+
+
+def _operations(api: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, item in api["paths"].items():
         # HEAD has no row of its own, because it is GET without a body.
         for method, operation in item.items():
             if method != "head":
                 methods = "`GET`, `HEAD" if method == "get" and "head" in item else f"`{method.upper()}"
                 access = "access token" if operation["security"] == BEARER else "anyone"
-                purpose = " ".join(operation["description"].split("\n\n")[0].split())
-                successes = " or ".join(status for status in operation["responses"] if status < "300")
-                yield f"| {methods} {path}` | {access} | {purpose} | {successes} | {', '.join(_errors(operation))} |"
+                yield f"{methods} {path}`", access, operation
+
+
+def _sentences(operation: dict[str, Any]) -> list[str]:
+    """Return the sentences of the first paragraph of an operation's description."""
+    paragraph = " ".join(operation["description"].split("\n\n")[0].split())
+    return [f"{sentence.removesuffix('.')}." for sentence in paragraph.split(". ")]
+
+
+def _successes(operation: dict[str, Any]) -> str:
+    return " or ".join(status for status in operation["responses"] if status < "300")
 
 
 def _errors(operation: dict[str, Any]) -> Iterator[str]:

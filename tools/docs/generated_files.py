@@ -10,14 +10,16 @@ from typing import Final
 
 from tools.docs import (
     asvs_page,
-    asvs_readme,
     endpoint_table,
+    error_table,
     event_meanings,
     layer_requirements,
+    missing_controls,
     openapi_document,
     proofs,
     protected_routes,
     security_events_page,
+    settings_table,
     threat_model,
 )
 from tools.docs import snippets as docs_snippets
@@ -27,9 +29,13 @@ PROJECT: Final = Path(__file__).parents[2]
 #: For each file, a function that returns its new text. The argument is its old text, which may be partly written by
 #: hand.
 GENERATORS: Final[Mapping[str, Callable[[str], str]]] = {
-    "README.md": lambda text: endpoint_table.with_table(asvs_readme.with_list(text)),
+    "README.md": lambda text: endpoint_table.with_short_table(missing_controls.with_short_table(text)),
+    "docs/api.md": endpoint_table.with_full_table,
     "docs/asvs.md": lambda _: asvs_page.page(proofs.collect().asvs),
+    "docs/configuration.md": settings_table.with_settings,
+    "docs/errors.md": error_table.with_codes,
     "docs/openapi.json": lambda _: openapi_document.text(),
+    "docs/security-controls.md": missing_controls.with_full_list,
     "docs/security-events.md": lambda _: security_events_page.page(),
     "docs/threat-model.md": lambda text: threat_model.with_tests(text, proofs.collect().threat),
     "layers/common/auth_common/web/protected_routes.py": lambda _: protected_routes.module(),

@@ -1,4 +1,4 @@
-"""Check the language of Markdown, docstrings, comments, test names and pages against ``prose.toml``.
+"""Check the language of Markdown, docstrings, comments, test names and pages, and README's size, by ``prose.toml``.
 
 ``python -m tools.docs.prose`` checks every file that git tracks, ``python -m tools.docs.prose FILE…`` some of them.
 """
@@ -12,7 +12,7 @@ import sys
 import tokenize
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +44,18 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """The size of a file."""
+
+    lines: int
+    bytes: int
+
+    def __str__(self) -> str:
+        """Return the size as text."""
+        return f"{self.lines} lines and {self.bytes} bytes"
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """The rules in ``prose.toml``."""
 
@@ -52,11 +64,15 @@ class Rules:
     words_in_a_sentence: int
     #: Files that do not follow the rules yet. A file that follows them must leave the list.
     not_rewritten: list[str]
+    #: The largest size of a file, by its name.
+    sizes: dict[str, Size] = field(default_factory=dict)
 
 
 def load_rules(file: Path) -> Rules:
     """Return the rules in a file."""
-    return Rules(**tomllib.loads(file.read_text(encoding="utf-8")))
+    document = tomllib.loads(file.read_text(encoding="utf-8"))
+    sizes = {name: Size(**size) for name, size in document.pop("sizes", {}).items()}
+    return Rules(**document, sizes=sizes)
 
 
 def passages_of(path: Path) -> Iterator[Passage]:
@@ -85,10 +101,18 @@ def check(paths: Iterable[Path], rules: Rules, *, root: Path = PROJECT) -> Itera
     for path in paths:
         name = path.resolve().relative_to(root).as_posix()
         found = [f"{name}:{passage.line}: {fault}" for passage in passages_of(path) for fault in faults(passage, rules)]
+        found += [f"{name}: {fault}" for fault in _size_faults(path, rules.sizes.get(name))]
         if name not in rules.not_rewritten:
             yield from found
         elif not found:
             yield f"{name}: follows the rules now; delete it from not_rewritten in prose.toml"
+
+
+def _size_faults(path: Path, limit: Size | None) -> Iterator[str]:
+    content = path.read_bytes()
+    size = Size(lines=content.count(b"\n"), bytes=len(content))
+    if limit and (size.lines > limit.lines or size.bytes > limit.bytes):
+        yield f"has {size}, at most {limit}: move details to another page"
 
 
 def _markdown_passages(source: str) -> Iterator[Passage]:

@@ -9,7 +9,7 @@ import tomllib
 import pytest
 
 from tests.support.documentation import exists
-from tools.docs import asvs_readme
+from tools.docs import missing_controls
 from tools.docs.asvs_register import FOLDER, GROUPS, STATUSES, Entry, Register, place, register, requirements
 
 pytestmark = pytest.mark.docs
@@ -39,7 +39,11 @@ def test_each_entry_has_a_known_status_and_its_fields():
     wanted = {
         "met": ({"how"}, {"how", "proof"}),
         "infrastructure": ({"how"}, {"how", "proof"}),
-        "not_met": ({"control", "why", "instead"}, {"control", "why", "instead", "detail"}, {"same_as"}),
+        "not_met": (
+            {"control", "why", "instead", "short"},
+            {"control", "why", "instead", "detail", "short"},
+            {"same_as"},
+        ),
         "not_applicable": ({"why"},),
     }
     assert wanted.keys() == STATUSES.keys()
@@ -58,7 +62,7 @@ def test_entries_without_a_text_or_a_requirement_are_complete():
     refer = {number: ENTRIES[entry.same_as] for number, entry in ENTRIES.items() if entry.same_as}
     assert [number for number, entry in refer.items() if entry.status != "not_met" or not entry.control] == []
     others = tomllib.loads((FOLDER / "register.toml").read_text())["other"]
-    assert [row for row in others if not {"control", "why", "instead", "group"} <= row.keys()] == []
+    assert [row for row in others if not {"control", "why", "instead", "short", "group"} <= row.keys()] == []
     assert [row for row in others if row["group"] not in GROUPS] == []
     known = {requirement.id for requirement in requirements()}
     assert {number for row in others for number in row.get("asks", ())} <= known
@@ -72,31 +76,42 @@ def test_each_proof_exists():
         assert not exists(missing)
 
 
-def test_the_readme_names_each_requirement_that_is_not_met():
-    shown = asvs_readme.missing_controls(REGISTER)
-    ids = {name for group in re.findall(r"\(([\d., ]+)\)$", shown, re.MULTILINE) for name in group.split(", ")}
-    assert with_status("not_met").keys() <= ids
+def test_short_texts_have_a_control_a_reason_and_a_stand_in():
+    assert [missing.control for missing in REGISTER.missing() if len(missing.short) != 3] == []
 
 
-def test_control_of_several_requirements_is_one_item_of_the_readme():
+@pytest.mark.parametrize("text", [missing_controls.full_list(REGISTER), missing_controls.short_table(REGISTER)])
+def test_readme_and_controls_page_name_each_requirement_that_is_not_met(text):
+    lists = re.findall(r"(?:\(|\| )([\d., ]+)(?:\)| \|)$", text, re.MULTILINE)
+    assert with_status("not_met").keys() <= {number for numbers in lists for number in numbers.split(", ")}
+
+
+def test_control_of_several_requirements_is_listed_once():
     text = """
         ["6.2.9"]
         status = "not_met"
         control = "Mail"
         why = "There is none."
-        instead = "Nothing stands in."
+        instead = "Nothing."
+        detail = "It comes later."
+        short = ["No mail", "none", "nothing"]
         ["6.2.10"]
         status = "not_met"
         same_as = "6.2.9"
         [[other]]
         control = "Recovery codes"
         why = "They are passwords."
-        instead = "A second passkey stands in."
+        instead = "A second passkey."
+        short = ["No codes", "passwords", "passkey"]
         group = "Second factors"
     """
-    assert asvs_readme.missing_controls(Register(text)) == (
-        "\n#### Passwords and accounts\n"
-        "\n- **Mail.** There is none. Nothing stands in. (6.2.9, 6.2.10)\n"
-        "\n#### Second factors\n"
-        "\n- **Recovery codes.** They are passwords. A second passkey stands in.\n"
+    assert missing_controls.full_list(Register(text)) == (
+        "\n### Passwords and accounts\n"
+        "\n- **Mail.** Reason: There is none. Instead: Nothing. It comes later. (6.2.9, 6.2.10)\n"
+        "\n### Second factors\n"
+        "\n- **Recovery codes.** Reason: They are passwords. Instead: A second passkey.\n"
     )
+    assert missing_controls.short_table(Register(text)).splitlines()[2:] == [
+        "| No mail | none | nothing | 6.2.9, 6.2.10 |",
+        "| No codes | passwords | passkey | |",
+    ]

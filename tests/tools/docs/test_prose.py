@@ -4,7 +4,7 @@ from textwrap import dedent
 
 import pytest
 
-from tools.docs.prose import PROJECT, Rules, check, load_rules, main
+from tools.docs.prose import PROJECT, Rules, Size, check, load_rules, main
 
 pytestmark = pytest.mark.project
 
@@ -104,6 +104,13 @@ def test_file_in_the_list_is_reported_once_it_follows_the_rules(tmp_path):
     assert len(faults(tmp_path, "page.md", "The attacker.", listed)) == 1
 
 
+@pytest.mark.parametrize(("limit", "count"), [(Size(2, 8), 0), (Size(1, 8), 1), (Size(2, 7), 1)])
+def test_file_larger_than_its_limit_is_reported(tmp_path, limit, count):
+    limited = Rules({}, 6, [], sizes={"page.md": limit})
+    assert len(faults(tmp_path, "page.md", "One\nTwo\n", limited)) == count
+    assert faults(tmp_path, "other.md", "One\nTwo\nThree\n", limited) == []
+
+
 @pytest.mark.parametrize("arguments", [pytest.param([], marks=pytest.mark.thorough), ["README.md", "template.yaml"]])
 def test_file_with_a_fault_fails_the_check(capsys, monkeypatch, arguments):
     monkeypatch.setattr("tools.docs.prose.load_rules", lambda _: Rules({"the": "a"}, 35, []))
@@ -113,4 +120,4 @@ def test_file_with_a_fault_fails_the_check(capsys, monkeypatch, arguments):
 
 def test_rules_of_the_project_can_be_read():
     rules = load_rules(PROJECT / "prose.toml")
-    assert [name for name in rules.not_rewritten if not (PROJECT / name).exists()] == []
+    assert [name for name in (*rules.not_rewritten, *rules.sizes) if not (PROJECT / name).exists()] == []

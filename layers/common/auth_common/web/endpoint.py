@@ -1,7 +1,7 @@
 """The declaration of an endpoint, in the decorator of its route: who may call it, and which errors it returns.
 
-``make docs`` derives docs/openapi.json, README's table and ``web.protected_routes`` from the declarations. No function
-reads them, so a cold start generates nothing.
+``make docs`` derives docs/openapi.json, the tables in README and docs/api.md, and ``web.protected_routes`` from the
+declarations. No function reads them, so a cold start generates nothing.
 """
 
 from collections.abc import Mapping
