@@ -14,7 +14,9 @@ pytestmark = pytest.mark.docs
 WITH_EXAMPLES = {page.relative_to(PROJECT).as_posix(): text for page, text in PAGES.items() if examples_of(text)}
 
 
-@pytest.mark.parametrize("name", WITH_EXAMPLES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "README.md" else pytest.mark.thorough) for name in WITH_EXAMPLES]
+)
 def test_command_of_a_page_returns_the_output_on_the_page(tmp_path, name):
     require(shutil.which("curl"), "needs curl")
     data_dir = tmp_path / "data"
