@@ -118,7 +118,7 @@ sbom: $(INSTALL_UV) ## Write what the layer is made of, as CycloneDX, from the l
 
 .PHONY: release
 release: $(INSTALL_UV) ## Prepare a release and print how to publish it (VERSION=1.2.3)
-	@$(RUN) python -m tools.release $(VERSION)
+	@$(RUN) python -m tools.release.command $(VERSION)
 
 .PHONY: audit
 audit: $(INSTALL_UV) ## Look for known vulnerabilities in what uv.lock pins (asks osv.dev, and fails without it)

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from http import HTTPStatus
+from itertools import cycle
 from typing import Final
 
 from tools.attacks.users import PASSWORD, try_password, try_refresh
@@ -14,6 +15,7 @@ from tools.demo.users import Steps, User
 _STRANGERS: Final = 85
 #: Seconds between two attempts.
 _PACE: Final = (10, 45)
+_CLIENT_IPS: Final = ("192.0.2.66", "192.0.2.140", "198.51.100.23")
 _SCRIPT: Final = "python-requests/2.32.5"
 
 
@@ -60,6 +62,4 @@ def attack(
 
 def _client_ips(service: InProcessTarget) -> Iterator[InProcessTarget]:
     """Yield the service as three machines of the attacker reach it, again and again."""
-    while True:
-        for client_ip in ("192.0.2.66", "192.0.2.140", "198.51.100.23"):
-            yield replace(service, client_ip=client_ip, user_agent=_SCRIPT)
+    return (replace(service, client_ip=client_ip, user_agent=_SCRIPT) for client_ip in cycle(_CLIENT_IPS))

@@ -16,7 +16,6 @@ from tools.release.version import read_version
 from tools.uv_path import uv_path
 
 _PROJECT: Final = Path(__file__).parents[2]
-_CHANGELOG: Final = _PROJECT / "CHANGELOG.md"
 _LAYER: Final = "auth-common"
 _BRANCH: Final = "main"
 _VERSION: Final = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
@@ -27,19 +26,20 @@ class NotReleasable(Exception):
     """The tree or the version does not allow a release. The text says what to do."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prepare the release. Return the exit status: 0, or 1 with the reason on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m tools.release", description=__doc__)
+def main(arguments: Sequence[str] | None = None, *, project: Path = _PROJECT) -> int:
+    """Prepare a release of the project. Return the exit status: 0, or 1 with the reason on stderr."""
+    parser = argparse.ArgumentParser(prog="make release", description=__doc__)
     parser.add_argument("version", help="such as 1.2.3")
     version = parser.parse_args(arguments).version
+    changelog = project / "CHANGELOG.md"
     try:
-        check_version(version, current=read_version())
-        check_tree(version)
-        changelog = with_release(_CHANGELOG.read_text(encoding="utf-8"), version, datetime.now(UTC).date())
-        _run(uv_path(), "version", "--quiet", "--package", _LAYER, "--no-sync", version)
-        _CHANGELOG.write_text(changelog, encoding="utf-8")
-        _run(sys.executable, "-m", "tools.docs.generated_files", "docs/openapi.json")
-        _run("make", "--silent", "sbom")
+        check_version(version, current=read_version(project))
+        check_tree(project, version)
+        text = with_release(changelog.read_text(encoding="utf-8"), version, datetime.now(UTC).date())
+        _run(project, uv_path(), "version", "--quiet", "--package", _LAYER, "--no-sync", version)
+        changelog.write_text(text, encoding="utf-8")
+        _run(project, sys.executable, "-m", "tools.docs.generated_files", "docs/openapi.json")
+        _run(project, "make", "--silent", "sbom")
     except (NotReleasable, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"release: {error}\n")
         return 1
@@ -62,21 +62,21 @@ def check_version(version: str, *, current: str) -> None:
         raise NotReleasable(message)
 
 
-def check_tree(version: str) -> None:
+def check_tree(project: Path, version: str) -> None:
     """Check that the main branch is checked out without uncommitted changes, and that the tag does not exist.
 
     Raises:
         NotReleasable: One of these is not true.
 
     """
-    if changes := _run("git", "status", "--porcelain"):
+    if changes := _run(project, "git", "status", "--porcelain"):
         message = f"commit or remove these changes first:\n{changes}"
         raise NotReleasable(message)
-    branch = _run("git", "branch", "--show-current").strip()
+    branch = _run(project, "git", "branch", "--show-current").strip()
     if branch != _BRANCH:
         message = f"check out {_BRANCH}: a release is not made from {branch or 'a detached commit'}"
         raise NotReleasable(message)
-    if _run("git", "tag", "--list", f"v{version}"):
+    if _run(project, "git", "tag", "--list", f"v{version}"):
         message = f"the tag v{version} exists already"
         raise NotReleasable(message)
 
@@ -113,7 +113,11 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 
 
-def _run(*command: str) -> str:
+def _run(project: Path, *command: str) -> str:
     """Run a command in the project, and return its output. Its errors go to stderr."""
-    done = subprocess.run(command, cwd=_PROJECT, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
+    done = subprocess.run(command, cwd=project, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
     return done.stdout
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

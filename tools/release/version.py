@@ -4,10 +4,11 @@ import tomllib
 from pathlib import Path
 from typing import Final
 
-_FILE: Final = Path(__file__).parents[2] / "layers" / "common" / "pyproject.toml"
+_PROJECT: Final = Path(__file__).parents[2]
 
 
-def read_version() -> str:
+def read_version(project: Path = _PROJECT) -> str:
     """Return the version, such as ``1.2.3``."""
-    version: str = tomllib.loads(_FILE.read_text(encoding="utf-8"))["project"]["version"]
+    file = project / "layers" / "common" / "pyproject.toml"
+    version: str = tomllib.loads(file.read_text(encoding="utf-8"))["project"]["version"]
     return version

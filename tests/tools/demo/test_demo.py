@@ -1,5 +1,6 @@
 """``make demo`` and ``make screenshots``: a service that is filled with a day of use, and pictures of its pages."""
 
+import os
 import re
 import signal
 import struct
@@ -13,14 +14,18 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from local_runtime.environment import function_environment
+from local_runtime.template import load_template
 from tests.support.processes import TIMEOUT_SECONDS, wait_until
 from tests.support.requirements import require
 from tests.support.runtime import PROJECT, run_command, run_project_command
-from tools.attacks.users import PASSWORD
+from tools.attacks.target import TEMPLATE
+from tools.attacks.users import PASSWORD, SetUpFailed
 from tools.authenticator.software_authenticator import SoftwareAuthenticator
 from tools.demo.chromium import find_chromium
 from tools.demo.clock import movable_clock
-from tools.demo.users import SECURITY_EMAIL
+from tools.demo.functions import Functions, InProcessTarget
+from tools.demo.users import SECURITY_EMAIL, User
 
 pytestmark = [pytest.mark.pages, pytest.mark.sqlite]
 
@@ -126,6 +131,18 @@ def test_folder_with_other_files_is_left_alone(tmp_path):
     assert [path.read_text() for path in tmp_path.iterdir()] == ["kept"]
 
 
+def test_rejected_request_of_a_user_stops_the_filling(environment, monkeypatch):
+    template = load_template(TEMPLATE)
+    for name, value in function_environment(template.functions[0], shell={}, data_dir=environment).items():
+        monkeypatch.setenv(name, value)
+    service = InProcessTarget("http://localhost", environment, environment, functions=Functions(template))
+    User("user@example.com", service).register("Example User")
+    with pytest.raises(SetUpFailed, match="email_taken"):
+        User("user@example.com", service).register("Example User")
+    with pytest.raises(LookupError):
+        service.send("GET", "/nowhere")
+
+
 def test_movable_clock_sets_the_time_and_is_set_back():
     moment = datetime(2020, 2, 29, 12, tzinfo=UTC)
     with movable_clock() as clock:
@@ -133,6 +150,13 @@ def test_movable_clock_sets_the_time_and_is_set_back():
         assert abs(time.time() - moment.timestamp()) < 60
         assert abs(time.time_ns() / 1e9 - moment.timestamp()) < 60
     assert time.time() > moment.timestamp() + 3600
+
+
+def test_screenshots_without_chromium_name_what_is_missing(tmp_path):
+    command = (sys.executable, "-m", "tools.demo.screenshots", "--folder", str(tmp_path))
+    taken = run_command(*command, env={**os.environ, "PATH": str(tmp_path)})
+    assert taken.returncode == 1
+    assert "Chromium" in taken.stderr
 
 
 @pytest.mark.browser

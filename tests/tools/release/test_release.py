@@ -3,14 +3,13 @@
 import json
 import re
 import shutil
-import sys
 from datetime import date
 
 import pytest
 
 from tests.support.requirements import require
 from tests.support.runtime import PROJECT, run_command
-from tools.release.command import NotReleasable, check_version, with_release
+from tools.release.command import NotReleasable, check_version, main, with_release
 from tools.release.version import read_version
 
 pytestmark = pytest.mark.project
@@ -39,38 +38,39 @@ def git(folder, *arguments):
     return done.stdout
 
 
-def release(folder, version):
-    return run_command(sys.executable, "-m", "tools.release", version, cwd=folder)
-
-
 @pytest.mark.thorough
-def test_release_sets_the_version_dates_the_changelog_and_writes_the_sbom(copy):
-    prepared = release(copy, "7.8.9")
-    assert prepared.returncode == 0, prepared.stderr
-    assert "git push origin main v7.8.9" in prepared.stdout
+def test_release_sets_the_version_dates_the_changelog_and_writes_the_sbom(copy, capsys):
+    assert main(["7.8.9"], project=copy) == 0
+    printed = capsys.readouterr().out
+    assert "git push origin main v7.8.9" in printed
     changed = git(copy, "status", "--porcelain").split()[1::2]
     assert set(changed) == {"CHANGELOG.md", "docs/openapi.json", "layers/common/pyproject.toml", "uv.lock"}
-    assert re.search(
-        r"^## Unreleased\n\n## 7\.8\.9 - \d{4}-\d\d-\d\d$", (copy / "CHANGELOG.md").read_text(), re.MULTILINE
-    )
+    headings = re.findall(r"^## .*$", (copy / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == "## Unreleased"
+    assert re.fullmatch(r"## 7\.8\.9 - \d{4}-\d\d-\d\d", headings[1])
     assert json.loads((copy / "docs" / "openapi.json").read_text())["info"]["version"] == "7.8.9"
     assert json.loads((copy / "sbom.json").read_text())["metadata"]["component"]["version"] == "7.8.9"
-    # The commands that the output names leave a tree from which the next version can be released.
-    for arguments in re.findall(r"^  git (?:commit|tag) .*$", prepared.stdout, re.MULTILINE):
+    # The printed commands leave a clean tree, from which the same version cannot be released again.
+    for arguments in re.findall(r"^  git (?:commit|tag) .*$", printed, re.MULTILINE):
         git(copy, *re.findall(r'"[^"]*"|\S+', arguments.strip())[1:])
-    assert release(copy, "7.8.9").returncode == 1
-    assert "not higher" in release(copy, "7.8.9").stderr
+    assert git(copy, "status", "--porcelain") == ""
+    assert main(["7.8.9"], project=copy) == 1
+    assert "not higher" in capsys.readouterr().err
 
 
 @pytest.mark.thorough
-def test_tree_that_is_not_ready_is_rejected_unchanged(copy):
+def test_tree_that_is_not_ready_is_rejected_unchanged(copy, capsys):
+    def reason(version):
+        assert main([version], project=copy) == 1
+        return capsys.readouterr().err
+
     (copy / "README.md").write_text("changed")
-    assert "README.md" in release(copy, "7.8.9").stderr
+    assert "README.md" in reason("7.8.9")
     git(copy, "checkout", "--quiet", "README.md")
     git(copy, "tag", "v7.8.9")
-    assert "tag" in release(copy, "7.8.9").stderr
+    assert "tag" in reason("7.8.9")
     git(copy, "checkout", "--quiet", "-b", "feature")
-    assert "check out main" in release(copy, "7.9.0").stderr
+    assert "check out main" in reason("7.9.0")
     assert git(copy, "status", "--porcelain") == ""
 
 
