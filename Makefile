@@ -35,7 +35,7 @@ run: $(INSTALL_UV) ## Serve everything on http://localhost:8000, without Docker 
 
 .PHONY: demo
 demo: $(INSTALL_UV) ## Serve a copy that is filled with a day of users, logins and one attack (PORT=8001 moves it)
-	@$(RUN) python -m tools.demo
+	@$(RUN) --no-dev python -m tools.demo
 
 .PHONY: screenshots
 screenshots: $(INSTALL_UV) ## Take the pictures in docs/images/ of both pages of the demo (needs Chromium)
