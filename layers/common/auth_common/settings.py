@@ -143,7 +143,8 @@ class Settings:
         elif any(origin and origin["scheme"] == "http" and origin["host"] != "localhost" for origin in origins):
             yield "WEBAUTHN_ORIGINS: must be https, except on localhost"
         for page in map(_ORIGIN.fullmatch, self.cors_origins):
-            if page is None or (page["scheme"] == "http" and page["host"] != "localhost"):
+            is_plain = page is not None and page["scheme"] == "http" and page["host"] != "localhost"
+            if page is None or is_plain or int(page["port"] or 1) > _MAX_PORT:
                 yield "CORS_ORIGINS: must be https origins such as https://app.example.com, or http://localhost"
         if self.stage != "local":
             yield from self._local_only_settings()

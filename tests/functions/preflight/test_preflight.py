@@ -22,6 +22,12 @@ UNLISTED = [
     "https://evil-login.example.com",
     "https://LOGIN.example.com",
     "https://login.example.com/",
+    "https://login.example.com.",
+    "https://login.example.com:443",
+    "HTTPS://login.example.com",
+    "https://login.example.com\u00a0",
+    "https://l\u00f6gin.example.com",
+    f"https://{'a' * 9_000}.example.com",
     f"{LISTED}, https://evil.example",
     "*",
     "",
@@ -114,12 +120,28 @@ def test_setting_replaces_the_pages_of_passkeys(monkeypatch):
     assert allowed_in(preflight(LISTED)) == {}
 
 
+def test_default_port_in_the_setting_is_removed_as_browsers_do(monkeypatch):
+    monkeypatch.setenv("CORS_ORIGINS", "https://app.example.net:443")
+    start_fresh_environment()
+    assert allowed_in(preflight("https://app.example.net"))["access-control-allow-origin"] == "https://app.example.net"
+
+
 @pytest.mark.parametrize(
-    "value", ["*", "null", "https://app.example.net/", "http://app.example.net", "app.example.net"]
+    "value",
+    [
+        *("*", "null", "https://app.example.net/", "http://app.example.net", "app.example.net"),
+        *("https://*.example.net", "https://app.example.net:65536", "https://l\u00f6gin.example.net", ",", " "),
+    ],
 )
-def test_wrong_setting_is_503_and_allows_no_origin(monkeypatch, value):
+def test_wrong_setting_is_503_and_allows_no_origin(monkeypatch, value, log_lines):
+    """The preflight logs the setting too, because a browser that gets no valid preflight sends no other request."""
     monkeypatch.setenv("CORS_ORIGINS", value)
     start_fresh_environment()
     response = call("health", proxy_event("GET", "/health", headers={"Origin": value}))
-    assert (response.status, response.code, allowed_in(response)) == (503, "service_unavailable", {})
-    assert allowed_in(preflight(value)) == {}
+    refused = preflight(value)
+    for each in (response, refused):
+        assert (each.status, each.code, allowed_in(each)) == (503, "service_unavailable", {})
+    assert {**refused.json, "request_id": ""} == {**response.json, "request_id": ""}
+    assert [(line["function_name"], line["message"]) for line in log_lines.records] == [
+        (name, "misconfigured") for name in ("health", "preflight")
+    ]

@@ -28,7 +28,11 @@ def cors_headers(origins: Sequence[str]) -> dict[str, str]:
         origins: the values of the request's ``Origin``. Only one value of the setting CORS_ORIGINS is accepted.
 
     """
-    if not _is_allowed(origins):
+    try:
+        is_allowed = _is_allowed(origins)
+    except Misconfigured:
+        is_allowed = False  # The response is the 503 for this error.
+    if not is_allowed:
         return {"Vary": "Origin"}
     return {
         "Vary": "Origin",
@@ -38,7 +42,12 @@ def cors_headers(origins: Sequence[str]) -> dict[str, str]:
 
 
 def preflight_headers(origins: Sequence[str]) -> dict[str, str]:
-    """Return the CORS header fields of the response to a preflight (OPTIONS)."""
+    """Return the CORS header fields of the response to a preflight (OPTIONS).
+
+    Raises:
+        Misconfigured: a setting is wrong.
+
+    """
     if not _is_allowed(origins):
         return {"Vary": "Origin"}
     return {
@@ -51,7 +60,5 @@ def preflight_headers(origins: Sequence[str]) -> dict[str, str]:
 
 
 def _is_allowed(origins: Sequence[str]) -> bool:
-    try:
-        return len(origins) == 1 and origins[0] in settings().page_origins()
-    except Misconfigured:
-        return False  # The response is the 503 for this error.
+    allowed = settings().page_origins()
+    return len(origins) == 1 and origins[0] in allowed
