@@ -133,6 +133,15 @@ def test_problems_of_gateway_and_functions_have_the_same_shape(client, method, p
     assert headers["x-request-id"] == document["request_id"] == str(UUID(document["request_id"]))
 
 
+@pytest.mark.asvs("3.4.2")
+@pytest.mark.parametrize("path", ["/", "/security.html", "/docs", "/docs/openapi.json"])
+def test_pages_and_api_documentation_allow_no_other_origin(client, path):
+    for origin in ("http://localhost:3000", "https://evil.example", "null"):
+        response = client.get(path, headers={"Origin": origin})
+        assert response.status_code == 200
+        assert [name for name in response.headers if name.startswith("access-control-")] == []
+
+
 def test_body_over_six_megabytes_is_a_problem_document(client):
     response = client.post("/users", content=b"a" * 7_000_000)
     assert (response.status_code, response.json()["code"]) == (413, "request_too_large")

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -110,6 +111,20 @@ def test_gateway_caches_no_responses():
     """ASVS 14.2.2: a cache would store personal data and return it to the next caller."""
     assert not API.keys() & {"CacheClusterEnabled", "CacheClusterSize"}
     assert {method["CachingEnabled"] for method in API["MethodSettings"]} == {False}
+
+
+@pytest.mark.asvs("3.4.2")
+@pytest.mark.threat("page-csrf-or-framing")
+def test_gateway_responses_that_any_origin_reads_are_static():
+    """The id of the request is the only variable. Others would show the body, the token's claims or an error."""
+    for name, response in API["GatewayResponses"].items():
+        headers = response["ResponseParameters"]["Headers"]
+        assert headers["Access-Control-Allow-Origin"] == "'*'", name
+        assert "Access-Control-Allow-Credentials" not in headers, name
+        variables = {value for value in headers.values() if not value.startswith("'")}
+        (template,) = response["ResponseTemplates"].values()
+        variables |= set(re.findall(r"\$+[\w.]*|#\w+", template))
+        assert variables == {"context.requestId", "$context.requestId"}, name
 
 
 @pytest.mark.asvs("3.4.1", "12.2.1")
