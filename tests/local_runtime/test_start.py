@@ -4,6 +4,7 @@ import os
 import stat
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.local_runtime.conftest import PROBE_PROJECT, SECRET_OF_THE_SHELL
@@ -28,6 +29,14 @@ def test_data_dir_whose_name_is_not_utf8_is_an_error_at_start(tmp_path):
     folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
     status, printed = failed_start(PROBE_PROJECT, env={"DATA_DIR": folder})
     assert (status, "DATA_DIR" in printed, "Traceback" in printed) == (1, True, False)
+
+
+def test_project_without_settings_is_served(tmp_path):
+    """``pyproject.toml`` names the settings. Without it no variable gets the origin of the page."""
+    for name in ("template.yaml", "functions"):
+        (tmp_path / name).symlink_to(PROBE_PROJECT / name)
+    with running_runtime(tmp_path / "data", project=tmp_path) as runtime:
+        assert httpx.get(f"{runtime.url}/nothing").json() == {"message": "Missing Authentication Token"}
 
 
 def test_new_data_dir_is_private(runtime, probe_data):

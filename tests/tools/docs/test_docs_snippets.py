@@ -21,6 +21,7 @@ class Shop:
 
         the goods.
         """
+
         return [LIMIT]
 
 async def sell():
