@@ -141,6 +141,7 @@ def test_wrong_setting_is_503_and_allows_no_origin(monkeypatch, value, log_lines
     refused = preflight(value)
     for each in (response, refused):
         assert (each.status, each.code, allowed_in(each)) == (503, "service_unavailable", {})
+    assert response.headers["retry-after"] == refused.headers["retry-after"]
     assert {**refused.json, "request_id": ""} == {**response.json, "request_id": ""}
     assert [(line["function_name"], line["message"]) for line in log_lines.records] == [
         (name, "misconfigured") for name in ("health", "preflight")

@@ -11,9 +11,9 @@ rejection becomes an audit record. See docs/decisions/0005.
 from typing import Any
 
 from auth_common.errors import Misconfigured, ServiceError
-from auth_common.events.logger import logger
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.tokens.access_tokens import AccessClaims, verify_access_token
+from auth_common.web.problem_documents import log_misconfiguration
 from auth_common.web.protected_routes import PROTECTED_ROUTES
 
 
@@ -33,7 +33,7 @@ def authorize(*, token: str, method_arn: str) -> dict[str, Any]:
         claims = verify_access_token(token)
     except ServiceError as error:
         if isinstance(error, Misconfigured):
-            logger.critical("misconfigured", extra={"error": str(error) or error.detail})
+            log_misconfiguration(error)
         security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, reason=error.code)
         return _policy("anonymous", "Deny", [f"{stage_arn}/*"])
     return {

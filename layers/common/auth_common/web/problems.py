@@ -11,21 +11,18 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from auth_common.errors import FieldError, Misconfigured, NotFound, ServiceError, ValidationFailed
-from auth_common.events import metrics, request_context
+from auth_common.events import metrics
 from auth_common.events.logger import logger
 from auth_common.events.security_events import SecurityEvent, security_event
-
-PROBLEM_JSON: Final = "application/problem+json"
+from auth_common.web.problem_documents import PROBLEM_JSON, log_misconfiguration, problem_document
 
 #: Of one response. More faults in one request are noise or an attack.
 _MAX_FAULTS: Final = 20
 _MAX_FIELD_NAME_CHARACTERS: Final = 64
-#: The names of RFC 9110, for which Python before 3.13 has older ones. No client may see the version of Python.
-_TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
 class ProblemResponse(JSONResponse):
-    """A problem document. ``type`` is "about:blank", so ``title`` is the name of the status. ``code`` is the error."""
+    """A response whose body is a problem document."""
 
     media_type = PROBLEM_JSON
 
@@ -40,17 +37,7 @@ class ProblemResponse(JSONResponse):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Build the document with the id of the current request."""
-        document: dict[str, Any] = {
-            "type": "about:blank",
-            "title": _TITLES.get(status, HTTPStatus(status).phrase),
-            "status": status,
-            "detail": detail,
-            "code": code,
-            "request_id": request_context.get().request_id,
-            **(members or {}),
-        }
-        if errors:
-            document["errors"] = [{"field": error.field, "message": error.message} for error in errors]
+        document = problem_document(status=status, code=code, detail=detail, errors=errors, members=members)
         super().__init__(document, status_code=status, headers=dict(headers or {}))
 
 
@@ -61,7 +48,7 @@ async def on_service_error(_request: Request, error: ServiceError) -> ProblemRes
     elif isinstance(error, ValidationFailed):
         metrics.count(SecurityEvent.INPUT_VALIDATION_FAIL)
     elif isinstance(error, Misconfigured):
-        logger.critical("misconfigured", extra={"error": str(error) or error.detail})
+        log_misconfiguration(error)
     elif error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error(error.code, exc_info=error)
     return ProblemResponse(
