@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.support.runtime import running_service
+from tools.demo.chromium import add_authenticator
 
 pytestmark = [pytest.mark.browser, pytest.mark.pages]
 
@@ -96,11 +97,7 @@ USE_THE_API = f"""async (api) => {{
 @pytest.mark.asvs("3.4.2")
 def test_page_on_a_listed_origin_uses_the_api_and_reads_each_error(page, api, origins):
     page.goto(origins[0])
-    authenticator = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
-    devtools = page.context.new_cdp_session(page)
-    devtools.send("WebAuthn.enable")
-    verified = {"isUserVerified": True, "automaticPresenceSimulation": True}
-    devtools.send("WebAuthn.addVirtualAuthenticator", {"options": authenticator | verified})
+    add_authenticator(page)
     responses = page.evaluate(USE_THE_API, api)
     assert {name: response["status"] for name, response in responses.items()} == {
         "registered": 201,

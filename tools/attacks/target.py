@@ -143,15 +143,25 @@ def running_target() -> Iterator[Target]:
 
 
 def runtime_environment(shell: Mapping[str, str], *, data_dir: Path) -> dict[str, str]:
-    """Return the runtime's environment: ``shell`` without settings of the service, such as a real database's URL."""
-    inherited = {
+    """Return the environment variables of a runtime whose service is attacked."""
+    # The attacks do not test bcrypt, so its cost is low. With two trusted hops, the service uses the client IP in the
+    # header X-Forwarded-For. Otherwise all attacks would share one client IP and its rate limits.
+    return {
+        **without_settings(shell),
+        "PORT": "0",
+        "DATA_DIR": str(data_dir),
+        "BCRYPT_COST": "4",
+        "TRUSTED_PROXY_HOPS": "2",
+    }
+
+
+def without_settings(shell: Mapping[str, str]) -> dict[str, str]:
+    """Return ``shell`` without settings of the service, which may name a real database."""
+    return {
         name: value
         for name, value in shell.items()
         if name.lower() not in Settings.__dataclass_fields__ and not name.startswith("POWERTOOLS_")
     }
-    # The attacks do not test bcrypt, so its cost is low. With two trusted hops, the service uses the client IP in the
-    # header X-Forwarded-For. Otherwise all attacks would share one client IP and its rate limits.
-    return {**inherited, "PORT": "0", "DATA_DIR": str(data_dir), "BCRYPT_COST": "4", "TRUSTED_PROXY_HOPS": "2"}
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], log_file: Path) -> str:

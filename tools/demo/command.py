@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
-from auth_common.settings import Settings
 from local_runtime.environment import function_environment, parent_environment
 from local_runtime.ports import PortInUse, listen
 from local_runtime.template import load_template
-from tools.attacks.target import PROJECT, TEMPLATE, NotStarted, wait_until_ready
+from tools.attacks.target import PROJECT, TEMPLATE, NotStarted, wait_until_ready, without_settings
 from tools.attacks.users import PASSWORD
 from tools.demo.users import SECURITY_EMAIL
 
@@ -67,7 +66,7 @@ def demo_service(data_dir: Path, port: int) -> Iterator[tuple[str, subprocess.Po
         process = subprocess.Popen(
             [sys.executable, "-m", "local_runtime"],
             cwd=PROJECT,
-            env={**_without_settings(), "PORT": str(port), "DATA_DIR": str(data_dir)},
+            env={**without_settings(os.environ), "PORT": str(port), "DATA_DIR": str(data_dir)},
             stdout=output,
             stderr=output,
         )
@@ -138,11 +137,6 @@ def _fill(data_dir: Path, output: IO[bytes]) -> None:
     subprocess.run(
         [sys.executable, "-m", "tools.demo.day"], cwd=PROJECT, env=environment, stdout=output, stderr=output, check=True
     )
-
-
-def _without_settings() -> dict[str, str]:
-    """Return the shell's environment variables without the settings, which may name a real database."""
-    return {name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__}
 
 
 def _say(text: str) -> None:

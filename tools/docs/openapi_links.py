@@ -57,8 +57,7 @@ def _links(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name and the Link Object of each link of a response with these fields."""
     for field in sorted(fields):
-        # Only the service makes such values, so they come from a response.
-        if field.endswith(("_id", "_token")) and (takers := [each for each in operations if field in each.sent]):
+        if _is_made_by_the_service(field) and (takers := [each for each in operations if field in each.sent]):
             # For a challenge it is the same ceremony.
             taker = max(takers, key=lambda each: len(commonpath([operation.path, each.path])))
             yield taker.id, {"operationId": taker.id, "requestBody": {field: f"$response.body#/{field}"}}
@@ -68,11 +67,16 @@ def _links(
             yield other.id, {"operationId": other.id, "parameters": {"id": f"$response.body#/{place}"}}
         # A login repeats the e-mail address and the password of a registration.
         repeats = bool(other.required) and other.required < operation.sent and "{" not in other.path
-        if repeats and not any(field.endswith(("_id", "_token")) for field in other.required):
+        if repeats and not any(map(_is_made_by_the_service, other.required)):
             body = {field: f"$request.body#/{field}" for field in sorted(other.required)}
             yield other.id, {"operationId": other.id, "requestBody": body}
     if "next_cursor" in fields and "parameters" in operation.document:
         yield "next_page", {"operationId": operation.id, "parameters": {"cursor": "$response.body#/next_cursor"}}
+
+
+def _is_made_by_the_service(field: str) -> bool:
+    """Return whether a client can have the value only from a response."""
+    return field.endswith(("_id", "_token"))
 
 
 def _names(body: dict[str, Any], keyword: str, schemas: dict[str, Any]) -> frozenset[str]:
