@@ -45,6 +45,8 @@ def test_defaults_are_those_of_the_design(set_variables):
         | {"webauthn_rp_id": "localhost", "webauthn_rp_name": "Secure Backend"}
         | {"webauthn_origins": ("http://localhost:8000", "http://localhost:3000"), "audit_retention_days": 400}
         | {"cors_origins": ()}
+        | {"mail_transport": None, "mail_from": None, "mail_from_name": "Secure Backend", "pages_url": None}
+        | {"send_mail_arn": None}
         | {"bcrypt_cost": 12, "neutral_registration": False, "trusted_proxy_hops": 0}
         | dict.fromkeys(("database_url_secret_arn", "pepper_secret_arn", "audit_key_secret_arn"))
         | limits

@@ -9,11 +9,12 @@ from auth_common.errors import ServiceUnavailable
 #: A call takes about 10 ms. Three tries, with up to three seconds of pauses between them, must end before Lambda ends
 #: the function after 10 seconds.
 _TIMEOUT_SECONDS: Final = 1
+_TRIES: Final = 3
 #: The region in an ARN, and in the endpoint of an Aurora DSQL cluster.
 _REGION: Final = re.compile(r"arn:[a-z-]+:[a-z0-9-]+:([a-z0-9-]+):|.+\.dsql[^.]*\.([a-z0-9-]+)\.on\.aws$")
 
 
-def call_aws(service: str, operation: str, **request: Any) -> Any:
+def call_aws(service: str, operation: str, *, tries: int = _TRIES, **request: Any) -> Any:
     """Call AWS and return the response, for most operations a ``dict``.
 
     The call goes to the region of the ARN or endpoint in the request, because an operator's own region may differ. A
@@ -22,6 +23,7 @@ def call_aws(service: str, operation: str, **request: Any) -> Any:
     Args:
         service: boto3's name, such as ``kms``.
         operation: boto3's name, such as ``sign``.
+        tries: How often the call is made if AWS throttles it or does not respond within a second.
         request: The parameters of the operation.
 
     Raises:
@@ -31,7 +33,7 @@ def call_aws(service: str, operation: str, **request: Any) -> Any:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        return getattr(aws_client(service, _region_in(request)), operation)(**request)
+        return getattr(aws_client(service, _region_in(request), tries), operation)(**request)
     except (BotoCoreError, ClientError) as error:
         raise ServiceUnavailable from error
 
@@ -48,15 +50,20 @@ def load_boto3() -> None:
     import botocore.exceptions  # noqa: F401
 
 
-@lru_cache
-def aws_client(service: str, region: str | None) -> Any:
-    """Return boto3's client for a service and region. An environment has one of each.
+def aws_client(service: str, region: str | None, tries: int = _TRIES) -> Any:
+    """Return boto3's client for a service and region. An environment has one of each kind.
 
     Args:
         service: boto3's name, such as ``kms``.
         region: A name such as ``eu-central-1``. None means boto3's default.
+        tries: As for ``call_aws``.
 
     """
+    return _client(service, region, tries)
+
+
+@lru_cache
+def _client(service: str, region: str | None, tries: int) -> Any:
     # boto3 is a part of Lambda's runtime. Its import takes 425 ms, so it is imported at the first call.
     import boto3
     from botocore.config import Config
@@ -64,6 +71,6 @@ def aws_client(service: str, region: str | None) -> Any:
     config = Config(
         connect_timeout=_TIMEOUT_SECONDS,
         read_timeout=_TIMEOUT_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": 3},
+        retries={"mode": "standard", "total_max_attempts": tries},
     )
     return boto3.client(service, region_name=region, config=config)

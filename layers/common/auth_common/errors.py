@@ -282,6 +282,14 @@ class Misconfigured(ServiceUnavailable):
     """A setting is wrong. The reason is logged and not sent to the client."""
 
 
+class MailNotConfigured(ServiceUnavailable):
+    """This endpoint needs mail, and the deployer has configured none. Repeating the request does not help."""
+
+    code = "mail_not_configured"
+    detail = "This service sends no mail, so this request cannot be handled."
+    headers: Mapping[str, str] = {}
+
+
 class StorageNotMounted(Misconfigured):
     """The ``local`` stage has no shared folder, as in a plain ``sam local start-api``, whose user is the developer."""
 

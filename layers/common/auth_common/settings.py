@@ -25,6 +25,10 @@ _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z](?:[a-z0-9-]*[
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+)(?::(?P<port>[1-9][0-9]{0,4}))?")
 #: The origin that Android reports for a native app, with the SHA-256 of its signing certificate.
 _ANDROID_APP = re.compile(r"android:apk-key-hash:[A-Za-z0-9_-]{43}")
+#: An address as the sender of mails, which is also a part of SMTP commands.
+_MAIL_FROM = re.compile(r"[A-Za-z0-9._+-]+@[a-z0-9.-]+")
+#: An origin with an optional path. Mails and redirects append the name of a page to it.
+_PAGES_URL = re.compile(_ORIGIN.pattern + r"(?:/[A-Za-z0-9._~-]+)*/?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _MAX_PORT = 65_535
 #: Ten years, so that expiries are valid dates.
@@ -122,6 +126,17 @@ class Settings:
     throttle_first_lock: int = _number(30, 1, 3_600)
     throttle_longest_lock: int = _number(3_600, 60, 86_400)
 
+    #: How mail leaves the service. ``mailbox`` is files in ``data_dir``. Empty: ``mailbox`` on the ``local`` stage, and
+    #: ``none`` on others.
+    mail_transport: str | None = field(default=None, metadata={"choices": ("none", "mailbox", "smtp", "ses")})
+    #: The sender of all mails. ``smtp`` and ``ses`` need an address.
+    mail_from: str | None = None
+    mail_from_name: str = "Secure Backend"
+    #: The absolute URL of the pages, for links in mails. Empty: the first page of ``webauthn_origins``.
+    pages_url: str | None = None
+    #: The alias of the function that sends mails, which requests wake.
+    send_mail_arn: str | None = None
+
     #: Days after which audit records are deleted.
     audit_retention_days: int = _number(400, 30, 36_500)
 
@@ -146,8 +161,21 @@ class Settings:
             is_plain = page is not None and page["scheme"] == "http" and page["host"] != "localhost"
             if page is None or is_plain or int(page["port"] or 1) > _MAX_PORT:
                 yield "CORS_ORIGINS: must be https origins such as https://app.example.com, or http://localhost"
+        yield from self._mail_contradictions()
         if self.stage != "local":
             yield from self._local_only_settings()
+
+    def _mail_contradictions(self) -> Iterator[str]:
+        """Yield the faults of the settings of mail, as error texts."""
+        if self.chosen_transport() in {"smtp", "ses"} and self.mail_from is None:
+            yield "MAIL_FROM: must be set to send mail with this MAIL_TRANSPORT"
+        if self.mail_from is not None and not _MAIL_FROM.fullmatch(self.mail_from):
+            yield "MAIL_FROM: must be an e-mail address such as no-reply@example.com, without a name"
+        if not self.mail_from_name.isprintable():
+            yield "MAIL_FROM_NAME: must be printable text"
+        pages = _PAGES_URL.fullmatch(self.pages_url) if self.pages_url else None
+        if self.pages_url and (pages is None or (pages["scheme"] == "http" and pages["host"] != "localhost")):
+            yield "PAGES_URL: must be an https URL such as https://login.example.com, or http://localhost"
 
     def _local_only_settings(self) -> Iterator[str]:
         """Yield the settings that only the ``local`` stage accepts, as error texts."""
@@ -158,6 +186,17 @@ class Settings:
             yield f"BCRYPT_COST: must be at least {MIN_DEPLOYED_BCRYPT_COST} in a deployed stage"
         if self.webauthn_rp_id == "localhost":
             yield "a deployed stage needs WEBAUTHN_RP_ID and WEBAUTHN_ORIGINS"
+        if self.chosen_transport() == "mailbox":
+            yield "MAIL_TRANSPORT: a deployed stage has no mailbox"
+
+    def chosen_transport(self) -> str:
+        """Return how mail leaves the service: ``none``, ``mailbox``, ``smtp`` or ``ses``."""
+        return self.mail_transport or ("mailbox" if self.stage == "local" else "none")
+
+    def pages(self) -> str:
+        """Return the URL of the pages, without a slash at its end."""
+        own = (origin for origin in self.webauthn_origins if not _ANDROID_APP.fullmatch(origin))
+        return self.pages_url.rstrip("/") if self.pages_url else next(own, "")
 
     def page_origins(self) -> tuple[str, ...]:
         """Return the origins of pages that may call the API."""
@@ -261,3 +300,8 @@ def initialises_ahead() -> bool:
     Lambda does so for snapshots and provisioned concurrency (Lambda Developer Guide, "Runtime environment variables").
     """
     return os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in {"snap-start", "provisioned-concurrency"}
+
+
+def runs_in_sam() -> bool:
+    """Return whether ``sam local`` runs this environment, which has no schedules and no asynchronous invocations."""
+    return os.environ.get("AWS_SAM_LOCAL") == "true"

@@ -13,8 +13,15 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from auth_common.database.migrations import HEAD, current_revision
-from auth_common.database.privileges import CLEANUP_ROLE, HEALTH_ROLE, PRIVILEGES, READER_ROLE, SERVICE_ROLE
-from auth_common.database.tables import audit_events, metadata, passkeys, users
+from auth_common.database.privileges import (
+    CLEANUP_ROLE,
+    HEALTH_ROLE,
+    MAIL_ROLE,
+    PRIVILEGES,
+    READER_ROLE,
+    SERVICE_ROLE,
+)
+from auth_common.database.tables import audit_events, mails, metadata, passkeys, users
 from functions.migrate.app import handler
 from local_runtime.cloudformation import read_template
 from tests.support.clocks import skip_pauses
@@ -37,13 +44,17 @@ SCHEMA_CHANGES = [
 ]
 #: By role, statements on rows that the role may not run, and one that it may run.
 ROWS: dict[str, tuple[list[Executable], Executable]] = {
-    SERVICE_ROLE: ([audit_events.delete(), audit_events.update().values(outcome="success")], audit_events.select()),
+    SERVICE_ROLE: (
+        [audit_events.delete(), audit_events.update().values(outcome="success"), mails.select()],
+        audit_events.select(),
+    ),
     READER_ROLE: (
         [text("INSERT INTO sessions SELECT * FROM sessions"), users.update().values(role="admin"), passkeys.delete()],
         users.select(),
     ),
     HEALTH_ROLE: ([table.select() for table in metadata.sorted_tables], text("SELECT * FROM alembic_version")),
     CLEANUP_ROLE: ([users.update().values(role="admin")], audit_events.delete()),
+    MAIL_ROLE: ([users.update().values(role="admin"), mails.delete(), audit_events.delete()], mails.select()),
 }
 
 

@@ -18,6 +18,8 @@ READER_ROLE: Final = "secure_backend_reader"
 HEALTH_ROLE: Final = "secure_backend_health"
 #: The only role that may change or delete rows of the audit log.
 CLEANUP_ROLE: Final = "secure_backend_cleanup"
+#: The role of the function that sends mails.
+MAIL_ROLE: Final = "secure_backend_mail"
 
 _ALL: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
@@ -33,6 +35,7 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "audit_events": ["SELECT", "INSERT"],
         "audit_salts": ["SELECT", "INSERT"],
         "throttles": _ALL,
+        "mails": ["INSERT"],
     },
     READER_ROLE: {
         "alembic_version": ["SELECT"],
@@ -53,6 +56,14 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "throttles": ["SELECT", "DELETE"],
         "audit_events": _ALL,
         "audit_salts": ["SELECT", "INSERT", "DELETE"],
+        "mails": ["SELECT", "DELETE"],
+    },
+    MAIL_ROLE: {
+        "alembic_version": ["SELECT"],
+        "users": ["SELECT"],
+        "audit_events": ["SELECT", "INSERT"],
+        "audit_salts": ["SELECT", "INSERT"],
+        "mails": ["SELECT", "UPDATE"],
     },
 }
 _TABLES: Final = sorted({table for privileges in PRIVILEGES.values() for table in privileges})

@@ -319,3 +319,34 @@ throttles = Table(
     Column("expires_at", UtcDateTime, nullable=False),
 )
 Index("ix_throttles_expires_at", throttles.c.expires_at)
+
+#: Mails that wait to be sent, and the outcome of those that were sent (``mail.outbox``).
+mails = Table(
+    "mails",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    #: A ``MailKind``.
+    Column("kind", String(40), nullable=False),
+    #: No foreign key, because a mail of an erased user need not be found to erase it: its key is deleted. Null: a mail
+    #: without an account.
+    Column("user_id", Uuid),
+    #: Recipient and variables, encrypted (``mail.sealing``). Null: the mail has a final state.
+    Column("sealed", LargeBinary),
+    #: ``queued``, or a final state: ``sent``, ``failed``, ``bounced`` or ``discarded``.
+    Column("state", String(20), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    #: When a sender may lease the mail, at the earliest. During a lease it is the end of the lease. Null: never.
+    Column("next_attempt_at", UtcDateTime),
+    Column("expires_at", UtcDateTime, nullable=False),
+    #: All attempts, and the latest ones whose outcome no sender has recorded, as after a crash.
+    Column("attempts", Integer, nullable=False),
+    Column("unrecorded_attempts", Integer, nullable=False),
+    #: Which sender's attempt may record its outcome. Null: none.
+    Column("lease", Uuid),
+    #: The id that the provider has given the mail. Bounces are reported with it.
+    Column("provider_message_id", String(200)),
+)
+Index("ix_mails_next_attempt_at", mails.c.next_attempt_at)
+Index("ix_mails_expires_at", mails.c.expires_at)
+Index("ix_mails_user_id", mails.c.user_id)
+Index("ix_mails_provider_message_id", mails.c.provider_message_id)

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth_common.events import request_context
 from auth_common.events.invocation import LambdaHandler, observed
+from auth_common.mail.waking import waking_sender_afterwards
 from auth_common.web.cors import cors_headers
 from auth_common.web.headers import SECURITY_HEADERS
 from auth_common.web.json_body import StrictJSONRoute
@@ -46,7 +47,8 @@ def create_handler(app: FastAPI) -> LambdaHandler:
         asyncio.set_event_loop(_event_loop())
         # Made for each event, because Mangum's constructor also looks for the event loop.
         adapter = Mangum(with_headers, lifespan="off", text_mime_types=_TEXT_TYPES)
-        return adapter(_without_server(event), context)
+        with waking_sender_afterwards():
+            return adapter(_without_server(event), context)
 
     return observed(handle)
 

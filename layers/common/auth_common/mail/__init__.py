@@ -1,0 +1,1 @@
+"""Mail: the outbox, the sender and its transports."""

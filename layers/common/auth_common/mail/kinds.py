@@ -1,0 +1,78 @@
+"""The kinds of mail that the service sends, and the rules of each."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final
+
+
+class MailKind(StrEnum):
+    """One member per mail. The value is stored in the database, and names the mail's texts."""
+
+    #: To the address of a new account: a link and a code.
+    VERIFY_EMAIL = "verify_email"
+    #: To the user of an account whose address somebody else tried to register, or to change to.
+    ADDRESS_TAKEN = "address_taken"
+    #: To an address of an unverified account: a link with which the mailbox's user registers again and replaces it.
+    REGISTER_AGAIN = "register_again"
+    #: A link with which the user sets a new password.
+    RESET_PASSWORD = "reset_password"
+    #: To the new address of an account: a link and a code.
+    CONFIRM_NEW_EMAIL = "confirm_new_email"
+    PASSWORD_CHANGED = "password_changed"
+    PASSWORD_RESET = "password_reset"
+    PASSKEY_ADDED = "passkey_added"
+    PASSKEY_REMOVED = "passkey_removed"
+    #: To the old address of an account.
+    EMAIL_CHANGED = "email_changed"
+    ACCOUNT_DISABLED = "account_disabled"
+    NEW_LOGIN = "new_login"
+    ACCOUNT_LOCKED = "account_locked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailRules:
+    """What is true of all mails of one kind."""
+
+    #: The names of the variables that its texts use. Each mail has all of them.
+    variables: frozenset[str]
+    #: How long the mail is worth sending. A mail that waits longer is wiped.
+    lifetime: timedelta
+    #: Whether it tells the user what has happened. A complaint of the mailbox's user stops further notices.
+    is_notice: bool = False
+    #: Whether a client without a login can cause the mail, so that it needs limits.
+    is_caused_by_outsiders: bool = False
+
+
+_LINK: Final = frozenset({"token"})
+_LINK_AND_CODE: Final = frozenset({"token", "code"})
+#: When, on which device and from which client IP, and the token of the link "this was not me".
+_EVENT: Final = frozenset({"time", "device", "client_ip", "undo_token"})
+_DAY: Final = timedelta(days=1)
+
+
+def _notice(*further: str, is_caused_by_outsiders: bool = False) -> MailRules:
+    return MailRules(
+        variables=_EVENT.union(further),
+        lifetime=3 * _DAY,
+        is_notice=True,
+        is_caused_by_outsiders=is_caused_by_outsiders,
+    )
+
+
+#: The rules of each kind.
+MAIL_RULES: Final = {
+    MailKind.VERIFY_EMAIL: MailRules(variables=_LINK_AND_CODE, lifetime=_DAY, is_caused_by_outsiders=True),
+    MailKind.ADDRESS_TAKEN: MailRules(variables=frozenset(), lifetime=_DAY, is_caused_by_outsiders=True),
+    MailKind.REGISTER_AGAIN: MailRules(variables=_LINK, lifetime=_DAY, is_caused_by_outsiders=True),
+    MailKind.RESET_PASSWORD: MailRules(variables=_LINK, lifetime=timedelta(minutes=30), is_caused_by_outsiders=True),
+    MailKind.CONFIRM_NEW_EMAIL: MailRules(variables=_LINK_AND_CODE, lifetime=_DAY),
+    MailKind.PASSWORD_CHANGED: _notice(),
+    MailKind.PASSWORD_RESET: _notice(),
+    MailKind.PASSKEY_ADDED: _notice("passkey_name"),
+    MailKind.PASSKEY_REMOVED: _notice("passkey_name"),
+    MailKind.EMAIL_CHANGED: _notice(),
+    MailKind.ACCOUNT_DISABLED: _notice(),
+    MailKind.NEW_LOGIN: _notice("further_logins", is_caused_by_outsiders=True),
+    MailKind.ACCOUNT_LOCKED: _notice(is_caused_by_outsiders=True),
+}

@@ -1,0 +1,145 @@
+"""The table of mails."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, select, update
+
+from auth_common.database.tables import as_row, mails
+from auth_common.mail.kinds import MailKind
+
+
+class MailState(StrEnum):
+    """The states of a mail. All except ``QUEUED`` are final, and the content of a mail in a final state is wiped."""
+
+    QUEUED = "queued"
+    #: The provider has accepted it.
+    SENT = "sent"
+    FAILED = "failed"
+    #: The provider has accepted it, and reported later that it cannot be delivered.
+    BOUNCED = "bounced"
+    #: It was a decoy.
+    DISCARDED = "discarded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedMail:
+    """A new mail."""
+
+    id: UUID
+    kind: MailKind
+    #: The account. None: a mail without an account.
+    user_id: UUID | None
+    #: Recipient and variables (``sealing``).
+    sealed: bytes
+    created_at: datetime
+    next_attempt_at: datetime
+    #: After this time the mail is not worth sending.
+    expires_at: datetime
+    state: MailState = MailState.QUEUED
+    attempts: int = 0
+    unrecorded_attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeasedMail:
+    """A mail that one sender may send."""
+
+    id: UUID
+    #: A ``MailKind``, or a kind of a newer version of the service.
+    kind: str
+    user_id: UUID | None
+    sealed: bytes
+    expires_at: datetime
+    #: All attempts, this one included.
+    attempts: int
+    #: The latest attempts whose outcome is unknown, this one included.
+    unrecorded_attempts: int
+
+
+_LEASED_COLUMNS: Final = tuple(mails.c[name] for name in LeasedMail.__dataclass_fields__)
+
+
+def insert_mail(connection: Connection, mail: QueuedMail) -> None:
+    """Store a mail."""
+    connection.execute(mails.insert(), as_row(mail))
+
+
+def select_due_mails(connection: Connection, *, due: datetime, limit: int) -> list[UUID]:
+    """Return the ids of up to ``limit`` mails whose next attempt is due, the longest overdue first."""
+    found = select(mails.c.id).where(mails.c.next_attempt_at <= due).order_by(mails.c.next_attempt_at).limit(limit)
+    return list(connection.scalars(found))
+
+
+def lease_mail(
+    connection: Connection, *, mail_id: UUID, lease: UUID, due: datetime, leased_until: datetime
+) -> LeasedMail | None:
+    """Lease a mail whose next attempt is due, so that no other sender sends it until ``leased_until``.
+
+    Return None if another sender was faster. Aurora DSQL rejects the second lease at its commit, and the retry of the
+    transaction then returns None.
+    """
+    leased = (
+        update(mails)
+        .where(mails.c.id == mail_id, mails.c.next_attempt_at <= due)
+        .values(
+            lease=lease,
+            next_attempt_at=leased_until,
+            attempts=mails.c.attempts + 1,
+            unrecorded_attempts=mails.c.unrecorded_attempts + 1,
+        )
+        .returning(*_LEASED_COLUMNS)
+    )
+    row = connection.execute(leased).mappings().one_or_none()
+    return LeasedMail(**row) if row else None
+
+
+def record_retry(connection: Connection, *, mail_id: UUID, lease: UUID, next_attempt_at: datetime) -> bool:
+    """End a lease, and schedule the next attempt. Return False, and change nothing, if the lease was lost."""
+    values = {"lease": None, "next_attempt_at": next_attempt_at, "unrecorded_attempts": 0}
+    return _end_lease(connection, mail_id, lease, values)
+
+
+def record_outcome(
+    connection: Connection, *, mail_id: UUID, lease: UUID, state: MailState, provider_message_id: str | None = None
+) -> bool:
+    """End a lease with a final state, and wipe the content. Return False, and change nothing, if the lease was lost.
+
+    Args:
+        connection: to write with.
+        mail_id: the mail.
+        lease: the lease under which the outcome was found.
+        state: the final state.
+        provider_message_id: the provider's id of the mail, with which a bounce is reported later.
+
+    """
+    values: dict[str, Any] = {"lease": None, "next_attempt_at": None, "sealed": None}
+    values |= {"state": state.value, "provider_message_id": provider_message_id}
+    return _end_lease(connection, mail_id, lease, values)
+
+
+def has_queued_mail_older_than(connection: Connection, created_before: datetime) -> bool:
+    """Return whether a mail that was queued before this time waits to be sent."""
+    waits = mails.c.next_attempt_at.is_not(None)
+    found = select(mails.c.id).where(waits, mails.c.created_at < created_before).limit(1)
+    return connection.execute(found).one_or_none() is not None
+
+
+def delete_some_mails(connection: Connection, *, user_id: UUID, limit: int) -> int:
+    """Delete up to ``limit`` mails of a user. Return how many."""
+    chosen = select(mails.c.id).where(mails.c.user_id == user_id).limit(limit)
+    return connection.execute(delete(mails).where(mails.c.id.in_(chosen))).rowcount
+
+
+def delete_expired_mails(connection: Connection, expired_before: datetime, *, limit: int) -> int:
+    """Delete up to ``limit`` mails that expired before a time. Return how many."""
+    chosen = select(mails.c.id).where(mails.c.expires_at < expired_before).limit(limit)
+    return connection.execute(delete(mails).where(mails.c.id.in_(chosen))).rowcount
+
+
+def _end_lease(connection: Connection, mail_id: UUID, lease: UUID, values: dict[str, Any]) -> bool:
+    ended = update(mails).where(mails.c.id == mail_id, mails.c.lease == lease).values(values)
+    return connection.execute(ended).rowcount == 1
