@@ -16,6 +16,7 @@ from auth_common.database.engine import empty_write_ahead_log
 from auth_common.errors import NotFound
 from auth_common.events.logger import logger
 from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.mail.store import delete_some_mails
 from auth_common.sessions.store import revoke_sessions
 from auth_common.throttling.service import unlock_account
 from auth_common.transactions import read, transaction
@@ -31,7 +32,13 @@ from auth_common.users.store import (
 #: Rows that one statement changes. A transaction on Aurora DSQL changes at most 3,000.
 BATCH_ROWS: Final = 1_000
 #: Each function deletes or changes at most ``limit`` rows of a user. Refresh tokens are deleted before their sessions.
-_STEPS: Final = (delete_some_refresh_tokens, delete_some_sessions, delete_some_challenges, delete_source_hashes)
+_STEPS: Final = (
+    delete_some_refresh_tokens,
+    delete_some_sessions,
+    delete_some_challenges,
+    delete_some_mails,
+    delete_source_hashes,
+)
 
 
 def erase_user(email: str) -> UUID:

@@ -138,9 +138,11 @@ def _application_lifecycle(event: RecordedEvent) -> dict[str, Any]:
 def _api_activity(event: RecordedEvent) -> dict[str, Any]:
     request = event.request
     target = event.detail.get("target")
+    # A function that a schedule calls has neither a method nor an operator.
+    without_method = f"uv run {request.function}" if request.operator else request.function
     return {
         "actor": _actor(event),
-        "api": {"operation": f"{request.method} {request.path}".strip() or f"uv run {request.function}"},
+        "api": {"operation": f"{request.method} {request.path}".strip() or without_method},
         "src_endpoint": _source(request),
         **({"resources": [{"uid": target}]} if target else {}),
         **_http(request),

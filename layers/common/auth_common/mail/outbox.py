@@ -39,7 +39,7 @@ def queue_mail(
     *,
     recipient: str,
     user_id: UUID | None,
-    locale: str,
+    locale: str | None,
     variables: Mapping[str, str],
 ) -> None:
     """Store a mail in the caller's transaction, and wake the sender at the end of the request.
@@ -52,7 +52,7 @@ def queue_mail(
         recipient: a normalised e-mail address. ``DECOY``: for an unknown address, store a row that costs the same and
             is never sent.
         user_id: the account, under whose key the mail is encrypted. None: a mail without an account.
-        locale: the language of the texts, such as ``en``.
+        locale: the language of the texts, such as ``en``. None: the user's language is unknown.
         variables: the values that the texts of this kind use, by name.
 
     Raises:

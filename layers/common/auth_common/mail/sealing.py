@@ -25,8 +25,8 @@ class MailContent:
 
     #: The address. Empty: a decoy, which the sender discards.
     recipient: str
-    #: The language of the texts, such as ``en``.
-    locale: str
+    #: The language of the texts, such as ``en``. None: the user's language is unknown.
+    locale: str | None
     #: The values of the texts' variables, by name.
     variables: Mapping[str, str]
 

@@ -1,5 +1,190 @@
-"""Send the mails that are due."""
+"""Send the mails that are due: lease a mail, send it, and record the outcome.
+
+Two senders never send the same mail, because a lease is a conditional update. A sender that crashes, or loses the
+database, between sending and recording leaves the lease behind. After the lease has ended, the mail is sent a second
+time, since a mail twice is better than none. If that outcome is not recorded either, the mail is given up. So a mail is
+sent at most twice.
+
+The address, the texts and the variables of a mail are secrets. Log lines and events contain the mail's id and kind, and
+reasons in words of this service.
+"""
+
+import math
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection
+
+from auth_common.audit_log.store import select_salts
+from auth_common.events import metrics
+from auth_common.events.logger import logger
+from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.mail.configured_transport import configured_transport
+from auth_common.mail.kinds import MailKind
+from auth_common.mail.mime import build_message
+from auth_common.mail.rendering import render
+from auth_common.mail.sealing import MailContent, open_mail
+from auth_common.mail.store import LeasedMail, MailState, lease_mail, record_outcome, record_retry, select_due_mails
+from auth_common.mail.transports import MAX_SECONDS, MailDeferred, MailRefused
+from auth_common.transactions import read, transaction
+
+#: Longer than the timeout of the function ``send_mail`` (template.yaml), so that no sender sends after its lease.
+LEASE: Final = timedelta(minutes=3)
+#: With the pauses below, attempts end after 13 hours. Most mails expire earlier.
+MAX_ATTEMPTS: Final = 12
+#: Attempts without a recorded outcome after which a mail is given up. Each of them may have sent it.
+MAX_UNRECORDED_ATTEMPTS: Final = 2
+_FIRST_PAUSE: Final = timedelta(minutes=1)
+_LONGEST_PAUSE: Final = timedelta(hours=3)
+#: A mail may be this much younger than the sender's clock says, because clocks differ.
+_CLOCK_LEEWAY: Final = timedelta(seconds=5)
+#: Counted for each attempt to send a mail that is older than ``OVERDUE_AFTER``.
+OVERDUE_METRIC: Final = "mail_overdue"
+OVERDUE_AFTER: Final = timedelta(minutes=15)
+#: Mails that are looked up at once.
+_BATCH: Final = 50
+#: Seconds that one attempt takes at most, with its two transactions.
+_SECONDS_PER_ATTEMPT: Final = MAX_SECONDS + 15
 
 
-def send_due_mails() -> None:
-    """Send the mails that are due."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """The outcome of one attempt."""
+
+    #: The final state. ``QUEUED``: a later attempt may succeed.
+    state: MailState
+    #: Why the mail was not sent: of the event for a final state, and of the log line for ``QUEUED``.
+    reason: str | None = None
+    #: The transport's reason.
+    cause: str | None = None
+    provider_message_id: str | None = None
+
+
+def send_due_mails(seconds_left: Callable[[], float] = lambda: math.inf) -> dict[str, int]:
+    """Send the mails that are due, the longest overdue first. Return the number of attempts by their result.
+
+    The results are ``sent``, ``failed`` (given up), ``queued`` (a later attempt may succeed) and ``discarded`` (decoy).
+
+    Args:
+        seconds_left: returns the seconds until this run must end. No attempt begins that could take longer.
+
+    Raises:
+        DatabaseUnavailable: the database is unavailable. Mails that wait are sent by a later run.
+
+    """
+    results: Counter[str] = Counter()
+    while due := read(lambda connection: select_due_mails(connection, due=_now() + _CLOCK_LEEWAY, limit=_BATCH)):
+        for mail_id in due:
+            if seconds_left() < _SECONDS_PER_ATTEMPT:
+                return dict(results)
+            if state := _attempt(mail_id):
+                results[state] += 1
+    return dict(results)
+
+
+def _attempt(mail_id: UUID) -> MailState | None:
+    """Lease, send and record one mail. Return its state, or None if another sender has leased it."""
+    lease = uuid4()
+    leased = transaction(lambda connection: _lease(connection, mail_id, lease))
+    if leased is None:
+        return None
+    mail, content = leased
+    if _now() - mail.created_at > OVERDUE_AFTER:
+        metrics.count(OVERDUE_METRIC)
+    outcome = _send(mail, content)
+    is_recorded = transaction(lambda connection: _record(connection, mail, lease, outcome))
+    if not is_recorded:
+        logger.warning("the lease of a mail had ended before its outcome was recorded", extra=_names(mail))
+        return None
+    if outcome.state is MailState.QUEUED:
+        logger.warning("a mail was not sent yet", extra={**_names(mail), "reason": outcome.reason})
+    return outcome.state
+
+
+def _lease(connection: Connection, mail_id: UUID, lease: UUID) -> tuple[LeasedMail, MailContent | None] | None:
+    now = _now()
+    mail = lease_mail(connection, mail_id=mail_id, lease=lease, due=now + _CLOCK_LEEWAY, leased_until=now + LEASE)
+    if mail is None:
+        return None
+    if mail.user_id is None:
+        return mail, open_mail(mail.sealed, mail_id=mail.id, salt=None)
+    salt = select_salts(connection, user_ids=[mail.user_id]).get(mail.user_id)
+    return mail, open_mail(mail.sealed, mail_id=mail.id, salt=salt) if salt else None
+
+
+def _send(mail: LeasedMail, content: MailContent | None) -> _Outcome:
+    if mail.expires_at <= _now() + _CLOCK_LEEWAY:
+        return _Outcome(state=MailState.FAILED, reason="expired")
+    if mail.unrecorded_attempts > MAX_UNRECORDED_ATTEMPTS:
+        return _Outcome(state=MailState.FAILED, reason="outcome_unknown")
+    if content is None:
+        return _Outcome(state=MailState.FAILED, reason="unreadable")
+    if not content.recipient:
+        return _Outcome(state=MailState.DISCARDED)
+    return _try_transport(mail, content)
+
+
+def _try_transport(mail: LeasedMail, content: MailContent) -> _Outcome:
+    try:
+        provider_message_id = _hand_over(mail, content)
+    except MailRefused as error:
+        return _Outcome(state=MailState.FAILED, reason="refused", cause=error.reason)
+    except MailDeferred as error:
+        cause = error.reason
+    except Exception as error:  # noqa: BLE001 - a fault in one mail must not keep the others from being sent
+        # The message of the exception may contain the address or a value. The stack has only lines of code.
+        stack = traceback.format_tb(error.__traceback__)
+        logger.error("a mail could not be sent", extra={**_names(mail), "error": type(error).__name__, "stack": stack})
+        cause = "internal_error"
+    else:
+        return _Outcome(state=MailState.SENT, provider_message_id=provider_message_id)
+    if mail.attempts >= MAX_ATTEMPTS:
+        return _Outcome(state=MailState.FAILED, reason="attempts_used_up", cause=cause)
+    return _Outcome(state=MailState.QUEUED, reason=cause)
+
+
+def _hand_over(mail: LeasedMail, content: MailContent) -> str | None:
+    """Give the mail to the transport, and return the provider's id of it."""
+    rendered = render(MailKind(mail.kind), locale=content.locale, variables=content.variables)
+    message = build_message(rendered, recipient=content.recipient, mail_id=mail.id, now=_now())
+    return configured_transport().send(message, recipient=content.recipient)
+
+
+def _record(connection: Connection, mail: LeasedMail, lease: UUID, outcome: _Outcome) -> bool:
+    """Record the outcome and its security event. Return False, and record nothing, if the lease was lost."""
+    if outcome.state is MailState.QUEUED:
+        pause = min(_FIRST_PAUSE * 2 ** (mail.attempts - 1), _LONGEST_PAUSE)
+        # At its expiry the mail is due too, so that its content is wiped.
+        next_attempt_at = min(_now() + pause, mail.expires_at)
+        return record_retry(connection, mail_id=mail.id, lease=lease, next_attempt_at=next_attempt_at)
+    is_recorded = record_outcome(
+        connection,
+        mail_id=mail.id,
+        lease=lease,
+        state=outcome.state,
+        provider_message_id=outcome.provider_message_id,
+    )
+    if is_recorded and outcome.state is not MailState.DISCARDED:
+        security_event(
+            SecurityEvent.MAIL_SENT if outcome.state is MailState.SENT else SecurityEvent.MAIL_FAILED,
+            user_id=mail.user_id,
+            reason=outcome.reason,
+            target=str(mail.id),
+            mail_kind=mail.kind,
+            cause=outcome.cause,
+            attempts=mail.attempts,
+        )
+    return is_recorded
+
+
+def _names(mail: LeasedMail) -> dict[str, str | int]:
+    return {"mail": str(mail.id), "mail_kind": mail.kind, "attempts": mail.attempts}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -53,6 +53,7 @@ class LeasedMail:
     kind: str
     user_id: UUID | None
     sealed: bytes
+    created_at: datetime
     expires_at: datetime
     #: All attempts, this one included.
     attempts: int
@@ -119,13 +120,6 @@ def record_outcome(
     values: dict[str, Any] = {"lease": None, "next_attempt_at": None, "sealed": None}
     values |= {"state": state.value, "provider_message_id": provider_message_id}
     return _end_lease(connection, mail_id, lease, values)
-
-
-def has_queued_mail_older_than(connection: Connection, created_before: datetime) -> bool:
-    """Return whether a mail that was queued before this time waits to be sent."""
-    waits = mails.c.next_attempt_at.is_not(None)
-    found = select(mails.c.id).where(waits, mails.c.created_at < created_before).limit(1)
-    return connection.execute(found).one_or_none() is not None
 
 
 def delete_some_mails(connection: Connection, *, user_id: UUID, limit: int) -> int:

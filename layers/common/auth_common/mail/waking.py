@@ -50,8 +50,7 @@ def waking_sender_afterwards() -> Iterator[None]:
 
 def _wake() -> None:
     if arn := settings().send_mail_arn:
-        # One try: the response waits for this call, and the schedule makes up for a failure.
-        call_aws("lambda", "invoke", tries=1, FunctionName=arn, InvocationType="Event")
+        call_aws("lambda", "invoke", FunctionName=arn, InvocationType="Event")
     elif runs_in_sam():
         from auth_common.mail.sender import send_due_mails  # noqa: PLC0415 - elsewhere, no request sends mail
 

@@ -1,4 +1,4 @@
-"""Delete expired refresh tokens, sessions, challenges and throttles, and audit records past their retention."""
+"""Delete expired refresh tokens, sessions, challenges, throttles and mails, and audit records past their retention."""
 
 import time
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from auth_common.audit_log.store import (
 )
 from auth_common.database.time_limit import time_limit
 from auth_common.events.logger import logger
+from auth_common.mail.store import delete_expired_mails
 from auth_common.passkeys.challenge_store import delete_expired_challenges
 from auth_common.sessions.refresh_token_store import delete_expired_refresh_tokens
 from auth_common.sessions.store import delete_expired_sessions
@@ -27,10 +28,12 @@ SESSION_RETENTION: Final = timedelta(days=1)
 #: Expired challenges are deleted soon, because any client can create many and they help no investigation. The minute
 #: allows for clocks that differ.
 CHALLENGE_RETENTION: Final = timedelta(minutes=1)
+#: The outcome of a mail stays for this time after its expiry, for bounces and for users who ask where a mail is.
+MAIL_RETENTION: Final = timedelta(days=30)
 #: Rows per transaction. Few rows keep the lock on SQLite short, and Aurora DSQL changes at most 3,000 per transaction.
 BATCH_ROWS: Final = 1_000
 #: Seconds per run and table. All tables together fit into the function's timeout. The next run continues.
-SECONDS_PER_TABLE: Final = 140.0
+SECONDS_PER_TABLE: Final = 120.0
 #: Seconds per run for each of the two kinds of rows that an erasure may leave behind. There are few of them.
 SECONDS_PER_ERASURE_STEP: Final = 20.0
 #: Seconds for all statements of a run. A slower run fails with an error before the function's timeout ends it.
@@ -61,6 +64,7 @@ def _delete_expired() -> dict[str, int]:
         "challenges": _in_batches(lambda c: delete_expired_challenges(c, now - CHALLENGE_RETENTION, limit=BATCH_ROWS)),
         # Without retention: an expired counter is ignored, and an environment whose clock is behind starts a new one.
         "throttles": _in_batches(lambda c: delete_expired_throttles(c, now, limit=BATCH_ROWS)),
+        "mails": _in_batches(lambda c: delete_expired_mails(c, now - MAIL_RETENTION, limit=BATCH_ROWS)),
         "audit_events": _in_batches(lambda c: delete_old_rows(c, retained_since, limit=BATCH_ROWS, horizon=horizon)),
     }
     day_ago = int((now - timedelta(days=1)).timestamp() * 1000)

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, bindparam, delete, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
-from auth_common.database.tables import as_row, challenges, passkeys, refresh_tokens, sessions, users
+from auth_common.database.tables import as_row, challenges, mails, passkeys, refresh_tokens, sessions, users
 from auth_common.errors import EmailTaken
 
 
@@ -167,12 +167,12 @@ def delete_some_challenges(connection: Connection, *, user_id: UUID, limit: int)
 
 
 def delete_user(connection: Connection, *, user_id: UUID) -> None:
-    """Delete a user with all their challenges, passkeys and sessions.
+    """Delete a user with all their challenges, mails, passkeys and sessions.
 
     Delete the refresh tokens and most other rows before, because a transaction on Aurora DSQL changes at most 3,000
     rows.
     """
-    for table in (challenges, passkeys, sessions):
+    for table in (challenges, mails, passkeys, sessions):
         connection.execute(delete(table).where(table.c.user_id == user_id))
     connection.execute(delete(users).where(users.c.id == user_id))
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from auth_common.events.catalogue.authentication import AUTHENTICATION_EVENTS
 from auth_common.events.catalogue.entry import ACCOUNT, BY_OPERATOR, CatalogueEntry
+from auth_common.events.catalogue.mail import MAIL_EVENTS
 from auth_common.events.vocabulary import OCSFClass, SecurityEvent, Severity
 
 #: The fields that any event may have.
@@ -16,6 +17,7 @@ COMMON_FIELDS: Final = {"operator": "the operator whose command caused the event
 
 CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
     **AUTHENTICATION_EVENTS,
+    **MAIL_EVENTS,
     SecurityEvent.AUTHZ_CHANGE: CatalogueEntry(
         succeeded=True,
         severity=Severity.MEDIUM,
