@@ -75,6 +75,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pat
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.setenv("BCRYPT_COST", "4")
+    monkeypatch.setenv("DATABASE_TIMEOUT", "60")  # A machine may be busy.
     start_fresh_environment()
     yield tmp_path
     start_fresh_environment()

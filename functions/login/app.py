@@ -8,18 +8,20 @@ from auth_common.errors import InvalidCredentials, TooManyAttempts
 from auth_common.login.schemas import LoginRequest, LoginResponse, MFARequiredResponse
 from auth_common.login.service import MFARequired, log_in
 from auth_common.web.application import create_app, create_handler
-from auth_common.web.endpoint import ANYONE, endpoint
+from auth_common.web.endpoint import ANYONE_OR_BEARER, endpoint
+from auth_common.web.replaced_session import ReplacedSession
 
 app = create_app()
 
 
-@app.post("/login", **endpoint(access=ANYONE, errors=(InvalidCredentials, TooManyAttempts)))
-async def login(body: LoginRequest) -> LoginResponse | MFARequiredResponse:
+@app.post("/login", **endpoint(access=ANYONE_OR_BEARER, errors=(InvalidCredentials, TooManyAttempts)))
+async def login(body: LoginRequest, replaced: ReplacedSession) -> LoginResponse | MFARequiredResponse:
     """Return a token pair and a step-up token. If the account has a passkey, return an `mfa_token` instead.
 
-    The `mfa_token` is for `POST /webauthn/login/begin`, the second factor.
+    The `mfa_token` is for `POST /webauthn/login/begin`, the second factor. If the request has an access token and the
+    response is a token pair, the session of that access token is revoked.
     """
-    outcome = log_in(email=body.email, password=body.password)
+    outcome = log_in(email=body.email, password=body.password, replaced=replaced)
     response = MFARequiredResponse if isinstance(outcome, MFARequired) else LoginResponse
     return response.model_validate(outcome)
 

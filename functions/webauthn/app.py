@@ -9,7 +9,8 @@ from auth_common.login.schemas import LoginResponse
 from auth_common.passkeys import management, passkey_login, registration, schemas
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.caller import Caller, PathId, StepUpToken
-from auth_common.web.endpoint import ANYONE, BEARER, endpoint
+from auth_common.web.endpoint import ANYONE, ANYONE_OR_BEARER, BEARER, endpoint
+from auth_common.web.replaced_session import ReplacedSession
 
 app = create_app()
 passkey_change = endpoint(access=BEARER, errors=(errors.StepUpRequired, errors.NotFound))
@@ -61,13 +62,13 @@ async def begin_login(body: schemas.BeginLoginRequest) -> schemas.CeremonyRespon
 @app.post(
     "/webauthn/login/complete",
     **endpoint(
-        access=ANYONE,
+        access=ANYONE_OR_BEARER,
         errors=(errors.InvalidChallenge, errors.PasskeyLoginFailed, errors.PasswordRequired, errors.TooManyAttempts),
     ),
 )
-async def complete_login(body: schemas.CompleteLoginRequest) -> LoginResponse:
-    """Log in with a passkey. Return a token pair and a step-up token."""
-    tokens = passkey_login.complete_login(challenge_id=body.challenge_id, credential=body.credential)
+async def complete_login(body: schemas.CompleteLoginRequest, replaced: ReplacedSession) -> LoginResponse:
+    """Log in with a passkey. Return a token pair and a step-up token. The session of a sent access token is revoked."""
+    tokens = passkey_login.complete_login(challenge_id=body.challenge_id, credential=body.credential, replaced=replaced)
     return LoginResponse.model_validate(tokens)
 
 

@@ -27,7 +27,7 @@ class DelayedResponse:
 
     def __init__(self, visitor, pattern):
         self._page, self._waiting = visitor.page, []
-        visitor.page.route(pattern, self._hold, times=1)
+        visitor.route_once(pattern, self._hold)
 
     def _hold(self, route):
         self._waiting.append((route, route.fetch()))
@@ -166,10 +166,10 @@ def test_session_survives_a_lost_response_and_a_wifi_portal(visitor, page_login,
         route.fetch()
         route.abort()
 
-    visitor.page.route(REFRESH, lose_response, times=1)
+    visitor.route_once(REFRESH, lose_response)
     visitor.refresh_tokens()
     page = "<!doctype html><title>Welcome to our Wi-Fi</title>"
-    visitor.page.route(pattern, lambda route: route.fulfill(status=200, content_type="text/html", body=page), times=1)
+    visitor.route_once(pattern, lambda route: route.fulfill(status=200, content_type="text/html", body=page))
     button, problem = ("Renew with the refresh token", "token") if pattern == REFRESH else ("Log out", "log-out")
     visitor.press(button)
     expect(visitor.page.locator(f"#{problem}-problem")).to_contain_text("not_json")
@@ -269,7 +269,7 @@ def test_two_tabs_have_separate_sessions(visitor, url):
 
 def test_security_page_with_a_rejected_token_refreshes_it(auditor):
     page = auditor.page
-    page.route(EVENTS_URL, lambda route: route.fulfill(status=401, json={"code": "invalid_token"}), times=1)
+    auditor.visitor.route_once(EVENTS_URL, lambda route: route.fulfill(status=401, json={"code": "invalid_token"}))
     page.get_by_label("week").check()
     expect(page.locator("#news")).to_contain_text("event")
     expect(page.get_by_role("heading", name="Numbers")).to_be_visible()

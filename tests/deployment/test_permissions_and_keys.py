@@ -92,7 +92,7 @@ def test_function_knows_only_keys_and_secrets_that_it_may_use(name):
     known = {variables.get(f"{kind}_ARN") for kind in ("SIGNING_KEY", "PEPPER_SECRET", "AUDIT_KEY_SECRET")}
     usable = {"SigningKeyBlue.Arn", "Pepper", "AuditKey"} & PERMISSIONS[name].keys()
     assert known - {None} == (usable if name != "PublishKeys" else set())
-    assert (variables.get("JWKS") == "PublicKeys.Jwks") == (name in {"Authorizer", "Jwks", "Webauthn"})
+    assert (variables.get("JWKS") == "PublicKeys.Jwks") == (name in {"Authorizer", "Jwks", "Login", "Webauthn"})
 
 
 @pytest.mark.threat("signing-key-misuse")

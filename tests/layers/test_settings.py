@@ -29,7 +29,7 @@ def set_variables(monkeypatch):
 
 
 def test_defaults_are_those_of_the_design(set_variables):
-    set_variables(BCRYPT_COST=None)
+    set_variables(BCRYPT_COST=None, DATABASE_TIMEOUT=None)
     limits = (
         dict.fromkeys(("throttle_login_per_account_and_source", "throttle_second_factor_per_account"), 10)
         | {"throttle_login_per_account": 20, "throttle_login_per_source": 100, "throttle_passkey_per_source": 100}

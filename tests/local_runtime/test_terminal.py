@@ -14,17 +14,12 @@ import httpx
 import pytest
 
 from tests.local_runtime.conftest import PROBE_PROJECT
-from tests.support.processes import is_running, wait_until
+from tests.support.processes import free_port, is_running, wait_until
 from tests.support.runtime import PROJECT, closed_pipe, start_runtime
 
 pytestmark = pytest.mark.local_runtime
 
 RUNTIME = shlex.join([sys.executable, "-m", "local_runtime"])
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def is_listening(port):

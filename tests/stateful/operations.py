@@ -99,9 +99,12 @@ class LogIn:
 
     email: str
     password: str
+    #: The access token that the request carries, of any user.
+    token: AccessToken | None = None
 
     def job(self) -> Job:
-        return partial(log_in, self.email, self.password)
+        headers = {"Authorization": f"Bearer {self.token.text}"} if self.token else {}
+        return partial(log_in, self.email, self.password, headers=headers)
 
     def expect(self, model: Model) -> Expected:
         attempt = _PasswordAttempt(model, self.email)
@@ -112,14 +115,17 @@ class LogIn:
             return self.failure(model)
         session = Session(len(model.sessions), account, model.now, account.token_version)
         step_up = _new_step_up(model, session)
+        replaced = [self.token.session] if self.token and self.token.is_accepted(model.now) else []
 
         def open_session() -> None:
             model.sessions.append(session)
             session.add_generation(model.now)
             session.step_up = step_up
             attempt.succeed()
+            _revoke(replaced)
 
-        opened = Stage(open_session, ["authn_login_success", "authn_token_created"])
+        records = ["authn_login_success", "authn_token_created", *(["authn_token_revoked"] if replaced else [])]
+        opened = Stage(open_session, records)
         return _pair(model, session, [attempt.counted, opened], step_up=step_up)
 
     def failure(self, model: Model) -> Expected:

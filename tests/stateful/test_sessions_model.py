@@ -85,6 +85,13 @@ def log_in(model: Model):
     return [Step(LogIn(account.email, account.password)) for account in accounts(model)]
 
 
+def log_in_again(model: Model):
+    """Return logins that carry an access token, with right and wrong passwords."""
+    for account, token in product(accounts(model), access_tokens(model)):
+        yield from [Step(LogIn(account.email, account.password, token))] * 3
+        yield Step(LogIn(account.email, "not the password", token))
+
+
 def refresh(model: Model):
     """Return refreshes by clients with the newest token that they have received."""
     return [Step(Refresh(session.newest_received)) for session in refreshable_sessions(model)]
@@ -164,6 +171,7 @@ def overtake(model: Model):
     """Return slow operations, each overtaken by a quick one between two of its transactions."""
     slow: list[Operation] = [Register(EMAILS[1], PASSWORDS[1])]
     slow += [LogIn(account.email, account.password) for account in accounts(model)]
+    slow += [LogIn(a.email, a.password, token) for a, token in product(accounts(model), working_access_tokens(model))]
     slow += [password_change(token) for token in working_access_tokens(model)]
     slow += [StepUp(token, token.session.account.password) for token in working_access_tokens(model)]
     # None of them checks a password. It would find the attempt of the slow operation counted, which no order explains.
@@ -179,6 +187,7 @@ def overtake(model: Model):
 TOKENS: dict[Kind, int] = {wait: 2, refresh: 4, refresh_again: 3, log_in: 1}
 EVERYTHING: dict[Kind, int] = {
     **TOKENS,
+    log_in_again: 3,
     manage_sessions: 3,
     use_step_up_later: 2,
     run_command: 3,

@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any, Final, Literal, TypeAlias
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from playwright.sync_api import ConsoleMessage, Page, ViewportSize, expect
+from playwright.sync_api import ConsoleMessage, Page, Route, ViewportSize, expect
 
 from tests.support.factories import PASSWORD, registration
 from tools.authenticator.software_authenticator import Credential
@@ -59,6 +59,19 @@ class Visitor:
         """Call ``listener`` for each Playwright event of this name, until the visitor leaves the window."""
         self._listeners.append((event, listener))
         self.page.on(event, listener)
+
+    def route_once(self, pattern: str, handler: Callable[[Route], object]) -> None:
+        """Let ``handler`` respond to the first request whose URL matches ``pattern``.
+
+        Interception stays on until the visitor leaves the window. With ``times=1`` Playwright turns it off after the
+        first request, and then misses the events of a request that starts at this moment (a known bug).
+        """
+        handlers = [handler]
+
+        def respond(route: Route) -> None:
+            (handlers.pop() if handlers else Route.fallback)(route)
+
+        self.page.route(pattern, respond)
 
     def set_display(self, viewport: ViewportSize, scheme: Scheme = "light") -> None:
         """Set the size of the window and its colour scheme."""

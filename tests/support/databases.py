@@ -79,8 +79,9 @@ class PostgresServer:
         self._numbers = count()
         #: The schema of each database that is used again, by the database's name.
         self._schemas: dict[str, Any] = {}
-        # Tests need no durability.
-        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+        # Tests need no durability. With autovacuum, the plan of a statement would depend on the moment of its last run:
+        # statistics of an emptied table make the next test's deletion of thousands of rows quadratic.
+        for setting in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum"):
             self.execute(f"ALTER SYSTEM SET {setting} = off")
         self.execute("SELECT pg_reload_conf()")
         self.execute(f"CREATE DATABASE {self._MIGRATED}")

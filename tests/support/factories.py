@@ -54,9 +54,9 @@ def register(identity: Mapping[str, str] | None = None, /, **changes: Any) -> Re
     return call("register", json_event("POST", "/users", registration(**changes), **(identity or {})))
 
 
-def log_in(email: str = EMAIL, password: str = PASSWORD, **identity: str) -> Response:
-    """Log in with a password."""
-    return call("login", json_event("POST", "/login", {"email": email, "password": password}, **identity))
+def log_in(email: str = EMAIL, password: str = PASSWORD, **options: Any) -> Response:
+    """Log in with a password. ``options`` are those of ``proxy_event``."""
+    return call("login", json_event("POST", "/login", {"email": email, "password": password}, **options))
 
 
 def sign_up(email: str = EMAIL) -> Account:

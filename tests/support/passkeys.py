@@ -48,11 +48,10 @@ def begin_login(mfa_token: str | None = None) -> Ceremony:
     return _begun(post_without_token("/webauthn/login/begin", {} if mfa_token is None else {"mfa_token": mfa_token}))
 
 
-def complete_login(ceremony: Ceremony, credential: Mapping[str, Any]) -> Response:
+def complete_login(ceremony: Ceremony, credential: Mapping[str, Any], **options: Any) -> Response:
     """Complete a login with a passkey."""
-    return post_without_token(
-        "/webauthn/login/complete", {"challenge_id": ceremony["challenge_id"], "credential": credential}
-    )
+    body = {"challenge_id": ceremony["challenge_id"], "credential": credential}
+    return post_without_token("/webauthn/login/complete", body, **options)
 
 
 class TamperingBrowser(SoftwareAuthenticator):

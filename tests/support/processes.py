@@ -2,12 +2,14 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from random import SystemRandom
 
 import psutil
 
@@ -21,6 +23,17 @@ def wait_until(condition: Callable[[], object], *, seconds: float = TIMEOUT_SECO
     while not condition():
         assert time.monotonic() < deadline, f"the condition did not hold within {seconds} seconds"
         time.sleep(0.02)
+
+
+def free_port() -> int:
+    """Return a port of localhost that is free, and that no other process gets from the kernel until it is used.
+
+    The kernel chooses ports for connections and for servers with port 0 from 32768 on (Linux) or 49152 on (macOS).
+    """
+    while True:
+        port = SystemRandom().randrange(20_000, 32_768)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 _WAIT = """

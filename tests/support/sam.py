@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 import httpx
 
 from auth_common.file_lock import exclusive_lock
-from tests.support.processes import wait_until
+from tests.support.processes import free_port, wait_until
 from tests.support.requirements import require
 from tests.support.runtime import PROJECT, environment_without_settings
 from tools.uv_path import uv_path
@@ -129,8 +128,7 @@ def containers_with(volume: str) -> list[str]:
 
 @contextmanager
 def _start(command: list[str], log_file: Path, env: dict[str, str]) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     arguments = f"{_ARGUMENTS} --port {port}"
     # In SAM, variables of the shell override those of the template.
     environment = {**environment_without_settings(), "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1", **env}

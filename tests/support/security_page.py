@@ -1,7 +1,10 @@
 """Use the security page (public/security.html), and cause the security events that it shows."""
 
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -14,6 +17,8 @@ from tests.support.factories import PASSWORD, registration
 
 #: The URLs of the requests for pages of events.
 EVENTS_URL: Final = "**/audit/events?*"
+#: The URLs of the requests for the numbers.
+SUMMARY_URL: Final = "**/audit/summary?*"
 #: HTML, an attribute with JavaScript, and template expressions, in one line.
 HOSTILE_TEXT: Final = "<img src=x onerror=alert(1)>\"><script>alert(2)</script>{{7*7}}${7*7}'`"
 
@@ -51,8 +56,17 @@ class Auditor:
 
     def choose_range(self, name: str) -> None:
         """Select a time range by its label, such as "hour", and wait for its numbers."""
-        with self.page.expect_response("**/audit/summary?*"):
+        with self.page.expect_response(SUMMARY_URL):
             self.page.get_by_label(name).check()
+
+    def ignore_earlier_events(self) -> None:
+        """Let the numbers of the page begin now, so that they do not depend on the events of earlier tests."""
+        begin = quote(datetime.now(UTC).isoformat())
+
+        def shorten(route: Route) -> None:
+            route.continue_(url=re.sub("(?<=[?&]from=)[^&]*", begin, route.request.url))
+
+        self.page.route(SUMMARY_URL, shorten)
 
     def replace_events(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Replace each page of events that the API returns by ``change(page)``."""

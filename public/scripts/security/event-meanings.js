@@ -138,13 +138,14 @@ export const EVENT_MEANINGS = {
     }
   },
   "authn_token_revoked": {
-    "when": "sessions are revoked by their user, by a change of the user's passkeys or password, or by an operator",
+    "when": "sessions are revoked by their user, by a change of the user's passkeys or password, by the next login of the same client, or by an operator",
     "respond": "Nothing.",
     "reasons": {
       "by_owner": "the user logged out or revoked other sessions",
       "passkey_added": "a new passkey revokes all other sessions",
       "passkey_removed": "the deletion of a passkey revokes all other sessions",
       "password_changed": "a new password revokes all other sessions",
+      "replaced_by_login": "the client of the session logged in again, as the same user or as another",
       "by_operator": "by an operator's command"
     }
   },

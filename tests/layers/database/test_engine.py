@@ -12,14 +12,15 @@ pytestmark = pytest.mark.database
 
 
 @on_sqlite
-def test_sqlite_is_set_up_for_durability_and_integrity(database):
+def test_sqlite_is_set_up_for_durability_and_integrity(database, monkeypatch):
+    monkeypatch.setenv("DATABASE_TIMEOUT", "7")
     full = 2
     expected = {
         "journal_mode": "wal",
         "synchronous": full,
         "foreign_keys": 1,
         "trusted_schema": 0,
-        "busy_timeout": 4_000,
+        "busy_timeout": 7_000,
     }
 
     def pragmas(connection: Connection) -> dict[str, object]:

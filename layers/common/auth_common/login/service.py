@@ -9,6 +9,7 @@ from auth_common.errors import DatabaseUnavailable, InvalidCredentials
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.keys.keyed_hashes import account_pseudonym
 from auth_common.passwords.hashing import hash_password, needs_rehash, verify_password
+from auth_common.sessions.principal import Principal
 from auth_common.sessions.service import is_user_unchanged, new_session, store_session
 from auth_common.sessions.token_pairs import TokenPair
 from auth_common.throttling.attempts import Attempt
@@ -27,7 +28,7 @@ class MFARequired:
     expires_in: int = int(MFA_TOKEN_LIFETIME.total_seconds())
 
 
-def log_in(*, email: str, password: str) -> TokenPair | MFARequired:
+def log_in(*, email: str, password: str, replaced: Principal | None) -> TokenPair | MFARequired:
     """Check a password and open a session. If the account has a passkey, return an ``mfa_token`` instead.
 
     An unknown address, a wrong password and a disabled account cause the same work and the same error. Only the
@@ -36,6 +37,7 @@ def log_in(*, email: str, password: str) -> TokenPair | MFARequired:
     Args:
         email: normalised (``normalise_email``).
         password: as the user typed it.
+        replaced: the client's session until now, which the new session replaces. An ``mfa_token`` replaces none.
 
     Raises:
         InvalidCredentials: the address is unknown, the password is wrong, or the account is disabled.
@@ -43,10 +45,10 @@ def log_in(*, email: str, password: str) -> TokenPair | MFARequired:
 
     """
     with login_attempt(email) as attempt:
-        return _log_in(attempt, email, password)
+        return _log_in(attempt, email, password, replaced)
 
 
-def _log_in(attempt: Attempt, email: str, password: str) -> TokenPair | MFARequired:
+def _log_in(attempt: Attempt, email: str, password: str, replaced: Principal | None) -> TokenPair | MFARequired:
     found = read(lambda connection: select_credentials_by_email(connection, email=email))
     # Every login computes one hash before any check, so that all failures take the same time.
     matches = verify_password(password, found.password_hash if found else None)
@@ -71,7 +73,7 @@ def _log_in(attempt: Attempt, email: str, password: str) -> TokenPair | MFARequi
         if has_passkey(connection, user_id=user.id):
             return False
         attempt.succeed(connection)
-        store_session(connection, new)
+        store_session(connection, new, replaced=replaced)
         return True
 
     return new.tokens if transaction(open_session) else _ask_for_passkey(attempt, user)

@@ -18,6 +18,7 @@ from auth_common.passkeys.login_challenges import (
 from auth_common.passkeys.session_challenges import StartedCeremony
 from auth_common.passkeys.store import select_passkeys_of
 from auth_common.passkeys.verification import authentication_options
+from auth_common.sessions.principal import Principal
 from auth_common.sessions.service import is_user_unchanged, new_session, store_session
 from auth_common.sessions.token_pairs import TokenPair
 from auth_common.throttling.attempts import Attempt
@@ -52,12 +53,13 @@ def begin_login(mfa_token: str | None) -> StartedCeremony:
     return StartedCeremony(challenge_id, options)
 
 
-def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> TokenPair:
+def complete_login(*, challenge_id: str, credential: Mapping[str, Any], replaced: Principal | None) -> TokenPair:
     """Verify the authenticator's response and open a session.
 
     Args:
         challenge_id: from ``begin_login``.
         credential: the untrusted JSON object that the client sent, an AuthenticationResponseJSON.
+        replaced: the client's session until now, which the new session replaces.
 
     Raises:
         InvalidChallenge: the challenge is unknown, used or expired, or belongs to another ceremony.
@@ -69,20 +71,24 @@ def complete_login(*, challenge_id: str, credential: Mapping[str, Any]) -> Token
     """
     challenge = read_login_challenge(challenge_id)
     with passkey_attempt(second_factor_user(challenge)) as attempt:
-        return _complete_login(attempt, consume_login_challenge(challenge), credential)
+        return _complete_login(attempt, consume_login_challenge(challenge), credential, replaced)
 
 
-def _complete_login(attempt: Attempt, challenge: Challenge, credential: Mapping[str, Any]) -> TokenPair:
+def _complete_login(
+    attempt: Attempt, challenge: Challenge, credential: Mapping[str, Any], replaced: Principal | None
+) -> TokenPair:
     with_password = challenge.user_id is not None
     try:
         # A passkey alone must be two factors: possession of the device, and a PIN or a biometric.
         proof = verify_assertion(challenge, credential, require_user_verification=not with_password)
-        return _open_session(attempt, proof, with_password=with_password)
+        return _open_session(attempt, proof, replaced, with_password=with_password)
     except AssertionRejected as error:
         raise _rejected(error.user, error.reason, **error.detail) from error
 
 
-def _open_session(attempt: Attempt, proof: PasskeyProof, *, with_password: bool) -> TokenPair:
+def _open_session(
+    attempt: Attempt, proof: PasskeyProof, replaced: Principal | None, *, with_password: bool
+) -> TokenPair:
     user = proof.user
     if user.status != "active":
         raise AssertionRejected("user_not_active", user)
@@ -101,7 +107,7 @@ def _open_session(attempt: Attempt, proof: PasskeyProof, *, with_password: bool)
         if not record_assertion(connection, proof, with_password=with_password):
             raise AssertionRejected("unknown_passkey", user)
         attempt.succeed(connection)
-        store_session(connection, new)
+        store_session(connection, new, replaced=replaced)
 
     try:
         transaction(open_session)

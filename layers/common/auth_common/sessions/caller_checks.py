@@ -29,6 +29,12 @@ def require_valid_session(connection: Connection, principal: Principal) -> Calle
     return require_valid_caller_state(principal, state)
 
 
+def has_valid_session(connection: Connection, principal: Principal) -> bool:
+    """Return whether the session is valid, for a request that does not need it. Record no event if it is not."""
+    state = select_caller_state(connection, session_id=principal.session_id, user_id=principal.user_id)
+    return _rejection_reason(principal, state) is None
+
+
 def require_valid_caller_state(principal: Principal, state: CallerState | None) -> CallerState:
     """Return ``state`` if the caller's session is valid.
 

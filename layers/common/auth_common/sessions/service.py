@@ -12,7 +12,7 @@ from auth_common.errors import NotFound
 from auth_common.events import request_context
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.sessions import store
-from auth_common.sessions.caller_checks import require_step_up, require_valid_session
+from auth_common.sessions.caller_checks import has_valid_session, require_step_up, require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.refresh_token_store import RefreshToken, insert_refresh_token
 from auth_common.sessions.refresh_tokens import hash_refresh_token, new_refresh_token
@@ -108,11 +108,18 @@ def new_session(user: User, *, amr: tuple[str, ...], passkey_id: UUID | None = N
     return NewSession(user, session, record, tokens, passkey_id)
 
 
-def store_session(connection: Connection, new: NewSession) -> None:
+def store_session(connection: Connection, new: NewSession, *, replaced: Principal | None) -> None:
     """Store a session in the transaction of its login, together with the audit records of the login.
 
     Call ``is_user_unchanged`` first in the same transaction. Otherwise a concurrent change that revokes all sessions of
     the user could miss this one.
+
+    Args:
+        connection: to write with.
+        new: the session.
+        replaced: the session that the client had before, which is revoked if it is still valid (ASVS 5.0 7.2.4). It may
+            be another user's: its access token is enough to revoke it with ``POST /logout`` too.
+
     """
     store.insert_session(connection, new.session)
     insert_refresh_token(connection, new.refresh_token)
@@ -124,6 +131,8 @@ def store_session(connection: Connection, new: NewSession) -> None:
         passkey_id=str(new.passkey_id) if new.passkey_id else None,
     )
     record_tokens_created(new.user, new.session)
+    if replaced is not None and has_valid_session(connection, replaced):
+        _revoke(connection, replaced, reason="replaced_by_login", only=replaced.session_id)
 
 
 def is_user_unchanged(connection: Connection, user: User) -> bool:

@@ -21,13 +21,15 @@ Access: TypeAlias = list[dict[str, list[str]]]
 ANYONE: Final[Access] = []
 #: A client with a valid access token. The authorizer runs before the function.
 BEARER: Final[Access] = [{ACCESS_TOKEN: []}]
+#: Any client. The function itself verifies an access token that the client may send (``web.replaced_session``).
+ANYONE_OR_BEARER: Final[Access] = [{}, *BEARER]
 
 
 def endpoint(*, access: Access, errors: tuple[type[ServiceError], ...] = ()) -> dict[str, Any]:
     """Return the declaration as keyword arguments of a route's decorator.
 
     Args:
-        access: ``ANYONE`` or ``BEARER``.
+        access: ``ANYONE``, ``BEARER`` or ``ANYONE_OR_BEARER``.
         errors: the errors of this endpoint. An invalid access token, body or parameter and a failure of the service
             need no declaration.
 

@@ -1,4 +1,4 @@
-"""Proxy events of API Gateway, for functions without FastAPI."""
+"""Header fields in the events of API Gateway, for code that runs before FastAPI or without it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,3 +18,15 @@ def header_values(event: Mapping[str, Any], name: str) -> list[str]:
         if sent_name.lower() == name
         for value in values
     ]
+
+
+def bearer_token(event: Mapping[str, Any]) -> str:
+    """Return the token of the only Authorization header (RFC 6750 section 2.1).
+
+    Return "", which is not a valid token, if the request has no such header, several, or one of another scheme.
+    """
+    values = header_values(event, "authorization")
+    if len(values) != 1:
+        return ""  # The gateway may have cached the policy under the other of two headers.
+    scheme, _, token = values[0].partition(" ")
+    return token if scheme.lower() == "bearer" else ""

@@ -246,13 +246,15 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         succeeded=True,
         ocsf_class=OCSFClass.AUTHENTICATION,
         activity=2,
-        when="sessions are revoked by their user, by a change of the user's passkeys or password, or by an operator",
+        when="sessions are revoked by their user, by a change of the user's passkeys or password, by the next login of "
+        "the same client, or by an operator",
         respond="Nothing.",
         reasons={
             "by_owner": "the user logged out or revoked other sessions",
             "passkey_added": "a new passkey revokes all other sessions",
             "passkey_removed": "the deletion of a passkey revokes all other sessions",
             "password_changed": "a new password revokes all other sessions",
+            "replaced_by_login": "the client of the session logged in again, as the same user or as another",
             **BY_OPERATOR,
         },
         fields={"sessions_ended": "how many sessions were revoked"},
