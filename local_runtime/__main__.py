@@ -1,12 +1,14 @@
 """``python -m local_runtime``: serve the template.yaml of the current folder."""
 
 import asyncio
+import functools
 import logging
 import os
 import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +47,7 @@ def main() -> int:
     try:
         project = Project.load(path.parent)
         template = load_template(path)
+        project.require_functions(function.name for function in template.functions)
         sockets = listen(_port(), command=f"PORT={{}} {project.command}")
         _require_writable(data_dir)
         project.require_valid_data(data_dir)
@@ -98,8 +101,8 @@ async def _serve(
         # The developer may give this machine a further name, and serve the pages under it.
         host_names=host_names(os.environ.get(project.origins_variable, "")),
     )
-    service = Service(template, factory)
-    gateway.replace_service(service)
+    new_service = functools.partial(Service, factory=factory, after_requests=project.after_requests)
+    gateway.replace_service(new_service(template))
     server = uvicorn.Server(
         uvicorn.Config(
             gateway,
@@ -127,8 +130,7 @@ async def _serve(
         signal.signal(signal.SIGHUP, stop)
     _announce(template, sockets)
     background = [
-        asyncio.create_task(watch(path, lambda: _reload(path, gateway, factory))),
-        asyncio.create_task(service.run_scheduled()),
+        asyncio.create_task(watch(path, lambda: _reload(path, gateway, new_service))),
         hangup := asyncio.create_task(wait_for_hangup()),
     ]
     hangup.add_done_callback(stop)
@@ -138,9 +140,9 @@ async def _serve(
     gateway.replace_service(None)
 
 
-def _reload(path: Path, gateway: Gateway, factory: WorkerFactory) -> None:
+def _reload(path: Path, gateway: Gateway, new_service: Callable[[Template], Service]) -> None:
     try:
-        gateway.replace_service(Service(load_template(path), factory))
+        gateway.replace_service(new_service(load_template(path)))
     except TemplateError as error:
         gateway.replace_service(None)
         _log.error("%s", error)

@@ -23,7 +23,7 @@ from local_runtime.hosts import is_own_host
 from local_runtime.proxy_events import Request, proxy_event, request_context
 from local_runtime.proxy_responses import MalformedResponse, to_response
 from local_runtime.routing import Match, Router
-from local_runtime.template import Template
+from local_runtime.template import Function, Template
 from local_runtime.workers import FunctionFailed, PayloadTooLarge, WorkerFactory, WorkerPool
 
 _log = logging.getLogger(__name__)
@@ -51,9 +51,16 @@ _OTHER_METHOD: Final = "(other method)"
 
 
 class Service:
-    """One version of the template and the code. A change replaces the whole object, cached policies included."""
+    """One version of the template and the code. A change replaces the whole object, cached policies included.
 
-    def __init__(self, template: Template, factory: WorkerFactory) -> None:
+    Args:
+        template: the template.
+        factory: starts the workers.
+        after_requests: the names of functions that run after each request.
+
+    """
+
+    def __init__(self, template: Template, factory: WorkerFactory, *, after_requests: Collection[str] = ()) -> None:
         """Prepare a pool of workers for each function, and start the first worker of each in the background."""
         self._template = template
         self._router = Router(template.routes)
@@ -66,20 +73,37 @@ class Service:
             if route.authorizer
         }
         self._warming_up = [asyncio.create_task(pool.warm_up()) for pool in self._pools.values()]
+        self._is_closed = False
+        repeated = [f for f in template.functions if f.interval or f.name in after_requests]
+        #: By function, whether it should run now.
+        self._is_wanted = {function.name: asyncio.Event() for function in repeated}
+        # A function that a change of the template has removed does not run.
+        self._after_requests = [event for name, event in self._is_wanted.items() if name in after_requests]
+        self._repeating = [asyncio.create_task(self._repeat(function)) for function in repeated]
 
-    async def run_scheduled(self) -> None:
-        """Invoke each function with a schedule once, because a developer's runtime rarely runs for a whole interval."""
-        for function in self._template.functions:
-            if function.is_scheduled:
-                try:
-                    await self._pools[function.name].invoke({})
-                except FunctionFailed as error:
-                    _log.error("%s: %s", function.name, error)
+    async def _repeat(self, function: Function) -> None:
+        """Invoke a function once at the start, then at its interval and when its event is set.
+
+        Events that are set during a run cause one further run.
+        """
+        is_wanted = self._is_wanted[function.name]
+        while not self._is_closed:
+            is_wanted.clear()
+            try:
+                await self._pools[function.name].invoke({})
+            except FunctionFailed as error:
+                _log.error("%s: %s", function.name, error)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(function.interval):
+                    await is_wanted.wait()
 
     def close(self) -> None:
         """End the workers as they become idle."""
         for task in self._warming_up:
             task.cancel()
+        self._is_closed = True
+        for is_wanted in self._is_wanted.values():
+            is_wanted.set()
         for pool in self._pools.values():
             pool.close()
 
@@ -101,6 +125,9 @@ class Service:
             failure = error.failure
         except asyncio.CancelledError:
             failure = Failure.DEFAULT_5XX  # the runtime is stopping
+        finally:
+            for is_wanted in self._after_requests:
+                is_wanted.set()
         return self._template.gateway_responses.response_to(failure, context)
 
     async def _call(self, request: Request, match: Match, context: dict[str, Any]) -> Response:

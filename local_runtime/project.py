@@ -7,6 +7,7 @@ nothing of the project.
 import dataclasses
 import pkgutil
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,9 @@ class Project:
     #: The environment variable that lists the origins of the pages, separated by commas. Its default becomes the
     #: runtime's own URL, and ``Host`` may name the hosts of these origins.
     origins_variable: str = ""
+    #: The logical ids of functions that run after each request. They are woken in a deployment by the functions
+    #: themselves, which the runtime does not emulate.
+    after_requests: tuple[str, ...] = ()
     #: Modules that the workers' parent process imports once, because they are slow to import.
     preload: tuple[str, ...] = ()
     #: Variables that each function gets from the shell although the template does not name them.
@@ -60,6 +64,17 @@ class Project:
             name: tuple(value) if isinstance(value, list) else value for name, value in table.items()
         }
         return cls(**values)
+
+    def require_functions(self, names: Iterable[str]) -> None:
+        """Require that ``names``, those of the template's functions, include the functions that run after requests.
+
+        Raises:
+            ValueError: a function is missing.
+
+        """
+        if missing := sorted(set(self.after_requests).difference(names)):
+            message = f"pyproject.toml: tool.local_runtime.after_requests: the template has no {', '.join(missing)}"
+            raise ValueError(message)
 
     def require_valid_data(self, folder: Path) -> None:
         """Call the function ``check_data`` with the data folder.

@@ -4,6 +4,7 @@ The template is the only description of the service. A property that the runtime
 a route must not be open here because its protection was ignored.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,10 @@ from local_runtime.gateway_responses import GatewayResponses
 
 _FUNCTION: Final = "AWS::Serverless::Function"
 _API: Final = "AWS::Serverless::Api"
-_SCHEDULES: Final = ("Schedule", "ScheduleV2")
+#: The property with the expression, by the type of the event.
+_SCHEDULES: Final = {"Schedule": "Schedule", "ScheduleV2": "ScheduleExpression"}
+_RATE: Final = re.compile(r"rate\((?P<number>[1-9]\d*) (?P<unit>minute|hour|day)s?\)")
+_UNITS: Final = {"minute": 60, "hour": 3600, "day": 86400}
 #: Lambda's and API Gateway's defaults, in seconds and MB.
 _DEFAULT_TIMEOUT: Final = 3
 _DEFAULT_MEMORY: Final = 128
@@ -36,8 +40,8 @@ class Function:
     #: MB. The function can read this number, but the runtime does not enforce it.
     memory: int
     environment: Mapping[str, str]
-    #: Whether the function has an event of the type Schedule or ScheduleV2.
-    is_scheduled: bool = False
+    #: Seconds between two runs on a schedule. None: the function has no event of the type Schedule or ScheduleV2.
+    interval: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +124,7 @@ class _Reader:
         return Template(
             stage=str(_required(api, "StageName", api_name)),
             routes=routes,
-            functions=tuple(f for f in self._functions.values() if f.name in reachable or f.is_scheduled),
+            functions=tuple(f for f in self._functions.values() if f.name in reachable or f.interval),
             gateway_responses=GatewayResponses.parse(api.get("GatewayResponses") or {}),
             binary_media_types=frozenset(kind.replace("~1", "/") for kind in api.get("BinaryMediaTypes") or ()),
         )
@@ -144,7 +148,7 @@ class _Reader:
             timeout=float(properties.get("Timeout", _DEFAULT_TIMEOUT)),
             memory=int(properties.get("MemorySize", _DEFAULT_MEMORY)),
             environment={key: _to_text(value) for key, value in variables.items()},
-            is_scheduled=any(event.get("Type") in _SCHEDULES for event in (properties.get("Events") or {}).values()),
+            interval=_interval(name, properties.get("Events") or {}),
         )
 
     def _authorizer(self, name: str, properties: Mapping[str, Any]) -> Authorizer:
@@ -192,6 +196,21 @@ class _Reader:
                     function=self._functions[name],
                     authorizer=authorizers.get(chosen),
                 )
+
+
+def _interval(function: str, events: Mapping[str, Any]) -> float | None:
+    """Return the seconds between two runs of a function, or None if it has no schedule."""
+    intervals: list[float] = []
+    for name, event in events.items():
+        if event.get("Type") in _SCHEDULES:
+            where = f"{function}.{name}"
+            properties = _required(event, "Properties", where)
+            rate = _RATE.fullmatch(_required(properties, _SCHEDULES[event["Type"]], where))
+            if rate is None:
+                message = f"{where}: the local runtime knows schedules such as rate(5 minutes) only"
+                raise TemplateError(message)
+            intervals.append(int(rate["number"]) * _UNITS[rate["unit"]])
+    return min(intervals, default=None)
 
 
 def _merge(base: Any, own: Any) -> Any:

@@ -18,6 +18,7 @@ from auth_common.events.ocsf import to_ocsf
 from auth_common.events.recorded_event import RecordedEvent
 from auth_common.events.request_context import RequestContext
 from auth_common.events.security_events import SecurityEvent
+from auth_common.mail.sender import OVERDUE_METRIC
 from local_runtime.cloudformation import Intrinsics, read_template
 from tests.support.runtime import PROJECT
 from tools.attacks.alarms import load_alarms
@@ -28,7 +29,7 @@ TEMPLATE = PROJECT / "template.yaml"
 RUNBOOKS = PROJECT / "docs" / "runbooks"
 INDEX = RUNBOOKS / "README.md"
 
-OUR_METRICS = {*SecurityEvent, WRITE_FAILURE_METRIC}
+OUR_METRICS = {*SecurityEvent, WRITE_FAILURE_METRIC, OVERDUE_METRIC}
 NAMED_BY_AWS = re.compile(r"AWS/\w+")
 
 
@@ -115,7 +116,7 @@ def test_alarms_left_to_aws_use_only_metrics_of_aws():
     assert len(alarms.evaluated) + len(alarms.on_aws_metrics) == len(ALARMS)
     of_functions = {"function-errors", "function-throttles", "authorizer-failed", "cleanup-failed"}
     assert set(alarms.on_aws_metrics) == {
-        *("server-errors", "step-up-function-failed", "preflight-function-failed"),
+        *("server-errors", "step-up-function-failed", "preflight-function-failed", "send-mail-function-failed"),
         *of_functions,
     }
 

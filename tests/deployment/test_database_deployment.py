@@ -7,7 +7,14 @@ import pytest
 from sqlalchemy import make_url
 
 from auth_common.database.migrations import HEAD
-from auth_common.database.privileges import CLEANUP_ROLE, HEALTH_ROLE, PRIVILEGES, READER_ROLE, SERVICE_ROLE
+from auth_common.database.privileges import (
+    CLEANUP_ROLE,
+    HEALTH_ROLE,
+    MAIL_ROLE,
+    PRIVILEGES,
+    READER_ROLE,
+    SERVICE_ROLE,
+)
 from auth_common.settings import Settings
 from local_runtime.cloudformation import read_template
 from tests.support.deployment import TEMPLATE, as_list, deployed, policy_statements, resources_of_type, translated
@@ -65,6 +72,7 @@ def test_function_connects_with_its_role_and_without_a_password():
         "AuditFunction": READER_ROLE,
         "HealthFunction": HEALTH_ROLE,
         "CleanupFunction": CLEANUP_ROLE,
+        "SendMailFunction": MAIL_ROLE,
         "MigrateFunction": "admin",
     }
 

@@ -31,7 +31,10 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "PublishKeys": {"SigningKeyBlue.Arn": ("kms:GetPublicKey",)},
     "Migrate": {"Cluster.ResourceArn": ("dsql:DbConnectAdmin",)},
     "Cleanup": AUDIT,
+    "SendMail": AUDIT,
 }
+#: The functions that may wake the function ``SendMail``. They queue mail.
+WAKING = ("Register", "Login", "ChangePassword", "Webauthn")
 
 
 #: The functions that sign tokens.
@@ -74,6 +77,20 @@ def test_function_has_exactly_the_listed_permissions(name):
     assert (log["Action"], log["Resource"]) == (["logs:CreateLogStream", "logs:PutLogEvents"], "FunctionLogs.Arn")
     allowed = {r: tuple(as_list(s["Action"])) for s in others for r in as_list(s["Resource"])}
     assert allowed == PERMISSIONS[name]
+
+
+@pytest.mark.threat("function-taken-over")
+def test_functions_that_queue_mail_may_invoke_only_the_live_sender():
+    (policy,) = resources_of_type("AWS::IAM::Policy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    sender = resources_of_type("AWS::Lambda::Alias").keys() & {"SendMailFunctionAliaslive"}
+    assert (statement["Action"], {statement["Resource"]}) == ("lambda:InvokeFunction", sender)
+    assert policy["Roles"] == [f"{name}Role" for name in WAKING]
+    arns = {
+        name: function["Environment"]["Variables"].get("SEND_MAIL_ARN")
+        for name, function in resources_of_type("AWS::Lambda::Function").items()
+    }
+    assert {name: arn for name, arn in arns.items() if arn} == {f"{name}Function": min(sender) for name in WAKING}
 
 
 def test_only_gateway_logging_has_a_managed_policy():
@@ -208,10 +225,12 @@ def test_two_stages_fit_into_one_account():
         for name, value in resource.get("Properties", {}).items()
         if name.endswith("Name") and isinstance(value, str)
     }
-    # Aliases belong to a function, versions of a layer may come from both stages, and the others name no resource.
+    # Aliases belong to a function and policies to a role, versions of a layer may come from both stages, and the others
+    # name no resource.
     assert names == {
         ("Alias", "Name"),
         ("LayerVersion", "LayerName"),
+        ("Policy", "PolicyName"),
         ("Topic", "DisplayName"),
         ("Alarm", "MetricName"),
     }

@@ -55,3 +55,9 @@ def test_function_that_checks_the_data_gets_the_folder(tmp_path):
     Project(check_data="pathlib:Path.iterdir").require_valid_data(tmp_path)
     with pytest.raises(ValueError, match="No such file or directory"):
         Project(check_data="pathlib:Path.stat").require_valid_data(Path(tmp_path, "missing"))
+
+
+def test_function_for_after_requests_must_be_in_the_template():
+    Project(after_requests=("Sender",)).require_functions(["Sender", "Login"])
+    with pytest.raises(ValueError, match="the template has no Sender"):
+        Project(after_requests=("Sender",)).require_functions(["Login"])

@@ -6,11 +6,15 @@ import os
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from uuid import UUID
 
 import httpx
 import pytest
 
+from local_runtime.gateway import Service
+from local_runtime.template import load_template
+from local_runtime.workers import worker_factory
 from tests.local_runtime.conftest import PROBE_PROJECT
 from tests.support.processes import is_running, wait_until
 from tests.support.runtime import running_runtime
@@ -192,6 +196,34 @@ def test_functions_with_a_schedule_run_once_at_start(runtime, probe_data):
     wait_until(events.exists)
     assert events.read_text() == "{}\n"
     assert "Nightly: nothing to do at night" in runtime.log
+
+
+def test_function_for_after_requests_runs_after_each_request(runtime, probe, probe_data):
+    runs = probe_data / "afterwards"
+    wait_until(runs.exists)
+    for _ in range(2):
+        before = runs.stat().st_size
+        assert probe.get("/image").status_code == 200
+        wait_until(lambda before=before: runs.stat().st_size > before)
+
+
+def test_function_with_a_schedule_runs_again_after_its_interval(tmp_path):
+    template = load_template(PROBE_PROJECT / "template.yaml")
+    weekly = next(function for function in template.functions if function.name == "Weekly")
+    environment = {"DATA_DIR": str(tmp_path)}
+    often = replace(template, routes=(), functions=(replace(weekly, interval=0.05, environment=environment),))
+    runs = tmp_path / "weekly-events"
+
+    def has_run_three_times():
+        return runs.exists() and len(runs.read_text().splitlines()) >= 3
+
+    async def serve_until_it_has_run_three_times(factory):
+        service = Service(often, factory)
+        await asyncio.to_thread(wait_until, has_run_three_times)
+        service.close()
+
+    with worker_factory(tmp_path) as factory:
+        asyncio.run(serve_until_it_has_run_three_times(factory))
 
 
 def test_function_that_exceeds_its_timeout_is_killed_and_replaced(probe, probe_data):

@@ -120,9 +120,12 @@ def test_api_without_auth_has_open_routes(load, document):
 def test_functions_have_a_route_or_a_schedule_or_are_authorizers(load, document):
     document["Resources"]["Unused"] = document["Resources"]["Guard"]
     document["Resources"]["Nightly"] = copy.deepcopy(document["Resources"]["Hello"])
-    document["Resources"]["Nightly"]["Properties"]["Events"] = {"Nightly": {"Type": "ScheduleV2"}}
-    functions = {function.name: function.is_scheduled for function in load(document).functions}
-    assert functions == {"Guard": False, "Hello": True, "Nightly": True}
+    document["Resources"]["Nightly"]["Properties"]["Events"] = {
+        "Night": {"Type": "ScheduleV2", "Properties": {"ScheduleExpression": "rate(1 day)"}},
+        "Often": {"Type": "Schedule", "Properties": {"Schedule": "rate(5 minutes)"}},
+    }
+    functions = {function.name: function.interval for function in load(document).functions}
+    assert functions == {"Guard": None, "Hello": 86_400, "Nightly": 300}
 
 
 # An ignored property could be the protection of a route, so an unknown property is an error.
@@ -147,6 +150,8 @@ def change(document, place, value):
     ("place", "value", "reason"),
     [
         ("Guard", DELETED, "Guard is neither a parameter nor a resource"),
+        ("Hello/Properties/Events/Nightly/Properties", DELETED, "Hello.Nightly has no Properties"),
+        ("Hello/Properties/Events/Nightly/Properties/Schedule", "cron(0 3 * * ? *)", "Hello.Nightly: .* rate"),
         ("Other", {"Type": "AWS::Serverless::Api", "Properties": API}, "the template has 2"),
         ("Api/Properties/GatewayResponses", COMPUTED, "gateway response UNAUTHORIZED: header X"),
         *[

@@ -193,6 +193,31 @@ export const EVENT_MEANINGS = {
     "respond": "Mistakes in forms cause some. Field names that no client uses come from an attacker.",
     "reasons": {}
   },
+  "mail_bounced": {
+    "when": "the provider reports that it could not deliver a mail that it had accepted",
+    "respond": "A single one comes from a typing error in an address. Many mean that an attacker registers invented addresses, and may cost the domain its reputation (docs/runbooks/mail-bounces.md).",
+    "reasons": {
+      "permanent": "the mailbox does not exist, or rejects our mails for good",
+      "transient": "the provider has tried for its whole period, for example because the mailbox was full",
+      "complaint": "the mailbox's user has reported the mail as spam"
+    }
+  },
+  "mail_failed": {
+    "when": "the service gives up a mail. Its content is wiped",
+    "respond": "The user did not get the mail, and can request most kinds again. Several mean that the provider or the settings of mail have a fault (docs/runbooks/mail-failures.md).",
+    "reasons": {
+      "attempts_used_up": "every attempt failed. `cause` says how the last one did",
+      "expired": "the mail was not worth sending any more, for example because its link has expired",
+      "outcome_unknown": "two senders in a row ended before they recorded an outcome. The mail was sent at most twice",
+      "refused": "the provider rejects the mail for good. `cause` says why",
+      "unreadable": "the content cannot be decrypted, because the user was erased or an attacker changed the row"
+    }
+  },
+  "mail_sent": {
+    "when": "the provider accepts a mail",
+    "respond": "Nothing.",
+    "reasons": {}
+  },
   "password_rehash_fail": {
     "when": "a login succeeds, but its password hash of an old cost could not be replaced",
     "respond": "Check the database. The next login tries again.",

@@ -10,15 +10,25 @@ from sqlalchemy.pool import NullPool
 
 from auth_common.audit.verification import verify_audit_log
 from auth_common.database.privileges import CLEANUP_ROLE
-from auth_common.database.tables import audit_events, audit_salts, challenges, refresh_tokens, sessions, throttles
+from auth_common.database.tables import (
+    audit_events,
+    audit_salts,
+    challenges,
+    mails,
+    refresh_tokens,
+    sessions,
+    throttles,
+)
 from auth_common.errors import DatabaseUnavailable
 from auth_common.operations import cleanup
 from functions.cleanup.app import handler
 from local_runtime.cloudformation import read_template
+from tests.support.clocks import clock_off_by
 from tests.support.databases import acting_as, start_fresh_environment
 from tests.support.events import lambda_context
 from tests.support.factories import erase, get_user, log_in, log_out, refresh
 from tests.support.hostile_rows import insert_row
+from tests.support.mails import only_mail, queue
 from tests.support.passkeys import begin_login, complete_login
 
 pytestmark = [pytest.mark.operations, pytest.mark.sqlite]
@@ -145,10 +155,20 @@ def test_run_deletes_all_expired_rows_in_batches(database, person, monkeypatch):
     assert rows(database) == (1, 1)
 
 
+def test_mails_are_deleted_a_month_after_their_expiry(database):
+    queue()
+    expired = only_mail(database).expires_at
+    with clock_off_by((expired - datetime.now(UTC) + timedelta(days=29)).total_seconds()):
+        assert run()["mails"] == 0
+    with clock_off_by((expired - datetime.now(UTC) + timedelta(days=31)).total_seconds()):
+        assert run()["mails"] == 1
+    assert database.count(mails) == 0
+
+
 def test_run_ends_before_the_functions_timeout():
     function = read_template(PROJECT / "template.yaml")["Resources"]["CleanupFunction"]["Properties"]
     last_statement = float(function["Environment"]["Variables"]["DATABASE_TIMEOUT"])
-    all_tables = 5 * cleanup.SECONDS_PER_TABLE + 2 * cleanup.SECONDS_PER_ERASURE_STEP
+    all_tables = 5 * cleanup.SECONDS_PER_TABLE + 3 * cleanup.SECONDS_PER_SMALL_STEP
     assert function["Timeout"] > cleanup.SECONDS_PER_RUN > all_tables + last_statement
     assert cleanup.BATCH_ROWS <= 1_000  # far below what Aurora DSQL accepts in one transaction
 
@@ -174,7 +194,7 @@ def test_numbers_of_deleted_rows_are_logged(database, person, log_lines):
     add_sessions(database, 2, expires_at=ago(days=2))
     clean_up()
     (record,) = [record for record in log_lines.records if record["message"] == "expired rows deleted"]
-    none = dict.fromkeys(("challenges", "throttles", "audit_events", "left_of_the_erased"), 0)
+    none = dict.fromkeys(("challenges", "throttles", "mails", "audit_events", "left_of_the_erased"), 0)
     assert record["deleted"] == {"refresh_tokens": 2, "sessions": 2, **none}
 
 

@@ -65,7 +65,7 @@ def test_mails_in_the_local_mailbox_are_readable_by_their_user_only(database, en
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
 
-@pytest.mark.threat("mail-sent-twice")
+@pytest.mark.threat("function-mail-lost-or-repeated")
 @on_each_isolation_level
 def test_senders_at_once_send_each_mail_once(database, isolation, environment, monkeypatch):
     for number in range(12):
@@ -133,7 +133,7 @@ def queue_and_crash():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.threat("mail-sent-twice")
+@pytest.mark.threat("function-mail-lost-or-repeated")
 def test_crashes_between_sending_and_recording_send_at_most_twice(database, environment, log_lines):
     queue()
     send_and_crash(database)
@@ -148,6 +148,7 @@ def test_crashes_between_sending_and_recording_send_at_most_twice(database, envi
     assert only_mail(database).sealed is None
 
 
+@pytest.mark.threat("function-mail-lost-or-repeated")
 def test_mail_survives_crashes_before_and_during_its_sending(database, environment):
     run_until_killed(queue_and_crash)
     send_and_crash(database)
@@ -227,7 +228,7 @@ def test_mail_of_a_newer_version_waits_for_that_version(database, log_lines):
 
 
 @pytest.mark.sqlite
-@pytest.mark.threat("mail-content-in-database")
+@pytest.mark.threat("database-mail-content")
 @pytest.mark.parametrize("has_account", [True, False])
 def test_changed_mail_is_never_sent(database, environment, has_account, log_lines):
     """An attacker who can write to the database cannot send another user's link to an address of their own."""

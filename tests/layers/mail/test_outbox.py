@@ -35,6 +35,7 @@ def salt_of(database, user_id):
 
 
 @pytest.mark.aurora_dsql
+@pytest.mark.threat("database-mail-content")
 @pytest.mark.parametrize("has_account", [True, False])
 def test_queued_mail_is_stored_encrypted_until_its_lifetime(database, has_account):
     user_id = UUID(sign_up().id) if has_account else None

@@ -7,6 +7,7 @@ import pytest
 
 from auth_common.aws_calls import aws_client
 from auth_common.database.tables import mails
+from auth_common.mail.kinds import MailKind
 from auth_common.mail.outbox import DECOY, queue_mail
 from auth_common.mail.waking import wake_sender
 from auth_common.transactions import transaction
@@ -56,7 +57,7 @@ def test_request_that_queues_mails_wakes_the_sender_once_after_the_commit(invoca
     assert (path.endswith("%3Alive/invocations"), kind, committed) == (True, "Event", 2)
 
 
-@pytest.mark.threat("account-enumeration-by-mail")
+@pytest.mark.threat("function-account-enumeration")
 def test_unknown_address_causes_the_same_wake_up(invocations):
     """A decoy, and a service that calls ``wake_sender`` itself, do what a mail to a user does."""
     user = sign_up()
@@ -87,7 +88,7 @@ def test_request_whose_transaction_fails_gets_its_error(invocations):
 
 def queue_mail_in(connection):
     values = {"token": "a-token-of-a-link", "code": "K7Q2M9XR"}
-    queue_mail(connection, "verify_email", recipient=EMAIL, user_id=None, locale="en", variables=values)
+    queue_mail(connection, MailKind.VERIFY_EMAIL, recipient=EMAIL, user_id=None, locale="en", variables=values)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ class MailKind(StrEnum):
 
     #: To the address of a new account: a link and a code.
     VERIFY_EMAIL = "verify_email"
-    #: To the user of an account whose address somebody else tried to register, or to change to.
+    #: To the user of an account, whose address a client tried to register or to change to.
     ADDRESS_TAKEN = "address_taken"
     #: To an address of an unverified account: a link with which the mailbox's user registers again and replaces it.
     REGISTER_AGAIN = "register_again"

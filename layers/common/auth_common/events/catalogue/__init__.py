@@ -17,7 +17,6 @@ COMMON_FIELDS: Final = {"operator": "the operator whose command caused the event
 
 CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
     **AUTHENTICATION_EVENTS,
-    **MAIL_EVENTS,
     SecurityEvent.AUTHZ_CHANGE: CatalogueEntry(
         succeeded=True,
         severity=Severity.MEDIUM,
@@ -79,6 +78,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         respond="Mistakes in forms cause some. Field names that no client uses come from an attacker.",
         fields={"fields": "the rejected fields"},
     ),
+    **MAIL_EVENTS,
     SecurityEvent.PASSWORD_REHASH_FAIL: CatalogueEntry(
         succeeded=False,
         severity=Severity.LOW,
