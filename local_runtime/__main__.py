@@ -58,7 +58,7 @@ def main() -> int:
         # The functions get this variable. Its default is set here because the port is known only now.
         os.environ.setdefault(project.origins_variable, f"http://localhost:{sockets[0].getsockname()[1]}")
     with worker_factory(data_dir, preload=project.preload, shell_variables=project.shell_variables) as factory:
-        asyncio.run(_serve(path, project, template, factory, sockets))
+        asyncio.run(_serve(path, project, template, factory, sockets, data_dir=data_dir))
     return 0
 
 
@@ -93,11 +93,18 @@ def _port() -> int:
 
 
 async def _serve(
-    path: Path, project: Project, template: Template, factory: WorkerFactory, sockets: list[socket.socket]
+    path: Path,
+    project: Project,
+    template: Template,
+    factory: WorkerFactory,
+    sockets: list[socket.socket],
+    *,
+    data_dir: Path,
 ) -> None:
     gateway = Gateway(
         path.parent,
         openapi=path.parent / project.openapi if project.openapi else None,
+        mailbox=data_dir / project.mailbox if project.mailbox else None,
         # The developer may give this machine a further name, and serve the pages under it.
         host_names=host_names(os.environ.get(project.origins_variable, "")),
     )

@@ -20,6 +20,7 @@ from local_runtime.api_documentation import DOCUMENTATION_PATH, create_api_docum
 from local_runtime.authorizers import CachingAuthorizer
 from local_runtime.gateway_responses import Failure, GatewayResponses, RequestFailed
 from local_runtime.hosts import is_own_host
+from local_runtime.mailbox import MailboxPage, is_for_mailbox
 from local_runtime.proxy_events import Request, proxy_event, request_context
 from local_runtime.proxy_responses import MalformedResponse, to_response
 from local_runtime.routing import Match, Router
@@ -164,15 +165,24 @@ class Gateway:
     Args:
         folder: the template's folder. The files in its ``public`` folder are served if no route matches.
         openapi: the document that ``/docs`` shows. None: there is no ``/docs``.
+        mailbox: the folder with the mails that ``/mail.html`` shows. None: there is no ``/mail.html``.
         host_names: further host names that ``Host`` may have, besides this machine's own (see ``hosts``).
 
     """
 
-    def __init__(self, folder: Path, *, openapi: Path | None = None, host_names: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        openapi: Path | None = None,
+        mailbox: Path | None = None,
+        host_names: Collection[str] = (),
+    ) -> None:
         """Create a gateway that answers every request with 502 until it has a service."""
         self._service: Service | None = None
         self._host_names = host_names
         self._files = StaticFiles(directory=folder / "public", html=True, check_dir=False)
+        self._mailbox = MailboxPage(mailbox) if mailbox else None
         self._api_documentation = cache(lambda: create_api_documentation(openapi)) if openapi else None
 
     def replace_service(self, service: Service | None) -> None:
@@ -188,6 +198,9 @@ class Gateway:
         is_documentation = f"{scope['path']}/".startswith(f"{DOCUMENTATION_PATH}/")
         if self._api_documentation and is_own and is_documentation:
             await self._api_documentation()(scope, receive, send)
+            return
+        if self._mailbox and is_for_mailbox(scope):
+            await self._mailbox(scope, receive, send)
             return
         started = time.monotonic()
         try:

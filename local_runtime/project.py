@@ -24,6 +24,8 @@ class Project:
     check_data: str = ""
     #: The OpenAPI document that ``/docs`` shows, relative to the template's folder.
     openapi: str = ""
+    #: The folder, below the data folder, into which functions write mails as ``.eml`` files. ``/mail.html`` shows them.
+    mailbox: str = ""
     #: The environment variable that lists the origins of the pages, separated by commas. Its default becomes the
     #: runtime's own URL, and ``Host`` may name the hosts of these origins.
     origins_variable: str = ""

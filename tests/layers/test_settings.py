@@ -46,7 +46,8 @@ def test_defaults_are_those_of_the_design(set_variables):
         | {"webauthn_origins": ("http://localhost:8000", "http://localhost:3000"), "audit_retention_days": 400}
         | {"cors_origins": ()}
         | {"mail_transport": None, "mail_from": None, "mail_from_name": "Secure Backend", "pages_url": None}
-        | {"send_mail_arn": None}
+        | {"send_mail_arn": None, "mail_locales": ("en", "de"), "mail_texts_dir": None}
+        | dict.fromkeys(("smtp_url", "smtp_url_secret_arn", "ses_configuration_set"))
         | {"bcrypt_cost": 12, "neutral_registration": False, "trusted_proxy_hops": 0}
         | dict.fromkeys(("database_url_secret_arn", "pepper_secret_arn", "audit_key_secret_arn"))
         | limits

@@ -14,9 +14,17 @@ from botocore.compat import HTTPHeaders
 from urllib3 import HTTPResponse
 
 from auth_common.aws_calls import aws_client
+from auth_common.mail import ses
 
 #: The AWS region of all tests.
 REGION: Final = "eu-central-1"
+
+
+def _client(service: str) -> Any:
+    """Return the client that the service uses."""
+    if service == "sesv2":
+        return aws_client(service, None, tries=1, timeout=ses.SECONDS)
+    return aws_client(service, REGION, tries=1) if service == "lambda" else aws_client(service, REGION)
 
 
 @contextmanager
@@ -49,7 +57,7 @@ def redirected(url: str, *, service: str = "kms") -> Iterator[None]:
 
 @contextmanager
 def _handling(name: str, handler: Callable[..., Any], service: str, operation: str) -> Iterator[None]:
-    events = aws_client(service, REGION).meta.events
+    events = _client(service).meta.events
     event = f"{name}.{service}.{operation}"
     events.register_first(event, handler)
     yield

@@ -27,6 +27,8 @@ _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+)(?::(?P<port>[1
 _ANDROID_APP = re.compile(r"android:apk-key-hash:[A-Za-z0-9_-]{43}")
 #: An address as the sender of mails, which is also a part of SMTP commands.
 _MAIL_FROM = re.compile(r"[A-Za-z0-9._+-]+@[a-z0-9.-]+")
+#: A language tag (RFC 5646), which is also the name of a folder.
+_LOCALE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 #: An origin with an optional path. Mails and redirects append the name of a page to it.
 _PAGES_URL = re.compile(_ORIGIN.pattern + r"(?:/[A-Za-z0-9._~-]+)*/?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -132,6 +134,16 @@ class Settings:
     #: The sender of all mails. ``smtp`` and ``ses`` need an address.
     mail_from: str | None = None
     mail_from_name: str = "Secure Backend"
+    #: The languages of mails, separated by commas. The first is for users whose language is unknown.
+    mail_locales: tuple[str, ...] = ("en", "de")
+    #: A folder of the deployer with texts that replace the built-in ones (``mail.rendering``).
+    mail_texts_dir: Path | None = None
+    #: The server of ``smtp``. It is secret, because it contains a password.
+    smtp_url: str | None = field(default=None, repr=False)
+    #: The secret in Secrets Manager that contains the server's URL, instead of ``smtp_url``.
+    smtp_url_secret_arn: str | None = None
+    #: The configuration set of ``ses``, whose events report bounces and complaints.
+    ses_configuration_set: str | None = None
     #: The absolute URL of the pages, for links in mails. Empty: the first page of ``webauthn_origins``.
     pages_url: str | None = None
     #: The alias of the function that sends mails, which requests wake.
@@ -173,6 +185,8 @@ class Settings:
             yield "MAIL_FROM: must be an e-mail address such as no-reply@example.com, without a name"
         if not self.mail_from_name.isprintable():
             yield "MAIL_FROM_NAME: must be printable text"
+        if not all(map(_LOCALE.fullmatch, self.mail_locales)):
+            yield "MAIL_LOCALES: must be language tags such as en or pt-BR, separated by commas"
         pages = _PAGES_URL.fullmatch(self.pages_url) if self.pages_url else None
         if self.pages_url and (pages is None or (pages["scheme"] == "http" and pages["host"] != "localhost")):
             yield "PAGES_URL: must be an https URL such as https://login.example.com, or http://localhost"
@@ -247,6 +261,7 @@ _PARSERS: Final[Mapping[Any, Callable[[str], Any]]] = {
     str: str,
     str | None: str,
     Path: Path,
+    Path | None: Path,
     tuple[str, ...]: _parse_origins,
 }
 

@@ -41,7 +41,7 @@ def invocations(database, aws, monkeypatch):
         found.append((params["url_path"], params["headers"]["X-Amz-Invocation-Type"], database.count(mails)))
         return SimpleNamespace(status_code=202), {"StatusCode": 202}
 
-    events = aws_client("lambda", REGION).meta.events
+    events = aws_client("lambda", REGION, tries=1).meta.events
     events.register("before-call.lambda.Invoke", accept)
     yield found
     events.unregister("before-call.lambda.Invoke", accept)

@@ -50,7 +50,8 @@ def waking_sender_afterwards() -> Iterator[None]:
 
 def _wake() -> None:
     if arn := settings().send_mail_arn:
-        call_aws("lambda", "invoke", FunctionName=arn, InvocationType="Event")
+        # One try, because the response waits for it. The schedule makes up for a failure.
+        call_aws("lambda", "invoke", tries=1, FunctionName=arn, InvocationType="Event")
     elif runs_in_sam():
         from auth_common.mail.sender import send_due_mails  # noqa: PLC0415 - elsewhere, no request sends mail
 

@@ -32,7 +32,7 @@ CHALLENGE_RETENTION: Final = timedelta(minutes=1)
 MAIL_RETENTION: Final = timedelta(days=30)
 #: Rows per transaction. Few rows keep the lock on SQLite short, and Aurora DSQL changes at most 3,000 per transaction.
 BATCH_ROWS: Final = 1_000
-#: Seconds per run and table, mails excepted. All tables together fit into the function's timeout. The next run continues.
+#: Seconds per run and table, mails excepted. All of them fit into the function's timeout. The next run continues.
 SECONDS_PER_TABLE: Final = 140.0
 #: Seconds per run for mails, and for each of the two kinds of rows that an erasure may leave behind. There are few.
 SECONDS_PER_SMALL_STEP: Final = 15.0
