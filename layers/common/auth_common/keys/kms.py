@@ -28,8 +28,10 @@ class KMSKey:
             ServiceUnavailable: KMS throttles or rejects the call, or is unavailable.
 
         """
-        request = {"KeyId": self._arn, "Message": data, "MessageType": "RAW", "SigningAlgorithm": "ECDSA_SHA_256"}
-        signature: bytes = call_aws("kms", "sign", **request)["Signature"]
+        response = call_aws(
+            "kms", "sign", KeyId=self._arn, Message=data, MessageType="RAW", SigningAlgorithm="ECDSA_SHA_256"
+        )
+        signature: bytes = response["Signature"]
         return signature
 
     def public_key(self) -> ec.EllipticCurvePublicKey:
