@@ -1,12 +1,11 @@
 // The passkeys of the account that is logged in: list, add, rename, delete. Each change may need a step-up.
 
 import { loadSessions } from "./account-panels.js";
+import { backend, session } from "./backend.js";
 import { registerPasskey } from "./ceremonies.js";
 import { find, make, makeButton, makeTime, say } from "./elements.js";
 import { onPress, onSubmit, showProblem } from "./forms.js";
-import { session } from "./session.js";
-import { withStepUp } from "./step-up.js";
-import { forgetStepUpToken, sensitiveCall } from "./step-up-token.js";
+import { withStepUp } from "./step-up-dialog.js";
 
 /** The text of the status line, repeated near the button, because the status line may be scrolled out of view. */
 const words = make("p", { class: "words" });
@@ -20,7 +19,6 @@ export function setUpPasskeys(theDiagram) {
   onSubmit(form, async ({ name }) => {
     words.remove();
     const passkey = await withStepUp(() => registerPasskey(diagram.start("registration"), name.trim()));
-    forgetStepUpToken();
     find("passkey-name").value = "";
     await loadBoth();
     tell(`The passkey “${passkey.name}” is registered.`, button);
@@ -97,8 +95,7 @@ function confirmation({ id, name }, keep) {
   cancel.classList.add("keep");
   onPress(remove, problem, async () => {
     words.remove();
-    await withStepUp(() => sensitiveCall("DELETE", `/webauthn/credentials/${id}`));
-    forgetStepUpToken();
+    await withStepUp(() => backend.deletePasskey(id));
     await loadBoth();
     find("passkeys-heading").focus();
     tell(`The passkey “${name}” is deleted. Your device may still offer it: delete it there too.`, find("passkeys-heading"));
@@ -134,7 +131,7 @@ function startRenaming(item, { id, name }) {
   };
   cancel.addEventListener("click", finish);
   onSubmit(form, async (data) => {
-    await withStepUp(() => sensitiveCall("PATCH", `/webauthn/credentials/${id}`, data));
+    await withStepUp(() => backend.renamePasskey(id, data.name));
     say("The passkey has a new name.");
     await finish();
   });
