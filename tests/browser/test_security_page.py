@@ -172,27 +172,20 @@ def test_selected_range_is_sent_for_numbers_and_events(auditor):
 
 
 def test_chart_is_drawn_in_the_colours_of_the_scheme(auditor):
-    def colours():
-        return auditor.page.evaluate(
-            """() => {
-              const canvas = document.querySelector("#chart canvas");
-              const copy = new OffscreenCanvas(canvas.width, canvas.height)
-                .getContext("2d", { willReadFrequently: true });
-              copy.drawImage(canvas, 0, 0);
-              const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
-              const found = new Set();
-              for (let i = 0; i < data.length; i += 4)
-                if (data[i + 3] === 255) found.add([...data.slice(i, i + 3)].join());
-              return [...found];
-            }"""
-        )
-
+    has_colour = """colour => {
+      const canvas = document.querySelector("#chart canvas");
+      const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+      copy.drawImage(canvas, 0, 0);
+      const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+      for (let i = 0; i < data.length; i += 4)
+        if (data[i + 3] === 255 && [...data.slice(i, i + 3)].join() === colour) return true;
+      return false;
+    }"""
     muted = {"light": "86,96,112", "dark": "165,175,189"}
     for scheme, other in (("light", "dark"), ("dark", "light")):
         auditor.page.emulate_media(color_scheme=scheme)
-        auditor.page.wait_for_timeout(200)
-        assert muted[scheme] in colours()
-        assert muted[other] not in colours()
+        auditor.page.wait_for_function(has_colour, arg=muted[scheme])
+        assert not auditor.page.evaluate(has_colour, muted[other])
 
 
 def test_click_on_a_number_or_an_interval_shows_its_events(auditor, target, url):
