@@ -35,7 +35,7 @@ def chromium() -> Iterator[Browser]:
     require(path, "needs Chromium (apt-get install chromium)")
     assert path is not None
     # The first request to a function is a cold start, and the machine may be busy with other tests.
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=60_000)
     with running_chromium(path) as browser:
         yield browser
 

@@ -40,7 +40,7 @@ class Visitor:
         self._registration = registration(email=self.email)
         self.page = page
         self.set_display(viewport)
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(60_000)
         self._listeners: list[tuple[Any, Any]] = []
         self.listen("request", lambda request: self.requests.append(request.url))
         self.listen("console", self._on_console)
