@@ -25,6 +25,10 @@ _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z](?:[a-z0-9-]*[
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+)(?::(?P<port>[1-9][0-9]{0,4}))?")
 #: The origin that Android reports for a native app, with the SHA-256 of its signing certificate.
 _ANDROID_APP = re.compile(r"android:apk-key-hash:[A-Za-z0-9_-]{43}")
+#: A URL of pages: an origin with or without a path.
+_PAGES_URL = re.compile(_ORIGIN.pattern + r"(?:/[A-Za-z0-9._~-]+)*")
+_SHA_256 = re.compile(r"[0-9a-f]{64}")
+_MAX_LOCKS = 2
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _MAX_PORT = 65_535
 #: Ten years, so that expiries are valid dates.
@@ -91,6 +95,9 @@ class Settings:
     #: (WebAuthn section 5.11), and Android apps as ``android:apk-key-hash:…`` (section 13.4.9).
     webauthn_origins: tuple[str, ...] = ("http://localhost:8000", "http://localhost:3000")
 
+    #: The URL of the folder with the pages, without a slash at its end, for links in mails and redirects. It is never
+    #: taken from ``Host``. The default is the first page of ``webauthn_origins``.
+    pages_url: str | None = None
     #: Origins of pages that may call the API from a browser (CORS), separated by commas. The default is the pages of
     #: ``webauthn_origins``.
     cors_origins: tuple[str, ...] = ()
@@ -101,9 +108,9 @@ class Settings:
     #: Whether registration returns the same 202 for new and for taken e-mail addresses (ASVS 5.0 6.3.8).
     neutral_registration: bool = False
 
-    #: The number of trusted proxies before the gateway. The client IP is at this place from the right in
-    #: ``X-Forwarded-For``. With 0 it is the IP that the gateway reports.
-    trusted_proxy_hops: int = _number(0, 0, 10)
+    #: The SHA-256 in hex of each accepted value of ``X-Proxy-Lock``, separated by commas: two during a rotation.
+    #: With the lock, ``X-Client-IP`` is the client IP (``events.client_ip``).
+    proxy_locks: tuple[str, ...] = ()
 
     #: Failures of one account in a row until a lockout (``throttling.limits``). NIST SP 800-63B-4 allows 100.
     throttle_login_per_account_and_source: int = _number(10, 1, 50)
@@ -127,8 +134,7 @@ class Settings:
 
     def contradictions(self) -> Iterator[str]:
         """Yield the faults that types and bounds do not exclude, as error texts."""
-        pages = [origin for origin in self.webauthn_origins if not _ANDROID_APP.fullmatch(origin)]
-        origins = [_ORIGIN.fullmatch(page) for page in pages]
+        origins = [_ORIGIN.fullmatch(page) for page in self._own_pages()]
         # An IP address is no valid domain, so browsers reject it as a relying party (WebAuthn section 5.1.3).
         if not _DOMAIN.fullmatch(self.webauthn_rp_id):
             yield "WEBAUTHN_RP_ID: must be a domain in lower case; an IP address never works, use localhost"
@@ -142,10 +148,12 @@ class Settings:
             )
         elif any(origin and origin["scheme"] == "http" and origin["host"] != "localhost" for origin in origins):
             yield "WEBAUTHN_ORIGINS: must be https, except on localhost"
-        for page in map(_ORIGIN.fullmatch, self.cors_origins):
-            is_plain = page is not None and page["scheme"] == "http" and page["host"] != "localhost"
-            if page is None or is_plain or int(page["port"] or 1) > _MAX_PORT:
-                yield "CORS_ORIGINS: must be https origins such as https://app.example.com, or http://localhost"
+        if not all(_is_safe(_ORIGIN.fullmatch(page)) for page in self.cors_origins):
+            yield "CORS_ORIGINS: must be https origins such as https://app.example.com, or http://localhost"
+        if self.pages_url is not None and not _is_safe(_PAGES_URL.fullmatch(self.pages_url)):
+            yield "PAGES_URL: must be an https URL without a slash at its end, or http://localhost"
+        if len(self.proxy_locks) > _MAX_LOCKS or not all(map(_SHA_256.fullmatch, self.proxy_locks)):
+            yield f"PROXY_LOCKS: must be at most {_MAX_LOCKS} SHA-256 hashes in hex, separated by a comma"
         if self.stage != "local":
             yield from self._local_only_settings()
 
@@ -161,8 +169,22 @@ class Settings:
 
     def page_origins(self) -> tuple[str, ...]:
         """Return the origins of pages that may call the API."""
-        own = tuple(origin for origin in self.webauthn_origins if not _ANDROID_APP.fullmatch(origin))
-        return self.cors_origins or own
+        return self.cors_origins or self._own_pages()
+
+    def page(self, name: str) -> str:
+        """Return the URL of a page, such as ``security.html``.
+
+        Raises:
+            Misconfigured: ``PAGES_URL`` is not set, and ``WEBAUTHN_ORIGINS`` lists no page.
+
+        """
+        own = self._own_pages()
+        if self.pages_url is None and not own:
+            raise Misconfigured("PAGES_URL: is not set, and WEBAUTHN_ORIGINS lists no page")
+        return f"{self.pages_url or own[0]}/{name}"
+
+    def _own_pages(self) -> tuple[str, ...]:
+        return tuple(origin for origin in self.webauthn_origins if not _ANDROID_APP.fullmatch(origin))
 
     def storage(self) -> Path:
         """Return ``data_dir``, which must exist. A function never creates it.
@@ -191,6 +213,15 @@ def _may_use(host: str, domain: str) -> bool:
     5.11), so its name has a dot.
     """
     return _DOMAIN.fullmatch(host) is not None and (f".{host}".endswith(f".{domain}") or "." in host)
+
+
+def _is_safe(url: re.Match[str] | None) -> bool:
+    """Return whether ``url`` matched and is https, or http on localhost."""
+    return (
+        url is not None
+        and (url["scheme"] == "https" or url["host"] == "localhost")
+        and int(url["port"] or 1) <= _MAX_PORT
+    )
 
 
 def _parse_origins(text: str) -> tuple[str, ...]:
