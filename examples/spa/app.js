@@ -49,8 +49,14 @@ session.addEventListener("change", ({ detail: { reason, isRenewal } }) => {
   } else {
     show("login");
     find("status").textContent = reason === "expired" ? "Log in again." : "You are logged out.";
+    offerAutofill();
   }
 });
+
+/** Offer passkeys in the autofill of the field for the e-mail address. */
+function offerAutofill() {
+  backend.offerAutofill({ onError: (error) => (find("status").textContent = error.message) });
+}
 
 onSubmit(find("login"), async ({ email, password }) => {
   ({ mfa_token } = await backend.logIn(email, password));
@@ -63,12 +69,9 @@ onPress(find("log-out"), () => backend.logOut());
 // --- The account -------------------------------------------------------------------------------------------------------
 
 async function showAccount() {
-  const [me, passkeys] = await Promise.all([
-    session.call("GET", `/users/${session.claims.sub}`),
-    session.call("GET", "/webauthn/credentials"),
-  ]);
+  const [me, passkeys] = await Promise.all([session.call("GET", `/users/${session.claims.sub}`), backend.listPasskeys()]);
   find("me").textContent = `${me.body.name}, ${me.body.email}`;
-  const items = passkeys.body.items.map(({ name }) => Object.assign(document.createElement("li"), { textContent: name }));
+  const items = passkeys.map(({ name }) => Object.assign(document.createElement("li"), { textContent: name }));
   find("passkeys").replaceChildren(...items);
 }
 
@@ -102,4 +105,4 @@ onSubmit(find("proof"), ({ current_password }) => proof.resolve(current_password
 onPress(find("no-proof"), () => proof.reject(new DOMException("The user has cancelled.", "AbortError")));
 
 show("login");
-session.join();
+session.join().then(offerAutofill);

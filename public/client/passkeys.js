@@ -10,7 +10,7 @@ export const isSupported = Boolean(globalThis.PublicKeyCredential && navigator.c
  * Add a passkey (WebAuthn section 7.1), and return the body of the server's last response.
  *
  * - `begin()` requests the options, and `complete({challenge_id, credential})` sends the credential.
- * - `signal` cancels the browser's part.
+ * - `signal` cancels the browser's part. `mediation` is that of `navigator.credentials.get()`.
  * - `on(step, detail)` is called at each step and may return a promise, for which the ceremony waits: "begin", "options"
  *   (the response), "ask" (the options), "asking", "credential" (the JSON that `complete` gets) and "done" (the response).
  *
@@ -25,13 +25,13 @@ export function usePasskey(parts) {
   return runCeremony(parts, (json, options) => navigator.credentials.get({ publicKey: requestOptions(json), ...options }), authenticationJson);
 }
 
-async function runCeremony({ begin, complete, signal, on = () => {} }, ask, toJson) {
+async function runCeremony({ begin, complete, signal, mediation, on = () => {} }, ask, toJson) {
   await on("begin");
   const begun = await begin();
   const { challenge_id, options } = begun.body;
   await on("options", begun);
   await on("ask", options);
-  const credential = toJson(await askUser(() => ask(options, { signal }), on));
+  const credential = toJson(await askUser(() => ask(options, { signal, mediation }), on));
   await on("credential", { challenge_id, credential });
   const completed = await complete({ challenge_id, credential });
   await on("done", completed);

@@ -1,8 +1,10 @@
 // The client of the service for a page in a browser: login, session, step-up and passkeys.
 
+import { Autofill } from "./autofill.js";
 import { createSend } from "./http.js";
 import { createPasskey, usePasskey } from "./passkeys.js";
 import { Session } from "./session.js";
+import { signalPasskeys } from "./signals.js";
 import { StepUp } from "./step-up.js";
 
 export class SecureBackend {
@@ -10,6 +12,7 @@ export class SecureBackend {
   session;
   /** Sensitive requests: `stepUp.during(() => stepUp.call(method, path, body), prove)`. */
   stepUp;
+  #autofill = new Autofill((options) => this.#logInWithPasskey(options));
 
   /** `url` is the base URL of the service without a slash at its end. The default is the origin of this page. */
   constructor({ url = "" } = {}) {
@@ -17,6 +20,7 @@ export class SecureBackend {
     this.send = createSend(url);
     this.session = new Session(this.send, `secure-backend ${url || location.origin}`);
     this.stepUp = new StepUp(this.session);
+    this.session.addEventListener("change", () => this.session.tokens && this.#autofill.stop());
   }
 
   /**
@@ -33,7 +37,20 @@ export class SecureBackend {
   }
 
   /** Log in with a passkey: alone, or after a password with its `mfa_token`. `options` are `signal` and `on` of passkeys.js. */
-  async logInWithPasskey({ mfa_token, ...options } = {}) {
+  logInWithPasskey(options = {}) {
+    return this.#autofill.pausedDuring(() => this.#logInWithPasskey(options));
+  }
+
+  /**
+   * Offer passkeys in the autofill of a field with autocomplete="username webauthn", until the user is logged in. Does
+   * nothing in browsers without conditional mediation. `on` is that of passkeys.js. `onError(error)` is called if the
+   * server rejects the passkey that the user selected.
+   */
+  offerAutofill({ on, onError } = {}) {
+    if (!this.session.tokens) this.#autofill.start({ on, onError });
+  }
+
+  async #logInWithPasskey({ mfa_token, ...options }) {
     const { login } = this.session;
     const tokens = await usePasskey({
       begin: () => this.send("POST", "/webauthn/login/begin", { body: mfa_token ? { mfa_token } : {} }),
@@ -47,6 +64,13 @@ export class SecureBackend {
   async logOut() {
     await this.session.call("POST", "/logout");
     this.session.end("logged_out");
+  }
+
+  /** Return the user's passkeys, newest first, and tell the authenticators which passkeys are valid. */
+  async listPasskeys() {
+    const { body } = await this.session.call("GET", "/webauthn/credentials");
+    signalPasskeys(body);
+    return body.items;
   }
 
   /** Add a passkey, and return it. An empty `name` is the server's default. This is a sensitive request. */

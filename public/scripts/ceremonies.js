@@ -79,11 +79,43 @@ export function showPasswordStep(run, email, body) {
 
 /** Log in with a passkey. With an `mfa_token` the passkey is the second factor. */
 export function logInWithPasskey(run, mfa_token) {
-  const steps = authenticationSteps(run, {
+  return run.during(() => shown(run, loginSteps(run, mfa_token), (options) => backend.logInWithPasskey({ mfa_token, ...options })));
+}
+
+function loginSteps(run, mfa_token) {
+  return authenticationSteps(run, {
     begin: request("/webauthn/login/begin", mfa_token ? { mfa_token } : {}),
     complete: (body) => request("/webauthn/login/complete", body),
   });
-  return run.during(() => shown(run, steps, (options) => backend.logInWithPasskey({ mfa_token, ...options })));
+}
+
+/**
+ * Return the functions `on` and `onError` that show a login by autofill. Its request waits unseen until the user selects a
+ * passkey. Then `startRun()` returns the run that shows the earlier steps and the next ones.
+ */
+export function autofillObserver(startRun) {
+  let earlier = [];
+  let run = null;
+  let show = null;
+  async function on(step, detail) {
+    if (step === "begin") {
+      earlier = [];
+      show = null;
+    }
+    if (step === "credential") {
+      run = startRun();
+      const observe = observer(run, loginSteps(run));
+      show = (...event) => run.during(() => observe(...event));
+      for (const event of earlier) await show(...event);
+    }
+    if (show) await show(step, detail);
+    else earlier.push([step, detail]);
+  }
+  function onError(error) {
+    stopAsking();
+    if (!run.isOver) run.fail(error);
+  }
+  return { on, onError };
 }
 
 /**
@@ -166,7 +198,15 @@ function hidePassword(body) {
 
 /** Run a ceremony of the client, and show its `steps` in `run`. `start(options)` begins it. */
 async function shown(run, steps, start) {
-  const on = async (step, detail) => {
+  try {
+    return await start({ signal: run.signal, on: observer(run, steps) });
+  } finally {
+    stopAsking();
+  }
+}
+
+function observer(run, steps) {
+  return async (step, detail) => {
     if (step === "options") run.marked = detail.body.options.challenge;
     if (step === "asking") {
       say(ASKING);
@@ -177,11 +217,6 @@ async function shown(run, steps, start) {
     await steps[step](detail);
     if (step === "done") run.finish();
   };
-  try {
-    return await start({ signal: run.signal, on });
-  } finally {
-    stopAsking();
-  }
 }
 
 function stopAsking() {

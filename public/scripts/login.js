@@ -2,9 +2,9 @@
 
 import { isSupported } from "../client/passkeys.js";
 import { backend, session } from "./backend.js";
-import { logInWithPasskey, showPasswordStep } from "./ceremonies.js";
+import { autofillObserver, logInWithPasskey, showPasswordStep } from "./ceremonies.js";
 import { find, say } from "./elements.js";
-import { onPress, onSubmit } from "./forms.js";
+import { onPress, onSubmit, showProblem } from "./forms.js";
 
 /** Texts for the reasons of a session's end. */
 const REASONS = {
@@ -41,6 +41,7 @@ export function setUpLogin(startRun, { onIn, onOut }) {
     onOut();
     show("out", "login-heading");
     say(REASONS[reason]);
+    offerPasskeys(startRun);
   });
 
   onSubmit(find("login-form"), async ({ email, password }) => {
@@ -76,7 +77,19 @@ export function setUpLogin(startRun, { onIn, onOut }) {
   onPress(find("log-out"), find("log-out-problem"), () => backend.logOut());
 
   checkAddress();
-  session.join();
+  session.join().then(() => offerPasskeys(startRun));
+}
+
+/** Offer passkeys in the autofill of the login form. */
+function offerPasskeys(startRun) {
+  const { on, onError } = autofillObserver(() => startRun("passkey-alone"));
+  backend.offerAutofill({
+    on,
+    onError(error) {
+      onError(error);
+      showProblem(find("passkey-login-form").querySelector(".problem"), error);
+    },
+  });
 }
 
 /** Explain why passkeys do not work, if the host of the page is an IP address or the browser does not support them. */

@@ -10,24 +10,45 @@ import { withStepUp } from "./step-up-dialog.js";
 /** The text of the status line, repeated near the button, because the status line may be scrolled out of view. */
 const words = make("p", { class: "words" });
 let diagram = null;
+/** Whether the page may offer a passkey: once after a login with the password, until the user declines or has one. */
+let mayOffer = false;
 
 /** Set up the panel, once. `theDiagram` draws the ceremonies. */
 export function setUpPasskeys(theDiagram) {
   diagram = theDiagram;
   const form = find("passkey-form");
-  const button = form.querySelector("[type=submit]");
   onSubmit(form, async ({ name }) => {
-    words.remove();
-    const passkey = await withStepUp(() => registerPasskey(diagram.start("registration"), name.trim()));
+    await add(name.trim());
     find("passkey-name").value = "";
-    await loadBoth();
-    tell(`The passkey “${passkey.name}” is registered.`, button);
   });
+  onPress(find("accept-passkey-offer"), find("passkey-offer").querySelector(".problem"), async () => {
+    await add("");
+    find("passkeys-heading").focus();
+  });
+  find("decline-passkey-offer").addEventListener("click", () => {
+    mayOffer = false;
+    find("passkey-offer").hidden = true;
+    find("passkeys-heading").focus();
+  });
+  session.addEventListener("change", ({ detail: { isRenewal } }) => {
+    // A tab that has joined the session has no step-up token. login.js disables the button if passkeys do not work here.
+    if (!isRenewal) mayOffer = !find("accept-passkey-offer").disabled && Boolean(session.tokens?.step_up_token);
+  });
+}
+
+/** Add a passkey, and show it. */
+async function add(name) {
+  words.remove();
+  const passkey = await withStepUp(() => registerPasskey(diagram.start("registration"), name));
+  await loadBoth();
+  tell(`The passkey “${passkey.name}” is registered.`, find("passkey-form").querySelector("[type=submit]"));
 }
 
 /** Remove the list and its errors. */
 export function clearPasskeys() {
   find("passkeys").replaceChildren();
+  find("passkey-offer").hidden = true;
+  find("passkey-advice").hidden = true;
   for (const problem of find("passkey-form").parentElement.querySelectorAll(".problem")) problem.replaceChildren();
   words.remove();
 }
@@ -48,9 +69,12 @@ async function loadBoth() {
 /** Show the passkeys. */
 export async function loadPasskeys() {
   try {
-    const { body } = await session.call("GET", "/webauthn/credentials");
-    const items = body.items.map(entry);
+    const passkeys = await backend.listPasskeys();
+    const items = passkeys.map(entry);
     find("passkeys").replaceChildren(...(items.length ? items : [make("li", { class: "none" }, "You have no passkey yet.")]));
+    mayOffer &&= items.length === 0;
+    find("passkey-offer").hidden = !mayOffer;
+    find("passkey-advice").hidden = items.length !== 1;
   } catch (error) {
     showProblem(find("passkeys-problem"), error);
   }

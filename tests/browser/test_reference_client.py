@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.support.browser import NO_AUTOFILL
 from tests.support.documentation import PAGES, blocks
 from tests.support.factories import PASSWORD, registration
 from tests.support.processes import free_port, wait_until
@@ -59,6 +60,7 @@ def replace_in(file: Path, old: str, new: str) -> None:
 @pytest.fixture
 def page(chromium, example) -> Iterator[Page]:
     with chromium.new_context() as context:
+        context.add_init_script(NO_AUTOFILL)
         yield open_page(context, example)
 
 
@@ -123,6 +125,19 @@ def test_example_on_another_origin_uses_passwords_passkeys_and_step_up(page):
     press(page, "Log out")
     expect(page.locator("#passkeys")).to_be_empty()
     assert errors == []
+
+
+def test_example_logs_in_with_a_passkey_of_the_autofill(chromium, example):
+    """The virtual authenticator selects its passkey by itself."""
+    with chromium.new_context() as context:
+        page = open_page(context, example)
+        email = "autofill@example.com"
+        sign_up(page, email)
+        log_in(page, email)
+        press(page, "Add a passkey")
+        expect(page.locator("#passkeys")).to_have_text("My passkey")
+        page.reload()
+        expect(page.locator("#me")).to_contain_text(email)
 
 
 @pytest.mark.threat("page-tokens-in-browser")

@@ -45,7 +45,7 @@ def test_defaults_are_those_of_the_design(set_variables):
         | {"webauthn_rp_id": "localhost", "webauthn_rp_name": "Secure Backend"}
         | {"webauthn_origins": ("http://localhost:8000", "http://localhost:3000"), "audit_retention_days": 400}
         | {"cors_origins": (), "pages_url": None, "proxy_locks": ()}
-        | {"bcrypt_cost": 12, "neutral_registration": False}
+        | {"bcrypt_cost": 12, "neutral_registration": False, "passkey_signals": True}
         | dict.fromkeys(("database_url_secret_arn", "pepper_secret_arn", "audit_key_secret_arn"))
         | limits
     )

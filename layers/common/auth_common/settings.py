@@ -98,6 +98,11 @@ class Settings:
     #: The URL of the folder with the pages, without a slash at its end, for links in mails and redirects. It is never
     #: taken from ``Host``. The default is the first page of ``webauthn_origins``.
     pages_url: str | None = None
+
+    #: Whether pages tell authenticators which passkeys of the user are valid (Signal API, WebAuthn section 5.1.10).
+    #: Switch it off after a restore of an older database, which lacks the newest passkeys.
+    passkey_signals: bool = True
+
     #: Origins of pages that may call the API from a browser (CORS), separated by commas. The default is the pages of
     #: ``webauthn_origins``.
     cors_origins: tuple[str, ...] = ()
