@@ -35,7 +35,7 @@ _MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 _GATEWAY_HEADERS: Final = frozenset({"x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"})
 #: Headers of files in the public folder. A page has its Content-Security-Policy as a ``meta`` element, which also works
 #: under SAM and on a CDN. Only a header can forbid frames, and with them clickjacking (``frame-ancestors``).
-_FILE_HEADERS: Final = {
+FILE_HEADERS: Final = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": "frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -228,7 +228,7 @@ class Gateway:
         # Files are outside the API, as in SAM. The call raises an exception if there is no such file.
         with contextlib.suppress(HTTPException):
             response = await self._files.get_response(self._files.get_path(scope), scope)
-            response.headers.update(_FILE_HEADERS)
+            response.headers.update(FILE_HEADERS)
             return response, _FILE
         return service.reject(request, Failure.MISSING_AUTHENTICATION_TOKEN), _NO_ROUTE
 

@@ -9,8 +9,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from auth_common.events.invocation import observed
+from auth_common.events.proxy_events import bearer_token
 from auth_common.web.authorizer import authorize
-from auth_common.web.proxy_events import bearer_token
 
 
 @observed

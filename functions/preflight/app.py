@@ -12,10 +12,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from auth_common.errors import Misconfigured
 from auth_common.events import request_context
 from auth_common.events.invocation import observed
+from auth_common.events.proxy_events import header_values
 from auth_common.web.cors import preflight_headers
 from auth_common.web.headers import SECURITY_HEADERS
 from auth_common.web.problem_documents import PROBLEM_JSON, log_misconfiguration, problem_document
-from auth_common.web.proxy_events import header_values
 
 
 @observed

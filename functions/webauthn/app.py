@@ -75,7 +75,7 @@ async def complete_login(body: schemas.CompleteLoginRequest, replaced: ReplacedS
 @app.get("/webauthn/credentials", **endpoint(access=BEARER))
 async def list_passkeys(caller: Caller) -> schemas.PasskeyListResponse:
     """Return the caller's passkeys."""
-    return schemas.PasskeyListResponse.model_validate({"items": management.list_passkeys(caller)})
+    return schemas.PasskeyListResponse.model_validate(management.list_passkeys(caller))
 
 
 @app.patch("/webauthn/credentials/{id}", status_code=204, **passkey_change)

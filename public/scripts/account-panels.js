@@ -1,15 +1,14 @@
 // The panels for the data and the sessions of the account that is logged in.
 
+import { session, stepUp } from "./backend.js";
 import { find, make, makeButton, makeFacts, makeTime, say } from "./elements.js";
 import { onPress, showProblem } from "./forms.js";
-import { session } from "./session.js";
-import { withStepUp } from "./step-up.js";
-import { sensitiveCall } from "./step-up-token.js";
+import { withStepUp } from "./step-up-dialog.js";
 
 /** Set up both panels, once. */
 export function setUpAccount() {
   onPress(find("end-others"), find("sessions-problem"), async () => {
-    await withStepUp(() => sensitiveCall("DELETE", "/sessions?keep_current=true"));
+    await withStepUp(() => stepUp.call("DELETE", "/sessions?keep_current=true"));
     say("All other sessions are revoked.");
     await loadSessions();
   });
@@ -64,7 +63,7 @@ function entry({ id, device, ip, created_at, last_used_at, current }) {
   if (!current) {
     const button = makeButton("Revoke", { label: `Revoke the session ${device} from ${ip}` });
     onPress(button, find("sessions-problem"), async () => {
-      await withStepUp(() => sensitiveCall("DELETE", `/sessions/${id}`));
+      await withStepUp(() => stepUp.call("DELETE", `/sessions/${id}`));
       say("The session is revoked.");
       await loadSessions();
       find("sessions-heading").focus();

@@ -1,6 +1,6 @@
 // The diagram: three lanes with the steps of the selected flow. A Run fills in the messages during the ceremony.
 
-import { Problem } from "./api.js";
+import { Problem } from "../client/http.js";
 import { find, make, say } from "./elements.js";
 import { FLOWS } from "./flows.js";
 import { Run } from "./run.js";

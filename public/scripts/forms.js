@@ -1,7 +1,7 @@
 // Forms: a script sends them, one request at a time, and shows the server's errors beside the fields.
 
+import { Problem } from "../client/http.js";
 import { make, say } from "./elements.js";
-import { Problem } from "./api.js";
 
 /**
  * Call `action(data)` when a form is submitted. `data` contains the fields by name. Errors are shown in the form. The

@@ -1,12 +1,18 @@
 // Login and logout, for both pages: with a password and then a passkey, or with the passkey alone.
 
-import { call } from "./api.js";
-import { isSupported, logInWithPasskey, showPasswordStep } from "./ceremonies.js";
+import { isSupported } from "../client/passkeys.js";
+import { backend, session } from "./backend.js";
+import { autofillObserver, logInWithPasskey, showPasswordStep } from "./ceremonies.js";
 import { find, say } from "./elements.js";
-import { onPress, onSubmit } from "./forms.js";
-import { session } from "./session.js";
+import { onPress, onSubmit, showProblem } from "./forms.js";
 
-/** A login with a correct password that waits for the passkey: `{email, answer, run}`. `answer` is the response. */
+/** Texts for the reasons of a session's end. */
+const REASONS = {
+  logged_out: "You are logged out.",
+  expired: "Your session has expired or was revoked. Log in again.",
+};
+
+/** A login with a correct password that waits for the passkey: `{email, answer, run}`. `answer` is the response's body. */
 let secondFactor = null;
 
 /** Show the parts of the page for a state ("out", "second-factor", "in", ...), and focus a heading. */
@@ -26,6 +32,7 @@ export function setUpLogin(startRun, { onIn, onOut }) {
     if (isRenewal) return;
     secondFactor = null;
     if (session.tokens) {
+      find("login-form").reset(); // The password is no longer needed.
       onIn();
       return;
     }
@@ -33,18 +40,14 @@ export function setUpLogin(startRun, { onIn, onOut }) {
     for (const form of document.forms) form.reset();
     onOut();
     show("out", "login-heading");
-    say(reason);
+    say(REASONS[reason]);
+    offerPasskeys(startRun);
   });
 
   onSubmit(find("login-form"), async ({ email, password }) => {
-    const { login } = session;
-    const answer = await call("POST", "/login", { body: { email, password } });
-    find("login-form").reset(); // The password is no longer needed.
-    if (!answer.body.mfa_required) {
-      await enter(answer.body, login);
-      return;
-    }
-    if (session.login !== login) return;
+    const answer = await backend.logIn(email, password);
+    if (!answer.mfa_required) return;
+    find("login-form").reset();
     const run = startRun("second-factor");
     secondFactor = { email, answer, run };
     show("second-factor", "second-factor-heading");
@@ -58,8 +61,7 @@ export function setUpLogin(startRun, { onIn, onOut }) {
       secondFactor.run = startRun("second-factor");
       await showPasswordStep(secondFactor.run, email, answer);
     }
-    const { login } = session;
-    await enter(await logInWithPasskey(secondFactor.run, answer.body.mfa_token), login);
+    await logInWithPasskey(secondFactor.run, answer.mfa_token);
   });
 
   find("start-again").addEventListener("click", () => {
@@ -69,22 +71,25 @@ export function setUpLogin(startRun, { onIn, onOut }) {
   });
 
   onSubmit(find("passkey-login-form"), async () => {
-    const { login } = session;
-    await enter(await logInWithPasskey(startRun("passkey-alone")), login);
+    await logInWithPasskey(startRun("passkey-alone"));
   });
 
-  onPress(find("log-out"), find("log-out-problem"), async () => {
-    await session.call("POST", "/logout");
-    session.end("You are logged out.");
-  });
+  onPress(find("log-out"), find("log-out-problem"), () => backend.logOut());
 
   checkAddress();
+  session.join().then(() => offerPasskeys(startRun));
 }
 
-/** Start a session. If another login has started since `login`, log out of this late session instead. */
-async function enter(tokens, login) {
-  if (session.login === login) session.start(tokens);
-  else await call("POST", "/logout", { token: tokens.access_token });
+/** Offer passkeys in the autofill of the login form. */
+function offerPasskeys(startRun) {
+  const { on, onError } = autofillObserver(() => startRun("passkey-alone"));
+  backend.offerAutofill({
+    on,
+    onError(error) {
+      onError(error);
+      showProblem(find("passkey-login-form").querySelector(".problem"), error);
+    },
+  });
 }
 
 /** Explain why passkeys do not work, if the host of the page is an IP address or the browser does not support them. */

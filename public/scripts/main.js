@@ -2,14 +2,14 @@
 // login.js, and each panel in a file of its own.
 
 import { loadMe, loadSessions, setUpAccount } from "./account-panels.js";
-import { call } from "./api.js";
+import { backend } from "./backend.js";
 import { Diagram } from "./diagram.js";
 import { find, say } from "./elements.js";
 import { examplePerson } from "./example-person.js";
 import { onSubmit } from "./forms.js";
 import { setUpLogin, show } from "./login.js";
 import { clearPasskeys, loadPasskeys, setUpPasskeys } from "./passkeys-panel.js";
-import { setUpStepUp } from "./step-up.js";
+import { setUpStepUp } from "./step-up-dialog.js";
 import { setUpToken } from "./token-panel.js";
 
 const diagram = new Diagram();
@@ -28,7 +28,7 @@ setUpLogin((flow) => diagram.start(flow), {
 });
 
 onSubmit(find("register-form"), async (person) => {
-  await call("POST", "/users", { body: person });
+  await backend.send("POST", "/users", { body: person });
   find("register-form").reset();
   find("register-password").type = "password";
   find("login-email").value = person.email;

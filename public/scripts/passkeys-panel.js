@@ -1,35 +1,54 @@
 // The passkeys of the account that is logged in: list, add, rename, delete. Each change may need a step-up.
 
 import { loadSessions } from "./account-panels.js";
+import { backend, session } from "./backend.js";
 import { registerPasskey } from "./ceremonies.js";
 import { find, make, makeButton, makeTime, say } from "./elements.js";
 import { onPress, onSubmit, showProblem } from "./forms.js";
-import { session } from "./session.js";
-import { withStepUp } from "./step-up.js";
-import { forgetStepUpToken, sensitiveCall } from "./step-up-token.js";
+import { withStepUp } from "./step-up-dialog.js";
 
 /** The text of the status line, repeated near the button, because the status line may be scrolled out of view. */
 const words = make("p", { class: "words" });
 let diagram = null;
+/** Whether the page may offer a passkey: once after a login with the password, until the user declines or has one. */
+let mayOffer = false;
 
 /** Set up the panel, once. `theDiagram` draws the ceremonies. */
 export function setUpPasskeys(theDiagram) {
   diagram = theDiagram;
   const form = find("passkey-form");
-  const button = form.querySelector("[type=submit]");
   onSubmit(form, async ({ name }) => {
-    words.remove();
-    const passkey = await withStepUp(() => registerPasskey(diagram.start("registration"), name.trim()));
-    forgetStepUpToken();
+    await add(name.trim());
     find("passkey-name").value = "";
-    await loadBoth();
-    tell(`The passkey “${passkey.name}” is registered.`, button);
   });
+  onPress(find("accept-passkey-offer"), find("passkey-offer").querySelector(".problem"), async () => {
+    await add("");
+    find("passkeys-heading").focus();
+  });
+  find("decline-passkey-offer").addEventListener("click", () => {
+    mayOffer = false;
+    find("passkey-offer").hidden = true;
+    find("passkeys-heading").focus();
+  });
+  session.addEventListener("change", ({ detail: { isRenewal } }) => {
+    // A tab that has joined the session has no step-up token. login.js disables the button if passkeys do not work here.
+    if (!isRenewal) mayOffer = !find("accept-passkey-offer").disabled && Boolean(session.tokens?.step_up_token);
+  });
+}
+
+/** Add a passkey, and show it. */
+async function add(name) {
+  words.remove();
+  const passkey = await withStepUp(() => registerPasskey(diagram.start("registration"), name));
+  await loadBoth();
+  tell(`The passkey “${passkey.name}” is registered.`, find("passkey-form").querySelector("[type=submit]"));
 }
 
 /** Remove the list and its errors. */
 export function clearPasskeys() {
   find("passkeys").replaceChildren();
+  find("passkey-offer").hidden = true;
+  find("passkey-advice").hidden = true;
   for (const problem of find("passkey-form").parentElement.querySelectorAll(".problem")) problem.replaceChildren();
   words.remove();
 }
@@ -50,9 +69,12 @@ async function loadBoth() {
 /** Show the passkeys. */
 export async function loadPasskeys() {
   try {
-    const { body } = await session.call("GET", "/webauthn/credentials");
-    const items = body.items.map(entry);
+    const passkeys = await backend.listPasskeys();
+    const items = passkeys.map(entry);
     find("passkeys").replaceChildren(...(items.length ? items : [make("li", { class: "none" }, "You have no passkey yet.")]));
+    mayOffer &&= items.length === 0;
+    find("passkey-offer").hidden = !mayOffer;
+    find("passkey-advice").hidden = items.length !== 1;
   } catch (error) {
     showProblem(find("passkeys-problem"), error);
   }
@@ -97,8 +119,7 @@ function confirmation({ id, name }, keep) {
   cancel.classList.add("keep");
   onPress(remove, problem, async () => {
     words.remove();
-    await withStepUp(() => sensitiveCall("DELETE", `/webauthn/credentials/${id}`));
-    forgetStepUpToken();
+    await withStepUp(() => backend.deletePasskey(id));
     await loadBoth();
     find("passkeys-heading").focus();
     tell(`The passkey “${name}” is deleted. Your device may still offer it: delete it there too.`, find("passkeys-heading"));
@@ -134,7 +155,7 @@ function startRenaming(item, { id, name }) {
   };
   cancel.addEventListener("click", finish);
   onSubmit(form, async (data) => {
-    await withStepUp(() => sensitiveCall("PATCH", `/webauthn/credentials/${id}`, data));
+    await withStepUp(() => backend.renamePasskey(id, data.name));
     say("The passkey has a new name.");
     await finish();
   });

@@ -1,12 +1,11 @@
 // The access token: its three parts, the meaning of each claim, the remaining lifetime, and a check of the signature.
 
-import { call } from "./api.js";
-import { decode, decodeJson } from "./base64url.js";
+import { decode, decodeJson } from "../client/base64url.js";
+import { backend, session } from "./backend.js";
 import { CLAIMS, METHODS, TIMES } from "./claims.js";
 import { find, make, makeTime, say } from "./elements.js";
 import { onPress } from "./forms.js";
 import { jsonView } from "./json-view.js";
-import { session } from "./session.js";
 
 /** Set up the panel, once. */
 export function setUpToken() {
@@ -61,7 +60,7 @@ function signatureCheck() {
   onPress(button, problem, async () => {
     const [header, payload, signature] = session.tokens.access_token.split(".");
     const { kid } = decodeJson(header);
-    const { body } = await call("GET", "/.well-known/jwks.json");
+    const { body } = await backend.send("GET", "/.well-known/jwks.json");
     const jwk = body.keys.find((key) => key.kid === kid);
     // The algorithm is fixed. A token must not choose the algorithm that verifies it (RFC 8725).
     const key = jwk && (await crypto.subtle.importKey("jwk", jwk, { name: "ECDSA", namedCurve: "P-256" }, false, ["verify"]));

@@ -1,6 +1,6 @@
 // Decoders for the parts of a credential: client data, authenticator data, attestation object. The page only shows them.
 
-import { decode, decodeJson, encode } from "./base64url.js";
+import { decode, decodeJson, encode } from "../client/base64url.js";
 import { decodeFirst } from "./cbor.js";
 
 /** The COSE algorithms of passkeys, by number (RFC 9053, RFC 8812). */

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import Visitor
+from tests.support.browser import AUTOFILL_WAITS, NO_AUTOFILL, Visitor
 from tests.support.callers import Caller, caller_with_role
 from tests.support.requirements import require
 from tests.support.runtime import running_service
@@ -35,7 +35,7 @@ def chromium() -> Iterator[Browser]:
     require(path, "needs Chromium (apt-get install chromium)")
     assert path is not None
     # The first request to a function is a cold start, and the machine may be busy with other tests.
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=60_000)
     with running_chromium(path) as browser:
         yield browser
 
@@ -70,20 +70,33 @@ def client(url: str) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="package")
 def window(chromium: Browser) -> Page:
     """A window that tests share one after another. A page opens three times as fast as in a new window."""
-    return chromium.new_context().new_page()
+    context = chromium.new_context()
+    context.add_init_script(NO_AUTOFILL)
+    return context.new_page()
 
 
 @pytest.fixture
-def new_window(chromium: Browser) -> Iterator[Callable[[], Page]]:
+def new_window(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[[], Page]]:
     """A function that opens a window with its own cookies and storage, like another browser."""
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(chromium.new_context()).new_page()
+
+        def open_window() -> Page:
+            context = stack.enter_context(chromium.new_context())
+            context.add_init_script(AUTOFILL_WAITS if "autofill" in request.fixturenames else NO_AUTOFILL)
+            return context.new_page()
+
+        yield open_window
+
+
+@pytest.fixture
+def autofill() -> None:
+    """The windows of the test support passkeys in the autofill of a form. See ``AUTOFILL_WAITS``."""
 
 
 @pytest.fixture
 def first_window(request: pytest.FixtureRequest, window: Page, new_window: Callable[[], Page]) -> Page:
-    """The first window of a test: a new one if the test sets the clock, because Playwright cannot reset a clock."""
-    return new_window() if "clock" in request.fixturenames else window
+    """The first window of a test: a new one if the test uses autofill or the clock, which Playwright cannot reset."""
+    return new_window() if {"clock", "autofill"} & {*request.fixturenames} else window
 
 
 @pytest.fixture

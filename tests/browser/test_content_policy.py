@@ -136,7 +136,7 @@ def test_injected_code_is_blocked_by_the_content_policy(visit, attack):
     expect(visitor.status).to_be_attached()
     visitor.page.evaluate(
         """attack => new Promise((resolve, reject) => {
-          setTimeout(() => reject(new Error("the policy blocked nothing")), 5000);
+          setTimeout(() => reject(new Error("the policy blocked nothing")), 30000);
           document.addEventListener("securitypolicyviolation", () => resolve());
           try { attack() } catch {}
         })""".replace("attack()", attack)

@@ -7,7 +7,6 @@ import jwt
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import Visitor
 from tests.support.callers import Caller
 from tests.support.factories import PASSWORD
 from tests.support.security_page import EVENTS_URL
@@ -252,26 +251,11 @@ def test_late_login_response_is_dropped_and_its_session_revoked(visitor, client)
     expect(visitor.sessions.locator("li")).to_have_count(1)
 
 
-def test_two_tabs_have_separate_sessions(visitor, url):
-    visitor.sign_up_and_log_in()
-    tab = visitor.page.context.new_page()
-    other = Visitor(tab, url)
-    other.email = visitor.email
-    other.log_in()
-    for page in (visitor, other, other, visitor):
-        page.refresh_tokens()
-    other.log_out()
-    visitor.refresh_tokens()
-    visitor.log_out()
-    assert visitor.error_statuses == other.error_statuses == []
-    tab.close()
-
-
 def test_security_page_with_a_rejected_token_refreshes_it(auditor):
     page = auditor.page
     auditor.visitor.route_once(EVENTS_URL, lambda route: route.fulfill(status=401, json={"code": "invalid_token"}))
-    page.get_by_label("week").check()
-    expect(page.locator("#news")).to_contain_text("event")
+    with page.expect_response(REFRESH), page.expect_response(EVENTS_URL):
+        page.get_by_label("week").check()
     expect(page.get_by_role("heading", name="Numbers")).to_be_visible()
     auditor.expect_events()
     assert auditor.visitor.error_statuses == [401]

@@ -32,9 +32,9 @@ def query_of(request):
 
 
 def last_interval_position(chart):
-    """Return the position of one of the last intervals of a chart, in pixels of the window."""
+    """Return the position of one of the last intervals of a chart, in pixels of the chart."""
     box = chart.bounding_box()
-    return box["x"] + box["width"] - 20, box["y"] + box["height"] / 2
+    return {"x": box["width"] - 20, "y": box["height"] / 2}
 
 
 @contextmanager
@@ -172,27 +172,20 @@ def test_selected_range_is_sent_for_numbers_and_events(auditor):
 
 
 def test_chart_is_drawn_in_the_colours_of_the_scheme(auditor):
-    def colours():
-        return auditor.page.evaluate(
-            """() => {
-              const canvas = document.querySelector("#chart canvas");
-              const copy = new OffscreenCanvas(canvas.width, canvas.height)
-                .getContext("2d", { willReadFrequently: true });
-              copy.drawImage(canvas, 0, 0);
-              const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
-              const found = new Set();
-              for (let i = 0; i < data.length; i += 4)
-                if (data[i + 3] === 255) found.add([...data.slice(i, i + 3)].join());
-              return [...found];
-            }"""
-        )
-
+    has_colour = """colour => {
+      const canvas = document.querySelector("#chart canvas");
+      const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+      copy.drawImage(canvas, 0, 0);
+      const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+      for (let i = 0; i < data.length; i += 4)
+        if (data[i + 3] === 255 && [...data.slice(i, i + 3)].join() === colour) return true;
+      return false;
+    }"""
     muted = {"light": "86,96,112", "dark": "165,175,189"}
     for scheme, other in (("light", "dark"), ("dark", "light")):
         auditor.page.emulate_media(color_scheme=scheme)
-        auditor.page.wait_for_timeout(200)
-        assert muted[scheme] in colours()
-        assert muted[other] not in colours()
+        auditor.page.wait_for_function(has_colour, arg=muted[scheme])
+        assert not auditor.page.evaluate(has_colour, muted[other])
 
 
 def test_click_on_a_number_or_an_interval_shows_its_events(auditor, target, url):
@@ -200,7 +193,8 @@ def test_click_on_a_number_or_an_interval_shows_its_events(auditor, target, url)
     reuse_refresh_token(url, f"again-{target.email}")
     auditor.choose_range("hour")
     expect(auditor.page.locator("#chart-summary")).to_contain_text("In intervals of 1 minute:")
-    auditor.page.mouse.move(*last_interval_position(auditor.page.locator("#chart .u-over")))
+    chart = auditor.page.locator("#chart .u-over")
+    chart.hover(position=last_interval_position(chart))
     expect(auditor.page.locator("#chart-readout")).to_contain_text(re.compile(r"\d\d:\d\d, 1 minute: \d+ logins?,"))
     auditor.page.get_by_role("button", name="Token reuse: show these events").click()
     auditor.expect_heading("Events")
@@ -217,7 +211,7 @@ def test_click_on_a_number_or_an_interval_shows_its_events(auditor, target, url)
     assert "event" not in query
 
     with auditor.page.expect_request(EVENTS_URL):
-        auditor.page.mouse.click(*last_interval_position(auditor.page.locator("#chart .u-over")))
+        chart.click(position=last_interval_position(chart))
     expect(auditor.page.locator("#filter-from")).not_to_have_value("")
 
 
@@ -257,7 +251,7 @@ def test_new_numbers_keep_the_keyboard_focus(auditor, target, url, place):
     button.focus()
     fail_to_log_in(url, target.email)
     with auditor.page.expect_response(SUMMARY_URL):
-        auditor.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        auditor.resume()
     expect(auditor.page.locator("#accounts li", has_text=target.id).locator(".count")).to_have_text("3")
     focused = auditor.page.locator(f"{place} button:focus")
     expect(focused).to_have_count(1)
@@ -309,7 +303,6 @@ def test_invalid_or_hostile_filter_is_sent_unchanged_and_explained(auditor):
 
 
 def test_paging_while_events_arrive_neither_skips_nor_repeats(auditor, target, url):
-    auditor.visitor.press("Pause")
     request_other_users(url, target.email, times=60)
     auditor.filter(user_id=target.id, event="authz_fail")
     expect(auditor.rows).to_have_count(50)
@@ -319,7 +312,7 @@ def test_paging_while_events_arrive_neither_skips_nor_repeats(auditor, target, u
     expect(auditor.rows).to_have_count(60)
     assert auditor.shown_ids()[:50] == first
     with auditor.page.expect_response(EVENTS_URL):
-        auditor.visitor.press("Pause")
+        auditor.resume()
     expect(auditor.rows).to_have_count(115)
     shown = auditor.shown_ids()
     assert len(set(shown)) == 115
@@ -344,9 +337,8 @@ def test_flood_of_new_events_reloads_the_list(auditor):
             route.fulfill(response=response)
 
     auditor.page.route(EVENTS_URL, flood)
-    auditor.visitor.press("Pause")
     with auditor.page.expect_response(lambda response: len(pages) == 3 and "cursor=" not in response.url):
-        auditor.visitor.press("Pause")
+        auditor.resume()
     expect(auditor.page.locator("#news")).to_contain_text("Read at")
     expect(auditor.rows.first).not_to_have_attribute("data-event", re.compile("flood"))
     assert len(pages) == 3
@@ -398,7 +390,6 @@ def test_pages_with_only_starts_are_skipped(auditor):
         items, cursor = pages[len(asked) - 1] if len(asked) <= len(pages) else ([], None)
         route.fulfill(response=response, json={"items": items, "next_cursor": cursor})
 
-    auditor.visitor.press("Pause")
     auditor.page.route(EVENTS_URL, quiet)
     auditor.visitor.press("Filter")
     expect(auditor.rows).to_have_count(1)
@@ -414,8 +405,7 @@ def test_new_events_appear_unless_the_page_is_paused_or_hidden(auditor, clock, t
     page = auditor.page
     auditor.filter(user_id=target.id)
     clock.install()
-    auditor.visitor.press("Pause")
-    auditor.visitor.press("Pause")  # The timer that starts now runs by the test's clock.
+    auditor.resume()  # The timer that starts now runs by the test's clock.
     count = auditor.rows.count()
     news = page.get_by_role("status").and_(page.locator("#news"))
 
@@ -455,9 +445,8 @@ def test_polling_retries_after_an_outage_until_the_session_ends(auditor, clock, 
     clock.install()
     with page.expect_request(EVENTS_URL) as request:
         auditor.visitor.press("Filter")
-    auditor.visitor.press("Pause")
     page.route(EVENTS_URL, lambda route: route.abort())
-    auditor.visitor.press("Pause")
+    auditor.resume()
     clock.run_for(100)
     problem = page.locator("#poll-problem")
     expect(problem).to_contain_text("The server does not respond.")
@@ -501,7 +490,6 @@ def test_changed_record_raises_the_alarm_in_list_and_details(auditor, target, ur
     expect(alarm).to_be_empty()
 
     # The record changes after the page has read the list.
-    auditor.visitor.press("Pause")
     auditor.open_details(auditor.rows.first)
     expect(verdict).to_contain_text(re.compile(r"intact.*Checked at \d\d:\d\d:\d\d\."))
     auditor.page.keyboard.press("Escape")
@@ -543,7 +531,6 @@ def test_event_details_show_fields_meaning_and_chain_check(auditor, target):
     expect(dialog).to_be_hidden()
     expect(opener).to_be_focused()
     # If the check cannot be repeated, the page says when it was last made.
-    auditor.visitor.press("Pause")
     auditor.page.route(EVENTS_URL, lambda route: route.abort())
     auditor.open_details(auditor.rows.first)
     expect(dialog.locator(".checked")).to_have_text(

@@ -183,11 +183,6 @@ def test_one_client_ip_cannot_use_up_the_gateways_limits():
     assert int(statement["Limit"]) / statement["EvaluationWindowSec"] <= int(for_all) / 5
 
 
-def test_trusted_proxies_are_not_limited_as_one_client_ip():
-    """Behind proxies the firewall sees only their IPs, so its rate limits per client IP are left out."""
-    assert firewall_rules(TrustedProxyHops="1").keys() == {"bad-addresses", "known-bad-inputs", "common"}
-
-
 def test_firewall_response_equals_the_gateways_429():
     acl = only_one("AWS::WAFv2::WebACL")
     response = firewall_rules()["requests-of-an-address"]["Action"]["Block"]["CustomResponse"]
@@ -208,7 +203,8 @@ def test_firewall_response_equals_the_gateways_429():
 def test_firewall_logs_blocked_requests_without_tokens():
     """ASVS 16.2.5: tokens appear neither in the log nor in the sampled requests of the console."""
     logging = only_one("AWS::WAFv2::LoggingConfiguration")
-    assert {field["SingleHeader"]["Name"] for field in logging["RedactedFields"]} == {"authorization", "cookie"}
+    redacted = {field["SingleHeader"]["Name"] for field in logging["RedactedFields"]}
+    assert redacted == {"authorization", "cookie", "x-proxy-lock"}
     shown = [only_one("AWS::WAFv2::WebACL"), *firewall_rules().values()]
     assert {part["VisibilityConfig"]["SampledRequestsEnabled"] for part in shown} == {False}
     assert logging["LogDestinationConfigs"] == ["arn:aws:logs:us-east-1:123456789012:log-group:FirewallLogs"]

@@ -93,6 +93,18 @@ def test_functions_that_queue_mail_may_invoke_only_the_live_sender():
     assert {name: arn for name, arn in arns.items() if arn} == {f"{name}Function": min(sender) for name in WAKING}
 
 
+@pytest.mark.asvs("13.2.2", "13.3.2")
+@pytest.mark.threat("proxy-lock-leak")
+@pytest.mark.parametrize("name", PERMISSIONS)
+def test_only_the_custom_resource_may_read_the_proxy_locks(name):
+    """The other functions get the hashes of the locks, so none of them needs a further permission."""
+    role = deployed(ProxyLocks="green+blue")[f"{name}Role"]["Properties"]
+    further = policy_statements(role)[len(policy_statements(deployed()[f"{name}Role"]["Properties"])) :]
+    allowed = {r: tuple(as_list(s["Action"])) for s in further for r in as_list(s["Resource"])}
+    locks = {"ProxyLockBlue": (READ,), "ProxyLockGreen": (READ,), "SecretsKey.Arn": ("kms:Decrypt",)}
+    assert allowed == (locks if name == "PublishKeys" else {})
+
+
 def test_only_gateway_logging_has_a_managed_policy():
     """Gateway logging is one setting of the whole account. The roles of functions list their own permissions."""
     managed = {name for name, role in resources_of_type("AWS::IAM::Role").items() if "ManagedPolicyArns" in role}

@@ -18,6 +18,7 @@ from tests.support.databases import Database
 from tests.support.factories import log_in, refresh, registration
 from tests.support.faults import assert_no_partial_changes
 from tests.support.processes import kill_process_tree, wait_until
+from tests.support.proxies import LOCK, accepting, sent_by_proxy
 from tests.support.runtime import running_runtime
 from tools.operators import audit
 
@@ -46,7 +47,7 @@ def run_client(url: str, journal: Journal) -> None:
 
         def post(path: str, body: object) -> dict[str, str]:
             # Each user has their own client IP, because registrations per client IP are limited.
-            response = client.post(path, json=body, headers={"X-Forwarded-For": f"10.0.{number // 250}.{number % 250}"})
+            response = client.post(path, json=body, headers=sent_by_proxy(f"10.0.{number // 250}.{number % 250}"))
             if response.is_error and not journal.is_killed.is_set():
                 journal.failures.append(response)
             response.raise_for_status()
@@ -75,7 +76,7 @@ def serve_until_killed(data_dir, journal: Journal, *, after: int) -> None:
     journal.is_killed.clear()
     with (
         ThreadPoolExecutor(CLIENTS) as clients,
-        running_runtime(data_dir, env={"TRUSTED_PROXY_HOPS": "2"}) as runtime,
+        running_runtime(data_dir, env=accepting(LOCK)) as runtime,
     ):
         until = journal.responses + after
         for _ in range(CLIENTS):

@@ -236,7 +236,7 @@ def carried(text: str) -> str:
 
 
 HEADERS = [
-    *("User-Agent", "X-Forwarded-For", "Authorization", "X-Request-Id"),
+    *("User-Agent", "X-Forwarded-For", "X-Client-IP", "X-Proxy-Lock", "Authorization", "X-Request-Id"),
     *("Accept", "Origin", "X-Other", "Step-Up-Token"),
 ]
 

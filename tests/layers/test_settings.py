@@ -44,11 +44,11 @@ def test_defaults_are_those_of_the_design(set_variables):
         | {"refresh_idle_lifetime": 7 * 24 * 3600, "refresh_absolute_lifetime": 30 * 24 * 3600}
         | {"webauthn_rp_id": "localhost", "webauthn_rp_name": "Secure Backend"}
         | {"webauthn_origins": ("http://localhost:8000", "http://localhost:3000"), "audit_retention_days": 400}
-        | {"cors_origins": ()}
-        | {"mail_transport": None, "mail_from": None, "mail_from_name": "Secure Backend", "pages_url": None}
+        | {"cors_origins": (), "pages_url": None, "proxy_locks": ()}
+        | {"mail_transport": None, "mail_from": None, "mail_from_name": "Secure Backend"}
         | {"send_mail_arn": None, "mail_locales": ("en", "de"), "mail_texts_dir": None}
         | dict.fromkeys(("smtp_url", "smtp_url_secret_arn", "ses_configuration_set"))
-        | {"bcrypt_cost": 12, "neutral_registration": False, "trusted_proxy_hops": 0}
+        | {"bcrypt_cost": 12, "neutral_registration": False, "passkey_signals": True}
         | dict.fromkeys(("database_url_secret_arn", "pepper_secret_arn", "audit_key_secret_arn"))
         | limits
     )
@@ -88,7 +88,11 @@ OUT_OF_BOUNDS = {
     "AUDIT_RETENTION_DAYS": ["9999999999"],
     "DATABASE_TIMEOUT": ["nan"],
     "BCRYPT_COST": ["3", "16"],
-    "TRUSTED_PROXY_HOPS": ["-1", "11"],
+    "PROXY_LOCKS": ["x" * 64, "A" * 64, "a" * 63, "a" * 65, ",", ",".join(["a" * 64] * 3)],
+    "PAGES_URL": [
+        *("http://login.example.com", "https://login.example.com/", "login.example.com", "https://login.example.com?x"),
+        *("https://user@login.example.com", "https://login.example.com:70000", "https://login.example.com#x"),
+    ],
     "THROTTLE_LOGIN_PER_ACCOUNT": ["0", "51"],
     "THROTTLE_SECOND_FACTOR_PER_ACCOUNT": ["51"],
     "THROTTLE_LONGEST_LOCK": ["86401"],

@@ -36,7 +36,7 @@ def test_project_without_settings_is_served(tmp_path):
     for name in ("template.yaml", "functions"):
         (tmp_path / name).symlink_to(PROBE_PROJECT / name)
     with running_runtime(tmp_path / "data", project=tmp_path) as runtime:
-        assert httpx.get(f"{runtime.url}/nothing").json() == {"message": "Missing Authentication Token"}
+        assert httpx.get(f"{runtime.url}/nothing", timeout=60).json() == {"message": "Missing Authentication Token"}
 
 
 def test_new_data_dir_is_private(runtime, probe_data):

@@ -114,7 +114,7 @@ def test_commands_that_need_an_aws_account_are_marked():
     """Checked on the pages that use the mark ``# on AWS``."""
     marking = [page for page in PAGES.values() if "# on AWS\n" in page]
     shown = [text for page in marking for text in blocks(page, "sh")]
-    needs_account = re.compile(r"^(aws|sam|make build)|\$\(aws |API-URL", re.MULTILINE)
+    needs_account = re.compile(r"^(aws|sam|make build)|\$\(aws |API-URL|PUBLIC-URL", re.MULTILINE)
     assert shown
     assert [text for text in shown if text.startswith("# on AWS\n") != bool(needs_account.search(text))] == []
 

@@ -18,6 +18,24 @@ Scheme: TypeAlias = Literal["light", "dark"]
 DESKTOP: Final[ViewportSize] = {"width": 1360, "height": 900}
 PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 
+#: Scripts for each page of a window. With a virtual authenticator, Chromium does not wait until the user selects a
+#: passkey in the autofill of a form (conditional mediation). So a page with a login form would log in at once. With the
+#: first script the page never asks. With the second one the request waits until the test calls ``selectPasskey()``.
+NO_AUTOFILL: Final = "if (window.PublicKeyCredential) delete PublicKeyCredential.isConditionalMediationAvailable;"
+AUTOFILL_WAITS: Final = """
+  const get = navigator.credentials.get.bind(navigator.credentials);
+  navigator.credentials.get = async (options) => {
+    if (options.mediation === "conditional") {
+      const selected = new Promise((resolve, reject) => {
+        window.selectPasskey = resolve;
+        options.signal.addEventListener("abort", () => reject(options.signal.reason));
+      });
+      await selected.finally(() => { window.selectPasskey = null; });
+    }
+    return get(options);
+  };
+"""
+
 #: The message that Chromium logs for each error response, also if the page handles the error.
 _ERROR_RESPONSE: Final = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 _visitor_numbers = count(1)
@@ -40,7 +58,7 @@ class Visitor:
         self._registration = registration(email=self.email)
         self.page = page
         self.set_display(viewport)
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(60_000)
         self._listeners: list[tuple[Any, Any]] = []
         self.listen("request", lambda request: self.requests.append(request.url))
         self.listen("console", self._on_console)
@@ -160,6 +178,11 @@ class Visitor:
         }
         passkey.sign_count += 1_000
         self._devtools.send("WebAuthn.addCredential", {**self._authenticator, "credential": credential})
+
+    def stored_passkeys(self) -> list[str]:
+        """Return the ids of the passkeys on the device, in base64."""
+        credentials = self._devtools.send("WebAuthn.getCredentials", self._authenticator)["credentials"]
+        return [credential["credentialId"] for credential in credentials]
 
     def forget_passkeys(self) -> None:
         """Delete all passkeys from the device."""

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.processes import TIMEOUT_SECONDS
+
 _TEXT_OF_BLOCK = r"(?:(?!```).*\n)*?"
 _EXAMPLE = re.compile(
     rf"^```sh\n(?P<command>{_TEXT_OF_BLOCK})```\n\n```(?:json|text)\n(?P<output>{_TEXT_OF_BLOCK})```$", re.MULTILINE
@@ -54,7 +56,9 @@ def run_examples(page: str, url: str, *, env: Mapping[str, str]) -> Iterator[tup
         for name, value in values.items():
             command = re.sub(rf"\b{name}\b", value, command)
         shell = ["bash", "-c", command]
-        result = subprocess.run(shell, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        result = subprocess.run(
+            shell, env=environment, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS
+        )
         yield example, result.stdout or result.stderr
         values |= _values_in(result.stdout)
 

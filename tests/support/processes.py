@@ -14,7 +14,7 @@ from random import SystemRandom
 import psutil
 
 #: A timeout in seconds, far longer than any wait in a test takes on a busy machine.
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 180
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = TIMEOUT_SECONDS) -> None:

@@ -36,10 +36,22 @@ class Auditor:
         self.log_in()
 
     def log_in(self) -> None:
-        """Log in with the passkey alone, and wait for the events."""
+        """Log in with the passkey alone, wait for the events, and pause the page.
+
+        Otherwise the page may poll at any moment of a test, and its requests and its texts look like those of the test.
+        """
         self.visitor.press("Log in with a passkey alone")
         self.expect_heading("Numbers")
         self.expect_events()
+        if self.page.locator("#pause").get_attribute("aria-pressed") == "false":
+            self._toggle_pause()
+
+    def resume(self) -> None:
+        """Let the page poll, at once and then every ten seconds. The keyboard focus stays where it is."""
+        self._toggle_pause()
+
+    def _toggle_pause(self) -> None:
+        self.page.locator("#pause").evaluate("button => button.click()")
 
     def expect_events(self) -> None:
         """Wait until the page shows the list of events."""

@@ -6,6 +6,7 @@ Only services on the loopback interface can be attacked. The address is checked 
 import json
 import os
 import re
+import secrets
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from http.client import HTTPConnection
 from ipaddress import ip_address
 from pathlib import Path
@@ -30,6 +32,8 @@ TEMPLATE: Final = PROJECT / "template.yaml"
 _READY: Final = re.compile(r"Serving \S+ on (http://localhost:\d+)")
 #: Seconds to wait for the start of the runtime, and for a response. They suffice on a busy machine.
 _TIMEOUT: Final = 60
+#: The secret by which the attacked service believes a client IP, as it believes a proxy's.
+_LOCK: Final = secrets.token_hex()
 
 
 class NotLoopback(Exception):
@@ -62,7 +66,7 @@ class Target:
     data_dir: Path
     #: The output of the runtime and its functions.
     log_file: Path
-    #: The client IP, which requests contain in ``X-Forwarded-For`` as from a trusted proxy.
+    #: The client IP, which requests contain in ``X-Client-IP`` as from a trusted proxy.
     client_ip: str = "198.51.100.254"
     #: The number of responses with each HTTP status since ``start_measuring``.
     statuses: Counter[int] = field(default_factory=Counter)
@@ -83,7 +87,7 @@ class Target:
         """Send a request with ``body`` as JSON and ``token`` as bearer token. Return the response."""
         parts = urlsplit(self.url)
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT)
-        headers = {"X-Forwarded-For": self.client_ip}
+        headers = {"X-Client-IP": self.client_ip, "X-Proxy-Lock": _LOCK}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         if step_up_token is not None:
@@ -144,14 +148,14 @@ def running_target() -> Iterator[Target]:
 
 def runtime_environment(shell: Mapping[str, str], *, data_dir: Path) -> dict[str, str]:
     """Return the environment variables of a runtime whose service is attacked."""
-    # The attacks do not test bcrypt, so its cost is low. With two trusted hops, the service uses the client IP in the
-    # header X-Forwarded-For. Otherwise all attacks would share one client IP and its rate limits.
+    # The attacks do not test bcrypt, so its cost is low. With the lock, the service believes the header X-Client-IP.
+    # Otherwise all attacks would share one client IP and its rate limits.
     return {
         **without_settings(shell),
         "PORT": "0",
         "DATA_DIR": str(data_dir),
         "BCRYPT_COST": "4",
-        "TRUSTED_PROXY_HOPS": "2",
+        "PROXY_LOCKS": sha256(_LOCK.encode()).hexdigest(),
     }
 
 

@@ -21,8 +21,8 @@ from auth_common.audit.reading import BATCH_RECORDS, MAX_CLOCK_LEAD, AuditRecord
 from auth_common.audit.verification import Anchor, Verification, verify_audit_log
 from auth_common.audit_log.store import AuditQuery
 from auth_common.errors import ServiceError
+from auth_common.events.client_ip import canonical_ip
 from auth_common.events.ocsf import to_ocsf
-from auth_common.events.request_context import canonical_ip
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.events.vocabulary import Severity
 from tools.operators.operator_command import (

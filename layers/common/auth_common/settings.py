@@ -29,8 +29,10 @@ _ANDROID_APP = re.compile(r"android:apk-key-hash:[A-Za-z0-9_-]{43}")
 _MAIL_FROM = re.compile(r"[A-Za-z0-9._+-]+@[a-z0-9.-]+")
 #: A language tag (RFC 5646), which is also the name of a folder.
 _LOCALE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
-#: An origin with an optional path. Mails and redirects append the name of a page to it.
-_PAGES_URL = re.compile(_ORIGIN.pattern + r"(?:/[A-Za-z0-9._~-]+)*/?")
+#: A URL of pages: an origin with or without a path.
+_PAGES_URL = re.compile(_ORIGIN.pattern + r"(?:/[A-Za-z0-9._~-]+)*")
+_SHA_256 = re.compile(r"[0-9a-f]{64}")
+_MAX_LOCKS = 2
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _MAX_PORT = 65_535
 #: Ten years, so that expiries are valid dates.
@@ -97,6 +99,14 @@ class Settings:
     #: (WebAuthn section 5.11), and Android apps as ``android:apk-key-hash:…`` (section 13.4.9).
     webauthn_origins: tuple[str, ...] = ("http://localhost:8000", "http://localhost:3000")
 
+    #: The URL of the folder with the pages, without a slash at its end, for links in mails and redirects. It is never
+    #: taken from ``Host``. The default is the first page of ``webauthn_origins``.
+    pages_url: str | None = None
+
+    #: Whether pages tell authenticators which passkeys of the user are valid (Signal API, WebAuthn section 5.1.10).
+    #: Switch it off after a restore of an older database, which lacks the newest passkeys.
+    passkey_signals: bool = True
+
     #: Origins of pages that may call the API from a browser (CORS), separated by commas. The default is the pages of
     #: ``webauthn_origins``.
     cors_origins: tuple[str, ...] = ()
@@ -107,9 +117,9 @@ class Settings:
     #: Whether registration returns the same 202 for new and for taken e-mail addresses (ASVS 5.0 6.3.8).
     neutral_registration: bool = False
 
-    #: The number of trusted proxies before the gateway. The client IP is at this place from the right in
-    #: ``X-Forwarded-For``. With 0 it is the IP that the gateway reports.
-    trusted_proxy_hops: int = _number(0, 0, 10)
+    #: The SHA-256 in hex of each accepted value of ``X-Proxy-Lock``, separated by commas: two during a rotation.
+    #: With the lock, ``X-Client-IP`` is the client IP (``events.client_ip``).
+    proxy_locks: tuple[str, ...] = ()
 
     #: Failures of one account in a row until a lockout (``throttling.limits``). NIST SP 800-63B-4 allows 100.
     throttle_login_per_account_and_source: int = _number(10, 1, 50)
@@ -144,8 +154,6 @@ class Settings:
     smtp_url_secret_arn: str | None = None
     #: The configuration set of ``ses``, whose events report bounces and complaints.
     ses_configuration_set: str | None = None
-    #: The absolute URL of the pages, for links in mails. Empty: the first page of ``webauthn_origins``.
-    pages_url: str | None = None
     #: The alias of the function that sends mails, which requests wake.
     send_mail_arn: str | None = None
 
@@ -154,8 +162,7 @@ class Settings:
 
     def contradictions(self) -> Iterator[str]:
         """Yield the faults that types and bounds do not exclude, as error texts."""
-        pages = [origin for origin in self.webauthn_origins if not _ANDROID_APP.fullmatch(origin)]
-        origins = [_ORIGIN.fullmatch(page) for page in pages]
+        origins = [_ORIGIN.fullmatch(page) for page in self._own_pages()]
         # An IP address is no valid domain, so browsers reject it as a relying party (WebAuthn section 5.1.3).
         if not _DOMAIN.fullmatch(self.webauthn_rp_id):
             yield "WEBAUTHN_RP_ID: must be a domain in lower case; an IP address never works, use localhost"
@@ -169,11 +176,13 @@ class Settings:
             )
         elif any(origin and origin["scheme"] == "http" and origin["host"] != "localhost" for origin in origins):
             yield "WEBAUTHN_ORIGINS: must be https, except on localhost"
-        for page in map(_ORIGIN.fullmatch, self.cors_origins):
-            is_plain = page is not None and page["scheme"] == "http" and page["host"] != "localhost"
-            if page is None or is_plain or int(page["port"] or 1) > _MAX_PORT:
-                yield "CORS_ORIGINS: must be https origins such as https://app.example.com, or http://localhost"
+        if not all(_is_safe(_ORIGIN.fullmatch(page)) for page in self.cors_origins):
+            yield "CORS_ORIGINS: must be https origins such as https://app.example.com, or http://localhost"
+        if self.pages_url is not None and not _is_safe(_PAGES_URL.fullmatch(self.pages_url)):
+            yield "PAGES_URL: must be an https URL without a slash at its end, or http://localhost"
         yield from self._mail_contradictions()
+        if len(self.proxy_locks) > _MAX_LOCKS or not all(map(_SHA_256.fullmatch, self.proxy_locks)):
+            yield f"PROXY_LOCKS: must be at most {_MAX_LOCKS} SHA-256 hashes in hex, separated by a comma"
         if self.stage != "local":
             yield from self._local_only_settings()
 
@@ -187,9 +196,6 @@ class Settings:
             yield "MAIL_FROM_NAME: must be printable text"
         if not all(map(_LOCALE.fullmatch, self.mail_locales)):
             yield "MAIL_LOCALES: must be language tags such as en or pt-BR, separated by commas"
-        pages = _PAGES_URL.fullmatch(self.pages_url) if self.pages_url else None
-        if self.pages_url and (pages is None or (pages["scheme"] == "http" and pages["host"] != "localhost")):
-            yield "PAGES_URL: must be an https URL such as https://login.example.com, or http://localhost"
 
     def _local_only_settings(self) -> Iterator[str]:
         """Yield the settings that only the ``local`` stage accepts, as error texts."""
@@ -207,15 +213,24 @@ class Settings:
         """Return how mail leaves the service: ``none``, ``mailbox``, ``smtp`` or ``ses``."""
         return self.mail_transport or ("mailbox" if self.stage == "local" else "none")
 
-    def pages(self) -> str:
-        """Return the URL of the pages, without a slash at its end."""
-        own = (origin for origin in self.webauthn_origins if not _ANDROID_APP.fullmatch(origin))
-        return self.pages_url.rstrip("/") if self.pages_url else next(own, "")
-
     def page_origins(self) -> tuple[str, ...]:
         """Return the origins of pages that may call the API."""
-        own = tuple(origin for origin in self.webauthn_origins if not _ANDROID_APP.fullmatch(origin))
-        return self.cors_origins or own
+        return self.cors_origins or self._own_pages()
+
+    def page(self, name: str) -> str:
+        """Return the URL of a page, such as ``security.html``.
+
+        Raises:
+            Misconfigured: ``PAGES_URL`` is not set, and ``WEBAUTHN_ORIGINS`` lists no page.
+
+        """
+        own = self._own_pages()
+        if self.pages_url is None and not own:
+            raise Misconfigured("PAGES_URL: is not set, and WEBAUTHN_ORIGINS lists no page")
+        return f"{self.pages_url or own[0]}/{name}"
+
+    def _own_pages(self) -> tuple[str, ...]:
+        return tuple(origin for origin in self.webauthn_origins if not _ANDROID_APP.fullmatch(origin))
 
     def storage(self) -> Path:
         """Return ``data_dir``, which must exist. A function never creates it.
@@ -244,6 +259,15 @@ def _may_use(host: str, domain: str) -> bool:
     5.11), so its name has a dot.
     """
     return _DOMAIN.fullmatch(host) is not None and (f".{host}".endswith(f".{domain}") or "." in host)
+
+
+def _is_safe(url: re.Match[str] | None) -> bool:
+    """Return whether ``url`` matched and is https, or http on localhost."""
+    return (
+        url is not None
+        and (url["scheme"] == "https" or url["host"] == "localhost")
+        and int(url["port"] or 1) <= _MAX_PORT
+    )
 
 
 def _parse_origins(text: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 // The client of the audit log: GET /audit/events and GET /audit/summary. The service records each of these requests.
 
-import { session } from "../session.js";
+import { session } from "../backend.js";
 
 /** Names of security events to which this page gives a meaning of its own. */
 export const LOGIN = "authn_login_success";

@@ -1,10 +1,10 @@
 // The page of the security team: access to it, and its updates after a new range, a new filter and a poll.
 
+import { session } from "../backend.js";
 import { find, say } from "../elements.js";
 import { showProblem } from "../forms.js";
 import { setUpLogin, show } from "../login.js";
 import { Run } from "../run.js";
-import { session } from "../session.js";
 import { readSummary } from "./audit-log.js";
 import { explainRefusal } from "./denied.js";
 import { closeEvent, setUpEventDialog } from "./event-dialog.js";

@@ -81,7 +81,7 @@ def test_lockout_does_not_reveal_whether_an_account_exists(hash_costs, from_ever
         statuses = guesses_from_everywhere(6, email) if from_everywhere else guesses(4, email)
         answer = guess_password(email, sourceIp="192.0.2.0" if from_everywhere else SOURCE_IP)
         own = {name: answer.headers[name] for name in ("retry-after", "ratelimit", "x-request-id")}
-        assert abs(int(own["retry-after"]) - 30) <= 3
+        assert 15 < int(own["retry-after"]) <= 30
         headers = {name: value for name, value in answer.headers.items() if name not in own}
         body = {name: value for name, value in answer.json.items() if name != "request_id"}
         seen.append((statuses, hash_costs.copy(), headers, body))
@@ -103,7 +103,8 @@ def test_each_lockout_is_twice_as_long_up_to_the_maximum(database, monkeypatch):
         assert guess_password().status == 401
         waits.append(int(guess_password().headers["retry-after"]))
         expire_lockouts(database)
-    assert [(wait + 5) // 10 * 10 for wait in waits] == [30, 60, 120, 200, 200]
+    lockouts = [30, 60, 120, 200, 200]
+    assert all(lockout - 15 < wait <= lockout for wait, lockout in zip(waits, lockouts, strict=True)), waits
 
 
 @pytest.mark.usefixtures("registered")

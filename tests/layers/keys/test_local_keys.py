@@ -19,6 +19,7 @@ from auth_common.keys.verification_keys import published_jwks
 from auth_common.tokens.access_tokens import verify_access_token
 from tests.support.databases import start_fresh_environment
 from tests.support.forged_tokens import forger_with_stolen_key
+from tests.support.processes import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.keys
 
@@ -180,7 +181,7 @@ def test_rotation_fails_no_request_in_other_processes(keys):
         subprocess.Popen([sys.executable, "-c", CALLER], cwd=PROJECT, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while any(caller.poll() is None for caller in callers) and time.monotonic() < deadline:
         rotate_local_key()
         time.sleep(0.01)

@@ -18,7 +18,7 @@ from pydantic import (
 
 from auth_common.audit.reading import AuditRecord
 from auth_common.audit_log.store import AuditQuery
-from auth_common.events.request_context import canonical_ip
+from auth_common.events.client_ip import canonical_ip
 from auth_common.events.vocabulary import SecurityEvent, Severity
 from auth_common.field_types import Timestamp
 

@@ -40,5 +40,5 @@ def link_variables(kind: MailKind, variables: Mapping[str, str]) -> dict[str, st
 
 
 def _page_url(page: str, token: str) -> str:
-    url = f"{settings().pages()}/{page}"
+    url = settings().page(page)
     return f"{url}#token={quote(token, safe='')}" if token else url

@@ -1,5 +1,7 @@
 """List, rename and delete the passkeys of the caller's account."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection
 
 from auth_common.errors import NotFound
@@ -11,24 +13,50 @@ from auth_common.sessions.caller_checks import require_step_up, require_valid_se
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.service import change_and_revoke, revoke_other_sessions
 from auth_common.sessions.store import delete_step_up_token
+from auth_common.settings import settings
 from auth_common.transactions import read, transaction
-from auth_common.users.store import has_passkey
+from auth_common.users.store import User, has_passkey, select_user
 from auth_common.users.uuids import parse_uuid
 
 
-def list_passkeys(principal: Principal) -> list[Passkey]:
-    """Return the caller's passkeys, newest first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signals:
+    """What authenticators store about a user beside the passkey (WebAuthn section 5.4.3)."""
+
+    rp_id: str
+    user_id: bytes
+    name: str
+    display_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PasskeyList:
+    """A user's passkeys, newest first, and the details for the Signal API if it may be used."""
+
+    items: list[Passkey]
+    signals: Signals | None
+
+
+def list_passkeys(principal: Principal) -> PasskeyList:
+    """Return the caller's passkeys.
 
     Raises:
         InvalidToken: the caller's session is not valid any more.
 
     """
 
-    def select(connection: Connection) -> list[Passkey]:
+    def select(connection: Connection) -> PasskeyList:
         require_valid_session(connection, principal)
-        return store.select_passkeys_of(connection, user_id=principal.user_id)
+        items = store.select_passkeys_of(connection, user_id=principal.user_id)
+        user = select_user(connection, user_id=principal.user_id) if settings().passkey_signals else None
+        return PasskeyList(items, _signals(user) if user else None)
 
     return read(select)
+
+
+def _signals(user: User) -> Signals:
+    # The same values as in the options of a registration.
+    return Signals(rp_id=settings().webauthn_rp_id, user_id=user.id.bytes, name=user.email, display_name=user.name)
 
 
 def rename_passkey(principal: Principal, passkey_id: str, *, name: str, step_up_token: str | None) -> None:

@@ -104,8 +104,25 @@ class PasskeyResponse(BaseModel):
     backed_up: Annotated[bool, Field(examples=[True])]
 
 
+class SignalsResponse(BaseModel):
+    """What a page tells authenticators about the user (``signalCurrentUserDetails``, WebAuthn section 5.1.10)."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    rp_id: Annotated[str, Field(examples=["localhost"])]
+    #: The user handle, which the authenticators store.
+    user_id: Base64URL
+    name: Annotated[str, Field(examples=["person@example.com"])]
+    display_name: Annotated[str, Field(examples=["Test Person"])]
+
+
 class PasskeyListResponse(BaseModel):
     """GET /webauthn/credentials. A user has at most 10 passkeys, so one page contains all of them."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     items: list[PasskeyResponse]
     next_cursor: None = None
+    #: For the browser's Signal API, with the ``credential_id`` of all items. Null if ``PASSKEY_SIGNALS`` is off: then a
+    #: page must not signal.
+    signals: SignalsResponse | None

@@ -72,6 +72,14 @@ _FLAGS_OFFSET: Final = 32
 _ATTESTED_CREDENTIAL_DATA_FLAG: Final = 0x40
 #: The minimum has 112 bits of security strength (NIST SP 800-57). The maximum fits into the table.
 _RSA_BITS: Final = range(2048, 4097)
+#: The hints (section 5.8.7), most preferred first: this device, then a phone, then a security key.
+_HINTS: Final = ("client-device", "hybrid", "security-key")
+#: The hint that leads the browser to a passkey with this transport (sections 5.8.4 and 5.8.7).
+_HINT_OF_TRANSPORT: Final = {
+    "internal": "client-device",
+    "hybrid": "hybrid",
+    **dict.fromkeys(("usb", "nfc", "ble", "smart-card"), "security-key"),
+}
 _KNOWN_TRANSPORTS: Final = {transport.value for transport in AuthenticatorTransport}
 #: The byte order mark of UTF-8, which section 7.1, step 5 removes.
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -157,7 +165,8 @@ def registration_options(
         supported_pub_key_algs=ALGORITHMS,
     )
     excluded = [_descriptor(*credential) for credential in registered]
-    return {**options_to_json_dict(options), "excludeCredentials": excluded}
+    # The library knows no hints.
+    return {**options_to_json_dict(options), "excludeCredentials": excluded, "hints": list(_HINTS)}
 
 
 def authentication_options(
@@ -174,13 +183,16 @@ def authentication_options(
 
     """
     required = UserVerificationRequirement.REQUIRED
+    passkeys = [(credential_id, tuple(transports)) for credential_id, transports in allowed]
     options = webauthn.generate_authentication_options(
         rp_id=settings().webauthn_rp_id,
         challenge=challenge,
         timeout=CEREMONY_TIMEOUT // timedelta(milliseconds=1),
         user_verification=required if require_user_verification else UserVerificationRequirement.PREFERRED,
     )
-    return {**options_to_json_dict(options), "allowCredentials": [_descriptor(*credential) for credential in allowed]}
+    descriptors = [_descriptor(*passkey) for passkey in passkeys]
+    hints = _hints([transports for _, transports in passkeys])
+    return {**options_to_json_dict(options), "allowCredentials": descriptors, "hints": hints}
 
 
 @_reject_on_any_error()
@@ -400,6 +412,18 @@ def _start_of_key(octets: bytes) -> int:
 def _require_plain_cbor(octets: bytes) -> None:
     if not is_plain_cbor(octets):
         raise InvalidPasskeyResponse("not plain CBOR: a tag, an indefinite length, too deep, or malformed")
+
+
+def _hints(transports_of_passkeys: Iterable[Iterable[str]]) -> list[str]:
+    """Return the hints for passkeys with these transports.
+
+    Return none if a passkey has no known transport, because the hints would lead the browser away from it.
+    """
+    found = [
+        {_HINT_OF_TRANSPORT[name] for name in transports if name in _HINT_OF_TRANSPORT}
+        for transports in transports_of_passkeys
+    ]
+    return [hint for hint in _HINTS if hint in set().union(*found)] if all(found) else []
 
 
 def _descriptor(credential_id: bytes, transports: Iterable[str]) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from auth_common.errors import InvalidToken
+from auth_common.events.proxy_events import bearer_token
 from auth_common.sessions.principal import Principal
 from auth_common.tokens.access_tokens import verify_access_token
-from auth_common.web.proxy_events import bearer_token
 
 
 async def _replaced_session(request: Request) -> Principal | None:

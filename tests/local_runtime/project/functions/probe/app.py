@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 DATA_DIR = Path(os.environ["DATA_DIR"])
-TIMEOUT = 15.0
+TIMEOUT = 50.0
 PNG = "iVBORw0KGgo="
 #: Loggers also store the output stream at their import.
 OUTPUT = sys.stdout

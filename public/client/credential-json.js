@@ -2,10 +2,9 @@
 //
 // Current browsers have parseCreationOptionsFromJSON(), parseRequestOptionsFromJSON() and toJSON(). Older browsers lack
 // all three. Password managers return objects of their own, whose toJSON() is missing, throws "Illegal invocation" or
-// returns something else. This page therefore reads each member itself, which works in all of these cases.
+// returns something else. This module therefore reads each member itself, which works in all of these cases.
 
 import { decode, encode } from "./base64url.js";
-import { decodeFirst } from "./cbor.js";
 
 /** Return the options for `navigator.credentials.create()`. This service sends no extensions that contain bytes. */
 export function creationOptions(json) {
@@ -33,13 +32,10 @@ function descriptor(json) {
 /** Return the RegistrationResponseJSON of what `create()` has returned. Throws an Error if a required member is missing. */
 export function registrationJson(credential) {
   const response = read(() => credential.response);
-  const attestationObject = text(read(() => response.attestationObject));
   return complete(credential, {
     clientDataJSON: text(read(() => response.clientDataJSON)),
-    attestationObject,
-    authenticatorData:
-      text(read(() => response.getAuthenticatorData())) ??
-      text(read(() => decodeFirst(decode(attestationObject)).value.get("authData"))),
+    attestationObject: text(read(() => response.attestationObject)),
+    authenticatorData: text(read(() => response.getAuthenticatorData())),
     publicKey: text(read(() => response.getPublicKey())),
     publicKeyAlgorithm: only("number", read(() => response.getPublicKeyAlgorithm())),
     transports: read(() => [...response.getTransports()].filter((transport) => typeof transport === "string")) ?? [],

@@ -1,16 +1,12 @@
-// Step-up: before a sensitive request the user proves their identity again, with a passkey or the password.
+// The dialog of a step-up: before a sensitive request the user proves their identity again, with a passkey or the password.
 //
 // A login counts as the first proof, for 10 minutes. After that, the server rejects a sensitive request with 403
 // step_up_required, and lists the methods that it accepts. The dialog asks for one of them, and the request is repeated.
 
+import { session, stepUp } from "./backend.js";
 import { stepUpWithPasskey, stepUpWithPassword } from "./ceremonies.js";
 import { find } from "./elements.js";
 import { clearFieldErrors, onPress, onSubmit } from "./forms.js";
-import { session } from "./session.js";
-import { keepStepUpToken } from "./step-up-token.js";
-
-/** The methods that this page knows. */
-const METHODS = ["webauthn", "password"];
 
 const TEXTS = {
   "webauthn,password": "To change this, confirm your identity with a passkey of this account or with your password.",
@@ -36,19 +32,14 @@ export function setUpStepUp(start) {
 }
 
 /** Call `action()`. If the server requires a step-up, ask the user for a proof of identity and call it once more. */
-export async function withStepUp(action) {
-  try {
-    return await action();
-  } catch (problem) {
-    const methods = problem.code === "step_up_required" ? METHODS.filter((method) => problem.document.methods?.includes(method)) : [];
-    if (!methods.length) throw problem;
-    await new Promise((resolve, reject) => {
-      cancel();
+export function withStepUp(action) {
+  return stepUp.during(action, ({ problem, methods }) => {
+    cancel();
+    return new Promise((resolve, reject) => {
       pending = { problem, methods, needsBoth: false, resolve, reject };
       open();
     });
-    return action();
-  }
+  });
 }
 
 function open() {
@@ -88,7 +79,7 @@ async function prove(way) {
   }
   close();
   try {
-    keepStepUpToken(await way(startRun("step-up"), request, password));
+    await way(startRun("step-up"), request, password);
   } catch (error) {
     if (pending !== request) return; // The step-up was cancelled, or another request waits.
     if (error.name === "AbortError") {

@@ -1,0 +1,1 @@
+"""Publish the pages in public/ to the bucket of a deployment."""
