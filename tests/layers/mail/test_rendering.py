@@ -18,7 +18,7 @@ VALUES = {
     "token": TOKEN,
     "undo_token": "und0",
     "code": "7K3M-9PQR",
-    "time": "2026-11-30T09:17:42.5+01:00",
+    "time": "2026-11-30 08:17 UTC",
     "device": "Firefox, Linux",
     "client_ip": "203.0.113.7",
     "further_logins": "3",
