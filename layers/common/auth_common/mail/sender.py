@@ -21,6 +21,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection
 
 from auth_common.audit_log.store import select_salts
+from auth_common.errors import Misconfigured
 from auth_common.events import metrics
 from auth_common.events.logger import logger
 from auth_common.events.security_events import SecurityEvent, security_event
@@ -154,6 +155,10 @@ def _try_transport(mail: LeasedMail, content: MailContent) -> _Outcome:
         return _Outcome(state=MailState.FAILED, reason="refused", cause=error.reason)
     except MailDeferred as error:
         cause = error.reason
+    except Misconfigured as error:
+        # The message names a setting or a file of the deployer, and contains nothing of the mail.
+        logger.error("a mail could not be sent", extra={**_names(mail), "error": str(error)})
+        cause = "misconfigured"
     except Exception as error:  # noqa: BLE001 - a fault in one mail must not keep the others from being sent
         # The message of the exception may contain the address or a value. The stack has only lines of code.
         stack = traceback.format_tb(error.__traceback__)
