@@ -73,6 +73,7 @@ def test_function_connects_with_its_role_and_without_a_password():
         "HealthFunction": HEALTH_ROLE,
         "CleanupFunction": CLEANUP_ROLE,
         "SendMailFunction": MAIL_ROLE,
+        "MailFeedbackFunction": MAIL_ROLE,
         "MigrateFunction": "admin",
     }
 

@@ -32,6 +32,7 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "Migrate": {"Cluster.ResourceArn": ("dsql:DbConnectAdmin",)},
     "Cleanup": AUDIT,
     "SendMail": AUDIT,
+    "MailFeedback": AUDIT,
 }
 #: The functions that may wake the function ``SendMail``. They queue mail.
 WAKING = ("Register", "Login", "ChangePassword", "Webauthn")

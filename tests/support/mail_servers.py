@@ -49,22 +49,21 @@ class Inbox:
 
 
 @contextmanager
-def smtp_server(folder: Path, inbox: Inbox, *, scheme: str, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Run a server for ``localhost`` with a certificate in ``folder``, and yield its URL with user and password.
+def smtp_server(folder: Path, inbox: Inbox, *, scheme: str, has_login: bool = True) -> Iterator[str]:
+    """Run a server for ``localhost`` with a certificate in ``folder``, and yield its URL without user and password.
 
     Args:
         folder: for the file ``server.pem``.
         inbox: gets the mails.
         scheme: ``smtps``, ``smtp+starttls`` or ``smtp``.
-        tls: another certificate.
+        has_login: whether a server of ``smtps`` offers a login.
 
     """
-    context = tls or ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    if tls is None:
-        context.load_cert_chain(self_signed_certificate(folder))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed_certificate(folder))
     options: dict[str, Any] = {"authenticator": _authenticate}
     encrypted = context if scheme == "smtps" else None
-    if scheme == "smtps":
+    if scheme == "smtps" and has_login:
         options |= {"auth_require_tls": False}  # aiosmtpd knows only the TLS of STARTTLS
     elif scheme == "smtp+starttls":
         options |= {"tls_context": context, "require_starttls": True, "auth_required": True}

@@ -1,4 +1,4 @@
-"""``uv run accounts``: change a user's role, disable, unlock or erase a user, revoke sessions and remove passkeys.
+"""``uv run accounts``: change, disable, unlock or erase a user, clear bounces, revoke sessions and remove passkeys.
 
 It works on the database that DATABASE_URL or DATA_DIR names. The service may be running. This is the only way to create
 the first admin, because no endpoint can.
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands.add_parser(name, help=purpose).add_argument("email")
     unlock = commands.add_parser("unlock", help="delete the counters of failed logins of a user")
     unlock.add_argument("email")
+    clear = commands.add_parser("clear-bounce", help="send mail again to a user whose address has bounced")
+    clear.add_argument("email")
     commands.add_parser("list-passkeys", help="show the passkeys of a user, newest first").add_argument("email")
     remove = commands.add_parser(
         "remove-passkeys", help="delete the passkeys of a user, for example after a loss or a theft"
@@ -105,6 +107,11 @@ def _run(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         user, deleted = accounts.unlock_user(email)
         done = f"{user.id}: role {user.role}, {user.status}; counters of failed logins deleted: {deleted}"
         return done, _user_facts(user) | {"counters_forgotten": deleted}
+    if options.command == "clear-bounce":
+        user, was_suppressed = accounts.clear_bounce(email)
+        found = "gets mail again" if was_suppressed else "was not suppressed"
+        done = f"{user.id}: role {user.role}, {user.status}; the address {found}"
+        return done, _user_facts(user) | {"was_suppressed": was_suppressed}
     if options.command == "list-passkeys":
         user, passkeys = accounts.list_passkeys_of(email)
         done = _lines(passkeys, f"{user.id}: role {user.role}, {user.status}; passkeys: {len(passkeys)}")

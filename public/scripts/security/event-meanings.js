@@ -275,10 +275,11 @@ export const EVENT_MEANINGS = {
     }
   },
   "user_updated": {
-    "when": "a user renames a passkey, or an operator unlocks an account",
+    "when": "a user renames a passkey, or an operator unlocks an account or clears a bounce",
     "respond": "Nothing.",
     "reasons": {
       "passkey_renamed": "the user renamed a passkey",
+      "bounce_cleared_by_operator": "an operator's command lets mail go to an address again that had bounced",
       "unlocked_by_operator": "an operator's command deleted the account's failed attempts"
     }
   }

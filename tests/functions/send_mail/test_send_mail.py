@@ -330,3 +330,20 @@ def test_mailbox_that_cannot_be_written_defers_the_mail(database, environment, l
     (environment / "mail").write_text("not a folder")
     assert send_mails() == {"queued": 1}
     assert "mailbox_not_writable" in log_lines.text
+
+
+@pytest.mark.sqlite
+def test_fault_in_a_text_of_the_deployer_is_logged_and_defers_the_mail(database, monkeypatch, tmp_path, log_lines):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "frame.html").write_text("nothing")
+    monkeypatch.setenv("MAIL_TEXTS_DIR", str(folder))
+    start_fresh_environment()
+    queue()
+    assert send_mails() == {"queued": 1}
+    (record,) = [record for record in log_lines.records if record["message"] == "a mail could not be sent"]
+    assert record["error"] == "MAIL_TEXTS_DIR: frame.html must contain $content"
+    # The next attempt reads the folder again.
+    (folder / "frame.html").unlink()
+    make_due(database)
+    assert send_mails() == {"sent": 1}

@@ -127,6 +127,15 @@ def test_wrong_password_is_no_fault_of_the_mail(send, inbox, tmp_path):
         send(url.replace("://", "://service%40example.com:wrong@"))
 
 
+@pytest.mark.usefixtures("trusted")
+def test_server_without_login_is_reported_as_such(send, inbox, tmp_path):
+    with (
+        smtp_server(tmp_path, inbox, scheme="smtps", has_login=False) as url,
+        pytest.raises(MailDeferred, match="smtp_login_failed"),
+    ):
+        send(with_login(url))
+
+
 def close_at_once(connection):
     connection.close()
 

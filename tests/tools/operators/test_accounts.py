@@ -17,7 +17,8 @@ from auth_common.accounts.administration import change_role
 from auth_common.audit.verification import verify_audit_log
 from auth_common.database.tables import audit_events, audit_salts, challenges, passkeys, refresh_tokens, sessions, users
 from auth_common.events.logger import logger
-from auth_common.transactions import transaction
+from auth_common.mail.suppression_store import select_suppression, suppress_address
+from auth_common.transactions import read, transaction
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import EMAIL, get_user, is_session_accepted, log_in, refresh, register, sign_up
 from tests.support.log_lines import flatten_event
@@ -125,7 +126,10 @@ def test_unlocked_user_can_log_in_and_keeps_sessions(account, capsys):
 
 
 def test_command_for_an_unknown_user_is_an_error(database, capsys):
-    for command in (*COMMANDS, *([name, EMAIL] for name in ("remove-passkeys", "list-passkeys", "unlock"))):
+    for command in (
+        *COMMANDS,
+        *([name, EMAIL] for name in ("remove-passkeys", "list-passkeys", "unlock", "clear-bounce")),
+    ):
         assert main(command) == 1
         assert capsys.readouterr() == ("", f"accounts: no user has the address '{EMAIL}'\n"), command
 
@@ -392,3 +396,14 @@ def test_result_into_a_closed_pipe_is_no_error(database, account):
         done = run_project_command(f"accounts disable {EMAIL}", stdout=pipe)
     assert (done.returncode, "Traceback" in done.stderr, "BrokenPipe" in done.stderr) == (0, False, False)
     assert log_in().status == 401
+
+
+@pytest.mark.mail
+def test_cleared_bounce_lets_mail_go_to_the_user_again(account, capsys):
+    now = datetime.now(UTC)
+    transaction(lambda c: suppress_address(c, email=EMAIL, bounced_at=now, expires_at=now + timedelta(days=1)))
+    assert main(["clear-bounce", EMAIL]) == 0
+    assert capsys.readouterr().out.endswith("the address gets mail again\n")
+    assert read(lambda c: select_suppression(c, email=EMAIL, now=now)) is None
+    assert main(["clear-bounce", EMAIL, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["was_suppressed"] is False

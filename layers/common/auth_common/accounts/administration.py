@@ -1,8 +1,9 @@
-"""Changes of accounts by an operator: role, status, lockouts, passkeys and the revocation of sessions.
+"""Changes of accounts by an operator: role, status, lockouts, bounces, passkeys and the revocation of sessions.
 
-Each change except ``unlock_user`` raises the user's token version. A session stores the version of its login, and every
-request compares the two. So the change takes effect at the next request, even if a token has not expired or the gateway
-has cached an authorization. Every parameter ``email`` is a normalised address (``normalise_email``).
+Each change except ``unlock_user`` and ``clear_bounce`` raises the user's token version. A session stores the version of
+its login, and every request compares the two. So the change takes effect at the next request, even if a token has not
+expired or the gateway has cached an authorization. Every parameter ``email`` is a normalised address
+(``normalise_email``).
 """
 
 from datetime import datetime
@@ -12,6 +13,7 @@ from sqlalchemy import Connection
 
 from auth_common.errors import NoPasskey, NotFound
 from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.mail.suppression_store import delete_suppression
 from auth_common.passkeys.store import Passkey, delete_passkeys, select_passkeys_of
 from auth_common.throttling.service import unlock_account
 from auth_common.transactions import read, transaction
@@ -83,6 +85,28 @@ def unlock_user(email: str) -> tuple[User, int]:
         return found.user, deleted
 
     return transaction(delete_counters)
+
+
+def clear_bounce(email: str) -> tuple[User, bool]:
+    """Send mail to a user again whose address has bounced, or who has reported a mail as spam.
+
+    Returns:
+        The user, and whether the address was suppressed.
+
+    Raises:
+        NotFound: no account has this address.
+
+    """
+
+    def clear(connection: Connection) -> tuple[User, bool]:
+        found = select_credentials_by_email(connection, email=email)
+        if found is None:
+            raise NotFound
+        was_suppressed = delete_suppression(connection, email=email)
+        security_event(SecurityEvent.USER_UPDATED, user_id=found.user.id, reason="bounce_cleared_by_operator")
+        return found.user, was_suppressed
+
+    return transaction(clear)
 
 
 def list_passkeys_of(email: str) -> tuple[User, list[Passkey]]:

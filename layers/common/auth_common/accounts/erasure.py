@@ -17,6 +17,7 @@ from auth_common.errors import NotFound
 from auth_common.events.logger import logger
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.mail.store import delete_some_mails
+from auth_common.mail.suppression_store import delete_suppression
 from auth_common.sessions.store import revoke_sessions
 from auth_common.throttling.service import unlock_account
 from auth_common.transactions import read, transaction
@@ -67,6 +68,7 @@ def erase_user(email: str) -> UUID:
         delete_some_refresh_tokens(connection, user_id=user_id, limit=BATCH_ROWS)
         delete_source_hashes(connection, user_id=user_id, limit=BATCH_ROWS)
         unlock_account(connection, email=email, user_id=user_id)
+        delete_suppression(connection, email=email)
         delete_salt(connection, user_id=user_id)
         delete_user(connection, user_id=user_id)
         security_event(SecurityEvent.USER_DELETED, user_id=user_id, reason="by_operator")

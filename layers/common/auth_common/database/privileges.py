@@ -57,6 +57,7 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "audit_events": _ALL,
         "audit_salts": ["SELECT", "INSERT", "DELETE"],
         "mails": ["SELECT", "DELETE"],
+        "mail_suppressions": ["SELECT", "DELETE"],
     },
     MAIL_ROLE: {
         "alembic_version": ["SELECT"],
@@ -64,6 +65,7 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "audit_events": ["SELECT", "INSERT"],
         "audit_salts": ["SELECT", "INSERT"],
         "mails": ["SELECT", "UPDATE"],
+        "mail_suppressions": ["SELECT", "INSERT", "UPDATE"],
     },
 }
 _TABLES: Final = sorted({table for privileges in PRIVILEGES.values() for table in privileges})

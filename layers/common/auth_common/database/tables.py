@@ -350,3 +350,17 @@ Index("ix_mails_next_attempt_at", mails.c.next_attempt_at)
 Index("ix_mails_expires_at", mails.c.expires_at)
 Index("ix_mails_user_id", mails.c.user_id)
 Index("ix_mails_provider_message_id", mails.c.provider_message_id)
+
+#: Addresses that get no mail, or no notices (``mail.feedback``).
+mail_suppressions = Table(
+    "mail_suppressions",
+    metadata,
+    #: A keyed hash of the normalised address, which needs no account.
+    Column("address_hash", KeyBytes(16), primary_key=True),
+    #: When a mail could not be delivered for good, and when the user reported one as spam. Null: never.
+    Column("bounced_at", UtcDateTime),
+    Column("complained_at", UtcDateTime),
+    #: When the address gets mail again.
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+Index("ix_mail_suppressions_expires_at", mail_suppressions.c.expires_at)

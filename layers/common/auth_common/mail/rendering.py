@@ -15,7 +15,6 @@ import re
 import textwrap
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from html import escape
 from importlib import resources
@@ -63,12 +62,10 @@ def render(kind: MailKind, *, locale: str | None, variables: Mapping[str, str]) 
     Args:
         kind: The kind of the mail.
         locale: One of ``MAIL_LOCALES``. Any other value, or None, means the first of them.
-        variables: The values of the kind's variables. They are inserted as text and never as markup. ``time`` is in
-            RFC 3339.
+        variables: The values of the kind's variables. They are inserted as text and never as markup.
 
     Raises:
         KeyError: A variable of the text is missing.
-        ValueError: ``time`` is no time.
         Misconfigured: A text is not valid (``check_texts``).
 
     """
@@ -79,9 +76,6 @@ def render(kind: MailKind, *, locale: str | None, variables: Mapping[str, str]) 
     # A value never begins a line, so it cannot pretend to be a part of the text.
     values = {name: " ".join(value.split()) for name, value in link_variables(kind, variables).items()}
     values[_SERVICE] = settings().mail_from_name
-    if "time" in values:
-        # A form that all languages understand. The user's zone is unknown.
-        values["time"] = datetime.fromisoformat(values["time"]).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
     paragraphs = [kept for paragraph in text.paragraphs if (kept := _without_empty_lines(paragraph, values))]
     return RenderedMail(
         subject=text.subject,

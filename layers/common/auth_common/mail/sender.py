@@ -21,15 +21,17 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection
 
 from auth_common.audit_log.store import select_salts
+from auth_common.errors import Misconfigured
 from auth_common.events import metrics
 from auth_common.events.logger import logger
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.mail.configured_transport import configured_transport
-from auth_common.mail.kinds import MailKind
+from auth_common.mail.kinds import MAIL_RULES, MailKind
 from auth_common.mail.mime import build_message
 from auth_common.mail.rendering import render
 from auth_common.mail.sealing import MailContent, open_mail
 from auth_common.mail.store import LeasedMail, MailState, lease_mail, record_outcome, record_retry, select_due_mails
+from auth_common.mail.suppression_store import select_suppression
 from auth_common.mail.transports import MAX_SECONDS, MailDeferred, MailRefused
 from auth_common.transactions import read, transaction
 
@@ -46,6 +48,7 @@ _CLOCK_LEEWAY: Final = timedelta(seconds=5)
 #: Counted for each attempt to send a mail that is older than ``OVERDUE_AFTER``.
 OVERDUE_METRIC: Final = "mail_overdue"
 OVERDUE_AFTER: Final = timedelta(minutes=15)
+_NOTICES: Final = frozenset(kind.value for kind, rules in MAIL_RULES.items() if rules.is_notice)
 #: Mails that are looked up at once.
 _BATCH: Final = 50
 #: Seconds that one attempt takes at most, with its two transactions.
@@ -68,7 +71,8 @@ class _Outcome:
 def send_due_mails(seconds_left: Callable[[], float] = lambda: math.inf) -> dict[str, int]:
     """Send the mails that are due, the longest overdue first. Return the number of attempts by their result.
 
-    The results are ``sent``, ``failed`` (given up), ``queued`` (a later attempt may succeed) and ``discarded`` (decoy).
+    The results are ``sent``, ``failed`` (given up), ``queued`` (a later attempt may succeed) and ``discarded``
+    (a decoy, or the address is suppressed).
 
     Args:
         seconds_left: returns the seconds until this run must end. No attempt begins that could take longer.
@@ -93,10 +97,10 @@ def _attempt(mail_id: UUID) -> MailState | None:
     leased = transaction(lambda connection: _lease(connection, mail_id, lease))
     if leased is None:
         return None
-    mail, content = leased
+    mail, content, is_suppressed = leased
     if _now() - mail.created_at > OVERDUE_AFTER:
         metrics.count(OVERDUE_METRIC)
-    outcome = _send(mail, content)
+    outcome = _send(mail, content, is_suppressed=is_suppressed)
     is_recorded = transaction(lambda connection: _record(connection, mail, lease, outcome))
     if not is_recorded:
         logger.warning("the lease of a mail had ended before its outcome was recorded", extra=_names(mail))
@@ -106,18 +110,30 @@ def _attempt(mail_id: UUID) -> MailState | None:
     return outcome.state
 
 
-def _lease(connection: Connection, mail_id: UUID, lease: UUID) -> tuple[LeasedMail, MailContent | None] | None:
+def _lease(connection: Connection, mail_id: UUID, lease: UUID) -> tuple[LeasedMail, MailContent | None, bool] | None:
+    """Return the leased mail, its content if it can be read, and whether its address is suppressed."""
     now = _now()
     mail = lease_mail(connection, mail_id=mail_id, lease=lease, due=now + _CLOCK_LEEWAY, leased_until=now + LEASE)
     if mail is None:
         return None
+    content = _open(connection, mail)
+    return mail, content, content is not None and _is_suppressed(connection, mail, content.recipient)
+
+
+def _open(connection: Connection, mail: LeasedMail) -> MailContent | None:
     if mail.user_id is None:
-        return mail, open_mail(mail.sealed, mail_id=mail.id, salt=None)
+        return open_mail(mail.sealed, mail_id=mail.id, salt=None)
     salt = select_salts(connection, user_ids=[mail.user_id]).get(mail.user_id)
-    return mail, open_mail(mail.sealed, mail_id=mail.id, salt=salt) if salt else None
+    return open_mail(mail.sealed, mail_id=mail.id, salt=salt) if salt else None
 
 
-def _send(mail: LeasedMail, content: MailContent | None) -> _Outcome:
+def _is_suppressed(connection: Connection, mail: LeasedMail, recipient: str) -> bool:
+    """Return whether the address bounces, or its user has complained and the mail is a notice (``feedback``)."""
+    found = select_suppression(connection, email=recipient, now=_now())
+    return found is not None and (found.bounced_at is not None or mail.kind in _NOTICES)
+
+
+def _send(mail: LeasedMail, content: MailContent | None, *, is_suppressed: bool) -> _Outcome:
     if mail.expires_at <= _now() + _CLOCK_LEEWAY:
         return _Outcome(state=MailState.FAILED, reason="expired")
     if mail.unrecorded_attempts > MAX_UNRECORDED_ATTEMPTS:
@@ -125,6 +141,9 @@ def _send(mail: LeasedMail, content: MailContent | None) -> _Outcome:
     if content is None:
         return _Outcome(state=MailState.FAILED, reason="unreadable")
     if not content.recipient:
+        return _Outcome(state=MailState.DISCARDED)
+    if is_suppressed:
+        logger.info("a mail was discarded, because its address is suppressed", extra=_names(mail))
         return _Outcome(state=MailState.DISCARDED)
     return _try_transport(mail, content)
 
@@ -136,6 +155,10 @@ def _try_transport(mail: LeasedMail, content: MailContent) -> _Outcome:
         return _Outcome(state=MailState.FAILED, reason="refused", cause=error.reason)
     except MailDeferred as error:
         cause = error.reason
+    except Misconfigured as error:
+        # The message names a setting or a file of the deployer, and contains nothing of the mail.
+        logger.error("a mail could not be sent", extra={**_names(mail), "error": str(error)})
+        cause = "misconfigured"
     except Exception as error:  # noqa: BLE001 - a fault in one mail must not keep the others from being sent
         # The message of the exception may contain the address or a value. The stack has only lines of code.
         stack = traceback.format_tb(error.__traceback__)

@@ -106,8 +106,6 @@ class Smtp:
             raise _failure(code, "recipient_refused") from None
         except smtplib.SMTPDataError as error:
             raise _failure(error.smtp_code, "message_refused") from None
-        except smtplib.SMTPAuthenticationError:
-            raise MailDeferred("smtp_login_failed") from None
         except (ssl.SSLError, smtplib.SMTPNotSupportedError) as error:
             raise MailDeferred("smtp_tls_failed") from error
         except (smtplib.SMTPException, OSError) as error:
@@ -125,12 +123,20 @@ class Smtp:
         return smtplib.SMTP(server.host, server.port, own_name, timeout=_RESPONSE_SECONDS)
 
     def _begin(self, connection: smtplib.SMTP) -> None:
-        """Encrypt the connection if it is not yet encrypted, and log in."""
+        """Encrypt the connection if it is not yet encrypted, and log in.
+
+        Raises:
+            MailDeferred: The server rejects the login, or offers none.
+
+        """
         if self._server.scheme == "smtp+starttls":
             # An attacker in the network can remove STARTTLS from the server's list. Then this raises an exception.
             connection.starttls(context=ssl.create_default_context())
         if self._server.user:
-            connection.login(self._server.user, self._server.password)
+            try:
+                connection.login(self._server.user, self._server.password)
+            except (smtplib.SMTPAuthenticationError, smtplib.SMTPNotSupportedError):
+                raise MailDeferred("smtp_login_failed") from None
 
 
 def _cut(connection: smtplib.SMTP) -> None:

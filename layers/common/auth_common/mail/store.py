@@ -21,7 +21,7 @@ class MailState(StrEnum):
     FAILED = "failed"
     #: The provider has accepted it, and reported later that it cannot be delivered.
     BOUNCED = "bounced"
-    #: It was a decoy.
+    #: It was a decoy, or its address is suppressed.
     DISCARDED = "discarded"
 
 
@@ -61,7 +61,18 @@ class LeasedMail:
     unrecorded_attempts: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentMail:
+    """A mail that the provider has accepted."""
+
+    id: UUID
+    kind: str
+    user_id: UUID | None
+
+
 _LEASED_COLUMNS: Final = tuple(mails.c[name] for name in LeasedMail.__dataclass_fields__)
+
+_SENT_COLUMNS: Final = tuple(mails.c[name] for name in SentMail.__dataclass_fields__)
 
 
 def insert_mail(connection: Connection, mail: QueuedMail) -> None:
@@ -120,6 +131,25 @@ def record_outcome(
     values: dict[str, Any] = {"lease": None, "next_attempt_at": None, "sealed": None}
     values |= {"state": state.value, "provider_message_id": provider_message_id}
     return _end_lease(connection, mail_id, lease, values)
+
+
+def record_bounce(connection: Connection, *, provider_message_id: str) -> SentMail | None:
+    """Set the state ``BOUNCED``, and return the mail. Return None if no mail has the provider's id."""
+    bounced = (
+        update(mails)
+        .where(mails.c.provider_message_id == provider_message_id)
+        .values(state=MailState.BOUNCED.value)
+        .returning(*_SENT_COLUMNS)
+    )
+    row = connection.execute(bounced).mappings().one_or_none()
+    return SentMail(**row) if row else None
+
+
+def select_sent_mail(connection: Connection, *, provider_message_id: str) -> SentMail | None:
+    """Return the mail that has the provider's id. Return None if there is none."""
+    found = select(*_SENT_COLUMNS).where(mails.c.provider_message_id == provider_message_id)
+    row = connection.execute(found).mappings().one_or_none()
+    return SentMail(**row) if row else None
 
 
 def delete_some_mails(connection: Connection, *, user_id: UUID, limit: int) -> int:

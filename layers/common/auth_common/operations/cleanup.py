@@ -16,6 +16,7 @@ from auth_common.audit_log.store import (
 from auth_common.database.time_limit import time_limit
 from auth_common.events.logger import logger
 from auth_common.mail.store import delete_expired_mails
+from auth_common.mail.suppression_store import delete_expired_suppressions
 from auth_common.passkeys.challenge_store import delete_expired_challenges
 from auth_common.sessions.refresh_token_store import delete_expired_refresh_tokens
 from auth_common.sessions.store import delete_expired_sessions
@@ -32,9 +33,11 @@ CHALLENGE_RETENTION: Final = timedelta(minutes=1)
 MAIL_RETENTION: Final = timedelta(days=30)
 #: Rows per transaction. Few rows keep the lock on SQLite short, and Aurora DSQL changes at most 3,000 per transaction.
 BATCH_ROWS: Final = 1_000
-#: Seconds per run and table, mails excepted. All of them fit into the function's timeout. The next run continues.
+#: Seconds per run and table, those of mails excepted. All of them fit into the function's timeout. The next run
+#: continues.
 SECONDS_PER_TABLE: Final = 140.0
-#: Seconds per run for mails, and for each of the two kinds of rows that an erasure may leave behind. There are few.
+#: Seconds per run for each table of mails, and for each of the two kinds of rows that an erasure may leave behind.
+#: There are few.
 SECONDS_PER_SMALL_STEP: Final = 15.0
 #: Seconds for all statements of a run. A slower run fails with an error before the function's timeout ends it.
 SECONDS_PER_RUN: Final = 870.0
@@ -66,6 +69,9 @@ def _delete_expired() -> dict[str, int]:
         "throttles": _in_batches(lambda c: delete_expired_throttles(c, now, limit=BATCH_ROWS)),
         "mails": _in_batches(
             lambda c: delete_expired_mails(c, now - MAIL_RETENTION, limit=BATCH_ROWS), seconds=SECONDS_PER_SMALL_STEP
+        ),
+        "mail_suppressions": _in_batches(
+            lambda c: delete_expired_suppressions(c, now, limit=BATCH_ROWS), seconds=SECONDS_PER_SMALL_STEP
         ),
         "audit_events": _in_batches(lambda c: delete_old_rows(c, retained_since, limit=BATCH_ROWS, horizon=horizon)),
     }
