@@ -1,5 +1,6 @@
 """The transport Amazon SES (API version 2)."""
 
+import re
 from email.message import EmailMessage
 from typing import Any, Final
 
@@ -45,6 +46,11 @@ class AmazonSes:
         except ServiceUnavailable as error:
             code = error_code(error)
             if code in _PERMANENT_CODES:
-                raise MailRefused("rejected_by_ses") from error
-            raise MailDeferred("ses_unavailable") from error
+                raise MailRefused(_reason(code)) from error
+            raise MailDeferred(_reason(code)) from error
         return str(response["MessageId"])
+
+
+def _reason(code: str | None) -> str:
+    """Return AWS's code of an error in snake case, such as ``ses_message_rejected``."""
+    return "ses" + re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", code or "Unavailable")
