@@ -17,8 +17,11 @@
 import { decodeJson } from "./base64url.js";
 import { Tabs } from "./tabs.js";
 
-/** Statuses of a failed refresh whose response may have been lost: the server may have exchanged the token. */
-const LOST = [0, 502, 504];
+/**
+ * Statuses of a failed refresh after which the server may have exchanged the token: the response was lost, or for 503 the
+ * database's response to the commit.
+ */
+const LOST = [0, 502, 503, 504];
 /** Milliseconds to wait for a refresh: a second attempt must arrive within 10 seconds of the first. */
 const EXCHANGE_TIME = 5_000;
 

@@ -178,6 +178,20 @@ def test_session_survives_a_lost_response_and_a_wifi_portal(visitor, page_login,
     visitor.browser_errors.clear()  # Chromium logs an error about the lost response.
 
 
+def test_refresh_with_an_unknown_outcome_is_repeated_at_once(visitor, page_login):
+    """The database's response to the commit was lost. A later attempt would look like the reuse of a stolen token."""
+    page_login()
+
+    def lose_commit(route):
+        route.fetch()
+        route.fulfill(status=503, json={"code": "service_unavailable"})
+
+    visitor.route_once(REFRESH, lose_commit)
+    visitor.refresh_tokens()
+    assert (visitor.error_statuses, count_refreshes(visitor)) == ([503], 2)
+    visitor.log_out()
+
+
 @pytest.fixture
 def delayed_refresh(visitor, page_login):
     """The response to a refresh that started before the logout. The test delivers it after the logout."""
