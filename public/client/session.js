@@ -71,8 +71,9 @@ export class Session extends EventTarget {
     return Math.max(0, (this.#expiresAt - performance.now()) / 1000);
   }
 
-  /** Start a session with a token pair. */
+  /** Start a session with a token pair. It replaces the session of this tab, which ends in the other tabs too. */
   start(tokens) {
+    this.#announceEnd("logged_out");
     this.#begin(tokens, "");
   }
 
@@ -85,8 +86,12 @@ export class Session extends EventTarget {
 
   /** Forget the tokens, in all tabs of this session. */
   end(reason) {
-    if (this.#tokens) this.#tabs.post({ type: "ended", sid: this.claims.sid, reason });
+    this.#announceEnd(reason);
     this.#begin(null, reason);
+  }
+
+  #announceEnd(reason) {
+    if (this.#tokens) this.#tabs.post({ type: "ended", sid: this.claims.sid, reason });
   }
 
   /**
