@@ -25,7 +25,7 @@ class DelayedResponse:
     """Delay the response to the first request that matches ``pattern`` until ``release`` is called."""
 
     def __init__(self, visitor, pattern):
-        self._page, self._waiting = visitor.page, []
+        self._visitor, self._waiting = visitor, []
         visitor.route_once(pattern, self._hold)
 
     def _hold(self, route):
@@ -33,15 +33,14 @@ class DelayedResponse:
 
     def wait(self):
         """Wait until the service has sent the response."""
-        while not self._waiting:
-            self._page.wait_for_timeout(20)
+        self._visitor.wait_until(lambda: self._waiting)
 
     def release(self, **changes):
         """Deliver the response with ``changes`` to the page, and wait until the page has processed it."""
         ((route, response),) = self._waiting
-        with self._page.expect_response(route.request.url):
+        with self._visitor.page.expect_response(route.request.url):
             route.fulfill(response=response, **changes)
-        self._page.wait_for_timeout(100)
+        self._visitor.page.wait_for_timeout(100)
 
 
 def change_password(client, tokens):

@@ -302,8 +302,7 @@ def test_tab_that_closes_during_a_refresh_does_not_revoke_the_session(open_tab, 
     exchanged = []
     second.page.route(REFRESH, lambda route: exchanged.append(route.fetch()))  # The response does not reach the tab.
     second.press("Renew with the refresh token")
-    while not exchanged:
-        second.page.wait_for_timeout(20)
+    second.wait_until(lambda: exchanged)
     second.page.goto("about:blank")
     # The first tab repeats the exchange without a further action of the user.
     expect(first.claim("jti")).not_to_have_text(before)
