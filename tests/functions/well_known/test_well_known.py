@@ -96,7 +96,7 @@ def test_ios_apps_are_web_credentials():
 
 @pytest.mark.usefixtures("configured")
 def test_documents_may_be_cached_and_are_json_without_redirect():
-    """Browsers, Android and iOS reject another media type, and a redirect of all but change-password."""
+    """Browsers, Android and iOS reject another media type. Only change-password may redirect."""
     for name in NAMES:
         answer = get(name)
         assert answer.headers["cache-control"] == "public, max-age=300", name
