@@ -39,6 +39,7 @@ REQUIRED_LIBRARIES: Final = {
     "sessions": (*_BASE, "ua_parser", "ua_parser_builtins.lazy"),
     "step_up": (*_BASE, "bcrypt", "webauthn"),
     "webauthn": (*_BASE, "webauthn"),
+    "well_known": ("fastapi", "mangum", "aws_lambda_powertools"),
 }
 _MINIMAL: Final = PROJECT / "benchmarks" / "minimal"
 _IMPORTED: Final = re.compile(r"^import time: +(\d+) \| +\d+ \| +(\w+)", re.MULTILINE)

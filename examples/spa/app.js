@@ -64,6 +64,7 @@ onSubmit(find("login"), async ({ email, password }) => {
 });
 onSubmit(find("second-factor"), () => backend.logInWithPasskey({ mfa_token }));
 onPress(find("passkey-login"), () => backend.logInWithPasskey());
+onPress(find("start-again"), () => show("login"));
 onPress(find("log-out"), () => backend.logOut());
 
 // --- The account -------------------------------------------------------------------------------------------------------

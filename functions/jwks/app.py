@@ -1,17 +1,14 @@
 """GET and HEAD /.well-known/jwks.json: the public keys, for services that verify access tokens (RFC 7517 section 5)."""
 
-from typing import Final
-
 from fastapi.responses import JSONResponse
 
 from auth_common.operations.public_keys import public_key_set
 from auth_common.operations.schemas import PublicKeySetResponse
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.endpoint import ANYONE, endpoint, header, success
+from auth_common.web.headers import PUBLIC_FOR_FIVE_MINUTES
 
 app = create_app()
-
-CACHE_CONTROL: Final = "public, max-age=300"
 
 
 class JWKSetResponse(JSONResponse):
@@ -23,7 +20,7 @@ class JWKSetResponse(JSONResponse):
 jwk_set_for_anyone = {
     "response_class": JWKSetResponse,
     "response_model": PublicKeySetResponse,
-    "responses": success(200, {"Cache-Control": header(value=CACHE_CONTROL)}),
+    "responses": success(200, {"Cache-Control": header(value=PUBLIC_FOR_FIVE_MINUTES)}),
     **endpoint(access=ANYONE),
 }
 
@@ -32,7 +29,7 @@ jwk_set_for_anyone = {
 @app.get("/.well-known/jwks.json", **jwk_set_for_anyone)
 async def jwks() -> JWKSetResponse:
     """Return the JWK Set. Clients may cache it for 5 minutes."""
-    return JWKSetResponse(public_key_set(), headers={"Cache-Control": CACHE_CONTROL})
+    return JWKSetResponse(public_key_set(), headers={"Cache-Control": PUBLIC_FOR_FIVE_MINUTES})
 
 
 handler = create_handler(app)

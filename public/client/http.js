@@ -17,7 +17,7 @@ export class Problem extends Error {
  * is the origin of this page. `send` returns `{status, body}`. `body` is null if the response has none.
  *
  * `send` throws a Problem for each status outside 2xx and for a body that is not JSON. If there is no response, its status
- * is 0.
+ * is 0. `send` throws an AbortError if the caller aborts `signal`.
  */
 export function createSend(url) {
   return async function send(method, path, { body, token, stepUpToken, signal } = {}) {
@@ -39,7 +39,8 @@ export function createSend(url) {
         signal,
       });
       text = await response.text();
-    } catch {
+    } catch (error) {
+      if (error.name === "AbortError") throw error; // The caller has aborted `signal`.
       throw new Problem(0, { detail: "The server does not respond.", code: "network_error" });
     }
     const answer = parse(text);

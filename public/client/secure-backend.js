@@ -31,7 +31,7 @@ export class SecureBackend {
    */
   async logIn(email, password) {
     const { login } = this.session;
-    const { body } = await this.send("POST", "/login", { body: { email, password } });
+    const { body } = await this.send("POST", "/login", { body: { email, password }, token: this.#replacedToken });
     await this.#enter(body, login);
     return body;
   }
@@ -54,7 +54,7 @@ export class SecureBackend {
     const { login } = this.session;
     const tokens = await usePasskey({
       begin: () => this.send("POST", "/webauthn/login/begin", { body: mfa_token ? { mfa_token } : {} }),
-      complete: (body) => this.send("POST", "/webauthn/login/complete", { body }),
+      complete: (body) => this.send("POST", "/webauthn/login/complete", { body, token: this.#replacedToken }),
       ...options,
     });
     await this.#enter(tokens, login);
@@ -111,6 +111,11 @@ export class SecureBackend {
       ...options,
     });
     this.stepUp.keep(token);
+  }
+
+  /** The access token of the session that a login replaces. The server then revokes this session (ASVS 5.0 7.2.4). */
+  get #replacedToken() {
+    return this.session.tokens?.access_token;
   }
 
   /** Start the session of a login, unless another login was faster since `login`. Then revoke this late session. */

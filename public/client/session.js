@@ -17,8 +17,11 @@
 import { decodeJson } from "./base64url.js";
 import { Tabs } from "./tabs.js";
 
-/** Statuses of a failed refresh whose response may have been lost: the server may have exchanged the token. */
-const LOST = [0, 502, 504];
+/**
+ * Statuses of a failed refresh after which the server may have exchanged the token: the response was lost, or for 503 the
+ * database's response to the commit.
+ */
+const LOST = [0, 502, 503, 504];
 /** Milliseconds to wait for a refresh: a second attempt must arrive within 10 seconds of the first. */
 const EXCHANGE_TIME = 5_000;
 
@@ -68,8 +71,9 @@ export class Session extends EventTarget {
     return Math.max(0, (this.#expiresAt - performance.now()) / 1000);
   }
 
-  /** Start a session with a token pair. */
+  /** Start a session with a token pair. It replaces the session of this tab, which ends in the other tabs too. */
   start(tokens) {
+    this.#announceEnd("logged_out");
     this.#begin(tokens, "");
   }
 
@@ -82,8 +86,12 @@ export class Session extends EventTarget {
 
   /** Forget the tokens, in all tabs of this session. */
   end(reason) {
-    if (this.#tokens) this.#tabs.post({ type: "ended", sid: this.claims.sid, reason });
+    this.#announceEnd(reason);
     this.#begin(null, reason);
+  }
+
+  #announceEnd(reason) {
+    if (this.#tokens) this.#tabs.post({ type: "ended", sid: this.claims.sid, reason });
   }
 
   /**

@@ -25,7 +25,7 @@ class DelayedResponse:
     """Delay the response to the first request that matches ``pattern`` until ``release`` is called."""
 
     def __init__(self, visitor, pattern):
-        self._page, self._waiting = visitor.page, []
+        self._visitor, self._waiting = visitor, []
         visitor.route_once(pattern, self._hold)
 
     def _hold(self, route):
@@ -33,15 +33,14 @@ class DelayedResponse:
 
     def wait(self):
         """Wait until the service has sent the response."""
-        while not self._waiting:
-            self._page.wait_for_timeout(20)
+        self._visitor.wait_until(lambda: self._waiting)
 
     def release(self, **changes):
         """Deliver the response with ``changes`` to the page, and wait until the page has processed it."""
         ((route, response),) = self._waiting
-        with self._page.expect_response(route.request.url):
+        with self._visitor.page.expect_response(route.request.url):
             route.fulfill(response=response, **changes)
-        self._page.wait_for_timeout(100)
+        self._visitor.page.wait_for_timeout(100)
 
 
 def change_password(client, tokens):
@@ -176,6 +175,20 @@ def test_session_survives_a_lost_response_and_a_wifi_portal(visitor, page_login,
     visitor.refresh_tokens()
     visitor.log_out()
     visitor.browser_errors.clear()  # Chromium logs an error about the lost response.
+
+
+def test_refresh_with_an_unknown_outcome_is_repeated_at_once(visitor, page_login):
+    """The database's response to the commit was lost. A later attempt would look like the reuse of a stolen token."""
+    page_login()
+
+    def lose_commit(route):
+        route.fetch()
+        route.fulfill(status=503, json={"code": "service_unavailable"})
+
+    visitor.route_once(REFRESH, lose_commit)
+    visitor.refresh_tokens()
+    assert (visitor.error_statuses, count_refreshes(visitor)) == ([503], 2)
+    visitor.log_out()
 
 
 @pytest.fixture

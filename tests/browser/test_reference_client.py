@@ -29,18 +29,22 @@ def is_listening(port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of the example, copied and served by the commands of its README, with the service's URL replaced."""
+    """The URL of the example, copied and served by the commands of its README, with other ports."""
     folder = tmp_path_factory.mktemp("example") / "my-app"
     port = free_port()
     origin = f"http://localhost:{port}"
+    copying, starting = blocks(PAGES[README], "sh")
+    setting, *make_run = shlex.split(starting)
+    assert make_run == ["make", "run"]
+    name, _, origins = setting.replace("http://localhost:3000", origin).partition("=")
     *copies, serve = [
         [folder / word.removeprefix("my-app").strip("/") if word.startswith("my-app") else word for word in words]
-        for words in map(shlex.split, blocks(PAGES[README], "sh")[0].splitlines())
+        for words in map(shlex.split, copying.splitlines())
     ]
     for command in copies:
         subprocess.run(command, cwd=PROJECT, check=True)
     serve = [{"python3": sys.executable, "3000": str(port)}.get(str(word), word) for word in serve]
-    with running_service(tmp_path_factory.mktemp("reference") / "data", WEBAUTHN_ORIGINS=origin) as url:
+    with running_service(tmp_path_factory.mktemp("reference") / "data", **{name: origins}) as url:
         for file in (folder / "app.js", folder / "index.html"):
             replace_in(file, "http://localhost:8000", url)
         with subprocess.Popen(serve, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
@@ -116,6 +120,10 @@ def test_example_on_another_origin_uses_passwords_passkeys_and_step_up(page):
     press(page, "Use your passkey")
     expect(page.locator("#me")).to_contain_text(email)
     press(page, "Log out")
+
+    # A user who cannot use the passkey gets back to the first form.
+    log_in(page, email)
+    press(page, "Start again")
     press(page, "Log in with a passkey")
     expect(page.locator("#me")).to_contain_text(email)
 
@@ -169,6 +177,21 @@ def test_example_shares_its_session_with_a_second_tab_and_stores_nothing(page, e
         assert tab.evaluate("async () => (await indexedDB.databases()).length + (await caches.keys()).length") == 0
     press(second, "Log out")
     expect(page.get_by_role("status")).to_have_text("You are logged out.")
+
+
+def test_request_that_the_caller_aborts_throws_an_abort_error(page):
+    page.route("**/health", lambda _: None)  # No response.
+    error = page.evaluate(
+        """async (url) => {
+          const { SecureBackend } = await import("/client/secure-backend.js");
+          const controller = new AbortController();
+          setTimeout(() => controller.abort(), 50);
+          const { send } = new SecureBackend({ url });
+          return send("GET", "/health", { signal: controller.signal }).catch(({ name }) => name);
+        }""",
+        service_url(page),
+    )
+    assert error == "AbortError"
 
 
 def test_rejected_access_token_is_refreshed_once_and_the_request_repeated(page):

@@ -226,6 +226,45 @@ def test_logout_in_one_tab_logs_out_all_tabs_of_the_session(open_tab):
     assert first.error_statuses == second.error_statuses == []
 
 
+@pytest.mark.asvs("14.3.1")
+def test_session_ends_in_all_tabs_without_a_connection(open_tab):
+    first = open_tab()
+    first.sign_up_and_log_in()
+    second = open_tab()
+    second.expect_logged_in()
+    first.route_once("**/logout", lambda route: route.abort())
+    first.press("Log out")
+    expect(first.page.locator("#log-out-problem")).to_contain_text("network_error")
+    first.page.evaluate("""async () => (await import("/scripts/backend.js")).session.end("logged_out")""")
+    for tab in (first, second):
+        expect(tab.status).to_have_text("You are logged out.")
+        expect(tab.page.locator("#token-parts")).to_be_empty()
+    first.browser_errors.clear()  # Chromium logs an error about the aborted request.
+
+
+@pytest.mark.asvs("7.2.4")
+def test_login_in_a_tab_with_a_session_revokes_that_session(open_tab, session_states):
+    first = open_tab()
+    first.sign_up_and_log_in()
+    second = open_tab()
+    second.expect_logged_in()
+    log_in = """async (login) => {
+      const { backend } = await import("/scripts/backend.js");
+      await (login ? backend.logIn(...login) : backend.logInWithPasskey());
+    }"""
+    before = first.claim("sid").text_content()
+    first.page.evaluate(log_in, [first.email, PASSWORD])
+    expect(second.status).to_have_text("You are logged out.")
+    expect(first.claim("sid")).not_to_have_text(before)
+    assert sorted(session_states(first)) == [False, True]
+    first.page.bring_to_front()  # Browsers use a passkey only for the page with the focus.
+    first.add_passkey()
+    first.page.evaluate(log_in)
+    first.expect_logged_in()
+    assert sorted(session_states(first)) == [False, True, True]
+    first.log_out()
+
+
 def test_rejected_refresh_in_one_tab_ends_the_session_in_all(open_tab, client):
     first = open_tab()
     first.sign_up_and_log_in()
@@ -263,8 +302,7 @@ def test_tab_that_closes_during_a_refresh_does_not_revoke_the_session(open_tab, 
     exchanged = []
     second.page.route(REFRESH, lambda route: exchanged.append(route.fetch()))  # The response does not reach the tab.
     second.press("Renew with the refresh token")
-    while not exchanged:
-        second.page.wait_for_timeout(20)
+    second.wait_until(lambda: exchanged)
     second.page.goto("about:blank")
     # The first tab repeats the exchange without a further action of the user.
     expect(first.claim("jti")).not_to_have_text(before)

@@ -27,7 +27,13 @@ POSTGRESQL = {
     "DatabaseUrlSecretArn": f"{SECRET}functions-1a2b3c",
     "MigrationDatabaseUrlSecretArn": f"{SECRET}owner-4d5e6f",
 }
-WITHOUT_DATABASE = {"AuthorizerFunction", "JwksFunction", "PreflightFunction", "PublishKeysFunction"}
+WITHOUT_DATABASE = {
+    "AuthorizerFunction",
+    "JwksFunction",
+    "PreflightFunction",
+    "PublishKeysFunction",
+    "WellKnownFunction",
+}
 
 
 def variables(**parameters):

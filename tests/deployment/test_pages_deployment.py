@@ -14,35 +14,18 @@ from local_runtime.cloudformation import Intrinsics, read_template
 from local_runtime.gateway import FILE_HEADERS
 from local_runtime.template import load_template
 from tests.support.deployment import TEMPLATE, as_list, deployed, resources_of_type, translated
+from tests.support.distribution import PAGES, distribution, origin_of, page_headers
 from tests.support.requirements import require
 from tests.support.runtime import PROJECT
 from tools.pages.versioned import IMMUTABLE, versioned_files
 
 pytestmark = [pytest.mark.deployment, pytest.mark.template, pytest.mark.pages]
 
-PAGES = {
-    "PublicUrl": "https://login.example.com",
-    "PagesCertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/1",
-    "ProxyLocks": "blue",
-}
 DOMAIN = {"DomainName": "auth.example.com", "CertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/2"}
 RECORD = {"HostedZoneId": "Z0123456789"}
 LOCKS = ("blue", "blue+green", "green+blue", "green")
 LOCK_OF = {color: f"{{{{resolve:secretsmanager:ProxyLock{color.capitalize()}:SecretString}}}}" for color in LOCKS[::3]}
 PAGES_TYPES = ("AWS::CloudFront::", "AWS::S3::", "AWS::Route53::")
-
-
-def distribution(**parameters):
-    ((_, properties),) = resources_of_type("AWS::CloudFront::Distribution", **{**PAGES, **parameters}).items()
-    return properties["DistributionConfig"]
-
-
-def origin_of(path, config):
-    """Return the id of the origin that gets a request, as CloudFront chooses it: the first pattern that matches."""
-    for behavior in config["CacheBehaviors"]:
-        if fnmatchcase(path, behavior["PathPattern"]):
-            return behavior["TargetOriginId"]
-    return config["DefaultCacheBehavior"]["TargetOriginId"]
 
 
 def only_one(kind, **parameters):
@@ -227,18 +210,10 @@ def test_functions_know_the_public_url_by_a_setting():
 def test_pages_have_the_header_fields_of_make_run_and_hsts():
     policy = only_one("AWS::CloudFront::ResponseHeadersPolicy")["ResponseHeadersPolicyConfig"]
     security = policy["SecurityHeadersConfig"]
-    hsts = security["StrictTransportSecurity"]
-    fields = {item["Header"]: item["Value"] for item in policy["CustomHeadersConfig"]["Items"]} | {
-        "Content-Security-Policy": security["ContentSecurityPolicy"]["ContentSecurityPolicy"],
-        "Referrer-Policy": security["ReferrerPolicy"]["ReferrerPolicy"],
-        "X-Content-Type-Options": "nosniff",
-        "Strict-Transport-Security": f"max-age={hsts['AccessControlMaxAgeSec']}; includeSubDomains",
-        # Of the objects (test_versioned.py).
-        "Cache-Control": "no-cache",
-    }
-    assert hsts["IncludeSubdomains"] is True
     every_field = [*security.values(), *policy["CustomHeadersConfig"]["Items"]]
     assert [field for field in every_field if field["Override"] is not True] == []
+    # Each object has a Cache-Control of its own (tests/tools/pages/test_publish.py).
+    fields = page_headers() | {"Cache-Control": FILE_HEADERS["Cache-Control"]}
     assert fields == {**FILE_HEADERS, "Strict-Transport-Security": SECURITY_HEADERS["Strict-Transport-Security"]}
     for behavior in distribution()["CacheBehaviors"]:
         assert behavior["ResponseHeadersPolicyId"] == "PagesHeaders"

@@ -26,6 +26,7 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "Webauthn": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
     "Audit": AUDIT,
     "Jwks": {},
+    "WellKnown": {},
     "Preflight": {},
     "Health": CONNECT,
     "PublishKeys": {"SigningKeyBlue.Arn": ("kms:GetPublicKey",)},

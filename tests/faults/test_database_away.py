@@ -28,7 +28,7 @@ OTHER = "other@example.com"
 
 @pytest.fixture(autouse=True)
 def _short_database_timeout(monkeypatch, environment):
-    monkeypatch.setenv("DATABASE_TIMEOUT", "0.3")
+    monkeypatch.setenv("DATABASE_TIMEOUT", "1")
 
 
 @contextmanager

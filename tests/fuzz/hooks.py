@@ -23,8 +23,8 @@ from tests.support.functions import OPTIONAL_PROBLEM_MEMBERS, PROBLEM_MEMBERS
 CALLER_KIND = os.environ["FUZZ_CALLER"]
 CLIENT = httpx.Client(base_url=os.environ["FUZZ_URL"], timeout=60)
 STEP_UP_TOKEN = "Step-Up-Token"
-#: The operations that may revoke the caller's session.
-REVOKING_OPERATIONS = {"log_out", "delete_sessions", "delete_session", "delete_passkey"}
+#: The operations that may revoke the caller's session. A login does so if it carries the caller's access token.
+REVOKING_OPERATIONS = {"log_out", "delete_sessions", "delete_session", "delete_passkey", "login", "complete_login"}
 
 # Generators for the formats of the document.
 schemathesis.openapi.format("password", st.just(PASSWORD) | st.text(st.characters(codec="utf-8"), min_size=15))
@@ -59,7 +59,7 @@ if CALLER_KIND != "anonymous":
         sent = response.request.headers.items()
         is_rejected = response.status_code == 401 and sent >= CALLER.headers().items()
         is_rejected |= response.status_code == 403 and sent >= CALLER.step_up_headers().items()
-        if is_rejected or (operation_id(case) in REVOKING_OPERATIONS and response.status_code == 204):
+        if is_rejected or (operation_id(case) in REVOKING_OPERATIONS and response.status_code < 300):
             CALLER.forget_session()
 
 

@@ -44,10 +44,11 @@ def test_defaults_are_those_of_the_design(set_variables):
         | {"refresh_idle_lifetime": 7 * 24 * 3600, "refresh_absolute_lifetime": 30 * 24 * 3600}
         | {"webauthn_rp_id": "localhost", "webauthn_rp_name": "Secure Backend"}
         | {"webauthn_origins": ("http://localhost:8000", "http://localhost:3000"), "audit_retention_days": 400}
-        | {"cors_origins": (), "pages_url": None, "proxy_locks": ()}
+        | {"pages_url": None, "proxy_locks": (), "mail_locales": ("en", "de")}
         | {"mail_transport": None, "mail_from": None, "mail_from_name": "Secure Backend"}
-        | {"send_mail_arn": None, "mail_locales": ("en", "de"), "mail_texts_dir": None}
-        | dict.fromkeys(("smtp_url", "smtp_url_secret_arn", "ses_configuration_set"))
+        | dict.fromkeys(("send_mail_arn", "mail_texts_dir", "smtp_url", "smtp_url_secret_arn", "ses_configuration_set"))
+        | dict.fromkeys(("cors_origins", "security_contact", "android_packages", "ios_apps"), ())
+        | dict.fromkeys(("change_password_url", "passkey_enroll_url", "passkey_manage_url", "security_txt_expires"))
         | {"bcrypt_cost": 12, "neutral_registration": False, "passkey_signals": True}
         | dict.fromkeys(("database_url_secret_arn", "pepper_secret_arn", "audit_key_secret_arn"))
         | limits

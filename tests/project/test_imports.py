@@ -31,7 +31,7 @@ CLUSTER = {
     "DATABASE_URL": "auroradsql+psycopg://secure_backend@cluster.dsql.eu-central-1.on.aws/postgres",
 }
 #: The functions that use the database in requests.
-WITH_A_DATABASE = sorted(set(FUNCTIONS) - {"authorizer", "jwks", "migrate", "preflight", "publish_keys"})
+WITH_A_DATABASE = sorted(set(FUNCTIONS) - {"authorizer", "jwks", "migrate", "preflight", "publish_keys", "well_known"})
 #: A caller's first request waits for the authorizer and for the function, so the authorizer must be small.
 NOT_IN_AUTHORIZER = {"fastapi", "mangum", "sqlalchemy", "starlette"}
 
@@ -147,7 +147,7 @@ def test_preinitialised_function_with_a_url_secret_loads_driver():
     assert "aurora_dsql_sqlalchemy" not in loaded
 
 
-@pytest.mark.parametrize("function", ["authorizer", "jwks"])
+@pytest.mark.parametrize("function", ["authorizer", "jwks", "well_known"])
 def test_preinitialised_function_loads_no_unused_driver(function):
     loaded = loaded_at_start(function, AWS_LAMBDA_INITIALIZATION_TYPE="snap-start", **CLUSTER)
     assert loaded & forbidden(function) == set()

@@ -3,6 +3,7 @@
 import re
 from base64 import b64encode
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Any, Final, Literal, TypeAlias
 
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from playwright.sync_api import ConsoleMessage, Page, Route, ViewportSize, expect
 
 from tests.support.factories import PASSWORD, registration
+from tests.support.processes import wait_until
 from tools.authenticator.software_authenticator import Credential
 from tools.demo.chromium import add_authenticator
 
@@ -90,6 +92,10 @@ class Visitor:
             (handlers.pop() if handlers else Route.fallback)(route)
 
         self.page.route(pattern, respond)
+
+    def wait_until(self, condition: Callable[[], object]) -> None:
+        """Wait until ``condition`` returns a true value. Meanwhile the handlers of routes and listeners run."""
+        wait_until(condition, pause=partial(self.page.wait_for_timeout, 20))
 
     def set_display(self, viewport: ViewportSize, scheme: Scheme = "light") -> None:
         """Set the size of the window and its colour scheme."""

@@ -35,7 +35,8 @@ def check_response(*, method: str, resource: str, status: int, headers: Mapping[
         assert text == "", f"docs/openapi.json has no body: {what}"
         return
     assert media_type in documented["content"], f"docs/openapi.json lacks {media_type}: {what}"
-    faults = list(_validator(resource, method.lower(), str(status), media_type).iter_errors(json.loads(text)))
+    body = text if media_type == "text/plain" else json.loads(text)
+    faults = list(_validator(resource, method.lower(), str(status), media_type).iter_errors(body))
     assert faults == [], f"{what}: {[(fault.instance_path, fault.message) for fault in faults]}"
 
 

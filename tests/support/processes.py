@@ -17,12 +17,17 @@ import psutil
 TIMEOUT_SECONDS = 180
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = TIMEOUT_SECONDS) -> None:
-    """Wait until ``condition`` returns a true value. Fail after ``seconds``."""
+def wait_until(
+    condition: Callable[[], object],
+    *,
+    seconds: float = TIMEOUT_SECONDS,
+    pause: Callable[[], object] = lambda: time.sleep(0.02),
+) -> None:
+    """Wait until ``condition`` returns a true value. Fail after ``seconds``. ``pause`` is called between two tries."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"the condition did not hold within {seconds} seconds"
-        time.sleep(0.02)
+        pause()
 
 
 def free_port() -> int:

@@ -18,6 +18,12 @@ OPEN_ROUTES = {
     ("POST", "/webauthn/login/complete"),
     ("GET", "/.well-known/jwks.json"),
     ("GET", "/health"),
+    ("GET", "/.well-known/webauthn"),
+    ("GET", "/.well-known/passkey-endpoints"),
+    ("GET", "/.well-known/change-password"),
+    ("GET", "/.well-known/security.txt"),
+    ("GET", "/.well-known/assetlinks.json"),
+    ("GET", "/.well-known/apple-app-site-association"),
     ("HEAD", "/.well-known/jwks.json"),
     ("HEAD", "/health"),
 }

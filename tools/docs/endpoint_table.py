@@ -1,5 +1,6 @@
 """``make docs``: the tables of endpoints in README and docs/api.md, from the OpenAPI document."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -9,15 +10,20 @@ from tools.docs.marked_parts import table, with_part
 from tools.docs.openapi_document import SHARED_ERRORS, document
 
 _PART: Final = "endpoints"
+#: A document that a deployer can add by a setting.
+_DOCUMENT: Final = re.compile(r"`GET /\.well-known/(?P<name>.+)`")
 _SHARED: Final = {error.code for error in (*SHARED_ERRORS, errors.InvalidToken)}
 
 
 def with_short_table(page: str) -> str:
-    """Return README's text with request, access and purpose of each endpoint."""
-    rows = (
-        (request, access.removeprefix("access "), _sentences(operation)[0].removesuffix("."))
-        for request, access, operation in _operations(document())
-    )
+    """Return README's text with request, access and purpose of each endpoint, and one row for all documents."""
+    rows, documents = [], []
+    for request, access, operation in _operations(document()):
+        if "404" in operation["responses"] and (found := _DOCUMENT.fullmatch(request)):
+            documents.append(f"`{found['name']}`")
+        else:
+            rows.append((request, access.removeprefix("access "), _sentences(operation)[0].removesuffix(".")))
+    rows.append(("`GET /.well-known/…`", "anyone", f"Return, if configured, {', '.join(documents)}"))
     return with_part(page, _PART, table(("Request", "Access", "Purpose"), rows))
 
 
@@ -47,7 +53,7 @@ def _sentences(operation: dict[str, Any]) -> list[str]:
 
 
 def _successes(operation: dict[str, Any]) -> str:
-    return " or ".join(status for status in operation["responses"] if status < "300")
+    return " or ".join(status for status in operation["responses"] if status < "400")
 
 
 def _errors(operation: dict[str, Any]) -> Iterator[str]:

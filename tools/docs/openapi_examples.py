@@ -10,6 +10,8 @@ _BY_FORMAT: Final = {
     "date-time": "2026-01-31T09:30:00Z",
     "uuid": "3f0e6a52-8f0b-4f5b-9a53-6c1f0d1f2a7e",
 }
+#: RFC 9116.
+_SECURITY_TXT: Final = "Contact: mailto:security@example.com\nExpires: 2027-01-31T00:00:00Z\n"
 
 
 def add_examples(document: dict[str, Any]) -> None:
@@ -17,7 +19,10 @@ def add_examples(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     for operation in (operation for item in document["paths"].values() for operation in item.values()):
         for body in (operation.get("requestBody", {}), *operation["responses"].values()):
-            for content in body.get("content", {}).values():
+            for media_type, content in body.get("content", {}).items():
+                if media_type == "text/plain":
+                    # FastAPI describes a text as a string. The only one is security.txt.
+                    content["examples"] = {"example": {"value": _SECURITY_TXT}}
                 if "examples" not in content:
                     content["examples"] = {
                         name: {"value": value} for name, value in _examples(content["schema"], schemas)

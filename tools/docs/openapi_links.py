@@ -85,5 +85,6 @@ def _names(body: dict[str, Any], keyword: str, schemas: dict[str, Any]) -> froze
         name
         for content in body.get("content", {}).values()
         for schema in content["schema"].get("anyOf", [content["schema"]])
+        if "$ref" in schema  # A text and a list have no fields.
         for name in schemas[schema["$ref"].removeprefix(_REFERENCE)].get(keyword, [])
     )

@@ -4,6 +4,7 @@ With a wrong setting every request fails, and a log line names the setting and t
 service does not continue with an insecure default.
 """
 
+import base64
 import math
 import os
 import re
@@ -33,6 +34,15 @@ _LOCALE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 _PAGES_URL = re.compile(_ORIGIN.pattern + r"(?:/[A-Za-z0-9._~-]+)*")
 _SHA_256 = re.compile(r"[0-9a-f]{64}")
 _MAX_LOCKS = 2
+#: The URL of a page, in printable ASCII, because it becomes a header field and part of JSON.
+_PAGE = re.compile(rf"{_ORIGIN.pattern}(?:[/?#][!#-;=?-~]*)?")
+#: A URI of RFC 9116 section 2.5.3. A comma separates two contacts, and a line break would add a field.
+_CONTACT = re.compile(r"(?:mailto:[!-+\-.-~]+@|https://|tel:\+)[!-+\-.-~]+")
+_TIME = re.compile(r"20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\dZ")
+#: The application id of an Android app (Android's "Set the application ID").
+_ANDROID_PACKAGE = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)+", re.ASCII)
+#: The team id and the bundle id of an iOS app.
+_IOS_APP = re.compile(r"[A-Z0-9]{10}(?:\.[A-Za-z0-9-]+)+")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _MAX_PORT = 65_535
 #: Ten years, so that expiries are valid dates.
@@ -111,6 +121,19 @@ class Settings:
     #: ``webauthn_origins``.
     cors_origins: tuple[str, ...] = ()
 
+    #: The documents under /.well-known/, each of which is absent without its setting (``operations.well_known``). The
+    #: pages where a user changes the password, adds a passkey and manages passkeys, as https URLs.
+    change_password_url: str | None = None
+    passkey_enroll_url: str | None = None
+    passkey_manage_url: str | None = None
+    #: URIs for reports of vulnerabilities, separated by commas, and until when they are to be used (RFC 9116).
+    security_contact: tuple[str, ...] = ()
+    security_txt_expires: str | None = None
+    #: Native apps that may use these passkeys: application ids of the Android apps whose certificates are in
+    #: ``webauthn_origins``, and iOS apps as ``TEAMID.bundle.id``.
+    android_packages: tuple[str, ...] = ()
+    ios_apps: tuple[str, ...] = ()
+
     #: log2 of bcrypt's rounds. 12 is about 280 ms on a slow core.
     bcrypt_cost: int = _number(12, 4, 15)
 
@@ -183,6 +206,7 @@ class Settings:
         yield from self._mail_contradictions()
         if len(self.proxy_locks) > _MAX_LOCKS or not all(map(_SHA_256.fullmatch, self.proxy_locks)):
             yield f"PROXY_LOCKS: must be at most {_MAX_LOCKS} SHA-256 hashes in hex, separated by a comma"
+        yield from self._wrong_documents()
         if self.stage != "local":
             yield from self._local_only_settings()
 
@@ -196,6 +220,25 @@ class Settings:
             yield "MAIL_FROM_NAME: must be printable text"
         if not all(map(_LOCALE.fullmatch, self.mail_locales)):
             yield "MAIL_LOCALES: must be language tags such as en or pt-BR, separated by commas"
+
+    def _wrong_documents(self) -> Iterator[str]:
+        """Yield the faults in the settings of documents under /.well-known/, as error texts."""
+        for name in ("change_password_url", "passkey_enroll_url", "passkey_manage_url"):
+            url: str | None = getattr(self, name)
+            if url and not _is_safe(_PAGE.fullmatch(url)):
+                yield f"{name.upper()}: must be an https URL such as https://example.com/account, or http://localhost"
+        if not all(map(_CONTACT.fullmatch, self.security_contact)):
+            yield "SECURITY_CONTACT: must be URIs such as mailto:security@example.com, https://… or tel:+…"
+        if self.security_txt_expires and not _TIME.fullmatch(self.security_txt_expires):
+            yield "SECURITY_TXT_EXPIRES: must be a time in UTC such as 2027-01-31T00:00:00Z"
+        if bool(self.security_contact) != bool(self.security_txt_expires):
+            yield "SECURITY_CONTACT and SECURITY_TXT_EXPIRES: security.txt needs both (RFC 9116)"
+        if not all(map(_ANDROID_PACKAGE.fullmatch, self.android_packages)):
+            yield "ANDROID_PACKAGES: must be application ids such as com.example.app"
+        if self.android_packages and not self.android_certificates():
+            yield "ANDROID_PACKAGES: WEBAUTHN_ORIGINS must contain the apps' android:apk-key-hash:…"
+        if not all(map(_IOS_APP.fullmatch, self.ios_apps)):
+            yield "IOS_APPS: must be a team id and a bundle id such as ABCDE12345.com.example.app"
 
     def _local_only_settings(self) -> Iterator[str]:
         """Yield the settings that only the ``local`` stage accepts, as error texts."""
@@ -217,20 +260,19 @@ class Settings:
         """Return the origins of pages that may call the API."""
         return self.cors_origins or self._own_pages()
 
-    def page(self, name: str) -> str:
-        """Return the URL of a page, such as ``security.html``.
-
-        Raises:
-            Misconfigured: ``PAGES_URL`` is not set, and ``WEBAUTHN_ORIGINS`` lists no page.
-
-        """
-        own = self._own_pages()
-        if self.pages_url is None and not own:
-            raise Misconfigured("PAGES_URL: is not set, and WEBAUTHN_ORIGINS lists no page")
-        return f"{self.pages_url or own[0]}/{name}"
-
     def _own_pages(self) -> tuple[str, ...]:
         return tuple(origin for origin in self.webauthn_origins if not _ANDROID_APP.fullmatch(origin))
+
+    def related_origins(self) -> tuple[str, ...]:
+        """Return the origins of pages on other domains than the relying party's (WebAuthn section 5.11)."""
+        pages = map(_ORIGIN.fullmatch, self.webauthn_origins)
+        domain = f".{self.webauthn_rp_id}"
+        return tuple(page.group() for page in pages if page and not f".{page['host']}".endswith(domain))
+
+    def android_certificates(self) -> tuple[bytes, ...]:
+        """Return the SHA-256 of the signing certificates of Android apps that may use these passkeys."""
+        apps = (origin for origin in self.webauthn_origins if _ANDROID_APP.fullmatch(origin))
+        return tuple(base64.urlsafe_b64decode(app.rpartition(":")[2] + "=") for app in apps)
 
     def storage(self) -> Path:
         """Return ``data_dir``, which must exist. A function never creates it.
@@ -270,8 +312,8 @@ def _is_safe(url: re.Match[str] | None) -> bool:
     )
 
 
-def _parse_origins(text: str) -> tuple[str, ...]:
-    return tuple(_without_default_port(origin.strip()) for origin in text.split(","))
+def _parse_list(text: str) -> tuple[str, ...]:
+    return tuple(_without_default_port(item.strip()) for item in text.split(","))
 
 
 def _parse_bool(text: str) -> bool:
@@ -286,7 +328,7 @@ _PARSERS: Final[Mapping[Any, Callable[[str], Any]]] = {
     str | None: str,
     Path: Path,
     Path | None: Path,
-    tuple[str, ...]: _parse_origins,
+    tuple[str, ...]: _parse_list,
 }
 
 

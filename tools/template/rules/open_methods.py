@@ -8,7 +8,13 @@ from cfnlint.rules import CloudFormationLintRule, RuleMatch
 #: The methods that any client on the internet may call. Review each new entry. tests/support/routes.py has the same
 #: list.
 OPEN = {
+    "GET /.well-known/apple-app-site-association",
+    "GET /.well-known/assetlinks.json",
+    "GET /.well-known/change-password",
     "GET /.well-known/jwks.json",
+    "GET /.well-known/passkey-endpoints",
+    "GET /.well-known/security.txt",
+    "GET /.well-known/webauthn",
     "GET /health",
     "HEAD /.well-known/jwks.json",
     "HEAD /health",

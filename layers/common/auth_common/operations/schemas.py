@@ -1,4 +1,4 @@
-"""The responses of GET /health and GET /.well-known/jwks.json."""
+"""The responses of GET /health and of the documents under /.well-known/."""
 
 from typing import Annotated, Literal
 
@@ -29,3 +29,43 @@ class PublicKeySetResponse(BaseModel):
     """GET /.well-known/jwks.json (RFC 7517 section 5)."""
 
     keys: list[PublicKeyResponse]
+
+
+class RelatedOriginsResponse(BaseModel):
+    """GET /.well-known/webauthn (WebAuthn Level 3, section 5.11)."""
+
+    origins: Annotated[list[str], Field(examples=[["https://example.co.uk"]])]
+
+
+class PasskeyEndpointsResponse(BaseModel):
+    """GET /.well-known/passkey-endpoints. A page that is not set is absent."""
+
+    enroll: Annotated[str, Field(default_factory=str, examples=["https://example.com/account"])]
+    manage: Annotated[str, Field(default_factory=str, examples=["https://example.com/account"])]
+
+
+class AndroidAppResponse(BaseModel):
+    """An Android app, and the SHA-256 of its signing certificates in hexadecimal."""
+
+    namespace: Literal["android_app"] = "android_app"
+    package_name: Annotated[str, Field(examples=["com.example.app"])]
+    sha256_cert_fingerprints: Annotated[list[str], Field(examples=[["<32 bytes in hexadecimal, with colons>"]])]
+
+
+class AssetLinkResponse(BaseModel):
+    """A statement of GET /.well-known/assetlinks.json (Digital Asset Links)."""
+
+    relation: Annotated[list[str], Field(examples=[["delegate_permission/common.get_login_creds"]])]
+    target: AndroidAppResponse
+
+
+class IOSAppsResponse(BaseModel):
+    """iOS apps, each as team id and bundle id."""
+
+    apps: Annotated[list[str], Field(examples=[["ABCDE12345.com.example.app"]])]
+
+
+class AppleAppSiteAssociationResponse(BaseModel):
+    """GET /.well-known/apple-app-site-association."""
+
+    webcredentials: IOSAppsResponse

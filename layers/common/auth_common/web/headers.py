@@ -2,6 +2,8 @@
 
 from typing import Final
 
+#: ``Cache-Control`` of public documents, instead of ``no-store``.
+PUBLIC_FOR_FIVE_MINUTES: Final = "public, max-age=300"
 #: On every response (ASVS 5.0 V3, V14.2). A cacheable endpoint replaces ``Cache-Control``. A browser that opens a
 #: response as a page runs, loads and frames nothing. No other site can embed a response.
 SECURITY_HEADERS: Final = {
