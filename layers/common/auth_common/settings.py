@@ -260,6 +260,18 @@ class Settings:
         """Return the origins of pages that may call the API."""
         return self.cors_origins or self._own_pages()
 
+    def page(self, name: str) -> str:
+        """Return the URL of a page, such as ``security.html``.
+
+        Raises:
+            Misconfigured: ``PAGES_URL`` is not set, and ``WEBAUTHN_ORIGINS`` lists no page.
+
+        """
+        own = self._own_pages()
+        if self.pages_url is None and not own:
+            raise Misconfigured("PAGES_URL: is not set, and WEBAUTHN_ORIGINS lists no page")
+        return f"{self.pages_url or own[0]}/{name}"
+
     def _own_pages(self) -> tuple[str, ...]:
         return tuple(origin for origin in self.webauthn_origins if not _ANDROID_APP.fullmatch(origin))
 
