@@ -36,8 +36,10 @@ REQUIRED_LIBRARIES: Final = {
     "login": (*_BASE, "bcrypt", "jwt", "cryptography"),
     "refresh": (*_BASE, "jwt", "cryptography"),
     "register": (*_BASE, "bcrypt", "email_validator", "zxcvbn_rs_py"),
+    "reset_password": (*_BASE, "bcrypt", "email_validator", "zxcvbn_rs_py"),
     "sessions": (*_BASE, "ua_parser", "ua_parser_builtins.lazy"),
     "step_up": (*_BASE, "bcrypt", "webauthn"),
+    "verify_email": (*_BASE, "bcrypt", "email_validator", "jwt", "cryptography"),
     "webauthn": (*_BASE, "webauthn"),
     "well_known": ("fastapi", "mangum", "aws_lambda_powertools"),
 }

@@ -16,7 +16,9 @@ from tests.support.route_requests import VALID_BODIES, route_name
 from tests.support.routes import ROUTES
 
 #: Fields whose example the service does not know. A request with such a field needs a real value.
-_MADE_BY_THE_SERVICE: Final = ("_token", "_id")
+_MADE_BY_THE_SERVICE: Final = ("token", "_id", "code")
+#: Fields that the service has made for the user of a request.
+_KNOWN: Final = frozenset({"refresh_token"})
 
 
 class FirstRequests:
@@ -35,7 +37,8 @@ class FirstRequests:
         if function == "preflight":
             return proxy_event("OPTIONS", "/login", headers={"Origin": "http://localhost:8000"})
         routes = [route for route in ROUTES if route.function.folder.name == function]
-        return self._event(min(routes, key=lambda route: (route.authorizer is not None, route.method != "GET")))
+        possible = [route for route in routes if route.method == "GET" or _possible_bodies(route)]
+        return self._event(min(possible, key=lambda route: (route.authorizer is not None, route.method != "GET")))
 
     def _event(self, route: Route) -> dict[str, Any]:
         if route.method == "GET":
@@ -49,7 +52,7 @@ class FirstRequests:
             "current_password": PASSWORD,
             "refresh_token": account.refresh_token,
         }
-        body = max((body for body in VALID_BODIES[route_name(route)] if _is_possible(body, known)), key=bool)
+        body = max(_possible_bodies(route), key=bool)
         own = {name: value for name, value in known.items() if name in body}
         return json_event(route.method, route.path.replace("{id}", account.id), body | own, **_options(route, caller))
 
@@ -60,8 +63,12 @@ def _options(route: Route, caller: dict[str, str]) -> dict[str, Any]:
     return parameters | ({"authorizer": caller} if route.authorizer else {})
 
 
-def _is_possible(body: dict[str, Any], known: dict[str, str]) -> bool:
-    return all(name in known for name in body if name.endswith(_MADE_BY_THE_SERVICE))
+def _possible_bodies(route: Route) -> list[dict[str, Any]]:
+    return [
+        body
+        for body in VALID_BODIES.get(route_name(route), [])
+        if not any(name.endswith(_MADE_BY_THE_SERVICE) for name in body.keys() - _KNOWN)
+    ]
 
 
 def _new_email() -> str:

@@ -194,6 +194,12 @@ def _remember_stored_hashes(database: Database) -> None:
 
 
 @pytest.fixture
+def registration_without_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make registrations queue no mail, in tests that look at the mails that they queue themselves."""
+    monkeypatch.setattr("auth_common.accounts.registration.queue_mail_with_token", lambda *_, **__: None)
+
+
+@pytest.fixture
 def kms(environment: Path, aws: None) -> Any:
     """A boto3 client of moto's KMS, which makes real signatures."""
     return boto3.client("kms")

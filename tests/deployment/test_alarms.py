@@ -116,7 +116,8 @@ def test_alarms_left_to_aws_use_only_metrics_of_aws():
     assert len(alarms.evaluated) + len(alarms.on_aws_metrics) == len(ALARMS)
     of_functions = {"function-errors", "function-throttles", "authorizer-failed", "cleanup-failed"}
     assert set(alarms.on_aws_metrics) == {
-        *("server-errors", "step-up-function-failed", "preflight-function-failed", "send-mail-function-failed"),
+        *("server-errors", "step-up-function-failed", "preflight-function-failed"),
+        *("send-mail-function-failed", "recovery-functions-failed"),
         *of_functions,
     }
 

@@ -13,6 +13,7 @@ from auth_common.database.privileges import (
     MAIL_ROLE,
     PRIVILEGES,
     READER_ROLE,
+    REGISTRATION_ROLE,
     SERVICE_ROLE,
 )
 from auth_common.settings import Settings
@@ -74,6 +75,7 @@ def test_function_connects_with_its_role_and_without_a_password():
     assert {url.host for url in urls.values()} == {"Cluster.dsql.us-east-1.on.aws"}
     users = {name: url.username for name, url in urls.items()}
     assert {name: user for name, user in users.items() if user != SERVICE_ROLE} == {
+        "RegisterFunction": REGISTRATION_ROLE,
         "GetUserFunction": READER_ROLE,
         "AuditFunction": READER_ROLE,
         "HealthFunction": HEALTH_ROLE,

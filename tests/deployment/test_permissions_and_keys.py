@@ -21,6 +21,8 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "GetUser": AUDIT,
     "ChangePassword": {"Pepper": (READ,), **AUDIT},
     "StepUp": {"Pepper": (READ,), **AUDIT},
+    "VerifyEmail": {"Pepper": (READ,), **AUDIT},
+    "ResetPassword": {"Pepper": (READ,), **AUDIT},
     "Refresh": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
     "Sessions": AUDIT,
     "Webauthn": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
@@ -36,7 +38,7 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "MailFeedback": AUDIT,
 }
 #: The functions that may wake the function ``SendMail``. They queue mail.
-WAKING = ("Register", "Login", "ChangePassword", "Webauthn")
+WAKING = ("Register", "Login", "ChangePassword", "VerifyEmail", "ResetPassword", "Webauthn")
 
 
 #: The functions that sign tokens.
@@ -123,7 +125,8 @@ def test_function_knows_only_keys_and_secrets_that_it_may_use(name):
     known = {variables.get(f"{kind}_ARN") for kind in ("SIGNING_KEY", "PEPPER_SECRET", "AUDIT_KEY_SECRET")}
     usable = {"SigningKeyBlue.Arn", "Pepper", "AuditKey"} & PERMISSIONS[name].keys()
     assert known - {None} == (usable if name != "PublishKeys" else set())
-    assert (variables.get("JWKS") == "PublicKeys.Jwks") == (name in {"Authorizer", "Jwks", "Login", "Webauthn"})
+    verifying = {"Authorizer", "Jwks", "Login", "VerifyEmail", "Webauthn"}
+    assert (variables.get("JWKS") == "PublicKeys.Jwks") == (name in verifying)
 
 
 @pytest.mark.threat("signing-key-misuse")
@@ -198,7 +201,10 @@ def test_gateway_limits_every_route_and_hashing_routes_more():
     (stage,) = resources_of_type("AWS::ApiGateway::Stage").values()
     methods = stage["MethodSettings"]
     limits = {f"{method['HttpMethod']} {method['ResourcePath']}": method["ThrottlingRateLimit"] for method in methods}
-    hashing = {"POST /~1login", "POST /~1users", "PUT /~1users~1{id}~1password", "POST /~1step-up"}
+    hashing = {
+        *("POST /~1login", "POST /~1users", "PUT /~1users~1{id}~1password", "POST /~1step-up"),
+        *("POST /~1email~1verify", "POST /~1password~1reset~1complete"),
+    }
     assert limits.keys() == {"* /*", *hashing}
     assert {limits[route] for route in hashing} == {"20"}
     assert limits["* /*"] == "100"

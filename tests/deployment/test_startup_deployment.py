@@ -9,11 +9,12 @@ pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
 PUBLISHED = {
     *("Register", "Login", "GetUser", "ChangePassword", "StepUp", "Refresh"),
+    *("VerifyEmail", "ResetPassword"),
     *("Sessions", "Webauthn", "Audit", "Jwks", "WellKnown", "Preflight", "Health", "Authorizer"),
 }
 #: Requests invoke it, and no client waits for it.
 ASYNCHRONOUS = {"SendMail"}
-HASHING = {"Register", "Login", "ChangePassword", "StepUp"}
+HASHING = {"Register", "Login", "ChangePassword", "StepUp", "VerifyEmail", "ResetPassword"}
 #: A property of the function, not of its versions.
 UNVERSIONED = "ReservedConcurrentExecutions"
 

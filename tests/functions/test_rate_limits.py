@@ -9,6 +9,7 @@ from tests.support.outages import UNAVAILABLE, failing_statements
 from tests.support.races import send_burst
 from tests.support.throttles import (
     LIMITS,
+    Limit,
     LoginAtUnknownAddress,
     RefreshFromClientIP,
     attempt_counts,
@@ -25,6 +26,7 @@ LIMIT = 3
 
 @pytest.fixture(params=LIMITS, ids=lambda limit: limit.__name__)
 def limit(request, database, monkeypatch):
+    Limit.database = database
     limit = request.param()
     use_limits(monkeypatch, **{limit.setting: LIMIT})
     return limit

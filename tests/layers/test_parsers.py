@@ -200,7 +200,7 @@ def test_any_variables_are_settings_or_misconfigured(environment, variables):
             assert value == field.default or isinstance(value, tuple if isinstance(field.default, tuple) else kind)
             if "bounds" in rules:
                 assert rules["bounds"].least <= value <= rules["bounds"].greatest
-            assert value in rules.get("choices", [value])
+            assert value in (field.default, *rules.get("choices", [value]))
 
 
 almost_addresses = st.ip_addresses().map(str) | any_text

@@ -34,6 +34,7 @@ def test_defaults_are_those_of_the_design(set_variables):
         dict.fromkeys(("throttle_login_per_account_and_source", "throttle_second_factor_per_account"), 10)
         | {"throttle_login_per_account": 20, "throttle_login_per_source": 100, "throttle_passkey_per_source": 100}
         | dict.fromkeys(("throttle_refresh_per_source", "throttle_registration_per_source"), 100)
+        | {"throttle_mail_per_source": 10, "throttle_mail_token_per_source": 100}
         | {"throttle_bad_input_per_source": 100, "throttle_window": 3_600}
         | {"throttle_first_lock": 30, "throttle_longest_lock": 3_600}
     )
@@ -49,7 +50,7 @@ def test_defaults_are_those_of_the_design(set_variables):
         | dict.fromkeys(("send_mail_arn", "mail_texts_dir", "smtp_url", "smtp_url_secret_arn", "ses_configuration_set"))
         | dict.fromkeys(("cors_origins", "security_contact", "android_packages", "ios_apps"), ())
         | dict.fromkeys(("change_password_url", "passkey_enroll_url", "passkey_manage_url", "security_txt_expires"))
-        | {"bcrypt_cost": 12, "neutral_registration": False, "passkey_signals": True}
+        | {"bcrypt_cost": 12, "neutral_registration": False, "email_verification": "optional", "passkey_signals": True}
         | dict.fromkeys(("database_url_secret_arn", "pepper_secret_arn", "audit_key_secret_arn"))
         | limits
     )

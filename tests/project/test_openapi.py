@@ -43,7 +43,8 @@ def test_operation_documents_callers_and_errors(path, method, operation):
     is_open = (method.upper(), path) in OPEN_ROUTES
     required: dict[str, list[str]] = {"accessToken": []}
     # A login accepts the access token of the session that it replaces.
-    for_anyone = [{}, required] if path in {"/login", "/webauthn/login/complete"} else []
+    with_optional = {"/login", "/webauthn/login/complete", "/email/verify"}
+    for_anyone = [{}, required] if path in with_optional else []
     assert operation["security"] == (for_anyone if is_open else [required])
     assert operation["description"]
     assert operation["responses"].keys() >= {"500", "503"} | (set() if is_open else {"401"})
@@ -61,7 +62,7 @@ def test_urls_have_no_parameter_for_a_secret(path, method, operation):
     parameters = operation.get("parameters", [])
     in_url = {parameter["name"] for parameter in parameters if parameter["in"] in {"path", "query"}}
     assert in_url <= identifiers | filters
-    assert {parameter["name"] for parameter in parameters} - in_url <= {"Step-Up-Token"}
+    assert {parameter["name"] for parameter in parameters} - in_url <= {"Step-Up-Token", "Accept-Language"}
     assert SAVED["components"]["securitySchemes"]["accessToken"]["scheme"] == "bearer"
 
 
@@ -71,9 +72,13 @@ def test_requests_have_only_reviewed_fields():
     schemas = SAVED["components"]["schemas"]
     fields = {name: set(schema["properties"]) for name, schema in schemas.items() if name.endswith("Request")}
     reviewed = {
-        "RegistrationRequest": {"name", "email", "date_of_birth", "job_title", "password"},
+        "RegistrationRequest": {"name", "email", "date_of_birth", "job_title", "password", "address_token"},
         "LoginRequest": {"email", "password"},
         "ChangePasswordRequest": {"current_password", "new_password"},
+        "EmailVerificationRequest": {"token", "email", "code", "password"},
+        "VerificationMailRequest": {"email"},
+        "PasswordResetRequest": {"email"},
+        "PasswordResetCompletionRequest": {"token", "new_password"},
         "StepUpRequest": {"current_password", "challenge_id", "credential"},
     }
     assert {name: fields.pop(name) for name in reviewed} == reviewed
@@ -103,7 +108,12 @@ def test_ids_and_dates_have_their_formats():
 
 
 def test_limits_of_a_new_password_are_those_of_the_policy():
-    for name, field in (("RegistrationRequest", "password"), ("ChangePasswordRequest", "new_password")):
+    fields = {
+        "RegistrationRequest": "password",
+        "ChangePasswordRequest": "new_password",
+        "PasswordResetCompletionRequest": "new_password",
+    }
+    for name, field in fields.items():
         schema = SAVED["components"]["schemas"][name]["properties"][field]
         assert (schema["minLength"], schema["maxLength"]) == (MIN_LENGTH, MAX_LENGTH)
 

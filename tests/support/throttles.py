@@ -12,8 +12,9 @@ from sqlalchemy import select, update
 from auth_common.database.tables import audit_events, throttles
 from auth_common.keys.keyed_hashes import throttle_key
 from tests.support.databases import Database, start_fresh_environment
-from tests.support.factories import EMAIL, log_in, refresh, register, sign_up
+from tests.support.factories import EMAIL, PASSWORD, log_in, refresh, register, sign_up
 from tests.support.functions import Response
+from tests.support.mail_links import newest_mail, request_verification, verify_email
 from tests.support.passkeys import Ceremony, PasskeyHolder, begin_login, complete_login, enrol, post_without_token
 
 #: A client IP that is not known for the account. Requests in tests have another one by default.
@@ -80,6 +81,8 @@ class Limit:
     """A rate limit that rejects attempts. Creating an instance creates the accounts that its attempts need."""
 
     name: ClassVar[str]
+    #: The database of the test.
+    database: ClassVar[Database]
     #: The end of the setting's name, after THROTTLE_.
     setting: ClassVar[str]
     #: How long an attempt is counted, in seconds.
@@ -271,6 +274,52 @@ class RegistrationFromClientIP(Limit):
         return [log_in("person0@example.com")]
 
 
+class MailFromClientIP(Limit):
+    """The limit of requests for a mail. Each of them is accepted, so each is counted."""
+
+    name = "mail_source"
+    setting = "mail_per_source"
+    status = 202
+    needs = "INSERT INTO mail_tokens"
+
+    def attempt(self, number: int, /) -> Response:
+        return request_verification(f"person{number}@example.com")
+
+    def succeed(self) -> Response:
+        return request_verification("new@example.com")
+
+    def attempt_of_another(self) -> Response:
+        return request_verification("elsewhere@example.com", sourceIp=OTHER_CLIENT_IP)
+
+    def allowed(self) -> list[Response]:
+        return [register()]
+
+
+class MailTokenFromClientIP(Limit):
+    """The limit of links that are not valid."""
+
+    name = "mail_token_source"
+    setting = "mail_token_per_source"
+    status = 400
+    needs = "UPDATE users SET status"
+
+    def __init__(self) -> None:
+        register()
+        self.token = newest_mail(self.database, EMAIL, "verify_email").token
+
+    def attempt(self, _number: int, /) -> Response:
+        return verify_email(token="mt_unknown", password=PASSWORD)
+
+    def succeed(self) -> Response:
+        return verify_email(token=self.token, password=PASSWORD)
+
+    def attempt_of_another(self) -> Response:
+        return verify_email(token="mt_unknown", password=PASSWORD, identity={"sourceIp": OTHER_CLIENT_IP})
+
+    def allowed(self) -> list[Response]:
+        return [log_in()]
+
+
 #: All limits that reject attempts. THROTTLE_BAD_INPUT_PER_SOURCE is missing because it only limits audit records.
 LIMITS: list[type[Limit]] = [
     LoginAtAccountFromClientIP,
@@ -281,4 +330,6 @@ LIMITS: list[type[Limit]] = [
     PasskeyFromClientIP,
     RefreshFromClientIP,
     RegistrationFromClientIP,
+    MailFromClientIP,
+    MailTokenFromClientIP,
 ]

@@ -1,4 +1,4 @@
-"""``uv run accounts``: change, disable, unlock or erase a user, clear bounces, revoke sessions and remove passkeys.
+"""``uv run accounts``: change, disable, unlock, verify or erase a user, clear bounces, end sessions, remove passkeys.
 
 It works on the database that DATABASE_URL or DATA_DIR names. The service may be running. This is the only way to create
 the first admin, because no endpoint can.
@@ -14,7 +14,9 @@ from typing import Any, Final
 from auth_common.accounts import administration as accounts
 from auth_common.accounts.erasure import erase_user
 from auth_common.errors import NoPasskey, NotFound, ServiceError
+from auth_common.mail.kinds import MailKind
 from auth_common.passkeys.store import Passkey
+from auth_common.passwords.reset import start_password_reset
 from auth_common.users.email_address import normalise_email
 from tools.operators.operator_command import add_json_option, error_text, operator_command, parse_time, print_result
 
@@ -23,6 +25,8 @@ _CHANGES: Final = {
     "enable": ("enable a disabled user", accounts.enable_user),
     "end-sessions": ("revoke all sessions of a user", accounts.revoke_sessions_of),
 }
+#: The commands about the address of a user.
+_MAIL_COMMANDS: Final = frozenset({"clear-bounce", "mark-verified", "start-reset"})
 #: ``end-sessions`` lists passkeys that were added since then. A stolen session can be as old as a refresh token.
 _RECENT: Final = timedelta(days=30)
 
@@ -42,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unlock.add_argument("email")
     clear = commands.add_parser("clear-bounce", help="send mail again to a user whose address has bounced")
     clear.add_argument("email")
+    verify = commands.add_parser("mark-verified", help="mark the e-mail address of a user as verified")
+    verify.add_argument("email")
+    reset = commands.add_parser("start-reset", help="send a user the link to set a new password; it is not shown here")
+    reset.add_argument("email")
     commands.add_parser("list-passkeys", help="show the passkeys of a user, newest first").add_argument("email")
     remove = commands.add_parser(
         "remove-passkeys", help="delete the passkeys of a user, for example after a loss or a theft"
@@ -107,11 +115,8 @@ def _run(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         user, deleted = accounts.unlock_user(email)
         done = f"{user.id}: role {user.role}, {user.status}; counters of failed logins deleted: {deleted}"
         return done, _user_facts(user) | {"counters_forgotten": deleted}
-    if options.command == "clear-bounce":
-        user, was_suppressed = accounts.clear_bounce(email)
-        found = "gets mail again" if was_suppressed else "was not suppressed"
-        done = f"{user.id}: role {user.role}, {user.status}; the address {found}"
-        return done, _user_facts(user) | {"was_suppressed": was_suppressed}
+    if options.command in _MAIL_COMMANDS:
+        return _run_mail_command(options.command, email)
     if options.command == "list-passkeys":
         user, passkeys = accounts.list_passkeys_of(email)
         done = _lines(passkeys, f"{user.id}: role {user.role}, {user.status}; passkeys: {len(passkeys)}")
@@ -131,6 +136,23 @@ def _run(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
             facts = {"passkeys_added_recently": [_passkey_facts(passkey) for passkey in added]}
     done = _lines(added, f"{user.id}: role {user.role}, {user.status}; {done}all sessions are revoked")
     return done, _user_facts(user) | facts | {"sessions_ended": True}
+
+
+def _run_mail_command(command: str, email: str) -> tuple[str, dict[str, Any]]:
+    """Run one of ``_MAIL_COMMANDS``. Return its result as ``_run`` does."""
+    if command == "clear-bounce":
+        user, was_suppressed = accounts.clear_bounce(email)
+        found = "gets mail again" if was_suppressed else "was not suppressed"
+        done = f"{user.id}: role {user.role}, {user.status}; the address {found}"
+        return done, _user_facts(user) | {"was_suppressed": was_suppressed}
+    if command == "mark-verified":
+        user = accounts.mark_email_verified(email)
+        done = f"{user.id}: role {user.role}, {user.status}; the e-mail address is verified"
+        return done, _user_facts(user) | {"email_verified": True}
+    user, kind = start_password_reset(email)
+    sent = "set a new password" if kind is MailKind.RESET_PASSWORD else "register again, because it is not verified"
+    done = f"{user.id}: role {user.role}, {user.status}; a link was sent to the address to {sent}"
+    return done, _user_facts(user) | {"mail": kind.value}
 
 
 def _lines(passkeys: Sequence[Passkey], last: str) -> str:

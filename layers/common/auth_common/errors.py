@@ -160,6 +160,14 @@ class InvalidChallenge(ServiceError):
     detail = "The challenge is not valid any more. Begin again."
 
 
+class InvalidOrExpiredCode(ServiceError):
+    """The token of a link or the code is unknown, used or expired. All get the same response."""
+
+    status = 400
+    code = "invalid_or_expired_code"
+    detail = "The link or the code is not valid any more. Request a new mail."
+
+
 class PasskeyRejected(ServiceError):
     """The response to a registration breaks a rule of WebAuthn, or the passkey is registered already."""
 

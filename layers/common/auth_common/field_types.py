@@ -1,10 +1,10 @@
-"""Field types that several requests and responses share. Unknown fields of a request are rejected."""
+"""Field types and bodies that several requests and responses share. Unknown fields of a request are rejected."""
 
 import re
 import unicodedata
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -113,6 +113,9 @@ Email = Annotated[
 #: The maximum length is that of the stored form, because NFC makes some characters longer.
 Text = Annotated[str, AfterValidator(_require_letter), AfterValidator(clean_text), Field(max_length=100)]
 ChallengeId = Annotated[str, Field(max_length=256, examples=["c2a4e6f8-1b3d-4f5a-8c7e-9d0b2f4a6c8e"])]
+MAIL_TOKEN_EXAMPLE: Final = "mt_<43 characters>"
+#: The token of a link in a mail.
+MailTokenText = Annotated[str, Field(max_length=256, examples=[MAIL_TOKEN_EXAMPLE])]
 Password = Annotated[
     str,
     Field(
@@ -148,3 +151,9 @@ class RequestBody(BaseModel):
 
     # hide_input_in_errors: the text of an exception must not bring a password into the log.
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class AcceptedResponse(BaseModel):
+    """A response that hides whether the address has an account (202, RFC 9110 section 15.3.3)."""
+
+    status: Literal["accepted"] = "accepted"

@@ -137,6 +137,8 @@ class Settings:
     #: log2 of bcrypt's rounds. 12 is about 280 ms on a slow core.
     bcrypt_cost: int = _number(12, 4, 15)
 
+    #: ``required``: no login to a new account before its address is verified, and registration hides taken addresses.
+    email_verification: str = field(default="optional", metadata={"choices": ("optional", "required")})
     #: Whether registration returns the same 202 for new and for taken e-mail addresses (ASVS 5.0 6.3.8).
     neutral_registration: bool = False
 
@@ -154,6 +156,9 @@ class Settings:
     throttle_refresh_per_source: int = _number(100, 1, 100_000)
     #: Registrations, also those that succeed, because each account is a row.
     throttle_registration_per_source: int = _number(100, 1, 100_000)
+    #: Requests for a mail, and links and codes that are not valid.
+    throttle_mail_per_source: int = _number(10, 1, 100_000)
+    throttle_mail_token_per_source: int = _number(100, 1, 100_000)
     #: Rejected bodies and queries that are recorded. Further ones get the same response without a record.
     throttle_bad_input_per_source: int = _number(100, 1, 100_000)
     #: Seconds of the window, of the first lockout and of the longest. Each lockout is twice as long as the one before.
@@ -207,6 +212,8 @@ class Settings:
         if len(self.proxy_locks) > _MAX_LOCKS or not all(map(_SHA_256.fullmatch, self.proxy_locks)):
             yield f"PROXY_LOCKS: must be at most {_MAX_LOCKS} SHA-256 hashes in hex, separated by a comma"
         yield from self._wrong_documents()
+        if self.email_verification == "required" and not self.sends_mail():
+            yield "EMAIL_VERIFICATION: required needs a MAIL_TRANSPORT, because no user could log in without mail"
         if self.stage != "local":
             yield from self._local_only_settings()
 
@@ -255,6 +262,14 @@ class Settings:
     def chosen_transport(self) -> str:
         """Return how mail leaves the service: ``none``, ``mailbox``, ``smtp`` or ``ses``."""
         return self.mail_transport or ("mailbox" if self.stage == "local" else "none")
+
+    def sends_mail(self) -> bool:
+        """Return whether mail is configured."""
+        return self.chosen_transport() != "none"
+
+    def hides_taken_addresses(self) -> bool:
+        """Return whether registration returns the same response for new and for taken addresses."""
+        return self.neutral_registration or self.email_verification == "required"
 
     def page_origins(self) -> tuple[str, ...]:
         """Return the origins of pages that may call the API."""

@@ -8,6 +8,7 @@ export const EVENT_MEANINGS = {
     "reasons": {
       "unknown_user": "no account has the e-mail address",
       "wrong_password": "the account exists and the password is wrong",
+      "email_not_verified": "the account's address must be verified before the first login",
       "user_not_active": "the credentials are right and the account is disabled",
       "unknown_passkey": "no user has registered this credential, or it was deleted during the login",
       "passkey_of_another_user": "the second factor is another user's passkey, or the user handle is wrong",
@@ -83,6 +84,36 @@ export const EVENT_MEANINGS = {
       "changed_meanwhile": "the current password was right, and a new one was stored while it was checked. This attempt is not counted"
     }
   },
+  "authn_password_reset": {
+    "when": "a user sets a new password by the link of a mail. All sessions are revoked",
+    "respond": "If the client IP is new for the account, ask the user: an attacker may read the mailbox.",
+    "reasons": {}
+  },
+  "authn_password_reset_fail": {
+    "when": "the token of a password reset is rejected",
+    "respond": "Old links cause some.",
+    "reasons": {
+      "mail_token_unknown": "the token is unknown, was used, or is for another purpose",
+      "mail_token_expired": "the token has expired",
+      "mail_token_used": "a concurrent request used the token first",
+      "unknown_user": "the account does not exist any more",
+      "user_not_active": "the account is disabled",
+      "address_changed": "the account has another address",
+      "token_version_changed": "the password or role was changed, or all sessions were revoked, after the mail was sent",
+      "not_verified": "the address is not verified any more"
+    }
+  },
+  "authn_password_reset_requested": {
+    "when": "a client asks for a password reset. The response is the same for every reason",
+    "respond": "Many for different accounts mean that an attacker floods mailboxes, or looks for accounts.",
+    "reasons": {
+      "by_operator": "by an operator's command",
+      "mail_queued": "a mail with a link is sent",
+      "address_not_verified": "a mail with a link to register again is sent",
+      "unknown_user": "the address has no account, and nothing is sent",
+      "user_not_active": "the account is disabled, and nothing is sent"
+    }
+  },
   "authn_step_up_fail": {
     "when": "a logged-in user fails to prove their identity",
     "respond": "One is a typing error. Several mean that the client has an access token without the password (docs/runbooks/failed-step-ups.md).",
@@ -146,6 +177,7 @@ export const EVENT_MEANINGS = {
       "passkey_removed": "the deletion of a passkey revokes all other sessions",
       "password_changed": "a new password revokes all other sessions",
       "replaced_by_login": "the client of the session logged in again, as the same user or as another",
+      "password_reset": "a password reset revokes all sessions, and every login that is under way",
       "by_operator": "by an operator's command"
     }
   },
@@ -181,6 +213,11 @@ export const EVENT_MEANINGS = {
       "passkey_source": "passkey logins that failed, from one client IP",
       "refresh_source": "refresh tokens that are not valid, from one client IP",
       "registration_source": "registrations from one client IP",
+      "mail_source": "requests for a mail from one client IP",
+      "mail_token_source": "links and codes of mails that are not valid, from one client IP",
+      "mail_address": "requests for a mail to one address within five minutes. The response does not show it",
+      "mail_address_day": "requests for a mail to one address within a day. The response does not show it",
+      "mail_code": "wrong codes at one address within a day. The link in the mail still works",
       "session_proofs": "more concurrent proofs of identity in one session than may fail",
       "step_up_challenge": "step-ups with a passkey that one session began",
       "registration_challenge": "registrations of a passkey that one session began",
@@ -254,10 +291,12 @@ export const EVENT_MEANINGS = {
     }
   },
   "user_deleted": {
-    "when": "an operator erases an account and the user's data",
-    "respond": "There must be a request for it.",
+    "when": "an account and the user's data are deleted",
+    "respond": "By an operator: there must be a request for it. An address that is claimed was registered by another user before: look at that account's earlier records.",
     "reasons": {
-      "by_operator": "by an operator's command"
+      "by_operator": "by an operator's command",
+      "address_claimed": "the user of the mailbox registered again, and replaced an unverified account",
+      "never_used": "the user had neither logged in nor verified the address within 30 days"
     }
   },
   "user_disabled": {
@@ -265,6 +304,43 @@ export const EVENT_MEANINGS = {
     "respond": "There must be a request for it.",
     "reasons": {
       "by_operator": "by an operator's command"
+    }
+  },
+  "user_email_verification_requested": {
+    "when": "a client asks for a verification mail. The response is the same for every reason",
+    "respond": "Many for unknown addresses mean that an attacker looks for accounts, and learns nothing.",
+    "reasons": {
+      "mail_queued": "a mail with a link and a code is sent",
+      "unknown_user": "the address has no account, and nothing is sent",
+      "user_not_active": "the account is disabled, and nothing is sent",
+      "already_verified": "the address is verified, and nothing is sent"
+    }
+  },
+  "user_email_verified": {
+    "when": "an address is verified",
+    "respond": "By an operator: there must be a request for it.",
+    "reasons": {
+      "by_operator": "by an operator's command",
+      "by_mail": "the user sent a link's token or a code, and the password or an access token",
+      "by_registration": "the user registered with the link of a mail"
+    }
+  },
+  "user_email_verify_fail": {
+    "when": "a verification, or a registration with the link of a mail, is rejected",
+    "respond": "Old links cause some. `wrong_password` or `other_account` can mean that an attacker registered the address of another user, who has opened the link. Many `wrong_code` are guesses.",
+    "reasons": {
+      "mail_token_unknown": "the token is unknown, was used, or is for another purpose",
+      "mail_token_expired": "the token has expired",
+      "mail_token_used": "a concurrent request used the token first",
+      "unknown_user": "the account does not exist any more",
+      "user_not_active": "the account is disabled",
+      "address_changed": "the account has another address",
+      "token_version_changed": "the password or role was changed, or all sessions were revoked, after the mail was sent",
+      "wrong_code": "no valid code of this address matches",
+      "wrong_password": "the link or code is valid, and the password is wrong",
+      "other_address": "a registration with the link that was sent to another address",
+      "other_account": "the link or code is valid, and the access token is of another account",
+      "already_verified": "the address is verified by now"
     }
   },
   "user_enabled": {

@@ -31,6 +31,7 @@ def test_caller_gets_their_own_data(person):
         "email": EMAIL,
         "date_of_birth": "1980-04-14",
         "job_title": "Engineer",
+        "email_verified": False,
         "role": "user",
     }
 

@@ -19,6 +19,7 @@ from auth_common.database.privileges import (
     MAIL_ROLE,
     PRIVILEGES,
     READER_ROLE,
+    REGISTRATION_ROLE,
     SERVICE_ROLE,
 )
 from auth_common.database.tables import audit_events, mails, metadata, passkeys, users
@@ -40,21 +41,28 @@ CLEANUP = "arn:aws:iam::123456789012:role/auth-CleanupRole-7A8B9C"
 #: Statements that only a migration may run.
 SCHEMA_CHANGES = [
     *("CREATE TABLE mine (id integer)", "ALTER TABLE users ADD COLUMN mine text", "DROP TABLE sessions"),
-    *("CREATE INDEX ASYNC mine ON users (name)", "DELETE FROM users", "UPDATE alembic_version SET version_num = '0'"),
+    *("CREATE INDEX ASYNC mine ON users (name)", "UPDATE alembic_version SET version_num = '0'"),
 ]
 #: By role, statements on rows that the role may not run, and one that it may run.
 ROWS: dict[str, tuple[list[Executable], Executable]] = {
     SERVICE_ROLE: (
-        [audit_events.delete(), audit_events.update().values(outcome="success"), mails.select()],
+        [users.delete(), audit_events.delete(), audit_events.update().values(outcome="success"), mails.select()],
         audit_events.select(),
     ),
+    REGISTRATION_ROLE: ([audit_events.delete(), audit_events.update().values(outcome="success")], users.delete()),
     READER_ROLE: (
-        [text("INSERT INTO sessions SELECT * FROM sessions"), users.update().values(role="admin"), passkeys.delete()],
+        [
+            *(text("INSERT INTO sessions SELECT * FROM sessions"), users.update().values(role="admin")),
+            *(users.delete(), passkeys.delete()),
+        ],
         users.select(),
     ),
     HEALTH_ROLE: ([table.select() for table in metadata.sorted_tables], text("SELECT * FROM alembic_version")),
     CLEANUP_ROLE: ([users.update().values(role="admin")], audit_events.delete()),
-    MAIL_ROLE: ([users.update().values(role="admin"), mails.delete(), audit_events.delete()], mails.select()),
+    MAIL_ROLE: (
+        [users.update().values(role="admin"), users.delete(), mails.delete(), audit_events.delete()],
+        mails.select(),
+    ),
 }
 
 

@@ -29,7 +29,8 @@ def test_registration_returns_the_user_and_stores_a_bcrypt_hash(database):
     created_at = user.pop("created_at")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", created_at)
     assert abs(datetime.fromisoformat(created_at) - datetime.now(UTC)) < timedelta(minutes=1)
-    assert user == {name: value for name, value in registration(role="user").items() if name != "password"}
+    expected = registration(role="user", email_verified=False)
+    assert user == {name: value for name, value in expected.items() if name != "password"}
     # The location works below a domain and below a stage's path.
     for api in ("https://auth.example.com", "https://a1b2.execute-api.eu-central-1.amazonaws.com/dev"):
         assert urljoin(f"{api}/users", answer.headers["location"]) == f"{api}/users/{answer.json['id']}"

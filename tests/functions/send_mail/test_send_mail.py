@@ -22,11 +22,18 @@ from local_runtime.template import load_template
 from tests.support.clocks import clock_off_by
 from tests.support.databases import acting_as, start_fresh_environment
 from tests.support.factories import EMAIL, erase, sign_up
-from tests.support.mails import FakeTransport, mailbox, make_due, only_mail, queue, send_mails
+from tests.support.mails import (
+    FakeTransport,
+    mailbox,
+    make_due,
+    only_mail,
+    queue,
+    send_mails,
+)
 from tests.support.outages import on_each_statement
 from tests.support.races import on_each_isolation_level, send_at_once
 
-pytestmark = pytest.mark.mail
+pytestmark = [pytest.mark.mail, pytest.mark.usefixtures("registration_without_mail")]
 
 PROJECT = Path(__file__).parents[3]
 

@@ -39,6 +39,7 @@ def salt_of(database, user_id):
 @pytest.mark.parametrize("has_account", [True, False])
 def test_queued_mail_is_stored_encrypted_until_its_lifetime(database, has_account):
     user_id = UUID(sign_up().id) if has_account else None
+    database.execute(mails.delete())  # the mail of the registration
     queue(user_id)
     (row,) = database.execute(select(mails))
     assert (row.kind, row.user_id, row.state, row.attempts) == ("verify_email", user_id, "queued", 0)

@@ -18,7 +18,7 @@ from tests.support.events import lambda_context, proxy_event
 from tests.support.factories import EMAIL, sign_up
 from tests.support.mails import mailbox, queue
 
-pytestmark = [pytest.mark.mail, pytest.mark.sqlite]
+pytestmark = [pytest.mark.mail, pytest.mark.sqlite, pytest.mark.usefixtures("registration_without_mail")]
 
 ALIAS = f"arn:aws:lambda:{REGION}:123456789012:function:stack-SendMailFunction-1A2B:live"
 

@@ -13,15 +13,25 @@ from sqlalchemy import create_engine, select, update
 from sqlalchemy.pool import NullPool
 
 from auth_common.accounts import erasure
-from auth_common.accounts.administration import change_role
+from auth_common.accounts.administration import change_role, mark_email_verified
 from auth_common.audit.verification import verify_audit_log
 from auth_common.database.tables import audit_events, audit_salts, challenges, passkeys, refresh_tokens, sessions, users
 from auth_common.events.logger import logger
 from auth_common.mail.suppression_store import select_suppression, suppress_address
 from auth_common.transactions import read, transaction
 from tests.support.databases import start_fresh_environment
-from tests.support.factories import EMAIL, get_user, is_session_accepted, log_in, refresh, register, sign_up
+from tests.support.factories import (
+    EMAIL,
+    NEW_PASSWORD,
+    get_user,
+    is_session_accepted,
+    log_in,
+    refresh,
+    register,
+    sign_up,
+)
 from tests.support.log_lines import flatten_event
+from tests.support.mail_links import complete_reset, newest_mail, queued_mails
 from tests.support.passkeys import begin_login, enrol
 from tests.support.runtime import closed_pipe, run_project_command
 from tools.operators.accounts import main
@@ -123,6 +133,48 @@ def test_unlocked_user_can_log_in_and_keeps_sessions(account, capsys):
     assert recorded["user_id"] == account.id
     assert log_in(sourceIp="192.0.2.99").status == 200
     assert is_logged_in(account)
+
+
+@pytest.mark.threat("operator-denies-command")
+def test_mark_verified_keeps_sessions_and_is_recorded_with_its_operator(account, capsys):
+    capsys.readouterr()
+    assert main(["mark-verified", EMAIL, "--json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["email_verified"] is True
+    event = event_in(output.err)
+    assert (event["name"], event["reason"]) == ("user_email_verified", "by_operator")
+    assert event["operator"] == getpass.getuser()
+    assert get_user(account.id, token=account.access_token).json["email_verified"] is True
+    assert main(["mark-verified", "nobody@example.com"]) == 1
+
+
+@pytest.mark.asvs("6.4.6")
+@pytest.mark.threat("operator-denies-command")
+def test_start_reset_sends_a_link_that_the_operator_does_not_see(database, account, capsys):
+    mark_email_verified(EMAIL)
+    capsys.readouterr()
+    assert main(["start-reset", EMAIL]) == 0
+    output = capsys.readouterr()
+    token = newest_mail(database, EMAIL, "reset_password").token
+    assert token not in output.out + output.err
+    event = event_in(output.err)
+    assert (event["name"], event["reason"]) == ("authn_password_reset_requested", "by_operator")
+    assert complete_reset(token).status == 204
+    assert log_in(password=NEW_PASSWORD).status == 200
+
+
+def test_start_reset_of_an_unverified_disabled_or_unknown_account(database, account, capsys, monkeypatch):
+    assert main(["start-reset", EMAIL]) == 0
+    assert [mail.kind for mail in queued_mails(database, EMAIL)] == ["verify_email", "register_again"]
+    assert main(["disable", EMAIL]) == 0
+    capsys.readouterr()
+    assert main(["start-reset", EMAIL]) == 1
+    assert "disabled" in capsys.readouterr().err
+    assert main(["start-reset", "nobody@example.com"]) == 1
+    monkeypatch.setenv("MAIL_TRANSPORT", "none")
+    start_fresh_environment()
+    assert main(["start-reset", EMAIL]) == 1
+    assert len(queued_mails(database, EMAIL)) == 2
 
 
 def test_command_for_an_unknown_user_is_an_error(database, capsys):

@@ -1,12 +1,13 @@
 """Changes of accounts by an operator: role, status, lockouts, bounces, passkeys and the revocation of sessions.
 
-Each change except ``unlock_user`` and ``clear_bounce`` raises the user's token version. A session stores the version of
-its login, and every request compares the two. So the change takes effect at the next request, even if a token has not
-expired or the gateway has cached an authorization. Every parameter ``email`` is a normalised address
-(``normalise_email``).
+Each change except ``unlock_user``, ``mark_email_verified`` and ``clear_bounce`` raises the user's token version. A
+session stores the version of its login, and every request compares the two. So the change takes effect at the next
+request, even if a token has not expired or the gateway has cached an authorization. Every parameter ``email`` is a
+normalised address (``normalise_email``).
 """
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import Connection
@@ -15,9 +16,17 @@ from auth_common.errors import NoPasskey, NotFound
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.mail.suppression_store import delete_suppression
 from auth_common.passkeys.store import Passkey, delete_passkeys, select_passkeys_of
+from auth_common.settings import settings
 from auth_common.throttling.service import unlock_account
 from auth_common.transactions import read, transaction
-from auth_common.users.store import User, select_credentials_by_email, update_account
+from auth_common.users.store import (
+    User,
+    lock_user,
+    mark_verified,
+    select_credentials_by_email,
+    select_user_by_email,
+    update_account,
+)
 
 ROLES: Final = ("user", "security", "admin")
 
@@ -48,11 +57,43 @@ def disable_user(email: str) -> User:
 def enable_user(email: str) -> User:
     """Enable a disabled account, so that its user can log in again.
 
+    If EMAIL_VERIFICATION is ``required``, the user of an unverified account must verify the address first. The account
+    may have been disabled before its first login.
+
     Raises:
         NotFound: no account has this address.
 
     """
-    return _change(email, SecurityEvent.USER_ENABLED, status="active")
+
+    def enable(connection: Connection) -> User:
+        found = select_user_by_email(connection, email=email)
+        is_pending = found and not found.email_verified and settings().email_verification == "required"
+        user = _update(connection, email, status="unverified" if is_pending else "active")
+        security_event(SecurityEvent.USER_ENABLED, user_id=user.id, reason="by_operator")
+        return user
+
+    return transaction(enable)
+
+
+def mark_email_verified(email: str) -> User:
+    """Mark the address of an account as verified, after the operator has checked it. Sessions stay valid.
+
+    Raises:
+        NotFound: no account has this address.
+
+    """
+
+    def mark(connection: Connection) -> User:
+        found = select_user_by_email(connection, email=email)
+        user = lock_user(connection, user_id=found.id) if found else None
+        if user is None:
+            raise NotFound
+        now = datetime.now(UTC)
+        status = mark_verified(connection, user_id=user.id, now=now)
+        security_event(SecurityEvent.USER_EMAIL_VERIFIED, user_id=user.id, reason="by_operator")
+        return replace(user, email_verified_at=now, status=status)
+
+    return transaction(mark)
 
 
 def revoke_sessions_of(email: str) -> User:

@@ -11,35 +11,43 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from auth_common.audit_log.store import delete_salt, delete_source_hashes
+from auth_common.audit_log.store import delete_salts, delete_source_hashes
 from auth_common.database.engine import empty_write_ahead_log
 from auth_common.errors import NotFound
 from auth_common.events.logger import logger
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.mail.store import delete_some_mails
 from auth_common.mail.suppression_store import delete_suppression
+from auth_common.mail_tokens.store import delete_mail_tokens_of
 from auth_common.sessions.store import revoke_sessions
 from auth_common.throttling.service import unlock_account
 from auth_common.transactions import read, transaction
 from auth_common.users.store import (
+    User,
     delete_some_challenges,
     delete_some_refresh_tokens,
     delete_some_sessions,
+    delete_unused_users,
     delete_user,
     lock_user,
     select_credentials_by_email,
 )
 
+
+def _delete_source_hashes(connection: Connection, *, user_id: UUID, limit: int) -> int:
+    return delete_source_hashes(connection, user_ids=[user_id], limit=limit)
+
+
 #: Rows that one statement changes. A transaction on Aurora DSQL changes at most 3,000.
 BATCH_ROWS: Final = 1_000
 #: Each function deletes or changes at most ``limit`` rows of a user. Refresh tokens are deleted before their sessions.
-_STEPS: Final = (
+_STEPS_OF_THE_SERVICE: Final = (
     delete_some_refresh_tokens,
     delete_some_sessions,
     delete_some_challenges,
     delete_some_mails,
-    delete_source_hashes,
 )
+_STEPS: Final = (*_STEPS_OF_THE_SERVICE, _delete_source_hashes)
 
 
 def erase_user(email: str) -> UUID:
@@ -55,29 +63,67 @@ def erase_user(email: str) -> UUID:
     found = read(lambda connection: select_credentials_by_email(connection, email=email))
     if found is None:
         raise NotFound
-    user_id = found.user.id
+    user = found.user
+    user_id = user.id
     # The user may create new rows during a long round. After a short round, the last transaction can change the rest.
     while sum(_in_batches(step, user_id) for step in _STEPS) >= BATCH_ROWS:
         pass
 
     def erase(connection: Connection) -> None:
-        # The next two statements lock rows. A concurrent session, challenge or refresh token is either stored already
-        # and deleted below, or its transaction waits for the lock and then finds no user or no session.
+        # This and ``delete_account`` lock rows. A concurrent session, challenge or refresh token is either stored
+        # already and deleted, or its transaction waits for the lock and then finds no user or no session.
         lock_user(connection, user_id=user_id)
-        revoke_sessions(connection, user_id=user_id, now=datetime.now(UTC), limit=BATCH_ROWS)
-        delete_some_refresh_tokens(connection, user_id=user_id, limit=BATCH_ROWS)
-        delete_source_hashes(connection, user_id=user_id, limit=BATCH_ROWS)
-        unlock_account(connection, email=email, user_id=user_id)
+        _delete_source_hashes(connection, user_id=user_id, limit=BATCH_ROWS)
+        delete_salts(connection, user_ids=[user_id])
         delete_suppression(connection, email=email)
-        delete_salt(connection, user_id=user_id)
-        delete_user(connection, user_id=user_id)
-        security_event(SecurityEvent.USER_DELETED, user_id=user_id, reason="by_operator")
+        delete_account(connection, user, reason="by_operator")
 
     transaction(erase)
     if not empty_write_ahead_log():
         # The next checkpoint empties the write-ahead log, at the latest when the last process closes the database.
         logger.warning("the write-ahead log still contains the deleted rows, because another process was reading it")
     return user_id
+
+
+def delete_many_rows_of(user_id: UUID) -> None:
+    """Delete the rows of which an account may have more than one transaction can delete. Call it before the deletion.
+
+    Further steps delete what the user creates meanwhile.
+    """
+    for step in _STEPS_OF_THE_SERVICE:
+        _in_batches(step, user_id)
+
+
+def delete_account(connection: Connection, user: User, *, reason: str) -> None:
+    """Delete an account and its rows, in a transaction that has locked the user.
+
+    The functions' role in the database may not change the audit log. So the personal fields of the user's audit
+    records are deleted by the next clean-up (``operations.cleanup``), or by ``erase_user`` at once.
+
+    Args:
+        connection: the transaction.
+        user: the user.
+        reason: why, for the security event.
+
+    """
+    user_id = user.id
+    revoke_sessions(connection, user_id=user_id, now=datetime.now(UTC), limit=BATCH_ROWS)
+    delete_some_refresh_tokens(connection, user_id=user_id, limit=BATCH_ROWS)
+    delete_some_mails(connection, user_id=user_id, limit=BATCH_ROWS)
+    delete_mail_tokens_of(connection, user_id=user_id)
+    unlock_account(connection, email=user.email, user_id=user_id)
+    delete_user(connection, user_id=user_id)
+    security_event(SecurityEvent.USER_DELETED, user_id=user_id, reason=reason)
+
+
+def delete_unused_accounts(connection: Connection, now: datetime, *, limit: int) -> int:
+    """Delete up to ``limit`` accounts that were not used in time (``User.unused_until``). Return how many."""
+    deleted = delete_unused_users(connection, unused_before=now, limit=limit)
+    for user_id in deleted:
+        delete_some_mails(connection, user_id=user_id, limit=BATCH_ROWS)
+        delete_mail_tokens_of(connection, user_id=user_id)
+        security_event(SecurityEvent.USER_DELETED, user_id=user_id, reason="never_used")
+    return len(deleted)
 
 
 def _in_batches(step: Callable[..., int], user_id: UUID) -> int:

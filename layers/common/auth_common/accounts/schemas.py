@@ -2,12 +2,21 @@
 
 import re
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Self
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from auth_common.field_types import Email, NewPassword, RequestBody, Text, Timestamp
+from auth_common.field_types import (
+    MAIL_TOKEN_EXAMPLE,
+    Email,
+    MailTokenText,
+    NewPassword,
+    Password,
+    RequestBody,
+    Text,
+    Timestamp,
+)
 
 _EARLIEST_BIRTH: Final = date(1900, 1, 1)
 #: A date, or a date and time in the extended format of ISO 8601. Seconds, fraction and zone may be absent. A leap
@@ -56,14 +65,31 @@ DateOfBirth = Annotated[
 ]
 
 
+_REGISTRATION_EXAMPLE: Final[dict[str, Any]] = {
+    "name": "Ada Example",
+    "email": "ada@example.com",
+    "date_of_birth": "1980-04-14",
+    "job_title": "Engineer",
+    "password": "violet anchor seventeen drums",
+}
+
+
 class RegistrationRequest(RequestBody):
     """POST /users."""
 
-    name: Annotated[Text, Field(examples=["Ada Example"])]
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [_REGISTRATION_EXAMPLE, {**_REGISTRATION_EXAMPLE, "address_token": MAIL_TOKEN_EXAMPLE}]
+        }
+    )
+
+    name: Text
     email: Email
     date_of_birth: DateOfBirth
-    job_title: Annotated[Text, Field(examples=["Engineer"])]
-    password: Annotated[NewPassword, Field(examples=["violet anchor seventeen drums"])]
+    job_title: Text
+    password: NewPassword
+    #: From the link of a mail. The new account replaces an unverified account with this address.
+    address_token: MailTokenText | None = None
 
 
 class UserResponse(BaseModel):
@@ -76,11 +102,40 @@ class UserResponse(BaseModel):
     email: Annotated[str, Field(examples=["ada@example.com"])]
     date_of_birth: date
     job_title: Annotated[str, Field(examples=["Engineer"])]
+    email_verified: Annotated[bool, Field(examples=[False])]
     role: Annotated[str, Field(examples=["user"])]
     created_at: Timestamp
 
 
-class RegistrationAcceptedResponse(BaseModel):
-    """A response to a registration that hides whether the address was free (202, RFC 9110 section 15.3.3)."""
+class VerificationMailRequest(RequestBody):
+    """POST /email/verification."""
 
-    status: Literal["accepted"] = "accepted"
+    email: Email
+
+
+class EmailVerificationRequest(RequestBody):
+    """POST /email/verify: a link's token, or a code with its address. Without an access token also the password."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"token": MAIL_TOKEN_EXAMPLE, "password": "violet anchor seventeen drums"},
+                {"email": "ada@example.com", "code": "7KQ4-M2XB", "password": "violet anchor seventeen drums"},
+                {"token": MAIL_TOKEN_EXAMPLE},
+            ]
+        }
+    )
+
+    token: MailTokenText | None = None
+    email: Email | None = None
+    code: Annotated[str, Field(max_length=32)] | None = None
+    password: Password | None = None
+
+    @model_validator(mode="after")
+    def _require_one_proof(self) -> Self:
+        has_code = self.email is not None and self.code is not None
+        has_part_of_code = self.email is not None or self.code is not None
+        if (self.token is not None) == has_part_of_code or has_part_of_code != has_code:
+            message = "must have either token, or email and code"
+            raise ValueError(message)
+        return self

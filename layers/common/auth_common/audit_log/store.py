@@ -201,19 +201,18 @@ def select_existing(connection: Connection, *, user_ids: Collection[UUID]) -> se
     return set(connection.execute(select(users.c.id).where(users.c.id.in_(user_ids))).scalars())
 
 
-def delete_salt(connection: Connection, *, user_id: UUID) -> None:
-    """Erase the personal fields of a user's records by deleting their salt. The chains stay valid."""
-    connection.execute(delete(audit_salts).where(audit_salts.c.user_id == user_id))
+def delete_salts(connection: Connection, *, user_ids: Collection[UUID]) -> int:
+    """Erase the personal fields of the users' records by deleting the salts. The chains stay valid. Return how many."""
+    return connection.execute(delete(audit_salts).where(audit_salts.c.user_id.in_(user_ids))).rowcount
 
 
-def delete_salts_of_erased_users(connection: Connection, *, limit: int) -> int:
-    """Delete up to ``limit`` salts of users without an account. Return how many.
+def select_erased_users(connection: Connection, *, limit: int) -> list[UUID]:
+    """Return up to ``limit`` users without an account whose records still have personal fields, by their salts.
 
-    A request that runs at the same time as an erasure may store one.
+    A request that runs at the same time as an erasure may store a salt. A deletion by the service leaves the salt.
     """
     is_erased = ~exists().where(users.c.id == audit_salts.c.user_id)
-    left = select(audit_salts.c.user_id).where(is_erased).limit(limit)
-    return connection.execute(delete(audit_salts).where(audit_salts.c.user_id.in_(left))).rowcount
+    return list(connection.scalars(select(audit_salts.c.user_id).where(is_erased).limit(limit)))
 
 
 def delete_source_hashes_of_erased_users(connection: Connection, since: int, *, limit: int) -> int:
@@ -233,10 +232,11 @@ def delete_source_hashes_of_erased_users(connection: Connection, since: int, *, 
     return connection.execute(update(audit_events).where(tuple_(*key).in_(left)).values(source=None)).rowcount
 
 
-def delete_source_hashes(connection: Connection, *, user_id: UUID, limit: int) -> int:
+def delete_source_hashes(connection: Connection, *, user_ids: Collection[UUID], limit: int) -> int:
     """Delete the hash of the client IP, by which records are found, in up to ``limit`` records. Return how many."""
     key = (audit_events.c.chain_id, audit_events.c.sequence)
-    known = select(*key).where(audit_events.c.user_id == user_id, audit_events.c.source.is_not(None)).limit(limit)
+    of_users = audit_events.c.user_id.in_(user_ids)
+    known = select(*key).where(of_users, audit_events.c.source.is_not(None)).limit(limit)
     return connection.execute(update(audit_events).where(tuple_(*key).in_(known)).values(source=None)).rowcount
 
 

@@ -13,6 +13,8 @@ from sqlalchemy import Connection, text
 
 #: The role of functions that change data.
 SERVICE_ROLE: Final = "secure_backend"
+#: The role of the registration, which may also delete accounts, because it replaces unverified ones.
+REGISTRATION_ROLE: Final = "secure_backend_registration"
 #: The role of functions that only return data.
 READER_ROLE: Final = "secure_backend_reader"
 HEALTH_ROLE: Final = "secure_backend_health"
@@ -23,19 +25,27 @@ MAIL_ROLE: Final = "secure_backend_mail"
 
 _ALL: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
+#: What functions that change data may do.
+_SERVICE: Final[Mapping[str, Sequence[str]]] = {
+    "alembic_version": ["SELECT"],
+    "users": ["SELECT", "INSERT", "UPDATE"],
+    "sessions": ["SELECT", "INSERT", "UPDATE"],
+    "refresh_tokens": ["SELECT", "INSERT", "UPDATE"],
+    "challenges": ["SELECT", "INSERT", "DELETE"],
+    "passkeys": _ALL,
+    "audit_events": ["SELECT", "INSERT"],
+    "audit_salts": ["SELECT", "INSERT"],
+    "throttles": _ALL,
+    "mail_tokens": _ALL,
+    "mails": ["INSERT"],
+}
 #: The privileges of each role, by table. All others are revoked.
 PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
-    SERVICE_ROLE: {
-        "alembic_version": ["SELECT"],
-        "users": ["SELECT", "INSERT", "UPDATE"],
-        "sessions": ["SELECT", "INSERT", "UPDATE"],
-        "refresh_tokens": ["SELECT", "INSERT", "UPDATE"],
-        "challenges": ["SELECT", "INSERT", "DELETE"],
-        "passkeys": _ALL,
-        "audit_events": ["SELECT", "INSERT"],
-        "audit_salts": ["SELECT", "INSERT"],
-        "throttles": _ALL,
-        "mails": ["INSERT"],
+    SERVICE_ROLE: _SERVICE,
+    REGISTRATION_ROLE: {
+        **_SERVICE,
+        **dict.fromkeys(("users", "sessions", "refresh_tokens"), _ALL),
+        "mails": ["SELECT", "INSERT", "DELETE"],
     },
     READER_ROLE: {
         "alembic_version": ["SELECT"],
@@ -49,7 +59,8 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     HEALTH_ROLE: {"alembic_version": ["SELECT"]},
     CLEANUP_ROLE: {
         "alembic_version": ["SELECT"],
-        "users": ["SELECT"],
+        "users": ["SELECT", "DELETE"],
+        "mail_tokens": ["SELECT", "DELETE"],
         "sessions": ["SELECT", "DELETE"],
         "refresh_tokens": ["SELECT", "DELETE"],
         "challenges": ["SELECT", "DELETE"],

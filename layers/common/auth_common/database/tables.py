@@ -150,14 +150,26 @@ users = Table(
     Column("password_hash", String(60), nullable=False),
     #: ``user``, ``security`` or ``admin``.
     Column("role", String(20), nullable=False),
-    #: ``active`` or ``disabled``.
+    #: ``active``, ``disabled``, or ``unverified``: registered under EMAIL_VERIFICATION=required, and not verified yet.
     Column("status", String(20), nullable=False),
     #: Incremented to invalidate all of the user's tokens, for example at a change of the password or role.
     Column("token_version", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
-    #: A keyed hash of the client IP that registered the account. It counts as known, like the client IP of a login.
+    #: A keyed hash of the client IP that registered the account or completed the last password reset. It counts as
+    #: known, like the client IP of a login, for as long as the token version is ``known_ip_version``.
     Column("registered_from", KeyBytes(16)),
+    #: Null means that the client IP is known since the registration, and with the token version 0. Aurora DSQL cannot
+    #: add a column with a default.
+    Column("known_ip_since", UtcDateTime),
+    Column("known_ip_version", Integer),
+    #: When the user proved that the address is theirs. Null means never.
+    Column("email_verified_at", UtcDateTime),
+    #: The language of mails to the user, such as ``de``. Null means the default language.
+    Column("locale", String(35)),
+    #: When the clean-up deletes the account. Null after the first login or the verification, and in old accounts.
+    Column("unused_until", UtcDateTime),
 )
+Index("ix_users_unused_until", users.c.unused_until)
 
 #: One row per login. Its id is the ``sid`` of the tokens.
 sessions = Table(
@@ -364,3 +376,29 @@ mail_suppressions = Table(
     Column("expires_at", UtcDateTime, nullable=False),
 )
 Index("ix_mail_suppressions_expires_at", mail_suppressions.c.expires_at)
+
+#: Links and codes that were sent by mail (``mail_tokens.store``). There are rows for addresses without an account too,
+#: so that a request for a mail causes the same work. They prove nothing.
+mail_tokens = Table(
+    "mail_tokens",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    #: ``verify_email``, ``claim_address`` or ``reset_password``.
+    Column("purpose", String(20), nullable=False),
+    #: No foreign key, because a token whose account was erased meanwhile proves nothing. Null: there is no account.
+    Column("user_id", Uuid),
+    #: A keyed hash of the address, with which a code is found.
+    Column("address_hash", KeyBytes(16), nullable=False),
+    #: HMACs of the link's token and of the code, if the mail has one. Their key is not in the database.
+    Column("token_hash", KeyBytes(32), nullable=False, unique=True),
+    Column("code_hash", LargeBinary(32)),
+    #: Codes that were tried at this address while this code was valid.
+    Column("tries", Integer, nullable=False),
+    #: The user's token version at the request. A change of it invalidates the token, like the sessions.
+    Column("token_version", Integer),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("code_expires_at", UtcDateTime),
+)
+Index("ix_mail_tokens_user_id", mail_tokens.c.user_id)
+Index("ix_mail_tokens_address_hash", mail_tokens.c.address_hash)
+Index("ix_mail_tokens_expires_at", mail_tokens.c.expires_at)

@@ -31,8 +31,8 @@ class MFARequired:
 def log_in(*, email: str, password: str, replaced: Principal | None) -> TokenPair | MFARequired:
     """Check a password and open a session. If the account has a passkey, return an ``mfa_token`` instead.
 
-    An unknown address, a wrong password and a disabled account cause the same work and the same error. Only the
-    security event contains the reason (ASVS 5.0 6.3.8).
+    An unknown address, a wrong password and an account that is disabled or must be verified first cause the same work
+    and the same error. Only the security event contains the reason (ASVS 5.0 6.3.8).
 
     Args:
         email: normalised (``normalise_email``).
@@ -40,7 +40,8 @@ def log_in(*, email: str, password: str, replaced: Principal | None) -> TokenPai
         replaced: the client's session until now, which the new session replaces. An ``mfa_token`` replaces none.
 
     Raises:
-        InvalidCredentials: the address is unknown, the password is wrong, or the account is disabled.
+        InvalidCredentials: the address is unknown, the password is wrong, or the account is disabled or must be
+            verified first.
         TooManyAttempts: the account or the client IP is locked. The password was not checked.
 
     """
@@ -59,7 +60,7 @@ def _log_in(attempt: Attempt, email: str, password: str, replaced: Principal | N
     if not matches:
         raise _login_failed(user, "wrong_password")
     if user.status != "active":
-        raise _login_failed(user, "user_not_active")
+        raise _login_failed(user, "email_not_verified" if user.status == "unverified" else "user_not_active")
     if needs_rehash(found.password_hash):
         _upgrade_hash(user, password, found.password_hash)
 

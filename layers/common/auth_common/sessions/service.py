@@ -21,7 +21,7 @@ from auth_common.sessions.store import Session
 from auth_common.sessions.token_pairs import TokenPair, issue_token_pair
 from auth_common.settings import settings
 from auth_common.transactions import read, transaction
-from auth_common.users.store import User, has_passkey, lock_user
+from auth_common.users.store import User, has_passkey, lock_user, mark_used
 from auth_common.users.uuids import parse_uuid
 
 PAGE_SIZE: Final = 50
@@ -122,6 +122,8 @@ def store_session(connection: Connection, new: NewSession, *, replaced: Principa
 
     """
     store.insert_session(connection, new.session)
+    if new.user.unused_until is not None:
+        mark_used(connection, user_id=new.user.id)
     insert_refresh_token(connection, new.refresh_token)
     security_event(
         SecurityEvent.AUTHN_LOGIN_SUCCESS,

@@ -20,12 +20,19 @@ MAX_FAILURES_IN_A_ROW: Final = 100
 MAX_FAILURES_FROM_UNKNOWN_IPS: Final = 50
 #: What is limited for each session: challenges begun, and responses to challenges that are not valid.
 SessionLimitName = Literal["step_up_challenge", "registration_challenge", "invalid_challenge"]
+#: What makes the service send a mail to an address that any client may name. Each has limits of its own.
+MailRequestName = Literal["registration", "verification", "reset"]
 #: How many of each a session may have in an hour.
 HOURLY_CHALLENGES_PER_SESSION: Final = 30
 #: Higher than the database's column can count.
 _NO_MAXIMUM: Final = 2**31 - 1
 #: How long failures from one client IP at one account are counted.
 _ACCOUNT_AND_CLIENT_IP_WINDOW: Final = timedelta(days=1)
+#: How often a mail of one kind is sent to one address, because any client may request it.
+_MAIL_PAUSE: Final = timedelta(minutes=5)
+MAILS_PER_DAY: Final = 12
+#: How many wrong codes may be tried at one address in a day.
+CODES_PER_DAY: Final = 30
 #: Bits. Each customer of a provider gets at least a /64 of IPv6, and can use all addresses in it (RFC 6177).
 _IPV6_NETWORK_PREFIX: Final = 64
 
@@ -134,20 +141,43 @@ def registration_limit(client_ip: str) -> Limit:
     return _client_ip_limit("registration_source", client_ip, settings().throttle_registration_per_source)
 
 
+def mail_request_limit(client_ip: str) -> Limit:
+    """Return the limit of requests for a mail."""
+    return _client_ip_limit("mail_source", client_ip, settings().throttle_mail_per_source)
+
+
+def mail_token_limit(client_ip: str) -> Limit:
+    """Return the limit of links and codes that are not valid."""
+    return _client_ip_limit("mail_token_source", client_ip, settings().throttle_mail_token_per_source)
+
+
+def mail_limits(request: MailRequestName, email: str) -> list[Limit]:
+    """Return the limits of the mails that any client may request for one address.
+
+    Args:
+        request: what is requested.
+        email: normalised. It may have no account.
+
+    """
+    return [
+        _fixed_limit("mail_address", 1, _MAIL_PAUSE, request, email),
+        _fixed_limit("mail_address_day", MAILS_PER_DAY, timedelta(days=1), request, email),
+    ]
+
+
+def code_limit(email: str) -> Limit:
+    """Return the limit of wrong codes at one address, from all client IPs together."""
+    return _fixed_limit("mail_code", CODES_PER_DAY, timedelta(days=1), email)
+
+
 def bad_input_limit(client_ip: str) -> Limit:
     """Return the limit of audit records about rejected bodies and queries."""
     return _client_ip_limit("bad_input_source", client_ip, settings().throttle_bad_input_per_source)
 
 
 def session_limit(name: SessionLimitName, session_id: UUID) -> Limit:
-    """Return a limit of a session. Beyond its quota, every attempt is rejected until the hour ends."""
-    return Limit(
-        name=name,
-        key=throttle_key(name, str(session_id)),
-        quota=HOURLY_CHALLENGES_PER_SESSION,
-        window=timedelta(hours=1),
-        max_failures=HOURLY_CHALLENGES_PER_SESSION,
-    )
+    """Return a limit of a session."""
+    return _fixed_limit(name, HOURLY_CHALLENGES_PER_SESSION, timedelta(hours=1), str(session_id))
 
 
 def account_key(email: str) -> bytes:
@@ -173,6 +203,11 @@ def _client_ip_limit(name: str, client_ip: str, quota: int, *, exempt_from_locko
         window=timedelta(seconds=settings().throttle_window),
         exempt_from_lockouts=exempt_from_lockouts,
     )
+
+
+def _fixed_limit(name: str, quota: int, window: timedelta, *subjects: str) -> Limit:
+    """Return a limit beyond whose quota every attempt is rejected until the window ends."""
+    return Limit(name=name, key=throttle_key(name, *subjects), quota=quota, window=window, max_failures=quota)
 
 
 def _audit_retention() -> timedelta:

@@ -8,6 +8,7 @@ any of this:
 - Fill the audit log: each lockout adds one rejection to it.
 """
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,8 @@ from auth_common.errors import (
     EmailTaken,
     InvalidChallenge,
     InvalidCredentials,
+    InvalidCurrentPassword,
+    InvalidOrExpiredCode,
     PasskeyLoginFailed,
     ServiceError,
     TooManyAttempts,
@@ -29,12 +32,15 @@ from auth_common.events import request_context
 from auth_common.keys.keyed_hashes import account_pseudonym, throttle_key
 from auth_common.throttling import limits
 from auth_common.throttling.attempts import Attempt, AttemptedAccount, counted_attempt, require_unlocked
-from auth_common.throttling.limits import Limit, SessionLimitName
+from auth_common.throttling.limits import Limit, MailRequestName, SessionLimitName
 from auth_common.throttling.store import delete_throttle, select_known_client_ips
 from auth_common.transactions import read
 
 #: How long a client IP is known for an account after a login: as long as a session may last.
 CLIENT_IP_KNOWN_FOR: Final = timedelta(days=30)
+#: The errors of a wrong password, at the login and beside the link of a mail.
+_WRONG_PASSWORD: Final = (InvalidCredentials, InvalidCurrentPassword)
+_KEY_BYTES: Final = 16
 #: How many client IPs of an account are read, the newest first.
 _MAX_KNOWN_CLIENT_IPS: Final = 200
 
@@ -59,7 +65,7 @@ def login_attempt(email: str) -> Iterator[Attempt]:
         is_known |= known.registered_from == client_ip_hash()
     account = AttemptedAccount(known.user_id, None if known.user_id else account_pseudonym(email))
     login_limits = limits.login_limits(email=email, client_ip=client_ip, is_known=is_known)
-    with counted_attempt(account, login_limits, failures=(InvalidCredentials,), is_login=True) as attempt:
+    with counted_attempt(account, login_limits, failures=_WRONG_PASSWORD, is_login=True) as attempt:
         yield attempt
 
 
@@ -95,6 +101,70 @@ def registration_attempt() -> Iterator[Attempt]:
     """
     registration_limits = [limits.registration_limit(_client_ip())]
     with counted_attempt(AttemptedAccount(), registration_limits, failures=(EmailTaken,)) as attempt:
+        yield attempt
+
+
+@contextmanager
+def mail_request(name: MailRequestName, *, email: str, user_id: UUID | None) -> Iterator[bool]:
+    """Count a request for a mail for its client IP, and as in ``mail_to_address``.
+
+    Raises:
+        TooManyAttempts: the client IP has requested too many mails.
+
+    """
+    account = _mail_account(email, user_id)
+    # A request that succeeds stays counted.
+    with (
+        counted_attempt(account, [limits.mail_request_limit(_client_ip())], failures=()),
+        mail_to_address(name, email=email, user_id=user_id) as may_send,
+    ):
+        yield may_send
+
+
+@contextmanager
+def mail_to_address(name: MailRequestName, *, email: str, user_id: UUID | None) -> Iterator[bool]:
+    """Count a mail for its address, and yield whether it may be sent. The response must not show that.
+
+    An address without an account is counted too. A request that ends with an error is not counted.
+
+    Args:
+        name: what is requested.
+        email: normalised.
+        user_id: the account with this address. None if there is none.
+
+    """
+    attempt = Attempt(_mail_account(email, user_id))
+    try:
+        attempt.count(*limits.mail_limits(name, email))
+    except TooManyAttempts:
+        may_send = False
+    else:
+        may_send = True
+    try:
+        yield may_send
+    except BaseException:
+        attempt.cancel()
+        raise
+
+
+@contextmanager
+def mail_token_attempt(*, code_for: str | None = None) -> Iterator[Attempt]:
+    """Count the token of a link or a code, as a failure if it is not valid.
+
+    Args:
+        code_for: the normalised address of a code. It is counted for this address too, which may have no account. None
+            for a token, which cannot be guessed: an attacker must not be able to stop its use.
+
+    Raises:
+        TooManyAttempts: the client IP is locked, or for a code the address.
+
+    """
+    token_limits = [limits.mail_token_limit(_client_ip())]
+    account = AttemptedAccount()
+    if code_for is not None:
+        token_limits.append(limits.code_limit(code_for))
+        account = AttemptedAccount(None, account_pseudonym(code_for))
+    with counted_attempt(account, token_limits, failures=(InvalidOrExpiredCode,)) as attempt:
         yield attempt
 
 
@@ -157,20 +227,43 @@ def count_bad_input() -> bool:
 
 
 def client_ip_hash() -> bytes:
-    """Return the keyed hash of the request's client IP that a registration stores, 16 bytes."""
+    """Return the keyed hash of the request's client IP that a registration or password reset stores, 16 bytes."""
     return throttle_key("known_source", _client_ip())
 
 
 def reset_failures_of_new_account(connection: Connection, *, email: str) -> None:
-    """Delete the failed logins that were counted for ``email`` before its account existed.
+    """Delete the failed logins, mails and codes that were counted for ``email`` before its account existed.
 
     Call it in the transaction that gives an account this address, after the statement that fails if the address is
     taken. Otherwise an attacker could lock the account before its user registers, or reset the counters of another one.
     Failures from other client IPs at this address stay counted for those client IPs: they do not block this one.
     """
+    keys = [limits.account_key(email), limits.account_and_client_ip_key(email, _client_ip())]
+    # An attacker must not be able to stop the first mails and codes of an account before its user registers.
+    by_address = (*limits.mail_limits("registration", email), *limits.mail_limits("verification", email))
+    keys += [limit.key for limit in (*by_address, limits.code_limit(email))]
+    for key in sorted(keys):  # attempts lock them in this order
+        delete_throttle(connection, key)
+
+
+def reset_failures_after_password_reset(connection: Connection, *, email: str) -> None:
+    """Delete the failed logins of an account, so that its user can log in with the new password.
+
+    Call it in the transaction of the reset. The failures of second factors stay counted, because a mailbox is none.
+    """
     keys = (limits.account_key(email), limits.account_and_client_ip_key(email, _client_ip()))
     for key in sorted(keys):  # attempts lock them in this order
         delete_throttle(connection, key)
+
+
+def spend_statements(connection: Connection, number: int) -> None:
+    """Send ``number`` statements that change nothing.
+
+    A transaction that needs fewer statements for a taken address than for a new one calls it, because a client can
+    measure round trips to the database.
+    """
+    for _ in range(number):
+        delete_throttle(connection, secrets.token_bytes(_KEY_BYTES))
 
 
 def unlock_account(connection: Connection, *, email: str, user_id: UUID) -> int:
@@ -183,6 +276,10 @@ def _count_failure(account: AttemptedAccount, limit: Limit, *, is_login: bool = 
     attempt = Attempt(account, is_login=is_login)
     attempt.count(limit)
     attempt.fail()
+
+
+def _mail_account(email: str, user_id: UUID | None) -> AttemptedAccount:
+    return AttemptedAccount(user_id, None if user_id else account_pseudonym(email))
 
 
 def _client_ip() -> str:

@@ -35,7 +35,7 @@ class KnownClientIPs:
     user_id: UUID | None
     #: Client IPs of logins as they were stored, the newest first.
     login_ips: list[str]
-    #: Keyed hash of the client IP of the registration. None if it is no longer known.
+    #: Keyed hash of the client IP of the registration or the last password reset. None if it is no longer known.
     registered_from: bytes | None
 
 
@@ -86,10 +86,13 @@ _SUBTRACT_AND_UNLOCK: Final = _SUBTRACT.values(
     locked_until=case((throttles.c.locked_until == bindparam("until"), None), else_=throttles.c.locked_until)
 )
 _DELETE: Final = delete(throttles).where(throttles.c.key == bindparam("of"))
-_REGISTRATION_COLUMNS: Final = (users.c.id, users.c.created_at, users.c.token_version, users.c.registered_from)
+_KNOWN_IP_COLUMNS: Final = (
+    *(users.c.id, users.c.created_at, users.c.token_version),
+    *(users.c.registered_from, users.c.known_ip_since, users.c.known_ip_version),
+)
 #: A user and the client IPs of their logins. Logins before the last revocation of all sessions are left out.
 _SELECT_KNOWN_CLIENT_IPS: Final = (
-    select(*_REGISTRATION_COLUMNS, sessions.c.source_ip)
+    select(*_KNOWN_IP_COLUMNS, sessions.c.source_ip)
     .select_from(
         users.outerjoin(
             sessions,
@@ -101,7 +104,7 @@ _SELECT_KNOWN_CLIENT_IPS: Final = (
         )
     )
     .where(users.c.email == bindparam("email"))
-    .group_by(*_REGISTRATION_COLUMNS, sessions.c.source_ip)
+    .group_by(*_KNOWN_IP_COLUMNS, sessions.c.source_ip)
     .order_by(func.max(sessions.c.auth_time).desc())
     .limit(bindparam("rows", type_=Integer()))
 )
@@ -176,7 +179,7 @@ def select_known_client_ips(connection: Connection, *, email: str, since: dateti
     Args:
         connection: to read with.
         email: normalised.
-        since: earlier logins, and an earlier registration, are left out.
+        since: earlier logins, and an earlier registration or password reset, are left out.
         limit: the maximum number of client IPs of logins.
 
     """
@@ -184,8 +187,10 @@ def select_known_client_ips(connection: Connection, *, email: str, since: dateti
     if not rows:
         return KnownClientIPs(None, [], None)
     user = rows[0]
-    # A change that revokes all sessions raises the version. The client IP of the registration is then unknown too.
-    is_known = user.token_version == 0 and user.created_at > since
+    # A change that revokes all sessions raises the version. The client IP of the registration or of the last password
+    # reset is then unknown too.
+    is_current = user.token_version == (user.known_ip_version or 0)
+    is_known = is_current and (user.known_ip_since or user.created_at) > since
     login_ips = [row.source_ip for row in rows if row.source_ip]
     return KnownClientIPs(user.id, login_ips, user.registered_from if is_known else None)
 

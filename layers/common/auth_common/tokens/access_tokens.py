@@ -37,7 +37,7 @@ def issue_access_token(
     amr: tuple[str, ...],
     auth_time: int,
     now: int,
-    profile: dict[str, str] | None = None,
+    profile: dict[str, str | bool] | None = None,
 ) -> str:
     """Return a signed access token, valid from ``now`` for the lifetime in the settings.
 

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, bindparam, delete, exists, select, update
+from sqlalchemy import Connection, Select, bindparam, case, delete, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
 from auth_common.database.tables import as_row, challenges, mails, passkeys, refresh_tokens, sessions, users
@@ -23,10 +23,21 @@ class User:
     job_title: str
     #: ``user``, ``security`` or ``admin``.
     role: str
-    #: ``active`` or ``disabled``.
+    #: ``active``, ``disabled``, or ``unverified``: no login is accepted before the address is verified.
     status: str
     token_version: int
     created_at: datetime
+    #: When the user proved that the address is theirs. None means never.
+    email_verified_at: datetime | None = None
+    #: The language of mails, such as ``de``. None means the default language.
+    locale: str | None = None
+    #: When the clean-up deletes the account. None after the first login or the verification, and in old accounts.
+    unused_until: datetime | None = None
+
+    @property
+    def email_verified(self) -> bool:
+        """Whether the user has proved that the address is theirs."""
+        return self.email_verified_at is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,7 @@ _CREDENTIALS: Final = select(*USER_COLUMNS, users.c.password_hash, exists().wher
 _CREDENTIALS_BY_EMAIL: Final = _CREDENTIALS.where(users.c.email == bindparam("email"))
 _CREDENTIALS_BY_ID: Final = _CREDENTIALS.where(users.c.id == bindparam("user_id"))
 _SELECT_USER: Final = select(*USER_COLUMNS).where(users.c.id == bindparam("user_id"))
+_SELECT_USER_BY_EMAIL: Final = select(*USER_COLUMNS).where(users.c.email == bindparam("email"))
 _LOCK_USER: Final = _SELECT_USER.with_for_update()
 _INSERT: Final = users.insert()
 
@@ -89,6 +101,12 @@ def select_user(connection: Connection, *, user_id: UUID) -> User | None:
     return User(**row) if row else None
 
 
+def select_user_by_email(connection: Connection, *, email: str) -> User | None:
+    """Return the user with this normalised e-mail address. Return None if there is none."""
+    row = connection.execute(_SELECT_USER_BY_EMAIL, {"email": email}).mappings().one_or_none()
+    return User(**row) if row else None
+
+
 def has_passkey(connection: Connection, *, user_id: UUID) -> bool:
     """Return whether a user has a passkey."""
     found = select(passkeys.c.id).where(passkeys.c.user_id == user_id).limit(1)
@@ -125,6 +143,52 @@ def change_password(connection: Connection, *, user_id: UUID, expected: str, new
     )
     row = connection.execute(changed).one_or_none()
     return row.token_version if row else None
+
+
+def reset_password(connection: Connection, *, user_id: UUID, new: str, known_ip: bytes, now: datetime) -> None:
+    """Replace the password hash, raise the token version, and make a client IP the only one that is known.
+
+    Args:
+        connection: to write with.
+        user_id: the user.
+        new: the bcrypt hash.
+        known_ip: keyed hash of the client IP, 16 bytes.
+        now: the time.
+
+    """
+    version = users.c.token_version + 1
+    changed = update(users).where(users.c.id == user_id)
+    changed = changed.values(password_hash=new, token_version=version, unused_until=None)
+    connection.execute(changed.values(registered_from=known_ip, known_ip_since=now, known_ip_version=version))
+
+
+def mark_verified(connection: Connection, *, user_id: UUID, now: datetime) -> str:
+    """Store that a user's address is verified, and let the user log in. Return the new status.
+
+    A disabled account stays disabled. Neither the token version nor a session changes.
+    """
+    status = case((users.c.status == "unverified", "active"), else_=users.c.status)
+    values = {"email_verified_at": now, "status": status, "unused_until": None}
+    marked = update(users).where(users.c.id == user_id).values(values).returning(users.c.status)
+    new_status: str = connection.execute(marked).scalar_one()
+    return new_status
+
+
+def mark_used(connection: Connection, *, user_id: UUID) -> None:
+    """Store that a user has logged in, so that the clean-up keeps the account."""
+    connection.execute(update(users).where(users.c.id == user_id).values(unused_until=None))
+
+
+def delete_unused_users(connection: Connection, *, unused_before: datetime, limit: int) -> list[UUID]:
+    """Delete up to ``limit`` accounts whose time for a first use ended before ``unused_before``. Return their ids.
+
+    They have no passkey, because adding one needs a login. An account with a session is left out: after a rollback of a
+    deployment, a login does not clear the time.
+    """
+    is_unused = users.c.unused_until < unused_before
+    unused = select(users.c.id).where(is_unused, ~exists().where(sessions.c.user_id == users.c.id)).limit(limit)
+    # The condition is repeated, because the user may have logged in since the account was chosen.
+    return list(connection.scalars(delete(users).where(users.c.id.in_(unused), is_unused).returning(users.c.id)))
 
 
 def update_account(connection: Connection, *, email: str, **values: str) -> User | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from auth_common.events.catalogue.authentication import AUTHENTICATION_EVENTS
-from auth_common.events.catalogue.entry import ACCOUNT, BY_OPERATOR, CatalogueEntry
+from auth_common.events.catalogue.entry import ACCOUNT, BY_OPERATOR, MAIL_TOKEN_REJECTIONS, NO_MAIL, CatalogueEntry
 from auth_common.events.catalogue.mail import MAIL_EVENTS
 from auth_common.events.vocabulary import OCSFClass, SecurityEvent, Severity
 
@@ -60,6 +60,11 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
             **AUTHENTICATION_EVENTS[SecurityEvent.AUTHN_LOGIN_LOCK].reasons,
             "refresh_source": "refresh tokens that are not valid, from one client IP",
             "registration_source": "registrations from one client IP",
+            "mail_source": "requests for a mail from one client IP",
+            "mail_token_source": "links and codes of mails that are not valid, from one client IP",
+            "mail_address": "requests for a mail to one address within five minutes. The response does not show it",
+            "mail_address_day": "requests for a mail to one address within a day. The response does not show it",
+            "mail_code": "wrong codes at one address within a day. The link in the mail still works",
             "session_proofs": "more concurrent proofs of identity in one session than may fail",
             "step_up_challenge": "step-ups with a passkey that one session began",
             "registration_challenge": "registrations of a passkey that one session began",
@@ -138,9 +143,14 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         severity=Severity.MEDIUM,
         ocsf_class=OCSFClass.ACCOUNT_CHANGE,
         activity=6,
-        when="an operator erases an account and the user's data",
-        respond="There must be a request for it.",
-        reasons=BY_OPERATOR,
+        when="an account and the user's data are deleted",
+        respond="By an operator: there must be a request for it. An address that is claimed was registered by another "
+        "user before: look at that account's earlier records.",
+        reasons={
+            **BY_OPERATOR,
+            "address_claimed": "the user of the mailbox registered again, and replaced an unverified account",
+            "never_used": "the user had neither logged in nor verified the address within 30 days",
+        },
     ),
     SecurityEvent.USER_DISABLED: CatalogueEntry(
         succeeded=True,
@@ -150,6 +160,49 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         when="an operator disables an account",
         respond="There must be a request for it.",
         reasons=BY_OPERATOR,
+    ),
+    SecurityEvent.USER_EMAIL_VERIFICATION_REQUESTED: CatalogueEntry(
+        succeeded=True,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=99,
+        when="a client asks for a verification mail. The response is the same for every reason",
+        respond="Many for unknown addresses mean that an attacker looks for accounts, and learns nothing.",
+        reasons={
+            "mail_queued": "a mail with a link and a code is sent",
+            **NO_MAIL,
+            "already_verified": "the address is verified, and nothing is sent",
+        },
+        fields=ACCOUNT,
+    ),
+    SecurityEvent.USER_EMAIL_VERIFIED: CatalogueEntry(
+        succeeded=True,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=99,
+        when="an address is verified",
+        respond="By an operator: there must be a request for it.",
+        reasons={
+            **BY_OPERATOR,
+            "by_mail": "the user sent a link's token or a code, and the password or an access token",
+            "by_registration": "the user registered with the link of a mail",
+        },
+    ),
+    SecurityEvent.USER_EMAIL_VERIFY_FAIL: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=99,
+        when="a verification, or a registration with the link of a mail, is rejected",
+        respond="Old links cause some. `wrong_password` or `other_account` can mean that an attacker registered the "
+        "address of another user, who has opened the link. Many `wrong_code` are guesses.",
+        reasons={
+            **MAIL_TOKEN_REJECTIONS,
+            "wrong_code": "no valid code of this address matches",
+            "wrong_password": "the link or code is valid, and the password is wrong",
+            "other_address": "a registration with the link that was sent to another address",
+            "other_account": "the link or code is valid, and the access token is of another account",
+            "already_verified": "the address is verified by now",
+        },
     ),
     SecurityEvent.USER_ENABLED: CatalogueEntry(
         succeeded=True,

@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from typing import Final
 
-from auth_common.events.catalogue.entry import ACCOUNT, BY_OPERATOR, CatalogueEntry
+from auth_common.events.catalogue.entry import (
+    ACCOUNT,
+    BY_OPERATOR,
+    MAIL_TOKEN_REJECTIONS,
+    NO_MAIL,
+    CatalogueEntry,
+)
 from auth_common.events.vocabulary import OCSFClass, SecurityEvent, Severity
 
 _INVALID_SESSION: Final = {
@@ -39,6 +45,7 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         reasons={
             "unknown_user": "no account has the e-mail address",
             "wrong_password": "the account exists and the password is wrong",
+            "email_not_verified": "the account's address must be verified before the first login",
             "user_not_active": "the credentials are right and the account is disabled",
             "unknown_passkey": "no user has registered this credential, or it was deleted during the login",
             "passkey_of_another_user": "the second factor is another user's passkey, or the user handle is wrong",
@@ -166,6 +173,40 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         },
         fields={"session_id": "the session"},
     ),
+    SecurityEvent.AUTHN_PASSWORD_RESET: CatalogueEntry(
+        succeeded=True,
+        severity=Severity.MEDIUM,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=4,
+        when="a user sets a new password by the link of a mail. All sessions are revoked",
+        respond="If the client IP is new for the account, ask the user: an attacker may read the mailbox.",
+    ),
+    SecurityEvent.AUTHN_PASSWORD_RESET_FAIL: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=4,
+        when="the token of a password reset is rejected",
+        respond="Old links cause some.",
+        reasons={
+            **MAIL_TOKEN_REJECTIONS,
+            "not_verified": "the address is not verified any more",
+        },
+    ),
+    SecurityEvent.AUTHN_PASSWORD_RESET_REQUESTED: CatalogueEntry(
+        succeeded=True,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=99,
+        when="a client asks for a password reset. The response is the same for every reason",
+        respond="Many for different accounts mean that an attacker floods mailboxes, or looks for accounts.",
+        reasons={
+            **BY_OPERATOR,
+            "mail_queued": "a mail with a link is sent",
+            "address_not_verified": "a mail with a link to register again is sent",
+            **NO_MAIL,
+        },
+        fields=ACCOUNT,
+    ),
     SecurityEvent.AUTHN_STEP_UP_SUCCESS: CatalogueEntry(
         succeeded=True,
         ocsf_class=OCSFClass.AUTHENTICATION,
@@ -255,6 +296,7 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
             "passkey_removed": "the deletion of a passkey revokes all other sessions",
             "password_changed": "a new password revokes all other sessions",
             "replaced_by_login": "the client of the session logged in again, as the same user or as another",
+            "password_reset": "a password reset revokes all sessions, and every login that is under way",
             **BY_OPERATOR,
         },
         fields={"sessions_ended": "how many sessions were revoked"},

@@ -33,3 +33,18 @@ ACCOUNT: Final = {
     "account": "a keyed pseudonym of the e-mail address that was tried, if it has no account. It is the same for each "
     "attempt with this address"
 }
+#: Requests for a mail that send nothing.
+NO_MAIL: Final = {
+    "unknown_user": "the address has no account, and nothing is sent",
+    "user_not_active": "the account is disabled, and nothing is sent",
+}
+#: Why the token of a link or a code is rejected.
+MAIL_TOKEN_REJECTIONS: Final = {
+    "mail_token_unknown": "the token is unknown, was used, or is for another purpose",
+    "mail_token_expired": "the token has expired",
+    "mail_token_used": "a concurrent request used the token first",
+    "unknown_user": "the account does not exist any more",
+    "user_not_active": "the account is disabled",
+    "address_changed": "the account has another address",
+    "token_version_changed": "the password or role was changed, or all sessions were revoked, after the mail was sent",
+}

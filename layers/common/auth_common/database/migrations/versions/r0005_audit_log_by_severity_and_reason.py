@@ -4,7 +4,8 @@ from typing import Final
 
 import sqlalchemy as sa
 from alembic import op
-from alembic.util import CommandError
+
+from auth_common.database.migrations.concurrent_indexes import create_index
 
 revision = "0005"
 down_revision = "0004"
@@ -16,17 +17,6 @@ _COLUMNS: Final = ("severity", "reason")
 _ROWS: Final = {"user_id": 100, "source": 1_000, "reason": 100_000, "name": 400_000, "severity": 2_000_000}
 _LOG: Final = 10_000_000
 
-#: Returns whether another connection is creating an index, and no row if the index is complete or does not exist. The
-#: creator has this lock on the table, which every role can see. VACUUM and ANALYZE have it too, and then waiting is
-#: harmless.
-_UNFINISHED = sa.text("""
-    SELECT EXISTS (
-        SELECT 1 FROM pg_locks WHERE relation = part.indrelid AND mode = 'ShareUpdateExclusiveLock' AND granted
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid != pg_backend_pid()
-    )
-    FROM pg_index AS part WHERE part.indexrelid = to_regclass(:name) AND NOT part.indisvalid
-""")
-
 
 def upgrade() -> None:
     """Create the indexes while the service continues to write.
@@ -35,26 +25,10 @@ def upgrade() -> None:
         alembic.util.CommandError: Another connection is creating one of the indexes, or has left it incomplete.
 
     """
-    dialect = op.get_context().dialect.name
     for column in _COLUMNS:
-        name = f"ix_audit_events_{column}_time"
-        if dialect == "postgresql" and _is_unfinished(name):
-            # PostgreSQL keeps an incomplete index, never uses it, and would take it for the index that exists already.
-            op.drop_index(name, "audit_events", if_exists=True, postgresql_concurrently=True)
-        op.create_index(name, "audit_events", [column, "time"], if_not_exists=True, postgresql_concurrently=True)
-        if dialect == "postgresql" and _is_unfinished(name):
-            message = f"another connection was interrupted while it created {name}"
-            raise CommandError(message)
-    if dialect == "sqlite":
+        create_index(f"ix_audit_events_{column}_time", "audit_events", [column, "time"])
+    if op.get_context().dialect.name == "sqlite":
         _set_sqlite_statistics()
-
-
-def _is_unfinished(name: str) -> bool:
-    is_being_made = op.get_bind().execute(_UNFINISHED, {"name": name}).scalar_one_or_none()
-    if is_being_made:
-        message = f"another connection is creating {name}"
-        raise CommandError(message)
-    return is_being_made is not None
 
 
 def _set_sqlite_statistics() -> None:

@@ -1,0 +1,1 @@
+"""Links and codes that are sent by mail: created, proved once, and revoked."""
