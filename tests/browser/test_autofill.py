@@ -139,6 +139,7 @@ def test_rejected_passkey_is_reported_and_can_be_selected_again(waiting):
 
 def test_failed_begin_is_not_repeated_until_the_user_returns(visit, autofill):
     visitor = visit()
+    expect_begun(visitor, 1)
     visitor.page.route(BEGIN, lambda route: route.fulfill(status=503, json={"code": "unavailable"}))
     visitor.requests.clear()
     visitor.page.reload()
