@@ -28,6 +28,8 @@ POSTGRESQL = {
     "DatabaseUrlSecretArn": f"{SECRET}functions-1a2b3c",
     "MigrationDatabaseUrlSecretArn": f"{SECRET}owner-4d5e6f",
 }
+#: Roles in the database that a function had before. Its previous version runs during a deployment and after a rollback.
+ROLES_OF_THE_PREVIOUS_VERSION = {("RegisterRole.Arn", SERVICE_ROLE)}
 WITHOUT_DATABASE = {
     "AuthorizerFunction",
     "JwksFunction",
@@ -96,13 +98,14 @@ def test_schema_maps_each_function_role_to_its_database_role():
         for statement in policy_statements(role)
         if "dsql:DbConnect" in as_list(statement["Action"])
     }
-    mapped = {arn: role for role, arns in roles.items() for arn in arns}
-    assert mapped.keys() == may_connect
-    assert mapped == {
-        f"{name.removesuffix('Function')}Role.Arn": make_url(found["DATABASE_URL"]).username
+    mapped = {(arn, role) for role, arns in roles.items() for arn in arns}
+    assert {arn for arn, _ in mapped} == may_connect
+    assert mapped - ROLES_OF_THE_PREVIOUS_VERSION == {
+        (f"{name.removesuffix('Function')}Role.Arn", make_url(found["DATABASE_URL"]).username)
         for name, found in variables().items()
         if name != "MigrateFunction"
     }
+    assert mapped >= ROLES_OF_THE_PREVIOUS_VERSION
 
 
 @pytest.mark.threat("deployment-half-done")
