@@ -4,11 +4,13 @@ import pytest
 
 from auth_common.accounts import administration as accounts
 from auth_common.database.tables import users
+from auth_common.throttling.limits import CODES_PER_DAY
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import EMAIL, NEW_PASSWORD, PASSWORD, get_health, get_user, log_in, register, sign_up
-from tests.support.mail_links import end_mail_pause, newest_mail, queued_mails, verify_email
+from tests.support.mail_links import end_mail_pause, newest_mail, queued_mails, request_verification, verify_email
 from tests.support.outages import on_each_statement
 from tests.support.races import send_burst
+from tests.support.throttles import OTHER_CLIENT_IP, use_limits
 
 pytestmark = [pytest.mark.accounts, pytest.mark.sqlite]
 
@@ -90,6 +92,10 @@ def test_user_of_a_taken_address_gets_a_mail_that_fits_the_account(database):
     accounts.mark_email_verified("verified@example.com")
     accounts.disable_user("disabled@example.com")
     before = len(queued_mails(database))
+    assert register(email="verified@example.com").status == 202
+    assert len(queued_mails(database)) == before, "the new account has got a mail within five minutes"
+    for name in ("verified", "disabled", "unverified"):
+        end_mail_pause(database, "registration", f"{name}@example.com")
     for _ in range(2):  # the second one is within five minutes
         for name in ("verified", "disabled", "unverified"):
             assert register(email=f"{name}@example.com", password=NEW_PASSWORD).status == 202
@@ -143,3 +149,78 @@ def test_required_without_mail_is_rejected_at_start(database, monkeypatch, log_l
 def test_lost_race_for_an_address_gets_the_same_response(database):
     assert send_burst(8, lambda _: register()) == {202: 8}
     assert database.count(users) == 1
+
+
+def fill_code_counter(email):
+    for _ in range(CODES_PER_DAY):
+        assert send_wrong_code(email).status == 400
+
+
+def send_wrong_code(email):
+    return verify_email(email=email, code="0000-0000", password=PASSWORD)
+
+
+def lock_login(email):
+    while log_in_as_attacker(email).status == 401:
+        pass
+
+
+def log_in_as_attacker(email):
+    return log_in(email, password="wrong", sourceIp=OTHER_CLIENT_IP)
+
+
+@pytest.mark.asvs("6.3.8")
+@pytest.mark.threat("function-account-enumeration")
+@pytest.mark.usefixtures("required")
+@pytest.mark.parametrize(
+    ("fill", "look"),
+    [
+        (lock_login, log_in_as_attacker),
+        (fill_code_counter, send_wrong_code),
+        (request_verification, request_verification),
+        (lambda email: register(email=email), lambda email: register(email=email)),
+    ],
+    ids=["login", "code", "verification", "registration"],
+)
+def test_counters_do_not_reveal_which_registration_created_an_account(monkeypatch, fill, look):
+    """An attacker counts something for an address, registers it, and looks whether the counter was deleted."""
+    use_limits(monkeypatch, login_per_account=5, login_per_source=100, mail_per_source=100)
+    register(email="taken@example.com")
+    accounts.mark_email_verified("taken@example.com")
+    get_health()
+    seen = []
+    for email in ("taken@example.com", "new@example.com"):
+        fill(email)
+        assert register(email=email).status == 202
+        statements: list[str] = []
+        with on_each_statement(lambda text, _: statements.append(text)):  # noqa: B023 - called within the loop
+            response = look(email)
+        seen.append((response.status, len(statements)))
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.asvs("6.3.8")
+@pytest.mark.threat("function-account-enumeration")
+@pytest.mark.usefixtures("required")
+def test_lockout_does_not_reveal_to_its_client_which_registration_created_an_account(monkeypatch):
+    """The client IP of a registration is known, so the account's lockouts do not apply to it. Not before the proof."""
+    use_limits(monkeypatch, login_per_account=5)
+    register(email="taken@example.com")
+    accounts.mark_email_verified("taken@example.com")
+    seen = []
+    for email in ("taken@example.com", "new@example.com"):
+        lock_login(email)
+        register({"sourceIp": "192.0.2.77"}, email=email)
+        seen.append(log_in(email, sourceIp="192.0.2.77").status)
+    assert seen == [429, 429]
+
+
+@pytest.mark.usefixtures("required")
+def test_address_that_was_locked_before_the_registration_can_be_verified(database, monkeypatch):
+    use_limits(monkeypatch, login_per_account=5)
+    lock_login(EMAIL)
+    register()
+    mail = newest_mail(database, EMAIL, "verify_email")
+    another = {"sourceIp": "192.0.2.77"}
+    assert verify_email(token=mail.token, password=PASSWORD, identity=another).status == 204
+    assert log_in(**another).status == 200

@@ -137,7 +137,8 @@ def _verify_by_session(proof: Proof, attempt: Attempt, principal: Principal) -> 
 
 def _verify_by_password(proof: Proof, attempt: Attempt, password: str) -> None:
     # Counted as a login, because it reveals whether the password is right. The mailbox's user may be an attacker.
-    with login_attempt(proof.user.email) as login:
+    # Failures from before the registration are still counted for an account that must be verified first.
+    with login_attempt(proof.user.email, is_known=proof.user.status == "unverified") as login:
         if not verify_password(password, proof.credentials.password_hash):
             security_event(SecurityEvent.USER_EMAIL_VERIFY_FAIL, user_id=proof.user.id, reason="wrong_password")
             raise InvalidCurrentPassword

@@ -33,9 +33,10 @@ from auth_common.users.store import User, insert_user, lock_user, select_user_by
 _NEW_ROLE: Final = "user"
 #: How long an account stays whose user neither logs in nor verifies the address.
 _UNUSED_LIFETIME: Final = timedelta(days=30)
-#: Statements of a new account's transaction that a taken address does not need: the deleted counters, and the user's
-#: first salt.
-_STATEMENTS_OF_NEW_ACCOUNTS: Final = 9
+#: Statements of a new account's transaction that a taken address does not need: for the user's first salt, and for the
+#: deleted counters.
+_SALT_STATEMENTS: Final = 2
+_COUNTER_STATEMENTS: Final = 7
 
 
 def new_user(*, name: str, email: str, date_of_birth: date, job_title: str, locale: str | None) -> User:
@@ -133,6 +134,7 @@ def register_again(user: User, *, password: str, address_token: str) -> User:
                 attempt.succeed(connection)
                 delete_account(connection, unverified, reason="address_claimed")
                 _insert(connection, user, password_hash=password_hash)
+                reset_failures_of_new_account(connection, email=user.email)
                 security_event(SecurityEvent.USER_EMAIL_VERIFIED, user_id=user.id, reason="by_registration")
 
             transaction(replace_account)
@@ -174,13 +176,23 @@ def _store_or_tell_owner(user: User, *, password_hash: str) -> None:
 
 def _create(connection: Connection, user: User, *, password_hash: str) -> None:
     _insert(connection, user, password_hash=password_hash)
+    if _resets_failures():
+        reset_failures_of_new_account(connection, email=user.email)
     queue_mail_with_token(connection, MailKind.VERIFY_EMAIL, email=user.email, user=user)
 
 
 def _insert(connection: Connection, user: User, *, password_hash: str) -> None:
     insert_user(connection, user, password_hash=password_hash, registered_from=client_ip_hash())
-    reset_failures_of_new_account(connection, email=user.email)
     security_event(SecurityEvent.USER_CREATED, user_id=user.id)
+
+
+def _resets_failures() -> bool:
+    """Return whether a registration deletes what was counted for its address before.
+
+    If the address must be verified before the first login, the verification deletes the failed logins. Otherwise an
+    attacker could lock an address, register it, and learn by the end of the lockout that it was free.
+    """
+    return settings().email_verification == "optional"
 
 
 def _tell_owner(connection: Connection, holder: User, *, may_send: bool) -> None:
@@ -190,11 +202,11 @@ def _tell_owner(connection: Connection, holder: User, *, may_send: bool) -> None
     link with which the recipient can replace the account.
     """
     current = lock_user(connection, user_id=holder.id)
-    spend_statements(connection, _STATEMENTS_OF_NEW_ACCOUNTS)
-    if may_send:
-        is_active = current is not None and current.status != "disabled"
-        kind = MailKind.ADDRESS_TAKEN if (current or holder).email_verified else MailKind.REGISTER_AGAIN
-        queue_mail_with_token(connection, kind, email=holder.email, user=current if is_active else None)
+    spend_statements(connection, _SALT_STATEMENTS + (_COUNTER_STATEMENTS if _resets_failures() else 0))
+    is_active = current is not None and current.status != "disabled"
+    kind = MailKind.ADDRESS_TAKEN if (current or holder).email_verified else MailKind.REGISTER_AGAIN
+    # A mail that may not be sent costs the same, because a new account always gets one.
+    queue_mail_with_token(connection, kind, email=holder.email, user=current if is_active and may_send else None)
     _record_taken_address(current)
 
 

@@ -46,11 +46,12 @@ _MAX_KNOWN_CLIENT_IPS: Final = 200
 
 
 @contextmanager
-def login_attempt(email: str) -> Iterator[Attempt]:
+def login_attempt(email: str, *, is_known: bool = False) -> Iterator[Attempt]:
     """Count a login with a password. An e-mail address without an account is counted too.
 
     Args:
         email: normalised.
+        is_known: whether the client is known in any case, so that the account's lockouts do not apply to it.
 
     Raises:
         TooManyAttempts: the account is locked, or the client IP, or the client IP for this account.
@@ -59,7 +60,7 @@ def login_attempt(email: str) -> Iterator[Attempt]:
     since = datetime.now(UTC) - CLIENT_IP_KNOWN_FOR
     known = read(lambda c: select_known_client_ips(c, email=email, since=since, limit=_MAX_KNOWN_CLIENT_IPS))
     client_ip = _client_ip()
-    is_known = client_ip in {limits.normalise_client_ip(login_ip) for login_ip in known.login_ips}
+    is_known |= client_ip in {limits.normalise_client_ip(login_ip) for login_ip in known.login_ips}
     if known.registered_from is not None:
         # No secret: without the audit key, an attacker cannot choose the hash of a client IP.
         is_known |= known.registered_from == client_ip_hash()

@@ -87,7 +87,7 @@ _SUBTRACT_AND_UNLOCK: Final = _SUBTRACT.values(
 )
 _DELETE: Final = delete(throttles).where(throttles.c.key == bindparam("of"))
 _KNOWN_IP_COLUMNS: Final = (
-    *(users.c.id, users.c.created_at, users.c.token_version),
+    *(users.c.id, users.c.status, users.c.created_at, users.c.token_version),
     *(users.c.registered_from, users.c.known_ip_since, users.c.known_ip_version),
 )
 #: A user and the client IPs of their logins. Logins before the last revocation of all sessions are left out.
@@ -190,6 +190,8 @@ def select_known_client_ips(connection: Connection, *, email: str, since: dateti
     # A change that revokes all sessions raises the version. The client IP of the registration or of the last password
     # reset is then unknown too.
     is_current = user.token_version == (user.known_ip_version or 0)
+    # Before its verification, an account must not look different to the client that may have registered it.
+    is_current &= user.status != "unverified"
     is_known = is_current and (user.known_ip_since or user.created_at) > since
     login_ips = [row.source_ip for row in rows if row.source_ip]
     return KnownClientIPs(user.id, login_ips, user.registered_from if is_known else None)
