@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.support.deployment import as_list, deployed, policy_statements, resources_of_type
+from local_runtime.cloudformation import read_template
+from tests.support.deployment import TEMPLATE, as_list, deployed, policy_statements, resources_of_type
 
 pytestmark = [pytest.mark.deployment, pytest.mark.mail, pytest.mark.template]
 
@@ -99,3 +100,9 @@ def test_texts_of_the_deployer_come_as_a_layer_beside_our_own():
     assert function["Layers"][1] == layer
     assert function["Environment"]["Variables"]["MAIL_TEXTS_DIR"] == "/opt/mail-texts"
     assert len(deployed()["SendMailFunction"]["Properties"]["Layers"]) == 1
+
+
+def test_required_verification_without_mail_is_rejected():
+    rule = read_template(TEMPLATE)["Rules"]["Verification"]
+    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "EmailVerification"}, "required"]}
+    assert [a["Assert"] for a in rule["Assertions"]] == [{"Fn::Not": [{"Fn::Equals": [{"Ref": "MailFrom"}, ""]}]}]
