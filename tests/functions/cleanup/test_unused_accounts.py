@@ -4,11 +4,20 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from auth_common.accounts import administration as accounts
 from auth_common.database.privileges import CLEANUP_ROLE
-from auth_common.database.tables import audit_events, audit_salts, mail_tokens, mails, users
+from auth_common.database.tables import (
+    audit_events,
+    audit_salts,
+    mail_tokens,
+    mails,
+    passkeys,
+    refresh_tokens,
+    sessions,
+    users,
+)
 from auth_common.operations.cleanup import BATCH_ACCOUNTS
 from functions.cleanup.app import handler
 from tests.support.databases import acting_as, start_fresh_environment
@@ -76,6 +85,18 @@ def test_account_whose_login_cleared_no_time_stays(database):
     let_a_month_pass(database)
     assert clean_up()["unused_accounts"] == 0
     assert log_in().status == 200
+
+
+@pytest.mark.sqlite
+def test_account_with_a_passkey_whose_login_cleared_no_time_stays(database):
+    """Its sessions have expired since the rollback."""
+    enrol()
+    database.execute(update(users).values(unused_until=datetime.now(UTC)))
+    database.execute(delete(refresh_tokens))
+    database.execute(delete(sessions))
+    let_a_month_pass(database)
+    assert clean_up()["unused_accounts"] == 0
+    assert database.count(passkeys) == 1
 
 
 @pytest.mark.sqlite

@@ -63,6 +63,7 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "mail_tokens": ["SELECT", "DELETE"],
         "sessions": ["SELECT", "DELETE"],
         "refresh_tokens": ["SELECT", "DELETE"],
+        "passkeys": ["SELECT"],
         "challenges": ["SELECT", "DELETE"],
         "throttles": ["SELECT", "DELETE"],
         "audit_events": _ALL,

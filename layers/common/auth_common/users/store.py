@@ -182,11 +182,12 @@ def mark_used(connection: Connection, *, user_id: UUID) -> None:
 def delete_unused_users(connection: Connection, *, unused_before: datetime, limit: int) -> list[UUID]:
     """Delete up to ``limit`` accounts whose time for a first use ended before ``unused_before``. Return their ids.
 
-    They have no passkey, because adding one needs a login. An account with a session is left out: after a rollback of a
-    deployment, a login does not clear the time.
+    An account with a session or a passkey is left out, because after a rollback of a deployment a login does not clear
+    the time.
     """
     is_unused = users.c.unused_until < unused_before
-    unused = select(users.c.id).where(is_unused, ~exists().where(sessions.c.user_id == users.c.id)).limit(limit)
+    has_row = [exists().where(table.c.user_id == users.c.id) for table in (sessions, passkeys)]
+    unused = select(users.c.id).where(is_unused, *(~each for each in has_row)).limit(limit)
     # The condition is repeated, because the user may have logged in since the account was chosen.
     return list(connection.scalars(delete(users).where(users.c.id.in_(unused), is_unused).returning(users.c.id)))
 
