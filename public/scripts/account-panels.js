@@ -23,6 +23,7 @@ export async function loadMe() {
       ...makeFacts([
         ["Name", me.name],
         ["E-mail", me.email],
+        ["Verified", me.email_verified ? "yes" : verificationLink()],
         ["Born", me.date_of_birth],
         ["Job title", me.job_title],
         ["Role", me.role],
@@ -33,6 +34,11 @@ export async function loadMe() {
   } catch (error) {
     showProblem(find("me-problem"), error);
   }
+}
+
+/** A new tab gets the session of this page, which would lose it. */
+function verificationLink() {
+  return make("a", { href: "verify-email.html", target: "_blank" }, "no, verify the address");
 }
 
 /** Show the first page of the sessions. */

@@ -1,4 +1,4 @@
-"""Accessibility of both pages: axe-core, keyboard, narrow windows, colour schemes and screen readers."""
+"""Accessibility of the pages with a login: axe-core, keyboard, narrow windows, colour schemes and screen readers."""
 
 import pytest
 from playwright.sync_api import expect

@@ -25,12 +25,6 @@ VALUES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def migrated(client):
-    """The fixture ``visit`` needs the tables, which the first request makes."""
-    client.get("/health")
-
-
 def rendered(kind, locale):
     return render(kind, locale=locale, variables={name: VALUES.get(name, "-") for name in MAIL_RULES[kind].variables})
 
