@@ -87,8 +87,8 @@ def test_markup_in_a_mail_runs_no_script_in_the_mailbox(visit, data_dir, environ
         now=datetime.now(UTC),
     )
     (data_dir / "mail").mkdir(exist_ok=True)
-    (data_dir / "mail" / "1-attack.eml").write_bytes(message.as_bytes())
-    visitor = visit(path="/mail.html?id=1-attack")
+    (data_dir / "mail" / "9999999999999999998-attack.eml").write_bytes(message.as_bytes())
+    visitor = visit(path="/mail.html?id=9999999999999999998-attack")
     expect(visitor.page.frame_locator("iframe").get_by_text("end")).to_be_visible()
     assert visitor.page.evaluate("typeof x") == "undefined"
     visitor.browser_errors.clear()  # the browser reports what it has blocked
