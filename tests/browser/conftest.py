@@ -10,12 +10,12 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import AUTOFILL_WAITS, NO_AUTOFILL, Visitor
+from tests.support.browser import AUTOFILL_WAITS, Visitor
 from tests.support.callers import Caller, caller_with_role
 from tests.support.requirements import require
 from tests.support.runtime import running_service
 from tests.support.security_page import Auditor
-from tools.demo.chromium import find_chromium, running_chromium
+from tools.demo.chromium import NO_AUTOFILL, find_chromium, running_chromium
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.support.browser import NO_AUTOFILL
 from tests.support.documentation import PAGES, blocks
 from tests.support.factories import PASSWORD, registration
 from tests.support.processes import free_port, wait_until
 from tests.support.runtime import PROJECT, running_service
-from tools.demo.chromium import add_authenticator
+from tools.demo.chromium import NO_AUTOFILL, add_authenticator
 
 pytestmark = [pytest.mark.browser, pytest.mark.pages, pytest.mark.sessions]
 

@@ -20,10 +20,8 @@ Scheme: TypeAlias = Literal["light", "dark"]
 DESKTOP: Final[ViewportSize] = {"width": 1360, "height": 900}
 PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 
-#: Scripts for each page of a window. With a virtual authenticator, Chromium does not wait until the user selects a
-#: passkey in the autofill of a form (conditional mediation). So a page with a login form would log in at once. With the
-#: first script the page never asks. With the second one the request waits until the test calls ``selectPasskey()``.
-NO_AUTOFILL: Final = "if (window.PublicKeyCredential) delete PublicKeyCredential.isConditionalMediationAvailable;"
+#: A script for each page of a window, instead of ``NO_AUTOFILL``: the request waits until the test calls
+#: ``selectPasskey()``.
 AUTOFILL_WAITS: Final = """
   const get = navigator.credentials.get.bind(navigator.credentials);
   navigator.credentials.get = async (options) => {

@@ -26,6 +26,10 @@ _AUTHENTICATOR: Final = {
     "automaticPresenceSimulation": True,
 }
 
+#: A script for each page of a window with a virtual authenticator, after which the page asks for no passkey in the
+#: autofill of its login form (conditional mediation). Chromium would not wait until the user selects one, but log in.
+NO_AUTOFILL: Final = "if (window.PublicKeyCredential) delete PublicKeyCredential.isConditionalMediationAvailable;"
+
 
 def find_chromium() -> str | None:
     """Return the path of an installed Chromium. Return None if there is none."""

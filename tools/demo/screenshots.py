@@ -13,7 +13,7 @@ from playwright.sync_api import Page, ViewportSize, expect
 
 from tools.attacks.target import PROJECT
 from tools.attacks.users import PASSWORD
-from tools.demo.chromium import add_authenticator, find_chromium, running_chromium
+from tools.demo.chromium import NO_AUTOFILL, add_authenticator, find_chromium, running_chromium
 from tools.demo.command import demo_service
 from tools.demo.functions import BROWSER
 from tools.demo.users import SECURITY_EMAIL
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             page.set_default_timeout(_TIMEOUT)
             expect.set_options(timeout=_TIMEOUT)
             add_authenticator(page)
+            page.add_init_script(NO_AUTOFILL)
             page.goto(url)
             take(page, url, target)
             page.context.close()
