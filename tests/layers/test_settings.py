@@ -95,6 +95,9 @@ OUT_OF_BOUNDS = {
         *("http://login.example.com", "https://login.example.com/", "login.example.com", "https://login.example.com?x"),
         *("https://user@login.example.com", "https://login.example.com:70000", "https://login.example.com#x"),
     ],
+    "MAIL_FROM": ["Ada <ada@example.com>", "ada", "ada@example.com\nBcc: eve@example.com"],
+    "MAIL_FROM_NAME": ["Example\nBcc: eve@example.com"],
+    "MAIL_LOCALES": ["en,", "../en", "e"],
     "THROTTLE_LOGIN_PER_ACCOUNT": ["0", "51"],
     "THROTTLE_SECOND_FACTOR_PER_ACCOUNT": ["51"],
     "THROTTLE_LONGEST_LOCK": ["86401"],
@@ -113,6 +116,26 @@ def test_setting_out_of_bounds_is_503_and_named_in_the_log(set_variables, log_li
         assert (record["level"], record["message"]) == ("CRITICAL", "misconfigured")
         assert record["error"].startswith(f"{name}: ")
     assert len(log_lines.records) == len(values)
+
+
+@pytest.mark.parametrize("transport", ["smtp", "ses"])
+def test_mail_transport_without_a_sender_is_misconfigured(set_variables, transport):
+    set_variables(MAIL_TRANSPORT=transport)
+    with pytest.raises(Misconfigured, match="MAIL_FROM"):
+        settings()
+
+
+@pytest.mark.usefixtures("deployed_settings")
+def test_mailbox_on_a_deployed_stage_is_misconfigured(set_variables):
+    set_variables(MAIL_TRANSPORT="mailbox")
+    with pytest.raises(Misconfigured, match="MAIL_TRANSPORT"):
+        settings()
+
+
+def test_link_to_a_page_without_any_page_is_misconfigured(set_variables):
+    set_variables(WEBAUTHN_ORIGINS=f"{APP}{'A' * 43}")
+    with pytest.raises(Misconfigured, match="PAGES_URL"):
+        settings().page("reset-password.html")
 
 
 @pytest.mark.usefixtures("deployed_settings")
