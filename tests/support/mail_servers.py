@@ -78,8 +78,10 @@ def smtp_server(folder: Path, inbox: Inbox, *, scheme: str, has_login: bool = Tr
     async def close() -> None:
         server.close()
         for connection in connections:
-            if isinstance(connection.transport, asyncio.Transport):
-                connection.transport.abort()
+            # Python 3.11.2 raises AttributeError for a TLS connection that was closed twice.
+            with suppress(AttributeError):
+                if isinstance(connection.transport, asyncio.Transport):
+                    connection.transport.abort()
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in others:
                 task.cancel()
