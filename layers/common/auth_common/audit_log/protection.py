@@ -8,21 +8,18 @@ this cryptographic erase.
 
 import base64
 import json
-import secrets
 from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from auth_common.keys.encryption import decrypt, encrypt
 from auth_common.keys.keyed_hashes import keyed_hash
 
 #: The previous MAC of the first record in a chain.
 FIRST_PREVIOUS_MAC: Final = bytes(32)
 SALT_BYTES: Final = 32
-
-_NONCE_BYTES: Final = 12
 
 
 def chain_mac(*, previous: bytes, chain_id: UUID, sequence: int, record: str) -> bytes:
@@ -47,16 +44,14 @@ def seal_personal(personal: Mapping[str, str], *, user_id: UUID, salt: bytes) ->
         salt: The user's salt (``SALT_BYTES``).
 
     """
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    sealed = AESGCM(_personal_key(salt)).encrypt(nonce, json.dumps(personal).encode(), user_id.bytes)
-    return base64.b64encode(nonce + sealed).decode()
+    sealed = encrypt(json.dumps(personal).encode(), key=_personal_key(salt), bound_to=user_id.bytes)
+    return base64.b64encode(sealed).decode()
 
 
 def open_personal(sealed: str, *, user_id: UUID, salt: bytes) -> dict[str, str] | None:
     """Return the fields that ``seal_personal`` encrypted. Return None if the salt or user differs, or on tampering."""
     try:
-        data = base64.b64decode(sealed)
-        opened = AESGCM(_personal_key(salt)).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], user_id.bytes)
+        opened = decrypt(base64.b64decode(sealed), key=_personal_key(salt), bound_to=user_id.bytes)
     except (InvalidTag, ValueError):
         return None
     personal: dict[str, str] = json.loads(opened)

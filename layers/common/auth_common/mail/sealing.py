@@ -5,18 +5,14 @@ Both keys depend on the audit key, which is not in the database.
 """
 
 import json
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Final
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from auth_common.keys.encryption import decrypt, encrypt
 from auth_common.keys.keyed_hashes import keyed_hash
-
-_NONCE_BYTES: Final = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +36,13 @@ def seal_mail(content: MailContent, *, mail_id: UUID, salt: bytes | None) -> byt
         salt: the user's salt (``audit_log.store.make_salt``). None: a mail without a user, under the service key.
 
     """
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    return nonce + AESGCM(_key(salt)).encrypt(nonce, json.dumps(asdict(content)).encode(), mail_id.bytes)
+    return encrypt(json.dumps(asdict(content)).encode(), key=_key(salt), bound_to=mail_id.bytes)
 
 
 def open_mail(sealed: bytes, *, mail_id: UUID, salt: bytes | None) -> MailContent | None:
     """Return the content that ``seal_mail`` encrypted. Return None if the salt or mail differs, or on tampering."""
     try:
-        opened = AESGCM(_key(salt)).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], mail_id.bytes)
+        opened = decrypt(sealed, key=_key(salt), bound_to=mail_id.bytes)
     except (InvalidTag, ValueError):
         return None
     return MailContent(**json.loads(opened))

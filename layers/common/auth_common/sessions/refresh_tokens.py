@@ -12,14 +12,12 @@ import hmac
 import secrets
 from typing import Final
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from auth_common.keys.encryption import decrypt, encrypt
 
 #: By this prefix, secret scanners and the redaction of logs recognise a leaked token.
 _PREFIX: Final = "rt_"
 #: Characters. Issued tokens have 46. Longer ones are rejected without a look at the database.
 MAX_REFRESH_TOKEN_LENGTH: Final = 64
-
-_NONCE_BYTES: Final = 12
 
 
 def new_refresh_token() -> str:
@@ -34,8 +32,7 @@ def hash_refresh_token(token: str) -> bytes:
 
 def seal_successor(successor: str, *, under: str) -> bytes:
     """Return ``successor`` encrypted with AES-256-GCM, under a key that is made from the token ``under``."""
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    return nonce + AESGCM(_sealing_key(under)).encrypt(nonce, successor.encode(), None)
+    return encrypt(successor.encode(), key=_sealing_key(under))
 
 
 def open_successor(sealed: bytes, *, under: str) -> str:
@@ -45,7 +42,7 @@ def open_successor(sealed: bytes, *, under: str) -> str:
         cryptography.exceptions.InvalidTag: it was sealed under another token, or has been changed.
 
     """
-    return AESGCM(_sealing_key(under)).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None).decode()
+    return decrypt(sealed, key=_sealing_key(under)).decode()
 
 
 def _sealing_key(token: str) -> bytes:
