@@ -8,7 +8,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from auth_common.accounts.erasure import delete_account, delete_many_rows_of
-from auth_common.errors import EmailTaken, FieldError, InvalidOrExpiredCode, ValidationFailed
+from auth_common.errors import EmailTaken, InvalidOrExpiredCode
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.mail.kinds import MailKind
 from auth_common.mail.outbox import require_mail
@@ -16,7 +16,7 @@ from auth_common.mail_tokens.proofs import Proof, RejectedProof, prove_by_token,
 from auth_common.mail_tokens.sending import queue_mail_with_token
 from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose
 from auth_common.passwords.hashing import hash_password
-from auth_common.passwords.policy import password_faults
+from auth_common.passwords.policy import require_good_password
 from auth_common.settings import settings
 from auth_common.throttling.service import (
     client_ip_hash,
@@ -88,7 +88,7 @@ def register_user(user: User, *, password: str) -> User | None:
     try:
         # Scoring a password costs as much as hashing it. During a lockout, neither is done.
         with registration_attempt():
-            _require_good_password(password, user)
+            require_good_password(password, user, field="password")
             password_hash = hash_password(password)
             if is_hidden:
                 _store_or_tell_owner(user, password_hash=password_hash)
@@ -125,7 +125,7 @@ def register_again(user: User, *, password: str, address_token: str) -> User:
         try:
             proof = prove_by_token(address_token, MailTokenPurpose.CLAIM_ADDRESS)
             _require_same_address(proof, user)
-            _require_good_password(password, user)
+            require_good_password(password, user, field="password")
             password_hash = hash_password(password)
             delete_many_rows_of(proof.user.id)
 
@@ -147,12 +147,6 @@ def register_again(user: User, *, password: str, address_token: str) -> User:
 def _require_same_address(proof: Proof, user: User) -> None:
     if proof.user.email != user.email:
         raise RejectedProof("other_address", user_id=proof.user.id)
-
-
-def _require_good_password(password: str, user: User) -> None:
-    faults = password_faults(password, personal=(user.name, user.email, user.job_title))
-    if errors := [FieldError("password", fault) for fault in faults]:
-        raise ValidationFailed(*errors)
 
 
 def _store(user: User, *, password_hash: str) -> None:

@@ -2,10 +2,10 @@
 
 from sqlalchemy import Connection
 
-from auth_common.errors import FieldError, InvalidCurrentPassword, InvalidToken, ValidationFailed
+from auth_common.errors import InvalidCurrentPassword, InvalidToken
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.passwords.hashing import hash_password, normalise_password, verify_password
-from auth_common.passwords.policy import password_faults
+from auth_common.passwords.policy import require_good_password
 from auth_common.sessions.caller_checks import require_self, require_step_up, require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.proof_counter import CountedProof, counted_proof
@@ -67,12 +67,10 @@ def _require_permitted(
 
 
 def _require_acceptable(new_password: str, current_password: str, user: User) -> None:
-    faults = list(password_faults(new_password, personal=(user.name, user.email, user.job_title)))
     # No secret: the caller sent both passwords.
-    if normalise_password(new_password) == normalise_password(current_password):
-        faults.append("must differ from the current password")
-    if faults:
-        raise ValidationFailed(*(FieldError("new_password", fault) for fault in faults))
+    is_same = normalise_password(new_password) == normalise_password(current_password)
+    further_faults = ["must differ from the current password"] if is_same else []
+    require_good_password(new_password, user, field="new_password", further_faults=further_faults)
 
 
 def _store_new_password(

@@ -14,7 +14,9 @@ from typing import Final
 
 from zxcvbn_rs_py import zxcvbn
 
+from auth_common.errors import FieldError, ValidationFailed
 from auth_common.passwords.hashing import normalise_password
+from auth_common.users.store import User
 
 #: Limits in characters (code points after NFKC). NIST requires at least 15 if the password can be the only factor.
 MIN_LENGTH: Final = 15
@@ -41,6 +43,24 @@ _LETTER: Final = re.compile(r"[^\W\d_]+")
 #: A text that is repeated without a gap, and the shortest repeated unit of such a text.
 _REPETITION: Final = re.compile(r"(.+)\1+", re.DOTALL)
 _REPEATED_UNIT: Final = re.compile(r"\A(.+?)\1+\Z", re.DOTALL)
+
+
+def require_good_password(password: str, user: User, *, field: str, further_faults: Iterable[str] = ()) -> None:
+    """Require that a new password of ``user`` is good.
+
+    Args:
+        password: as the user typed it.
+        user: the account's user, whose own data makes a password weak.
+        field: the name of the password in the request.
+        further_faults: what else is wrong with the password, as messages for the user.
+
+    Raises:
+        ValidationFailed: the password is not good.
+
+    """
+    faults = [*password_faults(password, personal=(user.name, user.email, user.job_title)), *further_faults]
+    if faults:
+        raise ValidationFailed(*(FieldError(field, fault) for fault in faults))
 
 
 def password_faults(password: str, *, personal: Iterable[str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from auth_common.errors import FieldError, InvalidOrExpiredCode, NotFound, ValidationFailed
+from auth_common.errors import InvalidOrExpiredCode, NotFound
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.keys.keyed_hashes import account_pseudonym
 from auth_common.mail.kinds import MailKind
@@ -20,7 +20,7 @@ from auth_common.mail_tokens.sending import queue_mail_with_token
 from auth_common.mail_tokens.store import delete_mail_tokens_of
 from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose
 from auth_common.passwords.hashing import hash_password
-from auth_common.passwords.policy import password_faults
+from auth_common.passwords.policy import require_good_password
 from auth_common.throttling.attempts import Attempt
 from auth_common.throttling.service import (
     client_ip_hash,
@@ -102,7 +102,7 @@ def complete_password_reset(*, token: str, new_password: str) -> None:
         try:
             # First, because the check of the password uses the user's name and address, and its result reveals them.
             proof = prove_by_token(token, MailTokenPurpose.RESET_PASSWORD)
-            _require_good_password(new_password, proof.user)
+            require_good_password(new_password, proof.user, field="new_password")
             new_hash = hash_password(new_password)
             transaction(lambda connection: _reset(connection, proof, attempt, new_hash))
         except RejectedProof as rejected:
@@ -135,12 +135,6 @@ def _kind(user: User | None) -> MailKind:
     return MailKind.REGISTER_AGAIN if is_unverified else MailKind.RESET_PASSWORD
 
 
-def _require_good_password(password: str, user: User) -> None:
-    faults = password_faults(password, personal=(user.name, user.email, user.job_title))
-    if errors := [FieldError("new_password", fault) for fault in faults]:
-        raise ValidationFailed(*errors)
-
-
 def _reset(connection: Connection, proof: Proof, attempt: Attempt, new_hash: str) -> None:
     user = use_proof(connection, proof)
     attempt.succeed(connection)
@@ -154,7 +148,7 @@ def _reset(connection: Connection, proof: Proof, attempt: Attempt, new_hash: str
         MailKind.PASSWORD_RESET,
         recipient=user.email,
         user_id=user.id,
-        locale=user.locale or "",
+        locale=user.locale,
         variables=event_variables(),
     )
     security_event(SecurityEvent.AUTHN_PASSWORD_RESET, user_id=user.id)
