@@ -9,7 +9,7 @@ from auth_common.login.schemas import LoginRequest, LoginResponse, MFARequiredRe
 from auth_common.login.service import MFARequired, log_in
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.endpoint import ANYONE_OR_BEARER, endpoint
-from auth_common.web.replaced_session import ReplacedSession
+from auth_common.web.optional_caller import ReplacedSession
 
 app = create_app()
 

@@ -10,7 +10,7 @@ from auth_common.passkeys import management, passkey_login, registration, schema
 from auth_common.web.application import create_app, create_handler
 from auth_common.web.caller import Caller, PathId, StepUpToken
 from auth_common.web.endpoint import ANYONE, ANYONE_OR_BEARER, BEARER, endpoint
-from auth_common.web.replaced_session import ReplacedSession
+from auth_common.web.optional_caller import ReplacedSession
 
 app = create_app()
 passkey_change = endpoint(access=BEARER, errors=(errors.StepUpRequired, errors.NotFound))

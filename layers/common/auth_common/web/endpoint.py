@@ -21,8 +21,7 @@ Access: TypeAlias = list[dict[str, list[str]]]
 ANYONE: Final[Access] = []
 #: A client with a valid access token. The authorizer runs before the function.
 BEARER: Final[Access] = [{ACCESS_TOKEN: []}]
-#: Any client. The function itself verifies an access token that the client may send (``web.replaced_session`` and
-#: ``web.optional_caller``).
+#: Any client. The function itself verifies an access token that the client may send (``web.optional_caller``).
 ANYONE_OR_BEARER: Final[Access] = [{}, *BEARER]
 
 
