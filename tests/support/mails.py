@@ -32,7 +32,6 @@ VALUES = {
     "time": "2026-11-30T08:00:00Z",
     "device": "Firefox on Linux",
     "client_ip": "203.0.113.7",
-    "passkey_name": "key ring",
     "further_logins": "0",
 }
 

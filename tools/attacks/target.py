@@ -16,13 +16,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from http.client import HTTPConnection
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from auth_common.events.client_ip import lock_hash
 from auth_common.settings import Settings
 from tools.attacks.log_lines import Line, read_lines
 
@@ -155,7 +155,7 @@ def runtime_environment(shell: Mapping[str, str], *, data_dir: Path) -> dict[str
         "PORT": "0",
         "DATA_DIR": str(data_dir),
         "BCRYPT_COST": "4",
-        "PROXY_LOCKS": sha256(_LOCK.encode()).hexdigest(),
+        "PROXY_LOCKS": lock_hash(_LOCK),
     }
 
 

@@ -40,8 +40,6 @@ class MailRules:
     lifetime: timedelta
     #: Whether it tells the user what has happened. A complaint of the mailbox's user stops further notices.
     is_notice: bool = False
-    #: Whether a client without a login can cause the mail, so that it needs limits.
-    is_caused_by_outsiders: bool = False
 
 
 _LINK: Final = frozenset({"token"})
@@ -51,28 +49,23 @@ _EVENT: Final = frozenset({"time", "device", "client_ip", "undo_token"})
 _DAY: Final = timedelta(days=1)
 
 
-def _notice(*further: str, is_caused_by_outsiders: bool = False) -> MailRules:
-    return MailRules(
-        variables=_EVENT.union(further),
-        lifetime=3 * _DAY,
-        is_notice=True,
-        is_caused_by_outsiders=is_caused_by_outsiders,
-    )
+def _notice(*further: str) -> MailRules:
+    return MailRules(variables=_EVENT.union(further), lifetime=3 * _DAY, is_notice=True)
 
 
 #: The rules of each kind.
 MAIL_RULES: Final = {
-    MailKind.VERIFY_EMAIL: MailRules(variables=_LINK_AND_CODE, lifetime=_DAY, is_caused_by_outsiders=True),
-    MailKind.ADDRESS_TAKEN: MailRules(variables=frozenset(), lifetime=_DAY, is_caused_by_outsiders=True),
-    MailKind.REGISTER_AGAIN: MailRules(variables=_LINK, lifetime=_DAY, is_caused_by_outsiders=True),
-    MailKind.RESET_PASSWORD: MailRules(variables=_LINK, lifetime=timedelta(minutes=30), is_caused_by_outsiders=True),
+    MailKind.VERIFY_EMAIL: MailRules(variables=_LINK_AND_CODE, lifetime=_DAY),
+    MailKind.ADDRESS_TAKEN: MailRules(variables=frozenset(), lifetime=_DAY),
+    MailKind.REGISTER_AGAIN: MailRules(variables=_LINK, lifetime=_DAY),
+    MailKind.RESET_PASSWORD: MailRules(variables=_LINK, lifetime=timedelta(minutes=30)),
     MailKind.CONFIRM_NEW_EMAIL: MailRules(variables=_LINK_AND_CODE, lifetime=_DAY),
     MailKind.PASSWORD_CHANGED: _notice(),
     MailKind.PASSWORD_RESET: _notice(),
-    MailKind.PASSKEY_ADDED: _notice("passkey_name"),
-    MailKind.PASSKEY_REMOVED: _notice("passkey_name"),
+    MailKind.PASSKEY_ADDED: _notice(),
+    MailKind.PASSKEY_REMOVED: _notice(),
     MailKind.EMAIL_CHANGED: _notice(),
     MailKind.ACCOUNT_DISABLED: _notice(),
-    MailKind.NEW_LOGIN: _notice("further_logins", is_caused_by_outsiders=True),
-    MailKind.ACCOUNT_LOCKED: _notice(is_caused_by_outsiders=True),
+    MailKind.NEW_LOGIN: _notice("further_logins"),
+    MailKind.ACCOUNT_LOCKED: _notice(),
 }

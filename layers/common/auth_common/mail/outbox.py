@@ -29,7 +29,7 @@ def require_mail() -> None:
         MailNotConfigured: ``MAIL_TRANSPORT`` is ``none``.
 
     """
-    if settings().chosen_transport() == "none":
+    if not settings().sends_mail():
         raise MailNotConfigured
 
 
@@ -63,7 +63,7 @@ def queue_mail(
     if variables.keys() != rules.variables:
         message = f"{kind} has the variables {sorted(rules.variables)}"
         raise ValueError(message)
-    if settings().chosen_transport() == "none":
+    if not settings().sends_mail():
         return
     wake_sender()
     salt = make_salt(connection, user_id=user_id)

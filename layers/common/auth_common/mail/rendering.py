@@ -50,7 +50,7 @@ class RenderedMail:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """The text of one kind and locale, with its variables."""
+    """The text of one kind and locale. Its variables are not filled in yet."""
 
     subject: str
     paragraphs: tuple[str, ...]

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from auth_common.errors import Misconfigured
 from auth_common.keys.shared_secrets import secret_text
 from auth_common.mail.mime import sender_address
-from auth_common.mail.transports import MAX_SECONDS, MailDeferred, MailRefused
+from auth_common.mail.transports import MAX_SECONDS, MailDeferred, MailNotSent, MailRefused
 from auth_common.settings import settings
 
 #: Seconds for connecting, for the TLS handshake, and for each response of the server.
@@ -145,5 +145,5 @@ def _cut(connection: smtplib.SMTP) -> None:
         connection.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
 
 
-def _failure(code: int, reason: str) -> MailRefused | MailDeferred:
+def _failure(code: int, reason: str) -> MailNotSent:
     return MailRefused(reason) if code >= _FIRST_PERMANENT_CODE else MailDeferred(reason)

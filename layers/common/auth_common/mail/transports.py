@@ -7,8 +7,8 @@ from typing import Final, Protocol
 MAX_SECONDS: Final = 30
 
 
-class MailRefused(Exception):
-    """The provider rejects the mail for good, so it must not be sent again.
+class MailNotSent(Exception):
+    """The mail was not sent.
 
     ``reason`` is a stable word in snake_case, which is logged. It never contains the provider's text, in which the
     address may be.
@@ -20,13 +20,12 @@ class MailRefused(Exception):
         self.reason = reason
 
 
-class MailDeferred(Exception):
-    """The mail was not sent, and a later attempt may succeed. ``reason`` is as in ``MailRefused``."""
+class MailRefused(MailNotSent):
+    """The provider rejects the mail for good, so it must not be sent again."""
 
-    def __init__(self, reason: str) -> None:
-        """Store the reason."""
-        super().__init__(reason)
-        self.reason = reason
+
+class MailDeferred(MailNotSent):
+    """A later attempt may succeed."""
 
 
 class Transport(Protocol):

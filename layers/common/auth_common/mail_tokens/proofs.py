@@ -30,7 +30,7 @@ from auth_common.users.store import Credentials, User, lock_user, select_credent
 #: Wrong codes that end a code. With 40 bits, an attacker guesses one code in 200 billion.
 MAX_TRIES_PER_CODE: Final = 5
 #: The id of no user. The query for it keeps the number of round trips the same for an unknown address.
-_NOBODY: Final = UUID(int=0)
+_NO_USER: Final = UUID(int=0)
 
 
 class RejectedProof(Exception):
@@ -66,7 +66,7 @@ def prove_by_token(token: str, purpose: MailTokenPurpose) -> Proof:
 
     def select(connection: Connection) -> tuple[MailToken | None, Credentials | None]:
         found = select_mail_token(connection, token_hash=hash_mail_token(token, purpose))
-        return found, select_credentials_by_id(connection, user_id=(found and found.user_id) or _NOBODY)
+        return found, select_credentials_by_id(connection, user_id=(found and found.user_id) or _NO_USER)
 
     mail_token, credentials = read(select)
     if mail_token is None:
@@ -103,7 +103,7 @@ def prove_by_code(code: str, purpose: MailTokenPurpose, *, email: str) -> Proof:
         if each.code_hash and is_code(code, mail_token_id=each.id, stored_hash=each.code_hash)
     ]
     user_id = next((each.user_id for each in matching), None)
-    credentials = read(lambda connection: select_credentials_by_id(connection, user_id=user_id or _NOBODY))
+    credentials = read(lambda connection: select_credentials_by_id(connection, user_id=user_id or _NO_USER))
     if not matching:
         raise RejectedProof("wrong_code", user_id=next((each.user_id for each in candidates), None))
     return _proof(matching[0], credentials)

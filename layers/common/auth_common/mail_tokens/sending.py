@@ -29,8 +29,6 @@ _PURPOSES: Final = {
     MailKind.REGISTER_AGAIN: MailTokenPurpose.CLAIM_ADDRESS,
     MailKind.RESET_PASSWORD: MailTokenPurpose.RESET_PASSWORD,
 }
-#: The sender then chooses the default.
-_NO_LOCALE: Final = ""
 
 
 def queue_mail_with_token(connection: Connection, kind: MailKind, *, email: str, user: User | None) -> None:
@@ -73,6 +71,6 @@ def queue_mail_with_token(connection: Connection, kind: MailKind, *, email: str,
         kind,
         recipient=user.email if user else DECOY,
         user_id=user.id if user else None,
-        locale=(user.locale if user else None) or _NO_LOCALE,
+        locale=user.locale if user else None,
         variables={name: value for name, value in secrets.items() if name in needed},
     )

@@ -9,7 +9,7 @@ any of this:
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -64,7 +64,7 @@ def login_attempt(email: str, *, is_known: bool = False) -> Iterator[Attempt]:
     if known.registered_from is not None:
         # No secret: without the audit key, an attacker cannot choose the hash of a client IP.
         is_known |= known.registered_from == client_ip_hash()
-    account = AttemptedAccount(known.user_id, None if known.user_id else account_pseudonym(email))
+    account = _account_of(email, known.user_id)
     login_limits = limits.login_limits(email=email, client_ip=client_ip, is_known=is_known)
     with counted_attempt(account, login_limits, failures=_WRONG_PASSWORD, is_login=True) as attempt:
         yield attempt
@@ -113,7 +113,7 @@ def mail_request(name: MailRequestName, *, email: str, user_id: UUID | None) -> 
         TooManyAttempts: the client IP has requested too many mails.
 
     """
-    account = _mail_account(email, user_id)
+    account = _account_of(email, user_id)
     # A request that succeeds stays counted.
     with (
         counted_attempt(account, [limits.mail_request_limit(_client_ip())], failures=()),
@@ -134,7 +134,7 @@ def mail_to_address(name: MailRequestName, *, email: str, user_id: UUID | None) 
         user_id: the account with this address. None if there is none.
 
     """
-    attempt = Attempt(_mail_account(email, user_id))
+    attempt = Attempt(_account_of(email, user_id))
     try:
         attempt.count(*limits.mail_limits(name, email))
     except TooManyAttempts:
@@ -164,7 +164,7 @@ def mail_token_attempt(*, code_for: str | None = None) -> Iterator[Attempt]:
     account = AttemptedAccount()
     if code_for is not None:
         token_limits.append(limits.code_limit(code_for))
-        account = AttemptedAccount(None, account_pseudonym(code_for))
+        account = _account_of(code_for, None)
     with counted_attempt(account, token_limits, failures=(InvalidOrExpiredCode,)) as attempt:
         yield attempt
 
@@ -243,8 +243,7 @@ def reset_failures_of_new_account(connection: Connection, *, email: str) -> None
     # An attacker must not be able to stop the first mails and codes of an account before its user registers.
     by_address = (*limits.mail_limits("registration", email), *limits.mail_limits("verification", email))
     keys += [limit.key for limit in (*by_address, limits.code_limit(email))]
-    for key in sorted(keys):  # attempts lock them in this order
-        delete_throttle(connection, key)
+    _delete_counters(connection, keys)
 
 
 def reset_failures_after_password_reset(connection: Connection, *, email: str) -> None:
@@ -253,8 +252,7 @@ def reset_failures_after_password_reset(connection: Connection, *, email: str) -
     Call it in the transaction of the reset. The failures of second factors stay counted, because a mailbox is none.
     """
     keys = (limits.account_key(email), limits.account_and_client_ip_key(email, _client_ip()))
-    for key in sorted(keys):  # attempts lock them in this order
-        delete_throttle(connection, key)
+    _delete_counters(connection, keys)
 
 
 def spend_statements(connection: Connection, number: int) -> None:
@@ -270,7 +268,7 @@ def spend_statements(connection: Connection, number: int) -> None:
 def unlock_account(connection: Connection, *, email: str, user_id: UUID) -> int:
     """Delete the counters of an account, except those of a single client IP. Return how many were deleted."""
     keys = (limits.account_key(email), limits.second_factor_key(user_id))
-    return sum(delete_throttle(connection, key) for key in keys)
+    return _delete_counters(connection, keys)
 
 
 def _count_failure(account: AttemptedAccount, limit: Limit, *, is_login: bool = False) -> None:
@@ -279,7 +277,12 @@ def _count_failure(account: AttemptedAccount, limit: Limit, *, is_login: bool = 
     attempt.fail()
 
 
-def _mail_account(email: str, user_id: UUID | None) -> AttemptedAccount:
+def _delete_counters(connection: Connection, keys: Iterable[bytes]) -> int:
+    # Attempts lock the rows in this order, too.
+    return sum(delete_throttle(connection, key) for key in sorted(keys))
+
+
+def _account_of(email: str, user_id: UUID | None) -> AttemptedAccount:
     return AttemptedAccount(user_id, None if user_id else account_pseudonym(email))
 
 
