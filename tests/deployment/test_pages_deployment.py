@@ -312,7 +312,7 @@ def rate_limits(**parameters):
 
 @pytest.mark.threat("gateway-flood", "gateway-forged-client-ip")
 def test_firewall_counts_the_forwarded_ip_only_with_the_lock():
-    """Without the lock, a client that calls the gateway is counted by its own IP, whatever it sends."""
+    """Without the lock, a client that calls the gateway is counted by its own IP, also if it sends X-Client-IP."""
     off, on = rate_limits(), rate_limits(ProxyLocks="blue")
     lock = {LOCK_OF["blue"]}
     for name, forwarded in (
