@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from auth_common.errors import FieldError, InvalidCurrentPassword, InvalidOrExpiredCode, ValidationFailed
+from auth_common.errors import FieldError, InvalidCurrentPassword, ValidationFailed
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.keys.keyed_hashes import account_pseudonym
 from auth_common.mail.kinds import MailKind
 from auth_common.mail.outbox import require_mail
-from auth_common.mail_tokens.proofs import Proof, RejectedProof, prove_by_code, prove_by_token, use_proof
+from auth_common.mail_tokens.proofs import Proof, RejectedProof, prove_by_code, prove_by_token, rejected_as, use_proof
 from auth_common.mail_tokens.sending import queue_mail_with_token
 from auth_common.mail_tokens.store import delete_mail_tokens_of
 from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose
@@ -86,12 +86,9 @@ def verify_by_token(*, token: str, account_proof: str | Principal | None) -> Non
     """
     require_mail()
     account_proof = _require_account_proof(account_proof)
-    with mail_token_attempt() as attempt:
-        try:
-            proof = prove_by_token(token, MailTokenPurpose.VERIFY_EMAIL)
-            _verify(proof, attempt, account_proof)
-        except RejectedProof as rejected:
-            raise _rejection(rejected) from rejected
+    with mail_token_attempt() as attempt, rejected_as(SecurityEvent.USER_EMAIL_VERIFY_FAIL):
+        proof = prove_by_token(token, MailTokenPurpose.VERIFY_EMAIL)
+        _verify(proof, attempt, account_proof)
 
 
 def verify_by_code(*, email: str, code: str, account_proof: str | Principal | None) -> None:
@@ -103,12 +100,9 @@ def verify_by_code(*, email: str, code: str, account_proof: str | Principal | No
     """
     require_mail()
     account_proof = _require_account_proof(account_proof)
-    with mail_token_attempt(code_for=email) as attempt:
-        try:
-            proof = prove_by_code(code, MailTokenPurpose.VERIFY_EMAIL, email=email)
-            _verify(proof, attempt, account_proof)
-        except RejectedProof as rejected:
-            raise _rejection(rejected) from rejected
+    with mail_token_attempt(code_for=email) as attempt, rejected_as(SecurityEvent.USER_EMAIL_VERIFY_FAIL):
+        proof = prove_by_code(code, MailTokenPurpose.VERIFY_EMAIL, email=email)
+        _verify(proof, attempt, account_proof)
 
 
 def _require_account_proof(account_proof: str | Principal | None) -> str | Principal:
@@ -158,8 +152,3 @@ def _settle(connection: Connection, proof: Proof, attempt: Attempt) -> None:
     ended = (MailTokenPurpose.VERIFY_EMAIL, MailTokenPurpose.CLAIM_ADDRESS)
     delete_mail_tokens_of(connection, user_id=user.id, purposes=ended)
     security_event(SecurityEvent.USER_EMAIL_VERIFIED, user_id=user.id, reason="by_mail")
-
-
-def _rejection(rejected: RejectedProof) -> InvalidOrExpiredCode:
-    security_event(SecurityEvent.USER_EMAIL_VERIFY_FAIL, user_id=rejected.user_id, reason=rejected.reason)
-    return InvalidOrExpiredCode()

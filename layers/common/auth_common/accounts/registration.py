@@ -8,11 +8,11 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from auth_common.accounts.erasure import delete_account, delete_many_rows_of
-from auth_common.errors import EmailTaken, InvalidOrExpiredCode
+from auth_common.errors import EmailTaken
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.mail.kinds import MailKind
 from auth_common.mail.outbox import require_mail
-from auth_common.mail_tokens.proofs import Proof, RejectedProof, prove_by_token, use_proof
+from auth_common.mail_tokens.proofs import Proof, RejectedProof, prove_by_token, rejected_as, use_proof
 from auth_common.mail_tokens.sending import queue_mail_with_token
 from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose
 from auth_common.passwords.hashing import hash_password
@@ -121,26 +121,26 @@ def register_again(user: User, *, password: str, address_token: str) -> User:
     """
     require_mail()
     user = replace(user, status="active", email_verified_at=user.created_at, unused_until=None)
-    with registration_attempt(), mail_token_attempt() as attempt:
-        try:
-            proof = prove_by_token(address_token, MailTokenPurpose.CLAIM_ADDRESS)
-            _require_same_address(proof, user)
-            require_good_password(password, user, field="password")
-            password_hash = hash_password(password)
-            delete_many_rows_of(proof.user.id)
+    with (
+        registration_attempt(),
+        mail_token_attempt() as attempt,
+        rejected_as(SecurityEvent.USER_EMAIL_VERIFY_FAIL),
+    ):
+        proof = prove_by_token(address_token, MailTokenPurpose.CLAIM_ADDRESS)
+        _require_same_address(proof, user)
+        require_good_password(password, user, field="password")
+        password_hash = hash_password(password)
+        delete_many_rows_of(proof.user.id)
 
-            def replace_account(connection: Connection) -> None:
-                unverified = use_proof(connection, proof)
-                attempt.succeed(connection)
-                delete_account(connection, unverified, reason="address_claimed")
-                _insert(connection, user, password_hash=password_hash)
-                reset_failures_of_new_account(connection, email=user.email)
-                security_event(SecurityEvent.USER_EMAIL_VERIFIED, user_id=user.id, reason="by_registration")
+        def replace_account(connection: Connection) -> None:
+            unverified = use_proof(connection, proof)
+            attempt.succeed(connection)
+            delete_account(connection, unverified, reason="address_claimed")
+            _insert(connection, user, password_hash=password_hash)
+            reset_failures_of_new_account(connection, email=user.email)
+            security_event(SecurityEvent.USER_EMAIL_VERIFIED, user_id=user.id, reason="by_registration")
 
-            transaction(replace_account)
-        except RejectedProof as rejected:
-            security_event(SecurityEvent.USER_EMAIL_VERIFY_FAIL, user_id=rejected.user_id, reason=rejected.reason)
-            raise InvalidOrExpiredCode from rejected
+        transaction(replace_account)
     return user
 
 

@@ -5,6 +5,8 @@ or the address, or a revocation of all sessions, invalidates every link that was
 """
 
 import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -12,6 +14,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from auth_common.errors import InvalidOrExpiredCode
+from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.mail_tokens.store import (
     MailToken,
     count_code_try,
@@ -54,6 +58,21 @@ class Proof:
     def user(self) -> User:
         """The account's user, as read with the token."""
         return self.credentials.user
+
+
+@contextmanager
+def rejected_as(event: SecurityEvent) -> Iterator[None]:
+    """Record a rejected proof as ``event``, with its reason. The client learns only that the proof is not valid.
+
+    Raises:
+        InvalidOrExpiredCode: the block raised ``RejectedProof``.
+
+    """
+    try:
+        yield
+    except RejectedProof as rejected:
+        security_event(event, user_id=rejected.user_id, reason=rejected.reason)
+        raise InvalidOrExpiredCode from rejected
 
 
 def prove_by_token(token: str, purpose: MailTokenPurpose) -> Proof:

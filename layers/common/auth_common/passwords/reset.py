@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from auth_common.errors import InvalidOrExpiredCode, NotFound
+from auth_common.errors import NotFound
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.keys.keyed_hashes import account_pseudonym
 from auth_common.mail.kinds import MailKind
 from auth_common.mail.notices import event_variables
 from auth_common.mail.outbox import queue_mail, require_mail
-from auth_common.mail_tokens.proofs import Proof, RejectedProof, prove_by_token, use_proof
+from auth_common.mail_tokens.proofs import Proof, prove_by_token, rejected_as, use_proof
 from auth_common.mail_tokens.sending import queue_mail_with_token
 from auth_common.mail_tokens.store import delete_mail_tokens_of
 from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose
@@ -98,16 +98,12 @@ def complete_password_reset(*, token: str, new_password: str) -> None:
 
     """
     require_mail()
-    with mail_token_attempt() as attempt:
-        try:
-            # First, because the check of the password uses the user's name and address, and its result reveals them.
-            proof = prove_by_token(token, MailTokenPurpose.RESET_PASSWORD)
-            require_good_password(new_password, proof.user, field="new_password")
-            new_hash = hash_password(new_password)
-            transaction(lambda connection: _reset(connection, proof, attempt, new_hash))
-        except RejectedProof as rejected:
-            security_event(SecurityEvent.AUTHN_PASSWORD_RESET_FAIL, user_id=rejected.user_id, reason=rejected.reason)
-            raise InvalidOrExpiredCode from rejected
+    with mail_token_attempt() as attempt, rejected_as(SecurityEvent.AUTHN_PASSWORD_RESET_FAIL):
+        # First, because the check of the password uses the user's name and address, and its result reveals them.
+        proof = prove_by_token(token, MailTokenPurpose.RESET_PASSWORD)
+        require_good_password(new_password, proof.user, field="new_password")
+        new_hash = hash_password(new_password)
+        transaction(lambda connection: _reset(connection, proof, attempt, new_hash))
 
 
 def _queue(connection: Connection, email: str) -> None:
