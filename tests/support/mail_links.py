@@ -25,6 +25,10 @@ class Mail:
     #: The values of the texts' variables.
     token: str
     code: str
+    #: The token of the link "this was not me".
+    undo_token: str
+    #: All of them.
+    variables: Mapping[str, str]
 
 
 def queued_mails(database: Database, recipient: str | None = None) -> list[Mail]:
@@ -34,9 +38,9 @@ def queued_mails(database: Database, recipient: str | None = None) -> list[Mail]
     for row in database.execute(select(mails).where(mails.c.sealed.is_not(None)).order_by(mails.c.created_at)):
         content = open_mail(row.sealed, mail_id=row.id, salt=salts.get(row.user_id))
         if content and content.recipient and recipient in {None, content.recipient}:
-            token, code = content.variables.get("token", ""), content.variables.get("code", "")
-            leaks.remember(token, code)
-            found.append(Mail(kind=row.kind, recipient=content.recipient, token=token, code=code))
+            secrets = {name: content.variables.get(name, "") for name in ("token", "code", "undo_token")}
+            leaks.remember(*secrets.values())
+            found.append(Mail(kind=row.kind, recipient=content.recipient, variables=content.variables, **secrets))
     return found
 
 

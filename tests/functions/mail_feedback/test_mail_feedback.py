@@ -171,16 +171,18 @@ def test_event_of_another_shape_is_rejected_without_a_trace_of_it(database, chan
 
 
 @pytest.mark.parametrize(
-    ("name", "notice", "requested"),
+    ("name", "notice_of_login", "other"),
     [
         ("permanent_bounce", "discarded", "discarded"),
         ("complaint", "discarded", "sent"),
         ("transient_bounce", "sent", "sent"),
     ],
 )
-def test_bounce_stops_all_mail_and_complaint_stops_notices(database, name, notice, requested):
+def test_bounce_stops_all_mail_and_complaint_stops_notices_of_logins(database, name, notice_of_login, other):
+    """An attacker who reads the mailbox must not be able to stop the notice of a changed password by a complaint."""
     deliver(recorded(name))
-    for kind, outcome in ((MailKind.NEW_LOGIN, notice), (MailKind.RESET_PASSWORD, requested)):
+    outcomes = {MailKind.NEW_LOGIN: notice_of_login, MailKind.RESET_PASSWORD: other, MailKind.PASSWORD_CHANGED: other}
+    for kind, outcome in outcomes.items():
         queue(kind, recipient=RECIPIENT)
         assert send_mails() == {outcome: 1}
         queue(kind, recipient="bob@example.com")

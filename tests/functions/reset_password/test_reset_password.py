@@ -71,6 +71,7 @@ def test_reset_sets_the_password_revokes_sessions_and_opens_none(database, accou
     assert log_in(password=NEW_PASSWORD).status == 200
     (notice,) = [mail for mail in queued_mails(database, EMAIL) if mail.kind == "password_reset"]
     assert (notice.token, notice.code) == ("", "")
+    assert notice.undo_token
     reasons = [(event["name"], event.get("reason")) for event in log_lines.security_events]
     assert ("authn_password_reset_requested", "mail_queued") in reasons
     assert ("authn_password_reset", None) in reasons
@@ -184,7 +185,21 @@ def test_request_ends_no_earlier_link_and_a_reset_ends_all_others(database, acco
     assert complete_reset(first).status == 204
     assert outcome(complete_reset(second)) == REJECTED
     assert outcome(complete_reset(first)) == REJECTED
-    assert database.count(mail_tokens) == 0
+    # Only the link in the notice of the reset.
+    assert database.execute(select(mail_tokens.c.purpose)) == [("secure_account",)]
+
+
+@pytest.mark.sqlite
+def test_reset_ends_no_link_that_was_sent_to_an_earlier_address(database, account):
+    """An attacker who has changed the address must not end the user's link by a reset with the new address."""
+    complete_reset(reset_token(database))
+    end_mail_pause(database, "reset")
+    notice_token = select(mail_tokens.c.id).where(mail_tokens.c.purpose == "secure_account")
+    (to_first_address,) = database.execute(notice_token)
+    database.execute(update(users).values(email="new@example.com"))
+    request_reset("new@example.com")
+    assert complete_reset(newest_mail(database, "new@example.com", "reset_password").token).status == 204
+    assert to_first_address in database.execute(notice_token)
 
 
 @pytest.mark.sqlite

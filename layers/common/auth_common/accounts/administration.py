@@ -14,7 +14,9 @@ from sqlalchemy import Connection
 
 from auth_common.errors import NoPasskey, NotFound
 from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.mail.kinds import MailKind
 from auth_common.mail.suppression_store import delete_suppression
+from auth_common.notices.account_notices import queue_notice
 from auth_common.passkeys.store import Passkey, delete_passkeys, select_passkeys_of
 from auth_common.settings import settings
 from auth_common.throttling.service import unlock_account
@@ -45,13 +47,13 @@ def change_role(email: str, role: str) -> User:
 
 
 def disable_user(email: str) -> User:
-    """Disable an account. The next request of each of its sessions is rejected.
+    """Disable an account, and tell its user. The next request of each of its sessions is rejected.
 
     Raises:
         NotFound: no account has this address.
 
     """
-    return _change(email, SecurityEvent.USER_DISABLED, status="disabled")
+    return _change(email, SecurityEvent.USER_DISABLED, notice=MailKind.ACCOUNT_DISABLED, status="disabled")
 
 
 def enable_user(email: str) -> User:
@@ -201,15 +203,18 @@ def remove_passkeys(email: str, *, since: datetime | None = None) -> tuple[User,
         security_event(
             SecurityEvent.AUTHN_PASSKEY_REMOVED, user_id=user.id, reason="by_operator", passkeys_removed=removed
         )
+        queue_notice(connection, MailKind.PASSKEY_REMOVED, user=user)
         return user, removed
 
     return transaction(remove)
 
 
-def _change(email: str, event: SecurityEvent, **values: str) -> User:
+def _change(email: str, event: SecurityEvent, *, notice: MailKind | None = None, **values: str) -> User:
     def change(connection: Connection) -> User:
         user = _update(connection, email, **values)
         security_event(event, user_id=user.id, reason="by_operator", role=values.get("role"))
+        if notice is not None:
+            queue_notice(connection, notice, user=user)
         return user
 
     return transaction(change)

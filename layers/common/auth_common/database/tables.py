@@ -383,7 +383,7 @@ mail_tokens = Table(
     "mail_tokens",
     metadata,
     Column("id", Uuid, primary_key=True),
-    #: ``verify_email``, ``claim_address`` or ``reset_password``.
+    #: A ``MailTokenPurpose``.
     Column("purpose", String(20), nullable=False),
     #: No foreign key, because a token whose account was erased meanwhile proves nothing. Null: there is no account.
     Column("user_id", Uuid),
@@ -398,6 +398,9 @@ mail_tokens = Table(
     Column("token_version", Integer),
     Column("expires_at", UtcDateTime, nullable=False),
     Column("code_expires_at", UtcDateTime),
+    #: Only of ``secure_account``: the event that the notice is about, and the first use of a link that covers it.
+    Column("event_at", UtcDateTime),
+    Column("used_at", UtcDateTime),
 )
 Index("ix_mail_tokens_user_id", mail_tokens.c.user_id)
 Index("ix_mail_tokens_address_hash", mail_tokens.c.address_hash)

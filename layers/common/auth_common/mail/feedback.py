@@ -1,7 +1,8 @@
 """Bounces and complaints, which Amazon SES reports through EventBridge.
 
 A permanent bounce suppresses the address: it gets no mail, because a provider suspends senders who go on. A complaint
-stops notices. What the user asks for, such as a password reset, is still sent.
+stops the notices of logins and lockouts. What the user asks for, such as a password reset, is still sent, and so is
+what the user must learn, such as a change of the password (``MailRules.is_essential``).
 
 The report of a bounce is written by the server of the recipient. An attacker who has a mail server could name a
 victim's address in it. So the only address that is suppressed is the one to which SES has sent the mail.

@@ -28,6 +28,8 @@ class MailKind(StrEnum):
     ACCOUNT_DISABLED = "account_disabled"
     NEW_LOGIN = "new_login"
     ACCOUNT_LOCKED = "account_locked"
+    #: After the link "this was not me": what was done, and how to go on.
+    ACCOUNT_SECURED = "account_secured"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,19 +40,23 @@ class MailRules:
     variables: frozenset[str]
     #: How long the mail is worth sending. A mail that waits longer is wiped.
     lifetime: timedelta
-    #: Whether it tells the user what has happened. A complaint of the mailbox's user stops further notices.
+    #: Whether it tells the user what has happened.
     is_notice: bool = False
+    #: Whether the user must learn of it in any case: a change of credentials or of the address. Neither a limit nor a
+    #: complaint of the mailbox's user stops it.
+    is_essential: bool = False
 
 
 _LINK: Final = frozenset({"token"})
 _LINK_AND_CODE: Final = frozenset({"token", "code"})
-#: When, on which device and from which client IP, and the token of the link "this was not me".
-_EVENT: Final = frozenset({"time", "device", "client_ip", "undo_token"})
+#: When, on which device and from which client IP. The link "this was not me" has a token.
+_EVENT: Final = frozenset({"time", "device", "client_ip"})
+_EVENT_WITH_LINK: Final = _EVENT | {"undo_token"}
 _DAY: Final = timedelta(days=1)
 
 
-def _notice(*further: str) -> MailRules:
-    return MailRules(variables=_EVENT.union(further), lifetime=3 * _DAY, is_notice=True)
+def _notice(variables: frozenset[str] = _EVENT_WITH_LINK, *, is_essential: bool = True) -> MailRules:
+    return MailRules(variables=variables, lifetime=3 * _DAY, is_notice=True, is_essential=is_essential)
 
 
 #: The rules of each kind.
@@ -65,7 +71,8 @@ MAIL_RULES: Final = {
     MailKind.PASSKEY_ADDED: _notice(),
     MailKind.PASSKEY_REMOVED: _notice(),
     MailKind.EMAIL_CHANGED: _notice(),
-    MailKind.ACCOUNT_DISABLED: _notice(),
-    MailKind.NEW_LOGIN: _notice("further_logins"),
-    MailKind.ACCOUNT_LOCKED: _notice(),
+    MailKind.ACCOUNT_DISABLED: _notice(_EVENT),
+    MailKind.NEW_LOGIN: _notice(_EVENT_WITH_LINK | {"further_logins"}, is_essential=False),
+    MailKind.ACCOUNT_LOCKED: _notice(_EVENT, is_essential=False),
+    MailKind.ACCOUNT_SECURED: _notice(_EVENT),
 }

@@ -18,6 +18,7 @@ _PAGES: Final = {
     MailKind.REGISTER_AGAIN: "register-again.html",
     MailKind.RESET_PASSWORD: "reset-password.html",
     MailKind.CONFIRM_NEW_EMAIL: "confirm-email.html",
+    MailKind.ACCOUNT_SECURED: "reset-password.html",
 }
 #: The page for "this was not me".
 _UNDO_PAGE: Final = "secure-account.html"

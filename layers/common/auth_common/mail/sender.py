@@ -48,7 +48,10 @@ _CLOCK_LEEWAY: Final = timedelta(seconds=5)
 #: Counted for each attempt to send a mail that is older than ``OVERDUE_AFTER``.
 OVERDUE_METRIC: Final = "mail_overdue"
 OVERDUE_AFTER: Final = timedelta(minutes=15)
-_NOTICES: Final = frozenset(kind.value for kind, rules in MAIL_RULES.items() if rules.is_notice)
+#: The kinds that a complaint stops.
+_STOPPED_BY_COMPLAINT: Final = frozenset(
+    kind.value for kind, rules in MAIL_RULES.items() if rules.is_notice and not rules.is_essential
+)
 #: Mails that are looked up at once.
 _BATCH: Final = 50
 #: Seconds that one attempt takes at most, with its two transactions.
@@ -128,9 +131,9 @@ def _open(connection: Connection, mail: LeasedMail) -> MailContent | None:
 
 
 def _is_suppressed(connection: Connection, mail: LeasedMail, recipient: str) -> bool:
-    """Return whether the address bounces, or its user has complained and the mail is a notice (``feedback``)."""
+    """Return whether the address bounces, or its user has complained and the mail is not essential (``feedback``)."""
     found = select_suppression(connection, email=recipient, now=_now())
-    return found is not None and (found.bounced_at is not None or mail.kind in _NOTICES)
+    return found is not None and (found.bounced_at is not None or mail.kind in _STOPPED_BY_COMPLAINT)
 
 
 def _send(mail: LeasedMail, content: MailContent | None, *, is_suppressed: bool) -> _Outcome:

@@ -31,7 +31,7 @@ class Suppression:
 
     #: When a mail could not be delivered for good. Such an address gets no mail.
     bounced_at: datetime | None
-    #: When the user reported a mail as spam. Such an address gets no notices.
+    #: When the user reported a mail as spam. Such an address gets no notices of logins and lockouts.
     complained_at: datetime | None
 
 

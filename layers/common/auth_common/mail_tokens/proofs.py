@@ -1,7 +1,8 @@
 """Prove an address with the token of a link, or with a code. A proof is used once.
 
 A proof is bound to its purpose, its account, the account's address and its token version. So a change of the password
-or the address, or a revocation of all sessions, invalidates every link that was sent before.
+or the address, or a revocation of all sessions, invalidates every link that was sent before. Only the link "this was
+not me" is bound to purpose and account alone, and may be used again (``accounts.securing``).
 """
 
 import hmac
@@ -156,6 +157,9 @@ def _mismatch(mail_token: MailToken, user: User | None) -> str | None:
     """Return why a token is not valid for the account as it is now. Return None if it is valid."""
     if user is None:
         return "unknown_user"
+    if mail_token.purpose == MailTokenPurpose.SECURE_ACCOUNT:
+        # An attacker who has taken the account over could otherwise end the link with any change.
+        return None
     is_reset = mail_token.purpose == MailTokenPurpose.RESET_PASSWORD
     reasons = {
         "address_changed": not hmac.compare_digest(mail_token.address_hash, hash_address(user.email)),

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
 from auth_common.database.tables import as_row, mail_tokens
+from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,12 +23,15 @@ class MailToken:
     user_id: UUID | None
     address_hash: bytes
     token_hash: bytes
-    code_hash: bytes | None
+    code_hash: bytes | None = None
     tries: int = 0
     #: The user's token version when the mail was requested.
     token_version: int | None
     expires_at: datetime
-    code_expires_at: datetime | None
+    code_expires_at: datetime | None = None
+    #: Only of a link "this was not me": when the event of its notice was, and when the link did its work.
+    event_at: datetime | None = None
+    used_at: datetime | None = None
 
 
 _COLUMNS: Final = tuple(mail_tokens.c[name] for name in MailToken.__dataclass_fields__)
@@ -80,6 +84,44 @@ def delete_mail_tokens_of(connection: Connection, *, user_id: UUID, purposes: Co
     if purposes is not None:
         statement = statement.where(mail_tokens.c.purpose.in_(purposes))
     connection.execute(statement)
+
+
+def delete_mail_tokens_after_reset(connection: Connection, *, user_id: UUID, address_hash: bytes) -> None:
+    """Delete a user's mail tokens after a password reset, by which the user of an address has proved it.
+
+    The links "this was not me" that were sent to other addresses stay. An attacker who has changed the address could
+    otherwise end them by a reset with the new address.
+    """
+    is_ended = or_(mail_tokens.c.purpose != MailTokenPurpose.SECURE_ACCOUNT, mail_tokens.c.address_hash == address_hash)
+    connection.execute(delete(mail_tokens).where(mail_tokens.c.user_id == user_id, is_ended))
+
+
+def use_security_links(connection: Connection, mail_token: MailToken, *, now: datetime) -> bool:
+    """Mark a link "this was not me" as used, and with it those of later events, which it covers.
+
+    The links of earlier events stay unused. An attacker who gets a notice of a later event can therefore not use up the
+    link of the event that gave the account to the attacker.
+
+    Return False if the link was used before, or is deleted.
+    """
+    used = (
+        update(mail_tokens)
+        .where(
+            mail_tokens.c.user_id == mail_token.user_id,
+            mail_tokens.c.purpose == MailTokenPurpose.SECURE_ACCOUNT,
+            mail_tokens.c.event_at >= mail_token.event_at,
+            mail_tokens.c.used_at.is_(None),
+        )
+        .values(used_at=now)
+        .returning(mail_tokens.c.id)
+    )
+    return mail_token.id in connection.scalars(used).all()
+
+
+def is_mail_token_stored(connection: Connection, *, mail_token_id: UUID) -> bool:
+    """Return whether a mail token is stored, used or not."""
+    found = select(mail_tokens.c.id).where(mail_tokens.c.id == mail_token_id)
+    return connection.execute(found).one_or_none() is not None
 
 
 def delete_expired_mail_tokens(connection: Connection, expired_before: datetime, *, limit: int) -> int:

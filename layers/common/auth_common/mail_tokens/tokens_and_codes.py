@@ -33,6 +33,8 @@ class MailTokenPurpose(StrEnum):
     CLAIM_ADDRESS = "claim_address"
     #: Set a new password.
     RESET_PASSWORD = "reset_password"
+    #: Say "this was not me" about the event of a notice.
+    SECURE_ACCOUNT = "secure_account"
 
 
 #: How long a link is valid.
@@ -40,6 +42,7 @@ TOKEN_LIFETIMES: Final = {
     MailTokenPurpose.VERIFY_EMAIL: timedelta(hours=24),
     MailTokenPurpose.CLAIM_ADDRESS: timedelta(hours=24),
     MailTokenPurpose.RESET_PASSWORD: timedelta(minutes=30),
+    MailTokenPurpose.SECURE_ACCOUNT: timedelta(days=7),
 }
 #: How long a code is valid (ASVS 5.0 6.5.5).
 CODE_LIFETIME: Final = timedelta(minutes=10)

@@ -6,6 +6,8 @@ from sqlalchemy import Connection
 
 from auth_common.errors import NotFound
 from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.mail.kinds import MailKind
+from auth_common.notices.account_notices import queue_notice
 from auth_common.passkeys import store
 from auth_common.passkeys.caller_lock import lock_caller
 from auth_common.passkeys.store import Passkey
@@ -106,13 +108,14 @@ def delete_passkey(principal: Principal, passkey_id: str, *, step_up_token: str 
     key = parse_uuid(passkey_id)
 
     def delete(connection: Connection) -> None:
-        lock_caller(connection, principal)
+        user = lock_caller(connection, principal)
         caller_state = require_valid_session(connection, principal)
         registered = store.select_passkeys_of(connection, user_id=principal.user_id)
         require_step_up(principal, caller_state, step_up_token, account_has_passkey=bool(registered))
         if key is None or not store.delete_passkeys(connection, user_id=principal.user_id, only=key):
             raise NotFound
         security_event(SecurityEvent.AUTHN_PASSKEY_REMOVED, user_id=principal.user_id, passkey_id=str(key))
+        queue_notice(connection, MailKind.PASSKEY_REMOVED, user=user)
         delete_step_up_token(connection, session_id=principal.session_id)
         revoke_other_sessions(connection, principal, reason="passkey_removed")
 

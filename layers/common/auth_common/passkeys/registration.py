@@ -9,6 +9,8 @@ from sqlalchemy import Connection
 
 from auth_common.errors import PasskeyRejected, StepUpRequired, TooManyPasskeys
 from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.mail.kinds import MailKind
+from auth_common.notices.account_notices import queue_notice
 from auth_common.passkeys import store
 from auth_common.passkeys.caller_lock import lock_caller
 from auth_common.passkeys.challenge_store import Ceremony, Challenge, insert_challenge
@@ -121,13 +123,15 @@ def complete_registration(
     )
 
     def store_if_permitted(connection: Connection) -> None:
-        lock_caller(connection, principal)
+        user = lock_caller(connection, principal)
         require_valid_session(connection, principal)
         registered = store.select_passkeys_of(connection, user_id=principal.user_id)
         _require_below_limit(registered)
         _require_no_new_passkey(principal, challenge, registered)
         store.insert_passkey(connection, passkey)
         security_event(SecurityEvent.AUTHN_PASSKEY_ADDED, user_id=principal.user_id, passkey_id=str(passkey.id))
+        # The time of the passkey, so that the link in the notice removes it.
+        queue_notice(connection, MailKind.PASSKEY_ADDED, user=user, event_at=passkey.created_at)
         delete_step_up_token(connection, session_id=principal.session_id)
         revoke_other_sessions(connection, principal, reason="passkey_added")
 

@@ -4,6 +4,8 @@ from sqlalchemy import Connection
 
 from auth_common.errors import InvalidCurrentPassword, InvalidToken
 from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.mail.kinds import MailKind
+from auth_common.notices.account_notices import queue_notice
 from auth_common.passwords.hashing import hash_password, normalise_password, verify_password
 from auth_common.passwords.policy import require_good_password
 from auth_common.sessions.caller_checks import require_self, require_step_up, require_valid_session
@@ -82,7 +84,7 @@ def _store_new_password(
         # Of two concurrent changes, the second waits for this lock. Then its access token is not valid any more. A
         # concurrent login and a concurrent registration of a first passkey wait for the lock in the same way.
         lock_user(connection, user_id=user.id)
-        _require_permitted(connection, principal, str(user.id), step_up_token)
+        current = _require_permitted(connection, principal, str(user.id), step_up_token)
         version = store.change_password(connection, user_id=user.id, expected=verified.password_hash, new=new_hash)
         if version is None:
             # Not counted as a wrong proof, because the password was right when it was checked.
@@ -101,5 +103,6 @@ def _store_new_password(
             pending_proofs=proof.pending_proofs,
         )
         security_event(SecurityEvent.AUTHN_PASSWORD_CHANGE, user_id=user.id, session_id=str(principal.session_id))
+        queue_notice(connection, MailKind.PASSWORD_CHANGED, user=current.user)
 
     change_and_revoke(principal, replace)

@@ -13,12 +13,12 @@ from auth_common.errors import NotFound
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.keys.keyed_hashes import account_pseudonym
 from auth_common.mail.kinds import MailKind
-from auth_common.mail.notices import event_variables
-from auth_common.mail.outbox import queue_mail, require_mail
+from auth_common.mail.outbox import require_mail
 from auth_common.mail_tokens.proofs import Proof, prove_by_token, rejected_as, use_proof
 from auth_common.mail_tokens.sending import queue_mail_with_token
-from auth_common.mail_tokens.store import delete_mail_tokens_of
-from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose
+from auth_common.mail_tokens.store import delete_mail_tokens_after_reset
+from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose, hash_address
+from auth_common.notices.account_notices import queue_notice
 from auth_common.passwords.hashing import hash_password
 from auth_common.passwords.policy import require_good_password
 from auth_common.throttling.attempts import Attempt
@@ -137,15 +137,8 @@ def _reset(connection: Connection, proof: Proof, attempt: Attempt, new_hash: str
     # The new token version revokes all sessions and every login that is under way. So no number of sessions can exceed
     # the rows that a transaction may change.
     reset_password(connection, user_id=user.id, new=new_hash, known_ip=client_ip_hash(), now=datetime.now(UTC))
-    delete_mail_tokens_of(connection, user_id=user.id)
+    delete_mail_tokens_after_reset(connection, user_id=user.id, address_hash=hash_address(user.email))
     reset_failures_after_password_reset(connection, email=user.email)
-    queue_mail(
-        connection,
-        MailKind.PASSWORD_RESET,
-        recipient=user.email,
-        user_id=user.id,
-        locale=user.locale,
-        variables=event_variables(),
-    )
+    queue_notice(connection, MailKind.PASSWORD_RESET, user=user)
     security_event(SecurityEvent.AUTHN_PASSWORD_RESET, user_id=user.id)
     security_event(SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=user.id, reason="password_reset")
