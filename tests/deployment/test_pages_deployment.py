@@ -4,8 +4,7 @@ import json
 import shutil
 import subprocess
 from fnmatch import fnmatchcase
-from graphlib import TopologicalSorter
-from itertools import pairwise, product
+from itertools import pairwise
 
 import pytest
 
@@ -13,7 +12,8 @@ from auth_common.web.headers import SECURITY_HEADERS
 from local_runtime.cloudformation import Intrinsics, read_template
 from local_runtime.gateway import FILE_HEADERS
 from local_runtime.template import load_template
-from tests.support.deployment import TEMPLATE, as_list, deployed, resources_of_type, translated
+from tests.support.combinations import references
+from tests.support.deployment import TEMPLATE, deployed, resources_of_type, translated
 from tests.support.distribution import PAGES, distribution, origin_of, page_headers
 from tests.support.requirements import require
 from tests.support.runtime import PROJECT
@@ -54,62 +54,15 @@ def test_pages_without_url_or_lock_are_rejected():
     assert rejected == [[{"Ref": "PublicUrl"}, ""], [{"Ref": "ProxyLocks"}, "none"]]
 
 
-COMBINATIONS = [
-    {**pages, **domain, **record, **lock}
-    for pages, domain, record, lock in product(
-        ({}, PAGES), ({}, DOMAIN), ({}, RECORD), ({}, *({"ProxyLocks": lock} for lock in LOCKS))
-    )
-]
-
-
-@pytest.mark.parametrize("parameters", COMBINATIONS, ids=lambda chosen: ",".join(chosen.values()))
-def test_stack_resolves_without_a_cycle(parameters):
-    """CloudFormation rejects a cycle. ``deployed`` raises an exception for a reference to a missing resource."""
-    resources = deployed(**parameters)
-    graph = {name: references(name, **parameters) for name in resources}
-    order = list(TopologicalSorter(graph).static_order())
-    assert len(order) == len(resources)
-    template = translated(**parameters)
-    intrinsics = Intrinsics(template)
-    for output in template["Outputs"].values():
-        if "Condition" not in output or intrinsics.resolve({"Condition": output["Condition"]}):
-            intrinsics.resolve(output["Value"])
-
-
-def references(name, **parameters):
-    """Return the other resources that a resource of the stack refers to."""
-    template = translated(**parameters)
-    intrinsics = Intrinsics(template)
-    found: set[str] = set()
-
-    def visit(value):
-        if isinstance(value, list):
-            for item in value:
-                visit(item)
-        elif isinstance(value, dict):
-            if value.keys() == {"Fn::If"}:
-                condition, yes, no = value["Fn::If"]
-                visit(yes if intrinsics.resolve({"Condition": condition}) else no)
-                return
-            for key, item in value.items():
-                if key in {"Ref", "Fn::GetAtt", "DependsOn"}:
-                    found.update(
-                        str(each).partition(".")[0] for each in as_list(item)[: None if key == "DependsOn" else 1]
-                    )
-                elif key == "Fn::Sub":
-                    text, variables = (item, {}) if isinstance(item, str) else item
-                    found.update(part.split("}")[0].partition(".")[0] for part in text.split("${")[1:])
-                    visit(variables)
-                visit(item)
-
-    visit(template["Resources"][name])
-    return (found & intrinsics.resources.keys()) - {name}
-
-
 def test_no_function_and_no_role_refers_to_the_distribution():
-    for name, resource in deployed(**PAGES).items():
-        if resource["Type"].startswith(("AWS::Lambda::", "AWS::IAM::", "AWS::ApiGateway::")):
-            assert "Distribution" not in references(name, **PAGES)
+    resources = translated()["Resources"]
+    types = {
+        resources[each.source]["Type"]
+        for each in references()
+        if each.target == "Distribution" and each.source in resources
+    }
+    assert types
+    assert [t for t in types if t.startswith(("AWS::Lambda::", "AWS::IAM::", "AWS::ApiGateway::"))] == []
 
 
 # --- Paths -----------------------------------------------------------------------------------------------------------
