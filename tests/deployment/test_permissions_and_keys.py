@@ -109,10 +109,10 @@ def test_only_the_custom_resource_may_read_the_proxy_locks(name):
     assert allowed == (locks if name == "PublishKeys" else {})
 
 
-def test_only_gateway_logging_has_a_managed_policy():
-    """Gateway logging is one setting of the whole account. The roles of functions list their own permissions."""
+def test_only_gateway_logging_and_backups_have_managed_policies():
+    """Both are for services of AWS. The roles of functions list their own permissions."""
     managed = {name for name, role in resources_of_type("AWS::IAM::Role").items() if "ManagedPolicyArns" in role}
-    assert managed == {"GatewayLogsRole"}
+    assert managed == {"GatewayLogsRole", "BackupRole"}
     assert deployed()["GatewayAccount"]["DeletionPolicy"] == deployed()["GatewayLogsRole"]["DeletionPolicy"] == "Retain"
 
 
