@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 #: Root in a container has no sandbox and no graphics. The other switches stop requests that Chromium sends by itself.
-_ARGUMENTS: Final = [
+ARGUMENTS: Final = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
@@ -40,7 +40,7 @@ def find_chromium() -> str | None:
 def running_chromium(path: str) -> Iterator[Browser]:
     """Run Chromium while the block runs. Playwright runs an event loop in this thread meanwhile."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         try:
             yield browser
         finally:
