@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sqlite3
 from contextlib import closing, contextmanager
 from urllib.parse import parse_qs, quote, urlsplit
@@ -83,6 +84,23 @@ def test_user_without_role_or_passkey_sees_how_to_get_access(visit, data_dir):
     denied.get_by_role("link").click()
     visitor.page.wait_for_url("**/index.html")
     assert visitor.error_statuses == [403, 403]
+
+
+def test_command_for_an_operator_quotes_an_address_with_special_characters(visit):
+    """An operator copies the command. ``|`` and ``'`` are valid in an address, and have a meaning in a shell."""
+    visitor = visit(path="/security.html")
+    visitor.sign_up()
+
+    def rename(route):
+        response = route.fetch()
+        route.fulfill(response=response, json={**response.json(), "email": "o'brien|id@example.com"})
+
+    visitor.page.route("**/users/*", rename)
+    visitor.send_password()
+    visitor.expect_heading("You may not read the audit log")
+    command = visitor.page.locator("#denied pre").text_content()
+    assert shlex.split(command) == ["uv", "run", "accounts", "role", "o'brien|id@example.com", "security"]
+    visitor.log_out()
 
 
 def test_auditor_logs_in_and_the_logout_clears_the_page(auditor):

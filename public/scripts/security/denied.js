@@ -15,7 +15,7 @@ const EXPLANATIONS = {
   forbidden: ({ email, role }) => [
     make("p", {}, "The audit log is for the roles ", make("code", {}, "security"), " and ", make("code", {}, "admin"), ". Your account has the role ", make("code", {}, visible(role)), "."),
     make("p", {}, "An operator can give you the role with this command on the service's machine:"),
-    make("pre", { class: "command" }, make("code", {}, `uv run accounts role ${visible(email)} security`)),
+    make("pre", { class: "command" }, make("code", {}, `uv run accounts role ${quote(visible(email))} security`)),
     make("p", {}, "The command revokes all your sessions. Then log in again, with a passkey."),
   ],
   passkey_login_required: () => [
@@ -23,3 +23,8 @@ const EXPLANATIONS = {
     make("p", {}, "Add a passkey at ", make("a", { href: "index.html" }, "the page for accounts"), ", come back, and log in with it."),
   ],
 };
+
+/** Quote a text for a shell. An address may have characters such as ' or |, and an operator copies the command. */
+function quote(text) {
+  return /^[\w.@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
