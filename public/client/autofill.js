@@ -12,6 +12,8 @@ export class Autofill {
   #waiting = null;
   #isRunning = false;
   #pauses = 0;
+  /** When the server accepts the next request, in milliseconds of `performance.now()`. */
+  #notBefore = 0;
 
   /** `logIn(options)` logs in with a passkey. `options` are those of `usePasskey` in passkeys.js. */
   constructor(logIn) {
@@ -36,6 +38,9 @@ export class Autofill {
     this.#waiting?.abort();
     try {
       return await ceremony();
+    } catch (error) {
+      this.#postpone(error);
+      throw error;
     } finally {
       this.#pauses -= 1;
       this.#run();
@@ -48,10 +53,18 @@ export class Autofill {
     this.#isRunning = true;
     try {
       let isUseful = await isAvailable();
-      while (isUseful && this.#offer && this.#pauses === 0 && !document.hidden) isUseful = await this.#wait(this.#offer);
+      while (isUseful && this.#mayWait) isUseful = await this.#wait(this.#offer);
     } finally {
       this.#isRunning = false;
     }
+  }
+
+  #postpone({ retryAfter = 0 }) {
+    this.#notBefore = performance.now() + 1000 * retryAfter;
+  }
+
+  get #mayWait() {
+    return this.#offer && this.#pauses === 0 && !document.hidden && performance.now() >= this.#notBefore;
   }
 
   /** Wait for a passkey. Return whether another request is useful: not if the server or the browser has rejected this one. */
@@ -60,7 +73,10 @@ export class Autofill {
     const timer = setTimeout(() => this.#waiting.abort(), CHALLENGE_TIME);
     let isSelected = false;
     const observe = (step, detail) => {
-      isSelected ||= step === "credential";
+      if (step === "credential") {
+        isSelected = true;
+        clearTimeout(timer); // The challenge is used now.
+      }
       return on(step, detail);
     };
     try {
@@ -68,6 +84,7 @@ export class Autofill {
       return false;
     } catch (error) {
       if (this.#waiting.signal.aborted) return true;
+      this.#postpone(error);
       if (isSelected) onError(error);
       return isSelected;
     } finally {

@@ -13,6 +13,7 @@ export const isSupported = Boolean(globalThis.PublicKeyCredential && navigator.c
  * - `signal` cancels the browser's part. `mediation` is that of `navigator.credentials.get()`.
  * - `on(step, detail)` is called at each step and may return a promise, for which the ceremony waits: "begin", "options"
  *   (the response), "ask" (the options), "asking", "credential" (the JSON that `complete` gets) and "done" (the response).
+ *   An AbortError of `on` stops the ceremony, unless the server has accepted the passkey already.
  *
  * Throws a Problem of the server, an AbortError after `signal`, or an Error with a text for the user.
  */
@@ -34,7 +35,12 @@ async function runCeremony({ begin, complete, signal, mediation, on = () => {} }
   const credential = toJson(await askUser(() => ask(options, { signal, mediation }), on));
   await on("credential", { challenge_id, credential });
   const completed = await complete({ challenge_id, credential });
-  await on("done", completed);
+  try {
+    await on("done", completed);
+  } catch (error) {
+    // The server has accepted the passkey, so the caller gets the response even if the observer has stopped.
+    if (error?.name !== "AbortError") throw error;
+  }
   return completed.body;
 }
 

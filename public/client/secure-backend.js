@@ -7,12 +7,21 @@ import { Session } from "./session.js";
 import { signalPasskeys } from "./signals.js";
 import { StepUp } from "./step-up.js";
 
+/**
+ * Seconds before its expiry from which an access token counts as expired at a login. The server ignores an expired one, and
+ * a login takes a moment.
+ */
+const LOGIN_TIME = 30;
+
 export class SecureBackend {
   /** The session of this page. Send requests with `session.call(method, path, body)`. */
   session;
   /** Sensitive requests: `stepUp.during(() => stepUp.call(method, path, body), prove)`. */
   stepUp;
   #autofill = new Autofill((options) => this.#logInWithPasskey(options));
+  /** The list of passkeys that was requested last. Null after an addition, because the list may lack the new passkey. */
+  #newestList = null;
+  #additions = 0;
 
   /** `url` is the base URL of the service without a slash at its end. The default is the origin of this page. */
   constructor({ url = "" } = {}) {
@@ -30,9 +39,7 @@ export class SecureBackend {
    * Throws an AbortError if another login has started a session meanwhile.
    */
   async logIn(email, password) {
-    const { login } = this.session;
-    const { body } = await this.send("POST", "/login", { body: { email, password }, token: this.#replacedToken });
-    await this.#enter(body, login);
+    const { body } = await this.#enter((token) => this.send("POST", "/login", { body: { email, password }, token }));
     return body;
   }
 
@@ -52,12 +59,16 @@ export class SecureBackend {
 
   async #logInWithPasskey({ mfa_token, ...options }) {
     const { login } = this.session;
-    const tokens = await usePasskey({
+    await usePasskey({
       begin: () => this.send("POST", "/webauthn/login/begin", { body: mfa_token ? { mfa_token } : {} }),
-      complete: (body) => this.send("POST", "/webauthn/login/complete", { body, token: this.#replacedToken }),
+      complete: (body) => {
+        // A session that has started during the ceremony is not the one that this login was to replace.
+        if (this.session.tokens && this.session.login !== login) throw lateLogin();
+        const send = (token) => this.send("POST", "/webauthn/login/complete", { body, token });
+        return this.#enter(send, options.signal);
+      },
       ...options,
     });
-    await this.#enter(tokens, login);
   }
 
   /** Log out, in all tabs of this session. */
@@ -66,22 +77,35 @@ export class SecureBackend {
     this.session.end("logged_out");
   }
 
-  /** Return the user's passkeys, newest first, and tell the authenticators which passkeys are valid. */
+  /**
+   * Return the user's passkeys, newest first, and tell the authenticators which passkeys are valid. An older list, or one
+   * from before the end of an addition, tells nothing: authenticators would hide a new passkey that is not in it.
+   */
   async listPasskeys() {
+    const list = Symbol("list");
+    this.#newestList = list;
     const { body } = await this.session.call("GET", "/webauthn/credentials");
-    signalPasskeys(body);
+    if (this.#newestList === list && this.#additions === 0) signalPasskeys(body);
     return body.items;
   }
 
   /** Add a passkey, and return it. An empty `name` is the server's default. This is a sensitive request. */
   async addPasskey({ name = "", ...options } = {}) {
-    const passkey = await createPasskey({
-      begin: () => this.stepUp.call("POST", "/webauthn/register/begin", {}),
-      complete: (body) => this.session.call("POST", "/webauthn/register/complete", { ...body, ...(name && { name }) }),
-      ...options,
-    });
-    this.stepUp.forget();
-    return passkey;
+    this.#additions += 1;
+    try {
+      return await createPasskey({
+        begin: () => this.stepUp.call("POST", "/webauthn/register/begin", {}),
+        complete: async (body) => {
+          const completed = await this.session.call("POST", "/webauthn/register/complete", { ...body, ...(name && { name }) });
+          this.stepUp.forget();
+          return completed;
+        },
+        ...options,
+      });
+    } finally {
+      this.#additions -= 1;
+      this.#newestList = null;
+    }
   }
 
   /** Rename a passkey. This is a sensitive request. */
@@ -97,34 +121,60 @@ export class SecureBackend {
 
   /** Step up with the password. */
   async stepUpWithPassword(current_password) {
-    const completed = await this.session.call("POST", "/step-up", { current_password });
-    this.stepUp.keep(completed.body);
-    return completed;
+    return this.#stepUpWith({ current_password });
   }
 
   /** Step up with a passkey. Add the password if the server responds with the code `password_required`. */
   async stepUpWithPasskey({ current_password, ...options } = {}) {
     const more = current_password === undefined ? {} : { current_password };
-    const token = await usePasskey({
+    await usePasskey({
       begin: () => this.session.call("POST", "/step-up", {}),
-      complete: (body) => this.session.call("POST", "/step-up", { ...body, ...more }),
+      complete: (body) => this.#stepUpWith({ ...body, ...more }),
       ...options,
     });
-    this.stepUp.keep(token);
   }
 
-  /** The access token of the session that a login replaces. The server then revokes this session (ASVS 5.0 7.2.4). */
-  get #replacedToken() {
-    return this.session.tokens?.access_token;
+  async #stepUpWith(proof) {
+    const completed = await this.session.call("POST", "/step-up", proof);
+    this.stepUp.keep(completed.body);
+    return completed;
   }
 
-  /** Start the session of a login, unless another login was faster since `login`. Then revoke this late session. */
-  async #enter(body, login) {
-    if (this.session.login === login) {
-      if (!body.mfa_required) this.session.start(body);
-      return;
+  /**
+   * Send the last request of a login, and start its session at once, so that the tab never has tokens that the server has
+   * revoked. `send(token)` gets the access token of the session that the login replaces: the server revokes that session
+   * (ASVS 5.0 7.2.4).
+   *
+   * If another login was faster, or the caller has aborted `signal`, revoke the new session and throw an AbortError.
+   */
+  async #enter(send, signal) {
+    const token = await this.#replacedToken();
+    const { login } = this.session;
+    const completed = await send(token);
+    const isLate = this.session.login !== login || signal?.aborted;
+    if (!completed.body.mfa_required) {
+      if (isLate) await this.send("POST", "/logout", { token: completed.body.access_token });
+      else this.session.start(completed.body);
     }
-    if (!body.mfa_required) await this.send("POST", "/logout", { token: body.access_token });
-    throw new DOMException("Another login was faster.", "AbortError");
+    if (isLate) throw lateLogin();
+    return completed;
   }
+
+  /** Return the access token of this tab's session, and refresh it first if it expires. Return undefined without a session. */
+  async #replacedToken() {
+    const { session } = this;
+    if (session.tokens && session.secondsLeft < LOGIN_TIME) {
+      try {
+        await session.renew();
+      } catch (error) {
+        // An AbortError means that the server has revoked the session already. After other errors the session may be live.
+        if (error.name !== "AbortError") throw error;
+      }
+    }
+    return session.tokens?.access_token;
+  }
+}
+
+function lateLogin() {
+  return new DOMException("Another login was faster.", "AbortError");
 }

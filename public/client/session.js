@@ -55,7 +55,7 @@ export class Session extends EventTarget {
 
   /** The claims of the access token, not verified. The page only shows them: the server verifies each token. */
   get claims() {
-    return this.#tokens && decodeJson(this.#tokens.access_token.split(".")[1]);
+    return this.#tokens && claimsOf(this.#tokens);
   }
 
   /** The number of this login. Each login and logout changes it, so compare it before you use a late response. */
@@ -180,7 +180,7 @@ export class Session extends EventTarget {
         if (isOwn || (this.#tokens && message.sid === null)) this.#tabs.post({ ...this.#pair(), answers: message.question });
         break;
       case "pair":
-        if (isOwn && message.generation > this.#generation) this.#adopt(message, { isRenewal: true });
+        if (isOwn && message.generation > this.#generation && claimsOf(message.tokens).sid === message.sid) this.#adopt(message, { isRenewal: true });
         else if (!this.#tokens && this.#isJoining) this.#adopt(message, { isRenewal: false });
         break;
       case "exchanging":
@@ -224,4 +224,8 @@ export class Session extends EventTarget {
     }
     this.dispatchEvent(new CustomEvent("change", { detail }));
   }
+}
+
+function claimsOf({ access_token }) {
+  return decodeJson(access_token.split(".")[1]);
 }

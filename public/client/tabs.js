@@ -10,8 +10,18 @@ const ANSWER_TIME = 1_000;
 /** Milliseconds to wait for a lock. Nothing that needs the lock takes longer, unless its tab is suspended. */
 const LOCK_TIME = 20_000;
 
-/** Without these, each tab has a session of its own. Browsers have `navigator.locks` only on HTTPS and on localhost. */
-const isSupported = Boolean(globalThis.BroadcastChannel && navigator.locks);
+/** Resolves to whether tabs share a session. If not, each tab has a session of its own. */
+const areShared = detectSharing();
+
+async function detectSharing() {
+  try {
+    // Browsers have locks only on HTTPS and on localhost. The request fails if the user blocks the storage of this site.
+    await navigator.locks.query();
+    return Boolean(globalThis.BroadcastChannel);
+  } catch {
+    return false;
+  }
+}
 
 export class Tabs {
   #name;
@@ -26,8 +36,12 @@ export class Tabs {
    */
   constructor(name, receive) {
     this.#name = name;
-    if (!isSupported) return;
-    this.#channel = new BroadcastChannel(name);
+    this.#open(receive);
+  }
+
+  async #open(receive) {
+    if (!(await areShared)) return;
+    this.#channel = new BroadcastChannel(this.#name);
     this.#channel.addEventListener("message", ({ data }) => {
       receive(data);
       this.#count(data.answers);
@@ -44,11 +58,10 @@ export class Tabs {
    * existence tells it. The lock also stops the browser from suspending the tab or from caching it after the user has
    * left.
    */
-  enter(sid) {
+  async enter(sid) {
     this.leave();
-    if (!isSupported) return;
     const left = new Promise((resolve) => (this.#leave = resolve));
-    navigator.locks.request(this.#presence(sid), { mode: "shared" }, () => left);
+    if (await areShared) navigator.locks.request(this.#presence(sid), { mode: "shared" }, () => left);
   }
 
   /** This tab no longer has a session. */
@@ -74,7 +87,7 @@ export class Tabs {
 
   /** Call `action()` while no other tab calls one for the session `sid`. Throws a Problem if the others do not finish. */
   async exclusively(sid, action) {
-    if (!isSupported) return action();
+    if (!(await areShared)) return action();
     const waiting = new AbortController();
     const problem = new Problem(0, { detail: "Another tab of this page does not respond. Close it.", code: "tab_suspended" });
     const timer = setTimeout(() => waiting.abort(problem), LOCK_TIME);
@@ -85,7 +98,7 @@ export class Tabs {
   }
 
   async #countOthers(sid) {
-    if (!isSupported) return 0;
+    if (!(await areShared)) return 0;
     const { held } = await navigator.locks.query();
     const others = held.filter(({ name }) => (sid === null ? name.startsWith(this.#presence("")) : name === this.#presence(sid)));
     return sid === null ? others.length : others.length - 1; // This tab has the session `sid` too.

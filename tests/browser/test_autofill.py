@@ -1,7 +1,7 @@
 """Passkeys in the autofill of the login form (conditional mediation): one request waits until the user selects one."""
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.support.callers import Caller
 
@@ -135,6 +135,42 @@ def test_rejected_passkey_is_reported_and_can_be_selected_again(waiting):
     expect_begun(waiting, 1)
     select_passkey(waiting)
     waiting.expect_logged_in()
+
+
+def test_rejection_long_after_the_selection_is_reported(visit, clock, autofill):
+    """The time of the waiting request is over, but the user has selected a passkey before."""
+    clock.install()
+    visitor = visit()
+    visitor.sign_up_with_passkey()
+    with visitor.page.expect_response(BEGIN):
+        visitor.log_out()
+    waiting: list[Route] = []
+    visitor.route_once("**/webauthn/login/complete", waiting.append)
+    select_passkey(visitor)
+    visitor.wait_until(lambda: waiting)
+    clock.fast_forward("04:01")
+    waiting.pop().fulfill(status=401, json={"code": "passkey_login_failed", "detail": "The passkey was rejected."})
+    alert = visitor.page.locator("#passkey-login-form").get_by_role("alert")
+    expect(alert).to_contain_text("401 passkey_login_failed")
+
+
+def test_rate_limited_page_requests_no_challenge_before_retry_after(visit, clock, autofill):
+    clock.install()
+    visitor = visit()
+    expect_begun(visitor, 1)
+    rejection = {"status": 429, "headers": {"Retry-After": "60"}, "json": {"code": "too_many_requests"}}
+    visitor.page.route(BEGIN, lambda route: route.fulfill(**rejection))
+    visitor.requests.clear()
+    visitor.press("Log in with a passkey alone")
+    expect(visitor.page.locator("#passkey-login-form").get_by_role("alert")).to_contain_text("429")
+    # First the button's request was rejected, and then the one of the autofill.
+    for number in (1, 2):
+        show_or_hide(visitor, is_hidden=False)
+        expect_begun(visitor, number)
+        clock.fast_forward("01:01")
+        show_or_hide(visitor, is_hidden=False)
+        expect_begun(visitor, number + 1)
+    assert visitor.error_statuses == [429, 429, 429]
 
 
 def test_failed_begin_is_not_repeated_until_the_user_returns(visit, autofill):

@@ -158,6 +158,24 @@ def test_registration_diagram_can_stop_after_each_message(visitor):
     assert "/webauthn/register/complete" in traffic.sent
 
 
+def test_session_starts_when_the_server_has_accepted_the_passkey(visitor):
+    """The diagram still waits for the user, and another ceremony replaces it."""
+    visitor.sign_up_with_passkey()
+    visitor.log_out()
+    visitor.page.get_by_label("Stop after each message").check()
+    visitor.press("Log in with a passkey alone")
+    for step in AUTHENTICATION[: AUTHENTICATION.index("checks")]:
+        expect(visitor.step("passkey-alone", step)).to_have_attribute("aria-current", "step")
+        visitor.press("Next message")
+    visitor.expect_logged_in()
+    expect(visitor.step("passkey-alone", "checks")).to_have_attribute("aria-current", "step")
+    visitor.press("Add a passkey")
+    expect(visitor.step("registration", "begin")).to_have_attribute("aria-current", "step")
+    visitor.page.get_by_label("Stop after each message").uncheck()
+    expect(visitor.page.locator("#passkey-form").get_by_role("alert")).to_contain_text("already has a passkey")
+    visitor.log_out()
+
+
 def test_rejected_request_is_shown_at_its_step(visitor):
     visitor.sign_up_and_log_in()
     incomplete = '{"challenge_id": "1"}'

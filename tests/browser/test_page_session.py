@@ -7,6 +7,7 @@ import jwt
 import pytest
 from playwright.sync_api import expect
 
+from tests.support.browser import DelayedResponse
 from tests.support.callers import Caller
 from tests.support.factories import PASSWORD
 from tests.support.security_page import EVENTS_URL
@@ -19,28 +20,6 @@ REFRESH = "**/token/refresh"
 def count_refreshes(visitor):
     """Return the number of requests with which the page refreshed its tokens."""
     return visitor.requests.count(f"{visitor.url}/token/refresh")
-
-
-class DelayedResponse:
-    """Delay the response to the first request that matches ``pattern`` until ``release`` is called."""
-
-    def __init__(self, visitor, pattern):
-        self._visitor, self._waiting = visitor, []
-        visitor.route_once(pattern, self._hold)
-
-    def _hold(self, route):
-        self._waiting.append((route, route.fetch()))
-
-    def wait(self):
-        """Wait until the service has sent the response."""
-        self._visitor.wait_until(lambda: self._waiting)
-
-    def release(self, **changes):
-        """Deliver the response with ``changes`` to the page, and wait until the page has processed it."""
-        ((route, response),) = self._waiting
-        with self._visitor.page.expect_response(route.request.url):
-            route.fulfill(response=response, **changes)
-        self._visitor.page.wait_for_timeout(100)
 
 
 def change_password(client, tokens):
@@ -262,6 +241,54 @@ def test_late_login_response_is_dropped_and_its_session_revoked(visitor, client)
     visitor.log_out()
     visitor.log_in()
     expect(visitor.sessions.locator("li")).to_have_count(1)
+
+
+def test_cancelled_login_whose_response_is_late_is_revoked(visitor):
+    """The user presses "Start again" after the server has got the passkey."""
+    visitor.sign_up_with_passkey()
+    visitor.log_out()
+    delayed = DelayedResponse(visitor, "**/webauthn/login/complete")
+    visitor.send_password()
+    visitor.press("Use your passkey")
+    delayed.wait()
+    visitor.press("Start again")
+    with visitor.page.expect_response("**/logout"):
+        delayed.release()
+    visitor.expect_heading("Log in")
+    visitor.log_in_with_both()
+    expect(visitor.sessions.locator("li")).to_have_count(1)
+
+
+def test_passkey_used_after_a_newer_login_leaves_that_session_alone(visitor, client):
+    visitor.sign_up_with_passkey()
+    visitor.log_out()
+    visitor.page.evaluate(
+        """async () => {
+          const { backend } = await import("/scripts/backend.js");
+          const selected = new Promise((resolve) => { window.selectPasskey = resolve; });
+          const on = (step) => (step === "credential" ? selected : null);
+          window.outcome = backend.logInWithPasskey({ on }).catch(({ name }) => name);
+        }"""
+    )
+    log_in_as_someone_else(visitor, client)
+    assert visitor.page.evaluate("() => (selectPasskey(), outcome)") == "AbortError"
+    assert f"{visitor.url}/webauthn/login/complete" not in visitor.requests
+    visitor.refresh_tokens()
+    expect(visitor.sessions.locator("li")).to_have_count(1)
+
+
+@pytest.mark.parametrize("path", ["//attacker.example/", "/\\attacker.example/", "https://attacker.example/"])
+def test_path_on_another_origin_gets_no_request_and_no_token(visitor, path):
+    visitor.sign_up_and_log_in()
+    error = visitor.page.evaluate(
+        """async (path) => {
+          const { session } = await import("/scripts/backend.js");
+          return session.call("GET", path).catch(({ name }) => name);
+        }""",
+        path,
+    )
+    assert error == "TypeError"
+    visitor.log_out()
 
 
 def test_security_page_with_a_rejected_token_refreshes_it(auditor):

@@ -1,9 +1,9 @@
 """What the page says about passkeys, to the user (an offer after a password login, advice) and to authenticators."""
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
-from tests.support.browser import Visitor
+from tests.support.browser import DelayedResponse, Visitor
 
 pytestmark = [pytest.mark.pages, pytest.mark.passkeys, pytest.mark.browser]
 
@@ -147,6 +147,44 @@ def test_authenticators_learn_of_each_list_of_passkeys(visitor, client):
     assert signals(visitor, "signalUnknownCredential") == []
     # The authenticator of the test obeys the signal.
     assert visitor.stored_passkeys() == []
+
+
+LIST = """async () => {
+  const { backend } = await import("/scripts/backend.js");
+  window.listed = backend.listPasskeys();
+}"""
+
+
+def test_slow_list_from_before_an_addition_does_not_hide_the_new_passkey(visitor):
+    visitor.sign_up_and_log_in()
+    visitor.page.evaluate(SPY)
+    delayed = DelayedResponse(visitor, "**/webauthn/credentials")
+    visitor.page.evaluate(LIST)
+    delayed.wait()
+    visitor.add_passkey()
+    delayed.release()
+    assert visitor.page.evaluate("() => listed") == []
+    accepted = signals(visitor, "signalAllAcceptedCredentials")
+    assert [len(call["allAcceptedCredentialIds"]) for call in accepted] == [1]
+    assert len(visitor.stored_passkeys()) == 1
+
+
+def test_list_during_an_addition_does_not_hide_the_new_passkey(visitor):
+    """The authenticator has made the passkey, and the server has not stored it yet."""
+    visitor.sign_up_and_log_in()
+    visitor.page.evaluate(SPY)
+    waiting: list[Route] = []
+    visitor.route_once("**/webauthn/register/complete", waiting.append)
+    visitor.page.get_by_label("Name of a new passkey").fill("Laptop")
+    visitor.press("Add a passkey")
+    visitor.wait_until(lambda: waiting)
+    visitor.page.evaluate(LIST)
+    assert visitor.page.evaluate("() => listed") == []
+    waiting.pop().continue_()
+    expect(visitor.passkeys.get_by_text("Laptop")).to_be_visible()
+    accepted = signals(visitor, "signalAllAcceptedCredentials")
+    assert [len(call["allAcceptedCredentialIds"]) for call in accepted] == [1]
+    assert len(visitor.stored_passkeys()) == 1
 
 
 @pytest.mark.parametrize(

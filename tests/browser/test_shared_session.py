@@ -36,6 +36,13 @@ EAVESDROP = """name => {
 }"""
 
 
+#: Log in again, with address and password, or without them with a passkey.
+LOG_IN = """async (login) => {
+  const { backend } = await import("/scripts/backend.js");
+  await (login ? backend.logIn(...login) : backend.logInWithPasskey());
+}"""
+
+
 @pytest.fixture
 def open_tab(first_window, visit, url):
     """A function that opens a tab of the page. All tabs of a test are in one browser."""
@@ -248,21 +255,68 @@ def test_login_in_a_tab_with_a_session_revokes_that_session(open_tab, session_st
     first.sign_up_and_log_in()
     second = open_tab()
     second.expect_logged_in()
-    log_in = """async (login) => {
-      const { backend } = await import("/scripts/backend.js");
-      await (login ? backend.logIn(...login) : backend.logInWithPasskey());
-    }"""
     before = first.claim("sid").text_content()
-    first.page.evaluate(log_in, [first.email, PASSWORD])
+    first.page.evaluate(LOG_IN, [first.email, PASSWORD])
     expect(second.status).to_have_text("You are logged out.")
     expect(first.claim("sid")).not_to_have_text(before)
     assert sorted(session_states(first)) == [False, True]
     first.page.bring_to_front()  # Browsers use a passkey only for the page with the focus.
     first.add_passkey()
-    first.page.evaluate(log_in)
+    first.page.evaluate(LOG_IN)
     first.expect_logged_in()
     assert sorted(session_states(first)) == [False, True, True]
     first.log_out()
+
+
+@pytest.fixture
+def expired(visitor, clock):
+    """A visitor whose access token has expired, by the clock of the page and for the server's login."""
+    clock.install()
+    visitor.sign_up_and_log_in()
+    with visitor.page.expect_response(REFRESH) as response:
+        visitor.refresh_tokens()
+    valid = f"Bearer {response.value.json()['access_token']}"
+
+    def expire(route):
+        headers = route.request.headers
+        if headers.get("authorization") == valid:
+            headers["authorization"] = "Bearer expired"
+        route.continue_(headers=headers)
+
+    visitor.page.route("**/login", expire)
+    clock.fast_forward("14:50")
+    return visitor
+
+
+@pytest.mark.asvs("7.2.4")
+def test_login_after_the_access_token_has_expired_revokes_the_session(expired, session_states):
+    expired.page.evaluate(LOG_IN, [expired.email, PASSWORD])
+    expired.expect_logged_in()
+    assert sorted(session_states(expired)) == [False, True]
+    expired.log_out()
+
+
+@pytest.mark.asvs("7.2.4")
+def test_login_after_the_session_has_expired_starts_a_new_session(expired, session_states):
+    before = expired.claim("sid").text_content()
+    expired.route_once(REFRESH, lambda route: route.fulfill(status=401, json={"code": "invalid_refresh_token"}))
+    expired.page.evaluate(LOG_IN, [expired.email, PASSWORD])
+    expired.expect_logged_in()
+    expect(expired.claim("sid")).not_to_have_text(before)
+    expired.log_out()
+
+
+@pytest.mark.asvs("7.2.4")
+def test_login_fails_while_the_session_that_it_replaces_cannot_be_refreshed(expired):
+    """Otherwise the login would leave a live session behind, whose tokens the tab has forgotten."""
+    expired.page.route(REFRESH, lambda route: route.fulfill(status=429, json={"code": "too_many_requests"}))
+    status = expired.page.evaluate(
+        f"(login) => ({LOG_IN})(login).catch(({{ status }}) => status)", [expired.email, PASSWORD]
+    )
+    assert status == 429
+    assert expired.requests.count(f"{expired.url}/login") == 1
+    expired.page.unroute(REFRESH)
+    expired.log_out()
 
 
 def test_rejected_refresh_in_one_tab_ends_the_session_in_all(open_tab, client):
@@ -382,13 +436,16 @@ def test_refresh_without_network_is_not_repeated_for_ever_by_other_tabs(open_tab
         tab.browser_errors.clear()  # Chromium logs an error about each aborted request.
 
 
-@pytest.mark.parametrize("missing", ["BroadcastChannel", "navigator.locks"])
+@pytest.mark.parametrize("missing", ["BroadcastChannel", "navigator.locks", "permission"])
 def test_browser_without_channel_or_locks_has_a_session_for_each_tab(open_tab, missing):
     first = open_tab()
     first.sign_up_and_log_in()
     remove = {
         "BroadcastChannel": "delete window.BroadcastChannel;",
         "navigator.locks": "Object.defineProperty(navigator, 'locks', { value: undefined });",
+        # Chromium rejects both methods like this if the user blocks the storage of the site.
+        "permission": "LockManager.prototype.query = LockManager.prototype.request = async () => {"
+        " throw new DOMException('The request was denied.', 'SecurityError'); };",
     }
     second = open_tab(remove[missing])
     expect(second.page.get_by_role("heading", name="Log in", exact=True)).to_be_visible()
@@ -399,7 +456,12 @@ def test_browser_without_channel_or_locks_has_a_session_for_each_tab(open_tab, m
     first.log_out()
 
 
+OTHER_SESSION = jwt.encode({"sid": "00000000-0000-0000-0000-000000000000"}, "", algorithm="none")
 FORGED_MESSAGES = {
+    "tokens of another session": {
+        "tokens": {"access_token": OTHER_SESSION, "refresh_token": "rt_x", "expires_in": 900},
+        "generation": 99,
+    },
     "another session": {"sid": "00000000-0000-0000-0000-000000000000", "generation": 99},
     "an older pair": {"generation": 0},
     "no session": {"sid": None, "generation": 99},

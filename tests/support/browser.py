@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any, Final, Literal, TypeAlias
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from playwright.sync_api import ConsoleMessage, Page, Route, ViewportSize, expect
+from playwright.sync_api import APIResponse, ConsoleMessage, Page, Route, ViewportSize, expect
 
 from tests.support.factories import PASSWORD, registration
 from tests.support.processes import wait_until
@@ -248,6 +248,30 @@ class Visitor:
             self.error_statuses.append(int(refusal[1]))
         elif message.type in {"error", "warning"}:
             self.browser_errors.append(message.text)
+
+
+class DelayedResponse:
+    """Delay the response to the first request that matches ``pattern`` until ``release`` is called."""
+
+    def __init__(self, visitor: Visitor, pattern: str) -> None:
+        """Intercept the first request of the visitor's page from now on."""
+        self._visitor = visitor
+        self._waiting: list[tuple[Route, APIResponse]] = []
+        visitor.route_once(pattern, self._hold)
+
+    def _hold(self, route: Route) -> None:
+        self._waiting.append((route, route.fetch()))
+
+    def wait(self) -> None:
+        """Wait until the service has sent the response."""
+        self._visitor.wait_until(lambda: self._waiting)
+
+    def release(self, **changes: Any) -> None:
+        """Deliver the response with ``changes`` to the page, and wait until the page has processed it."""
+        ((route, response),) = self._waiting
+        with self._visitor.page.expect_response(route.request.url):
+            route.fulfill(response=response, **changes)
+        self._visitor.page.wait_for_timeout(100)
 
 
 _FIELDS: Final = {
