@@ -7,12 +7,6 @@ import { Session } from "./session.js";
 import { signalPasskeys } from "./signals.js";
 import { StepUp } from "./step-up.js";
 
-/**
- * Seconds before its expiry from which an access token counts as expired at a login. The server ignores an expired one, and
- * a login takes a moment.
- */
-const LOGIN_TIME = 30;
-
 export class SecureBackend {
   /** The session of this page. Send requests with `session.call(method, path, body)`. */
   session;
@@ -160,10 +154,13 @@ export class SecureBackend {
     return completed;
   }
 
-  /** Return the access token of this tab's session, and refresh it first if it expires. Return undefined without a session. */
+  /**
+   * Return a new access token of this tab's session, or undefined without a session. The server ignores an expired token,
+   * and the page cannot rule that out: `secondsLeft` does not count while the device sleeps.
+   */
   async #replacedToken() {
     const { session } = this;
-    if (session.tokens && session.secondsLeft < LOGIN_TIME) {
+    if (session.tokens) {
       try {
         await session.renew();
       } catch (error) {

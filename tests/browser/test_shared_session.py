@@ -269,9 +269,8 @@ def test_login_in_a_tab_with_a_session_revokes_that_session(open_tab, session_st
 
 
 @pytest.fixture
-def expired(visitor, clock):
-    """A visitor whose access token has expired, by the clock of the page and for the server's login."""
-    clock.install()
+def expired(visitor):
+    """A visitor whose access token has expired by the server's clock only, as after the sleep of the device."""
     visitor.sign_up_and_log_in()
     with visitor.page.expect_response(REFRESH) as response:
         visitor.refresh_tokens()
@@ -284,7 +283,6 @@ def expired(visitor, clock):
         route.continue_(headers=headers)
 
     visitor.page.route("**/login", expire)
-    clock.fast_forward("14:50")
     return visitor
 
 
