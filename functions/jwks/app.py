@@ -4,7 +4,7 @@ from fastapi.responses import JSONResponse
 
 from auth_common.operations.public_keys import public_key_set
 from auth_common.operations.schemas import PublicKeySetResponse
-from auth_common.web.application import create_app, create_handler
+from auth_common.web.application import create_app, create_handler, get_and_head
 from auth_common.web.endpoint import ANYONE, endpoint, header, success
 from auth_common.web.headers import PUBLIC_FOR_FIVE_MINUTES
 
@@ -17,16 +17,14 @@ class JWKSetResponse(JSONResponse):
     media_type = "application/jwk-set+json"
 
 
-jwk_set_for_anyone = {
-    "response_class": JWKSetResponse,
-    "response_model": PublicKeySetResponse,
-    "responses": success(200, {"Cache-Control": header(value=PUBLIC_FOR_FIVE_MINUTES)}),
+@get_and_head(
+    app,
+    "/.well-known/jwks.json",
+    response_class=JWKSetResponse,
+    response_model=PublicKeySetResponse,
+    responses=success(200, {"Cache-Control": header(value=PUBLIC_FOR_FIVE_MINUTES)}),
     **endpoint(access=ANYONE),
-}
-
-
-@app.head("/.well-known/jwks.json", name="head_jwks", **jwk_set_for_anyone)
-@app.get("/.well-known/jwks.json", **jwk_set_for_anyone)
+)
 async def jwks() -> JWKSetResponse:
     """Return the JWK Set. Clients may cache it for 5 minutes."""
     return JWKSetResponse(public_key_set(), headers={"Cache-Control": PUBLIC_FOR_FIVE_MINUTES})

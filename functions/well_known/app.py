@@ -10,7 +10,7 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from auth_common.errors import NotFound
 from auth_common.operations import schemas, well_known
-from auth_common.web.application import create_app, create_handler
+from auth_common.web.application import create_app, create_handler, get_and_head
 from auth_common.web.endpoint import ANYONE, endpoint, header, success
 from auth_common.web.headers import PUBLIC_FOR_FIVE_MINUTES
 
@@ -29,19 +29,20 @@ def document(**options: Any) -> dict[str, Any]:
     return {"dependencies": [Depends(_allow_caching)], "responses": is_cacheable, **FOR_ANYONE, **options}
 
 
-@app.get("/.well-known/webauthn", **document())
+@get_and_head(app, "/.well-known/webauthn", **document())
 async def related_origins() -> schemas.RelatedOriginsResponse:
     """Return the related origins: pages on other domains that may use the passkeys."""
     return schemas.RelatedOriginsResponse.model_validate(well_known.related_origins())
 
 
-@app.get("/.well-known/passkey-endpoints", **document(response_model_exclude_unset=True))
+@get_and_head(app, "/.well-known/passkey-endpoints", **document(response_model_exclude_unset=True))
 async def passkey_endpoints() -> schemas.PasskeyEndpointsResponse:
     """Return the pages where a user adds and manages passkeys."""
     return schemas.PasskeyEndpointsResponse.model_validate(well_known.passkey_endpoints())
 
 
-@app.get(
+@get_and_head(
+    app,
     "/.well-known/change-password",
     status_code=302,
     response_class=RedirectResponse,
@@ -59,19 +60,19 @@ async def change_password() -> Response:
     return Response(status_code=302, headers={"Location": well_known.change_password_url(), **CACHEABLE})
 
 
-@app.get("/.well-known/security.txt", **document(response_class=PlainTextResponse))
+@get_and_head(app, "/.well-known/security.txt", **document(response_class=PlainTextResponse))
 async def security_txt() -> PlainTextResponse:
     """Return how to report a vulnerability."""
     return PlainTextResponse(well_known.security_txt(), headers=CACHEABLE)
 
 
-@app.get("/.well-known/assetlinks.json", **document())
+@get_and_head(app, "/.well-known/assetlinks.json", **document())
 async def asset_links() -> list[schemas.AssetLinkResponse]:
     """Return the Android apps that may use the passkeys."""
     return [schemas.AssetLinkResponse.model_validate(link) for link in well_known.android_asset_links()]
 
 
-@app.get("/.well-known/apple-app-site-association", **document())
+@get_and_head(app, "/.well-known/apple-app-site-association", **document())
 async def apple_app_site_association() -> schemas.AppleAppSiteAssociationResponse:
     """Return the iOS apps that may use the passkeys."""
     association = well_known.apple_app_site_association()

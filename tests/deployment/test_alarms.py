@@ -14,6 +14,7 @@ import pytest
 
 from auth_common.audit_log.writer import WRITE_FAILURE_METRIC
 from auth_common.events.catalogue import CATALOGUE
+from auth_common.events.client_ip import PROXY_REJECTED_METRIC
 from auth_common.events.ocsf import to_ocsf
 from auth_common.events.recorded_event import RecordedEvent
 from auth_common.events.request_context import RequestContext
@@ -29,7 +30,7 @@ TEMPLATE = PROJECT / "template.yaml"
 RUNBOOKS = PROJECT / "docs" / "runbooks"
 INDEX = RUNBOOKS / "README.md"
 
-OUR_METRICS = {*SecurityEvent, WRITE_FAILURE_METRIC, OVERDUE_METRIC}
+OUR_METRICS = {*SecurityEvent, WRITE_FAILURE_METRIC, OVERDUE_METRIC, PROXY_REJECTED_METRIC}
 NAMED_BY_AWS = re.compile(r"AWS/\w+")
 
 

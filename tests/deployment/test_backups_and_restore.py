@@ -7,7 +7,15 @@ from sqlalchemy import make_url
 
 from local_runtime.cloudformation import read_template
 from tests.support.combinations import conditions_in
-from tests.support.deployment import TEMPLATE, as_list, deployed, policy_statements, resources_of_type, translated
+from tests.support.deployment import (
+    TEMPLATE,
+    as_list,
+    deployed,
+    policy_statements,
+    rejections,
+    resources_of_type,
+    translated,
+)
 from tests.support.documentation import PAGES, blocks
 from tests.support.runtime import PROJECT
 
@@ -114,8 +122,9 @@ def test_restored_cluster_replaces_the_stacks_cluster_everywhere():
 
 
 def test_both_a_cluster_and_a_postgresql_are_rejected():
-    rule = read_template(TEMPLATE)["Rules"]["Database"]
-    assert {"Fn::Equals": [{"Ref": "ClusterIdentifier"}, ""]} in [each["Assert"] for each in rule["Assertions"]]
+    postgresql = dict.fromkeys(("DatabaseUrlSecretArn", "MigrationDatabaseUrlSecretArn"), "arn:aws:secretsmanager:x")
+    assert rejections(**postgresql) == rejections(**RESTORED) == set()
+    assert rejections(**postgresql, **RESTORED) == {"Database"}
 
 
 def test_outputs_that_the_runbook_names_exist():

@@ -76,7 +76,7 @@ def test_each_condition_is_used_and_can_be_true_and_false():
 
 def test_values_of_parameters_are_those_that_conditions_tell_apart():
     assert values_of("ProxyLocks") == ("blue", "blue+green", "green", "none", "green+blue")
-    assert values_of("DomainName") == ("", "another")
+    assert values_of("DomainName") == ("", "another DomainName")
 
 
 @pytest.mark.parametrize("name", ["Ref", "Fn::GetAtt", "Fn::Sub"])

@@ -127,12 +127,6 @@ def test_custom_domain_disables_the_default_endpoint():
     assert record["AliasTarget"]["DNSName"] == "Domain.RegionalDomainName"
 
 
-def test_domain_without_a_certificate_is_rejected():
-    rule = read_template(TEMPLATE)["Rules"]["Domain"]
-    assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "DomainName"}, ""]}]}
-    assert [a["Assert"] for a in rule["Assertions"]] == [{"Fn::Not": [{"Fn::Equals": [{"Ref": "CertificateArn"}, ""]}]}]
-
-
 @pytest.mark.threat("gateway-flood")
 def test_firewall_is_associated_with_the_stage():
     association = only_one("AWS::WAFv2::WebACLAssociation")

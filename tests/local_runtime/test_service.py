@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.support.factories import PASSWORD, registration
+from tests.support.routes import OPEN_ROUTES
 
 pytestmark = [pytest.mark.local_runtime, pytest.mark.xdist_group("local-service")]
 
@@ -33,6 +34,14 @@ def test_user_registers_logs_in_and_reads_only_own_data(client):
     assert (own.status_code, own.json()) == (200, ann.json())
     other = client.get(bob.url.join(bob.headers["location"]), headers=token)
     assert (other.status_code, other.json()["code"]) == (403, "forbidden")
+
+
+def test_head_of_what_any_client_may_read_has_the_status_of_get(client):
+    """Monitors and checkers of security.txt send HEAD (RFC 9110 section 9.1)."""
+    for path in sorted(path for method, path in OPEN_ROUTES if method == "GET"):
+        get, head = client.get(path), client.head(path)
+        expected = (get.status_code, get.headers["content-type"], b"")
+        assert (head.status_code, head.headers["content-type"], head.content) == expected, path
 
 
 def send_raw(service, head, path="/health"):

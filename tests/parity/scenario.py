@@ -93,6 +93,8 @@ SCENARIO: dict[str, Step] = {
     "health with an unknown query": lambda c: c.client.get("/health?verbose"),
     "public keys": lambda c: c.client.get("/.well-known/jwks.json"),
     "public keys by HEAD": lambda c: c.client.head("/.well-known/jwks.json"),
+    "document without its setting": lambda c: c.client.get("/.well-known/security.txt"),
+    "document without its setting, by HEAD": lambda c: c.client.head("/.well-known/security.txt"),
     "register": _register,
     "register again": lambda c: c.client.post("/users", json=c.registration()),
     "register with a role": lambda c: c.client.post("/users", json=c.registration(role="admin")),

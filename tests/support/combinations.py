@@ -12,10 +12,8 @@ from itertools import product
 from typing import Any
 
 from local_runtime.cloudformation import Intrinsics
-from tests.support.deployment import as_list, translated
+from tests.support.deployment import as_list, functions_in, translated
 
-#: The value of a parameter without allowed values, if it equals no value that a condition names.
-OTHER = "another"
 _PLACEHOLDER = re.compile(r"\$\{([^!}][^}]*)\}")
 
 
@@ -109,7 +107,9 @@ def values_of(parameter: str) -> tuple[str, ...]:
         for this, other in ((left, right), (right, left))
         if this == {"Ref": parameter} and not isinstance(other, dict)
     }
-    others = [str(value) for value in definition.get("AllowedValues", [OTHER]) if str(value) not in named]
+    # A name of its own, because a rule may require two parameters to differ.
+    allowed = definition.get("AllowedValues", [f"another {parameter}"])
+    others = [str(value) for value in allowed if str(value) not in named]
     return (*sorted(named), *others[:1])
 
 
@@ -171,22 +171,13 @@ def _parameters_of(value: Any) -> set[str]:
 @cache
 def _rules() -> list[dict[str, Any]]:
     """Return each assertion of the rules, with its condition, if it uses only functions of conditions."""
-    known = {"Fn::Equals", "Fn::Not", "Fn::And", "Fn::Or"}
+    known = {"Ref", "Fn::Equals", "Fn::Not", "Fn::And", "Fn::Or"}
     single = [
         {"when": rule.get("RuleCondition", {"Fn::Not": [False]}), "then": assertion["Assert"]}
         for rule in translated()["Rules"].values()
         for assertion in rule["Assertions"]
     ]
-    return [rule for rule in single if _functions_in(rule) <= known]
-
-
-def _functions_in(value: Any) -> set[str]:
-    if isinstance(value, list):
-        return {name for item in value for name in _functions_in(item)}
-    if not isinstance(value, dict):
-        return set()
-    own = {key for key in value if key.startswith("Fn::")}
-    return own | {name for item in value.values() for name in _functions_in(item)}
+    return [rule for rule in single if known.issuperset(functions_in(rule))]
 
 
 def _accepts(rule: Mapping[str, Any], chosen: Mapping[str, str]) -> bool:

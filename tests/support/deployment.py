@@ -2,7 +2,9 @@
 
 import atexit
 import json
+import re
 import subprocess
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -12,6 +14,9 @@ from tools.template.deployed_template import TRANSLATOR, with_defaults
 from tools.uv_path import uv_path
 
 TEMPLATE = PROJECT / "template.yaml"
+#: The functions that CloudFormation accepts in rules ("Rule functions" in its Template Reference). Join, Sub and others
+#: fail each deployment with "functions are not supported in the Rules block".
+RULE_FUNCTIONS = {"Ref"} | {f"Fn::{name}" for name in ("And", "Contains", "Equals", "Not", "Or")}
 
 
 @cache
@@ -35,6 +40,37 @@ def _translator() -> subprocess.Popen[str]:
     process = subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     atexit.register(process.communicate)
     return process
+
+
+def rejections(**parameters: str) -> set[str]:
+    """Return the names of the rules and parameters for which CloudFormation rejects a deployment to ``Stage=prod``."""
+    template = with_defaults({"Stage": "prod", "WebauthnRpId": "example.com", **parameters})
+    intrinsics = Intrinsics(template)
+    broken = {
+        name
+        for name, rule in template["Rules"].items()
+        if intrinsics.resolve(rule.get("RuleCondition", True))
+        and not all(intrinsics.resolve(assertion["Assert"]) for assertion in rule["Assertions"])
+    }
+    assert set(functions_in([list(rule.values()) for rule in template["Rules"].values()])) <= RULE_FUNCTIONS
+    return broken | {name for name, value in parameters.items() if not allowed_pattern(name).search(value)}
+
+
+@cache
+def allowed_pattern(parameter: str) -> re.Pattern[str]:
+    """Return the pattern of a parameter's values. A parameter without a pattern accepts every value."""
+    return re.compile(with_defaults({})["Parameters"][parameter].get("AllowedPattern", ""), re.ASCII)
+
+
+def functions_in(value: Any) -> Iterator[str]:
+    """Yield the names of the intrinsic functions in a value of the template."""
+    if isinstance(value, list):
+        for item in value:
+            yield from functions_in(item)
+    elif isinstance(value, dict):
+        yield from (name for name in value if name in {"Ref", "Condition"} or name.startswith("Fn::"))
+        for item in value.values():
+            yield from functions_in(item)
 
 
 @cache

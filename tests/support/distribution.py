@@ -17,7 +17,7 @@ from tools.pages.versioned import versioned_files
 
 #: Parameters with which the template has pages.
 PAGES = {
-    "PublicUrl": "https://login.example.com",
+    "PublicDomain": "login.example.com",
     "PagesCertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/1",
     "ProxyLocks": "blue",
 }

@@ -20,14 +20,18 @@ OPEN_ROUTES = {
     ("POST", "/email/verification"),
     ("POST", "/webauthn/login/begin"),
     ("POST", "/webauthn/login/complete"),
-    ("GET", "/.well-known/jwks.json"),
-    ("GET", "/health"),
-    ("GET", "/.well-known/webauthn"),
-    ("GET", "/.well-known/passkey-endpoints"),
-    ("GET", "/.well-known/change-password"),
-    ("GET", "/.well-known/security.txt"),
-    ("GET", "/.well-known/assetlinks.json"),
-    ("GET", "/.well-known/apple-app-site-association"),
-    ("HEAD", "/.well-known/jwks.json"),
-    ("HEAD", "/health"),
+    *(
+        (method, path)
+        for method in ("GET", "HEAD")
+        for path in (
+            "/health",
+            "/.well-known/jwks.json",
+            "/.well-known/webauthn",
+            "/.well-known/passkey-endpoints",
+            "/.well-known/change-password",
+            "/.well-known/security.txt",
+            "/.well-known/assetlinks.json",
+            "/.well-known/apple-app-site-association",
+        )
+    ),
 }

@@ -10,6 +10,7 @@ from auth_common.events.vocabulary import SecurityEvent
 from local_runtime.cloudformation import TemplateError
 from tools.attacks.alarms import load_alarms
 from tools.attacks.attack import Attack, Outcome, carry_out
+from tools.attacks.client_ips import forge_client_ips
 from tools.attacks.forgery import forge_access_tokens
 from tools.attacks.guessing import guess_one_password, spray_a_password, stuff_credentials
 from tools.attacks.probing import scan_for_others_data
@@ -75,6 +76,12 @@ ATTACKS: Final = (
         prepare=forge_access_tokens,
         events=frozenset({SecurityEvent.AUTHN_TOKEN_REJECTED}),
         alarms=frozenset({"rejected-tokens"}),
+    ),
+    Attack(
+        name="forged client IPs",
+        prepare=forge_client_ips,
+        events=frozenset({SecurityEvent.AUTHN_TOKEN_REJECTED, SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED}),
+        alarms=frozenset({"proxy-rejected"}),
     ),
     Attack(
         name="IDOR scan",

@@ -68,6 +68,8 @@ class Target:
     log_file: Path
     #: The client IP, which requests contain in ``X-Client-IP`` as from a trusted proxy.
     client_ip: str = "198.51.100.254"
+    #: The lock that the requests contain. With a wrong one, the service believes the IP of the connection only.
+    lock: str = field(default=_LOCK, repr=False)
     #: The number of responses with each HTTP status since ``start_measuring``.
     statuses: Counter[int] = field(default_factory=Counter)
 
@@ -87,7 +89,7 @@ class Target:
         """Send a request with ``body`` as JSON and ``token`` as bearer token. Return the response."""
         parts = urlsplit(self.url)
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT)
-        headers = {"X-Client-IP": self.client_ip, "X-Proxy-Lock": _LOCK}
+        headers = {"X-Client-IP": self.client_ip, "X-Proxy-Lock": self.lock}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         if step_up_token is not None:
@@ -104,9 +106,9 @@ class Target:
         self.statuses[received.status] += 1
         return Response(received.status, json.loads(text) if text else None)
 
-    def with_client_ip(self, client_ip: str) -> "Target":
+    def with_client_ip(self, client_ip: str, *, lock: str = _LOCK) -> "Target":
         """Return the same service for a client with another IP address. Both count statuses together."""
-        return replace(self, client_ip=client_ip)
+        return replace(self, client_ip=client_ip, lock=lock)
 
     def start_measuring(self) -> int:
         """Reset the counted statuses. Return the current end of the log, for ``lines_since``."""

@@ -11,7 +11,7 @@ from tools.docs.openapi_document import SHARED_ERRORS, document
 
 _PART: Final = "endpoints"
 #: A document that a deployer can add by a setting.
-_DOCUMENT: Final = re.compile(r"`GET /\.well-known/(?P<name>.+)`")
+_DOCUMENT: Final = re.compile(r"`GET`, `HEAD /\.well-known/(?P<name>.+)`")
 _SHARED: Final = {error.code for error in (*SHARED_ERRORS, errors.InvalidToken)}
 
 
@@ -23,7 +23,7 @@ def with_short_table(page: str) -> str:
             documents.append(f"`{found['name']}`")
         else:
             rows.append((request, access.removeprefix("access "), _sentences(operation)[0].removesuffix(".")))
-    rows.append(("`GET /.well-known/…`", "anyone", f"Return, if configured, {', '.join(documents)}"))
+    rows.append(("`GET`, `HEAD /.well-known/…`", "anyone", f"Return, if configured, {', '.join(documents)}"))
     return with_part(page, _PART, table(("Request", "Access", "Purpose"), rows))
 
 

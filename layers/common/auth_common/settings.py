@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import Field, dataclass, field, fields
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -38,7 +39,8 @@ _MAX_LOCKS = 2
 _PAGE = re.compile(rf"{_ORIGIN.pattern}(?:[/?#][!#-;=?-~]*)?")
 #: A URI of RFC 9116 section 2.5.3. A comma separates two contacts, and a line break would add a field.
 _CONTACT = re.compile(r"(?:mailto:[!-+\-.-~]+@|https://|tel:\+)[!-+\-.-~]+")
-_TIME = re.compile(r"20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\dZ")
+#: A time in UTC, whose day may not exist (``_is_time``).
+_TIME = re.compile(r"20\d\d-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\dZ", re.ASCII)
 #: The application id of an Android app (Android's "Set the application ID").
 _ANDROID_PACKAGE = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)+", re.ASCII)
 #: The team id and the bundle id of an iOS app.
@@ -236,8 +238,8 @@ class Settings:
                 yield f"{name.upper()}: must be an https URL such as https://example.com/account, or http://localhost"
         if not all(map(_CONTACT.fullmatch, self.security_contact)):
             yield "SECURITY_CONTACT: must be URIs such as mailto:security@example.com, https://… or tel:+…"
-        if self.security_txt_expires and not _TIME.fullmatch(self.security_txt_expires):
-            yield "SECURITY_TXT_EXPIRES: must be a time in UTC such as 2027-01-31T00:00:00Z"
+        if self.security_txt_expires and not _is_time(self.security_txt_expires):
+            yield "SECURITY_TXT_EXPIRES: must be an existing time in UTC such as 2027-01-31T00:00:00Z"
         if bool(self.security_contact) != bool(self.security_txt_expires):
             yield "SECURITY_CONTACT and SECURITY_TXT_EXPIRES: security.txt needs both (RFC 9116)"
         if not all(map(_ANDROID_PACKAGE.fullmatch, self.android_packages)):
@@ -328,6 +330,13 @@ def _may_use(host: str, domain: str) -> bool:
     5.11), so its name has a dot.
     """
     return _DOMAIN.fullmatch(host) is not None and (f".{host}".endswith(f".{domain}") or "." in host)
+
+
+def _is_time(text: str) -> bool:
+    """Return whether ``text`` is a time in UTC on a day that exists."""
+    with suppress(ValueError):
+        return _TIME.fullmatch(text) is not None and datetime.fromisoformat(text) is not None
+    return False
 
 
 def _is_safe(url: re.Match[str] | None) -> bool:

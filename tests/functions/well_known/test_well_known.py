@@ -1,6 +1,6 @@
 """Documents under /.well-known/: what browsers, password managers, Android and iOS read."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -74,6 +74,20 @@ def test_security_txt_has_contacts_and_one_expiry():
     assert datetime.fromisoformat(expires).tzinfo is not None
 
 
+def test_log_asks_to_renew_security_txt_from_30_days_before_its_expiry(set_variables, log_lines):
+    """RFC 9116 section 2.5.5. The document stays, because at that moment an outage of all documents would begin."""
+
+    def warnings(days):
+        expires = datetime.now(UTC).replace(microsecond=0, tzinfo=None) + timedelta(days)
+        set_variables(**SETTINGS | {"SECURITY_TXT_EXPIRES": f"{expires.isoformat()}Z"})
+        before = len(log_lines.records)
+        assert f"Expires: {expires.isoformat()}Z\n" in get("security.txt").text
+        return [record["level"] for record in log_lines.records[before:]]
+
+    assert warnings(31) == []
+    assert warnings(29) == warnings(-400) == ["WARNING"]
+
+
 @pytest.mark.usefixtures("configured")
 def test_android_apps_have_the_certificates_that_logins_accept():
     links = get("assetlinks.json").json
@@ -130,7 +144,18 @@ UNUSABLE = {
         "mailto:a b@example.com",
     ],
     "SECURITY_TXT_EXPIRES": [
-        *("2027-01-31", "2027-13-01T00:00:00Z", "2027-01-31T00:00:00", "next year", "2027-01-31T00:00:00Z\n"),
+        *(
+            "2027-01-31",
+            "2027-13-01T00:00:00Z",
+            "2027-02-29T00:00:00Z",
+            "2027-04-31T00:00:00Z",
+            "2027-00-10T00:00:00Z",
+            "2027-01-3\u0661T00:00:00Z",
+            "2027-01-31T24:00:00Z",
+            "2027-01-31T00:00:00",
+            "next year",
+            "2027-01-31T00:00:00Z\n",
+        ),
         "2027-01-31T00:00:00+01:00",
     ],
     "ANDROID_PACKAGES": ["example", "com.example.app;", "com..app", "com.exämple", "1com.example", "com.example app"],

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from auth_common.database.tables import sessions
+from auth_common.events.client_ip import PROXY_REJECTED_METRIC
 from auth_common.events.request_context import describe_request
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP, authorizer_event, json_event, lambda_context, proxy_event
@@ -132,13 +133,21 @@ def test_gateway_may_report_something_else_than_an_ip(reported, shown):
     assert seen({}, sourceIp=reported) == shown
 
 
-def test_wrong_lock_and_malformed_ip_are_logged_once_without_the_lock(accept, log_lines):
+@pytest.mark.threat("gateway-forged-client-ip", "deployment-lock-rotation")
+def test_wrong_lock_or_missing_ip_is_counted_and_logged_without_the_lock(accept, log_lines):
+    """The alarm proxy-rejected counts both. The IP that connects tells a proxy from a client that forges."""
     accept(LOCK)
-    for fields in (of_proxy(lock="wrong"), of_proxy(lock="wrong"), of_proxy("x"), of_proxy("y"), of_proxy()):
-        seen(fields)
-    messages = [record["message"] for record in log_lines.records]
-    assert len(messages) == len(set(messages)) == 2
-    assert {record["level"] for record in log_lines.records} == {"WARNING"}
+    without_lock = {"X-Client-IP": [FORWARDED_IP]}  # A client may call the gateway so.
+    for fields in (of_proxy(lock="wrong"), of_proxy("no IP"), of_proxy(), without_lock):
+        event = proxy_event("GET", "/health")
+        event["multiValueHeaders"] = fields
+        call("health", event)
+    event = authorizer_event("Bearer x")
+    event["multiValueHeaders"] |= of_proxy(lock="wrong")
+    call_authorizer(event)
+    assert sum(PROXY_REJECTED_METRIC in line for line in log_lines.metrics) == 3
+    warnings = [record for record in log_lines.records if "connecting_ip" in record]
+    assert [(each["connecting_ip"], bool(each["request_id"])) for each in warnings] == [(SOURCE_IP, True)] * 3
     assert LOCK not in log_lines.text
     assert "wrong" not in log_lines.text
 

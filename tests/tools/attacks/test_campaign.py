@@ -12,6 +12,7 @@ from tools.attacks import campaign, users
 from tools.attacks.alarms import Alarm, Alarms, load_alarms
 from tools.attacks.attack import Outcome, carry_out
 from tools.attacks.campaign import ATTACKS, QUIET_HOUR, carry_out_all, describe, main
+from tools.attacks.client_ips import forge_client_ips
 from tools.attacks.forgery import forge_access_tokens
 from tools.attacks.guessing import guess_one_password, spray_a_password
 from tools.attacks.probing import scan_for_others_data
@@ -73,7 +74,7 @@ class CompliantService:
         self.status = 200
         self.code = None
 
-    def with_client_ip(self, _client_ip):
+    def with_client_ip(self, _client_ip, **_lock):
         return self
 
     def send(self, method, path, *_body, **_token):
@@ -122,6 +123,8 @@ STOLEN_SESSION, STOLEN_TOKEN = (f"the stolen {thing} was not revoked" for thing 
             ["unexpected response 429 None", "the user was locked out on their own device"],
         ),
         (scan_for_others_data, 200, None, ["unexpected response 200 None"]),
+        (forge_client_ips, 200, None, ["unexpected response 200", "forged client IPs evaded the rate limit"]),
+        (forge_client_ips, 401, None, ["forged client IPs evaded the rate limit"]),
         (replay_a_refresh_token, 200, None, ["a used refresh token was accepted", *NOT_REVOKED]),
         (forge_access_tokens, 200, None, [f"{kind}: unexpected response 200" for kind in FORGERIES]),
         (spam_registrations, 200, None, ["a second account for one e-mail address", "a client chose its own role"]),

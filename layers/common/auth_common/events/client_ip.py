@@ -6,18 +6,20 @@ never read. See docs/decisions/0022.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Final
 
 from auth_common.errors import Misconfigured
+from auth_common.events import metrics
 from auth_common.events.logger import logger
 from auth_common.events.proxy_events import header_values
 from auth_common.settings import settings
 
 _MAX_IP_CHARACTERS: Final = 45
+#: Counts the requests with a lock whose ``X-Client-IP`` is not believed.
+PROXY_REJECTED_METRIC: Final = "proxy_rejected"
 
 
 def client_ip(event: Mapping[str, Any]) -> str:
@@ -62,13 +64,13 @@ def _forwarded_ip(event: Mapping[str, Any]) -> str | None:
     if not accepted or not locks:
         return None
     if not _is_accepted(locks, accepted):
-        _warn_once("a proxy lock was not accepted, so the gateway's IP counts")
+        _report(event, "a proxy lock was not accepted, so the gateway's IP counts")
         return None
     values = header_values(event, "x-client-ip")
     # The firewall reads the same field and accepts a bare IP only (AWS WAF Developer Guide, "Forwarded IP addresses").
     forwarded = canonical_ip(values[0]) if len(values) == 1 and "%" not in values[0] else None
     if forwarded is None:
-        _warn_once("a proxy with the lock has sent no IP in X-Client-IP, so the gateway's IP counts")
+        _report(event, "a proxy with the lock has sent no IP in X-Client-IP, so the gateway's IP counts")
     return forwarded
 
 
@@ -79,7 +81,13 @@ def _is_accepted(locks: list[str], accepted: tuple[str, ...]) -> bool:
     return len(locks) == 1 and any(matches)
 
 
-@lru_cache
-def _warn_once(message: str) -> None:
-    """Log a warning once per environment. Any client can cause the first one."""
-    logger.warning(message)
+def _report(event: Mapping[str, Any], message: str) -> None:
+    """Log and count a request with a lock whose client IP is not believed. Any client can cause it.
+
+    A proxy with a wrong lock causes it with each request. The line has the gateway's IP, which tells the two apart.
+    """
+    gateway = event.get("requestContext") or {}
+    identity = gateway.get("identity") or {}
+    connecting_ip = (identity.get("sourceIp") or "")[:_MAX_IP_CHARACTERS]
+    logger.warning(message, extra={"connecting_ip": connecting_ip, "request_id": gateway.get("requestId")})
+    metrics.count(PROXY_REJECTED_METRIC)

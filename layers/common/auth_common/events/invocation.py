@@ -16,13 +16,13 @@ def observed(handle: LambdaHandler) -> LambdaHandler:
 
     @logger.inject_lambda_context(clear_state=True)
     def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-        request = request_context.describe_request(event, context)
-        entered = request_context.enter(request)
-        logger.append_keys(request_id=request.request_id)
-        try:
-            with metrics.collect_and_write(request.function):
+        with metrics.collect_and_write(context.function_name):
+            request = request_context.describe_request(event, context)
+            entered = request_context.enter(request)
+            logger.append_keys(request_id=request.request_id)
+            try:
                 return handle(event, context)
-        finally:
-            request_context.leave(entered)
+            finally:
+                request_context.leave(entered)
 
     return handler

@@ -3,13 +3,18 @@
 Each is made of settings only, and is absent without them. ``docs/deploy.md`` says on which host each must be served.
 """
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from auth_common.errors import NotFound
+from auth_common.events.logger import logger
 from auth_common.settings import settings
 
 #: Android requires both for passkeys. The first one alone lets an app open the domain's links, if it asks for them.
 _ANDROID_RELATIONS: Final = ("delegate_permission/common.handle_all_urls", "delegate_permission/common.get_login_creds")
+
+#: How long before its expiry the log reminds operators to renew security.txt.
+_REMINDER: Final = timedelta(days=30)
 
 
 def related_origins() -> dict[str, Any]:
@@ -57,16 +62,20 @@ def security_txt() -> str:
 
     ``Expires`` is a setting and does not advance by itself. It says until when a deployer has confirmed the contacts. A
     service that its deployer has forgotten must not confirm them for ever. After that time the document is still
-    returned, and its readers see that it is out of date (RFC 9116 section 2.5.5).
+    returned, and its readers see that it is out of date (RFC 9116 section 2.5.5). A rejected setting would be an outage
+    of all documents at that moment. Instead the log has a warning, from 30 days before.
 
     Raises:
         NotFound: no contact is set.
 
     """
-    if not settings().security_contact:
+    expires = settings().security_txt_expires
+    if expires is None:
         raise NotFound
+    if datetime.fromisoformat(expires) - datetime.now(UTC) < _REMINDER:
+        logger.warning("SECURITY_TXT_EXPIRES: renew it, because it is past or less than 30 days ahead")
     contacts = (f"Contact: {contact}\n" for contact in settings().security_contact)
-    return f"{''.join(contacts)}Expires: {settings().security_txt_expires}\n"
+    return f"{''.join(contacts)}Expires: {expires}\n"
 
 
 def android_asset_links() -> list[dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from fastapi import FastAPI, Request
 from mangum import Mangum
@@ -21,6 +22,7 @@ _SERVER_HEADERS: Final = frozenset({"host", "x-forwarded-port"})
 #: Mangum gives these media types to the gateway as text, and encodes all others as base64.
 _TEXT_TYPES: Final = ["application/json", "application/problem+json", "application/jwk-set+json", "text/"]
 _thread: Final = threading.local()
+_Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
 
 
 def create_app() -> FastAPI:
@@ -37,6 +39,19 @@ def create_app() -> FastAPI:
     )
     app.router.route_class = StrictJSONRoute
     return app
+
+
+def get_and_head(app: FastAPI, path: str, **options: Any) -> Callable[[_Endpoint], _Endpoint]:
+    """Return a decorator of an endpoint that any client may read by GET, and ask about by HEAD (RFC 9110 section 9.1).
+
+    Monitors and checkers of security.txt send HEAD. The response is that to GET without its body.
+    """
+
+    def register(handle: _Endpoint) -> _Endpoint:
+        app.head(path, name=f"head_{handle.__name__}", **options)(handle)
+        return app.get(path, **options)(handle)
+
+    return register
 
 
 def create_handler(app: FastAPI) -> LambdaHandler:
