@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.deployment import allowed_pattern, rejections
 from tests.support.distribution import PAGES
+from tools.template.deployed_template import with_defaults
 
 pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
@@ -15,9 +16,11 @@ SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:url"
 
 
 @pytest.mark.threat("deployment-insecure-default")
-def test_local_stage_and_its_domain_cannot_be_deployed():
+def test_local_stage_its_domain_and_its_origins_cannot_be_deployed():
     """Each environment would have a database and a signing key of its own, in files."""
-    assert rejections(Stage="local") == rejections(WebauthnRpId="localhost") == {"DeployedStage"}
+    local = with_defaults({})["Parameters"]
+    for name in ("Stage", "WebauthnRpId", "WebauthnOrigins"):
+        assert rejections(**{name: local[name]["Default"]}) == {"DeployedStage"}, name
     assert rejections(Stage="dev") == set()
 
 

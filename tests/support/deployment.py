@@ -44,7 +44,8 @@ def _translator() -> subprocess.Popen[str]:
 
 def rejections(**parameters: str) -> set[str]:
     """Return the names of the rules and parameters for which CloudFormation rejects a deployment to ``Stage=prod``."""
-    template = with_defaults({"Stage": "prod", "WebauthnRpId": "example.com", **parameters})
+    needed = {"Stage": "prod", "WebauthnRpId": "example.com", "WebauthnOrigins": "https://login.example.com"}
+    template = with_defaults({**needed, **parameters})
     intrinsics = Intrinsics(template)
     broken = {
         name
