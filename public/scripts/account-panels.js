@@ -5,6 +5,9 @@ import { find, make, makeButton, makeFacts, makeTime, say } from "./elements.js"
 import { onPress, showProblem } from "./forms.js";
 import { withStepUp } from "./step-up-dialog.js";
 
+/** The number of requests for sessions. Only the response to the newest one is shown. */
+let sessionRequests = 0;
+
 /** Set up both panels, once. */
 export function setUpAccount() {
   onPress(find("end-others"), find("sessions-problem"), async () => {
@@ -48,8 +51,10 @@ export async function loadSessions() {
 }
 
 async function loadMore(path) {
+  const request = ++sessionRequests;
   try {
     const { body: page } = await session.call("GET", path);
+    if (request !== sessionRequests) return;
     find("sessions").append(...page.items.map(entry));
     const more = find("more-sessions");
     more.hidden = page.next_cursor === null;

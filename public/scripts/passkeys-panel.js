@@ -12,6 +12,8 @@ const words = make("p", { class: "words" });
 let diagram = null;
 /** Whether the page may offer a passkey: once after a login with the password, until the user declines or has one. */
 let mayOffer = false;
+/** The number of requests for the list. Only the response to the newest one is shown. */
+let listRequests = 0;
 
 /** Set up the panel, once. `theDiagram` draws the ceremonies. */
 export function setUpPasskeys(theDiagram) {
@@ -68,8 +70,10 @@ async function loadBoth() {
 
 /** Show the passkeys. */
 export async function loadPasskeys() {
+  const request = ++listRequests;
   try {
     const passkeys = await backend.listPasskeys();
+    if (request !== listRequests) return;
     const items = passkeys.map(entry);
     find("passkeys").replaceChildren(...(items.length ? items : [make("li", { class: "none" }, "You have no passkey yet.")]));
     mayOffer &&= items.length === 0;

@@ -222,6 +222,22 @@ def test_late_user_data_is_not_shown_to_the_next_user(visitor, client):
     expect(visitor.page.locator("#me")).not_to_contain_text(earlier)
 
 
+def test_late_lists_do_not_replace_newer_ones(visitor):
+    """The lists of the login arrive after those that follow the addition of a passkey."""
+    visitor.sign_up()
+    lists = [DelayedResponse(visitor, pattern) for pattern in ("**/webauthn/credentials", "**/sessions")]
+    visitor.send_password()
+    for delayed in lists:
+        delayed.wait()
+    visitor.add_passkey()
+    expect(visitor.sessions.locator("li")).to_have_count(1)
+    for delayed in lists:
+        delayed.release()
+    expect(visitor.passkeys.locator("li")).to_contain_text(["Laptop"])
+    expect(visitor.sessions.locator("li")).to_have_count(1)
+    visitor.log_out()
+
+
 def test_late_login_response_is_dropped_and_its_session_revoked(visitor, client):
     visitor.sign_up_and_log_in()
     owner = visitor.email
