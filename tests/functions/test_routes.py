@@ -31,8 +31,9 @@ ALL_REJECTED = {route_name(route): REJECTED for route in PROTECTED}
 
 @pytest.fixture
 def holder(database):
-    """An admin with a passkey. After a login with it, the admin may use every route."""
+    """An admin with a verified address and a passkey. After a login with it, the admin may use every route."""
     holder = enrol()
+    accounts.mark_email_verified(EMAIL)
     accounts.change_role(EMAIL, "admin")
     return holder
 
@@ -82,7 +83,7 @@ def test_protected_routes_accept_a_valid_context(holder):
         pair = holder.log_in_with_passkey_alone().json
         context = authorize(pair["access_token"])["context"]
         headers = {"Step-Up-Token": pair["step_up_token"]}
-        assert request(route, context, headers=headers).status in {200, 204, 400, 404}, route_name(route)
+        assert request(route, context, headers=headers).status in {200, 202, 204, 400, 404}, route_name(route)
 
 
 @pytest.mark.asvs("8.3.1", "16.5.3")
@@ -216,6 +217,7 @@ def in_path(holder, spell, name, identifier):
 
 BY_ID: dict[str, Callable[..., Response]] = {
     "GET /users/{id}": partial(in_path, identifier=lambda holder, _: holder.account.id),
+    "PUT /users/{id}/email": partial(in_path, identifier=lambda holder, _: holder.account.id),
     "PUT /users/{id}/password": partial(in_path, identifier=lambda holder, _: holder.account.id),
     "DELETE /sessions/{id}": partial(in_path, identifier=lambda _, context: context["session_id"]),
     "PATCH /webauthn/credentials/{id}": partial(in_path, identifier=lambda holder, _: holder.passkey_id),
@@ -235,7 +237,7 @@ def test_every_route_with_an_id_is_listed():
 @pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
 def test_id_in_capitals_is_accepted(holder, name, spell):
     answer = BY_ID[name](holder, spell, name)
-    assert answer.status in {200, 201, 204}, answer.text
+    assert answer.status in {200, 201, 202, 204}, answer.text
 
 
 @pytest.mark.parametrize("name", BY_ID)

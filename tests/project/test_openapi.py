@@ -76,6 +76,7 @@ def test_requests_have_only_reviewed_fields():
         "LoginRequest": {"email", "password"},
         "ChangePasswordRequest": {"current_password", "new_password"},
         "EmailVerificationRequest": {"token", "email", "code", "password"},
+        "EmailChangeRequest": {"new_email"},
         "VerificationMailRequest": {"email"},
         "PasswordResetRequest": {"email"},
         "PasswordResetCompletionRequest": {"token", "new_password"},

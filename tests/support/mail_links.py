@@ -1,8 +1,10 @@
 """Mails that the functions have queued, opened with the service's keys, and requests with their links and codes."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import select, update
 
@@ -12,7 +14,7 @@ from auth_common.mail.sealing import open_mail
 from tests.support import leaks
 from tests.support.databases import Database
 from tests.support.events import json_event
-from tests.support.factories import EMAIL, NEW_PASSWORD
+from tests.support.factories import EMAIL, NEW_PASSWORD, PASSWORD, Account, call_as
 from tests.support.functions import Response, call
 
 
@@ -60,6 +62,25 @@ def verify_email(
 def request_verification(email: str = EMAIL, **identity: str) -> Response:
     """Ask for another verification mail."""
     return call("verify_email", json_event("POST", "/email/verification", {"email": email}, **identity))
+
+
+def request_email_change(
+    account: Account, new_email: str, *, user_id: str | None = None, token: str | None = None, **options: Any
+) -> Response:
+    """Ask to change the address of ``account``, with ``token`` or the access token of its first session."""
+    user_id = user_id or account.id
+    body = json.dumps({"new_email": new_email}).encode()
+    path = f"/users/{user_id}/email"
+    options = {"path_parameters": {"id": user_id}, "body": body, **options}
+    return call_as(token or account.access_token, "verify_email", "PUT", path, **options)
+
+
+def change_email(database: Database, account: Account, new_email: str) -> None:
+    """Change the address of ``account``, whose password is the usual one."""
+    assert request_email_change(account, new_email).status == 202
+    token = newest_mail(database, new_email, "confirm_new_email").token
+    response = verify_email(token=token, password=PASSWORD)
+    assert response.status == 204, response.text
 
 
 def is_verified(database: Database, email: str = EMAIL) -> bool:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from auth_common.accounts import administration as accounts
+from auth_common.accounts.email_change import change_email_by_operator
 from auth_common.accounts.erasure import erase_user
 from auth_common.errors import NoPasskey, NotFound, ServiceError
 from auth_common.mail.kinds import MailKind
@@ -26,7 +27,7 @@ _CHANGES: Final = {
     "end-sessions": ("revoke all sessions of a user", accounts.revoke_sessions_of),
 }
 #: The commands about the address of a user.
-_MAIL_COMMANDS: Final = frozenset({"clear-bounce", "mark-verified", "start-reset"})
+_MAIL_COMMANDS: Final = frozenset({"change-email", "clear-bounce", "mark-verified", "start-reset"})
 #: ``end-sessions`` lists passkeys that were added since then. A stolen session can be as old as a refresh token.
 _RECENT: Final = timedelta(days=30)
 
@@ -50,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verify.add_argument("email")
     reset = commands.add_parser("start-reset", help="send a user the link to set a new password; it is not shown here")
     reset.add_argument("email")
+    change = commands.add_parser(
+        "change-email", help="change the address of a user whose identity you have checked; all sessions are revoked"
+    )
+    change.add_argument("email")
+    change.add_argument("new_email", type=_new_email)
     commands.add_parser("list-passkeys", help="show the passkeys of a user, newest first").add_argument("email")
     remove = commands.add_parser(
         "remove-passkeys", help="delete the passkeys of a user, for example after a loss or a theft"
@@ -116,7 +122,7 @@ def _run(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         done = f"{user.id}: role {user.role}, {user.status}; counters of failed logins deleted: {deleted}"
         return done, _user_facts(user) | {"counters_forgotten": deleted}
     if options.command in _MAIL_COMMANDS:
-        return _run_mail_command(options.command, email)
+        return _run_mail_command(options, email)
     if options.command == "list-passkeys":
         user, passkeys = accounts.list_passkeys_of(email)
         done = _lines(passkeys, f"{user.id}: role {user.role}, {user.status}; passkeys: {len(passkeys)}")
@@ -138,14 +144,18 @@ def _run(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     return done, _user_facts(user) | facts | {"sessions_ended": True}
 
 
-def _run_mail_command(command: str, email: str) -> tuple[str, dict[str, Any]]:
+def _run_mail_command(options: argparse.Namespace, email: str) -> tuple[str, dict[str, Any]]:
     """Run one of ``_MAIL_COMMANDS``. Return its result as ``_run`` does."""
-    if command == "clear-bounce":
+    if options.command == "change-email":
+        user = change_email_by_operator(email, options.new_email)
+        done = f"{user.id}: role {user.role}, {user.status}; the e-mail address is changed, and not verified; "
+        return done + "all sessions are revoked", _user_facts(user) | {"email_verified": False, "sessions_ended": True}
+    if options.command == "clear-bounce":
         user, was_suppressed = accounts.clear_bounce(email)
         found = "gets mail again" if was_suppressed else "was not suppressed"
         done = f"{user.id}: role {user.role}, {user.status}; the address {found}"
         return done, _user_facts(user) | {"was_suppressed": was_suppressed}
-    if command == "mark-verified":
+    if options.command == "mark-verified":
         user = accounts.mark_email_verified(email)
         done = f"{user.id}: role {user.role}, {user.status}; the e-mail address is verified"
         return done, _user_facts(user) | {"email_verified": True}
@@ -153,6 +163,19 @@ def _run_mail_command(command: str, email: str) -> tuple[str, dict[str, Any]]:
     sent = "set a new password" if kind is MailKind.RESET_PASSWORD else "register again, because it is not verified"
     done = f"{user.id}: role {user.role}, {user.status}; a link was sent to the address to {sent}"
     return done, _user_facts(user) | {"mail": kind.value}
+
+
+def _new_email(text: str) -> str:
+    """Return the normalised address of an argument.
+
+    Raises:
+        ArgumentTypeError: ``text`` is not an e-mail address.
+
+    """
+    try:
+        return normalise_email(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _lines(passkeys: Sequence[Passkey], last: str) -> str:

@@ -231,6 +231,17 @@ class Forbidden(ServiceError):
     detail = "You may not do this."
 
 
+class EmailNotVerified(ServiceError):
+    """The caller's own address must be verified before this request.
+
+    An attacker may have registered the address of another user, and must not get a verified account from it.
+    """
+
+    status = 403
+    code = "email_not_verified"
+    detail = "Verify your e-mail address first."
+
+
 class NotFound(ServiceError):
     """The resource does not exist, and the caller may know that."""
 

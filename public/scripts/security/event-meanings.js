@@ -197,6 +197,7 @@ export const EVENT_MEANINGS = {
       "no_step_up": "a sensitive request without a step-up token, or with another session's",
       "step_up_expired": "a sensitive request with an expired step-up token",
       "step_up_without_passkey": "a request that needs a step-up with a passkey, after one with the password",
+      "email_not_verified": "a request to change the address of an account whose address is not verified",
       "passkey_added_meanwhile": "a registration that was completed after another passkey was added",
       "login_without_passkey": "a request for the audit log, after a login without a passkey",
       "account_without_passkey": "a request for the audit log, by an account that no longer has a passkey"
@@ -217,6 +218,7 @@ export const EVENT_MEANINGS = {
       "mail_token_source": "links and codes of mails that are not valid, from one client IP",
       "mail_address": "requests for a mail to one address within five minutes. The response does not show it",
       "mail_address_day": "requests for a mail to one address within a day. The response does not show it",
+      "email_change": "requests of one account to change its address within a day",
       "mail_code": "wrong codes at one address within a day. The link in the mail still works",
       "session_proofs": "more concurrent proofs of identity in one session than may fail",
       "step_up_challenge": "step-ups with a passkey that one session began",
@@ -287,7 +289,7 @@ export const EVENT_MEANINGS = {
     "when": "a registration is rejected",
     "respond": "Many from one client IP mean that an attacker looks for e-mail addresses that have an account.",
     "reasons": {
-      "email_taken": "the e-mail address has an account"
+      "email_taken": "the e-mail address has an account, or is reserved for one that has changed it"
     }
   },
   "user_deleted": {
@@ -304,6 +306,25 @@ export const EVENT_MEANINGS = {
     "respond": "There must be a request for it.",
     "reasons": {
       "by_operator": "by an operator's command"
+    }
+  },
+  "user_email_change_requested": {
+    "when": "a user asks to change the address of the account. The response is the same for every reason",
+    "respond": "Many `email_taken` of one account mean that its user looks for addresses that have an account, and learns nothing.",
+    "reasons": {
+      "mail_queued": "the new address gets a mail with a link and a code",
+      "email_taken": "the new address has an account, whose user is told",
+      "address_reserved": "the new address was another account's within 72 hours, and nothing is sent",
+      "own_address": "the new address is the account's own, and nothing is sent"
+    }
+  },
+  "user_email_changed": {
+    "when": "the address of an account changes. The old address gets a notice, and is reserved for 72 hours",
+    "respond": "By an operator: there must be a request for it. `undone` means that an attacker had changed the address: look at the account's earlier records.",
+    "reasons": {
+      "by_operator": "by an operator's command",
+      "by_mail": "the user sent a link's token or a code of the new address, and the password or an access token",
+      "undone": "the user of the old address restored it"
     }
   },
   "user_email_verification_requested": {
@@ -326,7 +347,7 @@ export const EVENT_MEANINGS = {
     }
   },
   "user_email_verify_fail": {
-    "when": "a verification, or a registration with the link of a mail, is rejected",
+    "when": "a verification, a change of the address, or a registration with the link of a mail, is rejected",
     "respond": "Old links cause some. `wrong_password` or `other_account` can mean that an attacker registered the address of another user, who has opened the link. Many `wrong_code` are guesses.",
     "reasons": {
       "mail_token_unknown": "the token is unknown, was used, or is for another purpose",
@@ -340,7 +361,9 @@ export const EVENT_MEANINGS = {
       "wrong_password": "the link or code is valid, and the password is wrong",
       "other_address": "a registration with the link that was sent to another address",
       "other_account": "the link or code is valid, and the access token is of another account",
-      "already_verified": "the address is verified by now"
+      "already_verified": "the address is verified by now",
+      "not_verified": "a change of the address, after an operator has changed it to one that is not verified",
+      "address_taken": "a change of the address, after another account got the new one or had it before"
     }
   },
   "user_enabled": {

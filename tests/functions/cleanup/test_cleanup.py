@@ -194,7 +194,7 @@ def test_numbers_of_deleted_rows_are_logged(database, person, log_lines):
     add_sessions(database, 2, expires_at=ago(days=2))
     clean_up()
     (record,) = [record for record in log_lines.records if record["message"] == "expired rows deleted"]
-    of_mail = ("mail_tokens", "mails", "mail_suppressions")
+    of_mail = ("mail_tokens", "mails", "mail_suppressions", "email_changes")
     others = ("challenges", "throttles", "audit_events", "unused_accounts", "left_of_the_erased")
     none = dict.fromkeys((*others, *of_mail), 0)
     assert record["deleted"] == {"refresh_tokens": 2, "sessions": 2, **none}

@@ -1,14 +1,18 @@
 """Verify an address: its user proves by a link or a code that the mailbox is theirs, and that the account is too.
 
+The address is that of the account, or the one to which the account changes (``accounts.email_change``).
+
 A link alone verifies nothing. An attacker may have registered an account with the address of a victim, who opens the
 link of the attacker's mail. So the request also needs the account's password or a session of the account. A victim has
 neither (CWE-1390, "account pre-hijacking").
 """
 
 from datetime import UTC, datetime
+from typing import Final
 
 from sqlalchemy import Connection
 
+from auth_common.accounts.email_change import confirm_email_change
 from auth_common.errors import FieldError, InvalidCurrentPassword, ValidationFailed
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.keys.keyed_hashes import account_pseudonym
@@ -25,6 +29,9 @@ from auth_common.throttling.attempts import Attempt
 from auth_common.throttling.service import login_attempt, mail_request, mail_token_attempt
 from auth_common.transactions import read, transaction
 from auth_common.users.store import User, mark_verified, select_user_by_email
+
+#: What the tokens and codes of POST /email/verify were sent for.
+_PURPOSES: Final = (MailTokenPurpose.VERIFY_EMAIL, MailTokenPurpose.CHANGE_EMAIL)
 
 
 def request_verification_mail(*, email: str) -> None:
@@ -68,7 +75,7 @@ def _unfit_for_verification(user: User | None) -> str | None:
 
 
 def verify_by_token(*, token: str, account_proof: str | Principal | None) -> None:
-    """Verify the address of an account by the token of a link.
+    """Verify the address of an account, or the address to which the account changes, by the token of a link.
 
     Args:
         token: as the client sent it.
@@ -78,7 +85,8 @@ def verify_by_token(*, token: str, account_proof: str | Principal | None) -> Non
     Raises:
         MailNotConfigured: the service sends no mail.
         ValidationFailed: there is neither a password nor an access token.
-        InvalidOrExpiredCode: the token is not valid, or the caller has another account.
+        InvalidOrExpiredCode: the token is not valid, the caller has another account, or another account has the new
+            address by now.
         InvalidCurrentPassword: the token is valid, and the password is wrong. The token stays valid.
         InvalidToken: the caller's session is not valid.
         TooManyAttempts: the client IP or the account's password is locked.
@@ -87,7 +95,7 @@ def verify_by_token(*, token: str, account_proof: str | Principal | None) -> Non
     require_mail()
     account_proof = _require_account_proof(account_proof)
     with mail_token_attempt() as attempt, rejected_as(SecurityEvent.USER_EMAIL_VERIFY_FAIL):
-        proof = prove_by_token(token, MailTokenPurpose.VERIFY_EMAIL)
+        proof = prove_by_token(token, *_PURPOSES)
         _verify(proof, attempt, account_proof)
 
 
@@ -101,7 +109,7 @@ def verify_by_code(*, email: str, code: str, account_proof: str | Principal | No
     require_mail()
     account_proof = _require_account_proof(account_proof)
     with mail_token_attempt(code_for=email) as attempt, rejected_as(SecurityEvent.USER_EMAIL_VERIFY_FAIL):
-        proof = prove_by_code(code, MailTokenPurpose.VERIFY_EMAIL, email=email)
+        proof = prove_by_code(code, *_PURPOSES, email=email)
         _verify(proof, attempt, account_proof)
 
 
@@ -138,15 +146,18 @@ def _verify_by_password(proof: Proof, attempt: Attempt, password: str) -> None:
             raise InvalidCurrentPassword
 
         def verify(connection: Connection) -> None:
-            _settle(connection, proof, attempt)
-            login.succeed(connection)
+            _settle(connection, proof, attempt, login)
 
         transaction(verify)
 
 
-def _settle(connection: Connection, proof: Proof, attempt: Attempt) -> None:
+def _settle(connection: Connection, proof: Proof, *attempts: Attempt) -> None:
     user = use_proof(connection, proof)
-    attempt.succeed(connection)
+    for attempt in attempts:
+        attempt.succeed(connection)
+    if (new_email := proof.mail_token.new_email) is not None:
+        confirm_email_change(connection, user, new_email=new_email)
+        return
     mark_verified(connection, user_id=user.id, now=datetime.now(UTC))
     # Further links to verify the address, or to replace the account because it was unverified.
     ended = (MailTokenPurpose.VERIFY_EMAIL, MailTokenPurpose.CLAIM_ADDRESS)

@@ -22,6 +22,7 @@ from auth_common.mail_tokens.store import delete_mail_tokens_of
 from auth_common.sessions.store import revoke_sessions
 from auth_common.throttling.service import unlock_account
 from auth_common.transactions import read, transaction
+from auth_common.users.email_change_store import delete_email_changes_of
 from auth_common.users.store import (
     User,
     delete_some_challenges,
@@ -110,6 +111,7 @@ def delete_account(connection: Connection, user: User, *, reason: str) -> None:
     revoke_sessions(connection, user_id=user_id, now=datetime.now(UTC), limit=BATCH_ROWS)
     delete_some_refresh_tokens(connection, user_id=user_id, limit=BATCH_ROWS)
     delete_mail_tokens_of(connection, user_id=user_id)
+    delete_email_changes_of(connection, user_id=user_id)
     unlock_account(connection, email=user.email, user_id=user_id)
     delete_user(connection, user_id=user_id)
     security_event(SecurityEvent.USER_DELETED, user_id=user_id, reason=reason)

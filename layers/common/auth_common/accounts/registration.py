@@ -27,15 +27,16 @@ from auth_common.throttling.service import (
     spend_statements,
 )
 from auth_common.transactions import read, transaction
+from auth_common.users.email_change_store import is_reserved
 from auth_common.users.store import User, insert_user, lock_user, select_user_by_email
 
 #: Every new account has this role. The schema rejects a request with role or status.
 _NEW_ROLE: Final = "user"
 #: How long an account stays whose user neither logs in nor verifies the address.
 _UNUSED_LIFETIME: Final = timedelta(days=30)
-#: Statements of a new account's transaction that a taken address does not need: for the user's first salt, and for the
-#: deleted counters.
-_SALT_STATEMENTS: Final = 2
+#: Statements of a new account's transaction that a taken address does not need: for the user's first salt and for the
+#: reservation of an address, and for the deleted counters.
+_FURTHER_STATEMENTS: Final = 3
 _COUNTER_STATEMENTS: Final = 7
 
 
@@ -154,18 +155,29 @@ def _store(user: User, *, password_hash: str) -> None:
         transaction(lambda connection: _create(connection, user, password_hash=password_hash))
     except EmailTaken:
         holder = read(lambda connection: select_user_by_email(connection, email=user.email))
+        if holder is not None:
+            # A reserved address needs this statement in ``insert_user``.
+            read(lambda connection: _is_reserved(connection, user))
         _record_taken_address(holder)
         raise
 
 
 def _store_or_tell_owner(user: User, *, password_hash: str) -> None:
-    """Store the account, or tell the user of the taken address. Both cause the same number of statements."""
+    """Store the account, or tell the user of the taken address. Both cause the same number of statements.
+
+    A reserved address has no account, so its mail is not sent.
+    """
     holder = read(lambda connection: select_user_by_email(connection, email=user.email))
+    reserved = read(lambda connection: _is_reserved(connection, user))
     with mail_to_address("registration", email=user.email, user_id=holder.id if holder else None) as may_send:
-        if holder is None:
+        if holder is None and not reserved:
             _store(user, password_hash=password_hash)
         else:
-            transaction(lambda connection: _tell_owner(connection, holder, may_send=may_send))
+            transaction(lambda connection: _tell_owner(connection, holder, user, may_send=may_send))
+
+
+def _is_reserved(connection: Connection, user: User) -> bool:
+    return is_reserved(connection, email=user.email, user_id=user.id, now=user.created_at)
 
 
 def _create(connection: Connection, user: User, *, password_hash: str) -> None:
@@ -189,18 +201,25 @@ def _resets_failures() -> bool:
     return settings().email_verification == "optional"
 
 
-def _tell_owner(connection: Connection, holder: User, *, may_send: bool) -> None:
+def _tell_owner(connection: Connection, holder: User | None, rejected: User, *, may_send: bool) -> None:
     """Send a mail to the user of an address that another client tried to register.
 
     If the address is not verified, the recipient may be another user than the one who registered it. So the mail has a
     link with which the recipient can replace the account.
+
+    Args:
+        connection: the transaction.
+        holder: the user of the address. None if it is reserved, or if the user was erased meanwhile: no mail is sent.
+        rejected: the user who cannot be registered.
+        may_send: whether a mail may be sent.
+
     """
-    current = lock_user(connection, user_id=holder.id)
-    spend_statements(connection, _SALT_STATEMENTS + (_COUNTER_STATEMENTS if _resets_failures() else 0))
+    current = lock_user(connection, user_id=holder.id if holder else rejected.id)
+    spend_statements(connection, _FURTHER_STATEMENTS + (_COUNTER_STATEMENTS if _resets_failures() else 0))
     is_active = current is not None and current.status != "disabled"
-    kind = MailKind.ADDRESS_TAKEN if (current or holder).email_verified else MailKind.REGISTER_AGAIN
+    kind = MailKind.ADDRESS_TAKEN if current is None or current.email_verified else MailKind.REGISTER_AGAIN
     # A mail that may not be sent costs the same, because a new account always gets one.
-    queue_mail_with_token(connection, kind, email=holder.email, user=current if is_active and may_send else None)
+    queue_mail_with_token(connection, kind, email=rejected.email, user=current if is_active and may_send else None)
     _record_taken_address(current)
 
 

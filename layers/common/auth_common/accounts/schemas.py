@@ -113,6 +113,12 @@ class VerificationMailRequest(RequestBody):
     email: Email
 
 
+class EmailChangeRequest(RequestBody):
+    """PUT /users/{id}/email."""
+
+    new_email: Email
+
+
 class EmailVerificationRequest(RequestBody):
     """POST /email/verify: a link's token, or a code with its address. Without an access token also the password."""
 

@@ -38,6 +38,7 @@ _SERVICE: Final[Mapping[str, Sequence[str]]] = {
     "throttles": _ALL,
     "mail_tokens": _ALL,
     "mails": ["INSERT"],
+    "email_changes": ["SELECT", "INSERT", "DELETE"],
 }
 #: The privileges of each role, by table. All others are revoked.
 PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
@@ -70,6 +71,7 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "audit_salts": ["SELECT", "INSERT", "DELETE"],
         "mails": ["SELECT", "DELETE"],
         "mail_suppressions": ["SELECT", "DELETE"],
+        "email_changes": ["SELECT", "DELETE"],
     },
     MAIL_ROLE: {
         "alembic_version": ["SELECT"],

@@ -401,7 +401,27 @@ mail_tokens = Table(
     #: Only of ``secure_account``: the event that the notice is about, and the first use of a link that covers it.
     Column("event_at", UtcDateTime),
     Column("used_at", UtcDateTime),
+    #: The normalised address to which the account changes. Null for other purposes.
+    Column("new_email", String(320)),
 )
 Index("ix_mail_tokens_user_id", mail_tokens.c.user_id)
 Index("ix_mail_tokens_address_hash", mail_tokens.c.address_hash)
 Index("ix_mail_tokens_expires_at", mail_tokens.c.expires_at)
+
+#: Changes of addresses. Each row reserves the old address for a time, in which its user can undo the change
+#: (``users.email_change_store``).
+email_changes = Table(
+    "email_changes",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    #: No foreign key, so that an account can be deleted without a lock on this table.
+    Column("user_id", Uuid, nullable=False),
+    #: Normalised, and verified when it was changed.
+    Column("old_email", String(320), nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    #: Until this time no other account can have the old address.
+    Column("reserved_until", UtcDateTime, nullable=False),
+)
+Index("ix_email_changes_user_id", email_changes.c.user_id)
+Index("ix_email_changes_old_email", email_changes.c.old_email)
+Index("ix_email_changes_reserved_until", email_changes.c.reserved_until)

@@ -41,6 +41,8 @@ class SecurityEvent(StrEnum):
     USER_CREATION_FAIL = "user_creation_fail"
     USER_DELETED = "user_deleted"
     USER_DISABLED = "user_disabled"
+    USER_EMAIL_CHANGE_REQUESTED = "user_email_change_requested"
+    USER_EMAIL_CHANGED = "user_email_changed"
     USER_EMAIL_VERIFICATION_REQUESTED = "user_email_verification_requested"
     USER_EMAIL_VERIFIED = "user_email_verified"
     USER_EMAIL_VERIFY_FAIL = "user_email_verify_fail"

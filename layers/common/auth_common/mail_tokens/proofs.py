@@ -34,6 +34,7 @@ from auth_common.users.store import Credentials, User, lock_user, select_credent
 
 #: Wrong codes that end a code. With 40 bits, an attacker guesses one code in 200 billion.
 MAX_TRIES_PER_CODE: Final = 5
+_FOR_VERIFIED_ACCOUNTS: Final = frozenset({MailTokenPurpose.RESET_PASSWORD, MailTokenPurpose.CHANGE_EMAIL})
 #: The id of no user. The query for it keeps the number of round trips the same for an unknown address.
 _NO_USER: Final = UUID(int=0)
 
@@ -76,16 +77,17 @@ def rejected_as(event: SecurityEvent) -> Iterator[None]:
         raise InvalidOrExpiredCode from rejected
 
 
-def prove_by_token(token: str, purpose: MailTokenPurpose) -> Proof:
-    """Return the proof of a link's token. Nothing is used up.
+def prove_by_token(token: str, *purposes: MailTokenPurpose) -> Proof:
+    """Return the proof of a link's token for one of ``purposes``. Nothing is used up.
 
     Raises:
         RejectedProof: the token is unknown, used, expired, for another purpose, or its account has changed.
 
     """
+    token_hashes = [hash_mail_token(token, purpose) for purpose in purposes]
 
     def select(connection: Connection) -> tuple[MailToken | None, Credentials | None]:
-        found = select_mail_token(connection, token_hash=hash_mail_token(token, purpose))
+        found = select_mail_token(connection, token_hashes=token_hashes)
         return found, select_credentials_by_id(connection, user_id=(found and found.user_id) or _NO_USER)
 
     mail_token, credentials = read(select)
@@ -96,12 +98,12 @@ def prove_by_token(token: str, purpose: MailTokenPurpose) -> Proof:
     return _proof(mail_token, credentials)
 
 
-def prove_by_code(code: str, purpose: MailTokenPurpose, *, email: str) -> Proof:
+def prove_by_code(code: str, *purposes: MailTokenPurpose, email: str) -> Proof:
     """Return the proof of a code. The try is counted and committed before the code is compared.
 
     Args:
         code: as the user typed it.
-        purpose: what the code was sent for.
+        purposes: what the code was sent for is one of them.
         email: the normalised address to which the code was sent.
 
     Raises:
@@ -112,7 +114,7 @@ def prove_by_code(code: str, purpose: MailTokenPurpose, *, email: str) -> Proof:
         lambda connection: count_code_try(
             connection,
             address_hash=hash_address(email),
-            purpose=purpose,
+            purposes=purposes,
             now=datetime.now(UTC),
             max_tries=MAX_TRIES_PER_CODE,
         )
@@ -160,12 +162,15 @@ def _mismatch(mail_token: MailToken, user: User | None) -> str | None:
     if mail_token.purpose == MailTokenPurpose.SECURE_ACCOUNT:
         # An attacker who has taken the account over could otherwise end the link with any change.
         return None
-    is_reset = mail_token.purpose == MailTokenPurpose.RESET_PASSWORD
+    # The token of a new address is sent to that address. It ends with the old one, because each change of an address
+    # deletes the account's tokens.
+    address = mail_token.new_email or user.email
+    needs_verified = mail_token.purpose in _FOR_VERIFIED_ACCOUNTS
     reasons = {
-        "address_changed": not hmac.compare_digest(mail_token.address_hash, hash_address(user.email)),
+        "address_changed": not hmac.compare_digest(mail_token.address_hash, hash_address(address)),
         "user_not_active": user.status == "disabled",
-        "already_verified": user.email_verified and not is_reset,
-        "not_verified": is_reset and not user.email_verified,
+        "already_verified": user.email_verified and not needs_verified,
+        "not_verified": needs_verified and not user.email_verified,
         # An attacker who has registered the address can raise the version at will. The claim must survive that.
         "token_version_changed": mail_token.token_version != user.token_version
         and mail_token.purpose != MailTokenPurpose.CLAIM_ADDRESS,

@@ -28,6 +28,7 @@ _PURPOSES: Final = {
     MailKind.VERIFY_EMAIL: MailTokenPurpose.VERIFY_EMAIL,
     MailKind.REGISTER_AGAIN: MailTokenPurpose.CLAIM_ADDRESS,
     MailKind.RESET_PASSWORD: MailTokenPurpose.RESET_PASSWORD,
+    MailKind.CONFIRM_NEW_EMAIL: MailTokenPurpose.CHANGE_EMAIL,
 }
 
 
@@ -40,8 +41,9 @@ def queue_mail_with_token(connection: Connection, kind: MailKind, *, email: str,
     Args:
         connection: the transaction of the request.
         kind: ``ADDRESS_TAKEN``, or a kind with a token.
-        email: the normalised address that the client named.
-        user: the account to which the mail is sent. None: nothing is sent, and the stored token proves nothing.
+        email: the normalised address that the client named, to which the mail is sent.
+        user: the account that the mail is about, which has this address or wants to change to it. None: nothing is
+            sent, and the stored token proves nothing.
 
     """
     if not settings().sends_mail():
@@ -63,13 +65,14 @@ def queue_mail_with_token(connection: Connection, kind: MailKind, *, email: str,
             token_version=holder.token_version if holder else None,
             expires_at=now + TOKEN_LIFETIMES[purpose],
             code_expires_at=now + CODE_LIFETIME if has_code else None,
+            new_email=email if holder and purpose is MailTokenPurpose.CHANGE_EMAIL else None,
         ),
     )
     secrets = {"token": token, "code": format_code(code)}
     queue_mail(
         connection,
         kind,
-        recipient=user.email if user else DECOY,
+        recipient=email if user else DECOY,
         user_id=user.id if user else None,
         locale=user.locale if user else None,
         variables={name: value for name, value in secrets.items() if name in needed},

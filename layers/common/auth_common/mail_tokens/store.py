@@ -1,6 +1,6 @@
 """The table of mail tokens."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -32,16 +32,18 @@ class MailToken:
     #: Only of a link "this was not me": when the event of its notice was, and when the link did its work.
     event_at: datetime | None = None
     used_at: datetime | None = None
+    #: Only of a change of the address: the new address, normalised.
+    new_email: str | None = None
 
 
 _COLUMNS: Final = tuple(mail_tokens.c[name] for name in MailToken.__dataclass_fields__)
 _INSERT: Final = mail_tokens.insert()
-_SELECT: Final = select(*_COLUMNS).where(mail_tokens.c.token_hash == bindparam("token_hash"))
+_SELECT: Final = select(*_COLUMNS).where(mail_tokens.c.token_hash.in_(bindparam("token_hashes", expanding=True)))
 _COUNT_TRY: Final = (
     update(mail_tokens)
     .where(
         mail_tokens.c.address_hash == bindparam("at"),
-        mail_tokens.c.purpose == bindparam("use"),
+        mail_tokens.c.purpose.in_(bindparam("uses", expanding=True)),
         mail_tokens.c.code_expires_at > bindparam("now"),
         mail_tokens.c.tries < bindparam("max_tries"),
     )
@@ -55,21 +57,21 @@ def insert_mail_token(connection: Connection, mail_token: MailToken) -> None:
     connection.execute(_INSERT, as_row(mail_token))
 
 
-def select_mail_token(connection: Connection, *, token_hash: bytes) -> MailToken | None:
-    """Return the mail token with this hash. Return None if there is none."""
-    row = connection.execute(_SELECT, {"token_hash": token_hash}).mappings().one_or_none()
+def select_mail_token(connection: Connection, *, token_hashes: Sequence[bytes]) -> MailToken | None:
+    """Return the mail token with one of these hashes, which are those of one token. Return None if there is none."""
+    row = connection.execute(_SELECT, {"token_hashes": token_hashes}).mappings().one_or_none()
     return MailToken(**row) if row else None
 
 
 def count_code_try(
-    connection: Connection, *, address_hash: bytes, purpose: str, now: datetime, max_tries: int
+    connection: Connection, *, address_hash: bytes, purposes: Sequence[str], now: datetime, max_tries: int
 ) -> list[MailToken]:
-    """Count a try at each valid code of an address, and return these codes.
+    """Count a try at each valid code of an address for one of ``purposes``, and return these codes.
 
     The statement itself compares the count with the maximum, so a burst cannot exceed it. A code that has reached the
     maximum is not returned. The link of its mail stays valid.
     """
-    values = {"at": address_hash, "use": purpose, "now": now, "max_tries": max_tries}
+    values = {"at": address_hash, "uses": purposes, "now": now, "max_tries": max_tries}
     return [MailToken(**row) for row in connection.execute(_COUNT_TRY, values).mappings()]
 
 
@@ -92,6 +94,7 @@ def delete_mail_tokens_after_reset(connection: Connection, *, user_id: UUID, add
     The links "this was not me" that were sent to other addresses stay. An attacker who has changed the address could
     otherwise end them by a reset with the new address.
     """
+    # No secret: the database makes this comparison.
     is_ended = or_(mail_tokens.c.purpose != MailTokenPurpose.SECURE_ACCOUNT, mail_tokens.c.address_hash == address_hash)
     connection.execute(delete(mail_tokens).where(mail_tokens.c.user_id == user_id, is_ended))
 

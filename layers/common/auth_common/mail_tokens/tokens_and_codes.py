@@ -35,6 +35,8 @@ class MailTokenPurpose(StrEnum):
     RESET_PASSWORD = "reset_password"
     #: Say "this was not me" about the event of a notice.
     SECURE_ACCOUNT = "secure_account"
+    #: Prove the new address of an account, together with the account's password or a session of the account.
+    CHANGE_EMAIL = "change_email"
 
 
 #: How long a link is valid.
@@ -43,6 +45,7 @@ TOKEN_LIFETIMES: Final = {
     MailTokenPurpose.CLAIM_ADDRESS: timedelta(hours=24),
     MailTokenPurpose.RESET_PASSWORD: timedelta(minutes=30),
     MailTokenPurpose.SECURE_ACCOUNT: timedelta(days=7),
+    MailTokenPurpose.CHANGE_EMAIL: timedelta(hours=24),
 }
 #: How long a code is valid (ASVS 5.0 6.5.5).
 CODE_LIFETIME: Final = timedelta(minutes=10)

@@ -28,11 +28,12 @@ from auth_common.sessions.store import delete_expired_sessions
 from auth_common.settings import settings
 from auth_common.throttling.store import delete_expired_throttles
 from auth_common.transactions import read, transaction
+from auth_common.users.email_change_store import delete_expired_email_changes
 
 #: Expired sessions and refresh tokens stay for this time, because clocks differ and an investigation may need them.
 SESSION_RETENTION: Final = timedelta(days=1)
 #: Expired challenges and mail tokens are deleted soon, because any client can create many and they help no
-#: investigation. The minute allows for clocks that differ.
+#: investigation. Old addresses are personal data. The minute allows for clocks that differ.
 CHALLENGE_RETENTION: Final = timedelta(minutes=1)
 #: The outcome of a mail stays for this time after its expiry, for bounces and for users who ask where a mail is.
 MAIL_RETENTION: Final = timedelta(days=30)
@@ -82,6 +83,9 @@ def _delete_expired() -> dict[str, int]:
         ),
         "mail_suppressions": _in_batches(
             lambda c: delete_expired_suppressions(c, now, limit=BATCH_ROWS), seconds=SECONDS_PER_SMALL_STEP
+        ),
+        "email_changes": _in_batches(
+            lambda c: delete_expired_email_changes(c, ended_before, limit=BATCH_ROWS), seconds=SECONDS_PER_SMALL_STEP
         ),
         "audit_events": _in_batches(lambda c: delete_old_rows(c, retained_since, limit=BATCH_ROWS, horizon=horizon)),
     }

@@ -253,6 +253,12 @@ def delete_step_up_token(connection: Connection, *, session_id: UUID) -> None:
     connection.execute(update(sessions).where(sessions.c.id == session_id).values(**_NO_STEP_UP))
 
 
+def delete_step_up_tokens_of(connection: Connection, *, user_id: UUID, now: datetime) -> None:
+    """Delete the step-up tokens of a user's sessions. Expired ones stay, because they open nothing."""
+    is_valid = (sessions.c.user_id == user_id, sessions.c.step_up_expires_at > now)
+    connection.execute(update(sessions).where(*is_valid).values(**_NO_STEP_UP))
+
+
 def count_pending_proof(
     connection: Connection, *, session_id: UUID, max_proofs: int, now: datetime, until: datetime
 ) -> bool:

@@ -21,7 +21,7 @@ MAX_FAILURES_FROM_UNKNOWN_IPS: Final = 50
 #: What is limited for each session: challenges begun, and responses to challenges that are not valid.
 SessionLimitName = Literal["step_up_challenge", "registration_challenge", "invalid_challenge"]
 #: What makes the service send a mail to an address that any client may name. Each has limits of its own.
-MailRequestName = Literal["registration", "verification", "reset"]
+MailRequestName = Literal["registration", "verification", "reset", "change"]
 #: How many of each a session may have in an hour.
 HOURLY_CHALLENGES_PER_SESSION: Final = 30
 #: Higher than the database's column can count.
@@ -31,6 +31,8 @@ _ACCOUNT_AND_CLIENT_IP_WINDOW: Final = timedelta(days=1)
 #: How often a mail of one kind is sent to one address, because any client may request it.
 _MAIL_PAUSE: Final = timedelta(minutes=5)
 MAILS_PER_DAY: Final = 12
+#: How many changes of its address an account may request in a day.
+EMAIL_CHANGES_PER_DAY: Final = 10
 #: How many wrong codes may be tried at one address in a day.
 CODES_PER_DAY: Final = 30
 #: Bits. Each customer of a provider gets at least a /64 of IPv6, and can use all addresses in it (RFC 6177).
@@ -163,6 +165,11 @@ def mail_limits(request: MailRequestName, email: str) -> list[Limit]:
         _fixed_limit("mail_address", 1, _MAIL_PAUSE, request, email),
         _fixed_limit("mail_address_day", MAILS_PER_DAY, timedelta(days=1), request, email),
     ]
+
+
+def email_change_limit(user_id: UUID) -> Limit:
+    """Return the limit of requests of an account to change its address."""
+    return _fixed_limit("email_change", EMAIL_CHANGES_PER_DAY, timedelta(days=1), str(user_id))
 
 
 def code_limit(email: str) -> Limit:

@@ -33,7 +33,7 @@ from auth_common.keys.keyed_hashes import account_pseudonym, throttle_key
 from auth_common.throttling import limits
 from auth_common.throttling.attempts import Attempt, AttemptedAccount, counted_attempt, require_unlocked
 from auth_common.throttling.limits import Limit, MailRequestName, SessionLimitName
-from auth_common.throttling.store import delete_throttle, select_known_client_ips
+from auth_common.throttling.store import delete_throttle, move_throttle, select_known_client_ips
 from auth_common.transactions import read
 
 #: How long a client IP is known for an account after a login: as long as a session may last.
@@ -118,6 +118,23 @@ def mail_request(name: MailRequestName, *, email: str, user_id: UUID | None) -> 
     with (
         counted_attempt(account, [limits.mail_request_limit(_client_ip())], failures=()),
         mail_to_address(name, email=email, user_id=user_id) as may_send,
+    ):
+        yield may_send
+
+
+@contextmanager
+def email_change_request(user_id: UUID, *, new_email: str) -> Iterator[bool]:
+    """Count a request to change an address for its client IP and its account, and as in ``mail_to_address``.
+
+    Raises:
+        TooManyAttempts: the client IP has requested too many mails, or the account too many changes.
+
+    """
+    change_limits = [limits.mail_request_limit(_client_ip()), limits.email_change_limit(user_id)]
+    # A request that succeeds stays counted.
+    with (
+        counted_attempt(AttemptedAccount(user_id), change_limits, failures=()),
+        mail_to_address("change", email=new_email, user_id=user_id) as may_send,
     ):
         yield may_send
 
@@ -253,6 +270,16 @@ def reset_failures_after_password_reset(connection: Connection, *, email: str) -
     """
     keys = (limits.account_key(email), limits.account_and_client_ip_key(email, _client_ip()))
     _delete_counters(connection, keys)
+
+
+def move_failures(connection: Connection, *, old_email: str, new_email: str) -> None:
+    """Move the failed logins of an account to its new address, so that a change of the address resets no lockout.
+
+    Call it in the transaction of the change. What was counted at the new address before concerns no account. An
+    attacker could have counted it to lock the account's user out.
+    """
+    reset_failures_of_new_account(connection, email=new_email)
+    move_throttle(connection, old=limits.account_key(old_email), new=limits.account_key(new_email))
 
 
 def spend_statements(connection: Connection, number: int) -> None:

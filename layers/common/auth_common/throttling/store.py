@@ -85,6 +85,15 @@ _SUBTRACT: Final = (
 _SUBTRACT_AND_UNLOCK: Final = _SUBTRACT.values(
     locked_until=case((throttles.c.locked_until == bindparam("until"), None), else_=throttles.c.locked_until)
 )
+_MOVE: Final = text(
+    """
+    INSERT INTO throttles (key, failures, started_at, locked_until, refusal_recorded, expires_at)
+    SELECT :new, failures, started_at, locked_until, refusal_recorded, expires_at FROM throttles WHERE key = :old
+    ON CONFLICT (key) DO UPDATE SET
+        failures = excluded.failures, started_at = excluded.started_at, locked_until = excluded.locked_until,
+        refusal_recorded = excluded.refusal_recorded, expires_at = excluded.expires_at
+    """
+).bindparams(bindparam("new", type_=throttles.c.key.type), bindparam("old", type_=throttles.c.key.type))
 _DELETE: Final = delete(throttles).where(throttles.c.key == bindparam("of"))
 _KNOWN_IP_COLUMNS: Final = (
     *(users.c.id, users.c.status, users.c.created_at, users.c.token_version),
@@ -200,6 +209,12 @@ def select_known_client_ips(connection: Connection, *, email: str, since: dateti
 def delete_throttle(connection: Connection, key: bytes) -> int:
     """Delete a counter. Return 1, or 0 if it does not exist."""
     return connection.execute(_DELETE, {"of": key}).rowcount
+
+
+def move_throttle(connection: Connection, *, old: bytes, new: bytes) -> None:
+    """Move a counter, if it exists, to another key. It replaces the counter of that key."""
+    connection.execute(_MOVE, {"old": old, "new": new})
+    delete_throttle(connection, old)
 
 
 def delete_expired_throttles(connection: Connection, expired_before: datetime, *, limit: int) -> int:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from auth_common.database.tables import as_row, challenges, mails, passkeys, refresh_tokens, sessions, users
 from auth_common.errors import EmailTaken
+from auth_common.users.email_change_store import is_unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,7 @@ def insert_user(connection: Connection, user: User, *, password_hash: str, regis
     """Store a new user.
 
     The unique constraint decides whether the address is taken, so of two concurrent registrations exactly one gets it.
+    An address that another account has reserved is taken, too.
 
     Args:
         connection: to write with.
@@ -73,7 +75,7 @@ def insert_user(connection: Connection, user: User, *, password_hash: str, regis
         registered_from: keyed hash of the client IP, 16 bytes.
 
     Raises:
-        EmailTaken: an account has the address.
+        EmailTaken: an account has the address, or has it reserved.
 
     """
     try:
@@ -83,6 +85,8 @@ def insert_user(connection: Connection, user: User, *, password_hash: str, regis
     except IntegrityError as error:
         # The id has 122 random bits, so only the constraint on the address can be violated.
         raise EmailTaken from error
+    if is_unavailable(connection, email=user.email, user_id=user.id, now=user.created_at):
+        raise EmailTaken
 
 
 def select_credentials_by_email(connection: Connection, *, email: str) -> Credentials | None:
@@ -172,6 +176,41 @@ def mark_verified(connection: Connection, *, user_id: UUID, now: datetime) -> st
     marked = update(users).where(users.c.id == user_id).values(values).returning(users.c.status)
     new_status: str = connection.execute(marked).scalar_one()
     return new_status
+
+
+def change_email(
+    connection: Connection,
+    *,
+    user_id: UUID,
+    email: str,
+    verified_at: datetime | None,
+    now: datetime,
+    revokes_sessions: bool = False,
+) -> User:
+    """Change the address of a user, and return the user. As in ``insert_user``, of two concurrent changes one succeeds.
+
+    Args:
+        connection: to write with.
+        user_id: the user.
+        email: the new address, normalised.
+        verified_at: when the user proved that the new address is theirs. None means never.
+        now: the time.
+        revokes_sessions: whether to raise the token version, which revokes all sessions.
+
+    Raises:
+        EmailTaken: another account has the address, or has it reserved.
+
+    """
+    version = users.c.token_version + int(revokes_sessions)
+    changed = update(users).where(users.c.id == user_id).returning(*USER_COLUMNS)
+    changed = changed.values(email=email, email_verified_at=verified_at, token_version=version)
+    try:
+        row = connection.execute(changed).mappings().one()
+    except IntegrityError as error:
+        raise EmailTaken from error
+    if is_unavailable(connection, email=email, user_id=user_id, now=now):
+        raise EmailTaken
+    return User(**row)
 
 
 def mark_used(connection: Connection, *, user_id: UUID) -> None:

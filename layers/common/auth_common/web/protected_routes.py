@@ -11,6 +11,7 @@ PROTECTED_ROUTES: Final = (
     "GET/users/*",
     "PUT/users/*/password",
     "POST/step-up",
+    "PUT/users/*/email",
     "POST/logout",
     "GET/sessions",
     "DELETE/sessions",
