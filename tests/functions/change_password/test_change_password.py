@@ -302,6 +302,12 @@ def test_login_with_a_passkey_during_a_change_is_rejected(database, person, monk
     assert events_named(log_lines, "authn_login_fail") == [("authn_login_fail", "token_version_changed")]
 
 
+def test_change_with_a_token_of_an_erased_account_is_rejected_and_recorded(database, person, log_lines):
+    erase()
+    assert change_password(person).code == "invalid_token"
+    assert log_lines.reasons("authn_token_rejected") == ["session_unknown"]
+
+
 @pytest.mark.aurora_dsql
 def test_login_of_account_that_is_erased_during_it_is_rejected(database, person, monkeypatch):
     while_a_password_is_checked(monkeypatch, erase)

@@ -179,9 +179,10 @@ def test_step_up_concurrent_with_a_password_change_leaves_no_token(database, iso
     assert [row.step_up_hash for row in database.execute(select(sessions.c.step_up_hash))] == [None]
 
 
-def test_erased_user_gets_no_challenge(holder, token):
+def test_erased_user_gets_no_challenge(holder, token, log_lines):
     mfa_token = holder.get_mfa_token()
     erase()
     assert post_without_token("/webauthn/login/begin", {"mfa_token": mfa_token}).code == "invalid_mfa_token"
     assert step_up(token).code == "invalid_token"
     assert request_passkey_registration(token).code == "invalid_token"
+    assert log_lines.reasons("authn_token_rejected")[-2:] == ["session_unknown"] * 2

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from auth_common.errors import InvalidToken
+from auth_common.sessions.caller_checks import rejected_caller
 from auth_common.sessions.principal import Principal
 from auth_common.users.store import User, lock_user
 
@@ -19,5 +19,5 @@ def lock_caller(connection: Connection, principal: Principal) -> User:
     """
     user = lock_user(connection, user_id=principal.user_id)
     if user is None:
-        raise InvalidToken
+        raise rejected_caller(principal)
     return user

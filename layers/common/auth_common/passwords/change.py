@@ -2,13 +2,13 @@
 
 from sqlalchemy import Connection
 
-from auth_common.errors import InvalidCurrentPassword, InvalidToken
+from auth_common.errors import InvalidCurrentPassword
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.mail.kinds import MailKind
 from auth_common.notices.account_notices import queue_notice
 from auth_common.passwords.hashing import hash_password, normalise_password, verify_password
 from auth_common.passwords.policy import require_good_password
-from auth_common.sessions.caller_checks import require_self, require_step_up, require_valid_session
+from auth_common.sessions.caller_checks import rejected_caller, require_self, require_step_up, require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.proof_counter import CountedProof, counted_proof
 from auth_common.sessions.service import change_and_revoke, revoke_other_sessions
@@ -59,7 +59,7 @@ def _require_permitted(
     """Return the caller's credentials. Raise an error if the caller may not change them now."""
     found = select_credentials_by_id(connection, user_id=principal.user_id)
     if found is None:
-        raise InvalidToken
+        raise rejected_caller(principal)
     caller_state = require_valid_session(connection, principal)
     require_self(principal, parse_uuid(user_id))
     # Without a passkey, a step-up would only check the current password, which this request contains anyway.

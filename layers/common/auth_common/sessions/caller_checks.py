@@ -51,9 +51,14 @@ def require_valid_caller_state(principal: Principal, state: CallerState | None) 
     """
     reason = _rejection_reason(principal, state)
     if state is None or reason is not None:
-        security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, user_id=principal.user_id, reason=reason)
-        raise InvalidToken
+        raise rejected_caller(principal, reason=reason or "session_unknown")
     return state
+
+
+def rejected_caller(principal: Principal, *, reason: str = "session_unknown") -> InvalidToken:
+    """Record that a caller's access token is rejected, by default because the account was erased. Return the error."""
+    security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, user_id=principal.user_id, reason=reason)
+    return InvalidToken()
 
 
 def require_step_up(

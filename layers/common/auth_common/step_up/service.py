@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 
 from auth_common.errors import (
     InvalidCurrentPassword,
-    InvalidToken,
     PasswordRequired,
     StepUpFailed,
     StepUpPasswordRequired,
@@ -21,7 +20,7 @@ from auth_common.passkeys.session_challenges import consume_session_challenge, n
 from auth_common.passkeys.store import Passkey, select_passkeys_of
 from auth_common.passkeys.verification import authentication_options
 from auth_common.passwords.hashing import verify_password
-from auth_common.sessions.caller_checks import require_valid_session
+from auth_common.sessions.caller_checks import rejected_caller, require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.proof_counter import CountedProof, counted_proof
 from auth_common.sessions.step_up_tokens import STEP_UP_TOKEN_LIFETIME, hash_step_up_token, new_step_up_token
@@ -182,7 +181,7 @@ def _select_password_hash(connection: Connection, principal: Principal) -> str:
     require_valid_session(connection, principal)
     found = select_credentials_by_id(connection, user_id=principal.user_id)
     if found is None:
-        raise InvalidToken
+        raise rejected_caller(principal)
     return found.password_hash
 
 
