@@ -32,7 +32,7 @@ from tests.support.mail_links import (
     request_verification,
     verify_email,
 )
-from tests.support.outages import on_each_statement
+from tests.support.outages import UNAVAILABLE, failing_statements, on_each_statement
 from tests.support.passkeys import enrol
 from tests.support.races import on_each_isolation_level, send_burst
 from tests.support.throttles import OTHER_CLIENT_IP
@@ -65,7 +65,7 @@ def claim_token(database):
 # --- An attacker registers the address of a victim before the victim does ---------------------------------------------
 
 
-@pytest.mark.threat("function-pre-hijacking")
+@pytest.mark.threat("function-pre-hijacking", "function-mailbox-read")
 @pytest.mark.sqlite
 def test_victim_who_opens_the_link_of_an_attackers_registration_verifies_nothing(database, other):
     """The victim knows neither the attacker's password nor a session of the account."""
@@ -150,6 +150,33 @@ def test_claim_of_a_disabled_account_is_rejected(database):
     token = claim_token(database)
     accounts.disable_user(VICTIM)
     assert outcome(register(password=VICTIMS_PASSWORD, address_token=token)) == REJECTED
+
+
+@pytest.mark.sqlite
+@pytest.mark.usefixtures("neutral")
+@pytest.mark.parametrize("batch", [1, 1_000], ids=["many rows", "few rows"])
+def test_claim_deletes_all_rows_of_the_account(database, monkeypatch, batch):
+    """An attacker can create more rows than one transaction can delete, for example by logging in again and again."""
+    monkeypatch.setattr("auth_common.accounts.erasure.BATCH_ROWS", batch)
+    register()
+    for _ in range(3):
+        log_in()
+    token = claim_token(database)
+    assert register(password=VICTIMS_PASSWORD, address_token=token).status == 201
+    assert [database.count(table) for table in (users, sessions, refresh_tokens, mail_tokens, mails)] == [1, 0, 0, 0, 0]
+
+
+@pytest.mark.sqlite
+@pytest.mark.usefixtures("neutral")
+def test_claim_that_fails_leaves_the_sessions_of_the_account(database):
+    register()
+    pair = log_in().json
+    token = claim_token(database)
+    with failing_statements("DELETE FROM users", error=UNAVAILABLE):
+        assert register(password=VICTIMS_PASSWORD, address_token=token).status == 503
+    assert refresh(pair["refresh_token"]).status == 200
+    assert register(password=VICTIMS_PASSWORD, address_token=token).status == 201
+    assert refresh(pair["refresh_token"]).status == 401
 
 
 @pytest.mark.usefixtures("neutral")
@@ -269,7 +296,7 @@ def test_code_of_one_account_verifies_no_other(database, person, other):
 
 
 @pytest.mark.sqlite
-@pytest.mark.threat("function-password-guessing")
+@pytest.mark.threat("function-password-guessing", "function-mailbox-read")
 def test_wrong_passwords_beside_a_link_count_as_failed_logins(database, monkeypatch):
     """The holder of the mailbox may be an attacker who does not know the password."""
     monkeypatch.setenv("THROTTLE_LOGIN_PER_ACCOUNT_AND_SOURCE", "3")

@@ -25,6 +25,7 @@ from auth_common.transactions import read, transaction
 from auth_common.users.email_change_store import delete_email_changes_of
 from auth_common.users.store import (
     User,
+    count_rows_of,
     delete_some_challenges,
     delete_some_refresh_tokens,
     delete_some_sessions,
@@ -87,12 +88,13 @@ def erase_user(email: str) -> UUID:
 
 
 def delete_many_rows_of(user_id: UUID) -> None:
-    """Delete the rows of which an account may have more than one transaction can delete. Call it before the deletion.
+    """Delete most rows of an account that has more than one transaction can delete. Call it before the deletion.
 
-    Further steps delete what the user creates meanwhile.
+    Few accounts have so many. The rows of all others are deleted together with the account, or stay with it.
     """
-    for step in _STEPS_OF_THE_SERVICE:
-        _in_batches(step, user_id)
+    if read(lambda connection: count_rows_of(connection, user_id=user_id, limit=BATCH_ROWS)) >= BATCH_ROWS:
+        for step in _STEPS_OF_THE_SERVICE:
+            _in_batches(step, user_id)
 
 
 def delete_account(connection: Connection, user: User, *, reason: str) -> None:

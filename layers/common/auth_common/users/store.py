@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, bindparam, case, delete, exists, select, update
+from sqlalchemy import Connection, Select, bindparam, case, delete, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from auth_common.database.tables import as_row, challenges, mails, passkeys, refresh_tokens, sessions, users
@@ -244,6 +244,16 @@ def update_account(connection: Connection, *, email: str, **values: str) -> User
     )
     row = connection.execute(changed).mappings().one_or_none()
     return User(**row) if row else None
+
+
+def count_rows_of(connection: Connection, *, user_id: UUID, limit: int) -> int:
+    """Return how many refresh tokens, sessions, challenges and mails a user has. Count up to ``limit`` of each."""
+    of_user = [select(table.c.id).where(table.c.user_id == user_id) for table in (sessions, challenges, mails)]
+    tokens = select(refresh_tokens.c.token_hash).join(sessions, sessions.c.id == refresh_tokens.c.session_id)
+    rows = [tokens.where(sessions.c.user_id == user_id), *of_user]
+    return sum(
+        connection.execute(select(func.count()).select_from(each.limit(limit).subquery())).scalar_one() for each in rows
+    )
 
 
 def delete_some_refresh_tokens(connection: Connection, *, user_id: UUID, limit: int) -> int:
