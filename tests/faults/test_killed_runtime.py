@@ -1,10 +1,11 @@
-"""All processes of the service get SIGKILL while clients register, log in and refresh.
+"""All processes of the service get SIGKILL while clients register, log in and refresh, and while mails are sent.
 
 The test kills the service three times, each time after a random number of about 300 responses. Afterwards every change
-that a client got a 2xx response for is stored, and each change is stored completely or not at all.
+that a client got a 2xx response for is stored, and each change is stored completely or not at all. No mail is lost.
 """
 
 import random
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import count
@@ -17,6 +18,7 @@ from auth_common.sessions import refresh as refreshing
 from tests.support.databases import Database
 from tests.support.factories import log_in, refresh, registration
 from tests.support.faults import assert_no_partial_changes
+from tests.support.mails import mailbox, make_due, send_mails
 from tests.support.processes import kill_process_tree, wait_until
 from tests.support.proxies import LOCK, accepting, sent_by_proxy
 from tests.support.runtime import running_runtime
@@ -87,6 +89,7 @@ def serve_until_killed(data_dir, journal: Journal, *, after: int) -> None:
         runtime.process.wait()
 
 
+@pytest.mark.threat("function-mail-lost-or-repeated")
 def test_changes_confirmed_before_a_kill_are_stored_completely(environment, monkeypatch, capsys):
     monkeypatch.setattr(refreshing, "GRACE_PERIOD", timedelta(hours=1))  # A refresh after a kill comes late.
     journal = Journal()
@@ -98,7 +101,14 @@ def test_changes_confirmed_before_a_kill_are_stored_completely(environment, monk
     # A token is also accepted if the kill prevented the response with its successor.
     assert {refresh(token).status for token in journal.tokens.values()} == {200}
     assert {log_in(email).status for email in journal.registered} == {200}
-    assert_no_partial_changes(Database("sqlite", f"sqlite+pysqlite:///{environment / 'secure-backend.sqlite3'}"))
+    database = Database("sqlite", f"sqlite+pysqlite:///{environment / 'secure-backend.sqlite3'}")
+    assert_no_partial_changes(database)
+    # The sender was killed before, during and after the sending of some mails. Leases of that sender end later.
+    make_due(database)
+    send_mails()
+    sent = Counter(message["To"] for message in mailbox(environment))
+    assert set(journal.registered) <= sent.keys()
+    assert max(sent.values()) <= 2
     # Each log line has its audit record: no line was written before its record was committed.
     capsys.readouterr()
     assert audit.main(["verify", str(environment / "runtime.log")]) == 0, capsys.readouterr().out

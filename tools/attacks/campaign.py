@@ -12,7 +12,9 @@ from tools.attacks.alarms import load_alarms
 from tools.attacks.attack import Attack, Outcome, carry_out
 from tools.attacks.client_ips import forge_client_ips
 from tools.attacks.forgery import forge_access_tokens
-from tools.attacks.guessing import guess_one_password, spray_a_password, stuff_credentials
+from tools.attacks.guessing import guess_a_code, guess_one_password, spray_a_password, stuff_credentials
+from tools.attacks.hijacking import prepare_accounts_of_victims
+from tools.attacks.mail_requests import enumerate_accounts_by_reset, flood_mailboxes
 from tools.attacks.probing import scan_for_others_data
 from tools.attacks.quiet_hour import simulate_ordinary_use
 from tools.attacks.replay import replay_a_refresh_token
@@ -96,6 +98,44 @@ ATTACKS: Final = (
             {SecurityEvent.USER_CREATED, SecurityEvent.USER_CREATION_FAIL, SecurityEvent.INPUT_VALIDATION_FAIL}
         ),
         alarms=frozenset({"registration-spam"}),
+    ),
+    Attack(
+        name="account pre-hijacking",
+        prepare=prepare_accounts_of_victims,
+        events=frozenset(
+            {
+                SecurityEvent.USER_EMAIL_VERIFY_FAIL,
+                SecurityEvent.AUTHN_PASSWORD_RESET_REQUESTED,
+                SecurityEvent.USER_DELETED,
+                SecurityEvent.USER_EMAIL_VERIFIED,
+                SecurityEvent.AUTHN_TOKEN_REJECTED,
+            }
+        ),
+        alarms=frozenset({"registration-spam"}),
+    ),
+    Attack(
+        name="code guessing",
+        prepare=guess_a_code,
+        events=frozenset({SecurityEvent.USER_EMAIL_VERIFY_FAIL, SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED}),
+        alarms=frozenset({"failed-logins"}),
+    ),
+    Attack(
+        name="account enumeration by reset",
+        prepare=enumerate_accounts_by_reset,
+        events=frozenset(
+            {
+                SecurityEvent.AUTHN_PASSWORD_RESET_REQUESTED,
+                SecurityEvent.USER_EMAIL_VERIFICATION_REQUESTED,
+                SecurityEvent.USER_EMAIL_VERIFY_FAIL,
+            }
+        ),
+        alarms=frozenset({"mail-requests"}),
+    ),
+    Attack(
+        name="reset flooding",
+        prepare=flood_mailboxes,
+        events=frozenset({SecurityEvent.AUTHN_PASSWORD_RESET_REQUESTED, SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED}),
+        alarms=frozenset({"mail-requests"}),
     ),
 )
 QUIET_HOUR: Final = Attack(

@@ -1,20 +1,33 @@
-"""Password guessing at the login: many passwords for one account, or one password for each of many accounts."""
+"""Guessing: many passwords for one account, one password for each of many accounts, and the codes of mails."""
 
 from http import HTTPStatus
 from typing import Final
 
 from tools.attacks.attack import Breaches, Run
 from tools.attacks.target import Target
-from tools.attacks.users import PASSWORD, log_in, new_email, register, register_users, try_password
+from tools.attacks.users import (
+    PASSWORD,
+    log_in,
+    new_email,
+    newest_mail,
+    register,
+    register_users,
+    try_password,
+    verify_by,
+    wrong_code,
+)
 
 _REJECTED: Final = (HTTPStatus.UNAUTHORIZED, "invalid_credentials")
 _THROTTLED: Final = (HTTPStatus.TOO_MANY_REQUESTS, "too_many_attempts")
+_WRONG_CODE: Final = (HTTPStatus.BAD_REQUEST, "invalid_or_expired_code")
 
 #: E-mail addresses in the stolen list without an account, and with one.
 _UNKNOWN_EMAILS: Final = 45
 _KNOWN_EMAILS: Final = 10
 _SPRAYED_ACCOUNTS: Final = 25
 _GUESSES: Final = 60
+#: The number of wrong codes that end the code.
+_MAX_WRONG_CODES: Final = 5
 _VICTIMS_CLIENT_IP: Final = "203.0.113.1"
 
 
@@ -51,6 +64,33 @@ def spray_a_password(target: Target) -> Run:
     """Password spraying: try one likely password once for each account, so that no lockout of an account applies."""
     users = register_users(target, _SPRAYED_ACCOUNTS)
     return lambda: _guess(target, [(user.email, "Welcome to spring 2025!") for user in users])
+
+
+def guess_a_code(target: Target) -> Run:
+    """Guess the code that verifies an address. The attacker has registered it, but cannot read its mailbox."""
+    account = register(target, "victim")
+    access = log_in(target, account).access
+    mail = newest_mail(target, account.email, "verify-email")
+
+    def run() -> Breaches:
+        wrong = [wrong_code(account.email, number) for number in range(_GUESSES)]
+        right = {"email": account.email, "code": str(mail.code), "password": PASSWORD}
+        # After so many wrong codes, the right one is too late.
+        guesses = [*wrong[:_MAX_WRONG_CODES], right, *wrong[_MAX_WRONG_CODES:]]
+        clients = [target.with_client_ip(f"192.0.2.{number}") for number in range(len(guesses))]
+        responses = [verify_by(client, guess) for client, guess in zip(clients, guesses, strict=True)]
+        results = {(response.status, (response.document or {}).get("code")) for response in responses}
+        unexpected = sorted(results - {_WRONG_CODE, _THROTTLED}, key=str)
+        breaches = [f"unexpected response {status} {code}" for status, code in unexpected]
+        if responses[-1].status != HTTPStatus.TOO_MANY_REQUESTS:
+            breaches.append("the guessing was not stopped")
+        if target.send("GET", f"/users/{account.id}", token=access).document.get("email_verified") is not False:
+            breaches.append("the address was verified")
+        if verify_by(target, {"token": mail.token, "password": PASSWORD}).status != HTTPStatus.NO_CONTENT:
+            breaches.append("the guesses ended the link of the mail")
+        return breaches
+
+    return run
 
 
 def _guess(target: Target, pairs: list[tuple[str, str]]) -> Breaches:

@@ -9,22 +9,30 @@ from typing import Final
 from tools.attacks.attack import Breaches, Run
 from tools.attacks.target import Target
 from tools.attacks.users import (
+    NEW_PASSWORD,
     PASSWORD,
+    complete_reset,
     log_in,
     new_email,
+    newest_mail,
     refresh,
     register,
     registration,
+    request_reset,
     run_accounts_command,
     try_password,
     try_refresh,
+    verify_by,
 )
 
 _USERS: Final = 5
 
 
 def simulate_ordinary_use(target: Target) -> Run:
-    """Register, mistype the password, log in, refresh, repeat a refresh, log out, and read a user as an admin."""
+    """Register, mistype the password, log in, refresh, repeat a refresh, and log out.
+
+    One user verifies the address, and resets the password. An admin reads a user.
+    """
     admin = register(target, "admin")
     run_accounts_command(target, ["role", admin.email, "admin"])
 
@@ -49,6 +57,11 @@ def simulate_ordinary_use(target: Target) -> Run:
             accepted.append(target.send("POST", "/logout", token=renewed.access))
             # A page that is still open sends a request after the logout.
             rejected.append(target.send("GET", "/sessions", token=renewed.access))
+        code = newest_mail(target, first.email, "verify-email").code
+        accepted.append(verify_by(target, {"email": first.email, "code": str(code), "password": PASSWORD}))
+        accepted.append(request_reset(target, first.email))
+        accepted.append(complete_reset(target, newest_mail(target, first.email, "reset-password").token))
+        accepted.append(try_password(target, first.email, NEW_PASSWORD))
         accepted.append(target.send("GET", f"/users/{first.id}", token=log_in(target, admin).access))
         return [
             *(

@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import count
@@ -13,6 +14,9 @@ from tools.attacks.target import PROJECT, Response, Target, runtime_environment
 
 PASSWORD: Final = "violet anchor seventeen drums"
 NEW_PASSWORD: Final = "silver kettle ninety meadows"
+#: How often, and after which pause, the mailbox is read again if a mail is missing.
+_TRIES: Final = 100
+_PAUSE_SECONDS: Final = 0.1
 _numbers = count(1)
 
 
@@ -35,6 +39,14 @@ class Tokens:
     access: str
     refresh: str
     step_up: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail with a link. ``code`` is None if the mail has no code."""
+
+    token: str
+    code: str | None
 
 
 def new_email(name: str) -> str:
@@ -71,9 +83,9 @@ def try_password(target: Target, email: str, password: str) -> Response:
     return target.send("POST", "/login", {"email": email, "password": password})
 
 
-def log_in(target: Target, user: User) -> Tokens:
+def log_in(target: Target, user: User, password: str = PASSWORD) -> Tokens:
     """Log in with the right password and return the tokens."""
-    return _tokens(try_password(target, user.email, PASSWORD))
+    return _tokens(try_password(target, user.email, password))
 
 
 def try_refresh(target: Target, refresh_token: str) -> Response:
@@ -84,6 +96,52 @@ def try_refresh(target: Target, refresh_token: str) -> Response:
 def refresh(target: Target, tokens: Tokens) -> Tokens:
     """Refresh the session and return the new tokens."""
     return _tokens(try_refresh(target, tokens.refresh))
+
+
+def request_reset(target: Target, email: str) -> Response:
+    """Request a password reset and return the response."""
+    return target.send("POST", "/password/reset", {"email": email})
+
+
+def complete_reset(target: Target, link: str) -> Response:
+    """Set ``NEW_PASSWORD`` by the token of a link, and return the response."""
+    return target.send("POST", "/password/reset/complete", {"token": link, "new_password": NEW_PASSWORD})
+
+
+def newest_mail(target: Target, email: str, page: str) -> Mail:
+    """Return the newest mail to an address whose link opens ``page``, such as ``verify-email``.
+
+    The service sends a mail after its response, so this function waits for it.
+
+    Raises:
+        SetUpFailed: there is no such mail within ten seconds.
+
+    """
+    for _ in range(_TRIES):
+        for mail in target.mails_to(email):
+            for link in mail["links"]:
+                _, opens_page, token = link.partition(f"/{page}.html#token=")
+                if opens_page:
+                    return Mail(token, next(iter(mail["codes"]), None))
+        time.sleep(_PAUSE_SECONDS)
+    message = f"no mail with a link to {page}"
+    raise SetUpFailed(message)
+
+
+def verify(target: Target, user: User) -> None:
+    """Verify the address of an account by the link in its newest mail."""
+    link = newest_mail(target, user.email, "verify-email").token
+    _required(verify_by(target, {"token": link, "password": PASSWORD}), HTTPStatus.NO_CONTENT)
+
+
+def verify_by(target: Target, proofs: Mapping[str, str]) -> Response:
+    """Send a request to verify an address, and return the response."""
+    return target.send("POST", "/email/verify", dict(proofs))
+
+
+def wrong_code(email: str, number: int) -> dict[str, str]:
+    """Return the request body that verifies an address by a wrong code. Each ``number`` has another code."""
+    return {"email": email, "code": f"ZZZZ-{number:04}", "password": PASSWORD}
 
 
 def run_accounts_command(target: Target, arguments: Sequence[str]) -> None:

@@ -105,7 +105,7 @@ export const EVENT_MEANINGS = {
   },
   "authn_password_reset_requested": {
     "when": "a client asks for a password reset. The response is the same for every reason",
-    "respond": "Many for different accounts mean that an attacker floods mailboxes, or looks for accounts.",
+    "respond": "Many for different accounts mean that an attacker floods mailboxes, or looks for accounts (docs/runbooks/mail-requests.md).",
     "reasons": {
       "by_operator": "by an operator's command",
       "mail_queued": "a mail with a link is sent",

@@ -63,6 +63,7 @@ def reset_token(database: Database) -> str:
 
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("6.4.3", "7.4.3")
+@pytest.mark.threat("function-mailbox-read")
 def test_reset_sets_the_password_revokes_sessions_and_opens_none(database, account, log_lines):
     response = complete_reset(reset_token(database))
     assert (response.status, response.text) == (204, "")
@@ -80,7 +81,7 @@ def test_reset_sets_the_password_revokes_sessions_and_opens_none(database, accou
 
 @pytest.mark.sqlite
 @pytest.mark.asvs("6.4.3")
-@pytest.mark.threat("function-second-factor-bypass", "function-reset-takeover")
+@pytest.mark.threat("function-second-factor-bypass", "function-reset-takeover", "function-mailbox-read")
 def test_reset_leaves_passkeys_and_the_second_factor(database, account):
     holder = enrol(account)
     assert complete_reset(reset_token(database)).status == 204

@@ -14,7 +14,9 @@ from tools.attacks.attack import Outcome, carry_out
 from tools.attacks.campaign import ATTACKS, QUIET_HOUR, carry_out_all, describe, main
 from tools.attacks.client_ips import forge_client_ips
 from tools.attacks.forgery import forge_access_tokens
-from tools.attacks.guessing import guess_one_password, spray_a_password
+from tools.attacks.guessing import guess_a_code, guess_one_password, spray_a_password
+from tools.attacks.hijacking import prepare_accounts_of_victims
+from tools.attacks.mail_requests import enumerate_accounts_by_reset, flood_mailboxes
 from tools.attacks.probing import scan_for_others_data
 from tools.attacks.quiet_hour import simulate_ordinary_use
 from tools.attacks.replay import replay_a_refresh_token
@@ -32,7 +34,10 @@ def outcomes():
     return {outcome.attack.name: outcome for outcome in carry_out_all()}
 
 
-@pytest.mark.threat("function-password-guessing", "function-stolen-access-token")
+@pytest.mark.threat(
+    *("function-password-guessing", "function-stolen-access-token", "function-mail-flood", "function-code-guessing"),
+    *("function-pre-hijacking", "function-account-enumeration"),
+)
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_attack_fails_and_raises_its_events_and_alarms(outcomes, attack):
     outcome = outcomes[attack.name]
@@ -73,20 +78,39 @@ class CompliantService:
         self.data_dir = data_dir
         self.status = 200
         self.code = None
+        self.url = "http://localhost:1"
 
     def with_client_ip(self, _client_ip, **_lock):
         return self
 
     def send(self, method, path, *_body, **_token):
         tokens = {"access_token": TOKEN, "refresh_token": "r", "step_up_token": "s"}
-        document = {"id": "x", **tokens, "keys": [JWK], "code": self.code}
-        status = 201 if (method, path) == ("POST", "/users") else self.status
-        return Response(status, document)
+        ceremony = {"challenge_id": "c", "options": OPTIONS}
+        document = {"id": "x", **tokens, **ceremony, "keys": [JWK], "code": self.code, "email_verified": True}
+        successes = {("POST", "/users"): 201}
+        if self.status == 200:
+            successes["POST", "/email/verify"] = 204
+        return Response(successes.get((method, path), self.status), document)
+
+    def mails_to(self, _email):
+        pages = ("verify-email", "register-again", "reset-password")
+        links = [f"http://localhost:1/{page}.html#token=mt_{self.status}" for page in pages]
+        return [{"links": links, "codes": ["7K3M-9PQR"]}]
 
 
 # The README's example. The token has expired, and its key is deleted.
 JWK = {"x": "z7U-MGuMADR8ntLxqDDa0a7G_JH0aEJYGaKXoWDwiwQ", "y": "cEP6x8SwGbXvXM8N2ckkdpnZWERepZZGT2o5zde7ZqY"}
 TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiAieCJ9.AAAA"
+
+
+#: Of both ceremonies of a passkey.
+OPTIONS = {
+    "challenge": "AAAA",
+    "rp": {"id": "localhost"},
+    "rpId": "localhost",
+    "user": {"id": "AAAA"},
+    "pubKeyCredParams": [{"type": "public-key", "alg": -7}],
+}
 
 
 @pytest.fixture
@@ -109,6 +133,14 @@ FORGERIES = (
 )
 NOT_REVOKED = [f"the {credential} was not revoked" for credential in ("current refresh token", "session")]
 STOLEN_SESSION, STOLEN_TOKEN = (f"the stolen {thing} was not revoked" for thing in ("session", "access token"))
+
+
+NOT_STOPPED, LINK_ENDED = "the requests of one client IP were not stopped", "the victim's own link was ended"
+HIJACKED = [
+    "the victim's click verified the account of the attacker",
+    "the victim got the account of the attacker",
+    *(f"the attacker's {thing} was accepted" for thing in ("password", "session", "refresh token", "passkey")),
+]
 
 
 @pytest.mark.parametrize(
@@ -138,12 +170,59 @@ STOLEN_SESSION, STOLEN_TOKEN = (f"the stolen {thing} was not revoked" for thing 
             *(use_a_stolen_access_token, 403, "step_up_required"),
             ["the victim's session was revoked", "the victim cannot log in", STOLEN_TOKEN],
         ),
+        (
+            *(guess_a_code, 200, None),
+            ["unexpected response 204 None", "the guessing was not stopped", "the address was verified"],
+        ),
+        (
+            *(guess_a_code, 429, "too_many_attempts"),
+            ["the address was verified", "the guesses ended the link of the mail"],
+        ),
+        (flood_mailboxes, 200, None, ["unexpected response 200 None", NOT_STOPPED, LINK_ENDED]),
+        (flood_mailboxes, 202, None, [NOT_STOPPED, "the mailbox of the victim was flooded", LINK_ENDED]),
+        (enumerate_accounts_by_reset, 200, None, ["unexpected response 200 None"]),
+        (prepare_accounts_of_victims, 200, None, HIJACKED),
     ],
 )
 def test_breach_is_reported(compliant_service, prepare, status, code, breaches):
     run = prepare(compliant_service)
     compliant_service.status, compliant_service.code = status, code
     assert run() == breaches
+
+
+def test_account_that_the_victim_cannot_use_is_a_breach(compliant_service, monkeypatch):
+    monkeypatch.setattr("tools.attacks.hijacking.log_in", lambda *_: users.Tokens("a", "r"))
+    run = prepare_accounts_of_victims(compliant_service)
+    compliant_service.status = 401
+    assert "the victim cannot log in" in run()
+    send = compliant_service.send
+
+    def reject_claims(method, path, body=None, **tokens):
+        return Response(400, {}) if "address_token" in (body or {}) else send(method, path, body, **tokens)
+
+    monkeypatch.setattr(compliant_service, "send", reject_claims)
+    assert run() == ["the victim cannot register"]
+
+
+def test_difference_between_addresses_is_a_breach(compliant_service, monkeypatch):
+    send = compliant_service.send
+
+    def reject_unknown(method, path, body=None, **tokens):
+        if "unknown" in (body or {}).get("email", ""):
+            return Response(404, {})
+        return send(method, path, body, **tokens)
+
+    monkeypatch.setattr(compliant_service, "send", reject_unknown)
+    run = enumerate_accounts_by_reset(compliant_service)
+    compliant_service.status = 202
+    shown = [f"the service shows that an address is {kind}" for kind in ("verified", "unverified")]
+    assert run() == [*shown, "unexpected response 404 None"]
+
+
+def test_missing_mail_raises_an_error(compliant_service, monkeypatch):
+    monkeypatch.setattr("tools.attacks.users._PAUSE_SECONDS", 0)
+    with pytest.raises(SetUpFailed, match="no mail with a link to another-page"):
+        users.newest_mail(compliant_service, "person@example.com", "another-page")
 
 
 def test_quiet_hour_reports_wrong_and_missing_rejections(compliant_service, monkeypatch):

@@ -198,7 +198,8 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         ocsf_class=OCSFClass.ACCOUNT_CHANGE,
         activity=99,
         when="a client asks for a password reset. The response is the same for every reason",
-        respond="Many for different accounts mean that an attacker floods mailboxes, or looks for accounts.",
+        respond="Many for different accounts mean that an attacker floods mailboxes, or looks for accounts "
+        "(docs/runbooks/mail-requests.md).",
         reasons={
             **BY_OPERATOR,
             "mail_queued": "a mail with a link is sent",
