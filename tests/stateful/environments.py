@@ -24,7 +24,10 @@ from tests.support.databases import start_fresh_environment
 from tests.support.functions import Response
 from tests.support.processes import TIMEOUT_SECONDS
 
-for _function in ("authorizer", "change_password", "get_user", "login", "refresh", "register", "sessions", "step_up"):
+for _function in (
+    *("authorizer", "change_password", "get_user", "login", "refresh", "register", "reset_password", "sessions"),
+    *("step_up", "verify_email"),
+):
     importlib.import_module(f"functions.{_function}.app")
 
 #: Sends one request, or runs one operator's command, and returns the response. A job is pickled for the environment.

@@ -28,13 +28,19 @@ from tests.stateful.operations import (
     Stage,
 )
 from tests.stateful.service import Service
-from tests.stateful.tables import Contents, seconds
+from tests.stateful.tables import Contents, Mail, seconds
 from tests.support.functions import Response
 
 #: The time at which each example begins: 2030-01-01, in seconds since the epoch.
 _START: Final = 1_893_456_000
 #: How long a request may take. The clock of the model does not advance during a request.
 _TOLERANCE_SECONDS: Final = 5
+#: The purpose of the token in each kind of mail.
+PURPOSES: Final = {
+    "verify_email": "verify_email",
+    "register_again": "claim_address",
+    "reset_password": "reset_password",
+}
 
 
 # --- Steps ------------------------------------------------------------------------------------------------------------
@@ -290,6 +296,16 @@ class Machine(RuleBasedStateMachine):
         new = {row.user_id: row.id for row in self._contents.sessions if row.id not in known}
         for session in self.model.sessions:
             session.id = session.id or new.get(session.account.id)
+        for mail in self._contents.mails.values():
+            self._learn_mail(mail)
+
+    def _learn_mail(self, mail: Mail) -> None:
+        """Copy the link and code of a new mail to the model's token that has none yet."""
+        purpose, text = PURPOSES.get(mail.kind), mail.content.variables.get("token")
+        sent = [token for token in self.model.mail_tokens if token.account and token.purpose == purpose]
+        new = [token for token in sent if token.text is None and token.email == mail.content.recipient]
+        if new and text not in {token.text for token in sent}:
+            new[0].text, new[0].code = text, mail.content.variables.get("code")
 
     def _synchronise(self) -> None:
         """Copy counters and times of proofs from the tables: times may differ by the duration of a request."""
@@ -320,7 +336,8 @@ class Machine(RuleBasedStateMachine):
         access_tokens = [token.text for token in self.model.access_tokens]
         refresh_tokens = [token.text for token in self.model.refresh_tokens]
         step_up_tokens = [token.text for token in self.model.step_up_tokens]
-        secrets = [*passwords, *access_tokens, *refresh_tokens, *step_up_tokens]
+        links = [text for token in self.model.mail_tokens for text in (token.text, token.code)]
+        secrets = [*passwords, *access_tokens, *refresh_tokens, *step_up_tokens, *links]
         self._service.verify(now=self.model.now, secrets=filter(None, secrets))
 
 

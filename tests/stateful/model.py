@@ -3,11 +3,14 @@
 Times are seconds since the epoch. The numbers are copied from the documentation, not imported from the code under test.
 """
 
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from auth_common.keys.keyed_hashes import throttle_key
+from auth_common.mail_tokens.tokens_and_codes import hash_address
 from tests.support.events import SOURCE_IP
 
 #: In seconds.
@@ -25,6 +28,12 @@ CLOCK_LEEWAY_SECONDS = 30
 REFRESH_IDLE_SECONDS = 7 * DAY
 SESSION_SECONDS = 30 * DAY
 FIRST_LOCKOUT_SECONDS, LONGEST_LOCKOUT_SECONDS = 30, HOUR
+#: How long the link of a mail is accepted, by its purpose, and the code of a verification (docs/decisions/0025).
+LINK_SECONDS = {"verify_email": DAY, "claim_address": DAY, "reset_password": 30 * 60}
+CODE_SECONDS = 600
+MAX_TRIES_PER_CODE, CODES_PER_DAY = 5, 30
+#: How often a mail of one kind is sent to one address.
+MAIL_PAUSE_SECONDS, MAILS_PER_DAY = 300, 12
 
 #: The limits as settings. Two are small, so that there are lockouts. The others are never reached.
 LIMITS = {
@@ -33,6 +42,8 @@ LIMITS = {
     "THROTTLE_LOGIN_PER_SOURCE": 1_000,
     "THROTTLE_REFRESH_PER_SOURCE": 6,
     "THROTTLE_REGISTRATION_PER_SOURCE": 1_000,
+    "THROTTLE_MAIL_PER_SOURCE": 1_000,
+    "THROTTLE_MAIL_TOKEN_PER_SOURCE": 1_000,
 }
 
 #: The facts that must be equal in the model and in the tables.
@@ -56,7 +67,9 @@ class Account(Shown):
     email: str
     password: str
     role: str = "user"
+    #: ``deleted`` after another registration has replaced the account.
     status: str = "active"
+    is_verified: bool = False
     #: Raised by each change that revokes all access tokens of the user.
     token_version: int = 0
     #: None until it is read from a table.
@@ -90,6 +103,8 @@ class Session(Shown):
     pending_proofs_until: float = 0
     #: Whether the service has rejected a refresh token since the session became invalid.
     has_been_rejected: bool = False
+    #: Whether it was deleted with the account.
+    is_deleted: bool = False
 
     def __repr__(self) -> str:
         return f"<session {self.number} of {self.account.email}>"
@@ -108,6 +123,7 @@ class Session(Shown):
         """Return whether the session is valid, so that its tokens are accepted until they expire."""
         return (
             not self.is_revoked
+            and not self.is_deleted
             and now < self.expires_at
             and self.account.status == "active"
             and self.token_version == self.account.token_version
@@ -181,6 +197,46 @@ class AccessToken(Shown):
         )
 
 
+@dataclass(eq=False, repr=False)
+class MailToken(Shown):
+    """The link of a mail, and its code if it verifies an address."""
+
+    #: A key of ``LINK_SECONDS``.
+    purpose: str
+    email: str
+    #: None: an address that gets no mail. The token proves nothing.
+    account: Account | None
+    token_version: int | None
+    created_at: float
+    #: Codes that were tried while this one was valid.
+    tries: int = 0
+    #: Whether its row was deleted, because it was used or its account has changed.
+    is_deleted: bool = False
+    #: None until the mail is read.
+    text: str | None = None
+    code: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.purpose} link of {self.account or self.email} at {self.created_at:.0f}>"
+
+    def is_accepted(self, now: float) -> bool:
+        """Return whether the service must accept the link for its purpose."""
+        account = self.account
+        return (
+            account is not None
+            and not self.is_deleted
+            and now < self.created_at + LINK_SECONDS[self.purpose]
+            and account.status == "active"
+            and account.is_verified is (self.purpose == "reset_password")
+            and (self.token_version == account.token_version or self.purpose == "claim_address")
+        )
+
+    def has_open_code(self, now: float) -> bool:
+        """Return whether the code can be tried."""
+        is_valid = now < self.created_at + CODE_SECONDS and self.tries < MAX_TRIES_PER_CODE
+        return self.purpose == "verify_email" and is_valid and not self.is_deleted
+
+
 # --- Counters of attempts ---------------------------------------------------------------------------------------------
 
 
@@ -193,6 +249,8 @@ class AttemptCounter:
     window: int
     #: Whether each failure begins the window again, and a success resets the counter.
     in_a_row: bool
+    #: Whether a lockout lasts until the window ends.
+    is_fixed: bool = False
     failures: int = 0
     expires_at: float = 0
     locked_until: float = 0
@@ -212,14 +270,19 @@ class AttemptCounter:
         if self.in_a_row or has_expired:
             self.expires_at = now + self.window
         if self.failures >= self.limit:
-            lockout = min(FIRST_LOCKOUT_SECONDS * 2 ** (self.failures - self.limit), LONGEST_LOCKOUT_SECONDS)
-            self.locked_until = now + lockout
+            growing = min(FIRST_LOCKOUT_SECONDS * 2 ** (self.failures - self.limit), LONGEST_LOCKOUT_SECONDS)
+            self.locked_until = now + (self.window if self.is_fixed else growing)
             self.expires_at = max(self.expires_at, self.locked_until)
             self.is_rejection_recorded = False
 
     def succeed(self) -> None:
         """Subtract a counted attempt, or reset a counter of failures in a row."""
         self.failures = 0 if self.in_a_row else self.failures - 1
+        self.locked_until = 0
+
+    def reset(self) -> None:
+        """Delete the counter."""
+        self.failures = 0
         self.locked_until = 0
 
     def _next(self, now: float) -> int:
@@ -239,6 +302,8 @@ class Model:
         self.sessions: list[Session] = []
         #: The step-up tokens that clients have received.
         self.step_up_tokens: list[StepUpToken] = []
+        #: All that were created, also those that were deleted.
+        self.mail_tokens: list[MailToken] = []
         self.counters: dict[bytes, AttemptCounter] = {}
 
     @property
@@ -271,6 +336,40 @@ class Model:
         """Return the counter of registrations, which counts successes too."""
         return self._counter("REGISTRATION_PER_SOURCE", "registration_source", SOURCE_IP)
 
+    def mail_request_counter(self) -> AttemptCounter:
+        """Return the counter of requests for a mail, which counts successes too."""
+        return self._counter("MAIL_PER_SOURCE", "mail_source", SOURCE_IP)
+
+    def mail_counters(self, request: str, email: str) -> list[AttemptCounter]:
+        """Return the counters of mails that any client may request for an address."""
+        return [
+            self._fixed_counter(1, MAIL_PAUSE_SECONDS, "mail_address", request, email),
+            self._fixed_counter(MAILS_PER_DAY, DAY, "mail_address_day", request, email),
+        ]
+
+    def mail_token_counter(self) -> AttemptCounter:
+        """Return the counter of links and codes that are not valid."""
+        return self._counter("MAIL_TOKEN_PER_SOURCE", "mail_token_source", SOURCE_IP)
+
+    def code_counter(self, email: str) -> AttemptCounter:
+        """Return the counter of wrong codes at an address."""
+        return self._fixed_counter(CODES_PER_DAY, DAY, "mail_code", email)
+
+    def add_mail_token(self, purpose: str, email: str, account: Account | None) -> None:
+        """Add the token of a mail. ``account`` is None if no mail is sent."""
+        version = account.token_version if account else None
+        self.mail_tokens.append(MailToken(purpose, email, account, version, self.now))
+
+    def delete_mail_tokens(self, account: Account, *, also: Collection[str] = ("reset_password",)) -> None:
+        """Delete the tokens of an account: those that need an address that is not verified, and ``also`` others."""
+        for token in self.mail_tokens:
+            if token.account is account and token.purpose in {"verify_email", "claim_address", *also}:
+                token.is_deleted = True
+
+    def _fixed_counter(self, limit: int, window: int, name: str, *subjects: str) -> AttemptCounter:
+        key = throttle_key(name, *subjects)
+        return self.counters.setdefault(key, AttemptCounter(key, limit, window, in_a_row=False, is_fixed=True))
+
     def _counter(self, limit: str, name: str, *subjects: str, in_a_row_for: int = 0) -> AttemptCounter:
         key = throttle_key(name, *subjects)
         new = AttemptCounter(key, LIMITS[f"THROTTLE_{limit}"], in_a_row_for or HOUR, in_a_row=bool(in_a_row_for))
@@ -280,8 +379,11 @@ class Model:
         """Return the facts that the tables must contain."""
         facts: Facts = {}
         for account in self.accounts.values():
-            facts["account", account.email] = (account.role, account.status, account.token_version)
+            version, is_verified = account.token_version, account.is_verified
+            facts["account", account.email] = (account.role, account.status, version, is_verified)
         for session in self.sessions:
+            if session.is_deleted:
+                continue
             facts["session", session.id] = (session.account.email, session.token_version, session.is_revoked)
             # Proofs that are pending when a session is revoked stay pending. No response depends on them.
             if not session.is_revoked:
@@ -292,4 +394,9 @@ class Model:
         for counter in self.counters.values():
             if counter.failures and counter.expires_at > self.now:
                 facts["counter", counter.key] = (counter.failures, counter.is_locked(self.now))
+        for mail_token in self.mail_tokens:
+            if not mail_token.is_deleted:
+                at = hash_address(mail_token.email)
+                tokens = facts.setdefault(("mail tokens", at, mail_token.purpose), Counter())
+                tokens[mail_token.token_version, mail_token.tries] += 1
         return facts

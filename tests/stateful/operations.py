@@ -66,6 +66,16 @@ class Operation(Protocol):
         """Return what the model expects. The model changes when the stages are applied."""
 
 
+def create_account(model: Model, email: str, password: str) -> Account:
+    """Add an account to the model. What was counted for its address before does not affect it."""
+    account = model.accounts[email] = Account(email, password)
+    in_a_row = [counter for counter in model.login_counters(email) if counter.in_a_row]
+    by_address = [counter for name in ("registration", "verification") for counter in model.mail_counters(name, email)]
+    for counter in (*in_a_row, *by_address, model.code_counter(email)):
+        counter.reset()
+    return account
+
+
 # --- Anyone -----------------------------------------------------------------------------------------------------------
 
 
@@ -86,11 +96,8 @@ class Register:
         return Expected(201, [counted, Stage(partial(self._create, model), ["user_created"])])
 
     def _create(self, model: Model) -> None:
-        model.accounts[self.email] = Account(self.email, self.password)
-        # Earlier failed logins do not lock the account.
-        for counter in model.login_counters(self.email):
-            if counter.in_a_row:
-                counter.succeed()
+        account = create_account(model, self.email, self.password)
+        model.add_mail_token("verify_email", self.email, account)
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ class LogIn:
         return partial(log_in, self.email, self.password, headers=headers)
 
     def expect(self, model: Model) -> Expected:
-        attempt = _PasswordAttempt(model, self.email)
+        attempt = PasswordAttempt(model, self.email)
         if attempt.rejection:
             return attempt.rejection
         account = model.accounts.get(self.email)
@@ -130,7 +137,7 @@ class LogIn:
 
     def failure(self, model: Model) -> Expected:
         """Return what is expected if the password is wrong, or if the account changed while the password was hashed."""
-        return _PasswordAttempt(model, self.email).failure(401, "invalid_credentials", "authn_login_fail")
+        return PasswordAttempt(model, self.email).failure(401, "invalid_credentials", "authn_login_fail")
 
 
 @dataclass(frozen=True)
@@ -158,7 +165,7 @@ class Refresh:
         counter = model.refresh_counter()
         before = [reuse] if reuse else []
         if counter.is_locked(model.now):
-            return _too_many_attempts(counter, before)
+            return too_many_attempts(counter, before)
         # A rejection is recorded if it is counted, so not during a lockout.
         record = [] if reuse else [Stage(records=["authn_token_rejected"])]
         counted = Stage(partial(counter.count, model.now))
@@ -251,7 +258,8 @@ class RevokeSession:
         rejection = _rejection(model, self.token) or (None if is_own else _no_step_up(model, self.token, self.step_up))
         if rejection:
             return rejection
-        if self.target.account is not self.token.session.account or self.target.is_revoked:
+        is_live_or_expired = not self.target.is_revoked and not self.target.is_deleted
+        if self.target.account is not self.token.session.account or not is_live_or_expired:
             return Expected(404, code="not_found")
         return _revocation([self.target])
 
@@ -384,7 +392,7 @@ def give_role(account: Account, role: str) -> Command:
 # --- Shared by requests -----------------------------------------------------------------------------------------------
 
 
-class _PasswordAttempt:
+class PasswordAttempt:
     """A password of a login. It is counted before it is checked."""
 
     def __init__(self, model: Model, email: str) -> None:
@@ -396,7 +404,7 @@ class _PasswordAttempt:
     def rejection(self) -> Expected | None:
         """What is expected if one of the counters is locked, otherwise None."""
         locked = next((counter for counter in self._counters if counter.is_locked(self._now)), None)
-        return _too_many_attempts(locked) if locked else None
+        return too_many_attempts(locked) if locked else None
 
     def failure(self, status: int, code: str, record: str) -> Expected:
         """Return what is expected if the password is wrong."""
@@ -446,7 +454,7 @@ class _Proof:
         self._session.is_revoked = self._session.wrong_proofs == MAX_WRONG_PROOFS
 
 
-def _too_many_attempts(counter: AttemptCounter, before: Sequence[Stage] = ()) -> Expected:
+def too_many_attempts(counter: AttemptCounter, before: Sequence[Stage] = ()) -> Expected:
     """Return what is expected during a lockout. Its first rejection is recorded."""
 
     def mark() -> None:
@@ -493,7 +501,7 @@ def _revoke(sessions: list[Session]) -> None:
 
 def _unrevoked(model: Model, account: Account, *, keep: Session | None) -> list[Session]:
     sessions = model.sessions_of(account)
-    return [session for session in sessions if not session.is_revoked and session is not keep]
+    return [session for session in sessions if not (session.is_revoked or session.is_deleted or session is keep)]
 
 
 def _pair(model: Model, session: Session, stages: Sequence[Stage], *, step_up: StepUpToken | None = None) -> Expected:

@@ -1,7 +1,7 @@
 """The rows that the service has stored."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,12 +9,31 @@ from uuid import UUID
 
 from sqlalchemy import Row, create_engine, select
 
-from auth_common.database.tables import audit_events, metadata, refresh_tokens, sessions, throttles, users
-from tests.stateful.model import Facts
+from auth_common.database.tables import (
+    audit_events,
+    audit_salts,
+    mail_tokens,
+    mails,
+    metadata,
+    refresh_tokens,
+    sessions,
+    throttles,
+    users,
+)
+from auth_common.mail.sealing import MailContent, open_mail
+from tests.stateful.model import LINK_SECONDS, Facts
 from tests.support.databases import Database
 
 _Rows = Sequence[Row[Any]]
 _RECORDS = select(audit_events.c.name, audit_events.c.outcome, audit_events.c.user_id)
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A mail in the outbox."""
+
+    kind: str
+    content: MailContent
 
 
 @dataclass(frozen=True)
@@ -25,6 +44,9 @@ class Contents:
     sessions: _Rows = ()
     refresh_tokens: _Rows = ()
     throttles: _Rows = ()
+    mail_tokens: _Rows = ()
+    #: The mails by their ids. Decoys are left out.
+    mails: Mapping[UUID, "Mail"] = field(default_factory=dict)
     #: The number of records by name, outcome and user. The first record of each chain is left out.
     audit_records: Counter[Any] = field(default_factory=Counter)
 
@@ -33,7 +55,8 @@ class Contents:
         emails = {user.id: user.email for user in self.users}
         facts: Facts = {}
         for user in self.users:
-            facts["account", user.email] = (user.role, user.status, user.token_version)
+            is_verified = user.email_verified_at is not None
+            facts["account", user.email] = (user.role, user.status, user.token_version, is_verified)
         for row in self.sessions:
             facts["session", row.id] = (emails[row.user_id], row.token_version, row.revoked_at is not None)
             if row.revoked_at is None:
@@ -44,6 +67,10 @@ class Contents:
         for row in self.throttles:
             if row.failures and seconds(row.expires_at) > now:
                 facts["counter", row.key] = (row.failures, seconds(row.locked_until) > now)
+        for row in self.mail_tokens:
+            if row.purpose in LINK_SECONDS:
+                key = "mail tokens", row.address_hash, row.purpose
+                facts.setdefault(key, Counter())[row.token_version, row.tries] += 1
         return facts
 
     def families(self) -> dict[UUID, list[tuple[int, bool]]]:
@@ -66,10 +93,16 @@ class Tables:
         with self._engine.connect() as connection:
             rows = {
                 table.name: connection.execute(table.select()).all()
-                for table in (users, sessions, refresh_tokens, throttles)
+                for table in (users, sessions, refresh_tokens, throttles, mail_tokens)
             }
             records = Counter(record for record in connection.execute(_RECORDS).all() if record.name != "sys_startup")
-        return Contents(audit_records=records, **rows)
+            salts = {row.user_id: row.salt for row in connection.execute(audit_salts.select())}
+            opened = {
+                row.id: Mail(row.kind, content)
+                for row in connection.execute(mails.select().order_by(mails.c.created_at))
+                if (content := open_mail(row.sealed, mail_id=row.id, salt=salts.get(row.user_id))) and content.recipient
+            }
+        return Contents(audit_records=records, mails=opened, **rows)
 
     def empty(self) -> None:
         """Delete all rows."""
