@@ -10,6 +10,7 @@ from typing import Final
 
 from tools.docs import (
     asvs_page,
+    bills,
     endpoint_table,
     error_table,
     event_meanings,
@@ -20,7 +21,6 @@ from tools.docs import (
     protected_routes,
     security_events_page,
     settings_table,
-    template_counts,
     threat_model,
 )
 from tools.docs import snippets as docs_snippets
@@ -34,7 +34,7 @@ GENERATORS: Final[Mapping[str, Callable[[str], str]]] = {
     "docs/api.md": endpoint_table.with_full_table,
     "docs/asvs.md": lambda _: asvs_page.page(proofs.collect().asvs),
     "docs/configuration.md": settings_table.with_settings,
-    "docs/deploy.md": template_counts.with_counts,
+    "docs/deploy.md": bills.with_bills,
     "docs/errors.md": error_table.with_codes,
     "docs/openapi.json": lambda _: openapi_document.text(),
     "docs/security-controls.md": missing_controls.with_full_list,
