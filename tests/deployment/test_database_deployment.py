@@ -16,7 +16,7 @@ from auth_common.database.privileges import (
     REGISTRATION_ROLE,
     SERVICE_ROLE,
 )
-from auth_common.settings import Settings
+from auth_common.settings import Settings, Stack
 from local_runtime.cloudformation import read_template
 from tests.support.deployment import TEMPLATE, as_list, deployed, policy_statements, resources_of_type, translated
 
@@ -28,6 +28,8 @@ POSTGRESQL = {
     "DatabaseUrlSecretArn": f"{SECRET}functions-1a2b3c",
     "MigrationDatabaseUrlSecretArn": f"{SECRET}owner-4d5e6f",
 }
+#: How the ARNs of the stack's roles begin. It has the name "local" here.
+ROLES_OF_THE_STACK = "arn:aws:iam::123456789012:role/secure-backend/local/"
 #: Roles in the database that a function had before. Its previous version runs during a deployment and after a rollback.
 ROLES_OF_THE_PREVIOUS_VERSION = {("RegisterRole.Arn", SERVICE_ROLE)}
 WITHOUT_DATABASE = {
@@ -65,6 +67,47 @@ def test_cluster_is_protected_from_deletion():
     assert cluster["Type"] == "AWS::DSQL::Cluster"
     assert cluster["Properties"]["DeletionProtectionEnabled"] is True
     assert (cluster["DeletionPolicy"], cluster["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+@pytest.mark.asvs("13.2.2", "13.2.4")
+@pytest.mark.threat("database-stranger-logs-in")
+def test_only_roles_of_the_stack_may_log_in_to_the_cluster():
+    """Each identity with ``dsql:DbConnectAdmin`` for all clusters, such as an administrator, is rejected."""
+    policy = json.loads(deployed()["Cluster"]["Properties"]["PolicyDocument"])
+    (statement,) = policy["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Resource"]) == ("Deny", {"AWS": "*"}, "*")
+    # Not the administration of the cluster: the deployer could lock themselves out.
+    assert statement["Action"] == ["dsql:DbConnect", "dsql:DbConnectAdmin"]
+    assert statement["Condition"] == {"ArnNotLike": {"aws:PrincipalArn": f"{ROLES_OF_THE_STACK}*"}}
+    assert Stack(deployed()["MigrateFunction"]["Properties"]["Environment"]["Variables"]["STACK_ID"]).role_prefix == (
+        ROLES_OF_THE_STACK
+    )
+
+
+def test_cluster_has_a_key_of_its_own_by_parameter():
+    assert deployed()["Cluster"]["Properties"]["KmsEncryptionKey"] == "AWS_OWNED_KMS_KEY"
+    assert "DatabaseKey" not in deployed()
+    own = deployed(DatabaseEncryption="make")
+    assert own["Cluster"]["Properties"]["KmsEncryptionKey"] == "DatabaseKey.Arn"
+    key = own["DatabaseKey"]
+    # A restored backup is unreadable without it.
+    assert (key["DeletionPolicy"], key["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert key["Properties"]["EnableKeyRotation"] is True
+    (account, service) = key["Properties"]["KeyPolicy"]["Statement"]
+    assert (account["Principal"], account["Action"]) == ({"AWS": "arn:aws:iam::123456789012:root"}, "kms:*")
+    assert service["Principal"] == {"Service": "dsql.amazonaws.com"}
+    assert service["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": "123456789012"},
+        "ArnLike": {"aws:SourceArn": "arn:aws:dsql:us-east-1:123456789012:cluster/*"},
+    }
+    assert "DatabaseKey" not in deployed(**POSTGRESQL, DatabaseEncryption="make")
+
+
+@pytest.mark.threat("deployment-custom-resource-call")
+def test_only_custom_resources_know_their_stack():
+    functions = resources_of_type("AWS::Lambda::Function")
+    stacks = {name: f["Environment"]["Variables"].get("STACK_ID") for name, f in functions.items()}
+    assert {name for name, stack in stacks.items() if stack} == {"MigrateFunction", "PublishKeysFunction"}
 
 
 @pytest.mark.asvs("12.3.5", "13.2.1")
@@ -139,7 +182,7 @@ def test_custom_resource_timeout_exceeds_its_functions_timeout(function, resourc
 def test_own_postgresql_replaces_the_cluster():
     assert not [name for name, resource in deployed(**POSTGRESQL).items() if resource["Type"] == "AWS::DSQL::Cluster"]
     functions, owner = POSTGRESQL.values()
-    assert readers(owner, **POSTGRESQL) == {"Migrate"}
+    assert readers(owner, **POSTGRESQL) == {"Migrate", "BreakGlass"}
     assert readers(functions, **POSTGRESQL) == {name.removesuffix("Function") for name in variables()} - {"Migrate"}
     for name, found in variables(**POSTGRESQL).items():
         secret = owner if name == "MigrateFunction" else functions

@@ -82,6 +82,8 @@ def test_domain_is_created_unless_the_account_has_it():
 def test_smtp_server_replaces_ses():
     permissions = mail_permissions(**SMTP)
     (statement,) = permissions.pop("SendMailRole")
+    # An operator's role.
+    assert permissions.pop("BreakGlassRole") == [statement]
     assert [found for found in permissions.values() if found] == []
     assert (statement["Action"], statement["Resource"]) == (
         "secretsmanager:GetSecretValue",

@@ -55,6 +55,43 @@ def test_each_function_has_its_own_role():
     assert {name: function["Role"] for name, function in functions.items()} == roles
 
 
+def test_roles_of_functions_and_operators_have_the_path_of_the_stack():
+    """The policies of keys, secrets and cluster admit this path. Other roles of the stack need none of them."""
+    paths = {name: role.get("Path") for name, role in resources_of_type("AWS::IAM::Role").items()}
+    inside = {name for name, path in paths.items() if path == "/secure-backend/local/"}
+    assert inside == {*(f"{name}Role" for name in PERMISSIONS), "BreakGlassRole"}
+    assert set(paths.values()) == {"/secure-backend/local/", None}
+
+
+@pytest.mark.asvs("13.2.2", "13.3.2")
+@pytest.mark.threat("secrets-read")
+def test_operators_role_reads_secrets_and_connects_but_signs_nothing():
+    role = deployed()["BreakGlassRole"]["Properties"]
+    allowed = {r: tuple(as_list(s["Action"])) for s in policy_statements(role) for r in as_list(s["Resource"])}
+    assert allowed == {
+        "Pepper": (READ,),
+        "AuditKey": (READ,),
+        "SecretsKey.Arn": ("kms:Decrypt",),
+        "Cluster.ResourceArn": ("dsql:DbConnectAdmin",),
+    }
+    assert "ManagedPolicyArns" not in role
+    # The default maximum is an hour.
+    assert "MaxSessionDuration" not in role
+
+
+@pytest.mark.threat("secrets-read")
+def test_operators_role_can_be_limited_to_some_principals():
+    account = {"AWS": "arn:aws:iam::123456789012:root"}
+    operators = "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*Operators*"
+    for parameters, condition in (
+        ({}, None),
+        ({"BreakGlassPrincipals": operators}, {"ArnLike": {"aws:PrincipalArn": operators}}),
+    ):
+        role = deployed(**parameters)["BreakGlassRole"]["Properties"]
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert (trust["Principal"], trust["Action"], trust.get("Condition")) == (account, "sts:AssumeRole", condition)
+
+
 @pytest.mark.asvs("13.2.2")
 @pytest.mark.threat("deployment-weakened-template", "secrets-read")
 def test_roles_have_no_wildcards_and_restricted_decryption():

@@ -419,6 +419,37 @@ def initialises_ahead() -> bool:
     return os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in {"snap-start", "provisioned-concurrency"}
 
 
+class Stack(NamedTuple):
+    """The CloudFormation stack that this environment belongs to."""
+
+    arn: str
+
+    @property
+    def partition(self) -> str:
+        """Return the partition, such as ``aws`` or ``aws-cn``."""
+        return self.arn.split(":")[1]
+
+    @property
+    def region(self) -> str:
+        """Return the region, such as ``eu-central-1``."""
+        return self.arn.split(":")[3]
+
+    @property
+    def role_prefix(self) -> str:
+        """Return how the ARNs of the stack's roles begin. They have an IAM path of their own (template.yaml)."""
+        name = self.arn.split("/")[1]
+        return f"arn:{self.partition}:iam::{self.arn.split(':')[4]}:role/secure-backend/{name}/"
+
+
+def own_stack() -> Stack | None:
+    """Return the stack of a custom resource's function. The template gives its ARN to these functions only.
+
+    It is apart from ``settings``, because a custom resource needs it to report that a setting is wrong.
+    """
+    arn = os.environ.get("STACK_ID")
+    return Stack(arn) if arn else None
+
+
 def runs_in_sam() -> bool:
     """Return whether ``sam local`` runs this environment, which has no schedules and no asynchronous invocations."""
     return os.environ.get("AWS_SAM_LOCAL") == "true"

@@ -33,9 +33,9 @@ from tools.operators.migrate import main
 pytestmark = [pytest.mark.database, pytest.mark.operations]
 
 PROJECT = Path(__file__).parents[3]
-LOGIN = "arn:aws:iam::123456789012:role/auth-LoginRole-1A2B3C"
-REFRESH = "arn:aws:iam::123456789012:role/auth-RefreshRole-4D5E6F"
-CLEANUP = "arn:aws:iam::123456789012:role/auth-CleanupRole-7A8B9C"
+LOGIN = "arn:aws:iam::123456789012:role/secure-backend/auth/auth-LoginRole-1A2B3C"
+REFRESH = "arn:aws:iam::123456789012:role/secure-backend/auth/auth-RefreshRole-4D5E6F"
+CLEANUP = "arn:aws:iam::123456789012:role/secure-backend/auth/auth-CleanupRole-7A8B9C"
 
 
 #: Statements that only a migration may run.
@@ -138,7 +138,16 @@ def test_migrate_of_a_cluster_maps_exactly_the_roles_of_the_stack(cluster):
 
 @pytest.mark.threat("deployment-custom-resource-call")
 def test_migrate_with_an_invalid_role_arn_fails_and_maps_nothing(migrated_cluster):
-    for arn in ("*", f"{LOGIN}'; DROP TABLE users; --", "arn:aws:iam::123456789012:user/person"):
+    invalid = [
+        *("*", f"{LOGIN}'; DROP TABLE users; --", f"{LOGIN}/", "arn:aws:iam::123456789012:user/person"),
+        # A role of an attacker in this account, in another account, or of another stack.
+        "arn:aws:iam::123456789012:role/attacker",
+        LOGIN.replace("123456789012", "999999999999"),
+        LOGIN.replace("arn:aws:", "arn:aws-cn:"),
+        LOGIN.replace("/auth/", "/auth-dev/"),
+        LOGIN.replace("/auth/", "/auth/../attacker/"),
+    ]
+    for arn in invalid:
         assert migrate(**{SERVICE_ROLE: [arn], CLEANUP_ROLE: []})["Status"] == "FAILED", arn
     assert mappings(migrated_cluster) == set()
 

@@ -11,6 +11,8 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from auth_common.settings import own_stack
+
 #: The role of functions that change data.
 SERVICE_ROLE: Final = "secure_backend"
 #: The role of the registration, which may also delete accounts, because it replaces unverified ones.
@@ -89,8 +91,8 @@ _SELECT_GRANTED: Final = text(
     "WHERE grantee = :role AND table_schema = current_schema()"
 )
 
-#: The ARN of an IAM role (IAM User Guide, "IAM identifiers").
-_ROLE_ARN: Final = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
+#: The name of an IAM role (IAM User Guide, "IAM and STS quotas").
+_ROLE_NAME: Final = re.compile(r"[\w+=,.@-]+", re.ASCII)
 
 
 def grant_privileges(connection: Connection, iam_roles: Mapping[str, Sequence[str]]) -> None:
@@ -104,7 +106,7 @@ def grant_privileges(connection: Connection, iam_roles: Mapping[str, Sequence[st
             role that is not a key stay as they are.
 
     Raises:
-        ValueError: An ARN is not the ARN of an IAM role.
+        ValueError: An ARN is not the ARN of a role of this stack.
 
     """
     if connection.dialect.name == "sqlite":
@@ -136,9 +138,11 @@ def _granted(connection: Connection, role: str) -> dict[str, set[str]]:
 
 
 def _map_iam_roles(connection: Connection, role: str, arns: set[str]) -> None:
+    stack = own_stack()
     for arn in arns:
-        if not _ROLE_ARN.fullmatch(arn):
-            message = "not the ARN of an IAM role"
+        # An identity that may call the function must not choose a role of its own, or of another account.
+        if not (stack and arn.startswith(stack.role_prefix) and _ROLE_NAME.fullmatch(arn, len(stack.role_prefix))):
+            message = "not the ARN of a role of this stack"
             raise ValueError(message)
     query = text("SELECT arn FROM sys.iam_pg_role_mappings WHERE pg_role_name = :role")
     before = set(connection.scalars(query, {"role": role}))

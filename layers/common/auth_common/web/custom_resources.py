@@ -2,10 +2,14 @@
 
 Always send a response, even on failure. Otherwise the deployment waits until the resource's ``ServiceTimeout``. The
 response ``FAILED`` rolls the stack back.
+
+Each identity with ``lambda:InvokeFunction`` can send such an event. So the handler rejects an event of another stack,
+and a response URL that is not CloudFormation's. Then it sends no response.
 Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -16,12 +20,25 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from auth_common.events.invocation import LambdaHandler, observed
 from auth_common.events.logger import logger
+from auth_common.settings import Stack, own_stack
 
 Provider: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, str]]
 
 _SEND_TIMEOUT_SECONDS: Final = 10
 _TRIES: Final = 3
 _SECONDS_BETWEEN_TRIES: Final = 5.0
+
+#: The end of S3's host names in each partition that has Aurora DSQL or may get it (AWS General Reference, "Endpoints").
+_DOMAINS: Final[Mapping[str, str]] = {
+    "aws": "amazonaws.com",
+    "aws-us-gov": "amazonaws.com",
+    "aws-cn": "amazonaws.com.cn",
+    "aws-eusc": "amazonaws.eu",
+}
+
+
+class ForeignEvent(Exception):
+    """The event of a custom resource is not from CloudFormation, or from another stack."""
 
 
 def create_custom_resource_handler(provide: Provider) -> LambdaHandler:
@@ -32,10 +49,13 @@ def create_custom_resource_handler(provide: Provider) -> LambdaHandler:
 
     The handler adds the attribute ``Digest``, which changes with each property. Another resource that refers to it is
     updated after this one.
+
+    The handler raises ``ForeignEvent`` for an event of another stack or with another response URL.
     """
 
     @observed
     def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        _require_own_event(event)
         response: dict[str, Any] = {
             # The id never changes. After a new id CloudFormation would delete "the old resource".
             "PhysicalResourceId": event.get("PhysicalResourceId") or event["LogicalResourceId"],
@@ -54,6 +74,31 @@ def create_custom_resource_handler(provide: Provider) -> LambdaHandler:
         return {"status": response["Status"]}
 
     return handler
+
+
+def _require_own_event(event: Mapping[str, Any]) -> None:
+    stack = own_stack()
+    if stack is None or event.get("StackId") != stack.arn:
+        reason = "the event is not from this stack"
+    elif not _is_response_url(event.get("ResponseURL"), stack):
+        reason = "the response URL is not CloudFormation's"
+    else:
+        return
+    # Neither value is logged, because an attacker chose them.
+    logger.error("a custom resource rejected an event", extra={"reason": reason})
+    raise ForeignEvent(reason)
+
+
+def _is_response_url(url: object, stack: Stack) -> bool:
+    """Return whether ``url`` is an object in CloudFormation's bucket for responses, in the region of ``stack``.
+
+    The bucket's name is in the CloudFormation User Guide, "Considerations for CloudFormation VPC endpoints". S3 accepts
+    its host name with and without the region, after a dot or a dash.
+    """
+    bucket = f"cloudformation-custom-resource-response-{stack.region.replace('-', '')}"
+    host = rf"{re.escape(bucket)}\.s3(?:[.-]{re.escape(stack.region)})?\.{re.escape(_DOMAINS[stack.partition])}"
+    # A URL has no white space and no control characters, which urllib would remove or send.
+    return isinstance(url, str) and re.fullmatch(rf"https://{host}/[!-~]*", url) is not None
 
 
 def _try(provide: Provider, properties: Mapping[str, Any], context: LambdaContext, *, tries: int) -> Mapping[str, str]:
@@ -79,5 +124,5 @@ def _digest(properties: Mapping[str, Any]) -> str:
 def _send(response: Mapping[str, Any], *, to: str) -> None:
     # The signature of this presigned S3 URL is for a request without a content type.
     request = Request(to, data=json.dumps(response).encode(), method="PUT", headers={"Content-Type": ""})  # noqa: S310
-    with urlopen(request, timeout=_SEND_TIMEOUT_SECONDS):  # noqa: S310 - only CloudFormation may invoke the function
+    with urlopen(request, timeout=_SEND_TIMEOUT_SECONDS):  # noqa: S310 - the handler has checked the URL
         pass
