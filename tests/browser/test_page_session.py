@@ -293,6 +293,7 @@ def test_passkey_used_after_a_newer_login_leaves_that_session_alone(visitor, cli
     expect(visitor.sessions.locator("li")).to_have_count(1)
 
 
+@pytest.mark.threat("page-tokens-in-browser")
 @pytest.mark.parametrize("path", ["//attacker.example/", "/\\attacker.example/", "https://attacker.example/"])
 def test_path_on_another_origin_gets_no_request_and_no_token(visitor, path):
     visitor.sign_up_and_log_in()
