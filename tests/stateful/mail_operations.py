@@ -51,16 +51,25 @@ class RequestReset:
 
 def _mail_request(model: Model, request: str, email: str, queue: Stage) -> Expected:
     """Return what is expected of a request for a mail. The response does not show whether one is sent."""
-    counters = model.mail_counters(request, email)
-    counted = Stage(partial(model.mail_request_counter().count, model.now))
+    client_ip, counters = model.mail_request_counter(), model.mail_counters(request, email)
+    counted = Stage(partial(client_ip.count, model.now))
     if locked := next((counter for counter in counters if counter.is_locked(model.now)), None):
-        return Expected(202, too_many_attempts(locked, [counted]).stages)
+        rejection = too_many_attempts(locked).stages
+        return Expected(202, [counted, *_if_cancelled(counted, Stage(client_ip.succeed), rejection)])
 
     def count_for_address() -> None:
         for counter in counters:
             counter.count(model.now)
 
     return Expected(202, [counted, Stage(count_for_address), queue])
+
+
+def _if_cancelled(counted: Stage, cancelled: Stage, records: Sequence[Stage]) -> list[Stage]:
+    """Return the stages of an attempt that writes ``records`` and has been counted.
+
+    If a fault keeps it from writing them, it is cancelled. They may be stored all the same, because it was rejected.
+    """
+    return [cancelled, *records, counted]
 
 
 # --- Requests with a link or a code -----------------------------------------------------------------------------------
@@ -118,13 +127,15 @@ class Verify:
         if not isinstance(self.account_proof, str):
             session = self.account_proof.session
             if not self.account_proof.is_accepted(model.now):
-                return Expected(401, [*before, Stage(records=["authn_token_rejected"]), cancelled], "invalid_token")
+                rejected = _if_cancelled(attempt.counted, cancelled, [Stage(records=["authn_token_rejected"])])
+                return Expected(401, [*before, *rejected, cancelled], "invalid_token")
             if session.account is not account:
                 return Expected(400, [*before, _FAILED], _NOT_VALID)
             return self._success(model, account, before, [attempt.succeed])
         login = PasswordAttempt(model, account.email)
         if login.rejection:
-            return Expected(429, [*before, *login.rejection.stages, cancelled], "too_many_attempts")
+            rejected = _if_cancelled(attempt.counted, cancelled, login.rejection.stages)
+            return Expected(429, [*before, *rejected, cancelled], "too_many_attempts")
         if self.account_proof != account.password:
             failure = login.failure(400, "invalid_current_password", "user_email_verify_fail")
             return Expected(400, [*before, *failure.stages, cancelled], failure.code)

@@ -40,28 +40,28 @@ MAIL_PAUSE, *PAUSES = 367, 733, 733, 2203, 25 * HOUR
 # --- The steps, by kind -----------------------------------------------------------------------------------------------
 
 
-def sent_links(model: Model):
-    """Return the links that users have: valid ones three times, and the latest others."""
+def sent_links(model: Model, purpose: str):
+    """Return links that users have: those that are valid for a purpose four times, and the latest other."""
     sent = [token for token in model.mail_tokens if token.text]
-    valid = [token for token in sent if token.is_accepted(model.now)]
-    return [*valid * 3, *[token for token in sent if token not in valid][-3:]]
+    valid = [token for token in sent if token.purpose == purpose and token.is_accepted(model.now)]
+    return [*valid * 4, *[token for token in sent if token not in valid][-1:]]
 
 
 def request_mail(_model: Model):
-    """Return requests for a mail. The second one of a kind is silent."""
-    for email, pause in product(EMAILS, (0, MAIL_PAUSE)):
-        yield from [Step(RequestVerification(email), wait=pause), Step(RequestReset(email), wait=pause)]
+    """Return requests for a mail. Without a pause, the second one of a kind is silent."""
+    for email, pause in product(EMAILS, (MAIL_PAUSE, 0)):
+        yield from [Step(RequestReset(email), wait=pause), Step(RequestVerification(email), wait=pause)]
 
 
 def wait(model: Model):
-    return [Step(wait=seconds) for seconds in PAUSES] if sent_links(model) else []
+    return [Step(wait=seconds) for seconds in PAUSES] if model.mail_tokens else []
 
 
 def verify(model: Model):
     """Return verifications by link and by code, each with the right and with a wrong proof of the account."""
-    for token in sent_links(model):
+    for token in sent_links(model, "verify_email"):
         password = token.account.password if token.account else PASSWORDS[0]
-        proofs: list[Any] = [password, password, "not the password", *working_access_tokens(model)[-2:]]
+        proofs: list[Any] = [password, *working_access_tokens(model)[-2:], "not the password"]
         for proof in proofs:
             yield Step(Verify(token, proof))
             if token.code:
@@ -72,17 +72,18 @@ def guess_code(model: Model):
     """Return series of wrong codes at an address, by an attacker who knows the password."""
     for account in model.accounts.values():
         token = next(token for token in model.mail_tokens if token.email == account.email)
-        yield from (Step(Verify(token, account.password, "0000-0000"), times=times) for times in (1, 4))
+        yield Step(Verify(token, account.password, "0000-0000"), times=4)
 
 
 def complete_reset(model: Model):
     """Return resets, some of them twice."""
-    return [Step(CompleteReset(token, PASSWORDS[1]), times=times) for token in sent_links(model) for times in (1, 1, 2)]
+    links = sent_links(model, "reset_password")
+    return [Step(CompleteReset(token, PASSWORDS[1]), times=times) for token in links for times in (1, 1, 2)]
 
 
 def register_again(model: Model):
     """Return registrations that replace an account, some of them twice, or with another address than the link's."""
-    for token in sent_links(model):
+    for token in sent_links(model, "claim_address"):
         yield from (Step(RegisterAgain(token, token.email, PASSWORDS[2]), times=times) for times in (1, 1, 2))
         yield from (Step(RegisterAgain(token, email, PASSWORDS[2])) for email in EMAILS if email != token.email)
 
@@ -119,7 +120,7 @@ def overtake(model: Model):
 #: How often each kind of step is drawn, relative to the others.
 WEIGHTS: dict[Kind, int] = {
     request_mail: 4,
-    verify: 2,
+    verify: 3,
     guess_code: 1,
     complete_reset: 3,
     register_again: 3,
@@ -134,12 +135,16 @@ WEIGHTS: dict[Kind, int] = {
 
 
 class MailLinks(Machine):
-    """The machine. Each example begins with a session of an account that is not verified."""
+    """The machine. Each example begins with a verified account and one that is not, and a link of each kind."""
 
     @initialize()
     def sign_up(self):
-        for operation in (Register(EMAILS[0], PASSWORDS[0]), LogIn(EMAILS[0], PASSWORDS[0])):
-            self.do(operation)
+        for email in EMAILS:
+            for operation in (Register(email, PASSWORDS[0]), LogIn(email, PASSWORDS[0])):
+                self.do(operation)
+        self.do(Verify(self.model.mail_tokens[0], PASSWORDS[0]))
+        for email in EMAILS:
+            self.do(RequestReset(email))
 
     @rule(step=steps, transport=transports)
     def take(self, step, transport):
