@@ -40,7 +40,7 @@ _PAGE = re.compile(rf"{_ORIGIN.pattern}(?:[/?#][!#-;=?-~]*)?")
 #: A URI of RFC 9116 section 2.5.3. A comma separates two contacts, and a line break would add a field.
 _CONTACT = re.compile(r"(?:mailto:[!-+\-.-~]+@|https://|tel:\+)[!-+\-.-~]+")
 #: A time in UTC, whose day may not exist (``_is_time``).
-_TIME = re.compile(r"20\d\d-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\dZ", re.ASCII)
+_TIME = re.compile(r"20\d\d-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\dZ")
 #: The application id of an Android app (Android's "Set the application ID").
 _ANDROID_PACKAGE = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)+", re.ASCII)
 #: The team id and the bundle id of an iOS app.
