@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.databases import Database, start_fresh_environment
 from tests.support.factories import Account, sign_up
+from tests.support.passkeys import PasskeyHolder, enrol
 
 
 @pytest.fixture
@@ -19,6 +20,12 @@ def person(database: Database) -> Account:
 def other(database: Database) -> Account:
     """Another user who has logged in with a password."""
     return sign_up("other@example.com")
+
+
+@pytest.fixture
+def holder(database: Database) -> PasskeyHolder:
+    """A user who has a passkey."""
+    return enrol()
 
 
 @pytest.fixture

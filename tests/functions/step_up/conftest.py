@@ -2,15 +2,8 @@
 
 import pytest
 
-from tests.support.databases import Database
 from tests.support.factories import refresh
-from tests.support.passkeys import PasskeyHolder, enrol
-
-
-@pytest.fixture
-def holder(database: Database) -> PasskeyHolder:
-    """A user who has a passkey."""
-    return enrol()
+from tests.support.passkeys import PasskeyHolder
 
 
 @pytest.fixture

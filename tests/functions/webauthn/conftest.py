@@ -4,16 +4,9 @@ import pytest
 
 from tests.support.databases import Database
 from tests.support.factories import Account, sign_up
-from tests.support.passkeys import PasskeyHolder, enrol
 
 
 @pytest.fixture
 def account(database: Database) -> Account:
     """Return a user without a passkey."""
     return sign_up()
-
-
-@pytest.fixture
-def holder(database: Database) -> PasskeyHolder:
-    """Return a user with a passkey."""
-    return enrol()

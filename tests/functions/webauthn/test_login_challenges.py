@@ -174,13 +174,7 @@ def test_login_alone_and_second_factor_need_their_own_challenges(database, holde
 # --- Users who are erased during a ceremony ---------------------------------------------------------------------------
 
 
-@pytest.fixture
-def other_user(database):
-    """Return another account, which an erasure of the first one must not change."""
-    return sign_up("other@example.com")
-
-
-@pytest.mark.usefixtures("other_user")
+@pytest.mark.usefixtures("other")
 @pytest.mark.parametrize("is_verifying", [False, True])
 @pytest.mark.parametrize("with_password", [True, False])
 def test_login_of_user_who_is_erased_during_it_is_rejected(database, holder, monkeypatch, with_password, is_verifying):
