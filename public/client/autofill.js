@@ -60,7 +60,7 @@ export class Autofill {
   }
 
   #postpone({ retryAfter = 0 }) {
-    this.#notBefore = performance.now() + 1000 * retryAfter;
+    this.#notBefore = Math.max(this.#notBefore, performance.now() + 1000 * retryAfter);
   }
 
   get #mayWait() {

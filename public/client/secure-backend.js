@@ -15,6 +15,7 @@ export class SecureBackend {
   #autofill = new Autofill((options) => this.#logInWithPasskey(options));
   /** The list of passkeys that was requested last. Null after an addition, because the list may lack the new passkey. */
   #newestList = null;
+  /** The number of additions that are under way. */
   #additions = 0;
 
   /** `url` is the base URL of the service without a slash at its end. The default is the origin of this page. */
