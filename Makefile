@@ -88,6 +88,9 @@ sam: build serve-sam ## Build, and serve with the real `sam local start-api` on 
 serve-sam: $(INSTALL_UV)
 	@$(SAM) local start-api $(SAM_LOCAL_ARGS)
 
+# Templates of examples, for other accounts.
+EXAMPLES = $(wildcard examples/*/template.yaml)
+
 # As CloudFormation gets it: what is checked is what SAM makes, and not what it was asked for.
 DEPLOYED = $(RUN) python -m tools.template.deployed_template Stage=prod
 
@@ -99,8 +102,8 @@ lint: $(INSTALL_UV) ## Check style, types, import directions, language, workflow
 	$(RUN) mypy
 	$(RUN) lint-imports
 	$(RUN) zizmor --offline --quiet .github
-	@$(DEPLOYED) | $(UV) run --script --locked tools/template/template_lint.py template.yaml
-	@$(DEPLOYED) | $(UV) run --script --locked tools/template/template_scan.py
+	@$(DEPLOYED) | $(UV) run --script --locked tools/template/template_lint.py template.yaml $(EXAMPLES)
+	@$(DEPLOYED) | $(UV) run --script --locked tools/template/template_scan.py $(EXAMPLES)
 
 .PHONY: format
 format: $(INSTALL_UV) ## Rewrite the code in the project's style
