@@ -72,10 +72,17 @@ def while_a_password_is_checked(monkeypatch: pytest.MonkeyPatch, action: Callabl
 @contextmanager
 def before_reading(column: str, action: Callable[[], object]) -> Iterator[None]:
     """Run ``action`` in another thread, as another environment would, before the first SELECT that names ``column``."""
+    with before_statement("SELECT", action, naming=column):
+        yield
+
+
+@contextmanager
+def before_statement(beginning: str, action: Callable[[], object], *, naming: str = "") -> Iterator[None]:
+    """Run ``action`` in another thread before the first statement that begins with this text and has that name."""
     pending = [action]
 
     def act(statement: str, _parameters: object) -> None:
-        if pending and statement.startswith("SELECT") and column in statement:
+        if pending and statement.startswith(beginning) and naming in statement:
             with ThreadPoolExecutor(1) as elsewhere:
                 elsewhere.submit(pending.pop()).result()
 
