@@ -79,7 +79,8 @@ AWS_COMMAND = re.compile(r"\baws ([a-z][a-z0-9]*) ([a-z][a-z0-9-]+)((?:[ \t]+(?!
 
 @cache
 def service_model(service: str) -> Any:
-    return botocore.session.get_session().get_service_model(service)
+    # The AWS CLI has another name for the API of S3 than botocore.
+    return botocore.session.get_session().get_service_model("s3" if service == "s3api" else service)
 
 
 def unknown_to_aws(text: str) -> Iterator[str]:
