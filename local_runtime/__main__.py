@@ -17,6 +17,7 @@ import uvicorn
 from local_runtime.cloudformation import TemplateError
 from local_runtime.gateway import Gateway, Service
 from local_runtime.hosts import host_names
+from local_runtime.mailbox import PAGE_PATH, MailboxPage, read_key
 from local_runtime.ports import PortInUse, listen
 from local_runtime.project import Project
 from local_runtime.reloading import watch
@@ -101,10 +102,11 @@ async def _serve(
     *,
     data_dir: Path,
 ) -> None:
+    key = read_key(data_dir) if project.mailbox else ""
     gateway = Gateway(
         path.parent,
         openapi=path.parent / project.openapi if project.openapi else None,
-        mailbox=data_dir / project.mailbox if project.mailbox else None,
+        mailbox=MailboxPage(data_dir / project.mailbox, key=key) if project.mailbox else None,
         # The developer may give this machine a further name, and serve the pages under it.
         host_names=host_names(os.environ.get(project.origins_variable, "")),
     )
@@ -135,7 +137,7 @@ async def _serve(
     signal.signal(signal.SIGTERM, stop)
     if not ignores_hangup():
         signal.signal(signal.SIGHUP, stop)
-    _announce(template, sockets)
+    _announce(template, sockets, mailbox_key=key)
     background = [
         asyncio.create_task(watch(path, lambda: _reload(path, gateway, new_service))),
         hangup := asyncio.create_task(wait_for_hangup()),
@@ -157,13 +159,15 @@ def _reload(path: Path, gateway: Gateway, new_service: Callable[[Template], Serv
         _log.info("reloaded")
 
 
-def _announce(template: Template, sockets: list[socket.socket]) -> None:
+def _announce(template: Template, sockets: list[socket.socket], *, mailbox_key: str) -> None:
     lines = [
         f"  {route.method:<7} {route.path:<32} {route.function.name:<22} "
         f"{route.authorizer.name if route.authorizer else ''}".rstrip()
         for route in template.routes
     ]
     url = f"http://localhost:{sockets[0].getsockname()[1]}"
+    if mailbox_key:
+        lines.append(f"Mails: {url}{PAGE_PATH}?key={mailbox_key}")
     _log.info("\n".join([*lines, f"Serving template.yaml on {url} (Ctrl-C ends it)"]))
 
 

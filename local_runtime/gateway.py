@@ -165,7 +165,7 @@ class Gateway:
     Args:
         folder: the template's folder. The files in its ``public`` folder are served if no route matches.
         openapi: the document that ``/docs`` shows. None: there is no ``/docs``.
-        mailbox: the folder with the mails that ``/mail.html`` shows. None: there is no ``/mail.html``.
+        mailbox: the pages with the mails. None: there is no ``/mail.html``.
         host_names: further host names that ``Host`` may have, besides this machine's own (see ``hosts``).
 
     """
@@ -175,14 +175,14 @@ class Gateway:
         folder: Path,
         *,
         openapi: Path | None = None,
-        mailbox: Path | None = None,
+        mailbox: MailboxPage | None = None,
         host_names: Collection[str] = (),
     ) -> None:
         """Create a gateway that answers every request with 502 until it has a service."""
         self._service: Service | None = None
         self._host_names = host_names
         self._files = StaticFiles(directory=folder / "public", html=True, check_dir=False)
-        self._mailbox = MailboxPage(mailbox) if mailbox else None
+        self._mailbox = mailbox
         self._api_documentation = cache(lambda: create_api_documentation(openapi)) if openapi else None
 
     def replace_service(self, service: Service | None) -> None:

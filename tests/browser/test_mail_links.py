@@ -14,14 +14,16 @@ pytestmark = [pytest.mark.mail, pytest.mark.pages, pytest.mark.browser]
 
 
 @pytest.fixture
-def mailbox(client):
+def mailbox(client, data_dir):
     """Return a function that waits for a mail with a link to a page, and returns path and fragment, and the code."""
+
+    key = (data_dir / "mailbox-key").read_text()
 
     def wait_for_mail(email, page):
         found: list[tuple[str, ...]] = []
 
         def has_arrived():
-            items = client.get("/mail.json", params={"to": email}).raise_for_status().json()["items"]
+            items = client.get("/mail.json", params={"to": email, "key": key}).raise_for_status().json()["items"]
             found.extend((link, *item["codes"]) for item in items for link in item["links"] if f"/{page}#" in link)
             return found
 

@@ -56,8 +56,8 @@ def mail(environment, data_dir, url, monkeypatch):
     return mail.subject
 
 
-def test_developer_opens_a_mail_and_follows_its_link(visit, mail):
-    visitor = visit(path="/mail.html")
+def test_developer_opens_a_mail_and_follows_its_link(visit, mail, data_dir):
+    visitor = visit(path=f"/mail.html?key={(data_dir / 'mailbox-key').read_text()}")
     page = visitor.page
     page.get_by_role("link", name=mail).first.click()
     expect(page.get_by_role("heading", name=mail)).to_be_visible()
@@ -88,7 +88,7 @@ def test_markup_in_a_mail_runs_no_script_in_the_mailbox(visit, data_dir, environ
     )
     (data_dir / "mail").mkdir(exist_ok=True)
     (data_dir / "mail" / "9999999999999999998-attack.eml").write_bytes(message.as_bytes())
-    visitor = visit(path="/mail.html?id=9999999999999999998-attack")
+    visitor = visit(path=f"/mail.html?id=9999999999999999998-attack&key={(data_dir / 'mailbox-key').read_text()}")
     expect(visitor.page.frame_locator("iframe").get_by_text("end")).to_be_visible()
     assert visitor.page.evaluate("typeof x") == "undefined"
     visitor.browser_errors.clear()  # the browser reports what it has blocked

@@ -46,7 +46,7 @@ def test_defaults_are_those_of_the_design(set_variables):
         | {"webauthn_rp_id": "localhost", "webauthn_rp_name": "Secure Backend"}
         | {"webauthn_origins": ("http://localhost:8000", "http://localhost:3000"), "audit_retention_days": 400}
         | {"pages_url": None, "proxy_locks": (), "mail_locales": ("en", "de")}
-        | {"mail_transport": None, "mail_from": None, "mail_from_name": "Secure Backend"}
+        | {"mail_per_hour": 1_000, "mail_transport": None, "mail_from": None, "mail_from_name": "Secure Backend"}
         | dict.fromkeys(("send_mail_arn", "mail_texts_dir", "smtp_url", "smtp_url_secret_arn", "ses_configuration_set"))
         | dict.fromkeys(("cors_origins", "security_contact", "android_packages", "ios_apps"), ())
         | dict.fromkeys(("change_password_url", "passkey_enroll_url", "passkey_manage_url", "security_txt_expires"))

@@ -1,17 +1,19 @@
 """/mail.html and /mail.json: a developer reads the service's mails. Other machines cannot."""
 
 import asyncio
+import stat
 from email.message import EmailMessage
 from email.policy import SMTP
-from functools import partial
 
 import httpx
 import pytest
 
 from local_runtime.gateway import Gateway
+from local_runtime.mailbox import MailboxPage, read_key
 
 pytestmark = pytest.mark.local_runtime
 
+KEY = "a-key-of-the-mailbox"
 LINK = "http://localhost:8000/verify-email.html#token=abc"
 
 
@@ -46,7 +48,12 @@ def folder(tmp_path):
 @pytest.fixture
 def get(tmp_path, folder):
     """Return a function that sends a GET request to a gateway with the mailbox ``folder``."""
-    return partial(request, Gateway(tmp_path, mailbox=folder, host_names={"tunnel.example"}), "GET")
+    gateway = Gateway(tmp_path, mailbox=MailboxPage(folder, key=KEY), host_names={"tunnel.example"})
+
+    def get(url, *, key=KEY, params=None, **options):
+        return request(gateway, "GET", url, params={**httpx.URL(url).params, **(params or {}), "key": key}, **options)
+
+    return get
 
 
 def test_mailbox_without_mails_is_empty(get):
@@ -68,7 +75,7 @@ def test_program_reads_links_and_codes_of_an_address_newest_first(get, folder):
 
 def test_page_shows_a_mail_with_links_and_its_html_in_a_sandbox(get, folder):
     write_mail(folder, html=f'<html><head></head><body><a href="{LINK}">Confirm</a></body></html>')
-    assert 'href="/mail.html?id=1"' in get("/mail.html").text
+    assert f'href="/mail.html?id=1&amp;key={KEY}"' in get("/mail.html").text
     page = get("/mail.html?id=1")
     assert f'<a href="{LINK}">' in page.text
     assert 'sandbox="allow-popups allow-popups-to-escape-sandbox"' in page.text
@@ -99,7 +106,7 @@ def test_unknown_mail_and_mail_without_headers_are_no_errors(get, folder):
 
 
 def test_other_methods_are_rejected(tmp_path, folder):
-    assert request(Gateway(tmp_path, mailbox=folder), "POST", "/mail.json").status_code == 405
+    assert request(Gateway(tmp_path, mailbox=MailboxPage(folder, key=KEY)), "POST", "/mail.json").status_code == 405
 
 
 @pytest.mark.threat("page-dns-rebinding")
@@ -108,6 +115,7 @@ def test_other_methods_are_rejected(tmp_path, folder):
     [
         *({"Host": host} for host in ("attacker.example", "tunnel.example", "192.168.0.1")),
         *({name: "203.0.113.7"} for name in ("X-Forwarded-For", "Forwarded", "Via", "X-Forwarded-Host")),
+        *({name: "https"} for name in ("X-Forwarded-Proto", "X-Real-IP")),
     ],
     ids=str,
 )
@@ -118,6 +126,38 @@ def test_request_from_another_machine_gets_no_mail(get, folder, path, headers):
     response = get(path, headers=headers)
     assert response.status_code >= 400
     assert "7K3M" not in response.text
+
+
+@pytest.mark.threat("page-dns-rebinding")
+@pytest.mark.parametrize("key", ["", "another", "ä"])
+@pytest.mark.parametrize("path", ["/mail.html", "/mail.html?id=1&part=html", "/mail.json"])
+def test_request_without_the_key_gets_no_mail(get, folder, path, key):
+    """A proxy on this machine that hides itself: it sends Host: localhost, and adds no header."""
+    write_mail(folder)
+    response = get(path, key=key)
+    assert response.status_code == 403
+    assert "7K3M" not in response.text
+    assert KEY not in response.text
+
+
+@pytest.mark.threat("page-dns-rebinding")
+def test_request_from_another_address_gets_no_mail(tmp_path, folder):
+    write_mail(folder)
+    gateway = Gateway(tmp_path, mailbox=MailboxPage(folder, key=KEY))
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(gateway, client=("192.168.0.7", 1234))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
+            return await client.get("/mail.json", params={"key": KEY})
+
+    assert "7K3M" not in asyncio.run(send()).text
+
+
+def test_key_stays_the_same_and_is_readable_by_its_user_only(tmp_path):
+    key = read_key(tmp_path)
+    assert len(key) > 20
+    assert read_key(tmp_path) == key
+    assert stat.S_IMODE((tmp_path / "mailbox-key").stat().st_mode) == 0o600
 
 
 def test_gateway_without_mailbox_has_no_such_page(tmp_path):

@@ -32,9 +32,10 @@ def send_all(tmp_path):
     require(shutil.which("npm"), "needs Node.js and npm")
     shutil.copy(PROJECT / ".httpyac.js", tmp_path)
 
-    def send_all(base, *, origin, text=REQUESTS):
+    def send_all(base, *, origin, mailbox_key="", text=REQUESTS):
         with running_authenticator(tmp_path / "authenticator", origin) as authenticator:
-            for name, value in (("base", base), ("authenticator", authenticator)):
+            values = {"base": base, "authenticator": authenticator, "mailbox_key": mailbox_key}
+            for name, value in values.items():
                 # The other line with this variable is a comment.
                 text, lines = re.subn(rf"^@{name} = .*", f"@{name} = {value}", text, flags=re.MULTILINE)
                 assert lines == 1
@@ -61,7 +62,8 @@ def _title(request):
 
 def test_local_runtime_returns_the_status_in_each_title(tmp_path, send_all):
     with running_service(tmp_path / "data") as url:
-        assert send_all(url, origin=url) == TITLES
+        key = (tmp_path / "data" / "mailbox-key").read_text()
+        assert send_all(url, origin=url, mailbox_key=key) == TITLES
 
 
 @pytest.mark.sam

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.stateful.environments import Job
-from tests.stateful.model import AccessToken, Account, MailToken, Model
+from tests.stateful.model import MAIL_CLIENT_IP, AccessToken, Account, MailToken, Model
 from tests.stateful.operations import Expected, PasswordAttempt, Stage, create_account, too_many_attempts
 from tests.support.factories import register
 from tests.support.functions import Response
@@ -23,7 +23,7 @@ class RequestVerification:
     email: str
 
     def job(self) -> Job:
-        return partial(request_verification, self.email)
+        return partial(request_verification, self.email, sourceIp=MAIL_CLIENT_IP)
 
     def expect(self, model: Model) -> Expected:
         account = model.accounts.get(self.email)
@@ -39,7 +39,7 @@ class RequestReset:
     email: str
 
     def job(self) -> Job:
-        return partial(request_reset, self.email)
+        return partial(request_reset, self.email, sourceIp=MAIL_CLIENT_IP)
 
     def expect(self, model: Model) -> Expected:
         account = model.accounts.get(self.email)
@@ -51,7 +51,8 @@ class RequestReset:
 
 def _mail_request(model: Model, request: str, email: str, queue: Stage) -> Expected:
     """Return what is expected of a request for a mail. The response does not show whether one is sent."""
-    client_ip, counters = model.mail_request_counter(), model.mail_counters(request, email)
+    client_ip = model.mail_request_counter(MAIL_CLIENT_IP)
+    counters = [*model.mail_counters(request, email), model.mail_to_address_counter(request, email)]
     counted = Stage(partial(client_ip.count, model.now))
     if locked := next((counter for counter in counters if counter.is_locked(model.now)), None):
         rejection = too_many_attempts(locked).stages

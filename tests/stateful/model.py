@@ -33,7 +33,9 @@ LINK_SECONDS = {"verify_email": DAY, "claim_address": DAY, "reset_password": 30 
 CODE_SECONDS = 600
 MAX_TRIES_PER_CODE, CODES_PER_DAY = 5, 30
 #: How often a mail of one kind is sent to one address.
-MAIL_PAUSE_SECONDS, MAILS_PER_DAY = 300, 12
+MAIL_PAUSE_SECONDS, MAILS_PER_DAY, MAILS_PER_DAY_FROM_CLIENT_IP = 300, 12, 4
+#: The client IP of requests for a mail. No account is known to use it, so it has no counters of its own.
+MAIL_CLIENT_IP = "198.51.100.200"
 
 #: The limits as settings. Two are small, so that there are lockouts. The others are never reached.
 LIMITS = {
@@ -336,9 +338,14 @@ class Model:
         """Return the counter of registrations, which counts successes too."""
         return self._counter("REGISTRATION_PER_SOURCE", "registration_source", SOURCE_IP)
 
-    def mail_request_counter(self) -> AttemptCounter:
-        """Return the counter of requests for a mail, which counts successes too."""
-        return self._counter("MAIL_PER_SOURCE", "mail_source", SOURCE_IP)
+    def mail_request_counter(self, client_ip: str) -> AttemptCounter:
+        """Return the counter of requests for a mail and mails of registrations, which counts successes too."""
+        return self._fixed_counter(LIMITS["THROTTLE_MAIL_PER_SOURCE"], HOUR, "mail_source", client_ip)
+
+    def mail_to_address_counter(self, request: str, email: str) -> AttemptCounter:
+        """Return the counter of mails that one client IP may request for an address."""
+        subjects = (request, email, MAIL_CLIENT_IP)
+        return self._fixed_counter(MAILS_PER_DAY_FROM_CLIENT_IP, DAY, "mail_address_source", *subjects)
 
     def mail_counters(self, request: str, email: str) -> list[AttemptCounter]:
         """Return the counters of mails that any client may request for an address."""

@@ -23,7 +23,7 @@ from tests.stateful.model import (
     Session,
     StepUpToken,
 )
-from tests.support.events import proxy_event
+from tests.support.events import SOURCE_IP, proxy_event
 from tests.support.factories import log_in, refresh, register
 from tests.support.functions import Response, authorize, call
 from tools.operators import accounts
@@ -90,10 +90,12 @@ class Register:
         return partial(register, email=self.email, password=self.password)
 
     def expect(self, model: Model) -> Expected:
-        counted = Stage(partial(model.registration_counter().count, model.now))
+        mail = model.mail_request_counter(SOURCE_IP)
+        counted = [Stage(partial(each.count, model.now)) for each in (model.registration_counter(), mail)]
         if self.email in model.accounts:
-            return Expected(409, [counted, Stage(records=["user_creation_fail"])], "email_taken")
-        return Expected(201, [counted, Stage(partial(self._create, model), ["user_created"])])
+            rejected = Stage(records=["user_creation_fail"])
+            return Expected(409, [*counted, rejected, Stage(mail.succeed)], "email_taken")
+        return Expected(201, [*counted, Stage(partial(self._create, model), ["user_created"])])
 
     def _create(self, model: Model) -> None:
         account = create_account(model, self.email, self.password)

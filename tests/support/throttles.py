@@ -87,10 +87,16 @@ class Limit:
     setting: ClassVar[str]
     #: How long an attempt is counted, in seconds.
     window: ClassVar[int] = 3_600
+    #: Whether a lockout ends with the window. Otherwise it begins with 30 seconds and doubles.
+    is_fixed: ClassVar[bool] = False
     #: The status of an attempt that is counted.
     status: ClassVar[int] = 401
     #: The beginning of an SQL statement that every successful attempt executes.
     needs: ClassVar[str]
+
+    def end_lockout(self) -> None:
+        """Let the lockout end, and with it the window of a fixed limit."""
+        (expire_counts if self.is_fixed else expire_lockouts)(self.database)
 
     def attempt(self, number: int, /) -> Response:
         """Make an attempt that is counted."""
@@ -279,6 +285,7 @@ class MailFromClientIP(Limit):
 
     name = "mail_source"
     setting = "mail_per_source"
+    is_fixed = True
     status = 202
     needs = "INSERT INTO mail_tokens"
 

@@ -112,7 +112,8 @@ class Target:
         Only the mailbox's user can read them. So the request is no part of an attack, and is not counted.
         """
         reader = replace(self, statuses=Counter())
-        mails: list[dict[str, Any]] = reader.send("GET", f"/mail.json?to={quote(email)}").document["items"]
+        key = (self.data_dir / "mailbox-key").read_text()
+        mails: list[dict[str, Any]] = reader.send("GET", f"/mail.json?to={quote(email)}&key={key}").document["items"]
         return mails
 
     def with_client_ip(self, client_ip: str, *, lock: str = _LOCK) -> "Target":

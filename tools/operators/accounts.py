@@ -1,4 +1,4 @@
-"""``uv run accounts``: change, disable, unlock, verify or erase a user, clear bounces, end sessions, remove passkeys.
+"""``uv run accounts``: show, change, disable, unlock, verify or erase a user, clear bounces, end sessions.
 
 It works on the database that DATABASE_URL or DATA_DIR names. The service may be running. This is the only way to create
 the first admin, because no endpoint can.
@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -49,6 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     clear.add_argument("email")
     verify = commands.add_parser("mark-verified", help="mark the e-mail address of a user as verified")
     verify.add_argument("email")
+    verify.add_argument(
+        "--keep-access",
+        action="store_true",
+        help="keep password, passkeys and sessions, because you know that the user of the address has set them up",
+    )
+    commands.add_parser("show", help="show what helps the user of an account; it is recorded").add_argument("email")
     reset = commands.add_parser("start-reset", help="send a user the link to set a new password; it is not shown here")
     reset.add_argument("email")
     change = commands.add_parser(
@@ -123,6 +130,8 @@ def _run(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         return done, _user_facts(user) | {"counters_forgotten": deleted}
     if options.command in _MAIL_COMMANDS:
         return _run_mail_command(options, email)
+    if options.command == "show":
+        return _show(accounts.report_account(email))
     if options.command == "list-passkeys":
         user, passkeys = accounts.list_passkeys_of(email)
         done = _lines(passkeys, f"{user.id}: role {user.role}, {user.status}; passkeys: {len(passkeys)}")
@@ -156,9 +165,7 @@ def _run_mail_command(options: argparse.Namespace, email: str) -> tuple[str, dic
         done = f"{user.id}: role {user.role}, {user.status}; the address {found}"
         return done, _user_facts(user) | {"was_suppressed": was_suppressed}
     if options.command == "mark-verified":
-        user = accounts.mark_email_verified(email)
-        done = f"{user.id}: role {user.role}, {user.status}; the e-mail address is verified"
-        return done, _user_facts(user) | {"email_verified": True}
+        return _mark_verified(email, keeps_access=options.keep_access)
     user, kind = start_password_reset(email)
     sent = "set a new password" if kind is MailKind.RESET_PASSWORD else "register again, because it is not verified"
     done = f"{user.id}: role {user.role}, {user.status}; a link was sent to the address to {sent}"
@@ -176,6 +183,44 @@ def _new_email(text: str) -> str:
         return normalise_email(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _mark_verified(email: str, *, keeps_access: bool) -> tuple[str, dict[str, Any]]:
+    if keeps_access:
+        user, removed = accounts.mark_email_verified(email), 0
+        rest = "password, passkeys and sessions stay valid"
+    else:
+        user, removed = accounts.hand_over_account(email)
+        rest = f"a link to set a password was sent; passkeys removed: {removed}; all sessions are revoked"
+    done = f"{user.id}: role {user.role}, {user.status}; the e-mail address is verified; {rest}"
+    return done, _user_facts(user) | {"email_verified": True, "access_kept": keeps_access, "passkeys_removed": removed}
+
+
+def _show(report: accounts.AccountReport) -> tuple[str, dict[str, Any]]:
+    """Return a report of an account as ``_run`` does."""
+    user, suppression = report.user, report.suppression
+    verified_at = user.email_verified_at
+    lines = [
+        f"e-mail address: {f'verified {_time(verified_at)}' if verified_at else 'not verified'}",
+        *(f"locked until {_time(until)}: {name}" for name, until in report.lockouts.items()),
+    ]
+    if suppression and suppression.bounced_at:
+        lines.append(f"bounced {_time(suppression.bounced_at)}: the address gets no mail")
+    if suppression and suppression.complained_at:
+        lines.append(f"complained {_time(suppression.complained_at)}: the address gets no notices of logins")
+    lines += [f"mail {each.kind}, queued {_time(each.created_at)}: {each.state}" for each in report.mails]
+    last = f"{user.id}: role {user.role}, {user.status}; sessions: {report.sessions}; passkeys: {len(report.passkeys)}"
+    facts = _user_facts(user) | {
+        "created_at": user.created_at,
+        "email_verified_at": verified_at,
+        "lockouts": report.lockouts,
+        "bounced_at": suppression and suppression.bounced_at,
+        "complained_at": suppression and suppression.complained_at,
+        "sessions": report.sessions,
+        "passkeys": [_passkey_facts(passkey) for passkey in report.passkeys],
+        "mails": [asdict(mail) for mail in report.mails],
+    }
+    return "\n".join([*lines, _lines(report.passkeys, last)]), facts
 
 
 def _lines(passkeys: Sequence[Passkey], last: str) -> str:

@@ -1,4 +1,4 @@
-"""``uv run mail``: show the mails of the local mailbox, and check the texts of a deployer."""
+"""``uv run mail``: show the mails of the local mailbox, check a deployer's texts, and end a pause after bounces."""
 
 import argparse
 import io
@@ -13,9 +13,10 @@ from email.policy import default
 from typing import Final
 
 from auth_common.errors import ServiceError
+from auth_common.mail.bounce_rate import resume_mail
 from auth_common.mail.rendering import check_texts
 from auth_common.settings import settings
-from tools.operators.operator_command import error_text, print_result
+from tools.operators.operator_command import error_text, operator_command, print_result
 
 #: Mails that ``list`` shows.
 _MAX_MAILS: Final = 20
@@ -40,11 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show = commands.add_parser("show", help="print the text of a mail")
     show.add_argument("number", type=int, nargs="?", default=1, help="its number in the list; 1 is the newest")
     commands.add_parser("check", help="check the texts in MAIL_TEXTS_DIR")
+    commands.add_parser("resume", help="send mail to new addresses again, which bounces have paused")
     options = parser.parse_args(arguments)
     try:
         if options.command == "check":
             check_texts()
             return print_result("all texts are valid")
+        if options.command == "resume":
+            with operator_command("mail"):
+                is_resumed = resume_mail()
+            return print_result("mail is sent again" if is_resumed else "mail was not paused")
         mails = _mails_of_sam() if options.sam else _mails_of_the_data_folder()
     except (ServiceError, MailboxUnreadable) as error:
         text = error_text(error) if isinstance(error, ServiceError) else str(error)

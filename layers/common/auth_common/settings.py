@@ -174,6 +174,8 @@ class Settings:
     #: The sender of all mails. ``smtp`` and ``ses`` need an address.
     mail_from: str | None = None
     mail_from_name: str = "Secure Backend"
+    #: Mails that the stack sends within an hour (``mail.hourly_limit``).
+    mail_per_hour: int = _number(1_000, 20, 10_000_000)
     #: The languages of mails, separated by commas. The first is for users whose language is unknown.
     mail_locales: tuple[str, ...] = ("en", "de")
     #: A folder of the deployer with texts that replace the built-in ones (``mail.rendering``).

@@ -214,11 +214,12 @@ export const EVENT_MEANINGS = {
       "passkey_source": "passkey logins that failed, from one client IP",
       "refresh_source": "refresh tokens that are not valid, from one client IP",
       "registration_source": "registrations from one client IP",
-      "mail_source": "requests for a mail from one client IP",
+      "mail_source": "requests for a mail, and mails of registrations, from one client IP. The response of a registration does not show it",
       "mail_token_source": "links and codes of mails that are not valid, from one client IP",
       "mail_address": "requests for a mail to one address within five minutes. The response does not show it",
       "mail_address_day": "requests for a mail to one address within a day. The response does not show it",
       "email_change": "requests of one account to change its address within a day",
+      "mail_address_source": "requests for a mail to one address from one client IP within a day. The response does not show it",
       "mail_code": "wrong codes at one address within a day. The link in the mail still works",
       "session_proofs": "more concurrent proofs of identity in one session than may fail",
       "step_up_challenge": "step-ups with a passkey that one session began",
@@ -250,6 +251,19 @@ export const EVENT_MEANINGS = {
       "outcome_unknown": "two senders in a row ended before they recorded an outcome. The mail was sent at most twice",
       "refused": "the provider rejects the mail for good. `cause` says why",
       "unreadable": "the content cannot be decrypted, because the user was erased or an attacker changed the row"
+    }
+  },
+  "mail_paused": {
+    "when": "more than 3 % of the mails of a day bounce. Mails to addresses that were never verified wait",
+    "respond": "An attacker probably registers invented addresses. New users cannot verify their address meanwhile (docs/runbooks/mail-paused.md).",
+    "reasons": {}
+  },
+  "mail_resumed": {
+    "when": "mails to addresses that were never verified are sent again",
+    "respond": "Nothing.",
+    "reasons": {
+      "by_operator": "by an operator's command",
+      "rate_fell": "the bounce rate of the last day is low enough"
     }
   },
   "mail_sent": {

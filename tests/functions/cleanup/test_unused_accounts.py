@@ -75,6 +75,22 @@ def test_account_that_was_used_or_verified_stays(database, use):
     assert log_in().status == 200
 
 
+@pytest.mark.parametrize("is_older", [False, True])
+def test_disabled_account_stays(database, is_older):
+    """The decision of an operator must not vanish, also that about an account from before this rule."""
+    user_id = UUID(register().json["id"])
+    accounts.disable_user(EMAIL)
+    if is_older:
+        database.execute(update(users).values(unused_until=datetime.now(UTC) - timedelta(seconds=1)))
+    let_a_month_pass(database)
+    assert clean_up()["unused_accounts"] == 0
+    assert database.execute(select(users.c.id, users.c.status)) == [(user_id, "disabled")]
+    if not is_older:
+        accounts.enable_user(EMAIL)
+        assert clean_up()["unused_accounts"] == 0
+        assert log_in().status == 200
+
+
 @pytest.mark.sqlite
 def test_account_whose_login_cleared_no_time_stays(database):
     """A function of the previous version, after a rollback, does not know the time."""

@@ -86,7 +86,8 @@ def test_new_and_taken_addresses_cause_the_same_response_and_work(database, monk
 
 
 @pytest.mark.usefixtures("required")
-def test_user_of_a_taken_address_gets_a_mail_that_fits_the_account(database):
+def test_user_of_a_taken_address_gets_a_mail_that_fits_the_account(database, monkeypatch):
+    use_limits(monkeypatch, mail_per_source=100)
     for name in ("verified", "disabled", "unverified"):
         register(email=f"{name}@example.com")
     accounts.mark_email_verified("verified@example.com")

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from auth_common.accounts import administration as accounts
 from auth_common.database.tables import audit_events, mail_tokens, mails, passkeys, throttles, users
-from auth_common.throttling.limits import MAILS_PER_DAY
+from auth_common.throttling.limits import MAILS_PER_DAY, MAILS_PER_DAY_FROM_CLIENT_IP
 from tests.support.databases import Database, start_fresh_environment
 from tests.support.factories import (
     EMAIL,
@@ -298,6 +298,55 @@ def test_one_address_gets_one_link_in_five_minutes_and_twelve_a_day(database, ac
         end_mail_pause(database, "reset")
         assert request_reset(sourceIp=f"198.51.100.{number}").status == 202
     assert len(queued_mails(database, EMAIL)) == 1 + MAILS_PER_DAY
+
+
+@pytest.mark.aurora_dsql
+@pytest.mark.asvs("6.3.1")
+@pytest.mark.threat("function-mail-flood")
+def test_attacker_who_uses_up_the_mails_of_the_day_does_not_stop_those_of_the_user(database, account):
+    """The user requests a link from a client IP of an earlier login."""
+    for number in range(MAILS_PER_DAY + 3):
+        assert request_reset(sourceIp=f"192.0.2.{number}").status == 202
+        end_mail_pause(database, "reset")
+    sent = len(queued_mails(database, EMAIL))
+    assert sent == 1 + MAILS_PER_DAY
+    assert request_reset(sourceIp=OTHER_CLIENT_IP).status == 202
+    assert len(queued_mails(database, EMAIL)) == sent
+    assert request_reset().status == 202
+    assert len(queued_mails(database, EMAIL)) == sent + 1
+    # Within five minutes of the last mail, the user gets no other one.
+    assert request_reset().status == 202
+    assert len(queued_mails(database, EMAIL)) == sent + 1
+    assert complete_reset(newest_mail(database, EMAIL, "reset_password").token).status == 204
+
+
+@pytest.mark.sqlite
+@pytest.mark.threat("function-mail-flood")
+@pytest.mark.parametrize("identity", [{}, {"sourceIp": OTHER_CLIENT_IP}], ids=["known", "unknown"])
+def test_one_client_ip_causes_few_links_to_one_address(database, account, identity):
+    """So an attacker needs several client IPs to use up the mails of a day. Known client IPs have a limit, too."""
+    for _ in range(MAILS_PER_DAY_FROM_CLIENT_IP + 2):
+        assert request_reset(**identity).status == 202
+        end_mail_pause(database, "reset")
+    links = [mail for mail in queued_mails(database, EMAIL) if mail.kind == "reset_password"]
+    assert len(links) == MAILS_PER_DAY_FROM_CLIENT_IP
+    request_reset(sourceIp="192.0.2.250")
+    assert len(queued_mails(database, EMAIL)) == 2 + MAILS_PER_DAY_FROM_CLIENT_IP
+
+
+@pytest.mark.sqlite
+@pytest.mark.threat("function-account-enumeration")
+def test_request_from_a_known_client_ip_causes_the_same_statements(database, account):
+    """An attacker behind the same client IP learns nothing from the work of a request."""
+    request_reset("warm-up@example.com")
+    seen = []
+    for email in (EMAIL, "unknown@example.com"):
+        for _ in range(2):
+            statements: list[str] = []
+            with on_each_statement(lambda text, _: statements.append(text)):  # noqa: B023 - called within the loop
+                assert request_reset(email).status == 202
+            seen.append(len(statements))
+    assert seen[:2] == seen[2:]
 
 
 @pytest.mark.asvs("6.3.8")

@@ -13,6 +13,8 @@ from auth_common.accounts import administration as accounts
 from auth_common.audit_log.store import AuditQuery, select_page
 from auth_common.database.tables import metadata
 from auth_common.events.vocabulary import Severity
+from auth_common.mail.bounce_rate import resume_mail
+from auth_common.mail.sender import send_due_mails
 from auth_common.operations.cleanup import delete_expired
 from tests.support.auditors import auditor_token, read_events, read_summary
 from tests.support.databases import sqlalchemy_listener, start_fresh_environment
@@ -90,6 +92,8 @@ def use_all_features():
     log_out(person.access_token)
     accounts.disable_user(EMAIL)
     accounts.enable_user(EMAIL)
+    send_due_mails()
+    resume_mail()
     delete_expired()
     erase("other@example.com")
 

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from auth_common.errors import Misconfigured
-from auth_common.mail.kinds import MAIL_RULES, MailKind
+from auth_common.mail.kinds import MAIL_RULES, MailKind, MailShare
 from auth_common.mail.locales import choose_locale
 from auth_common.mail.rendering import check_texts, render
 from tests.support.databases import start_fresh_environment
@@ -130,6 +130,22 @@ def test_value_is_inserted_as_text_without_new_lines(kind):
     assert attacked.subject == harmless.subject
     assert "\nPay here" not in attacked.text
     assert "\nBcc" not in attacked.text
+
+
+@pytest.mark.threat("mail-injected-text")
+@pytest.mark.parametrize("kind", [kind for kind, rules in MAIL_RULES.items() if rules.share is MailShare.OPEN])
+def test_mail_that_any_client_can_cause_contains_no_text_of_the_client(kind):
+    """No name, device or client IP. Otherwise the service would send an attacker's text to strangers."""
+    assert MAIL_RULES[kind].variables <= {"token", "code"}
+
+
+@pytest.mark.threat("mail-injected-text")
+@pytest.mark.parametrize("locale", ["en", "de"])
+@pytest.mark.parametrize("kind", MailKind)
+def test_subject_is_a_constant(kind, locale):
+    values = [dict.fromkeys(MAIL_RULES[kind].variables, value) for value in ("one", "2")]
+    first, second = (render(kind, locale=locale, variables=each) for each in values)
+    assert first.subject == second.subject
 
 
 def test_token_with_special_characters_stays_in_the_fragment():

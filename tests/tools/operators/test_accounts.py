@@ -23,6 +23,7 @@ from tests.support.databases import start_fresh_environment
 from tests.support.factories import (
     EMAIL,
     NEW_PASSWORD,
+    PASSWORD,
     get_user,
     is_session_accepted,
     log_in,
@@ -31,7 +32,7 @@ from tests.support.factories import (
     sign_up,
 )
 from tests.support.log_lines import flatten_event
-from tests.support.mail_links import complete_reset, newest_mail, queued_mails
+from tests.support.mail_links import complete_reset, newest_mail, queued_mails, verify_email
 from tests.support.passkeys import begin_login, enrol
 from tests.support.runtime import closed_pipe, run_project_command
 from tools.operators.accounts import main
@@ -136,9 +137,9 @@ def test_unlocked_user_can_log_in_and_keeps_sessions(account, capsys):
 
 
 @pytest.mark.threat("operator-denies-command")
-def test_mark_verified_keeps_sessions_and_is_recorded_with_its_operator(account, capsys):
+def test_mark_verified_keeps_access_on_request_and_is_recorded_with_its_operator(account, capsys):
     capsys.readouterr()
-    assert main(["mark-verified", EMAIL, "--json"]) == 0
+    assert main(["mark-verified", EMAIL, "--keep-access", "--json"]) == 0
     output = capsys.readouterr()
     assert json.loads(output.out)["email_verified"] is True
     event = event_in(output.err)
@@ -146,6 +147,96 @@ def test_mark_verified_keeps_sessions_and_is_recorded_with_its_operator(account,
     assert event["operator"] == getpass.getuser()
     assert get_user(account.id, token=account.access_token).json["email_verified"] is True
     assert main(["mark-verified", "nobody@example.com"]) == 1
+    assert main(["mark-verified", "nobody@example.com", "--keep-access"]) == 1
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.threat("function-pre-hijacking")
+def test_mark_verified_ends_what_an_attacker_has_set_up(database, account, capsys):
+    """An attacker has registered the victim's address, with a password, a passkey and a session."""
+    holder = enrol(account)
+    attackers_link = newest_mail(database, EMAIL, "verify_email").token
+    pair = holder.log_in().json
+    capsys.readouterr()
+    assert main(["mark-verified", EMAIL, "--json"]) == 0
+    result, lines = capsys.readouterr()
+    facts = json.loads(result)
+    assert (facts["email_verified"], facts["access_kept"], facts["passkeys_removed"]) == (True, False, 1)
+    assert get_user(account.id, token=pair["access_token"]).status == 401
+    assert refresh(pair["refresh_token"]).status == 401
+    assert log_in().status == 401
+    assert holder.log_in_with_passkey_alone().status == 401
+    assert verify_email(token=attackers_link, password=PASSWORD).status == 400
+    token = newest_mail(database, EMAIL, "reset_password").token
+    assert token not in result + lines
+    assert complete_reset(token).status == 204
+    assert log_in(password=NEW_PASSWORD).json["step_up_token"]
+    assert get_user(account.id, token=log_in(password=NEW_PASSWORD).json["access_token"]).json["email_verified"] is True
+
+
+def test_mark_verified_of_a_pending_account_lets_its_user_in_by_the_link(database, monkeypatch):
+    monkeypatch.setenv("EMAIL_VERIFICATION", "required")
+    start_fresh_environment()
+    register()
+    assert main(["mark-verified", EMAIL]) == 0
+    assert complete_reset(newest_mail(database, EMAIL, "reset_password").token).status == 204
+    assert log_in(password=NEW_PASSWORD).status == 200
+
+
+@pytest.mark.parametrize("reason", ["is verified already", "has a disabled account", "no mail"])
+def test_mark_verified_changes_nothing_if_the_user_could_not_set_a_password(
+    database, account, capsys, monkeypatch, reason
+):
+    if reason == "is verified already":
+        mark_email_verified(EMAIL)
+    elif reason == "has a disabled account":
+        main(["disable", EMAIL])
+    else:
+        monkeypatch.setenv("MAIL_TRANSPORT", "none")
+        start_fresh_environment()
+    before = database.execute(select(users))
+    capsys.readouterr()
+    assert main(["mark-verified", EMAIL]) == 1
+    assert reason in capsys.readouterr().err
+    assert database.execute(select(users)) == before
+
+
+@pytest.mark.asvs("6.4.6")
+@pytest.mark.threat("operator-denies-command")
+def test_show_reports_an_account_without_secrets_and_is_recorded(database, account, capsys):
+    holder = enrol(account)
+    mail = newest_mail(database, EMAIL, "verify_email")
+    now = datetime.now(UTC)
+    bounced, ends = now - timedelta(days=1), now + timedelta(days=1)
+    transaction(lambda c: suppress_address(c, email=EMAIL, bounced_at=bounced, complained_at=now, expires_at=ends))
+    for number in range(20):
+        log_in(password="wrong", sourceIp=f"192.0.2.{number}")
+    capsys.readouterr()
+    assert main(["show", EMAIL]) == 0
+    text, lines = capsys.readouterr()
+    for part in ("not verified", "login_account", "bounced", "complained", "verify_email", "queued", "sessions: 1"):
+        assert part in text, part
+    assert f"passkey {holder.passkey_id}" in text
+    event = event_in(lines)
+    assert (event["name"], event["target"], event["operator"]) == ("sensitive_read", "account", getpass.getuser())
+    assert main(["show", EMAIL, "--json"]) == 0
+    as_json = capsys.readouterr().out
+    facts = json.loads(as_json)
+    assert facts["sessions"] == 1
+    assert facts["lockouts"].keys() == {"login_account"}
+    assert [(each["kind"], each["state"]) for each in facts["mails"]] == [("verify_email", "queued")]
+    for secret in (mail.token, mail.code, PASSWORD, "$2b$", "203.0.113.7"):
+        assert secret not in text + as_json
+    assert main(["show", "nobody@example.com"]) == 1
+
+
+def test_show_of_a_verified_account_that_nothing_locks(account, capsys):
+    main(["mark-verified", EMAIL, "--keep-access"])
+    capsys.readouterr()
+    assert main(["show", EMAIL]) == 0
+    text = capsys.readouterr().out
+    assert "e-mail address: verified" in text
+    assert not any(word in text for word in ("locked", "bounced", "complained"))
 
 
 @pytest.mark.asvs("6.4.6")

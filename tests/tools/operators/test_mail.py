@@ -1,11 +1,18 @@
 """`uv run mail`: the mails of the local mailbox and of make sam, and the check of a deployer's texts."""
 
+import getpass
 import io
+import json
 import subprocess
 import tarfile
+from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import select
 
+from auth_common.database.tables import audit_events
+from auth_common.mail.pause_store import begin_pause, select_pause
+from auth_common.transactions import read, transaction
 from tests.support.databases import start_fresh_environment
 from tests.support.mail_servers import a_message
 from tools.operators.mail import main
@@ -105,3 +112,17 @@ def test_missing_docker_or_volume_is_named(monkeypatch, capsys, error, message):
     docker(monkeypatch, error=error)
     assert main(["--sam"]) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.sqlite
+def test_operator_ends_a_pause_with_an_event(database, log_lines, capsys):
+    assert main(["resume"]) == 0
+    assert capsys.readouterr().out == "mail was not paused\n"
+    transaction(lambda connection: begin_pause(connection, now=datetime.now(UTC)))
+    assert main(["resume"]) == 0
+    assert capsys.readouterr().out == "mail is sent again\n"
+    ((record,),) = database.execute(select(audit_events.c.record).where(audit_events.c.name == "mail_resumed"))
+    assert json.loads(record)["detail"]["operator"] == getpass.getuser()
+    pause = read(select_pause)
+    assert pause is not None
+    assert pause.resumed_at is not None

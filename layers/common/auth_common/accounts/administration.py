@@ -6,7 +6,8 @@ request, even if a token has not expired or the gateway has cached an authorizat
 normalised address (``normalise_email``).
 """
 
-from dataclasses import replace
+import secrets
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,11 +16,17 @@ from sqlalchemy import Connection
 from auth_common.errors import NoPasskey, NotFound
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.mail.kinds import MailKind
-from auth_common.mail.suppression_store import delete_suppression
+from auth_common.mail.outbox import require_mail
+from auth_common.mail.store import MailFacts, select_newest_mails
+from auth_common.mail.suppression_store import Suppression, delete_suppression, select_suppression
+from auth_common.mail_tokens.sending import queue_mail_with_token
+from auth_common.mail_tokens.store import delete_mail_tokens_of
 from auth_common.notices.account_notices import queue_notice
 from auth_common.passkeys.store import Passkey, delete_passkeys, select_passkeys_of
+from auth_common.passwords.hashing import hash_password
+from auth_common.sessions.store import count_live_sessions
 from auth_common.settings import settings
-from auth_common.throttling.service import unlock_account
+from auth_common.throttling.service import select_lockouts, unlock_account
 from auth_common.transactions import read, transaction
 from auth_common.users.store import (
     User,
@@ -31,6 +38,7 @@ from auth_common.users.store import (
 )
 
 ROLES: Final = ("user", "security", "admin")
+_REPORTED_MAILS: Final = 10
 
 
 def change_role(email: str, role: str) -> User:
@@ -78,24 +86,109 @@ def enable_user(email: str) -> User:
 
 
 def mark_email_verified(email: str) -> User:
-    """Mark the address of an account as verified, after the operator has checked it. Sessions stay valid.
+    """Mark the address of an account as verified. Password, passkeys and sessions stay valid.
+
+    Call it only if the operator knows that the user of the mailbox has registered the account. Otherwise an attacker
+    may have done so, and would keep the access (``hand_over_account``).
+
+    Raises:
+        NotFound: no account has this address.
+
+    """
+    return transaction(lambda connection: _mark_verified(connection, email))
+
+
+def hand_over_account(email: str) -> tuple[User, int]:
+    """Mark the address of an account as verified, and end all access that was set up before.
+
+    An attacker may have registered the address. So the password no longer works, the passkeys are deleted, the sessions
+    are revoked, and the user gets the link to set a new password.
+
+    Returns:
+        The user, and how many passkeys were deleted.
+
+    Raises:
+        NotFound: no account has this address.
+        MailNotConfigured: the service sends no mail, so the user could not set a password.
+        ValueError: the address is verified already, so its user has set up the access. Or the account is disabled.
+
+    """
+    require_mail()
+    # No input hashes to it, because it is not kept.
+    unknown = hash_password(secrets.token_urlsafe(32))
+
+    def hand_over(connection: Connection) -> tuple[User, int]:
+        found = select_user_by_email(connection, email=email)
+        if found and found.email_verified:
+            message = "is verified already"
+            raise ValueError(message)
+        if found and found.status == "disabled":
+            message = "has a disabled account; enable it first"
+            raise ValueError(message)
+        _mark_verified(connection, email)
+        user = _update(connection, email, password_hash=unknown)
+        removed = delete_passkeys(connection, user_id=user.id)
+        delete_mail_tokens_of(connection, user_id=user.id)
+        queue_mail_with_token(connection, MailKind.RESET_PASSWORD, email=email, user=user)
+        security_event(SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=user.id, reason="by_operator")
+        if removed:
+            event = SecurityEvent.AUTHN_PASSKEY_REMOVED
+            security_event(event, user_id=user.id, reason="by_operator", passkeys_removed=removed)
+        return user, removed
+
+    return transaction(hand_over)
+
+
+def _mark_verified(connection: Connection, email: str) -> User:
+    found = select_user_by_email(connection, email=email)
+    user = lock_user(connection, user_id=found.id) if found else None
+    if user is None:
+        raise NotFound
+    now = datetime.now(UTC)
+    status = mark_verified(connection, user_id=user.id, now=now)
+    security_event(SecurityEvent.USER_EMAIL_VERIFIED, user_id=user.id, reason="by_operator")
+    return replace(user, email_verified_at=now, status=status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountReport:
+    """What an operator may know of an account to help its user. It contains no secret, link or code."""
+
+    user: User
+    #: The names of the counters that lock the account, and until when.
+    lockouts: dict[str, datetime]
+    suppression: Suppression | None
+    passkeys: list[Passkey]
+    #: Sessions that are valid.
+    sessions: int
+    #: The newest mails, newest first.
+    mails: list[MailFacts]
+
+
+def report_account(email: str) -> AccountReport:
+    """Return a report of an account. A security event records that the operator has read it.
 
     Raises:
         NotFound: no account has this address.
 
     """
 
-    def mark(connection: Connection) -> User:
-        found = select_user_by_email(connection, email=email)
-        user = lock_user(connection, user_id=found.id) if found else None
+    def report(connection: Connection) -> AccountReport:
+        user = select_user_by_email(connection, email=email)
         if user is None:
             raise NotFound
         now = datetime.now(UTC)
-        status = mark_verified(connection, user_id=user.id, now=now)
-        security_event(SecurityEvent.USER_EMAIL_VERIFIED, user_id=user.id, reason="by_operator")
-        return replace(user, email_verified_at=now, status=status)
+        security_event(SecurityEvent.SENSITIVE_READ, user_id=user.id, reason="by_operator", target="account")
+        return AccountReport(
+            user=user,
+            lockouts=select_lockouts(connection, email=email, user_id=user.id, now=now),
+            suppression=select_suppression(connection, email=email, now=now),
+            passkeys=select_passkeys_of(connection, user_id=user.id),
+            sessions=count_live_sessions(connection, user_id=user.id, token_version=user.token_version, now=now),
+            mails=select_newest_mails(connection, user_id=user.id, limit=_REPORTED_MAILS),
+        )
 
-    return transaction(mark)
+    return transaction(report)
 
 
 def revoke_sessions_of(email: str) -> User:

@@ -27,7 +27,7 @@ from auth_common.sessions.caller_checks import require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.throttling.attempts import Attempt
 from auth_common.throttling.service import login_attempt, mail_request, mail_token_attempt
-from auth_common.transactions import read, transaction
+from auth_common.transactions import transaction
 from auth_common.users.store import User, mark_verified, select_user_by_email
 
 #: What the tokens and codes of POST /email/verify were sent for.
@@ -48,8 +48,7 @@ def request_verification_mail(*, email: str) -> None:
 
     """
     require_mail()
-    user = read(lambda connection: select_user_by_email(connection, email=email))
-    with mail_request("verification", email=email, user_id=user.id if user else None) as may_send:
+    with mail_request("verification", email=email) as may_send:
         if may_send:
             transaction(lambda connection: _queue(connection, email))
 

@@ -20,9 +20,10 @@ from auth_common.passwords.policy import require_good_password
 from auth_common.settings import settings
 from auth_common.throttling.service import (
     client_ip_hash,
-    mail_to_address,
     mail_token_attempt,
     registration_attempt,
+    registration_mail,
+    registration_mail_to_new_account,
     reset_failures_of_new_account,
     spend_statements,
 )
@@ -94,7 +95,7 @@ def register_user(user: User, *, password: str) -> User | None:
             if is_hidden:
                 _store_or_tell_owner(user, password_hash=password_hash)
             else:
-                _store(user, password_hash=password_hash)
+                _store_and_send_mail(user, password_hash=password_hash)
     except EmailTaken:
         if not is_hidden:
             raise
@@ -131,6 +132,9 @@ def register_again(user: User, *, password: str, address_token: str) -> User:
         _require_same_address(proof, user)
         require_good_password(password, user, field="password")
         password_hash = hash_password(password)
+        # In transactions of its own, because the account may have more rows than one can delete. If the last one fails,
+        # the account has lost its sessions and mails. Only the user of the mailbox can cause that, and replaces the
+        # account by the next request.
         delete_many_rows_of(proof.user.id)
 
         def replace_account(connection: Connection) -> None:
@@ -150,9 +154,17 @@ def _require_same_address(proof: Proof, user: User) -> None:
         raise RejectedProof("other_address", user_id=proof.user.id)
 
 
-def _store(user: User, *, password_hash: str) -> None:
+def _store_and_send_mail(user: User, *, password_hash: str) -> None:
+    if not settings().sends_mail():
+        _store(user, password_hash=password_hash, may_send=False)
+        return
+    with registration_mail_to_new_account() as may_send:
+        _store(user, password_hash=password_hash, may_send=may_send)
+
+
+def _store(user: User, *, password_hash: str, may_send: bool) -> None:
     try:
-        transaction(lambda connection: _create(connection, user, password_hash=password_hash))
+        transaction(lambda connection: _create(connection, user, password_hash=password_hash, may_send=may_send))
     except EmailTaken:
         holder = read(lambda connection: select_user_by_email(connection, email=user.email))
         if holder is not None:
@@ -169,9 +181,9 @@ def _store_or_tell_owner(user: User, *, password_hash: str) -> None:
     """
     holder = read(lambda connection: select_user_by_email(connection, email=user.email))
     reserved = read(lambda connection: _is_reserved(connection, user))
-    with mail_to_address("registration", email=user.email, user_id=holder.id if holder else None) as may_send:
+    with registration_mail(email=user.email, user_id=holder.id if holder else None) as may_send:
         if holder is None and not reserved:
-            _store(user, password_hash=password_hash)
+            _store(user, password_hash=password_hash, may_send=may_send)
         else:
             transaction(lambda connection: _tell_owner(connection, holder, user, may_send=may_send))
 
@@ -180,11 +192,12 @@ def _is_reserved(connection: Connection, user: User) -> bool:
     return is_reserved(connection, email=user.email, user_id=user.id, now=user.created_at)
 
 
-def _create(connection: Connection, user: User, *, password_hash: str) -> None:
+def _create(connection: Connection, user: User, *, password_hash: str, may_send: bool) -> None:
     _insert(connection, user, password_hash=password_hash)
     if _resets_failures():
         reset_failures_of_new_account(connection, email=user.email)
-    queue_mail_with_token(connection, MailKind.VERIFY_EMAIL, email=user.email, user=user)
+    # A mail that may not be sent costs the same.
+    queue_mail_with_token(connection, MailKind.VERIFY_EMAIL, email=user.email, user=user if may_send else None)
 
 
 def _insert(connection: Connection, user: User, *, password_hash: str) -> None:
@@ -218,7 +231,7 @@ def _tell_owner(connection: Connection, holder: User | None, rejected: User, *, 
     spend_statements(connection, _FURTHER_STATEMENTS + (_COUNTER_STATEMENTS if _resets_failures() else 0))
     is_active = current is not None and current.status != "disabled"
     kind = MailKind.ADDRESS_TAKEN if current is None or current.email_verified else MailKind.REGISTER_AGAIN
-    # A mail that may not be sent costs the same, because a new account always gets one.
+    # A mail that may not be sent costs the same.
     queue_mail_with_token(connection, kind, email=rejected.email, user=current if is_active and may_send else None)
     _record_taken_address(current)
 

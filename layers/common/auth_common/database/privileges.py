@@ -77,11 +77,14 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     },
     MAIL_ROLE: {
         "alembic_version": ["SELECT"],
+        # It reads ids only, for the salts of audit records. AWS does not document column privileges on Aurora DSQL, and
+        # on PostgreSQL one login has all roles. So a sender that an attacker has taken over can read the users.
         "users": ["SELECT"],
         "audit_events": ["SELECT", "INSERT"],
         "audit_salts": ["SELECT", "INSERT"],
         "mails": ["SELECT", "UPDATE"],
         "mail_suppressions": ["SELECT", "INSERT", "UPDATE"],
+        "mail_pauses": ["SELECT", "INSERT", "UPDATE"],
     },
 }
 _TABLES: Final = sorted({table for privileges in PRIVILEGES.values() for table in privileges})

@@ -357,11 +357,14 @@ mails = Table(
     Column("lease", Uuid),
     #: The id that the provider has given the mail. Bounces are reported with it.
     Column("provider_message_id", String(200)),
+    #: When a sender gave the mail to the provider, or began to do so. Null: not sent.
+    Column("sent_at", UtcDateTime),
 )
 Index("ix_mails_next_attempt_at", mails.c.next_attempt_at)
 Index("ix_mails_expires_at", mails.c.expires_at)
 Index("ix_mails_user_id", mails.c.user_id)
 Index("ix_mails_provider_message_id", mails.c.provider_message_id)
+Index("ix_mails_sent_at", mails.c.sent_at)
 
 #: Addresses that get no mail, or no notices (``mail.feedback``).
 mail_suppressions = Table(
@@ -376,6 +379,18 @@ mail_suppressions = Table(
     Column("expires_at", UtcDateTime, nullable=False),
 )
 Index("ix_mail_suppressions_expires_at", mail_suppressions.c.expires_at)
+Index("ix_mail_suppressions_bounced_at", mail_suppressions.c.bounced_at)
+
+#: Pauses of mail (``mail.bounce_rate``): one row, from the first pause on.
+mail_pauses = Table(
+    "mail_pauses",
+    metadata,
+    #: What is paused: ``unverified``, the mails to addresses that were never verified.
+    Column("name", String(20), primary_key=True),
+    Column("paused_at", UtcDateTime, nullable=False),
+    #: Null: mail is paused.
+    Column("resumed_at", UtcDateTime),
+)
 
 #: Links and codes that were sent by mail (``mail_tokens.store``). There are rows for addresses without an account too,
 #: so that a request for a mail causes the same work. They prove nothing.

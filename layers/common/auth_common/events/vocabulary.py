@@ -32,6 +32,8 @@ class SecurityEvent(StrEnum):
     INPUT_VALIDATION_FAIL = "input_validation_fail"
     MAIL_BOUNCED = "mail_bounced"
     MAIL_FAILED = "mail_failed"
+    MAIL_PAUSED = "mail_paused"
+    MAIL_RESUMED = "mail_resumed"
     MAIL_SENT = "mail_sent"
     PASSWORD_REHASH_FAIL = "password_rehash_fail"
     SENSITIVE_READ = "sensitive_read"

@@ -2,8 +2,19 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final
+
+
+class MailShare(IntEnum):
+    """Which part of the mails of an hour a kind may use (``mail.hourly_limit``). Lower values are sent first."""
+
+    #: What only the user of a verified account can cause: notices of credentials and of the address.
+    ESSENTIAL = 0
+    #: What an attacker can cause too, but only at addresses of verified accounts.
+    REQUESTED = 1
+    #: What any client can cause at any address.
+    OPEN = 2
 
 
 class MailKind(StrEnum):
@@ -40,11 +51,16 @@ class MailRules:
     variables: frozenset[str]
     #: How long the mail is worth sending. A mail that waits longer is wiped.
     lifetime: timedelta
+    share: MailShare
+    #: Whether it goes to an address that its user has not verified yet. A high bounce rate pauses such mails.
+    is_to_unverified: bool = False
     #: Whether it tells the user what has happened.
     is_notice: bool = False
-    #: Whether the user must learn of it in any case: a change of credentials or of the address. Neither a limit nor a
-    #: complaint of the mailbox's user stops it.
-    is_essential: bool = False
+
+    @property
+    def is_essential(self) -> bool:
+        """Whether the user must learn of it in any case, also after a complaint of the mailbox's user."""
+        return self.share is MailShare.ESSENTIAL
 
 
 _LINK: Final = frozenset({"token"})
@@ -56,22 +72,28 @@ _DAY: Final = timedelta(days=1)
 
 
 def _notice(variables: frozenset[str] = _EVENT_WITH_LINK, *, is_essential: bool = True) -> MailRules:
-    return MailRules(variables=variables, lifetime=3 * _DAY, is_notice=True, is_essential=is_essential)
+    share = MailShare.ESSENTIAL if is_essential else MailShare.REQUESTED
+    return MailRules(variables=variables, lifetime=3 * _DAY, share=share, is_notice=True)
+
+
+def _open(variables: frozenset[str], *, is_to_unverified: bool = True) -> MailRules:
+    return MailRules(variables=variables, lifetime=_DAY, share=MailShare.OPEN, is_to_unverified=is_to_unverified)
 
 
 #: The rules of each kind.
 MAIL_RULES: Final = {
-    MailKind.VERIFY_EMAIL: MailRules(variables=_LINK_AND_CODE, lifetime=_DAY),
-    MailKind.ADDRESS_TAKEN: MailRules(variables=frozenset(), lifetime=_DAY),
-    MailKind.REGISTER_AGAIN: MailRules(variables=_LINK, lifetime=_DAY),
-    MailKind.RESET_PASSWORD: MailRules(variables=_LINK, lifetime=timedelta(minutes=30)),
-    MailKind.CONFIRM_NEW_EMAIL: MailRules(variables=_LINK_AND_CODE, lifetime=_DAY),
+    MailKind.VERIFY_EMAIL: _open(_LINK_AND_CODE),
+    MailKind.ADDRESS_TAKEN: _open(frozenset(), is_to_unverified=False),
+    MailKind.REGISTER_AGAIN: _open(_LINK),
+    MailKind.RESET_PASSWORD: MailRules(variables=_LINK, lifetime=timedelta(minutes=30), share=MailShare.REQUESTED),
+    MailKind.CONFIRM_NEW_EMAIL: _open(_LINK_AND_CODE),
     MailKind.PASSWORD_CHANGED: _notice(),
     MailKind.PASSWORD_RESET: _notice(),
     MailKind.PASSKEY_ADDED: _notice(),
     MailKind.PASSKEY_REMOVED: _notice(),
     MailKind.EMAIL_CHANGED: _notice(),
     MailKind.ACCOUNT_DISABLED: _notice(_EVENT),
+    # An attacker causes the next two at many accounts: by a stolen list of passwords, and by wrong passwords.
     MailKind.NEW_LOGIN: _notice(_EVENT_WITH_LINK | {"further_logins"}, is_essential=False),
     MailKind.ACCOUNT_LOCKED: _notice(_EVENT, is_essential=False),
     MailKind.ACCOUNT_SECURED: _notice(_EVENT),

@@ -5,6 +5,8 @@ database, between sending and recording leaves the lease behind. After the lease
 time, since a mail twice is better than none. If that outcome is not recorded either, the mail is given up. So a mail is
 sent at most twice.
 
+A mail for which the hour has no room (``hourly_limit``) or that is paused (``bounce_rate``) waits.
+
 The address, the texts and the variables of a mail are secrets. Log lines and events contain the mail's id and kind, and
 reasons in words of this service.
 """
@@ -25,12 +27,23 @@ from auth_common.errors import Misconfigured
 from auth_common.events import metrics
 from auth_common.events.logger import logger
 from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.mail.bounce_rate import is_paused_by_bounces
 from auth_common.mail.configured_transport import configured_transport
+from auth_common.mail.hourly_limit import HOUR, MAX_PER_ACCOUNT, has_room, shares_with_room
 from auth_common.mail.kinds import MAIL_RULES, MailKind
 from auth_common.mail.mime import build_message
 from auth_common.mail.rendering import render
 from auth_common.mail.sealing import MailContent, open_mail
-from auth_common.mail.store import LeasedMail, MailState, lease_mail, record_outcome, record_retry, select_due_mails
+from auth_common.mail.store import (
+    LeasedMail,
+    MailState,
+    count_sent_mails,
+    has_due_mail,
+    lease_mail,
+    record_outcome,
+    record_retry,
+    select_due_mails,
+)
 from auth_common.mail.suppression_store import select_suppression
 from auth_common.mail.transports import MAX_SECONDS, MailDeferred, MailRefused
 from auth_common.transactions import read, transaction
@@ -45,13 +58,14 @@ _FIRST_PAUSE: Final = timedelta(minutes=1)
 _LONGEST_PAUSE: Final = timedelta(hours=3)
 #: A mail may be this much younger than the sender's clock says, because clocks differ.
 _CLOCK_LEEWAY: Final = timedelta(seconds=5)
-#: Counted for each attempt to send a mail that is older than ``OVERDUE_AFTER``.
+#: Counted for each attempt to send a mail that is older than ``OVERDUE_AFTER``, and for a run that leaves such a mail.
 OVERDUE_METRIC: Final = "mail_overdue"
 OVERDUE_AFTER: Final = timedelta(minutes=15)
 #: The kinds that a complaint stops.
 _STOPPED_BY_COMPLAINT: Final = frozenset(
     kind.value for kind, rules in MAIL_RULES.items() if rules.is_notice and not rules.is_essential
 )
+_TO_UNVERIFIED: Final = tuple(kind for kind, rules in MAIL_RULES.items() if rules.is_to_unverified)
 #: Mails that are looked up at once.
 _BATCH: Final = 50
 #: Seconds that one attempt takes at most, with its two transactions.
@@ -71,8 +85,14 @@ class _Outcome:
     provider_message_id: str | None = None
 
 
+class _NoRoomError(Exception):
+    """Other senders have used up the room of this hour meanwhile. The lease is rolled back, and the mail waits."""
+
+
 def send_due_mails(seconds_left: Callable[[], float] = lambda: math.inf) -> dict[str, int]:
-    """Send the mails that are due, the longest overdue first. Return the number of attempts by their result.
+    """Send the mails that are due and for which the hour has room, essential ones first.
+
+    Return the number of attempts by their result.
 
     The results are ``sent``, ``failed`` (given up), ``queued`` (a later attempt may succeed) and ``discarded``
     (a decoy, or the address is suppressed).
@@ -85,7 +105,7 @@ def send_due_mails(seconds_left: Callable[[], float] = lambda: math.inf) -> dict
 
     """
     results: Counter[str] = Counter()
-    while due := read(lambda connection: select_due_mails(connection, due=_now() + _CLOCK_LEEWAY, limit=_BATCH)):
+    while due := _choose_mails():
         for mail_id in due:
             if seconds_left() < _SECONDS_PER_ATTEMPT:
                 return dict(results)
@@ -94,10 +114,41 @@ def send_due_mails(seconds_left: Callable[[], float] = lambda: math.inf) -> dict
     return dict(results)
 
 
+def _choose_mails() -> list[UUID]:
+    """Return the next mails to send. If there is none although mails wait, log and count that."""
+    now = _now()
+    due, since = now + _CLOCK_LEEWAY, now - HOUR
+    if not read(lambda connection: has_due_mail(connection, due=due)):
+        return []
+    paused = _TO_UNVERIFIED if is_paused_by_bounces() else ()
+
+    def choose(connection: Connection) -> tuple[list[UUID], bool]:
+        chosen = select_due_mails(
+            connection,
+            due=due,
+            shares=shares_with_room(count_sent_mails(connection, since=since)),
+            paused=paused,
+            since=since,
+            per_account=MAX_PER_ACCOUNT,
+            limit=_BATCH,
+        )
+        # Only a limit or a pause leaves mails behind.
+        return chosen, not chosen and has_due_mail(connection, due=due, created_before=now - OVERDUE_AFTER)
+
+    chosen, is_late = read(choose)
+    if is_late:
+        metrics.count(OVERDUE_METRIC)
+        logger.warning("mails wait, because of the limit of an hour or a pause", extra={"paused": bool(paused)})
+    return chosen
+
+
 def _attempt(mail_id: UUID) -> MailState | None:
-    """Lease, send and record one mail. Return its state, or None if another sender has leased it."""
+    """Lease, send and record one mail. Return its state, or None if another sender has leased it or used the room."""
     lease = uuid4()
-    leased = transaction(lambda connection: _lease(connection, mail_id, lease))
+    try:
+        leased = transaction(lambda connection: _lease(connection, mail_id, lease))
+    except _NoRoomError:
+        return None
     if leased is None:
         return None
     mail, content, is_suppressed = leased
@@ -116,9 +167,12 @@ def _attempt(mail_id: UUID) -> MailState | None:
 def _lease(connection: Connection, mail_id: UUID, lease: UUID) -> tuple[LeasedMail, MailContent | None, bool] | None:
     """Return the leased mail, its content if it can be read, and whether its address is suppressed."""
     now = _now()
-    mail = lease_mail(connection, mail_id=mail_id, lease=lease, due=now + _CLOCK_LEEWAY, leased_until=now + LEASE)
+    due = now + _CLOCK_LEEWAY
+    mail = lease_mail(connection, mail_id=mail_id, lease=lease, now=now, due=due, leased_until=now + LEASE)
     if mail is None:
         return None
+    if mail.expires_at > due and not has_room(connection, kind=mail.kind, user_id=mail.user_id, now=now):
+        raise _NoRoomError
     content = _open(connection, mail)
     return mail, content, content is not None and _is_suppressed(connection, mail, content.recipient)
 

@@ -1,15 +1,16 @@
 """The table of mails."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, and_, case, delete, func, or_, select, update
 
 from auth_common.database.tables import as_row, mails
-from auth_common.mail.kinds import MailKind
+from auth_common.mail.kinds import MAIL_RULES, MailKind, MailShare
 
 
 class MailState(StrEnum):
@@ -70,9 +71,31 @@ class SentMail:
     user_id: UUID | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailFacts:
+    """What an operator may know of a mail. It contains neither the address nor a link or a code."""
+
+    id: UUID
+    kind: str
+    #: A ``MailState``.
+    state: str
+    created_at: datetime
+    sent_at: datetime | None
+
+
+_FACTS: Final = tuple(mails.c[name] for name in MailFacts.__dataclass_fields__)
 _LEASED_COLUMNS: Final = tuple(mails.c[name] for name in LeasedMail.__dataclass_fields__)
 
 _SENT_COLUMNS: Final = tuple(mails.c[name] for name in SentMail.__dataclass_fields__)
+
+_KINDS: Final[Mapping[MailShare, list[str]]] = {
+    share: [kind.value for kind, rules in MAIL_RULES.items() if rules.share is share] for share in MailShare
+}
+#: A kind of a newer version of the service is the last.
+_SHARE: Final = case(
+    *((mails.c.kind.in_(kinds), share.value) for share, kinds in _KINDS.items() if share is not MailShare.OPEN),
+    else_=MailShare.OPEN.value,
+)
 
 
 def insert_mail(connection: Connection, mail: QueuedMail) -> None:
@@ -80,16 +103,85 @@ def insert_mail(connection: Connection, mail: QueuedMail) -> None:
     connection.execute(mails.insert(), as_row(mail))
 
 
-def select_due_mails(connection: Connection, *, due: datetime, limit: int) -> list[UUID]:
-    """Return the ids of up to ``limit`` mails whose next attempt is due, the longest overdue first."""
-    found = select(mails.c.id).where(mails.c.next_attempt_at <= due).order_by(mails.c.next_attempt_at).limit(limit)
-    return list(connection.scalars(found))
+def select_due_mails(
+    connection: Connection,
+    *,
+    due: datetime,
+    shares: Collection[MailShare],
+    paused: Collection[MailKind],
+    since: datetime,
+    per_account: int,
+    limit: int,
+) -> list[UUID]:
+    """Return the ids of up to ``limit`` mails that may be sent now, ``ESSENTIAL`` first and then the longest overdue.
+
+    Expired mails are always returned, so that their content is wiped.
+
+    Args:
+        connection: to read with.
+        due: the time at which the next attempt of a mail must be due.
+        shares: the shares that have room. They are the first ones (``hourly_limit.shares_with_room``).
+        paused: kinds that are not sent now.
+        since: when the hour began, for ``per_account``.
+        per_account: an account that got as many mails since then gets no further ones.
+        limit: the maximum number of ids.
+
+    """
+    of_account = mails.alias()
+    served = (
+        select(of_account.c.user_id)
+        .where(of_account.c.sent_at > since, of_account.c.user_id.is_not(None))
+        .group_by(of_account.c.user_id)
+        .having(func.count() >= per_account)
+    )
+    is_allowed = and_(
+        _SHARE.between(0, max(shares, default=-1)),
+        *(mails.c.kind != kind.value for kind in paused),
+        or_(mails.c.user_id.is_(None), mails.c.user_id.not_in(served)),
+    )
+    found = select(mails.c.id).where(mails.c.next_attempt_at <= due, or_(mails.c.expires_at <= due, is_allowed))
+    return list(connection.scalars(found.order_by(_SHARE, mails.c.next_attempt_at).limit(limit)))
+
+
+def count_sent_mails(connection: Connection, *, since: datetime) -> dict[MailShare, int]:
+    """Return the number of mails that were sent since a time, or are being sent, by share."""
+    counted = select(_SHARE.label("share"), func.count()).where(mails.c.sent_at > since).group_by("share")
+    return {MailShare(share): number for share, number in connection.execute(counted)}
+
+
+def count_sent_mails_of(connection: Connection, *, user_id: UUID, since: datetime) -> int:
+    """Return the number of mails of an account that were sent since a time, or are being sent."""
+    counted = select(func.count()).where(mails.c.user_id == user_id, mails.c.sent_at > since)
+    return connection.execute(counted).scalar_one()
+
+
+def has_sent_mails(connection: Connection, number: int, *, since: datetime) -> bool:
+    """Return whether at least ``number`` mails were sent since a time. No more rows are read."""
+    sent = select(mails.c.id).where(mails.c.sent_at > since).limit(number).subquery()
+    counted: int = connection.execute(select(func.count()).select_from(sent)).scalar_one()
+    return counted >= number
+
+
+def has_due_mail(connection: Connection, *, due: datetime, created_before: datetime | None = None) -> bool:
+    """Return whether the next attempt of a mail is due. With ``created_before``, of a mail that was queued earlier."""
+    found = select(mails.c.id).where(mails.c.next_attempt_at <= due)
+    if created_before is not None:
+        found = found.where(mails.c.created_at < created_before)
+    return connection.execute(found.limit(1)).one_or_none() is not None
+
+
+def select_newest_mails(connection: Connection, *, user_id: UUID, limit: int) -> list[MailFacts]:
+    """Return what an operator may know of an account's mails, the newest first."""
+    newest = select(*_FACTS).where(mails.c.user_id == user_id).order_by(mails.c.created_at.desc()).limit(limit)
+    return [MailFacts(**row) for row in connection.execute(newest).mappings()]
 
 
 def lease_mail(
-    connection: Connection, *, mail_id: UUID, lease: UUID, due: datetime, leased_until: datetime
+    connection: Connection, *, mail_id: UUID, lease: UUID, now: datetime, due: datetime, leased_until: datetime
 ) -> LeasedMail | None:
     """Lease a mail whose next attempt is due, so that no other sender sends it until ``leased_until``.
+
+    From now on the mail counts as sent. ``record_retry`` and ``record_outcome`` correct that.
 
     Return None if another sender was faster. Aurora DSQL rejects the second lease at its commit, and the retry of the
     transaction then returns None.
@@ -100,6 +192,7 @@ def lease_mail(
         .values(
             lease=lease,
             next_attempt_at=leased_until,
+            sent_at=now,
             attempts=mails.c.attempts + 1,
             unrecorded_attempts=mails.c.unrecorded_attempts + 1,
         )
@@ -111,7 +204,7 @@ def lease_mail(
 
 def record_retry(connection: Connection, *, mail_id: UUID, lease: UUID, next_attempt_at: datetime) -> bool:
     """End a lease, and schedule the next attempt. Return False, and change nothing, if the lease was lost."""
-    values = {"lease": None, "next_attempt_at": next_attempt_at, "unrecorded_attempts": 0}
+    values = {"lease": None, "next_attempt_at": next_attempt_at, "unrecorded_attempts": 0, "sent_at": None}
     return _end_lease(connection, mail_id, lease, values)
 
 
@@ -130,6 +223,8 @@ def record_outcome(
     """
     values: dict[str, Any] = {"lease": None, "next_attempt_at": None, "sealed": None}
     values |= {"state": state.value, "provider_message_id": provider_message_id}
+    if state is not MailState.SENT:
+        values["sent_at"] = None
     return _end_lease(connection, mail_id, lease, values)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, select, text
+from sqlalchemy import Connection, bindparam, delete, func, select, text
 
 from auth_common.database.tables import UtcDateTime, mail_suppressions
 from auth_common.keys.keyed_hashes import keyed_hash
@@ -55,6 +55,12 @@ def select_suppression(connection: Connection, *, email: str, now: datetime) -> 
     )
     row = connection.execute(found).one_or_none()
     return Suppression(*row) if row else None
+
+
+def count_bounced_addresses(connection: Connection, *, since: datetime) -> int:
+    """Return the number of addresses whose latest permanent bounce was reported since a time."""
+    bounced = select(func.count()).select_from(mail_suppressions).where(mail_suppressions.c.bounced_at > since)
+    return connection.execute(bounced).scalar_one()
 
 
 def delete_suppression(connection: Connection, *, email: str) -> bool:

@@ -28,7 +28,7 @@ from auth_common.throttling.service import (
     mail_token_attempt,
     reset_failures_after_password_reset,
 )
-from auth_common.transactions import read, transaction
+from auth_common.transactions import transaction
 from auth_common.users.store import User, reset_password, select_user_by_email
 
 
@@ -46,8 +46,7 @@ def request_password_reset(*, email: str) -> None:
 
     """
     require_mail()
-    user = read(lambda connection: select_user_by_email(connection, email=email))
-    with mail_request("reset", email=email, user_id=user.id if user else None) as may_send:
+    with mail_request("reset", email=email) as may_send:
         if may_send:
             transaction(lambda connection: _queue(connection, email))
 

@@ -189,6 +189,26 @@ def advance_session(connection: Connection, *, session_id: UUID, generation: int
     return result.rowcount == 1
 
 
+def count_live_sessions(connection: Connection, *, user_id: UUID, token_version: int, now: datetime) -> int:
+    """Return the number of a user's sessions that are neither revoked nor expired.
+
+    Args:
+        connection: to read with.
+        user_id: the user.
+        token_version: the user's version. A session of an older one is revoked.
+        now: the time.
+
+    """
+    live = select(func.count()).where(
+        sessions.c.user_id == user_id,
+        sessions.c.token_version == token_version,
+        sessions.c.revoked_at.is_(None),
+        sessions.c.expires_at > now,
+    )
+    number: int = connection.execute(live).scalar_one()
+    return number
+
+
 def revoke_sessions(
     connection: Connection,
     *,

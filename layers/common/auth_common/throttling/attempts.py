@@ -164,7 +164,7 @@ def require_unlocked(limits: Sequence[Limit], account: AttemptedAccount) -> None
     now = datetime.now(UTC)
     for limit in limits:
         throttle = found.get(limit.key)
-        if throttle and _locked_until(limit, throttle) > now:
+        if throttle and locked_until(limit, throttle) > now:
             _reject(limit, throttle, account)
 
 
@@ -199,7 +199,8 @@ def _subtract(connection: Connection, counted: _Counted) -> None:
     )
 
 
-def _locked_until(limit: Limit, throttle: Throttle) -> datetime:
+def locked_until(limit: Limit, throttle: Throttle) -> datetime:
+    """Return until when a limit rejects attempts. Return a past time if it does not."""
     if throttle.failures >= limit.max_failures:
         return throttle.expires_at
     return (None if limit.exempt_from_lockouts else throttle.locked_until) or _NO_LOCKOUT
@@ -207,7 +208,7 @@ def _locked_until(limit: Limit, throttle: Throttle) -> datetime:
 
 def _reject(limit: Limit, throttle: Throttle, account: AttemptedAccount) -> None:
     """Record the first rejection of a lockout in the audit log, count and log the others, and raise."""
-    retry_after = _seconds(_locked_until(limit, throttle) - datetime.now(UTC))
+    retry_after = _seconds(locked_until(limit, throttle) - datetime.now(UTC))
 
     def record(connection: Connection) -> bool:
         is_first = store.mark_rejection_recorded(connection, limit.key)

@@ -33,6 +33,8 @@ _MAIL_PAUSE: Final = timedelta(minutes=5)
 MAILS_PER_DAY: Final = 12
 #: How many changes of its address an account may request in a day.
 EMAIL_CHANGES_PER_DAY: Final = 10
+#: How many of them one client IP may cause, so that an attacker with few client IPs cannot use up a user's mails.
+MAILS_PER_DAY_FROM_CLIENT_IP: Final = 4
 #: How many wrong codes may be tried at one address in a day.
 CODES_PER_DAY: Final = 30
 #: Bits. Each customer of a provider gets at least a /64 of IPv6, and can use all addresses in it (RFC 6177).
@@ -144,8 +146,9 @@ def registration_limit(client_ip: str) -> Limit:
 
 
 def mail_request_limit(client_ip: str) -> Limit:
-    """Return the limit of requests for a mail."""
-    return _client_ip_limit("mail_source", client_ip, settings().throttle_mail_per_source)
+    """Return the limit of requests for a mail, and of mails of registrations."""
+    window = timedelta(seconds=settings().throttle_window)
+    return _fixed_limit("mail_source", settings().throttle_mail_per_source, window, client_ip)
 
 
 def mail_token_limit(client_ip: str) -> Limit:
@@ -153,23 +156,31 @@ def mail_token_limit(client_ip: str) -> Limit:
     return _client_ip_limit("mail_token_source", client_ip, settings().throttle_mail_token_per_source)
 
 
-def mail_limits(request: MailRequestName, email: str) -> list[Limit]:
+def mail_limits(request: MailRequestName, email: str, *subjects: str) -> list[Limit]:
     """Return the limits of the mails that any client may request for one address.
 
     Args:
         request: what is requested.
         email: normalised. It may have no account.
+        subjects: the client IP, if the account is known to use it. It has a number of its own for the day, which other
+            client IPs cannot use up.
 
     """
     return [
         _fixed_limit("mail_address", 1, _MAIL_PAUSE, request, email),
-        _fixed_limit("mail_address_day", MAILS_PER_DAY, timedelta(days=1), request, email),
+        _fixed_limit("mail_address_day", MAILS_PER_DAY, timedelta(days=1), request, email, *subjects),
     ]
 
 
 def email_change_limit(user_id: UUID) -> Limit:
     """Return the limit of requests of an account to change its address."""
     return _fixed_limit("email_change", EMAIL_CHANGES_PER_DAY, timedelta(days=1), str(user_id))
+
+
+def mail_to_address_limit(request: MailRequestName, email: str, client_ip: str) -> Limit:
+    """Return the limit of the mails that one client IP may request for one address."""
+    name, quota = "mail_address_source", MAILS_PER_DAY_FROM_CLIENT_IP
+    return _fixed_limit(name, quota, timedelta(days=1), request, email, client_ip)
 
 
 def code_limit(email: str) -> Limit:

@@ -9,7 +9,7 @@ any of this:
 """
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -31,9 +31,20 @@ from auth_common.errors import (
 from auth_common.events import request_context
 from auth_common.keys.keyed_hashes import account_pseudonym, throttle_key
 from auth_common.throttling import limits
-from auth_common.throttling.attempts import Attempt, AttemptedAccount, counted_attempt, require_unlocked
+from auth_common.throttling.attempts import (
+    Attempt,
+    AttemptedAccount,
+    counted_attempt,
+    locked_until,
+    require_unlocked,
+)
 from auth_common.throttling.limits import Limit, MailRequestName, SessionLimitName
-from auth_common.throttling.store import delete_throttle, move_throttle, select_known_client_ips
+from auth_common.throttling.store import (
+    delete_throttle,
+    move_throttle,
+    select_known_client_ips,
+    select_throttles,
+)
 from auth_common.transactions import read
 
 #: How long a client IP is known for an account after a login: as long as a session may last.
@@ -57,15 +68,10 @@ def login_attempt(email: str, *, is_known: bool = False) -> Iterator[Attempt]:
         TooManyAttempts: the account is locked, or the client IP, or the client IP for this account.
 
     """
-    since = datetime.now(UTC) - CLIENT_IP_KNOWN_FOR
-    known = read(lambda c: select_known_client_ips(c, email=email, since=since, limit=_MAX_KNOWN_CLIENT_IPS))
-    client_ip = _client_ip()
-    is_known |= client_ip in {limits.normalise_client_ip(login_ip) for login_ip in known.login_ips}
-    if known.registered_from is not None:
-        # No secret: without the audit key, an attacker cannot choose the hash of a client IP.
-        is_known |= known.registered_from == client_ip_hash()
-    account = _account_of(email, known.user_id)
-    login_limits = limits.login_limits(email=email, client_ip=client_ip, is_known=is_known)
+    user_id, uses_client_ip = _find_account(email)
+    account = _account_of(email, user_id)
+    is_known |= uses_client_ip
+    login_limits = limits.login_limits(email=email, client_ip=_client_ip(), is_known=is_known)
     with counted_attempt(account, login_limits, failures=_WRONG_PASSWORD, is_login=True) as attempt:
         yield attempt
 
@@ -106,63 +112,78 @@ def registration_attempt() -> Iterator[Attempt]:
 
 
 @contextmanager
-def mail_request(name: MailRequestName, *, email: str, user_id: UUID | None) -> Iterator[bool]:
-    """Count a request for a mail for its client IP, and as in ``mail_to_address``.
+def mail_request(name: MailRequestName, *, email: str) -> Iterator[bool]:
+    """Count a request for a mail for its client IP and for its address, and yield whether the mail may be sent.
+
+    The response must not show whether it may. A client IP that the account is known to use has its own number of mails
+    in a day. So an attacker who uses up the others does not keep the user from requesting one.
+
+    Args:
+        name: what is requested.
+        email: normalised.
 
     Raises:
         TooManyAttempts: the client IP has requested too many mails.
 
     """
+    user_id, is_known = _find_account(email)
+    client_ip = _client_ip()
     account = _account_of(email, user_id)
+    by_address = limits.mail_limits(name, email, client_ip) if is_known else limits.mail_limits(name, email)
+    by_address.append(limits.mail_to_address_limit(name, email, client_ip))
     # A request that succeeds stays counted.
     with (
-        counted_attempt(account, [limits.mail_request_limit(_client_ip())], failures=()),
-        mail_to_address(name, email=email, user_id=user_id) as may_send,
+        counted_attempt(account, [limits.mail_request_limit(client_ip)], failures=()),
+        _counted_silently(account, by_address) as may_send,
     ):
         yield may_send
 
 
 @contextmanager
 def email_change_request(user_id: UUID, *, new_email: str) -> Iterator[bool]:
-    """Count a request to change an address for its client IP and its account, and as in ``mail_to_address``.
+    """Count a request to change an address for its client IP, its account and the new address.
+
+    Yield whether the mail may be sent. The response must not show that.
 
     Raises:
         TooManyAttempts: the client IP has requested too many mails, or the account too many changes.
 
     """
+    account = AttemptedAccount(user_id)
     change_limits = [limits.mail_request_limit(_client_ip()), limits.email_change_limit(user_id)]
     # A request that succeeds stays counted.
     with (
-        counted_attempt(AttemptedAccount(user_id), change_limits, failures=()),
-        mail_to_address("change", email=new_email, user_id=user_id) as may_send,
+        counted_attempt(account, change_limits, failures=()),
+        _counted_silently(account, limits.mail_limits("change", new_email)) as may_send,
     ):
         yield may_send
 
 
 @contextmanager
-def mail_to_address(name: MailRequestName, *, email: str, user_id: UUID | None) -> Iterator[bool]:
-    """Count a mail for its address, and yield whether it may be sent. The response must not show that.
+def registration_mail(*, email: str, user_id: UUID | None) -> Iterator[bool]:
+    """Count the mail of a registration for its client IP and its address, and yield whether it may be sent.
 
-    An address without an account is counted too. A request that ends with an error is not counted.
+    The response must not show whether it may. An address without an account is counted too.
 
     Args:
-        name: what is requested.
         email: normalised.
         user_id: the account with this address. None if there is none.
 
     """
-    attempt = Attempt(_account_of(email, user_id))
-    try:
-        attempt.count(*limits.mail_limits(name, email))
-    except TooManyAttempts:
-        may_send = False
-    else:
-        may_send = True
-    try:
+    account = _account_of(email, user_id)
+    by_client_ip = [limits.mail_request_limit(_client_ip())]
+    with _counted_silently(account, by_client_ip, limits.mail_limits("registration", email)) as may_send:
         yield may_send
-    except BaseException:
-        attempt.cancel()
-        raise
+
+
+@contextmanager
+def registration_mail_to_new_account() -> Iterator[bool]:
+    """Count the mail to a new account for its client IP, and yield whether it may be sent.
+
+    The limit rejects no registration, because registrations have another one. The user can request the mail later.
+    """
+    with _counted_silently(AttemptedAccount(), [limits.mail_request_limit(_client_ip())]) as may_send:
+        yield may_send
 
 
 @contextmanager
@@ -296,6 +317,52 @@ def unlock_account(connection: Connection, *, email: str, user_id: UUID) -> int:
     """Delete the counters of an account, except those of a single client IP. Return how many were deleted."""
     keys = (limits.account_key(email), limits.second_factor_key(user_id))
     return _delete_counters(connection, keys)
+
+
+@contextmanager
+def _counted_silently(account: AttemptedAccount, *groups: Sequence[Limit]) -> Iterator[bool]:
+    """Count an attempt in each group, and yield whether no group is locked. An error of the block cancels the attempt.
+
+    Each group is counted even if another one is locked. Otherwise the counter of a client IP would show whether an
+    address is locked.
+    """
+    attempt = Attempt(account)
+    is_accepted = True
+    for group in groups:
+        try:
+            attempt.count(*group)
+        except TooManyAttempts:
+            is_accepted = False
+    try:
+        yield is_accepted
+    except BaseException:
+        attempt.cancel()
+        raise
+
+
+def _find_account(email: str) -> tuple[UUID | None, bool]:
+    """Return the account with an address, if there is one, and whether it is known to use the request's client IP."""
+    since = datetime.now(UTC) - CLIENT_IP_KNOWN_FOR
+    known = read(lambda c: select_known_client_ips(c, email=email, since=since, limit=_MAX_KNOWN_CLIENT_IPS))
+    is_known = _client_ip() in {limits.normalise_client_ip(login_ip) for login_ip in known.login_ips}
+    if known.registered_from is not None:
+        # No secret: without the audit key, an attacker cannot choose the hash of a client IP.
+        is_known |= known.registered_from == client_ip_hash()
+    return known.user_id, is_known
+
+
+def select_lockouts(connection: Connection, *, email: str, user_id: UUID, now: datetime) -> dict[str, datetime]:
+    """Return the names of the limits that lock an account, or its second factors, and until when.
+
+    Lockouts of a single client IP are left out.
+    """
+    of_account = (
+        limits.login_limits(email=email, client_ip="", is_known=False)[1],
+        limits.second_factor_limit(user_id),
+    )
+    found = select_throttles(connection, [limit.key for limit in of_account])
+    ends = {limit.name: locked_until(limit, found[limit.key]) for limit in of_account if limit.key in found}
+    return {name: end for name, end in ends.items() if end > now}
 
 
 def _count_failure(account: AttemptedAccount, limit: Limit, *, is_login: bool = False) -> None:

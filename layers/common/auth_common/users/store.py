@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, bindparam, case, delete, exists, func, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, case, delete, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from auth_common.database.tables import as_row, challenges, mails, passkeys, refresh_tokens, sessions, users
@@ -222,9 +222,9 @@ def delete_unused_users(connection: Connection, *, unused_before: datetime, limi
     """Delete up to ``limit`` accounts whose time for a first use ended before ``unused_before``. Return their ids.
 
     An account with a session or a passkey is left out, because after a rollback of a deployment a login does not clear
-    the time.
+    the time. A disabled account is left out, because an operator has decided about it.
     """
-    is_unused = users.c.unused_until < unused_before
+    is_unused = and_(users.c.unused_until < unused_before, users.c.status != "disabled")
     has_row = [exists().where(table.c.user_id == users.c.id) for table in (sessions, passkeys)]
     unused = select(users.c.id).where(is_unused, *(~each for each in has_row)).limit(limit)
     # The condition is repeated, because the user may have logged in since the account was chosen.
@@ -234,12 +234,13 @@ def delete_unused_users(connection: Connection, *, unused_before: datetime, limi
 def update_account(connection: Connection, *, email: str, **values: str) -> User | None:
     """Set columns of a user (``role`` or ``status``), and raise the token version, even if no column is given.
 
-    Return the changed user. Return None if no user has this normalised e-mail address.
+    The clean-up keeps an account that an operator has changed. Return the changed user. Return None if no user has this
+    normalised e-mail address.
     """
     changed = (
         update(users)
         .where(users.c.email == email)
-        .values(token_version=users.c.token_version + 1, **values)
+        .values(token_version=users.c.token_version + 1, unused_until=None, **values)
         .returning(*USER_COLUMNS)
     )
     row = connection.execute(changed).mappings().one_or_none()

@@ -61,11 +61,14 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
             **AUTHENTICATION_EVENTS[SecurityEvent.AUTHN_LOGIN_LOCK].reasons,
             "refresh_source": "refresh tokens that are not valid, from one client IP",
             "registration_source": "registrations from one client IP",
-            "mail_source": "requests for a mail from one client IP",
+            "mail_source": "requests for a mail, and mails of registrations, from one client IP. The response of a "
+            "registration does not show it",
             "mail_token_source": "links and codes of mails that are not valid, from one client IP",
             "mail_address": "requests for a mail to one address within five minutes. The response does not show it",
             "mail_address_day": "requests for a mail to one address within a day. The response does not show it",
             "email_change": "requests of one account to change its address within a day",
+            "mail_address_source": "requests for a mail to one address from one client IP within a day. The response "
+            "does not show it",
             "mail_code": "wrong codes at one address within a day. The link in the mail still works",
             "session_proofs": "more concurrent proofs of identity in one session than may fail",
             "step_up_challenge": "step-ups with a passkey that one session began",

@@ -42,6 +42,28 @@ MAIL_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         },
         fields={**_FIELDS, "cause": "the transport's reason", "attempts": "the number of attempts"},
     ),
+    SecurityEvent.MAIL_PAUSED: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.HIGH,
+        ocsf_class=OCSFClass.API_ACTIVITY,
+        activity=1,
+        when="more than 3 % of the mails of a day bounce. Mails to addresses that were never verified wait",
+        respond="An attacker probably registers invented addresses. New users cannot verify their address meanwhile "
+        "(docs/runbooks/mail-paused.md).",
+        fields={"bounced": "the number of addresses that bounced within the day"},
+    ),
+    SecurityEvent.MAIL_RESUMED: CatalogueEntry(
+        succeeded=True,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.API_ACTIVITY,
+        activity=1,
+        when="mails to addresses that were never verified are sent again",
+        respond="Nothing.",
+        reasons={
+            "by_operator": "by an operator's command",
+            "rate_fell": "the bounce rate of the last day is low enough",
+        },
+    ),
     SecurityEvent.MAIL_SENT: CatalogueEntry(
         succeeded=True,
         ocsf_class=OCSFClass.API_ACTIVITY,
