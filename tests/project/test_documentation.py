@@ -72,7 +72,7 @@ def test_each_tool_and_subcommand_is_documented(tool, capsys):
 
 
 #: Commands that AWS CLI has in addition to the operations of the AWS services, and options of every command.
-ADDED_COMMANDS = {"dsql generate-db-connect-admin-auth-token", "logs tail", "s3 cp"}
+ADDED_COMMANDS = {"dsql generate-db-connect-admin-auth-token", "logs tail", "s3 cp", "s3 ls"}
 GLOBAL_OPTIONS = {"cli-read-timeout", "output", "profile", "query", "region"}
 AWS_COMMAND = re.compile(r"\baws ([a-z][a-z0-9]*) ([a-z][a-z0-9-]+)((?:[ \t]+(?!aws )[^\s|;)]+)*)")
 
