@@ -46,7 +46,7 @@ from tests.support.races import (
     send_at_once,
     send_burst,
 )
-from tests.support.throttles import OTHER_CLIENT_IP, count_of, expire_lockouts, guess_password
+from tests.support.throttles import OTHER_CLIENT_IP, count_of, expire_lockouts, guess_password, use_limits
 
 pytestmark = [pytest.mark.accounts]
 
@@ -388,8 +388,9 @@ def test_concurrent_changes_and_a_registration_give_one_account_an_address(datab
 
 @on_each_isolation_level
 @pytest.mark.threat("function-race")
-def test_old_address_is_never_free_between_the_change_and_its_reservation(database, isolation):
+def test_old_address_is_never_free_between_the_change_and_its_reservation(database, isolation, monkeypatch):
     """A registration and another account's change want the old address while its account changes to another one."""
+    use_limits(monkeypatch, mail_per_source=100)
     for turn in range(5):
         old, new = f"old{turn}@example.com", f"new{turn}@example.com"
         other = verified(f"other{turn}@example.com")
