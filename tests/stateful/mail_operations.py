@@ -99,9 +99,12 @@ class Verify:
         attempt = _TokenAttempt(model, code_for=None if self.code is None else self.mail_token.email)
         if attempt.rejection:
             return attempt.rejection
-        found = self._try_code(model) if self.code is not None else (self.mail_token, [])
-        mail_token, tried = found
-        before = [attempt.counted, *tried]
+        mail_token: MailToken | None = self.mail_token
+        before = [attempt.counted]
+        if self.code is not None:
+            mail_token, tried = self._try_code(model)
+            # A failure of the service cancels the attempt, and not the try of the code.
+            before += _if_cancelled(attempt.counted, Stage(attempt.succeed), [tried])
         account = mail_token.account if mail_token else None
         if mail_token is None or account is None or not self._is_accepted(mail_token, model.now):
             return Expected(400, [*before, _FAILED], _NOT_VALID)
@@ -110,7 +113,7 @@ class Verify:
     def _is_accepted(self, mail_token: MailToken, now: float) -> bool:
         return mail_token.purpose == "verify_email" and mail_token.is_accepted(now)
 
-    def _try_code(self, model: Model) -> tuple[MailToken | None, list[Stage]]:
+    def _try_code(self, model: Model) -> tuple[MailToken | None, Stage]:
         """Return the token whose code it is, if it is valid, and the transaction that counts the try."""
         at_address = [token for token in model.mail_tokens if token.email == self.mail_token.email]
         tried = [token for token in at_address if token.has_open_code(model.now)]
@@ -119,7 +122,7 @@ class Verify:
             for token in tried:
                 token.tries += 1
 
-        return next((token for token in tried if token.code == self.code), None), [Stage(count)]
+        return next((token for token in tried if token.code == self.code), None), Stage(count)
 
     def _with_account_proof(
         self, model: Model, account: Account, before: list[Stage], attempt: "_TokenAttempt"
