@@ -31,7 +31,7 @@ PRICED: Final = frozenset(
 #: are some megabytes in S3, and messages to the topic are few.
 FREE: Final = frozenset(
     {
-        *("AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"),
+        *("AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::SecretsManager::ResourcePolicy"),
         *("AWS::Serverless::LayerVersion", "Custom::Schema", "Custom::PublicKeys"),
         *("AWS::ApiGateway::Account", "AWS::ApiGateway::BasePathMapping", "AWS::ApiGateway::DomainName"),
         *("AWS::WAFv2::LoggingConfiguration", "AWS::WAFv2::WebACLAssociation", "AWS::Route53::RecordSet"),
