@@ -143,33 +143,46 @@ export class SecureBackend {
    * If another login was faster, or the caller has aborted `signal`, revoke the new session and throw an AbortError.
    */
   async #enter(send, signal) {
-    const token = await this.#replacedToken();
-    const { login } = this.session;
-    const completed = await send(token);
+    const isRefreshed = await this.#refreshReplacedSession();
+    const { login, tokens, claims } = this.session;
+    const completed = await send(tokens?.access_token);
     const isLate = this.session.login !== login || signal?.aborted;
     if (!completed.body.mfa_required) {
       if (isLate) await this.send("POST", "/logout", { token: completed.body.access_token });
-      else this.session.start(completed.body);
+      else {
+        this.session.start(completed.body);
+        if (!isRefreshed && claims) this.#revokeReplacedSession(claims);
+      }
     }
     if (isLate) throw lateLogin();
     return completed;
   }
 
   /**
-   * Return a new access token of this tab's session, or undefined without a session. The server ignores an expired token,
-   * and the page cannot rule that out: `secondsLeft` does not count while the device sleeps.
+   * Give this tab's session a new access token, and return whether that has succeeded. The server ignores an expired token,
+   * and the page cannot rule that out: `secondsLeft` does not count while the device sleeps. A failure does not stop the
+   * login: only a page that is reloaded could log in, and the session would stay live too.
    */
-  async #replacedToken() {
-    const { session } = this;
-    if (session.tokens) {
-      try {
-        await session.renew();
-      } catch (error) {
-        // An AbortError means that the server has revoked the session already. After other errors the session may be live.
-        if (error.name !== "AbortError") throw error;
-      }
+  async #refreshReplacedSession() {
+    try {
+      if (this.session.tokens) await this.session.renew();
+      return true;
+    } catch {
+      return false;
     }
-    return session.tokens?.access_token;
+  }
+
+  /**
+   * Revoke a session whose access token may have expired before the login. The new session can revoke another one of the
+   * same user only. A session of another user expires, and no tab has its tokens.
+   */
+  async #revokeReplacedSession({ sid, sub }) {
+    if (this.session.claims?.sub !== sub) return;
+    try {
+      await this.stepUp.call("DELETE", `/sessions/${sid}`);
+    } catch {
+      // 404: the login has revoked it. After other errors it expires.
+    }
   }
 }
 
