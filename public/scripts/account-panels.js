@@ -2,7 +2,7 @@
 
 import { session, stepUp } from "./backend.js";
 import { find, make, makeButton, makeFacts, makeTime, say } from "./elements.js";
-import { onPress, showProblem } from "./forms.js";
+import { onPress, onSubmit, showProblem } from "./forms.js";
 import { withStepUp } from "./step-up-dialog.js";
 
 /** The number of requests for sessions. Only the response to the newest one is shown. */
@@ -14,6 +14,13 @@ export function setUpAccount() {
     await withStepUp(() => stepUp.call("DELETE", "/sessions?keep_current=true"));
     say("All other sessions are revoked.");
     await loadSessions();
+  });
+  const form = find("email-form");
+  onSubmit(form, async ({ new_email }) => {
+    await withStepUp(() => stepUp.call("PUT", `/users/${session.claims.sub}/email`, { new_email }));
+    form.reset();
+    find("email-change").open = false;
+    say("A mail to the new address is on its way. Open its link to change the address.");
   });
 }
 

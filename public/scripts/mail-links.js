@@ -1,4 +1,4 @@
-// The pages that links in mails open: verify-email.html, register-again.html and reset-password.html.
+// The pages that links in mails open: verify-email.html, confirm-email.html, register-again.html and reset-password.html.
 //
 // A link has its token in the fragment, which browsers send to no server. The page sends the token only after the user has
 // submitted a form, because mail scanners open links and run scripts.

@@ -10,6 +10,8 @@ from tests.support.accessibility import accessibility_violations
 from tests.support.factories import NEW_PASSWORD, PASSWORD, registration
 from tests.support.processes import wait_until
 
+PAGES = ["verify-email.html", "confirm-email.html", "register-again.html", "reset-password.html"]
+
 pytestmark = [pytest.mark.mail, pytest.mark.pages, pytest.mark.browser]
 
 
@@ -84,7 +86,7 @@ def test_link_verifies_the_address_only_after_the_password(visitor, mailbox, is_
 
 @pytest.mark.asvs("14.2.1")
 @pytest.mark.threat("page-link-token")
-@pytest.mark.parametrize("page", ["verify-email.html", "register-again.html", "reset-password.html"])
+@pytest.mark.parametrize("page", PAGES)
 def test_token_of_a_link_is_in_no_url_and_not_in_the_history(visitor, page):
     token = "mt_0123456789abcdef0123456789abcdef0123456789a"
     open_link(visitor, f"/{page}#token={token}")
@@ -187,6 +189,53 @@ def test_user_who_forgot_the_password_sets_a_new_one_and_logs_in(visitor, client
     expect(visitor.page.locator("#me")).to_contain_text("Verifiedyes")
 
 
+@pytest.fixture
+def verified(visitor, client, mailbox):
+    """A visitor whose address is verified, and who has logged in."""
+    visitor.sign_up_and_log_in()
+    link, _ = mailbox(visitor.email, "verify-email.html")
+    proof = {"token": link.partition("token=")[2], "password": PASSWORD}
+    client.post("/email/verify", json=proof).raise_for_status()
+    return visitor
+
+
+@pytest.mark.threat("page-link-token", "function-pre-hijacking")
+def test_user_changes_the_address_on_the_demo_page_and_confirms_it_by_the_link(verified, mailbox, client):
+    page, new_email = verified.page, f"new-{verified.email}"
+    page.get_by_text("Change the e-mail address").click()
+    verified.press("Send the mail")
+    expect(page.get_by_label("New e-mail")).to_have_attribute("aria-invalid", "true")
+    fill(verified, "email-form", new_email=new_email)
+    verified.press("Send the mail")
+    expect(verified.status).to_contain_text("is on its way")
+    expect(page.locator("#email-form")).to_be_hidden()
+    link, _ = mailbox(new_email, "confirm-email.html")
+    open_link(verified, link)
+    page.wait_for_load_state("networkidle")
+    assert client.post("/login", json={"email": new_email, "password": PASSWORD}).status_code == 401
+
+    fill(verified, "verify-form", password=PASSWORD)
+    verified.press("Change to this address")
+    verified.expect_heading("Your address is changed")
+    assert client.post("/login", json={"email": new_email, "password": PASSWORD}).status_code == 200
+
+
+def test_user_confirms_a_new_address_by_its_code_in_another_tab(verified, mailbox, client):
+    page, new_email = verified.page, f"new-{verified.email}"
+    page.get_by_text("Change the e-mail address").click()
+    fill(verified, "email-form", new_email=new_email)
+    verified.press("Send the mail")
+    _, code = mailbox(new_email, "confirm-email.html")
+    tab = page.context.new_page()
+    tab.goto(f"{verified.url}/confirm-email.html")
+    tab.get_by_label("New e-mail").fill(new_email)
+    tab.get_by_label("Code of the mail").fill(code)
+    tab.get_by_role("button", name="Confirm with the code").click()
+    expect(tab.get_by_role("heading", name="Your address is changed")).to_be_focused()
+    tab.close()
+    assert client.post("/login", json={"email": new_email, "password": PASSWORD}).status_code == 200
+
+
 def test_user_of_the_mailbox_replaces_an_unverified_account(visitor, client, mailbox, is_verified):
     """Another user may have registered the address, and knows the old password."""
     visitor.sign_up()
@@ -206,7 +255,7 @@ def test_user_of_the_mailbox_replaces_an_unverified_account(visitor, client, mai
 
 
 @pytest.mark.parametrize("fragment", ["", "#token=mt_x"], ids=["without link", "with link"])
-@pytest.mark.parametrize("page", ["verify-email.html", "register-again.html", "reset-password.html"])
+@pytest.mark.parametrize("page", PAGES)
 def test_page_of_a_link_is_accessible(visit, page, fragment):
     visitor = visit(path=f"/{page}{fragment}")
     expect(visitor.page.locator("section.card:visible").first).to_be_visible()

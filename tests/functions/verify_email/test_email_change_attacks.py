@@ -10,6 +10,7 @@ from auth_common.accounts import administration as accounts
 from auth_common.accounts.email_change import change_email_by_operator
 from auth_common.database.privileges import REGISTRATION_ROLE
 from auth_common.database.tables import audit_events, email_changes, mail_tokens, mails, throttles, users
+from auth_common.errors import NotFound
 from auth_common.mail_tokens.proofs import MAX_TRIES_PER_CODE
 from auth_common.throttling.limits import EMAIL_CHANGES_PER_DAY, MAILS_PER_DAY
 from tests.support.databases import acting_as, start_fresh_environment
@@ -284,7 +285,7 @@ def test_reserved_address_is_taken_for_registrations_and_other_changes(database,
         assert outcome(register()) == (409, "email_taken")
     assert request_email_change(attacker, EMAIL).status == 202
     assert [mail.kind for mail in queued_mails(database, EMAIL)][-1] == "email_changed"
-    with pytest.raises(accounts.NotFound):
+    with pytest.raises(NotFound):
         change_email_by_operator(EMAIL, "else@example.com")
     assert verify_email(token=early, password=PASSWORD).status == 204
 
