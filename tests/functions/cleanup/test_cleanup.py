@@ -14,6 +14,7 @@ from auth_common.database.tables import (
     audit_events,
     audit_salts,
     challenges,
+    email_changes,
     mails,
     refresh_tokens,
     sessions,
@@ -198,6 +199,14 @@ def test_numbers_of_deleted_rows_are_logged(database, person, log_lines):
     others = ("challenges", "throttles", "audit_events", "unused_accounts", "left_of_the_erased")
     none = dict.fromkeys((*others, *of_mail), 0)
     assert record["deleted"] == {"refresh_tokens": 2, "sessions": 2, **none}
+
+
+def test_old_addresses_are_deleted_after_their_reservation(database):
+    for name, reserved_until in (("past", ago(minutes=2)), ("present", ago(hours=-1))):
+        row = {"id": uuid4(), "user_id": uuid4(), "old_email": f"{name}@example.com", "changed_at": ago(hours=1)}
+        database.execute(insert(email_changes).values({**row, "reserved_until": reserved_until}))
+    clean_up()
+    assert database.execute(select(email_changes.c.old_email)) == [("present@example.com",)]
 
 
 @pytest.mark.usefixtures("environment")

@@ -135,7 +135,8 @@ def test_victim_who_opens_the_link_of_an_attackers_change_confirms_nothing(datab
     victim = verified("victims-account@example.com")
     request_email_change(account, VICTIM)
     mail = newest_mail(database, VICTIM, "confirm_new_email")
-    for proof in ({"token": mail.token}, {"email": VICTIM, "code": mail.code}):
+    proofs: list[dict[str, Any]] = [{"token": mail.token}, {"email": VICTIM, "code": mail.code}]
+    for proof in proofs:
         assert verify_email(**proof).status == 422
         assert outcome(verify_email(**proof, password=NEW_PASSWORD)) == (400, "invalid_current_password")
         assert outcome(verify_email(**proof, access_token=victim.access_token)) == REJECTED

@@ -239,6 +239,50 @@ def test_show_of_a_verified_account_that_nothing_locks(account, capsys):
     assert not any(word in text for word in ("locked", "bounced", "complained"))
 
 
+NEW_EMAIL = "new@example.com"
+
+
+@pytest.mark.threat("operator-denies-command")
+def test_change_email_revokes_sessions_reserves_the_address_and_tells_its_user(database, account, capsys):
+    mark_email_verified(EMAIL)
+    capsys.readouterr()
+    assert main(["change-email", EMAIL, f" {NEW_EMAIL.upper()} ", "--json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["email_verified"] is False
+    event = event_in(output.err)
+    assert (event["name"], event["reason"]) == ("user_email_changed", "by_operator")
+    assert event["operator"] == getpass.getuser()
+    assert not is_logged_in(account)
+    notice = newest_mail(database, EMAIL, "email_changed")
+    assert notice.undo_token
+    assert register().status == 409
+    token = newest_mail(database, NEW_EMAIL, "verify_email").token
+    assert verify_email(token=token, password=PASSWORD).status == 204
+    pair = log_in(NEW_EMAIL).json
+    assert get_user(account.id, token=pair["access_token"]).json["email_verified"] is True
+
+
+def test_change_email_of_an_unverified_account_reserves_no_address_and_sends_no_notice(database, account):
+    """Its address may belong to another user, who must be able to register."""
+    assert main(["change-email", EMAIL, NEW_EMAIL]) == 0
+    assert [mail.kind for mail in queued_mails(database, EMAIL)] == ["verify_email"]
+    assert register().status == 201
+
+
+def test_change_email_to_a_taken_reserved_own_or_invalid_address_changes_nothing(database, account, capsys):
+    mark_email_verified(EMAIL)
+    assert main(["change-email", EMAIL, NEW_EMAIL]) == 0
+    other = sign_up("other@example.com")
+    capsys.readouterr()
+    for new_email in (NEW_EMAIL, EMAIL, "other@example.com"):
+        assert main(["change-email", "other@example.com", new_email]) == 1
+        assert capsys.readouterr().out == ""
+    assert main(["change-email", "nobody@example.com", "else@example.com"]) == 1
+    with pytest.raises(SystemExit):
+        main(["change-email", "other@example.com", "no address"])
+    assert is_logged_in(other)
+
+
 @pytest.mark.asvs("6.4.6")
 @pytest.mark.threat("operator-denies-command")
 def test_start_reset_sends_a_link_that_the_operator_does_not_see(database, account, capsys):
