@@ -19,8 +19,8 @@ FUNCTIONS = sorted(name.removesuffix("Function") for name in resources_of_type("
 #: Definitions that reach calls to AWS elsewhere only: two on the local stage, instead of the published keys and of
 #: invoking the sender. The third one counts rejected bodies, and is a part of functions whose requests have none.
 NOT_FOLLOWED = {"operations.public_keys.public_key_set", "mail.waking._wake", "web.problems._record_bad_input"}
-#: Functions that may wake the sender before their code queues mail: notices of logins and changes.
-MAY_QUEUE_NOTICES = {"Login", "ChangePassword", "Webauthn"}
+#: Functions that may wake the sender before their code queues mail: notices of logins.
+MAY_QUEUE_NOTICES = {"Login"}
 #: The definitions that use the text of a secret, and the setting or the property of ``PublicKeys`` that names it.
 SECRETS = {
     "keys.shared_secrets.pepper": "PEPPER_SECRET_ARN",
