@@ -81,6 +81,10 @@ python-313: $(INSTALL_UV)
 build: $(INSTALL_UV) ## Build the layer and the functions for Lambda (into .aws-sam/)
 	@$(SAM) build
 
+.PHONY: deploy
+deploy: $(INSTALL_UV) ## Deploy to AWS what `make build` has built, without a question (ENVIRONMENT=prod)
+	@$(SAM) deploy --config-env $(ENVIRONMENT) --no-confirm-changeset --no-fail-on-empty-changeset
+
 .PHONY: sam
 sam: build serve-sam ## Build, and serve with the real `sam local start-api` on http://localhost:3000 (needs Docker)
 
@@ -101,7 +105,7 @@ lint: $(INSTALL_UV) ## Check style, types, import directions, language, workflow
 	$(RUN) python -m tools.docs.prose
 	$(RUN) mypy
 	$(RUN) lint-imports
-	$(RUN) zizmor --offline --quiet .github
+	$(RUN) zizmor --offline --quiet .github examples/pipeline/deploy.yml
 	@$(DEPLOYED) | $(UV) run --script --locked tools/template/template_lint.py template.yaml $(EXAMPLES)
 	@$(DEPLOYED) | $(UV) run --script --locked tools/template/template_scan.py $(EXAMPLES)
 
