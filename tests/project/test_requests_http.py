@@ -32,7 +32,7 @@ def send_all(tmp_path):
     require(shutil.which("npm"), "needs Node.js and npm")
     shutil.copy(PROJECT / ".httpyac.js", tmp_path)
 
-    def send_all(base, *, origin, mailbox_key="", text=REQUESTS):
+    def send_all(base, *, origin, mailbox_key="KEY", text=REQUESTS):
         with running_authenticator(tmp_path / "authenticator", origin) as authenticator:
             values = {"base": base, "authenticator": authenticator, "mailbox_key": mailbox_key}
             for name, value in values.items():
