@@ -16,7 +16,7 @@ from auth_common.throttling.limits import (
     account_key,
     login_limits,
 )
-from auth_common.throttling.service import CLIENT_IP_KNOWN_FOR
+from auth_common.throttling.service import CLIENT_KNOWN_FOR
 from auth_common.throttling.store import delete_expired_throttles
 from auth_common.transactions import transaction
 from tests.support.databases import start_fresh_environment
@@ -336,9 +336,7 @@ def test_formerly_known_client_ip_is_locked_like_any_other(database, why):
     register({"sourceIp": REGISTERED_FROM})
     log_in()
     if why == "too long ago":
-        database.execute(
-            update(sessions).values(auth_time=datetime.now(UTC) - CLIENT_IP_KNOWN_FOR - timedelta(minutes=1))
-        )
+        database.execute(update(sessions).values(auth_time=datetime.now(UTC) - CLIENT_KNOWN_FOR - timedelta(minutes=1)))
     else:
         accounts.revoke_sessions_of(EMAIL)
     guesses_from_everywhere(5)

@@ -8,7 +8,7 @@ from sqlalchemy import update
 from auth_common.accounts import administration as accounts
 from auth_common.database.tables import users
 from auth_common.throttling.limits import MAX_FAILURES_FROM_UNKNOWN_IPS
-from auth_common.throttling.service import CLIENT_IP_KNOWN_FOR
+from auth_common.throttling.service import CLIENT_KNOWN_FOR
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP
 from tests.support.factories import EMAIL, erase, log_in, register
@@ -108,7 +108,7 @@ def test_client_ip_of_the_registration_is_known_for_the_account(database):
 def test_client_ip_of_the_registration_is_forgotten(database, why):
     register()
     if why == "too long ago":
-        database.execute(update(users).values(created_at=datetime.now(UTC) - CLIENT_IP_KNOWN_FOR))
+        database.execute(update(users).values(created_at=datetime.now(UTC) - CLIENT_KNOWN_FOR))
     else:
         accounts.revoke_sessions_of(EMAIL)
     lock_address(database)

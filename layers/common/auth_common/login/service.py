@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from auth_common.errors import DatabaseUnavailable, InvalidCredentials
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.keys.keyed_hashes import account_pseudonym
+from auth_common.notices.login_notices import queue_lockout_notice, queue_new_login_notice
 from auth_common.passwords.hashing import hash_password, needs_rehash, verify_password
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.service import is_user_unchanged, new_session, store_session
@@ -16,7 +17,13 @@ from auth_common.throttling.attempts import Attempt
 from auth_common.throttling.service import login_attempt
 from auth_common.tokens.mfa_tokens import MFA_TOKEN_LIFETIME, issue_mfa_token
 from auth_common.transactions import read, transaction
-from auth_common.users.store import User, has_passkey, select_credentials_by_email, update_password_hash
+from auth_common.users.store import (
+    Credentials,
+    User,
+    has_passkey,
+    select_credentials_by_email,
+    update_password_hash,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +60,10 @@ def _log_in(attempt: Attempt, email: str, password: str, replaced: Principal | N
     found = read(lambda connection: select_credentials_by_email(connection, email=email))
     # Every login computes one hash before any check, so that all failures take the same time.
     matches = verify_password(password, found.password_hash if found else None)
-    if found is None:
-        security_event(SecurityEvent.AUTHN_LOGIN_FAIL, reason="unknown_user", account=account_pseudonym(email))
-        raise InvalidCredentials
+    reason = _reason_to_reject(found, matches=matches)
+    if found is None or reason:
+        raise _rejection(attempt, email, found.user if found else None, reason)
     user = found.user
-    if not matches:
-        raise _login_failed(user, "wrong_password")
-    if user.status != "active":
-        raise _login_failed(user, "email_not_verified" if user.status == "unverified" else "user_not_active")
     if needs_rehash(found.password_hash):
         _upgrade_hash(user, password, found.password_hash)
 
@@ -75,6 +78,8 @@ def _log_in(attempt: Attempt, email: str, password: str, replaced: Principal | N
             return False
         attempt.succeed(connection)
         store_session(connection, new, replaced=replaced)
+        if attempt.is_from_new_client:
+            queue_new_login_notice(connection, user)
         return True
 
     return new.tokens if transaction(open_session) else _ask_for_passkey(attempt, user)
@@ -96,11 +101,29 @@ def _ask_for_passkey(attempt: Attempt, user: User) -> MFARequired:
 def _require_unchanged(connection: Connection, user: User) -> None:
     """Reject the login if the password was replaced or the account disabled since the user was read."""
     if not is_user_unchanged(connection, user):
-        raise _login_failed(user, "token_version_changed")
+        security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user.id, reason="token_version_changed")
+        raise InvalidCredentials
 
 
-def _login_failed(user: User, reason: str) -> InvalidCredentials:
-    security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user.id, reason=reason)
+def _reason_to_reject(found: Credentials | None, *, matches: bool) -> str:
+    """Return why a login is rejected. Return "" if it is accepted."""
+    if found is None:
+        return "unknown_user"
+    if not matches:
+        return "wrong_password"
+    return {"active": "", "unverified": "email_not_verified"}.get(found.user.status, "user_not_active")
+
+
+def _rejection(attempt: Attempt, email: str, user: User | None, reason: str) -> InvalidCredentials:
+    """Record a rejected login. If it begins a lockout of the account, tell the user, or do the same work."""
+    security_event(
+        SecurityEvent.AUTHN_LOGIN_FAIL,
+        user_id=user.id if user else None,
+        reason=reason,
+        account=None if user else account_pseudonym(email),
+    )
+    if attempt.has_begun_lockout("login_account", "login_account_source"):
+        transaction(lambda connection: queue_lockout_notice(connection, email=email, user=user))
     return InvalidCredentials()
 
 

@@ -22,7 +22,6 @@ from auth_common.mail_tokens.tokens_and_codes import (
     hash_mail_token,
     new_mail_token,
 )
-from auth_common.sessions.devices import name_known_device
 from auth_common.settings import settings
 from auth_common.users.store import User
 
@@ -67,6 +66,9 @@ def event_variables(event_at: datetime | None = None) -> Mapping[str, str]:
         event_at: when the event was. None: now.
 
     """
+    # Loads the patterns of a library, which takes longer than most requests. Few requests queue a notice.
+    from auth_common.sessions.devices import name_known_device  # noqa: PLC0415
+
     request, event_at = request_context.get(), event_at or datetime.now(UTC)
     return {
         "time": event_at.strftime("%Y-%m-%d %H:%M UTC"),

@@ -7,6 +7,8 @@ from sqlalchemy import Connection
 
 from auth_common.errors import InvalidMFAToken, PasskeyLoginFailed, PasswordRequired
 from auth_common.events.security_events import SecurityEvent, security_event
+from auth_common.notices.account_notices import receives_notices
+from auth_common.notices.login_notices import queue_new_login_notice
 from auth_common.passkeys.assertions import AssertionRejected, PasskeyProof, record_assertion, verify_assertion
 from auth_common.passkeys.challenge_store import Challenge
 from auth_common.passkeys.login_challenges import (
@@ -22,7 +24,12 @@ from auth_common.sessions.principal import Principal
 from auth_common.sessions.service import is_user_unchanged, new_session, store_session
 from auth_common.sessions.token_pairs import TokenPair
 from auth_common.throttling.attempts import Attempt
-from auth_common.throttling.service import count_rejected_mfa_token, passkey_attempt, require_second_factor_unlocked
+from auth_common.throttling.service import (
+    count_rejected_mfa_token,
+    is_new_client,
+    passkey_attempt,
+    require_second_factor_unlocked,
+)
 from auth_common.tokens.mfa_tokens import verify_mfa_token
 from auth_common.transactions import read, transaction
 from auth_common.users.store import User, select_user
@@ -107,6 +114,8 @@ def _open_session(
         if not record_assertion(connection, proof, with_password=with_password):
             raise AssertionRejected("unknown_passkey", user)
         attempt.succeed(connection)
+        if receives_notices(user) and is_new_client(connection, email=user.email):
+            queue_new_login_notice(connection, user)
         store_session(connection, new, replaced=replaced)
 
     try:

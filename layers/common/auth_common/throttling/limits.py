@@ -35,6 +35,11 @@ MAILS_PER_DAY: Final = 12
 EMAIL_CHANGES_PER_DAY: Final = 10
 #: How many of them one client IP may cause, so that an attacker with few client IPs cannot use up a user's mails.
 MAILS_PER_DAY_FROM_CLIENT_IP: Final = 4
+#: How often a notice of a new login, or of a lockout, is sent to one account.
+NEW_LOGIN_NOTICE_PAUSE: Final = timedelta(hours=1)
+LOCKOUT_NOTICE_PAUSE: Final = timedelta(days=1)
+#: How long logins that no notice has told are counted.
+_NEW_LOGINS_COUNTED_FOR: Final = timedelta(days=30)
 #: How many wrong codes may be tried at one address in a day.
 CODES_PER_DAY: Final = 30
 #: Bits. Each customer of a provider gets at least a /64 of IPv6, and can use all addresses in it (RFC 6177).
@@ -186,6 +191,22 @@ def mail_to_address_limit(request: MailRequestName, email: str, client_ip: str) 
 def code_limit(email: str) -> Limit:
     """Return the limit of wrong codes at one address, from all client IPs together."""
     return _fixed_limit("mail_code", CODES_PER_DAY, timedelta(days=1), email)
+
+
+def new_login_limit(user_id: UUID) -> Limit:
+    """Return the counter of logins from new clients, whose lockout is the pause between two notices."""
+    key = throttle_key("new_login_notice", str(user_id))
+    return Limit(name="new_login_notice", key=key, quota=1, window=_NEW_LOGINS_COUNTED_FOR, exempt_from_lockouts=True)
+
+
+def lockout_notice_limit(account: str) -> Limit:
+    """Return the limit of notices of lockouts.
+
+    Args:
+        account: the id of the account, or an e-mail address that has none.
+
+    """
+    return _fixed_limit("lockout_notice", 1, LOCKOUT_NOTICE_PAUSE, account)
 
 
 def bad_input_limit(client_ip: str) -> Limit:

@@ -40,20 +40,24 @@ from auth_common.throttling.attempts import (
 )
 from auth_common.throttling.limits import Limit, MailRequestName, SessionLimitName
 from auth_common.throttling.store import (
+    KnownClients,
+    Throttle,
+    begin_lockout,
+    count_attempt,
     delete_throttle,
     move_throttle,
-    select_known_client_ips,
+    select_known_clients,
     select_throttles,
 )
 from auth_common.transactions import read
 
-#: How long a client IP is known for an account after a login: as long as a session may last.
-CLIENT_IP_KNOWN_FOR: Final = timedelta(days=30)
+#: How long a client IP and a device are known for an account after a login: as long as a session may last.
+CLIENT_KNOWN_FOR: Final = timedelta(days=30)
 #: The errors of a wrong password, at the login and beside the link of a mail.
 _WRONG_PASSWORD: Final = (InvalidCredentials, InvalidCurrentPassword)
 _KEY_BYTES: Final = 16
-#: How many client IPs of an account are read, the newest first.
-_MAX_KNOWN_CLIENT_IPS: Final = 200
+#: How many pairs of client IP and User-Agent of an account are read, the newest first.
+_MAX_KNOWN_CLIENTS: Final = 200
 
 
 @contextmanager
@@ -68,11 +72,12 @@ def login_attempt(email: str, *, is_known: bool = False) -> Iterator[Attempt]:
         TooManyAttempts: the account is locked, or the client IP, or the client IP for this account.
 
     """
-    user_id, uses_client_ip = _find_account(email)
-    account = _account_of(email, user_id)
-    is_known |= uses_client_ip
+    known = read(lambda connection: _known_clients(connection, email))
+    account = _account_of(email, known.user_id)
+    is_known |= _is_known_client_ip(known)
     login_limits = limits.login_limits(email=email, client_ip=_client_ip(), is_known=is_known)
     with counted_attempt(account, login_limits, failures=_WRONG_PASSWORD, is_login=True) as attempt:
+        attempt.is_from_new_client = _is_new_client(known)
         yield attempt
 
 
@@ -126,9 +131,9 @@ def mail_request(name: MailRequestName, *, email: str) -> Iterator[bool]:
         TooManyAttempts: the client IP has requested too many mails.
 
     """
-    user_id, is_known = _find_account(email)
-    client_ip = _client_ip()
-    account = _account_of(email, user_id)
+    known = read(lambda connection: _known_clients(connection, email))
+    is_known, client_ip = _is_known_client_ip(known), _client_ip()
+    account = _account_of(email, known.user_id)
     by_address = limits.mail_limits(name, email, client_ip) if is_known else limits.mail_limits(name, email)
     by_address.append(limits.mail_to_address_limit(name, email, client_ip))
     # A request that succeeds stays counted.
@@ -253,6 +258,45 @@ def count_rejected_refresh_token() -> None:
     _count_failure(AttemptedAccount(), limits.refresh_limit(_client_ip()))
 
 
+def is_new_client(connection: Connection, *, email: str) -> bool:
+    """Return whether neither the client IP nor the device is known for an account. A first login is from no new client.
+
+    Call it before the session of the login is stored.
+
+    Args:
+        connection: the transaction of the login.
+        email: the normalised address of the account.
+
+    """
+    return _is_new_client(_known_clients(connection, email))
+
+
+def count_new_login(connection: Connection, *, user_id: UUID) -> int | None:
+    """Count a login from a new client. Return None if it is too early for another notice.
+
+    Otherwise return how many earlier logins no notice has told. Call it in the transaction of the login, which has
+    locked the user.
+    """
+    limit = limits.new_login_limit(user_id)
+    now = datetime.now(UTC)
+    earlier = select_throttles(connection, [limit.key]).get(limit.key)
+    is_paused = earlier is not None and earlier.locked_until is not None and earlier.locked_until > now
+    if not is_paused:
+        delete_throttle(connection, limit.key)
+    counter = _count(connection, limit, now)
+    if is_paused or counter is None:
+        return None
+    begin_lockout(connection, counter, until=now + limits.NEW_LOGIN_NOTICE_PAUSE)
+    # The first one in the counter was told.
+    return earlier.failures - 1 if earlier else 0
+
+
+def may_send_lockout_notice(connection: Connection, *, email: str, user_id: UUID | None) -> bool:
+    """Count a notice of a lockout, and return whether it may be sent. An address without an account is counted too."""
+    limit = limits.lockout_notice_limit(str(user_id) if user_id else email)
+    return _count(connection, limit, datetime.now(UTC)) is not None
+
+
 def count_bad_input() -> bool:
     """Count a rejected body or query. Return whether the audit log may store another one from this client IP."""
     try:
@@ -340,17 +384,6 @@ def _counted_silently(account: AttemptedAccount, *groups: Sequence[Limit]) -> It
         raise
 
 
-def _find_account(email: str) -> tuple[UUID | None, bool]:
-    """Return the account with an address, if there is one, and whether it is known to use the request's client IP."""
-    since = datetime.now(UTC) - CLIENT_IP_KNOWN_FOR
-    known = read(lambda c: select_known_client_ips(c, email=email, since=since, limit=_MAX_KNOWN_CLIENT_IPS))
-    is_known = _client_ip() in {limits.normalise_client_ip(login_ip) for login_ip in known.login_ips}
-    if known.registered_from is not None:
-        # No secret: without the audit key, an attacker cannot choose the hash of a client IP.
-        is_known |= known.registered_from == client_ip_hash()
-    return known.user_id, is_known
-
-
 def select_lockouts(connection: Connection, *, email: str, user_id: UUID, now: datetime) -> dict[str, datetime]:
     """Return the names of the limits that lock an account, or its second factors, and until when.
 
@@ -374,6 +407,38 @@ def _count_failure(account: AttemptedAccount, limit: Limit, *, is_login: bool = 
 def _delete_counters(connection: Connection, keys: Iterable[bytes]) -> int:
     # Attempts lock the rows in this order, too.
     return sum(delete_throttle(connection, key) for key in sorted(keys))
+
+
+def _count(connection: Connection, limit: Limit, now: datetime) -> Throttle | None:
+    """Count what a notice tells. Return None at the limit."""
+    return count_attempt(
+        connection,
+        limit.key,
+        now=now,
+        expires_at=now + limit.window,
+        restarts_window=False,
+        exempt_from_lockouts=limit.exempt_from_lockouts,
+        max_failures=limit.max_failures,
+    )
+
+
+def _known_clients(connection: Connection, email: str) -> KnownClients:
+    since = datetime.now(UTC) - CLIENT_KNOWN_FOR
+    return select_known_clients(connection, email=email, since=since, limit=_MAX_KNOWN_CLIENTS)
+
+
+def _is_known_client_ip(known: KnownClients) -> bool:
+    if _client_ip() in {limits.normalise_client_ip(login_ip) for login_ip, _ in known.logins if login_ip}:
+        return True
+    # No secret: without the audit key, an attacker cannot choose the hash of a client IP.
+    return known.registered_from is not None and known.registered_from == client_ip_hash()
+
+
+def _is_new_client(known: KnownClients) -> bool:
+    is_first_login = known.is_new and not known.logins
+    # The User-Agent as it is, because a device's name is the same for many users. A client can send any.
+    is_known_device = request_context.get().user_agent in {user_agent for _, user_agent in known.logins}
+    return not (is_first_login or is_known_device or _is_known_client_ip(known))
 
 
 def _account_of(email: str, user_id: UUID | None) -> AttemptedAccount:

@@ -28,15 +28,18 @@ class Throttle:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownClientIPs:
-    """The client IPs that an account is known to use."""
+class KnownClients:
+    """The client IPs and User-Agents that an account is known to use."""
 
     #: None if no account has the address.
     user_id: UUID | None
-    #: Client IPs of logins as they were stored, the newest first.
-    login_ips: list[str]
+    #: Client IP and User-Agent of logins as they were stored, the newest first.
+    logins: list[tuple[str, str]]
     #: Keyed hash of the client IP of the registration or the last password reset. None if it is no longer known.
     registered_from: bytes | None
+    #: Whether the account is new, and none of its sessions was ever revoked with all others. Without logins, the next
+    #: login is then the first one.
+    is_new: bool
 
 
 #: As text, which is the same for all databases. SQLAlchemy has a different INSERT ... ON CONFLICT for each of them.
@@ -99,9 +102,9 @@ _KNOWN_IP_COLUMNS: Final = (
     *(users.c.id, users.c.status, users.c.created_at, users.c.token_version),
     *(users.c.registered_from, users.c.known_ip_since, users.c.known_ip_version),
 )
-#: A user and the client IPs of their logins. Logins before the last revocation of all sessions are left out.
-_SELECT_KNOWN_CLIENT_IPS: Final = (
-    select(*_KNOWN_IP_COLUMNS, sessions.c.source_ip)
+#: A user, and client IP and User-Agent of their logins. Logins before the last revocation of all sessions are left out.
+_SELECT_KNOWN_CLIENTS: Final = (
+    select(*_KNOWN_IP_COLUMNS, sessions.c.source_ip, sessions.c.user_agent)
     .select_from(
         users.outerjoin(
             sessions,
@@ -113,7 +116,7 @@ _SELECT_KNOWN_CLIENT_IPS: Final = (
         )
     )
     .where(users.c.email == bindparam("email"))
-    .group_by(*_KNOWN_IP_COLUMNS, sessions.c.source_ip)
+    .group_by(*_KNOWN_IP_COLUMNS, sessions.c.source_ip, sessions.c.user_agent)
     .order_by(func.max(sessions.c.auth_time).desc())
     .limit(bindparam("rows", type_=Integer()))
 )
@@ -182,19 +185,19 @@ def mark_rejection_recorded(connection: Connection, key: bytes) -> bool:
     return connection.execute(unmarked.values(refusal_recorded=True)).rowcount == 1
 
 
-def select_known_client_ips(connection: Connection, *, email: str, since: datetime, limit: int) -> KnownClientIPs:
-    """Return the client IPs that the account with this e-mail address is known to use.
+def select_known_clients(connection: Connection, *, email: str, since: datetime, limit: int) -> KnownClients:
+    """Return the client IPs and User-Agents that the account with this e-mail address is known to use.
 
     Args:
         connection: to read with.
         email: normalised.
         since: earlier logins, and an earlier registration or password reset, are left out.
-        limit: the maximum number of client IPs of logins.
+        limit: the maximum number of pairs of client IP and User-Agent.
 
     """
-    rows = connection.execute(_SELECT_KNOWN_CLIENT_IPS, {"email": email, "since": since, "rows": limit}).all()
+    rows = connection.execute(_SELECT_KNOWN_CLIENTS, {"email": email, "since": since, "rows": limit}).all()
     if not rows:
-        return KnownClientIPs(None, [], None)
+        return KnownClients(None, [], None, is_new=False)
     user = rows[0]
     # A change that revokes all sessions raises the version. The client IP of the registration or of the last password
     # reset is then unknown too.
@@ -202,8 +205,10 @@ def select_known_client_ips(connection: Connection, *, email: str, since: dateti
     # Before its verification, an account must not look different to the client that may have registered it.
     is_current &= user.status != "unverified"
     is_known = is_current and (user.known_ip_since or user.created_at) > since
-    login_ips = [row.source_ip for row in rows if row.source_ip]
-    return KnownClientIPs(user.id, login_ips, user.registered_from if is_known else None)
+    # An account without logins has one row, without a session.
+    logins = [(row.source_ip, row.user_agent) for row in rows if row.source_ip is not None]
+    is_new = user.token_version == 0 and user.created_at > since
+    return KnownClients(user.id, logins, user.registered_from if is_known else None, is_new=is_new)
 
 
 def delete_throttle(connection: Connection, key: bytes) -> int:
