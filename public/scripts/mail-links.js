@@ -1,4 +1,5 @@
-// The pages that links in mails open: verify-email.html, confirm-email.html, register-again.html and reset-password.html.
+// The pages that links in mails open: verify-email.html, confirm-email.html, register-again.html, reset-password.html and
+// secure-account.html.
 //
 // A link has its token in the fragment, which browsers send to no server. The page sends the token only after the user has
 // submitted a form, because mail scanners open links and run scripts.
@@ -30,6 +31,10 @@ const ACTIONS = {
   },
   async "reset-form"({ new_password }) {
     await backend.send("POST", "/password/reset/complete", { body: { token, new_password } });
+    finish();
+  },
+  async "secure-form"() {
+    await backend.send("POST", "/account/secure", { body: { token } });
     finish();
   },
   async "reset-request-form"({ email }) {

@@ -10,7 +10,10 @@ from tests.support.accessibility import accessibility_violations
 from tests.support.factories import NEW_PASSWORD, PASSWORD, registration
 from tests.support.processes import wait_until
 
-PAGES = ["verify-email.html", "confirm-email.html", "register-again.html", "reset-password.html"]
+PAGES = [
+    *("verify-email.html", "confirm-email.html", "register-again.html"),
+    *("reset-password.html", "secure-account.html"),
+]
 
 pytestmark = [pytest.mark.mail, pytest.mark.pages, pytest.mark.browser]
 
@@ -252,6 +255,42 @@ def test_user_of_the_mailbox_replaces_an_unverified_account(visitor, client, mai
     visitor.expect_heading("You are registered")
     assert is_verified(visitor)
     assert client.post("/login", json={"email": visitor.email, "password": PASSWORD}).status_code == 401
+
+
+@pytest.mark.threat("page-link-token")
+def test_link_of_a_notice_secures_the_account_only_after_a_click(visitor, client, mailbox):
+    visitor.sign_up()
+    link, _ = mailbox(visitor.email, "verify-email.html")
+    proof = {"token": link.partition("token=")[2], "password": PASSWORD}
+    client.post("/email/verify", json=proof).raise_for_status()
+    client.post("/password/reset", json={"email": visitor.email}).raise_for_status()
+    (link,) = mailbox(visitor.email, "reset-password.html")
+    reset = {"token": link.partition("token=")[2], "new_password": NEW_PASSWORD}
+    client.post("/password/reset/complete", json=reset).raise_for_status()
+
+    def log_in():
+        return client.post("/login", json={"email": visitor.email, "password": NEW_PASSWORD}).status_code
+
+    (link,) = mailbox(visitor.email, "secure-account.html")
+    sent = []
+    visitor.listen("request", lambda request: sent.append(request.method))
+    open_link(visitor, link)
+    visitor.page.wait_for_load_state("networkidle")
+    assert set(sent) == {"GET"}
+    assert log_in() == 200
+
+    visitor.press("Secure my account")
+    visitor.expect_heading("Your account is secured")
+    assert accessibility_violations(visitor) == []
+    assert log_in() == 401
+    visitor.page.get_by_role("link", name="set a new password").click()
+    expect(visitor.page.get_by_role("heading", name="Request a link")).to_be_visible()
+
+
+def test_notice_with_an_unknown_token_shows_the_error(visitor):
+    open_link(visitor, "/secure-account.html#token=mt_unknown")
+    visitor.press("Secure my account")
+    expect(visitor.page.locator("#secure-form .problem")).to_contain_text("invalid_or_expired_code")
 
 
 @pytest.mark.parametrize("fragment", ["", "#token=mt_x"], ids=["without link", "with link"])

@@ -14,6 +14,7 @@ from auth_common.database.privileges import (
     PRIVILEGES,
     READER_ROLE,
     REGISTRATION_ROLE,
+    SECURING_ROLE,
     SERVICE_ROLE,
 )
 from auth_common.settings import Settings, Stack
@@ -121,6 +122,7 @@ def test_function_connects_with_its_role_and_without_a_password():
     users = {name: url.username for name, url in urls.items()}
     assert {name: user for name, user in users.items() if user != SERVICE_ROLE} == {
         "RegisterFunction": REGISTRATION_ROLE,
+        "SecureAccountFunction": SECURING_ROLE,
         "GetUserFunction": READER_ROLE,
         "AuditFunction": READER_ROLE,
         "HealthFunction": HEALTH_ROLE,

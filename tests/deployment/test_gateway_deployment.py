@@ -20,7 +20,7 @@ LIMITED_ROUTES = {
     *(("POST", "/login"), ("POST", "/users"), ("PUT", "/users/{id}/password"), ("POST", "/token/refresh")),
     *(("POST", "/webauthn/login/begin"), ("POST", "/webauthn/login/complete"), ("POST", "/step-up")),
     *(("POST", "/email/verify"), ("POST", "/email/verification")),
-    *(("POST", "/password/reset"), ("POST", "/password/reset/complete")),
+    *(("POST", "/password/reset"), ("POST", "/password/reset/complete"), ("POST", "/account/secure")),
 }
 #: Rules of managed groups that count instead of block. The template has the reasons. Adding one is a security decision.
 COUNTED = {

@@ -19,8 +19,6 @@ FUNCTIONS = sorted(name.removesuffix("Function") for name in resources_of_type("
 #: Definitions that reach calls to AWS elsewhere only: two on the local stage, instead of the published keys and of
 #: invoking the sender. The third one counts rejected bodies, and is a part of functions whose requests have none.
 NOT_FOLLOWED = {"operations.public_keys.public_key_set", "mail.waking._wake", "web.problems._record_bad_input"}
-#: Functions that may wake the sender before their code queues mail: notices of logins.
-MAY_QUEUE_NOTICES = {"Login"}
 #: The definitions that use the text of a secret, and the setting or the property of ``PublicKeys`` that names it.
 SECRETS = {
     "keys.shared_secrets.pepper": "PEPPER_SECRET_ARN",
@@ -156,11 +154,10 @@ def test_role_allows_exactly_the_calls_of_its_code_in_every_combination(name):
     resources = translated()["Resources"]
     policies = [each for each in resources.values() if each["Type"] == "AWS::IAM::Policy"]
     parts = [resources[f"{name}Role"], resources[f"{name}Function"]["Properties"]["Environment"], *policies]
-    unused = {("lambda:InvokeFunction", "SendMailFunctionAliaslive")} if name in MAY_QUEUE_NOTICES else set()
     checked = 0
     for combination in combinations({*conditions_in(parts)}):
         chosen = frozenset(combination.items())
         have, need = granted(name, chosen), set(needed(name, chosen))
-        assert (need - have, have - need - unused) == (set(), set()), combination
+        assert (need - have, have - need) == (set(), set()), combination
         checked += 1
     assert checked

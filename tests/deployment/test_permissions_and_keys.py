@@ -23,6 +23,7 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "StepUp": {"Pepper": (READ,), **AUDIT},
     "VerifyEmail": {"Pepper": (READ,), **AUDIT},
     "ResetPassword": {"Pepper": (READ,), **AUDIT},
+    "SecureAccount": AUDIT,
     "Refresh": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
     "Sessions": AUDIT,
     "Webauthn": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
@@ -38,7 +39,7 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "MailFeedback": AUDIT,
 }
 #: The functions that may wake the function ``SendMail``. They queue mail.
-WAKING = ("Register", "Login", "ChangePassword", "VerifyEmail", "ResetPassword", "Webauthn")
+WAKING = ("Register", "Login", "ChangePassword", "VerifyEmail", "ResetPassword", "SecureAccount", "Webauthn")
 
 
 #: The functions that sign tokens.

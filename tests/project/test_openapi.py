@@ -80,6 +80,7 @@ def test_requests_have_only_reviewed_fields():
         "VerificationMailRequest": {"email"},
         "PasswordResetRequest": {"email"},
         "PasswordResetCompletionRequest": {"token", "new_password"},
+        "SecureAccountRequest": {"token"},
         "StepUpRequest": {"current_password", "challenge_id", "credential"},
     }
     assert {name: fields.pop(name) for name in reviewed} == reviewed

@@ -105,3 +105,8 @@ def complete_reset(token: str, password: str = NEW_PASSWORD, **identity: str) ->
     """Set a new password by the token of a link."""
     body = {"token": token, "new_password": password}
     return call("reset_password", json_event("POST", "/password/reset/complete", body, **identity))
+
+
+def secure_account(token: str, **identity: str) -> Response:
+    """Say "this was not me" by the token of a notice."""
+    return call("secure_account", json_event("POST", "/account/secure", {"token": token}, **identity))

@@ -17,6 +17,7 @@ OPEN_ROUTES = {
     ("POST", "/email/verify"),
     ("POST", "/password/reset"),
     ("POST", "/password/reset/complete"),
+    ("POST", "/account/secure"),
     ("POST", "/email/verification"),
     ("POST", "/webauthn/login/begin"),
     ("POST", "/webauthn/login/complete"),

@@ -178,6 +178,7 @@ export const EVENT_MEANINGS = {
       "password_changed": "a new password revokes all other sessions",
       "replaced_by_login": "the client of the session logged in again, as the same user or as another",
       "password_reset": "a password reset revokes all sessions, and every login that is under way",
+      "account_secured": "the link \"this was not me\" of a notice revokes all sessions",
       "by_operator": "by an operator's command"
     }
   },
@@ -386,6 +387,21 @@ export const EVENT_MEANINGS = {
     "reasons": {
       "by_operator": "by an operator's command"
     }
+  },
+  "user_secure_fail": {
+    "when": "the token of a link \"this was not me\" is rejected",
+    "respond": "Old links cause some.",
+    "reasons": {
+      "mail_token_unknown": "the token is unknown, was used, or is for another purpose",
+      "mail_token_expired": "the token has expired",
+      "mail_token_used": "a concurrent request used the token first",
+      "unknown_user": "the account does not exist any more"
+    }
+  },
+  "user_secured": {
+    "when": "a user says by the link in a notice that the event was not their own (\"this was not me\"). The password no longer works, all sessions are revoked, and passkeys added since the event are deleted",
+    "respond": "An attacker may have had the account. Look at its records since the event (docs/runbooks/secured-accounts.md).",
+    "reasons": {}
   },
   "user_updated": {
     "when": "a user renames a passkey, or an operator unlocks an account or clears a bounce",

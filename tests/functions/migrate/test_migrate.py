@@ -20,6 +20,7 @@ from auth_common.database.privileges import (
     PRIVILEGES,
     READER_ROLE,
     REGISTRATION_ROLE,
+    SECURING_ROLE,
     SERVICE_ROLE,
 )
 from auth_common.database.tables import audit_events, mails, metadata, passkeys, users
@@ -50,6 +51,14 @@ ROWS: dict[str, tuple[list[Executable], Executable]] = {
         audit_events.select(),
     ),
     REGISTRATION_ROLE: ([audit_events.delete(), audit_events.update().values(outcome="success")], users.delete()),
+    SECURING_ROLE: (
+        [
+            *(users.delete(), passkeys.update().values(name="mine"), mails.update().values(state="sent")),
+            text("INSERT INTO sessions SELECT * FROM sessions"),
+            audit_events.delete(),
+        ],
+        passkeys.delete(),
+    ),
     READER_ROLE: (
         [
             *(text("INSERT INTO sessions SELECT * FROM sessions"), users.update().values(role="admin")),

@@ -24,6 +24,7 @@ OPEN = {
     "HEAD /.well-known/security.txt",
     "HEAD /.well-known/webauthn",
     "HEAD /health",
+    "POST /account/secure",
     "POST /email/verification",
     "POST /email/verify",
     "POST /login",

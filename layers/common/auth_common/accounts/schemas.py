@@ -145,3 +145,10 @@ class EmailVerificationRequest(RequestBody):
             message = "must have either token, or email and code"
             raise ValueError(message)
         return self
+
+
+class SecureAccountRequest(RequestBody):
+    """POST /account/secure."""
+
+    #: From the link of the notice.
+    token: MailTokenText

@@ -17,6 +17,8 @@ from auth_common.settings import own_stack
 SERVICE_ROLE: Final = "secure_backend"
 #: The role of the registration, which may also delete accounts, because it replaces unverified ones.
 REGISTRATION_ROLE: Final = "secure_backend_registration"
+#: The role of the function that secures an account after "this was not me". It opens no session.
+SECURING_ROLE: Final = "secure_backend_securing"
 #: The role of functions that only return data.
 READER_ROLE: Final = "secure_backend_reader"
 HEALTH_ROLE: Final = "secure_backend_health"
@@ -48,6 +50,18 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     REGISTRATION_ROLE: {
         **_SERVICE,
         **dict.fromkeys(("users", "sessions", "refresh_tokens"), _ALL),
+        "mails": ["SELECT", "INSERT", "DELETE"],
+    },
+    SECURING_ROLE: {
+        "alembic_version": ["SELECT"],
+        "users": ["SELECT", "UPDATE"],
+        "sessions": ["SELECT", "UPDATE"],
+        "passkeys": ["SELECT", "DELETE"],
+        "email_changes": ["SELECT", "DELETE"],
+        "audit_events": ["SELECT", "INSERT"],
+        "audit_salts": ["SELECT", "INSERT"],
+        "throttles": _ALL,
+        "mail_tokens": _ALL,
         "mails": ["SELECT", "INSERT", "DELETE"],
     },
     READER_ROLE: {

@@ -49,6 +49,8 @@ class SecurityEvent(StrEnum):
     USER_EMAIL_VERIFIED = "user_email_verified"
     USER_EMAIL_VERIFY_FAIL = "user_email_verify_fail"
     USER_ENABLED = "user_enabled"
+    USER_SECURE_FAIL = "user_secure_fail"
+    USER_SECURED = "user_secured"
     USER_UPDATED = "user_updated"
 
 

@@ -253,6 +253,17 @@ def delete_some_mails(connection: Connection, *, user_id: UUID, limit: int) -> i
     return connection.execute(delete(mails).where(mails.c.id.in_(chosen))).rowcount
 
 
+def delete_queued_mails(connection: Connection, *, user_id: UUID, kinds: Collection[MailKind]) -> None:
+    """Delete the mails of some kinds to a user that wait to be sent. Limits on mails keep them few."""
+    connection.execute(
+        delete(mails).where(
+            mails.c.user_id == user_id,
+            mails.c.kind.in_([kind.value for kind in kinds]),
+            mails.c.state == MailState.QUEUED.value,
+        )
+    )
+
+
 def delete_expired_mails(connection: Connection, expired_before: datetime, *, limit: int) -> int:
     """Delete up to ``limit`` mails that expired before a time. Return how many."""
     chosen = select(mails.c.id).where(mails.c.expires_at < expired_before).limit(limit)

@@ -66,6 +66,14 @@ def verify_password(password: str, stored_hash: str | None) -> bool:
     return matches
 
 
+def unusable_hash() -> str:
+    """Return a hash that no password has, for an account whose password must not work until it is reset.
+
+    Its verification does the same work as that of a wrong password, and fails.
+    """
+    return _decoy_hash(settings().bcrypt_cost).decode()
+
+
 def needs_rehash(stored_hash: str) -> bool:
     """Return whether ``stored_hash`` has a lower cost than the current setting."""
     cost = _read_cost(stored_hash)

@@ -149,6 +149,12 @@ def change_password(connection: Connection, *, user_id: UUID, expected: str, new
     return row.token_version if row else None
 
 
+def replace_password_hash(connection: Connection, *, user_id: UUID, new: str) -> None:
+    """Replace the password hash whatever it is, and raise the token version."""
+    values = {"password_hash": new, "token_version": users.c.token_version + 1}
+    connection.execute(update(users).where(users.c.id == user_id).values(values))
+
+
 def reset_password(connection: Connection, *, user_id: UUID, new: str, known_ip: bytes, now: datetime) -> None:
     """Replace the password hash, raise the token version, and make a client IP the only one that is known.
 

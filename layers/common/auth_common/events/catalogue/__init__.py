@@ -250,6 +250,32 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         respond="There must be a request for it.",
         reasons=BY_OPERATOR,
     ),
+    SecurityEvent.USER_SECURE_FAIL: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.LOW,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=99,
+        when='the token of a link "this was not me" is rejected',
+        respond="Old links cause some.",
+        reasons={
+            name: MAIL_TOKEN_REJECTIONS[name]
+            for name in ("mail_token_unknown", "mail_token_expired", "mail_token_used", "unknown_user")
+        },
+    ),
+    SecurityEvent.USER_SECURED: CatalogueEntry(
+        succeeded=True,
+        severity=Severity.HIGH,
+        ocsf_class=OCSFClass.ACCOUNT_CHANGE,
+        activity=99,
+        when='a user says by the link in a notice that the event was not their own ("this was not me"). The password '
+        "no longer works, all sessions are revoked, and passkeys added since the event are deleted",
+        respond="An attacker may have had the account. Look at its records since the event "
+        "(docs/runbooks/secured-accounts.md).",
+        fields={
+            "since": "when the event of the notice was",
+            "passkeys_removed": "how many passkeys were deleted",
+        },
+    ),
     SecurityEvent.USER_UPDATED: CatalogueEntry(
         succeeded=True,
         ocsf_class=OCSFClass.ACCOUNT_CHANGE,

@@ -298,6 +298,7 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
             "password_changed": "a new password revokes all other sessions",
             "replaced_by_login": "the client of the session logged in again, as the same user or as another",
             "password_reset": "a password reset revokes all sessions, and every login that is under way",
+            "account_secured": 'the link "this was not me" of a notice revokes all sessions',
             **BY_OPERATOR,
         },
         fields={"sessions_ended": "how many sessions were revoked"},
