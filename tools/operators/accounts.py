@@ -63,6 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     change.add_argument("email")
     change.add_argument("new_email", type=_new_email)
+    change.add_argument(
+        "--hijacked",
+        action="store_true",
+        help="an attacker has the current address: it gets no notice, and cannot undo the change",
+    )
     commands.add_parser("list-passkeys", help="show the passkeys of a user, newest first").add_argument("email")
     remove = commands.add_parser(
         "remove-passkeys", help="delete the passkeys of a user, for example after a loss or a theft"
@@ -156,7 +161,7 @@ def _run(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
 def _run_mail_command(options: argparse.Namespace, email: str) -> tuple[str, dict[str, Any]]:
     """Run one of ``_MAIL_COMMANDS``. Return its result as ``_run`` does."""
     if options.command == "change-email":
-        user = change_email_by_operator(email, options.new_email)
+        user = change_email_by_operator(email, options.new_email, was_hijacked=options.hijacked)
         done = f"{user.id}: role {user.role}, {user.status}; the e-mail address is changed, and not verified; "
         return done + "all sessions are revoked", _user_facts(user) | {"email_verified": False, "sessions_ended": True}
     if options.command == "clear-bounce":

@@ -5,22 +5,23 @@ of it (``accounts.email_verification``). So a user who opens the link of an atta
 address gets a notice and is reserved for 72 hours, in which its user can undo the change.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
-from auth_common.errors import EmailNotVerified, EmailTaken, InvalidToken, NotFound
+from auth_common.errors import EmailNotVerified, EmailTaken, NotFound
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.mail.kinds import MailKind
 from auth_common.mail.outbox import require_mail
 from auth_common.mail_tokens.proofs import RejectedProof
 from auth_common.mail_tokens.sending import queue_mail_with_token
-from auth_common.mail_tokens.store import delete_mail_tokens_of
-from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose
+from auth_common.mail_tokens.store import delete_mail_tokens_of, delete_security_links_to_others
+from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose, hash_address
 from auth_common.notices.account_notices import queue_notice
-from auth_common.sessions.caller_checks import require_self, require_step_up, require_valid_session
+from auth_common.sessions.caller_checks import rejected_caller, require_self, require_step_up, require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.store import delete_step_up_tokens_of
 from auth_common.throttling.service import email_change_request, move_failures
@@ -32,6 +33,7 @@ from auth_common.users.email_change_store import (
     delete_email_changes_of,
     insert_email_change,
     is_reserved,
+    is_unavailable,
     select_reversible_changes,
 )
 from auth_common.users.store import User, lock_user, select_credentials_by_id, select_user_by_email
@@ -74,7 +76,7 @@ def _require_permitted(connection: Connection, principal: Principal, user_id: st
     """Return the caller. Raise an error if the caller may not change the address now."""
     found = select_credentials_by_id(connection, user_id=principal.user_id)
     if found is None:
-        raise InvalidToken
+        raise rejected_caller(principal)
     caller_state = require_valid_session(connection, principal)
     require_self(principal, parse_uuid(user_id))
     if not found.user.email_verified:
@@ -132,7 +134,7 @@ def confirm_email_change(connection: Connection, user: User, *, new_email: str) 
         raise RejectedProof("address_taken", user_id=user.id) from error
 
 
-def change_email_by_operator(email: str, new_email: str) -> User:
+def change_email_by_operator(email: str, new_email: str, *, was_hijacked: bool = False) -> User:
     """Change the address of a user whose identity the operator has checked, and revoke all sessions. Return the user.
 
     The operator cannot know that the mailbox is the user's. So the new address is not verified, and gets a mail with
@@ -141,6 +143,7 @@ def change_email_by_operator(email: str, new_email: str) -> User:
     Args:
         email: the address of the account, normalised (``normalise_email``).
         new_email: normalised.
+        was_hijacked: whether ``email`` is an attacker's. It then gets no notice, and no earlier link undoes the change.
 
     Raises:
         NotFound: no account has this address.
@@ -157,6 +160,11 @@ def change_email_by_operator(email: str, new_email: str) -> User:
         user = lock_user(connection, user_id=found.id) if found else None
         if user is None:
             raise NotFound
+        if was_hijacked:
+            delete_email_changes_of(connection, user_id=user.id)
+            delete_mail_tokens_of(connection, user_id=user.id)
+            # An address that is not verified gets no notice, and is not reserved.
+            user = replace(user, email_verified_at=None)
         now = datetime.now(UTC)
         changed = _change(
             connection,
@@ -191,12 +199,16 @@ def undo_email_changes(connection: Connection, *, user_id: UUID, since: datetime
     """
     user = lock_user(connection, user_id=user_id)
     changes = select_reversible_changes(connection, user_id=user_id, since=since, now=now)
+    # If the clocks of two environments differ, another account may have the address at the end of its reservation.
+    changes = [
+        each for each in changes if not is_unavailable(connection, email=each.old_email, user_id=user_id, now=now)
+    ]
     if user is None or not changes:
         return None
     earliest = changes[0]
     store.change_email(connection, user_id=user_id, email=earliest.old_email, verified_at=now, now=now)
     delete_email_changes_of(connection, user_id=user_id, since=earliest.changed_at)
-    _end_proofs(connection, user, new_email=earliest.old_email, now=now)
+    _end_proofs(connection, user, new_email=earliest.old_email)
     security_event(SecurityEvent.USER_EMAIL_CHANGED, user_id=user_id, reason="undone")
     return earliest.old_email
 
@@ -211,7 +223,10 @@ def _change(
     reason: str,
     revokes_sessions: bool = False,
 ) -> User:
-    """Change the address, reserve the old one, and send a notice to it. Return the changed user."""
+    """Change the address, reserve the old one, and send a notice to it. Return the changed user.
+
+    A change to an address that the account has reserved undoes the changes since then instead.
+    """
     changed = store.change_email(
         connection,
         user_id=user.id,
@@ -220,20 +235,37 @@ def _change(
         now=now,
         revokes_sessions=revokes_sessions,
     )
+    made = select_reversible_changes(connection, user_id=user.id, since=user.created_at, now=now)
+    undone = next((each for each in made if each.old_email == new_email), None)
+    if undone is not None:
+        _forget_changes(connection, undone)
     # An address that was never verified may belong to another user, who must not get this account.
-    if user.email_verified:
+    elif user.email_verified:
         change = EmailChange(
             id=uuid4(), user_id=user.id, old_email=user.email, changed_at=now, reserved_until=now + EMAIL_RESERVED_FOR
         )
         insert_email_change(connection, change)
-    _end_proofs(connection, user, new_email=new_email, now=now)
-    queue_notice(connection, MailKind.EMAIL_CHANGED, user=user, event_at=now)
+        queue_notice(connection, MailKind.EMAIL_CHANGED, user=user, event_at=now)
+    _end_proofs(connection, user, new_email=new_email)
+    if not revokes_sessions:
+        delete_step_up_tokens_of(connection, user_id=user.id, now=now)
     security_event(SecurityEvent.USER_EMAIL_CHANGED, user_id=user.id, reason=reason)
     return changed
 
 
-def _end_proofs(connection: Connection, user: User, *, new_email: str, now: datetime) -> None:
-    """End the links, codes and step-up tokens from before the change. Failed logins are counted for the new address."""
+def _forget_changes(connection: Connection, undone: EmailChange) -> None:
+    """Free the addresses since a change, and end their links "this was not me".
+
+    The user of the first address may have changed back from an attacker's address. With a notice, the attacker could
+    undo that. The user of a later address loses nothing, because the first address could undo the changes anyway.
+    """
+    delete_email_changes_of(connection, user_id=undone.user_id, since=undone.changed_at)
+    delete_security_links_to_others(
+        connection, user_id=undone.user_id, address_hash=hash_address(undone.old_email), since=undone.changed_at
+    )
+
+
+def _end_proofs(connection: Connection, user: User, *, new_email: str) -> None:
+    """End the links and codes from before the change. Failed logins are counted for the new address."""
     delete_mail_tokens_of(connection, user_id=user.id, purposes=_ENDED)
-    delete_step_up_tokens_of(connection, user_id=user.id, now=now)
     move_failures(connection, old_email=user.email, new_email=new_email)

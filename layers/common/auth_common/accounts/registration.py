@@ -38,7 +38,7 @@ _UNUSED_LIFETIME: Final = timedelta(days=30)
 #: Statements of a new account's transaction that a taken address does not need: for the user's first salt and for the
 #: reservation of an address, and for the deleted counters.
 _FURTHER_STATEMENTS: Final = 3
-_COUNTER_STATEMENTS: Final = 7
+_COUNTER_STATEMENTS: Final = 9
 
 
 def new_user(*, name: str, email: str, date_of_birth: date, job_title: str, locale: str | None) -> User:

@@ -99,6 +99,20 @@ def delete_mail_tokens_after_reset(connection: Connection, *, user_id: UUID, add
     connection.execute(delete(mail_tokens).where(mail_tokens.c.user_id == user_id, is_ended))
 
 
+def delete_security_links_to_others(
+    connection: Connection, *, user_id: UUID, address_hash: bytes, since: datetime
+) -> None:
+    """Delete a user's links "this was not me" about events at ``since`` or later that went to other addresses."""
+    statement = delete(mail_tokens).where(
+        mail_tokens.c.user_id == user_id,
+        mail_tokens.c.purpose == MailTokenPurpose.SECURE_ACCOUNT,
+        mail_tokens.c.event_at >= since,
+        # No secret: the database makes this comparison.
+        mail_tokens.c.address_hash != address_hash,
+    )
+    connection.execute(statement)
+
+
 def use_security_links(connection: Connection, mail_token: MailToken, *, now: datetime) -> bool:
     """Mark a link "this was not me" as used, and with it those of later events, which it covers.
 

@@ -7,6 +7,8 @@ from sqlalchemy import Connection
 from auth_common.errors import NotFound
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.mail.kinds import MailKind
+from auth_common.mail_tokens.store import delete_mail_tokens_of
+from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose
 from auth_common.notices.account_notices import queue_notice
 from auth_common.passkeys import store
 from auth_common.passkeys.caller_lock import lock_caller
@@ -117,6 +119,8 @@ def delete_passkey(principal: Principal, passkey_id: str, *, step_up_token: str 
         security_event(SecurityEvent.AUTHN_PASSKEY_REMOVED, user_id=principal.user_id, passkey_id=str(key))
         queue_notice(connection, MailKind.PASSKEY_REMOVED, user=user)
         delete_step_up_token(connection, session_id=principal.session_id)
+        # The passkey may have proved the step-up for a change of the address.
+        delete_mail_tokens_of(connection, user_id=user.id, purposes=(MailTokenPurpose.CHANGE_EMAIL,))
         revoke_other_sessions(connection, principal, reason="passkey_removed")
 
     change_and_revoke(principal, delete)

@@ -10,6 +10,8 @@ from sqlalchemy import Connection
 from auth_common.errors import PasskeyRejected, StepUpRequired, TooManyPasskeys
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.mail.kinds import MailKind
+from auth_common.mail_tokens.store import delete_mail_tokens_of
+from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose
 from auth_common.notices.account_notices import queue_notice
 from auth_common.passkeys import store
 from auth_common.passkeys.caller_lock import lock_caller
@@ -133,6 +135,8 @@ def complete_registration(
         # The time of the passkey, so that the link in the notice removes it.
         queue_notice(connection, MailKind.PASSKEY_ADDED, user=user, event_at=passkey.created_at)
         delete_step_up_token(connection, session_id=principal.session_id)
+        # The step-up for a change of the address may have used the password only, and an attacker's mailbox waits.
+        delete_mail_tokens_of(connection, user_id=user.id, purposes=(MailTokenPurpose.CHANGE_EMAIL,))
         revoke_other_sessions(connection, principal, reason="passkey_added")
 
     try:

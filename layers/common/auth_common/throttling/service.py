@@ -56,6 +56,8 @@ CLIENT_KNOWN_FOR: Final = timedelta(days=30)
 #: The errors of a wrong password, at the login and beside the link of a mail.
 _WRONG_PASSWORD: Final = (InvalidCredentials, InvalidCurrentPassword)
 _KEY_BYTES: Final = 16
+#: The mails without which the user of an account cannot use it.
+_MAILS_OF_AN_ACCOUNT: Final[tuple[MailRequestName, ...]] = ("registration", "verification", "reset")
 #: How many pairs of client IP and User-Agent of an account are read, the newest first.
 _MAX_KNOWN_CLIENTS: Final = 200
 
@@ -322,8 +324,8 @@ def reset_failures_of_new_account(connection: Connection, *, email: str) -> None
     Failures from other client IPs at this address stay counted for those client IPs: they do not block this one.
     """
     keys = [limits.account_key(email), limits.account_and_client_ip_key(email, _client_ip())]
-    # An attacker must not be able to stop the first mails and codes of an account before its user registers.
-    by_address = (*limits.mail_limits("registration", email), *limits.mail_limits("verification", email))
+    # An attacker must not be able to stop the mails and codes of an account before it has the address.
+    by_address = [limit for name in _MAILS_OF_AN_ACCOUNT for limit in limits.mail_limits(name, email)]
     keys += [limit.key for limit in (*by_address, limits.code_limit(email))]
     _delete_counters(connection, keys)
 
