@@ -1,14 +1,17 @@
 """Pages on another origin: a listed one uses the whole API, an unlisted one reads no response of a function."""
 
+import shutil
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.support.runtime import running_service
-from tools.demo.chromium import add_authenticator
+from tests.support.browser import Visitor
+from tests.support.runtime import PROJECT, running_service
+from tools.demo.chromium import NO_AUTOFILL, add_authenticator
 
 pytestmark = [pytest.mark.browser, pytest.mark.pages]
 
@@ -148,3 +151,30 @@ def test_page_on_an_unlisted_origin_reads_no_response_of_a_function(page, api, o
         f"{method} {path}": page.evaluate(READ_OR_NONE, [api, method, path, sent]) for method, path, sent in requests
     }
     assert read == dict.fromkeys(read, "TypeError")
+
+
+class _File(SimpleHTTPRequestHandler):
+    def log_message(self, *_arguments: object) -> None:
+        """Write no log."""
+
+
+def test_copy_of_the_pages_on_another_origin_uses_the_api(chromium, tmp_path):
+    """With the two changes that docs/deploy.md names."""
+    pages = shutil.copytree(PROJECT / "public", tmp_path / "pages")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_File, directory=pages)) as server:
+        origin = f"http://localhost:{server.server_port}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with running_service(tmp_path / "data", WEBAUTHN_ORIGINS=origin) as api, chromium.new_context() as context:
+            backend = pages / "scripts/backend.js"
+            backend.write_text(backend.read_text().replace("SecureBackend()", f'SecureBackend({{ url: "{api}" }})'))
+            for page in pages.glob("*.html"):
+                page.write_text(page.read_text().replace("connect-src 'self'", f"connect-src {api}"))
+            context.add_init_script(NO_AUTOFILL)
+            visitor = Visitor(context.new_page(), origin)
+            visitor.register()
+            visitor.press("Log in")
+            visitor.expect_logged_in()
+            visitor.add_passkey()
+            visitor.log_out()
+            visitor.log_in_with_passkey()
+        server.shutdown()
