@@ -12,9 +12,20 @@ from auth_common.database.tables import email_changes, mail_tokens, passkeys, us
 from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose, hash_mail_token
 from auth_common.throttling.limits import MAILS_PER_DAY
 from auth_common.transactions import transaction
-from tests.support.factories import EMAIL, PASSWORD, Account, register, sign_up, step_up
+from tests.support.factories import (
+    EMAIL,
+    NEW_PASSWORD,
+    PASSWORD,
+    Account,
+    change_password,
+    log_in,
+    register,
+    sign_up,
+    step_up,
+)
 from tests.support.mail_links import (
     change_email,
+    complete_reset,
     end_mail_pause,
     newest_mail,
     queued_mails,
@@ -22,7 +33,7 @@ from tests.support.mail_links import (
     request_reset,
     verify_email,
 )
-from tests.support.passkeys import call_webauthn, enrol
+from tests.support.passkeys import begin_and_answer_registration, call_webauthn, complete_registration, enrol
 
 pytestmark = [pytest.mark.accounts]
 
@@ -134,6 +145,23 @@ def test_operator_takes_a_hijacked_account_from_the_attackers_address_for_good(d
     assert [row.purpose for row in database.execute(select(mail_tokens.c.purpose))] == ["verify_email"]
     assert undo(account, since=datetime.now(UTC) - timedelta(minutes=5)) is None
     assert register(email=HIJACKERS).status == 201
+
+
+@pytest.mark.sqlite
+@pytest.mark.threat("function-mail-flood")
+def test_hijacker_cannot_add_links_without_limit(database, account, monkeypatch):
+    """Aurora DSQL deletes at most 3,000 rows at once. A reset and the link "this was not me" must still work."""
+    monkeypatch.setattr("auth_common.throttling.limits.CREDENTIAL_CHANGES_PER_DAY", 2)
+    assert change_password(account).status == 204
+    pair = log_in(password=NEW_PASSWORD).json
+    hijacker = Account(account.id, EMAIL, pair["access_token"], pair["refresh_token"])
+    enrol(hijacker).step_up(hijacker.access_token)
+    third = complete_registration(hijacker.access_token, *begin_and_answer_registration(hijacker.access_token))
+    assert outcome(third) == (429, "too_many_attempts")
+    again = change_password(hijacker, current=NEW_PASSWORD, new=PASSWORD)
+    assert outcome(again) == (429, "too_many_attempts")
+    request_reset()
+    assert complete_reset(newest_mail(database, EMAIL, "reset_password").token, "a wholly new passphrase").status == 204
 
 
 def link_hash(mail):

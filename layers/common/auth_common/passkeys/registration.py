@@ -23,7 +23,7 @@ from auth_common.sessions.caller_checks import require_step_up, require_valid_se
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.service import change_and_revoke, revoke_other_sessions
 from auth_common.sessions.store import delete_step_up_token
-from auth_common.throttling.service import count_in_session
+from auth_common.throttling.service import count_credential_change, count_in_session
 from auth_common.transactions import read, transaction
 from auth_common.users.store import User
 
@@ -96,7 +96,8 @@ def complete_registration(
         InvalidToken: the caller's session is not valid any more.
         StepUpRequired: another passkey was added since ``begin_registration``.
         TooManyPasskeys: the account has ``MAX_PASSKEYS`` passkeys.
-        TooManyAttempts: the session has sent too many challenges that are not valid.
+        TooManyAttempts: the session has sent too many challenges that are not valid, or the account has added too many
+            passkeys today.
 
     """
     # Checked first, so that a request of a revoked session gets 401 and does not use up the challenge.
@@ -109,6 +110,7 @@ def complete_registration(
             SecurityEvent.AUTHN_PASSKEY_REJECTED, user_id=principal.user_id, reason="not_valid", fault=str(error)[:200]
         )
         raise PasskeyRejected from error
+    count_credential_change(principal.user_id)
     passkey = Passkey(
         id=uuid4(),
         user_id=principal.user_id,

@@ -13,6 +13,7 @@ from auth_common.sessions.principal import Principal
 from auth_common.sessions.proof_counter import CountedProof, counted_proof
 from auth_common.sessions.service import change_and_revoke, revoke_other_sessions
 from auth_common.sessions.store import carry_over_session
+from auth_common.throttling.service import count_credential_change
 from auth_common.transactions import read
 from auth_common.users import store
 from auth_common.users.store import Credentials, User, lock_user, select_credentials_by_id
@@ -40,7 +41,8 @@ def change_password(
         StepUpRequired: the caller has a passkey, and the step-up token is missing, not valid, or proved without one.
         ValidationFailed: the new password is too weak (NIST SP 800-63B-4), or equals the current one.
         InvalidCurrentPassword: the current password is wrong. The session's fifth wrong proof revokes the session.
-        TooManyAttempts: too many proofs of this session are being checked.
+        TooManyAttempts: too many proofs of this session are being checked, or the account has changed its password too
+            often today.
 
     """
     found = read(lambda connection: _require_permitted(connection, principal, user_id, step_up_token))
@@ -50,6 +52,7 @@ def change_password(
         if not verify_password(current_password, found.password_hash):
             proof.reject(SecurityEvent.AUTHN_PASSWORD_CHANGE_FAIL, reason="wrong_password")
             raise InvalidCurrentPassword
+        count_credential_change(principal.user_id)
         _store_new_password(principal, proof, found, hash_password(new_password), step_up_token)
 
 

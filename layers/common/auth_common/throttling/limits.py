@@ -40,6 +40,9 @@ NEW_LOGIN_NOTICE_PAUSE: Final = timedelta(hours=1)
 LOCKOUT_NOTICE_PAUSE: Final = timedelta(days=1)
 #: How long logins that no notice has told are counted.
 _NEW_LOGINS_COUNTED_FOR: Final = timedelta(days=30)
+#: How many changes of the password and new passkeys an account may have in a day. Each of them adds links to the
+#: database, and one transaction on Aurora DSQL must be able to delete those of a week (at most 3,000 rows).
+CREDENTIAL_CHANGES_PER_DAY: Final = 50
 #: How many wrong codes may be tried at one address in a day.
 CODES_PER_DAY: Final = 30
 #: Bits. Each customer of a provider gets at least a /64 of IPv6, and can use all addresses in it (RFC 6177).
@@ -186,6 +189,11 @@ def mail_to_address_limit(request: MailRequestName, email: str, client_ip: str) 
     """Return the limit of the mails that one client IP may request for one address."""
     name, quota = "mail_address_source", MAILS_PER_DAY_FROM_CLIENT_IP
     return _fixed_limit(name, quota, timedelta(days=1), request, email, client_ip)
+
+
+def credential_change_limit(user_id: UUID) -> Limit:
+    """Return the limit of changes of an account's password and of its new passkeys."""
+    return _fixed_limit("credential_change", CREDENTIAL_CHANGES_PER_DAY, timedelta(days=1), str(user_id))
 
 
 def code_limit(email: str) -> Limit:

@@ -224,6 +224,19 @@ def count_in_session(name: SessionLimitName, *, user_id: UUID, session_id: UUID)
     Attempt(AttemptedAccount(user_id)).count(limits.session_limit(name, session_id))
 
 
+def count_credential_change(user_id: UUID) -> None:
+    """Count a change of the password or a new passkey, after the checks. A password reset is not counted.
+
+    Each sends a notice, whose link a transaction must later delete. Without a limit, a hijacker could add so many that
+    neither a reset nor the link "this was not me" works.
+
+    Raises:
+        TooManyAttempts: the account has reached the limit of this day.
+
+    """
+    Attempt(AttemptedAccount(user_id)).count(limits.credential_change_limit(user_id))
+
+
 def require_second_factor_unlocked(user_id: UUID) -> None:
     """Require that the user's second factors are not locked, without counting anything.
 
