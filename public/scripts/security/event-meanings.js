@@ -219,6 +219,7 @@ export const EVENT_MEANINGS = {
       "mail_token_source": "links and codes of mails that are not valid, from one client IP",
       "mail_address": "requests for a mail to one address within five minutes. The response does not show it",
       "mail_address_day": "requests for a mail to one address within a day. The response does not show it",
+      "credential_change": "changes of the password and new passkeys of one account within a day",
       "email_change": "requests of one account to change its address within a day",
       "mail_address_source": "requests for a mail to one address from one client IP within a day. The response does not show it",
       "mail_code": "wrong codes at one address within a day. The link in the mail still works",
