@@ -5,12 +5,17 @@ module.
 """
 
 import secrets
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from uuid import UUID, uuid4
 
+from auth_common.mail_tokens.store import MailToken, insert_mail_token
+from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose, hash_address, hash_mail_token, new_mail_token
+from auth_common.transactions import transaction
 from local_runtime.template import Route
 from tests.support import auditors
 from tests.support.events import authorizer_event, json_event, proxy_event
-from tests.support.factories import PASSWORD, sign_up
+from tests.support.factories import PASSWORD, Account, sign_up
 from tests.support.functions import authorize
 from tests.support.route_requests import VALID_BODIES, route_name
 from tests.support.routes import ROUTES
@@ -19,6 +24,8 @@ from tests.support.routes import ROUTES
 _MADE_BY_THE_SERVICE: Final = ("token", "_id", "code")
 #: Fields that the service has made for the user of a request.
 _KNOWN: Final = frozenset({"refresh_token"})
+#: The one route whose token is sent by mail only and is needed in each request.
+_SECURE: Final = "/account/secure"
 
 
 class FirstRequests:
@@ -47,6 +54,7 @@ class FirstRequests:
         account = sign_up(_new_email())
         caller = authorize(account.access_token)["context"]
         known = {
+            "token": _link_of_notice(account) if route.path == _SECURE else "",
             "email": _new_email() if route.path == "/users" else account.email,
             "password": PASSWORD,
             "current_password": PASSWORD,
@@ -64,11 +72,29 @@ def _options(route: Route, caller: dict[str, str]) -> dict[str, Any]:
 
 
 def _possible_bodies(route: Route) -> list[dict[str, Any]]:
+    known = _KNOWN | {"token"} if route.path == _SECURE else _KNOWN
     return [
         body
         for body in VALID_BODIES.get(route_name(route), [])
-        if not any(name.endswith(_MADE_BY_THE_SERVICE) for name in body.keys() - _KNOWN)
+        if not any(name.endswith(_MADE_BY_THE_SERVICE) for name in body.keys() - known)
     ]
+
+
+def _link_of_notice(account: Account) -> str:
+    """Store the token of a link "this was not me" for an account, as a notice does, and return the token."""
+    token, now = new_mail_token(), datetime.now(UTC)
+    mail_token = MailToken(
+        id=uuid4(),
+        purpose=MailTokenPurpose.SECURE_ACCOUNT,
+        user_id=UUID(account.id),
+        address_hash=hash_address(account.email),
+        token_hash=hash_mail_token(token, MailTokenPurpose.SECURE_ACCOUNT),
+        token_version=0,
+        expires_at=now + timedelta(days=1),
+        event_at=now,
+    )
+    transaction(lambda connection: insert_mail_token(connection, mail_token))
+    return token
 
 
 def _new_email() -> str:
