@@ -276,7 +276,7 @@ class Machine(RuleBasedStateMachine):
     def _difference(self, records: Counter[str], *, optional: Counter[str]) -> str:
         """Return the differences between tables and model, and between new audit records and ``records``, or ""."""
         self._learn_ids()
-        stored, expected = self._contents.facts(self.model.now), self.model.facts()
+        stored, expected = self._contents.facts(self.model.now, self.model.counters), self.model.facts()
         lines = [
             f"  {key}: stored {stored.get(key)}, expected {expected.get(key)}"
             for key in {**stored, **expected}

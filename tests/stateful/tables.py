@@ -1,7 +1,7 @@
 """The rows that the service has stored."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -50,8 +50,14 @@ class Contents:
     #: The number of records by name, outcome and user. The first record of each chain is left out.
     audit_records: Counter[Any] = field(default_factory=Counter)
 
-    def facts(self, now: float) -> Facts:
-        """Return the facts that the model must contain too."""
+    def facts(self, now: float, counters: Container[bytes]) -> Facts:
+        """Return the facts that the model must contain too.
+
+        Args:
+            now: seconds since the epoch.
+            counters: the keys of the counters in the model, which has none for notices.
+
+        """
         emails = {user.id: user.email for user in self.users}
         facts: Facts = {}
         for user in self.users:
@@ -65,7 +71,7 @@ class Contents:
         for row in self.refresh_tokens:
             facts["refresh token", row.session_id, row.generation] = row.spent_at is not None
         for row in self.throttles:
-            if row.failures and seconds(row.expires_at) > now:
+            if row.key in counters and row.failures and seconds(row.expires_at) > now:
                 facts["counter", row.key] = (row.failures, seconds(row.locked_until) > now)
         for row in self.mail_tokens:
             if row.purpose in LINK_SECONDS:
