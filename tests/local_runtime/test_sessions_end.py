@@ -28,6 +28,7 @@ BODIES: dict[str, dict[str, object]] = {
     "/webauthn/register/begin": {},
     "/webauthn/register/complete": {"challenge_id": "none", "credential": {}},
     "/webauthn/credentials/*": {"name": "A key"},
+    "/users/*/email": {"new_email": "new@example.com"},
     "/users/*/password": {"current_password": PASSWORD, "new_password": "another good sentence of words"},
 }
 
