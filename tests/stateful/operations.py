@@ -70,7 +70,9 @@ def create_account(model: Model, email: str, password: str) -> Account:
     """Add an account to the model. What was counted for its address before does not affect it."""
     account = model.accounts[email] = Account(email, password)
     in_a_row = [counter for counter in model.login_counters(email) if counter.in_a_row]
-    by_address = [counter for name in ("registration", "verification") for counter in model.mail_counters(name, email)]
+    by_address = [
+        counter for name in ("registration", "verification", "reset") for counter in model.mail_counters(name, email)
+    ]
     for counter in (*in_a_row, *by_address, model.code_counter(email)):
         counter.reset()
     return account
