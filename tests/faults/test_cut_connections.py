@@ -122,7 +122,7 @@ def test_refresh_with_a_lost_confirmation_does_not_split_the_family(database, ac
 
 def test_writes_with_a_lost_commit_confirmation_are_stored(database):
     email = NEWCOMER.format(0)
-    lose_confirmation(database, partial(register, email=email), commits=2)
+    lose_confirmation(database, partial(register, email=email), commits=3)
     assert register(email=email).code == "email_taken"
     lose_confirmation(database, partial(log_in, email), commits=2)
     assert log_in(email).status == 200
