@@ -69,7 +69,8 @@ class Visitor:
     def free_window(self) -> None:
         """Free the window for the next visitor: remove authenticator, routes and listeners."""
         self._devtools.detach()  # This also removes the authenticator.
-        self.page.unroute_all()
+        # A handler may still wait for the response of a request that the page no longer needs.
+        self.page.unroute_all(behavior="ignoreErrors")
         for event, listener in self._listeners:
             self.page.remove_listener(event, listener)
 

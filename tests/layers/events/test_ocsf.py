@@ -94,6 +94,17 @@ def test_api_activity_depends_on_the_http_method():
 def test_catalogue_has_outcome_and_response_of_each_event():
     assert list(CATALOGUE) == list(SecurityEvent)
     assert all(entry.when and entry.respond.endswith(".") for entry in CATALOGUE.values())
-    of_failures = {"bounced", "exceeded", "fail", "failed", "inconsistent", "lock", "max", "rejected", "reuse"}
+    of_failures = {
+        "bounced",
+        "exceeded",
+        "fail",
+        "failed",
+        "inconsistent",
+        "lock",
+        "max",
+        "paused",
+        "rejected",
+        "reuse",
+    }
     failures = {event for event in SecurityEvent if event.rsplit("_", 1)[-1] in of_failures}
     assert {event for event, entry in CATALOGUE.items() if not entry.succeeded} == failures

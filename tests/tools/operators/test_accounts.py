@@ -224,7 +224,7 @@ def test_show_reports_an_account_without_secrets_and_is_recorded(database, accou
     facts = json.loads(as_json)
     assert facts["sessions"] == 1
     assert facts["lockouts"].keys() == {"login_account"}
-    assert [(each["kind"], each["state"]) for each in facts["mails"]] == [("verify_email", "queued")]
+    assert ("verify_email", "queued") in [(each["kind"], each["state"]) for each in facts["mails"]]
     for secret in (mail.token, mail.code, PASSWORD, "$2b$", "203.0.113.7"):
         assert secret not in text + as_json
     assert main(["show", "nobody@example.com"]) == 1
@@ -315,7 +315,7 @@ def test_start_reset_of_an_unverified_disabled_or_unknown_account(database, acco
 def test_command_for_an_unknown_user_is_an_error(database, capsys):
     for command in (
         *COMMANDS,
-        *([name, EMAIL] for name in ("remove-passkeys", "list-passkeys", "unlock", "clear-bounce")),
+        *([name, EMAIL] for name in ("remove-passkeys", "list-passkeys", "unlock", "clear-bounce", "show")),
     ):
         assert main(command) == 1
         assert capsys.readouterr() == ("", f"accounts: no user has the address '{EMAIL}'\n"), command
