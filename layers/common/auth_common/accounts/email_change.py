@@ -7,7 +7,6 @@ address gets a notice and is reserved for 72 hours, in which its user can undo t
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
@@ -19,7 +18,7 @@ from auth_common.mail.outbox import require_mail
 from auth_common.mail_tokens.proofs import RejectedProof
 from auth_common.mail_tokens.sending import queue_mail_with_token
 from auth_common.mail_tokens.store import delete_mail_tokens_of, delete_security_links_to_others
-from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose, hash_address
+from auth_common.mail_tokens.tokens_and_codes import REQUESTED_PURPOSES, hash_address
 from auth_common.notices.account_notices import queue_notice
 from auth_common.sessions.caller_checks import rejected_caller, require_self, require_step_up, require_valid_session
 from auth_common.sessions.principal import Principal
@@ -38,10 +37,6 @@ from auth_common.users.email_change_store import (
 )
 from auth_common.users.store import User, lock_user, select_credentials_by_id, select_user_by_email
 from auth_common.users.uuids import parse_uuid
-
-#: The links that end with a change of the address. The link "this was not me" stays, because an attacker who has
-#: changed the address must not be able to end it.
-_ENDED: Final = tuple(purpose for purpose in MailTokenPurpose if purpose is not MailTokenPurpose.SECURE_ACCOUNT)
 
 
 def request_email_change(principal: Principal, user_id: str, *, new_email: str, step_up_token: str | None) -> None:
@@ -267,5 +262,5 @@ def _forget_changes(connection: Connection, undone: EmailChange) -> None:
 
 def _end_proofs(connection: Connection, user: User, *, new_email: str) -> None:
     """End the links and codes from before the change. Failed logins are counted for the new address."""
-    delete_mail_tokens_of(connection, user_id=user.id, purposes=_ENDED)
+    delete_mail_tokens_of(connection, user_id=user.id, purposes=REQUESTED_PURPOSES)
     move_failures(connection, old_email=user.email, new_email=new_email)

@@ -20,8 +20,9 @@ from auth_common.mail.kinds import MailKind
 from auth_common.mail.outbox import require_mail
 from auth_common.mail.store import delete_queued_mails
 from auth_common.mail_tokens.proofs import Proof, RejectedProof, prove_by_token, rejected_as
+from auth_common.mail_tokens.sending import PURPOSES_OF_MAILS
 from auth_common.mail_tokens.store import delete_mail_tokens_of, is_mail_token_stored, use_security_links
-from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose
+from auth_common.mail_tokens.tokens_and_codes import REQUESTED_PURPOSES, MailTokenPurpose
 from auth_common.notices.account_notices import queue_notice
 from auth_common.passkeys.store import delete_passkeys
 from auth_common.passwords.hashing import unusable_hash
@@ -32,14 +33,6 @@ from auth_common.users.store import lock_user, replace_password_hash, select_use
 
 #: How much earlier than its event a link begins, because the clocks of two environments differ.
 _CLOCK_LEEWAY: Final = timedelta(minutes=1)
-_ENDED_PURPOSES: Final = tuple(purpose for purpose in MailTokenPurpose if purpose != MailTokenPurpose.SECURE_ACCOUNT)
-#: Mails whose links end. Notices are sent in any case.
-_MAILS_WITH_ENDED_LINKS: Final = (
-    MailKind.VERIFY_EMAIL,
-    MailKind.REGISTER_AGAIN,
-    MailKind.RESET_PASSWORD,
-    MailKind.CONFIRM_NEW_EMAIL,
-)
 
 
 def secure_account(*, token: str) -> None:
@@ -80,8 +73,9 @@ def _secure(connection: Connection, link: Proof, attempt: Attempt) -> None:
     since = event_at - _CLOCK_LEEWAY
     removed = delete_passkeys(connection, user_id=user_id, since=since)
     undo_email_changes(connection, user_id=user_id, since=since, now=now)
-    delete_mail_tokens_of(connection, user_id=user_id, purposes=_ENDED_PURPOSES)
-    delete_queued_mails(connection, user_id=user_id, kinds=_MAILS_WITH_ENDED_LINKS)
+    delete_mail_tokens_of(connection, user_id=user_id, purposes=REQUESTED_PURPOSES)
+    # The mails whose links have ended. Notices are sent in any case.
+    delete_queued_mails(connection, user_id=user_id, kinds=PURPOSES_OF_MAILS)
     # Read again, because the notice goes to the restored address.
     queue_notice(connection, MailKind.ACCOUNT_SECURED, user=select_user(connection, user_id=user_id) or user)
     security_event(

@@ -24,7 +24,7 @@ from auth_common.settings import settings
 from auth_common.users.store import User
 
 #: What the token of a mail is for. ``ADDRESS_TAKEN`` has no token.
-_PURPOSES: Final = {
+PURPOSES_OF_MAILS: Final = {
     MailKind.VERIFY_EMAIL: MailTokenPurpose.VERIFY_EMAIL,
     MailKind.REGISTER_AGAIN: MailTokenPurpose.CLAIM_ADDRESS,
     MailKind.RESET_PASSWORD: MailTokenPurpose.RESET_PASSWORD,
@@ -48,8 +48,8 @@ def queue_mail_with_token(connection: Connection, kind: MailKind, *, email: str,
     """
     if not settings().sends_mail():
         return
-    purpose = _PURPOSES.get(kind, MailTokenPurpose.VERIFY_EMAIL)
-    holder = user if kind in _PURPOSES else None
+    purpose = PURPOSES_OF_MAILS.get(kind, MailTokenPurpose.VERIFY_EMAIL)
+    holder = user if kind in PURPOSES_OF_MAILS else None
     needed = MAIL_RULES[kind].variables
     token, code, now, token_id = new_mail_token(), new_code(), datetime.now(UTC), uuid4()
     has_code = "code" in needed

@@ -39,6 +39,9 @@ class MailTokenPurpose(StrEnum):
     CHANGE_EMAIL = "change_email"
 
 
+#: What users request, in contrast to the link "this was not me". Such links end with a change of the account. The other
+#: stays, because an attacker who has made the change must not be able to end it.
+REQUESTED_PURPOSES: Final = tuple(each for each in MailTokenPurpose if each is not MailTokenPurpose.SECURE_ACCOUNT)
 #: How long a link is valid.
 TOKEN_LIFETIMES: Final = {
     MailTokenPurpose.VERIFY_EMAIL: timedelta(hours=24),

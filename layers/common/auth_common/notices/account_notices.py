@@ -5,7 +5,7 @@ flooded, and must not learn the client IPs of an account that was registered wit
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 from uuid import uuid4
 
@@ -23,10 +23,11 @@ from auth_common.mail_tokens.tokens_and_codes import (
     new_mail_token,
 )
 from auth_common.settings import settings
+from auth_common.users.email_change_store import EMAIL_RESERVED_FOR
 from auth_common.users.store import User
 
 #: How long a link is valid, if it is shorter than for the other kinds. Until then the change of an address is undone.
-_LINK_LIFETIMES: Final = {MailKind.EMAIL_CHANGED: timedelta(hours=72)}
+_LINK_LIFETIMES: Final = {MailKind.EMAIL_CHANGED: EMAIL_RESERVED_FOR}
 
 
 def queue_notice(
