@@ -135,6 +135,22 @@ def test_secret_read_or_signature_by_another_identity_raises_an_alarm(who):
         assert alarms(signed) == expected
 
 
+@pytest.mark.asvs("16.3.3")
+@pytest.mark.parametrize("who", [{"by": ADMIN}, {"identity": USER}])
+def test_operator_who_assumes_the_role_raises_an_alarm(who):
+    """An operator who only connects to the database reads no secret, and CloudTrail reports no connection."""
+    assumed = call("sts", "AssumeRole", requestParameters={"roleArn": "BreakGlassRole.Arn"}, **who)
+    assert alarms(assumed) == {"SecretAccess"}
+    other = call("sts", "AssumeRole", requestParameters={"roleArn": ADMIN}, resources=[{"ARN": ADMIN}], **who)
+    assert alarms(other) == set()
+
+
+def test_deployments_own_changes_of_alarms_raise_no_alarm():
+    """A first deployment makes dozens of alarms. The start of the deployment is reported."""
+    for source, name in (("monitoring", "PutMetricAlarm"), ("events", "PutRule"), ("wafv2", "UpdateWebACL")):
+        assert alarms(call(source, name, by=ADMIN, address=CLOUDFORMATION)) == set()
+
+
 def test_secret_read_or_signature_by_a_function_raises_no_alarm():
     """Every login would. Functions of other stacks read secrets of their own, which have the same kind of name."""
     for role in (FUNCTION, FUNCTION.replace("/local/", "/other/")):
@@ -155,6 +171,9 @@ def test_rule_for_reads_gets_read_only_events():
     ("source", "name", "alarm"),
     [
         ("lambda", "UpdateFunctionCode20150331v2", "FunctionChanges"),
+        # Its role can be one of the stack's, which can read the secrets and sign.
+        ("lambda", "CreateFunction20150331", "FunctionChanges"),
+        ("lambda", "CreateFunctionUrlConfig", "FunctionChanges"),
         ("lambda", "UpdateFunctionConfiguration20150331v2", "FunctionChanges"),
         ("lambda", "UpdateAlias20150331", "FunctionChanges"),
         ("lambda", "AddPermission20150331v2", "FunctionChanges"),
@@ -163,10 +182,22 @@ def test_rule_for_reads_gets_read_only_events():
         ("iam", "PutRolePolicy", "AccessChanges"),
         ("apigateway", "UpdateAuthorizer", "AccessChanges"),
         ("apigateway", "CreateDeployment", "AccessChanges"),
+        # A second stage has no firewall, and the domain can lead to another API.
+        ("apigateway", "CreateStage", "AccessChanges"),
+        ("apigateway", "UpdateBasePathMapping", "AccessChanges"),
         ("dsql", "PutClusterPolicy", "AccessChanges"),
         ("dsql", "DeleteClusterPolicy", "AccessChanges"),
         ("secretsmanager", "ReplicateSecretToRegions", "KeyAccess"),
         ("kms", "PutKeyPolicy", "KeyAccess"),
+        # Each of these silences the alarms, although the trail, the rule and the alarm still exist.
+        ("cloudtrail", "PutEventSelectors", "KeyAccess"),
+        ("events", "PutRule", "KeyAccess"),
+        ("events", "PutTargets", "KeyAccess"),
+        ("monitoring", "PutMetricAlarm", "KeyAccess"),
+        ("sns", "SetSubscriptionAttributes", "KeyAccess"),
+        ("backup", "DeleteRecoveryPoint", "KeyAccess"),
+        # A restored cluster has no policy, so an administrator can read all accounts there.
+        ("backup", "StartRestoreJob", "KeyAccess"),
     ],
 )
 def test_change_outside_a_deployment_raises_an_alarm(source, name, alarm):
