@@ -7,6 +7,7 @@ import json
 import unicodedata
 from ipaddress import ip_address
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from auth_common.accounts.schemas import DateOfBirth
-from auth_common.errors import Misconfigured
+from auth_common.errors import Misconfigured, ValidationFailed
 from auth_common.events.request_context import describe_request
 from auth_common.field_types import Text
 from auth_common.keys.jwk import public_jwk
@@ -33,6 +34,7 @@ from auth_common.settings import Settings, settings
 from auth_common.strict_json import parse_strict_json
 from auth_common.users.email_address import normalise_email
 from auth_common.users.uuids import parse_uuid
+from auth_common.web.oauth import parse_form
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP, lambda_context, proxy_event
 from tests.support.fuzzing import examples
@@ -68,6 +70,19 @@ def test_strict_json_is_the_same_after_writing_and_reading(octets):
     except ValueError:
         return
     assert parse_strict_json(json.dumps(value, allow_nan=False).encode()) == value
+
+
+almost_forms = st.dictionaries(st.text(max_size=5), st.text(max_size=9), max_size=4).map(urlencode)
+
+
+@given(octets=st.binary() | almost_forms.map(str.encode) | st.from_regex(rb"[a-c=&;+%0-9F]{0,12}", fullmatch=True))
+def test_form_is_the_same_after_writing_and_reading(octets):
+    try:
+        parameters = parse_form(octets)
+    except ValidationFailed:
+        return
+    assert all(parameters.values())
+    assert parse_form(urlencode(parameters).encode()) == parameters
 
 
 @given(value=any_json | st.dates().map(str) | st.datetimes().map(lambda time: f"{time.isoformat()}Z"))

@@ -16,6 +16,8 @@ from tests.support.openapi import check_response, is_documented
 
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 OPTIONAL_PROBLEM_MEMBERS = {"errors", "methods"}
+#: Of the errors on the routes of OAuth (RFC 6749 section 5.2).
+OAUTH_ERROR_MEMBERS = {"error", "error_description", "request_id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,9 @@ class Response:
 
     @property
     def code(self) -> str:
-        """The ``code`` of a problem document."""
-        code: str = self.json["code"]
+        """The ``code`` of a problem document, or the ``error`` of a route of OAuth."""
+        document = self.json
+        code: str = document["code"] if "code" in document else document["error"]
         return code
 
     @property
@@ -118,7 +121,10 @@ def _secrets_of(event: dict[str, Any]) -> list[str]:
 
 
 def _check_contract(response: Response, event: dict[str, Any]) -> None:
-    """Check the headers that every response has, and that every error is a problem document (RFC 9457)."""
+    """Check the headers that every response has, and the form of every error.
+
+    Errors are problem documents (RFC 9457), and on the routes of OAuth responses of RFC 6749.
+    """
     headers = response.headers
     request_id = event["requestContext"]["requestId"]
     assert headers["x-content-type-options"] == "nosniff"
@@ -136,11 +142,16 @@ def _check_contract(response: Response, event: dict[str, Any]) -> None:
         assert "cache-control" in headers
         return
     assert headers["cache-control"] == "no-store"
-    assert headers["content-type"] == "application/problem+json"
     if event["httpMethod"] == "HEAD":
+        assert headers["content-type"] == "application/problem+json"
         assert response.text == ""
         return
     problem = response.json
+    if headers["content-type"] == "application/json":
+        assert problem.keys() == OAUTH_ERROR_MEMBERS
+        assert problem["request_id"] == request_id
+        return
+    assert headers["content-type"] == "application/problem+json"
     assert problem.keys() - OPTIONAL_PROBLEM_MEMBERS == PROBLEM_MEMBERS
     assert ("methods" in problem) is (problem["code"] == "step_up_required")
     assert problem["status"] == response.status

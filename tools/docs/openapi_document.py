@@ -18,6 +18,7 @@ from auth_common.errors import ServiceError
 from auth_common.events.catalogue import CATALOGUE
 from auth_common.events.vocabulary import SecurityEvent
 from auth_common.web.endpoint import ACCESS_TOKEN, BEARER, DECLARED_ERRORS, header
+from auth_common.web.oauth import FormRoute, OAuthErrorResponse, oauth_response
 from auth_common.web.problems import ProblemResponse
 from local_runtime.template import load_template
 from tools.docs.openapi_examples import add_examples
@@ -29,13 +30,14 @@ _PROJECT: Final = Path(__file__).parents[2]
 _DESCRIPTION: Final = """\
 Registration, login by password and passkey (WebAuthn), tokens, sessions, user data and the audit log.
 
-Every error is a problem document (RFC 9457) with a stable `code`. Every response has `X-Request-Id`, which finds the \
-request in the logs. See docs/api.md and docs/walkthrough.md."""
+Every error is a problem document (RFC 9457) with a stable `code`. On the routes of OAuth, which accept forms, it has \
+a stable `error` as in RFC 6749. Every response has `X-Request-Id`, which finds the request in the logs. See docs/api.md and docs/walkthrough.md."""
 
 #: Errors that an operation needs not declare: of those with a body, and of all. The last one is local only.
 _WITH_BODY: Final = (errors.UnsupportedMediaType, errors.UnsupportedContentEncoding, errors.RequestTooLarge)
 _ALWAYS: Final = (errors.ValidationFailed, ServiceError, errors.ServiceUnavailable, errors.StorageNotMounted)
 SHARED_ERRORS: Final = (*_WITH_BODY, *_ALWAYS)
+_WITH_FORM: Final = (errors.InvalidRequest, errors.UnsupportedContentEncoding, errors.RequestTooLarge)
 _LIMIT: Final = f'"({"|".join(sorted(CATALOGUE[SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED].reasons))})"'
 #: Header fields of errors whose values depend on the request.
 _ERROR_HEADERS: Final[dict[type[ServiceError], dict[str, Any]]] = {
@@ -46,6 +48,8 @@ _ERROR_HEADERS: Final[dict[type[ServiceError], dict[str, Any]]] = {
     }
 }
 _PROBLEM: Final = "application/problem+json"
+_REQUEST_ID: Final = "0f6a2c9e-1b1d-4a3f-9a65-6b1f0f3c2d11"
+_LIMIT_EXAMPLE: Final[dict[str, Any]] = {"limit": "refresh_source", "quota": 100, "window": 3600, "retry_after": 30}
 
 
 def document() -> dict[str, Any]:
@@ -63,6 +67,7 @@ def document() -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which no endpoint returns
         schemas.pop(name, None)
     schemas["Problem"] = _PROBLEM_SCHEMA
+    schemas["OAuthError"] = _OAUTH_ERROR_SCHEMA
     made["components"]["securitySchemes"] = {
         ACCESS_TOKEN: {
             "type": "http",
@@ -105,14 +110,18 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
         _drop_null(parameter["schema"])
     responses = operation["responses"]
     responses.pop("422", None)
+    is_form = isinstance(route, FormRoute)
     raised = [
         *((errors.InvalidToken,) if operation["security"] == BEARER else ()),
         *(getattr(errors, name) for name in operation.pop(DECLARED_ERRORS)),
-        *(_WITH_BODY if "requestBody" in operation else ()),
+        *(_WITH_FORM if is_form else _WITH_BODY if "requestBody" in operation else ()),
         *_ALWAYS,
     ]
-    for status in sorted({error.status for error in raised}):
-        responses[str(status)] = _problem_response([error for error in raised if error.status == status])
+    by_status: dict[int, list[type[ServiceError]]] = {}
+    for error in raised:
+        by_status.setdefault(oauth_response(error)[0] if is_form else error.status, []).append(error)
+    for status, each in sorted(by_status.items()):
+        responses[str(status)] = _oauth_error_response(each) if is_form else _problem_response(each)
     if method == "HEAD":
         for response in responses.values():
             response.pop("content", None)
@@ -141,6 +150,31 @@ def _problem_response(raised: list[type[ServiceError]]) -> dict[str, Any]:
     }
 
 
+def _oauth_error_response(raised: list[type[ServiceError]]) -> dict[str, Any]:
+    """Return the response of a route of OAuth, in which several errors have one name."""
+    names = {oauth_response(error)[1]: error for error in reversed(raised)}
+    return {
+        "description": " Or: ".join(dict.fromkeys(str(error.detail) for error in raised)),
+        "content": {
+            "application/json": {
+                "schema": {
+                    "allOf": [{"$ref": "#/components/schemas/OAuthError"}],
+                    "properties": {"error": {"enum": sorted(names)}},
+                },
+                "examples": {name: {"value": _oauth_error_example(error)} for name, error in sorted(names.items())},
+            }
+        },
+        "headers": _error_headers(raised),
+    }
+
+
+def _oauth_error_example(error: type[ServiceError]) -> dict[str, Any]:
+    # The error of a rate limit has no values without a request.
+    made = error(**_LIMIT_EXAMPLE) if issubclass(error, errors.TooManyAttempts) else error()
+    example: dict[str, Any] = json.loads(bytes(OAuthErrorResponse(made).body))
+    return example | {"request_id": _REQUEST_ID}
+
+
 def _error_headers(raised: list[type[ServiceError]]) -> dict[str, Any]:
     """Return the header fields of errors with one status. A field is required if each of the errors has it."""
     by_error = [
@@ -161,7 +195,7 @@ def _problem_example(error: type[ServiceError]) -> dict[str, Any]:
         status=error.status, code=error.code, detail=str(error.detail), errors=faults, members=members
     )
     example: dict[str, Any] = json.loads(bytes(response.body))
-    return example | {"request_id": "0f6a2c9e-1b1d-4a3f-9a65-6b1f0f3c2d11"}
+    return example | {"request_id": _REQUEST_ID}
 
 
 _PROBLEM_SCHEMA: Final[dict[str, Any]] = {
@@ -190,6 +224,19 @@ _PROBLEM_SCHEMA: Final[dict[str, Any]] = {
                 "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
             },
         },
+    },
+    "additionalProperties": False,
+}
+
+_OAUTH_ERROR_SCHEMA: Final[dict[str, Any]] = {
+    "title": "OAuthError",
+    "description": "RFC 6749, section 5.2. Compare `error`, not the text.",
+    "type": "object",
+    "required": ["error", "error_description", "request_id"],
+    "properties": {
+        "error": {"type": "string", "pattern": "^[a-z_]+$"},
+        "error_description": {"type": "string"},
+        "request_id": {"type": "string"},
     },
     "additionalProperties": False,
 }

@@ -1,7 +1,8 @@
 """The errors of services, with texts that the client may see.
 
-Services raise them, and ``web.problems`` turns them into problem documents (RFC 9457). ``status`` and ``headers`` stand
-here so that everything about an error is in one place. Only ``web`` reads them.
+Services raise them. ``web.problems`` turns them into problem documents (RFC 9457), and ``web.oauth`` on the routes of
+OAuth into responses of RFC 6749. ``status`` and ``headers`` stand here so that everything about an error is in one
+place. Only ``web`` reads them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -317,3 +318,69 @@ class StorageNotMounted(Misconfigured):
         "The functions share no storage: under a plain 'sam local start-api' each container would have its own "
         "database. Run 'make sam' (SAM with a shared volume) or 'make run' (no Docker)."
     )
+
+
+class OAuthError(ServiceError):
+    """Base class of the errors that RFC 6749 section 5.2 and its extensions define. ``code`` is the member ``error``.
+
+    ``detail`` becomes ``error_description``, so it has no quotation mark, no backslash and only ASCII.
+    """
+
+    status = 400
+    code = "invalid_request"
+
+
+class InvalidRequest(OAuthError):
+    """A parameter is missing, repeated or malformed, or the client authenticates in more than one way."""
+
+    detail = "The request lacks a parameter, repeats one, or is malformed."
+
+    def __init__(self, detail: str = detail) -> None:
+        """Store what is wrong, without repeating input."""
+        super().__init__(detail)
+        self.detail = detail
+
+
+class InvalidClient(OAuthError):
+    """The client is unknown or its authentication failed. All causes get the same response, so they look alike."""
+
+    status = 401
+    code = "invalid_client"
+    detail = "The authentication of the client failed."
+    # RFC 9110 section 11.6.1 requires a challenge in every 401. RFC 6749 section 5.2 requires Basic for its users.
+    headers: Mapping[str, str] = {"WWW-Authenticate": 'Basic realm="clients"'}
+
+
+class UnauthorizedClient(OAuthError):
+    """The client is authenticated, and may not do this."""
+
+    code = "unauthorized_client"
+    detail = "This client may not do this."
+
+
+class UnsupportedGrantType(OAuthError):
+    """The service does not support the grant type."""
+
+    code = "unsupported_grant_type"
+    detail = "The grant_type is not supported."
+
+
+class InvalidScope(OAuthError):
+    """The scope is malformed, or exceeds what the client may have."""
+
+    code = "invalid_scope"
+    detail = "The scope is malformed, or this client may not have it."
+
+
+class InvalidTarget(OAuthError):
+    """The requested resource is not registered, or malformed (RFC 8707 section 2)."""
+
+    code = "invalid_target"
+    detail = "The resource is malformed, or it is not registered."
+
+
+class UnsupportedTokenType(OAuthError):
+    """The service does not revoke tokens of this type (RFC 7009 section 2.2.1)."""
+
+    code = "unsupported_token_type"
+    detail = "Access tokens cannot be revoked. Revoke the refresh token of the session instead."

@@ -153,6 +153,12 @@ class RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
+class FormBody(BaseModel):
+    """A form body of a route of OAuth. Unknown parameters are ignored (RFC 6749 section 3.2)."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+
 class AcceptedResponse(BaseModel):
     """A response that hides whether the address has an account (202, RFC 9110 section 15.3.3)."""
 

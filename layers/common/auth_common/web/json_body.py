@@ -59,7 +59,7 @@ class StrictJSONRoute(APIRoute):
         async def handle_strictly(request: Request) -> Response:
             if self.body_field is not None and not _is_json(request.headers.get("content-type", "")):
                 raise UnsupportedMediaType
-            if self.body_field is not None and _is_encoded(request):
+            if self.body_field is not None and is_encoded(request):
                 raise UnsupportedContentEncoding
             if unknown := [name for name in request.query_params if name not in known]:
                 # The function of a route without input may have no database to record the event in.
@@ -89,7 +89,7 @@ def _is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
-def _is_encoded(request: Request) -> bool:
+def is_encoded(request: Request) -> bool:
     """Tell whether the body has a content coding other than ``identity`` (RFC 9110 section 8.4)."""
     codings = ",".join(request.headers.getlist("content-encoding")).split(",")
     return any(coding.strip().lower() not in {"", "identity"} for coding in codings)

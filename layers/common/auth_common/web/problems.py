@@ -43,14 +43,7 @@ class ProblemResponse(JSONResponse):
 
 async def on_service_error(_request: Request, error: ServiceError) -> ProblemResponse:
     """Return the problem document of a domain error, and log or count it."""
-    if isinstance(error, ValidationFailed) and error.is_recorded:
-        _record_bad_input(error)
-    elif isinstance(error, ValidationFailed):
-        metrics.count(SecurityEvent.INPUT_VALIDATION_FAIL)
-    elif isinstance(error, Misconfigured):
-        log_misconfiguration(error)
-    elif error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error(error.code, exc_info=error)
+    record_service_error(error)
     return ProblemResponse(
         status=error.status,
         code=error.code,
@@ -59,6 +52,18 @@ async def on_service_error(_request: Request, error: ServiceError) -> ProblemRes
         members=error.members,
         headers=error.headers,
     )
+
+
+def record_service_error(error: ServiceError) -> None:
+    """Log or count a domain error, in whatever form the client gets it."""
+    if isinstance(error, ValidationFailed) and error.is_recorded:
+        _record_bad_input(error)
+    elif isinstance(error, ValidationFailed):
+        metrics.count(SecurityEvent.INPUT_VALIDATION_FAIL)
+    elif isinstance(error, Misconfigured):
+        log_misconfiguration(error)
+    elif error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error(error.code, exc_info=error)
 
 
 def _record_bad_input(error: ValidationFailed) -> None:
