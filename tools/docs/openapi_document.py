@@ -31,7 +31,8 @@ _DESCRIPTION: Final = """\
 Registration, login by password and passkey (WebAuthn), tokens, sessions, user data and the audit log.
 
 Every error is a problem document (RFC 9457) with a stable `code`. On the routes of OAuth, which accept forms, it has \
-a stable `error` as in RFC 6749. Every response has `X-Request-Id`, which finds the request in the logs. See docs/api.md and docs/walkthrough.md."""
+a stable `error` as in RFC 6749. Every response has `X-Request-Id`, which finds the request in the logs. \
+See docs/api.md and docs/walkthrough.md."""
 
 #: Errors that an operation needs not declare: of those with a body, and of all. The last one is local only.
 _WITH_BODY: Final = (errors.UnsupportedMediaType, errors.UnsupportedContentEncoding, errors.RequestTooLarge)

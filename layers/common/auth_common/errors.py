@@ -1,7 +1,7 @@
 """The errors of services, with texts that the client may see.
 
-Services raise them. ``web.problems`` turns them into problem documents (RFC 9457), and ``web.oauth`` on the routes of
-OAuth into responses of RFC 6749. ``status`` and ``headers`` stand here so that everything about an error is in one
+Services raise them. ``web.problems`` turns them into problem documents (RFC 9457). On the routes of OAuth, ``web.oauth``
+turns them into responses of RFC 6749. ``status`` and ``headers`` stand here so that everything about an error is in one
 place. Only ``web`` reads them.
 """
 
