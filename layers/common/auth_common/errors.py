@@ -1,8 +1,8 @@
 """The errors of services, with texts that the client may see.
 
-Services raise them. ``web.problems`` turns them into problem documents (RFC 9457). On the routes of OAuth, ``web.oauth``
-turns them into responses of RFC 6749. ``status`` and ``headers`` stand here so that everything about an error is in one
-place. Only ``web`` reads them.
+Services raise them. ``web.problems`` turns them into problem documents (RFC 9457), and ``web.oauth`` into responses of
+RFC 6749. ``status`` and ``headers`` stand here so that everything about an error is in one place. Only ``web`` reads
+them.
 """
 
 from collections.abc import Mapping, Sequence
