@@ -52,12 +52,19 @@ def test_attacker_cannot_delete_or_unlock_a_line_that_has_arrived(mode):
 
 
 @pytest.mark.threat("logs-deleted")
+def test_locked_lines_need_no_key_that_a_user_can_delete():
+    """Object Lock does not protect a key of KMS, whose deletion makes each locked line unreadable."""
+    (rule,) = resources()["Bucket"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+
+
+@pytest.mark.threat("logs-deleted")
 def test_stream_may_write_and_neither_delete_nor_unlock():
     found = resources()
     actions = {
         a for role in ("StreamRole", "LogsRole") for s in policy_statements(found[role]) for a in as_list(s["Action"])
     }
-    assert {action for action in actions if action.startswith(("s3:", "firehose:"))} == {
+    assert actions == {
         *("s3:AbortMultipartUpload", "s3:PutObject", "s3:GetBucketLocation", "s3:ListBucket"),
         *("s3:ListBucketMultipartUploads", "firehose:PutRecord", "firehose:PutRecordBatch"),
     }
