@@ -1,5 +1,6 @@
 """Backups of the cluster, and the steps of docs/runbooks/restore-the-database.md, in the deployed template."""
 
+import json
 import re
 
 import pytest
@@ -134,6 +135,15 @@ def test_outputs_that_the_runbook_names_exist():
     outputs = translated()["Outputs"]
     assert named <= outputs.keys()
     assert {*conditions_in([outputs[name] for name in named])} == {"HasBackups"}
+
+
+@pytest.mark.threat("database-stranger-logs-in")
+def test_policy_in_the_runbook_is_that_of_the_stacks_cluster():
+    text = (PROJECT / "docs/runbooks/restore-the-database.md").read_text()
+    (documented,) = blocks(text, "json")
+    filled = documented.replace("ACCOUNT", "123456789012").replace("STACK", "local")
+    assert json.loads(filled) == json.loads(deployed()["Cluster"]["Properties"]["PolicyDocument"])
+    assert text.index(documented) < text.index("ClusterIdentifier=")
 
 
 OVERRIDES = [
