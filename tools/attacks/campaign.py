@@ -8,6 +8,7 @@ from typing import Final
 
 from auth_common.events.vocabulary import SecurityEvent
 from local_runtime.cloudformation import TemplateError
+from tools.attacks.address_takeover import change_the_address_of_a_victim
 from tools.attacks.alarms import load_alarms
 from tools.attacks.attack import Attack, Outcome, carry_out
 from tools.attacks.client_ips import forge_client_ips
@@ -71,6 +72,12 @@ ATTACKS: Final = (
         name="session theft, access token",
         prepare=use_a_stolen_access_token,
         events=frozenset({SecurityEvent.AUTHZ_FAIL, SecurityEvent.AUTHN_TOKEN_REVOKED}),
+        alarms=frozenset({"authorization-failures"}),
+    ),
+    Attack(
+        name="takeover by a change of the address",
+        prepare=change_the_address_of_a_victim,
+        events=frozenset({SecurityEvent.AUTHZ_FAIL, SecurityEvent.USER_EMAIL_VERIFY_FAIL}),
         alarms=frozenset({"authorization-failures"}),
     ),
     Attack(

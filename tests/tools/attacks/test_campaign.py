@@ -9,6 +9,7 @@ import pytest
 
 from local_runtime.cloudformation import TemplateError
 from tools.attacks import campaign, users
+from tools.attacks.address_takeover import change_the_address_of_a_victim
 from tools.attacks.alarms import Alarm, Alarms, load_alarms
 from tools.attacks.attack import Outcome, carry_out
 from tools.attacks.campaign import ATTACKS, QUIET_HOUR, carry_out_all, describe, main
@@ -95,7 +96,7 @@ class CompliantService:
         return Response(successes.get((method, path), self.status), document)
 
     def mails_to(self, _email):
-        pages = ("verify-email", "register-again", "reset-password")
+        pages = ("verify-email", "register-again", "reset-password", "confirm-email")
         links = [f"http://localhost:1/{page}.html#token=mt_{self.status}" for page in pages]
         return [{"links": links, "codes": ["7K3M-9PQR"]}]
 
@@ -171,6 +172,14 @@ HIJACKED = [
         (
             *(use_a_stolen_access_token, 403, "step_up_required"),
             ["the victim's session was revoked", "the victim cannot log in", STOLEN_TOKEN],
+        ),
+        (
+            *(change_the_address_of_a_victim, 200, None),
+            ["unexpected response 200 None", "the mail to the new address was enough to confirm the change"],
+        ),
+        (
+            *(change_the_address_of_a_victim, 403, "step_up_required"),
+            ["the victim cannot log in with the old address", "the victim cannot confirm the change"],
         ),
         (
             *(guess_a_code, 200, None),
