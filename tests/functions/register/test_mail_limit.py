@@ -1,13 +1,16 @@
 """Registrations beyond the limit of mails of a client IP: they succeed, and send no mail."""
 
 import pytest
+from sqlalchemy import select
 
 from auth_common.accounts import administration as accounts
+from auth_common.database.privileges import REGISTRATION_ROLE
 from auth_common.database.tables import audit_events, mail_tokens, mails, users
-from tests.support.databases import start_fresh_environment
+from tests.support.databases import acting_as, start_fresh_environment
 from tests.support.events import SOURCE_IP
 from tests.support.factories import NEW_PASSWORD, get_health, log_in, register
-from tests.support.mail_links import queued_mails, request_reset, request_verification
+from tests.support.mail_links import newest_mail, queued_mails, request_reset, request_verification
+from tests.support.mails import FakeTransport, send_mails
 from tests.support.outages import on_each_statement
 from tests.support.races import send_burst
 from tests.support.throttles import OTHER_CLIENT_IP, count_of, use_limits
@@ -39,6 +42,27 @@ def test_burst_of_registrations_sends_ten_mails(database):
     statuses = send_burst(20, lambda number: register(email=f"person{number}@example.com"))
     assert statuses == {201: 20}
     assert len(queued_mails(database)) == LIMIT
+
+
+@pytest.mark.aurora_dsql
+@pytest.mark.threat("function-mail-flood")
+def test_attacker_who_replaces_accounts_cannot_exceed_the_mails_of_an_hour(database, monkeypatch):
+    """Each address of the attacker gets two mails. Its account and the account's mails are then deleted."""
+    monkeypatch.setenv("MAIL_PER_HOUR", "20")
+    monkeypatch.setenv("NEUTRAL_REGISTRATION", "true")
+    start_fresh_environment()
+    transport = FakeTransport().install(monkeypatch)
+    for number in range(LIMIT):
+        email, identity = f"attacker{number}@example.com", {"sourceIp": f"192.0.2.{number}"}
+        register(identity, email=email)
+        request_reset(email, **identity)
+        token = newest_mail(database, email, "register_again").token
+        send_mails()
+        with acting_as(REGISTRATION_ROLE):
+            assert register(identity, email=email, address_token=token).status == 201
+    assert len(transport.sent) == LIMIT
+    kept = database.execute(select(mails.c.user_id, mails.c.sealed, mails.c.provider_message_id))
+    assert {tuple(row) for row in kept} <= {(None, None, None)}
 
 
 @pytest.mark.sqlite

@@ -10,7 +10,7 @@ from auth_common.database.privileges import MAIL_ROLE
 from auth_common.database.tables import mail_pauses, mail_suppressions, mails
 from auth_common.mail import sender
 from auth_common.mail.bounce_rate import MIN_BOUNCES, WINDOW, resume_mail
-from auth_common.mail.hourly_limit import MAX_PER_ACCOUNT
+from auth_common.mail.hourly_limit import FEW_ESSENTIAL, MAX_ESSENTIAL
 from auth_common.mail.kinds import MAIL_RULES, MailKind, MailShare
 from auth_common.mail.outbox import DECOY
 from auth_common.mail.suppression_store import suppress_address
@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.mail, pytest.mark.usefixtures("registration_without_ma
 
 LIMIT = 20
 HALF, THREE_QUARTERS = LIMIT // 2, LIMIT * 3 // 4
+#: Five eighths are 12.5.
+FIVE_EIGHTHS = 13
 HOUR = 3_600
 
 
@@ -67,10 +69,9 @@ def test_flood_at_invented_addresses_uses_half_of_the_hour(database, transport):
 
 @pytest.mark.sqlite
 @pytest.mark.threat("function-mail-flood")
-@pytest.mark.parametrize("kind", [MailKind.RESET_PASSWORD, MailKind.ACCOUNT_LOCKED, MailKind.NEW_LOGIN])
-def test_flood_at_verified_accounts_leaves_room_for_notices_of_credentials(database, transport, kind):
+def test_flood_of_resets_leaves_room_for_notices_of_credentials(database, transport):
     flood(MailKind.VERIFY_EMAIL)
-    flood(kind)
+    flood(MailKind.RESET_PASSWORD)
     assert send_mails() == {"sent": THREE_QUARTERS}
     flood(MailKind.PASSWORD_CHANGED, LIMIT - THREE_QUARTERS)
     assert send_mails() == {"sent": LIMIT - THREE_QUARTERS}
@@ -82,11 +83,23 @@ def test_flood_at_verified_accounts_leaves_room_for_notices_of_credentials(datab
 
 
 @pytest.mark.sqlite
-def test_essential_mails_are_sent_first_and_then_those_of_verified_accounts(database, transport):
-    for kind in (MailKind.VERIFY_EMAIL, MailKind.RESET_PASSWORD, MailKind.PASSKEY_ADDED):
+def test_mails_are_sent_in_the_order_of_shares(database, transport):
+    for kind in (MailKind.VERIFY_EMAIL, MailKind.NEW_LOGIN, MailKind.RESET_PASSWORD, MailKind.PASSKEY_ADDED):
         queue(kind)
-    assert send_mails() == {"sent": 3}
-    assert sent_kinds(database) == ["passkey_added", "reset_password", "verify_email"]
+    assert send_mails() == {"sent": 4}
+    assert sent_kinds(database) == ["passkey_added", "reset_password", "new_login", "verify_email"]
+
+
+@pytest.mark.sqlite
+@pytest.mark.threat("function-mail-flood")
+@pytest.mark.parametrize("kind", [MailKind.ACCOUNT_LOCKED, MailKind.NEW_LOGIN])
+def test_attack_on_the_logins_of_many_accounts_leaves_room_for_their_resets(database, transport, kind):
+    """A botnet locks more accounts than the hour has mails for. Then their users request resets."""
+    flood(MailKind.VERIFY_EMAIL)
+    flood(kind)
+    assert send_mails() == {"sent": FIVE_EIGHTHS}
+    queue(MailKind.RESET_PASSWORD)
+    assert send_mails() == {"sent": 1}
 
 
 @pytest.mark.sqlite
@@ -96,13 +109,49 @@ def test_one_account_cannot_use_up_the_hour(database, transport, monkeypatch):
     monkeypatch.setenv("MAIL_PER_HOUR", "1000")
     start_fresh_environment()
     attacker, other = UUID(sign_up().id), UUID(sign_up("other@example.com").id)
-    for _ in range(MAX_PER_ACCOUNT + 5):
+    for _ in range(MAX_ESSENTIAL + 5):
         queue(MailKind.PASSWORD_CHANGED, user_id=attacker)
     queue(MailKind.PASSWORD_CHANGED, user_id=other, recipient="other@example.com")
-    assert send_mails() == {"sent": MAX_PER_ACCOUNT + 1}
+    assert send_mails() == {"sent": MAX_ESSENTIAL + 1}
     assert send_mails() == {}
     with clock_off_by(HOUR + 1):
         assert send_mails() == {"sent": 5}
+
+
+@pytest.mark.aurora_dsql
+@pytest.mark.threat("function-mail-flood")
+def test_attacker_with_verified_accounts_leaves_room_for_resets_and_notices(database, transport):
+    """The attacker changes the passwords of few accounts again and again."""
+    attackers = [UUID(sign_up(f"attacker{number}@example.com").id) for number in range(2)]
+    victim = UUID(sign_up("victim@example.com").id)
+    for number in range(LIMIT):
+        queue(MailKind.PASSWORD_CHANGED, user_id=attackers[number % 2], recipient="attacker@example.com")
+    assert send_mails() == {"sent": THREE_QUARTERS}
+    for _ in range(FEW_ESSENTIAL):
+        queue(MailKind.PASSWORD_CHANGED, user_id=victim, recipient="victim@example.com")
+    queue(MailKind.RESET_PASSWORD, user_id=victim, recipient="victim@example.com")
+    assert send_mails() == {"sent": FEW_ESSENTIAL + 1}
+    # Further notices wait, and are sent when the hour has room again.
+    queue(MailKind.PASSWORD_CHANGED, user_id=victim, recipient="victim@example.com")
+    assert send_mails() == {}
+    with clock_off_by(HOUR + 1):
+        assert send_mails() == {"sent": LIMIT - THREE_QUARTERS + 1}
+
+
+@pytest.mark.sqlite
+@pytest.mark.threat("function-mail-flood")
+@pytest.mark.parametrize("kind", [MailKind.RESET_PASSWORD, MailKind.ADDRESS_TAKEN, MailKind.NEW_LOGIN])
+def test_requests_for_a_user_do_not_hold_back_the_notices_of_the_user(database, transport, monkeypatch, kind):
+    """A hijacker causes many mails to the victim, so that the notice of the hijacking arrives late."""
+    monkeypatch.setenv("MAIL_PER_HOUR", "1000")
+    start_fresh_environment()
+    victim = UUID(sign_up().id)
+    for _ in range(MAX_ESSENTIAL + 1):
+        queue(kind, user_id=victim)
+    queue(MailKind.EMAIL_CHANGED, user_id=victim)
+    assert send_mails() == {"sent": MAX_ESSENTIAL + 2}
+    queue(MailKind.EMAIL_CHANGED, user_id=victim)
+    assert send_mails() == {"sent": 1}
 
 
 @on_each_isolation_level

@@ -112,6 +112,7 @@ def delete_account(connection: Connection, user: User, *, reason: str) -> None:
     user_id = user.id
     revoke_sessions(connection, user_id=user_id, now=datetime.now(UTC), limit=BATCH_ROWS)
     delete_some_refresh_tokens(connection, user_id=user_id, limit=BATCH_ROWS)
+    delete_some_mails(connection, user_id=user_id, limit=BATCH_ROWS)
     delete_mail_tokens_of(connection, user_id=user_id)
     delete_email_changes_of(connection, user_id=user_id)
     unlock_account(connection, email=user.email, user_id=user_id)

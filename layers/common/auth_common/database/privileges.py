@@ -50,7 +50,7 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     REGISTRATION_ROLE: {
         **_SERVICE,
         **dict.fromkeys(("users", "sessions", "refresh_tokens"), _ALL),
-        "mails": ["SELECT", "INSERT", "DELETE"],
+        "mails": _ALL,
     },
     SECURING_ROLE: {
         "alembic_version": ["SELECT"],
@@ -85,7 +85,7 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "throttles": ["SELECT", "DELETE"],
         "audit_events": _ALL,
         "audit_salts": ["SELECT", "INSERT", "DELETE"],
-        "mails": ["SELECT", "DELETE"],
+        "mails": ["SELECT", "UPDATE", "DELETE"],
         "mail_suppressions": ["SELECT", "DELETE"],
         "email_changes": ["SELECT", "DELETE"],
     },

@@ -11,10 +11,12 @@ class MailShare(IntEnum):
 
     #: What only the user of a verified account can cause: notices of credentials and of the address.
     ESSENTIAL = 0
-    #: What an attacker can cause too, but only at addresses of verified accounts.
+    #: Password resets, which an attacker can cause too, but only at addresses of verified accounts.
     REQUESTED = 1
+    #: Notices of logins and lockouts. An attacker causes them at many verified accounts, by a stolen list of passwords.
+    TRIGGERED = 2
     #: What any client can cause at any address.
-    OPEN = 2
+    OPEN = 3
 
 
 class MailKind(StrEnum):
@@ -72,7 +74,7 @@ _DAY: Final = timedelta(days=1)
 
 
 def _notice(variables: frozenset[str] = _EVENT_WITH_LINK, *, is_essential: bool = True) -> MailRules:
-    share = MailShare.ESSENTIAL if is_essential else MailShare.REQUESTED
+    share = MailShare.ESSENTIAL if is_essential else MailShare.TRIGGERED
     return MailRules(variables=variables, lifetime=3 * _DAY, share=share, is_notice=True)
 
 
@@ -93,7 +95,6 @@ MAIL_RULES: Final = {
     MailKind.PASSKEY_REMOVED: _notice(),
     MailKind.EMAIL_CHANGED: _notice(),
     MailKind.ACCOUNT_DISABLED: _notice(_EVENT),
-    # An attacker causes the next two at many accounts: by a stolen list of passwords, and by wrong passwords.
     MailKind.NEW_LOGIN: _notice(_EVENT_WITH_LINK | {"further_logins"}, is_essential=False),
     MailKind.ACCOUNT_LOCKED: _notice(_EVENT, is_essential=False),
     MailKind.ACCOUNT_SECURED: _notice(_EVENT),

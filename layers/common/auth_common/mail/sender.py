@@ -29,7 +29,7 @@ from auth_common.events.logger import logger
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.mail.bounce_rate import is_paused_by_bounces
 from auth_common.mail.configured_transport import configured_transport
-from auth_common.mail.hourly_limit import HOUR, MAX_PER_ACCOUNT, has_room, shares_with_room
+from auth_common.mail.hourly_limit import find_room, has_room
 from auth_common.mail.kinds import MAIL_RULES, MailKind
 from auth_common.mail.mime import build_message
 from auth_common.mail.rendering import render
@@ -37,7 +37,6 @@ from auth_common.mail.sealing import MailContent, open_mail
 from auth_common.mail.store import (
     LeasedMail,
     MailState,
-    count_sent_mails,
     has_due_mail,
     lease_mail,
     record_outcome,
@@ -117,20 +116,15 @@ def send_due_mails(seconds_left: Callable[[], float] = lambda: math.inf) -> dict
 def _choose_mails() -> list[UUID]:
     """Return the next mails to send. If there is none although mails wait, log and count that."""
     now = _now()
-    due, since = now + _CLOCK_LEEWAY, now - HOUR
+    due = now + _CLOCK_LEEWAY
     if not read(lambda connection: has_due_mail(connection, due=due)):
         return []
     paused = _TO_UNVERIFIED if is_paused_by_bounces() else ()
 
     def choose(connection: Connection) -> tuple[list[UUID], bool]:
+        room = find_room(connection, now=now)
         chosen = select_due_mails(
-            connection,
-            due=due,
-            shares=shares_with_room(count_sent_mails(connection, since=since)),
-            paused=paused,
-            since=since,
-            per_account=MAX_PER_ACCOUNT,
-            limit=_BATCH,
+            connection, due=due, shares=room.shares, paused=paused, of_account=room.of_account, limit=_BATCH
         )
         # Only a limit or a pause leaves mails behind.
         return chosen, not chosen and has_due_mail(connection, due=due, created_before=now - OVERDUE_AFTER)

@@ -2,15 +2,18 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, case, delete, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, case, delete, func, or_, select, update
 
 from auth_common.database.tables import as_row, mails
 from auth_common.mail.kinds import MAIL_RULES, MailKind, MailShare
+
+#: The longest time for which sent mails are counted (``hourly_limit``, ``bounce_rate``).
+_COUNTED_FOR: Final = timedelta(days=1)
 
 
 class MailState(StrEnum):
@@ -83,6 +86,13 @@ class MailFacts:
     sent_at: datetime | None
 
 
+class AccountLimit(NamedTuple):
+    """A limit of essential mails to one account."""
+
+    since: datetime
+    number: int
+
+
 _FACTS: Final = tuple(mails.c[name] for name in MailFacts.__dataclass_fields__)
 _LEASED_COLUMNS: Final = tuple(mails.c[name] for name in LeasedMail.__dataclass_fields__)
 
@@ -97,6 +107,8 @@ _SHARE: Final = case(
     else_=MailShare.OPEN.value,
 )
 
+_IS_ESSENTIAL: Final = mails.c.kind.in_(_KINDS[MailShare.ESSENTIAL])
+
 
 def insert_mail(connection: Connection, mail: QueuedMail) -> None:
     """Store a mail."""
@@ -109,38 +121,44 @@ def select_due_mails(
     due: datetime,
     shares: Collection[MailShare],
     paused: Collection[MailKind],
-    since: datetime,
-    per_account: int,
+    of_account: Collection[AccountLimit],
     limit: int,
 ) -> list[UUID]:
-    """Return the ids of up to ``limit`` mails that may be sent now, ``ESSENTIAL`` first and then the longest overdue.
+    """Return the ids of up to ``limit`` mails that may be sent now, in the order of shares, the longest overdue first.
 
     Expired mails are always returned, so that their content is wiped.
 
     Args:
         connection: to read with.
         due: the time at which the next attempt of a mail must be due.
-        shares: the shares that have room. They are the first ones (``hourly_limit.shares_with_room``).
+        shares: the shares that have room. They are the first ones (``hourly_limit.Room``).
         paused: kinds that are not sent now.
-        since: when the hour began, for ``per_account``.
-        per_account: an account that got as many mails since then gets no further ones.
+        of_account: an account that has reached one of these limits gets no further essential mails.
         limit: the maximum number of ids.
 
     """
-    of_account = mails.alias()
-    served = (
-        select(of_account.c.user_id)
-        .where(of_account.c.sent_at > since, of_account.c.user_id.is_not(None))
-        .group_by(of_account.c.user_id)
-        .having(func.count() >= per_account)
-    )
     is_allowed = and_(
         _SHARE.between(0, max(shares, default=-1)),
         *(mails.c.kind != kind.value for kind in paused),
-        or_(mails.c.user_id.is_(None), mails.c.user_id.not_in(served)),
+        *(
+            or_(~_IS_ESSENTIAL, mails.c.user_id.is_(None), mails.c.user_id.not_in(_at_limit(each)))
+            for each in of_account
+        ),
     )
     found = select(mails.c.id).where(mails.c.next_attempt_at <= due, or_(mails.c.expires_at <= due, is_allowed))
     return list(connection.scalars(found.order_by(_SHARE, mails.c.next_attempt_at).limit(limit)))
+
+
+def _at_limit(limit: AccountLimit) -> Select[tuple[UUID]]:
+    """Return the query for the accounts that have reached a limit of essential mails."""
+    earlier = mails.alias()
+    return (
+        select(earlier.c.user_id)
+        .where(earlier.c.sent_at > limit.since, earlier.c.kind.in_(_KINDS[MailShare.ESSENTIAL]))
+        .where(earlier.c.user_id.is_not(None))
+        .group_by(earlier.c.user_id)
+        .having(func.count() >= limit.number)
+    )
 
 
 def count_sent_mails(connection: Connection, *, since: datetime) -> dict[MailShare, int]:
@@ -149,9 +167,9 @@ def count_sent_mails(connection: Connection, *, since: datetime) -> dict[MailSha
     return {MailShare(share): number for share, number in connection.execute(counted)}
 
 
-def count_sent_mails_of(connection: Connection, *, user_id: UUID, since: datetime) -> int:
-    """Return the number of mails of an account that were sent since a time, or are being sent."""
-    counted = select(func.count()).where(mails.c.user_id == user_id, mails.c.sent_at > since)
+def count_essential_mails_of(connection: Connection, *, user_id: UUID, since: datetime) -> int:
+    """Return the number of essential mails of an account that were sent since a time, or are being sent."""
+    counted = select(func.count()).where(mails.c.user_id == user_id, mails.c.sent_at > since, _IS_ESSENTIAL)
     return connection.execute(counted).scalar_one()
 
 
@@ -248,9 +266,17 @@ def select_sent_mail(connection: Connection, *, provider_message_id: str) -> Sen
 
 
 def delete_some_mails(connection: Connection, *, user_id: UUID, limit: int) -> int:
-    """Delete up to ``limit`` mails of a user. Return how many."""
-    chosen = select(mails.c.id).where(mails.c.user_id == user_id).limit(limit)
-    return connection.execute(delete(mails).where(mails.c.id.in_(chosen))).rowcount
+    """Delete up to ``limit`` mails of a user. Return how many.
+
+    Of a mail that was sent within a day, kind and time stay without the user. Otherwise an attacker could replace
+    accounts again and again, so that the limit of an hour and the bounce rate count fewer mails than were sent.
+    """
+    of_user = select(mails.c.id).where(mails.c.user_id == user_id)
+    is_counted = (mails.c.sent_at > datetime.now(UTC) - _COUNTED_FOR, mails.c.sealed.is_(None))
+    forget = update(mails).where(mails.c.id.in_(of_user.where(*is_counted).limit(limit)))
+    forgotten = connection.execute(forget.values(user_id=None, provider_message_id=None)).rowcount
+    chosen = of_user.limit(limit - forgotten)
+    return forgotten + connection.execute(delete(mails).where(mails.c.id.in_(chosen))).rowcount
 
 
 def delete_queued_mails(connection: Connection, *, user_id: UUID, kinds: Collection[MailKind]) -> None:
