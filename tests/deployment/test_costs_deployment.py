@@ -1,10 +1,14 @@
 """``Costs=small`` creates nothing that lacks its data, and ``MonthlyCostLimit`` reaches the topic."""
 
 import json
+import tomllib
 
 import pytest
 
-from tests.support.deployment import deployed, resources_of_type
+from tests.support.deployment import deployed, rejections, resources_of_type
+from tests.support.documentation import blocks
+from tests.support.runtime import PROJECT
+from tools.docs.bills import SMALL as SMALL_BILL
 
 pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
@@ -32,6 +36,13 @@ def test_small_costs_leave_out_only_the_alarms_without_data():
         for dimension in alarm["Dimensions"]
     }
     assert dimensions == {"ApiName", "Stage"}
+
+
+def test_documented_small_service_is_accepted_and_is_that_of_the_bill():
+    (block,) = blocks((PROJECT / "docs" / "deploy.md").read_text(), "toml")
+    parameters = dict(each.split("=", 1) for each in tomllib.loads(block)["parameter_overrides"].split())
+    assert rejections(**parameters) == set()
+    assert parameters.items() >= SMALL_BILL.items()
 
 
 @pytest.mark.parametrize("parameters", [{}, SMALL], ids=["full", "small"])
