@@ -7,7 +7,7 @@ line stays one log line. The fields are those of the examples in docs/openapi.js
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from urllib.parse import quote
 
@@ -123,7 +123,7 @@ WAYS = [
 EIGHTH = 8
 
 
-def portions(number: int) -> Iterator[tuple[str, list[str], list[pytest.MarkDecorator]]]:
+def portions(number: int) -> Iterator[tuple[str, Sequence[str], list[pytest.MarkDecorator]]]:
     """Yield name, strings and markers of the two tests of a place: those of a plain run, and the others."""
     first = STRINGS[number % EIGHTH :: EIGHTH]
     yield "some", first, []

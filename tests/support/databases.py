@@ -244,7 +244,10 @@ def sqlalchemy_listener(name: str, listener: Callable[..., None]) -> Iterator[No
 
 
 def start_fresh_environment() -> None:
-    """Clear all caches of the layer (settings, engines, keys, pepper), as if a new Lambda environment had started."""
+    """Clear the caches of the layer (settings, engines, keys, pepper), as if a new Lambda environment had started.
+
+    The list of common passwords stays: it is a file of the layer, and reading it takes longer than most tests.
+    """
     engine.dispose_engines()
     for module in [module for name, module in sys.modules.items() if name.startswith("auth_common.")]:
         for clear in _caches_of(module):
@@ -255,8 +258,8 @@ def start_fresh_environment() -> None:
 @cache
 def _caches_of(module: ModuleType) -> list[Callable[[], None]]:
     """Return the ``cache_clear`` functions of a module."""
-    caches = (getattr(value, "cache_clear", None) for value in vars(module).values())
-    return [clear for clear in caches if callable(clear)]
+    caches = {name: getattr(value, "cache_clear", None) for name, value in vars(module).items()}
+    return [clear for name, clear in caches.items() if callable(clear) and name != "_common_passwords"]
 
 
 @contextmanager
