@@ -41,7 +41,7 @@ demo: $(INSTALL_UV) ## Serve a copy that is filled with a day of users, logins a
 screenshots: $(INSTALL_UV) ## Take the pictures in docs/images/ of both pages of the demo (needs Chromium)
 	@$(RUN) python -m tools.demo.screenshots
 
-# One process for each core. FEATURE is a marker of pyproject.toml, or an expression of several.
+# A process for each core, and more with --all. FEATURE is a marker of pyproject.toml, or an expression of several.
 PYTEST = $(RUN) pytest -n auto --dist loadgroup $(if $(FEATURE),-m "$(FEATURE)")
 
 .PHONY: test

@@ -4,6 +4,7 @@ A plain run tests every function and every module on SQLite. It leaves out the s
 that take minutes or need more software. The marker ``quick`` keeps a single test in the plain run.
 """
 
+import os
 from collections import Counter
 from typing import Any, Final
 
@@ -31,6 +32,18 @@ _left_out: Final = pytest.StashKey[Counter[str]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option ``--all``."""
     parser.addoption("--all", action="store_true", help="run also what a plain run leaves out (make test-all)")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Return the number of processes that ``-n auto`` means for all tests: half as many again as there are cores.
+
+    Tests of browsers, containers and other processes spend much of their time waiting. For a plain run, xdist decides.
+    """
+    if not config.getoption("--all") or "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    cores = os.cpu_count() or 1
+    return cores + cores // 2
 
 
 @pytest.hookimpl(trylast=True)  # After -m, so that only the tests that -m selects are counted.
