@@ -1,15 +1,18 @@
-"""``uv run keys rotate``: new tokens are signed with the new key, and old tokens stay valid."""
+"""``uv run keys``: after a rotation the new key signs, old tokens stay valid, and both keys are available as PEM."""
 
 import json
 import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from sqlalchemy.exc import OperationalError
 
 from auth_common.audit.reading import read_audit_records
 from auth_common.audit_log.store import AuditQuery
 from auth_common.keys import verification_keys
+from auth_common.keys.jwk import public_jwk
 from tests.support.databases import sqlalchemy_listener, start_fresh_environment
 from tests.support.events import proxy_event
 from tests.support.factories import get_user, log_in, refresh, sign_up
@@ -81,6 +84,42 @@ def test_rotation_is_recorded_without_the_private_key(capsys):
     assert record["kid"] in published()
     (stored,) = read_audit_records(AuditQuery(event="sys_crypto_key_rotated"))
     assert (stored.detail["kid"], stored.intact) == (record["kid"], True)
+
+
+@pytest.mark.usefixtures("environment")
+def test_public_keys_are_printed_as_pem_with_the_signing_key_first(capsys):
+    first = first_public_key(capsys)
+    assert main(["rotate"]) == 0
+    capsys.readouterr()
+    assert main(["pem", "--json"]) == 0
+    pems = json.loads(capsys.readouterr().out)
+    assert list(pems) == list(published())
+    assert [key_id(pem) for pem in pems.values()] == list(pems)
+    # A program that reads one key from the output gets the signing key.
+    signing = first_public_key(capsys)
+    assert signing == next(iter(published())) != first
+
+
+def first_public_key(capsys):
+    """Return the id of the first key in the output of ``keys pem``."""
+    assert main(["pem"]) == 0
+    out, _ = capsys.readouterr()
+    assert "PRIVATE" not in out
+    return key_id(out)
+
+
+def key_id(pem):
+    key = load_pem_public_key(pem.encode())
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    return public_jwk(key)["kid"]
+
+
+def test_public_keys_of_a_jwk_set_are_printed_without_creating_a_key(environment, monkeypatch, capsys):
+    """A gateway's operator has only the JWK Set of the service."""
+    jwk = public_jwk(ec.generate_private_key(ec.SECP256R1()).public_key())
+    monkeypatch.setenv("JWKS", json.dumps({"keys": [jwk]}))
+    assert first_public_key(capsys) == jwk["kid"]
+    assert not (environment / "keys").exists()
 
 
 def test_wrong_command_line_rotates_nothing_and_shows_the_usage(environment, capsys):

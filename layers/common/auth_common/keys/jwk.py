@@ -7,6 +7,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any, Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 JWK: TypeAlias = dict[str, Any]
 
@@ -36,6 +37,16 @@ def public_key(jwk: JWK) -> ec.EllipticCurvePublicKey:
     if "d" in jwk:
         raise ValueError("contains a private key")
     return ec.EllipticCurvePublicNumbers(_decode(jwk["x"]), _decode(jwk["y"]), ec.SECP256R1()).public_key()
+
+
+def public_key_pem(jwk: JWK) -> str:
+    """Return the public key in ``jwk`` as PEM (RFC 7468).
+
+    Raises:
+        ValueError: as for ``public_key``.
+
+    """
+    return public_key(jwk).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def is_key_id(kid: str) -> bool:

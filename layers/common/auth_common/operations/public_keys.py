@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from auth_common.keys.jwk import public_jwk
+from auth_common.keys.jwk import public_jwk, public_key_pem
 from auth_common.keys.kms import KMSKey
 from auth_common.keys.signing_key import signing_key
 from auth_common.keys.verification_keys import published_jwks
@@ -18,10 +18,20 @@ def public_key_set() -> dict[str, list[dict[str, Any]]]:
         StorageNotMounted: the ``local`` stage has no storage.
 
     """
-    if settings().stage == "local":
+    if settings().stage == "local" and settings().jwks is None:
         # Creates and publishes the key, if no token has been signed yet.
         signing_key()
     return published_jwks()
+
+
+def public_key_pems() -> dict[str, str]:
+    """Return the published keys as PEM by key id, for verifiers that read no JWK Set.
+
+    Raises:
+        Misconfigured, StorageNotMounted: as for ``public_key_set``.
+
+    """
+    return {jwk["kid"]: public_key_pem(jwk) for jwk in public_key_set()["keys"]}
 
 
 def kms_public_key_set(arns: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
