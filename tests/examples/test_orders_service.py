@@ -1,6 +1,5 @@
 """The example of another service: it accepts only this service's access tokens, and needs only the JWK Set's URL."""
 
-import hmac
 import json
 import os
 import re
@@ -16,13 +15,12 @@ from typing import Any
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from auth_common.keys.jwk import public_jwk
 from tests.support.events import proxy_event
 from tests.support.factories import log_in, sign_up
-from tests.support.forged_tokens import ABSENT, USER_ID, Forger, base64url
+from tests.support.forged_tokens import ABSENT, USER_ID, Forger, base64url, hmac_with_public_key
 from tests.support.functions import call
 from tests.support.processes import wait_until
 from tests.support.runtime import PROJECT
@@ -127,13 +125,6 @@ def test_request_without_a_bearer_token_is_rejected(orders, headers):
     response = orders.get("/orders", headers=headers)
     assert response.status_code == 401
     assert response.headers["www-authenticate"].startswith("Bearer")
-
-
-def hmac_with_public_key(forger: Forger) -> str:
-    encoding = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    signing_input = forger.signing_input(header=forger.header(alg="HS256"))
-    mac = hmac.digest(forger.key.public_key().public_bytes(*encoding), signing_input.encode(), "sha256")
-    return f"{signing_input}.{base64url(mac)}"
 
 
 def changed_payload(forger: Forger) -> str:

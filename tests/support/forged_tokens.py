@@ -1,6 +1,7 @@
 """Forged access tokens, built from bytes with ``cryptography``, because a JWT library refuses to make most of them."""
 
 import base64
+import hmac
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -111,6 +113,14 @@ class Forger:
         """Return a token with a valid signature of the real key, so that only its content can be invalid."""
         signing_input = self.signing_input(header, claims)
         return f"{signing_input}.{base64url(raw_signature(self.key, signing_input.encode()))}"
+
+
+def hmac_with_public_key(forger: Forger) -> str:
+    """Return a token whose signature is an HMAC with the public key, which every attacker knows (CVE-2016-5431)."""
+    form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    signing_input = forger.signing_input(header=forger.header(alg="HS256"))
+    mac = hmac.digest(forger.key.public_key().public_bytes(*form), signing_input.encode(), "sha256")
+    return f"{signing_input}.{base64url(mac)}"
 
 
 def issue_genuine_token() -> str:

@@ -16,6 +16,7 @@ _KINDS: Final = {
     "browser": "pages in Chromium",
     "fault": "broken disks, processes, connections and clocks",
     "fuzz": "fuzzing by the OpenAPI document",
+    "gateways": "the recipes in examples/, which need Node.js, HAProxy and Apache",
     "httpyac": "requests.http, which needs Node.js",
     "sam": "SAM CLI, some of it in Docker",
     "template": "the deployed template",
