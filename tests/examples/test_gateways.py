@@ -1,9 +1,11 @@
 """The recipes for other services and gateways: each runs for real, and accepts only this service's access tokens."""
 
+import json
 import time
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,23 +48,31 @@ RECIPES: dict[str, Callable[[Issuer, Path], AbstractContextManager[str]]] = {
 
 @dataclass(frozen=True)
 class Service:
-    """A local runtime whose signing key an attacker has stolen, so that only the content of tokens can be invalid."""
+    """A local runtime whose signing key is stolen, so that only the changes of a test make a forged token invalid."""
 
     client: httpx.Client
     issuer: Issuer
     forger: Forger
-
-    def log_in(self) -> dict[str, str]:
-        """Log in and return the token pair."""
-        response = self.client.post("/login", json={"email": EMAIL, "password": PASSWORD})
-        assert response.status_code == 200, response.text
-        pair: dict[str, str] = response.json()
-        return pair
+    #: The claims of a valid token.
+    claims: dict[str, Any]
 
     def log_out(self, token: str) -> None:
         """Revoke the session of an access token."""
         response = self.client.post("/logout", headers=bearer(token))
         assert response.status_code == 204, response.text
+
+    def forged(self, header: dict[str, Any] | None = None, **claims: Any) -> str:
+        """Return a token with changes of a valid header and of valid claims."""
+        changed = {name: value for name, value in {**self.claims, **claims}.items() if value is not ABSENT}
+        return self.forger.token(self.forger.header(**header or {}), changed)
+
+
+def log_in(client: httpx.Client) -> str:
+    """Log in and return the access token."""
+    response = client.post("/login", json={"email": EMAIL, "password": PASSWORD})
+    assert response.status_code == 200, response.text
+    token: str = response.json()["access_token"]
+    return token
 
 
 @pytest.fixture(scope="module")
@@ -70,15 +80,15 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     data = tmp_path_factory.mktemp("service")
     with running_service(data) as url, httpx.Client(base_url=url, timeout=60) as client:
         assert client.post("/users", json=registration()).status_code == 201
-        # The issuer's keys exist from now on.
+        payload = log_in(client).split(".")[1]
+        claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         environment = {**environment_without_settings(), "DATA_DIR": str(data)}
         keys = run_command(uv_path(), "run", "--locked", "keys", "pem", env=environment)
         assert keys.returncode == 0, keys.stderr
         private_key = load_pem_private_key((data / "keys" / "signing-key.pem").read_bytes(), None)
         assert isinstance(private_key, ec.EllipticCurvePrivateKey)
         forger = Forger(private_key, public_jwk(private_key.public_key())["kid"])
-        claims = forger.claims()
-        yield Service(client, Issuer(url, claims["iss"], claims["aud"], keys.stdout), forger)
+        yield Service(client, Issuer(url, claims["iss"], claims["aud"], keys.stdout), forger, claims)
 
 
 @dataclass(frozen=True)
@@ -107,47 +117,48 @@ def get_orders(recipe: Recipe, token: str, headers: dict[str, str] | None = None
 
 
 def test_user_with_a_valid_token_gets_the_orders(service, recipe):
-    token = service.log_in()["access_token"]
+    token = log_in(service.client)
     response = get_orders(recipe, token)
     assert response.status_code == 200, response.text
     user_id = response.json()["user_id"]
     assert service.client.get(f"/users/{user_id}", headers=bearer(token)).json()["email"] == EMAIL
 
 
-def foreign_key(forger):
-    return Forger(ec.generate_private_key(ec.SECP256R1()), forger.kid).token()
+def signed_by_another_key(service):
+    forger = Forger(ec.generate_private_key(ec.SECP256R1()), service.forger.kid)
+    return replace(service, forger=forger).forged()
 
 
 def with_claims(**changes):
-    return lambda forger: forger.token(claims=forger.claims(**changes))
+    return lambda service: service.forged(**changes)
 
 
-def expired(forger):
+def expired(service):
     """Beyond the leeway of 30 seconds."""
     now = int(time.time())
-    return with_claims(iat=now - 931, nbf=now - 931, exp=now - 31)(forger)
+    return service.forged(iat=now - 931, nbf=now - 931, exp=now - 31)
 
 
-def unsigned(forger):
-    return f"{forger.signing_input(header=forger.header(alg='none'))}."
+def unsigned(service):
+    header = service.forger.header(alg="none")
+    return f"{service.forger.signing_input(header, service.claims)}."
 
 
-INVALID = {
+#: Functions that make an invalid token.
+INVALID: dict[str, Callable[[Service], str]] = {
     "expired": expired,
     "without exp": with_claims(exp=ABSENT),
     "not yet valid": with_claims(nbf=int(time.time()) + 600),
-    "signed by another key": foreign_key,
+    "signed by another key": signed_by_another_key,
     "of another issuer": with_claims(iss="https://attacker.example"),
     "without iss": with_claims(iss=ABSENT),
     "for another service": with_claims(aud="https://another.example"),
     "without aud": with_claims(aud=ABSENT),
-    "mfa_token": lambda forger: forger.token(forger.header(typ="mfa+jwt"), forger.claims(aud="secure-backend-mfa")),
+    "mfa_token": lambda service: service.forged({"typ": "mfa+jwt"}, aud="secure-backend-mfa"),
     "unsigned": unsigned,
-    "HMAC with the public key": hmac_with_public_key,
+    "HMAC with the public key": lambda service: hmac_with_public_key(service.forger, service.claims),
     "garbage": lambda _: "a.b.c",
 }
-
-
 #: The status that a recipe returns instead of 401. liboauth2 1.4, in Apache, ignores "nbf". Only a stolen key can make
 #: such a token, because the service issues none for the future.
 OTHER_STATUS = {
@@ -161,7 +172,7 @@ OTHER_STATUS = {
 @pytest.mark.threat("relying-service-forged-token")
 @pytest.mark.parametrize("kind", INVALID)
 def test_invalid_token_is_rejected(service, recipe, kind):
-    response = get_orders(recipe, INVALID[kind](service.forger))
+    response = get_orders(recipe, INVALID[kind](service))
     status = OTHER_STATUS.get((recipe.name, kind), 401)
     assert response.status_code == status, response.text
     assert status != 401 or response.headers["WWW-Authenticate"].startswith("Bearer")
@@ -169,7 +180,7 @@ def test_invalid_token_is_rejected(service, recipe, kind):
 
 def test_token_of_the_forger_is_otherwise_valid(service, recipe):
     """Otherwise the invalid tokens could be rejected for another reason."""
-    assert get_orders(recipe, service.forger.token()).status_code == 200
+    assert get_orders(recipe, service.forged()).status_code == 200
 
 
 def test_request_without_a_token_is_rejected(recipe):
@@ -180,12 +191,12 @@ def test_request_without_a_token_is_rejected(recipe):
 
 def test_user_id_that_a_client_sends_is_ignored(service, recipe):
     forged = {"X-User-Id": "another-user"}
-    token = service.log_in()["access_token"]
+    token = log_in(service.client)
     assert get_orders(recipe, token, forged).json() == get_orders(recipe, token).json()
 
 
 def test_token_of_a_revoked_session_is_accepted_offline_until_it_expires(service, recipe):
-    token = service.log_in()["access_token"]
+    token = log_in(service.client)
     service.log_out(token)
     assert service.client.get("/sessions", headers=bearer(token)).status_code == 401
     assert get_orders(recipe, token).status_code == 200

@@ -115,10 +115,10 @@ class Forger:
         return f"{signing_input}.{base64url(raw_signature(self.key, signing_input.encode()))}"
 
 
-def hmac_with_public_key(forger: Forger) -> str:
+def hmac_with_public_key(forger: Forger, claims: Part | None = None) -> str:
     """Return a token whose signature is an HMAC with the public key, which every attacker knows (CVE-2016-5431)."""
     form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    signing_input = forger.signing_input(header=forger.header(alg="HS256"))
+    signing_input = forger.signing_input(forger.header(alg="HS256"), claims)
     mac = hmac.digest(forger.key.public_key().public_bytes(*form), signing_input.encode(), "sha256")
     return f"{signing_input}.{base64url(mac)}"
 
