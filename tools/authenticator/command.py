@@ -132,7 +132,7 @@ def _save(file: Path, credentials: Sequence[Credential]) -> None:
 
 
 def _serve(origin: str, port: int) -> int:
-    class Handler(_Handler):
+    class Handler(CredentialHandler):
         page = origin
 
     try:
@@ -164,7 +164,7 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = "localhost", listening.getsockname()[1]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class CredentialHandler(BaseHTTPRequestHandler):
     """Handles POST /register and POST /login."""
 
     page: str

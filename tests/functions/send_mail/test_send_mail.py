@@ -317,7 +317,7 @@ def counted(log_lines, name):
 
 @pytest.mark.sqlite
 def test_more_mails_than_one_look_up_finds_are_sent(database, environment, monkeypatch):
-    monkeypatch.setattr(sender, "_BATCH", 2)
+    monkeypatch.setattr(sender, "BATCH_MAILS", 2)
     for _ in range(5):
         queue()
     assert send_mails() == {"sent": 5}

@@ -160,7 +160,7 @@ def test_cut_after_the_message_defers_the_mail_which_may_arrive_twice(send, tmp_
 
 
 def test_slow_server_defers_the_mail(send, tmp_path, monkeypatch):
-    monkeypatch.setattr(smtp, "_RESPONSE_SECONDS", 0.1)
+    monkeypatch.setattr(smtp, "RESPONSE_SECONDS", 0.1)
     with (
         smtp_server(tmp_path, Inbox(delay=1), scheme="smtp") as url,
         pytest.raises(MailDeferred, match="smtp_unavailable"),
@@ -188,7 +188,7 @@ def test_fault_after_the_acceptance_does_not_send_the_mail_again(send, response)
 
 
 def test_server_that_sends_single_bytes_cannot_hold_the_sender(send, monkeypatch):
-    monkeypatch.setattr(smtp, "_CONVERSATION_SECONDS", 0.3)
+    monkeypatch.setattr(smtp, "CONVERSATION_SECONDS", 0.3)
 
     def drip(connection):
         connection.sendall(b"220 ready\r\n")

@@ -13,8 +13,7 @@ import pytest
 
 from tests.support.authenticator import running_authenticator
 from tests.support.requirements import require
-from tools.authenticator import command as authenticator
-from tools.authenticator.command import main
+from tools.authenticator.command import CredentialHandler, main
 from tools.authenticator.software_authenticator import from_base64url, to_base64url
 
 CREATION: dict[str, Any] = {
@@ -132,11 +131,11 @@ def test_both_addresses_are_served_while_another_connection_is_silent(serving, a
 
 
 def test_silent_connection_is_closed(environment, monkeypatch):
-    monkeypatch.setattr(authenticator._Handler, "timeout", 0.2)
+    monkeypatch.setattr(CredentialHandler, "timeout", 0.2)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(f"{POST}\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nonly".encode())
-        authenticator._Handler(theirs, ("::1", 1), None)  # type: ignore[arg-type]  # the handler does not use its server
+        CredentialHandler(theirs, ("::1", 1), None)  # type: ignore[arg-type]  # the handler does not use its server
         theirs.close()
         assert ours.recv(1) == b""
 

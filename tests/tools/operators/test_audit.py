@@ -414,7 +414,6 @@ def test_progress_is_shown_on_a_terminal_only(chain, capsys, monkeypatch):
         assert main([command]) == 0
         assert "\r" not in capsys.readouterr().err
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr("tools.operators.operator_command._PROGRESS_INTERVAL", 0)
     for command, label in (("verify", "records checked"), ("export", "records exported")):
         assert main([command]) == 0
         shown = capsys.readouterr().err

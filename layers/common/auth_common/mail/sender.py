@@ -66,7 +66,7 @@ _STOPPED_BY_COMPLAINT: Final = frozenset(
 )
 _TO_UNVERIFIED: Final = tuple(kind for kind, rules in MAIL_RULES.items() if rules.is_to_unverified)
 #: Mails that are looked up at once.
-_BATCH: Final = 50
+BATCH_MAILS: Final = 50
 #: Seconds that one attempt takes at most, with its two transactions.
 _SECONDS_PER_ATTEMPT: Final = MAX_SECONDS + 15
 
@@ -124,7 +124,7 @@ def _choose_mails() -> list[UUID]:
     def choose(connection: Connection) -> tuple[list[UUID], bool]:
         room = find_room(connection, now=now)
         chosen = select_due_mails(
-            connection, due=due, shares=room.shares, paused=paused, of_account=room.of_account, limit=_BATCH
+            connection, due=due, shares=room.shares, paused=paused, of_account=room.of_account, limit=BATCH_MAILS
         )
         # Only a limit or a pause leaves mails behind.
         return chosen, not chosen and has_due_mail(connection, due=due, created_before=now - OVERDUE_AFTER)

@@ -17,9 +17,9 @@ from auth_common.mail.transports import MAX_SECONDS, MailDeferred, MailNotSent, 
 from auth_common.settings import settings
 
 #: Seconds for connecting, for the TLS handshake, and for each response of the server.
-_RESPONSE_SECONDS: Final = 5
+RESPONSE_SECONDS: Final = 5
 #: Seconds for everything after the server's greeting. Before it there are up to three waits.
-_CONVERSATION_SECONDS: Final = MAX_SECONDS - 3 * _RESPONSE_SECONDS
+CONVERSATION_SECONDS: Final = MAX_SECONDS - 3 * RESPONSE_SECONDS
 #: RFC 5321 section 4.2.1: 4xx is a transient failure, and 5xx a permanent one.
 _FIRST_PERMANENT_CODE: Final = 500
 _PORTS: Final = {"smtps": 465, "smtp+starttls": 587, "smtp": 25}
@@ -91,7 +91,7 @@ class Smtp:
         try:
             with closing(self._connect()) as connection:
                 # A server that sends single bytes could extend each response for ever.
-                watchdog = Timer(_CONVERSATION_SECONDS, _cut, [connection])
+                watchdog = Timer(CONVERSATION_SECONDS, _cut, [connection])
                 watchdog.start()
                 try:
                     self._begin(connection)
@@ -118,9 +118,9 @@ class Smtp:
         server = self._server
         if server.scheme == "smtps":
             return smtplib.SMTP_SSL(
-                server.host, server.port, own_name, timeout=_RESPONSE_SECONDS, context=ssl.create_default_context()
+                server.host, server.port, own_name, timeout=RESPONSE_SECONDS, context=ssl.create_default_context()
             )
-        return smtplib.SMTP(server.host, server.port, own_name, timeout=_RESPONSE_SECONDS)
+        return smtplib.SMTP(server.host, server.port, own_name, timeout=RESPONSE_SECONDS)
 
     def _begin(self, connection: smtplib.SMTP) -> None:
         """Encrypt the connection if it is not yet encrypted, and log in.
