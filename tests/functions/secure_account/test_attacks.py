@@ -87,6 +87,25 @@ def test_attacker_with_a_new_address_cannot_end_the_users_link(database, account
 
 
 @pytest.mark.sqlite
+@pytest.mark.threat("function-undo-ended")
+def test_attacker_with_a_used_link_cannot_use_up_the_link_of_a_later_event(database, account):
+    """The used link went to the attacker's address, so the user's password reset does not delete it."""
+    change_email(database, account, ATTACKERS_EMAIL)
+    enrol(attacker_of(account))
+    used = newest_mail(database, ATTACKERS_EMAIL, "passkey_added").undo_token
+    assert secure_account(newest_mail(database, EMAIL, "email_changed").undo_token).status == 204
+    request_reset()
+    assert complete_reset(newest_mail(database, EMAIL, "reset_password").token, PASSWORD).status == 204
+    token = log_in().json["access_token"]
+
+    enrol(Account(account.id, EMAIL, token, ""))
+    link = newest_mail(database, EMAIL, "passkey_added").undo_token
+    assert secure_account(used).status == secure_account(link).status == 204
+    assert database.count(passkeys) == 0
+    assert log_in().status == 401
+
+
+@pytest.mark.sqlite
 @pytest.mark.threat("function-undo-misused")
 def test_link_of_a_later_event_does_not_undo_an_earlier_change_of_the_address(database, account):
     """A user has changed the address. The mail about an event after that is no proof for the old address."""

@@ -119,20 +119,19 @@ def use_security_links(connection: Connection, mail_token: MailToken, *, now: da
     The links of earlier events stay unused. An attacker who gets a notice of a later event can therefore not use up the
     link of the event that gave the account to the attacker.
 
-    Return False if the link was used before, or is deleted.
+    Return False, and mark nothing, if the link was used before, or is deleted. Otherwise an attacker with a used link
+    could use up the links of all events since then.
     """
-    used = (
-        update(mail_tokens)
-        .where(
-            mail_tokens.c.user_id == mail_token.user_id,
-            mail_tokens.c.purpose == MailTokenPurpose.SECURE_ACCOUNT,
-            mail_tokens.c.event_at >= mail_token.event_at,
-            mail_tokens.c.used_at.is_(None),
-        )
-        .values(used_at=now)
-        .returning(mail_tokens.c.id)
+    used = update(mail_tokens).where(mail_tokens.c.used_at.is_(None)).values(used_at=now)
+    if connection.execute(used.where(mail_tokens.c.id == mail_token.id)).rowcount != 1:
+        return False
+    later = used.where(
+        mail_tokens.c.user_id == mail_token.user_id,
+        mail_tokens.c.purpose == MailTokenPurpose.SECURE_ACCOUNT,
+        mail_tokens.c.event_at >= mail_token.event_at,
     )
-    return mail_token.id in connection.scalars(used).all()
+    connection.execute(later)
+    return True
 
 
 def is_mail_token_stored(connection: Connection, *, mail_token_id: UUID) -> bool:
