@@ -128,7 +128,7 @@ def test_alarms_left_to_aws_use_only_metrics_of_aws():
     of_functions = {"function-errors", "function-throttles", "authorizer-failed", "cleanup-failed"}
     assert set(alarms.on_aws_metrics) == {
         *("server-errors", "step-up-function-failed", "preflight-function-failed"),
-        *("send-mail-function-failed", "recovery-functions-failed"),
+        *("send-mail-function-failed", "recovery-functions-failed", "oauth-functions-failed"),
         *of_functions,
     }
 

@@ -9,6 +9,7 @@ from sqlalchemy import make_url
 from auth_common.database.migrations import HEAD
 from auth_common.database.privileges import (
     CLEANUP_ROLE,
+    CLIENTS_ROLE,
     HEALTH_ROLE,
     MAIL_ROLE,
     PRIVILEGES,
@@ -123,6 +124,7 @@ def test_function_connects_with_its_role_and_without_a_password():
     assert {name: user for name, user in users.items() if user != SERVICE_ROLE} == {
         "RegisterFunction": REGISTRATION_ROLE,
         "SecureAccountFunction": SECURING_ROLE,
+        "TokenFunction": CLIENTS_ROLE,
         "GetUserFunction": READER_ROLE,
         "AuditFunction": READER_ROLE,
         "HealthFunction": HEALTH_ROLE,

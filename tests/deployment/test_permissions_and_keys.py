@@ -25,6 +25,7 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "ResetPassword": {"Pepper": (READ,), **AUDIT},
     "SecureAccount": AUDIT,
     "Refresh": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
+    "Token": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
     "Sessions": AUDIT,
     "Webauthn": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
     "Audit": AUDIT,
@@ -43,7 +44,7 @@ WAKING = ("Register", "Login", "ChangePassword", "VerifyEmail", "ResetPassword",
 
 
 #: The functions that sign tokens.
-SIGNING = ("Login", "Refresh", "Webauthn")
+SIGNING = ("Login", "Refresh", "Token", "Webauthn")
 #: The values of ``SigningKeys`` in the order of a rotation, and the steps between them in both directions (rollback).
 ROTATION = ("blue", "blue+green", "green+blue", "green")
 ROTATION_STEPS = [*pairwise(ROTATION), *pairwise(reversed(ROTATION))]

@@ -8,7 +8,7 @@ from tests.support.deployment import TEMPLATE, deployed, resources_of_type
 pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
 PUBLISHED = {
-    *("Register", "Login", "GetUser", "ChangePassword", "StepUp", "Refresh"),
+    *("Register", "Login", "GetUser", "ChangePassword", "StepUp", "Refresh", "Token"),
     *("VerifyEmail", "ResetPassword", "SecureAccount"),
     *("Sessions", "Webauthn", "Audit", "Jwks", "WellKnown", "Preflight", "Health", "Authorizer"),
 }

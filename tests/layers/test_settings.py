@@ -35,13 +35,14 @@ def test_defaults_are_those_of_the_design(set_variables):
         | {"throttle_login_per_account": 20, "throttle_login_per_source": 100, "throttle_passkey_per_source": 100}
         | dict.fromkeys(("throttle_refresh_per_source", "throttle_registration_per_source"), 100)
         | {"throttle_mail_per_source": 10, "throttle_mail_token_per_source": 100}
-        | {"throttle_bad_input_per_source": 100, "throttle_window": 3_600}
+        | {"throttle_client_per_source": 100, "throttle_bad_input_per_source": 100, "throttle_window": 3_600}
         | {"throttle_first_lock": 30, "throttle_longest_lock": 3_600}
     )
     assert asdict(replace(settings(), data_dir=Path("/data"))) == (
         {"data_dir": Path("/data"), "stage": "local", "database_url": None, "database_timeout": 4}
         | {"signing_key_arn": None, "jwks": None, "clock_leeway": 30, "token_profile_claims": False}
         | {"token_issuer": "secure-backend", "token_audience": "secure-backend-users", "access_token_lifetime": 15 * 60}
+        | {"service_token_lifetime": 5 * 60}
         | {"refresh_idle_lifetime": 7 * 24 * 3600, "refresh_absolute_lifetime": 30 * 24 * 3600}
         | {"webauthn_rp_id": "localhost", "webauthn_rp_name": "Secure Backend"}
         | {"webauthn_origins": ("http://localhost:8000", "http://localhost:3000"), "audit_retention_days": 400}

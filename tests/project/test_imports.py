@@ -185,7 +185,9 @@ def test_layer_has_no_network_access_except_database_and_aws():
     }
     assert found == {
         ("layers/common/auth_common/database/tables.py", "urllib.parse"),  # Percent-encoding without network access.
+        ("layers/common/auth_common/clients/authentication.py", "urllib.parse"),
         ("layers/common/auth_common/mail/links.py", "urllib.parse"),
+        ("layers/common/auth_common/web/oauth.py", "urllib.parse"),
         # The SMTP server that the deployer names.
         *(("layers/common/auth_common/mail/smtp.py", name) for name in ("smtplib", "socket", "ssl", "urllib.parse")),
         ("layers/common/auth_common/web/application.py", "asyncio"),  # The event loop that Mangum needs.

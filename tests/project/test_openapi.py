@@ -45,6 +45,8 @@ def test_operation_documents_callers_and_errors(path, method, operation):
     # A login accepts the access token of the session that it replaces.
     with_optional = {"/login", "/webauthn/login/complete", "/email/verify"}
     for_anyone = [{}, required] if path in with_optional else []
+    # A client may have its credentials in the body instead of the header.
+    for_anyone = [{"clientSecret": []}, {}] if path == "/token" else for_anyone
     assert operation["security"] == (for_anyone if is_open else [required])
     assert operation["description"]
     assert operation["responses"].keys() >= {"500", "503"} | (set() if is_open else {"401"})
@@ -82,6 +84,10 @@ def test_requests_have_only_reviewed_fields():
         "PasswordResetCompletionRequest": {"token", "new_password"},
         "SecureAccountRequest": {"token"},
         "StepUpRequest": {"current_password", "challenge_id", "credential"},
+        "TokenRequest": {
+            *("client_id", "client_secret", "client_assertion_type", "client_assertion"),
+            *("grant_type", "scope", "resource"),
+        },
     }
     assert {name: fields.pop(name) for name in reviewed} == reviewed
     assert set().union(*fields.values()) == {"refresh_token", "mfa_token", "challenge_id", "credential", "name"}

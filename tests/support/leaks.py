@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 _MIN_LENGTH = 8
 
 _PASSWORDS = {"password", "current_password", "new_password"}
-_SECRETS = {*_PASSWORDS, "access_token", "refresh_token", "mfa_token", "step_up_token", "address_token"}
+_TOKENS = {"access_token", "refresh_token", "mfa_token", "step_up_token", "address_token"}
+_SECRETS = {*_PASSWORDS, *_TOKENS, "client_secret"}
 _remembered: set[str] = set()
 
 

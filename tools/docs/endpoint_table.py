@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from auth_common import errors
-from auth_common.web.endpoint import BEARER
+from auth_common.web.endpoint import BEARER, CLIENT
 from tools.docs.marked_parts import table, with_part
 from tools.docs.openapi_document import SHARED_ERRORS, document
 
@@ -42,7 +42,8 @@ def _operations(api: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]
         for method, operation in item.items():
             if method != "head":
                 methods = "`GET`, `HEAD" if method == "get" and "head" in item else f"`{method.upper()}"
-                access = "access token" if operation["security"] == BEARER else "anyone"
+                security = operation["security"]
+                access = "access token" if security == BEARER else "client" if security == CLIENT else "anyone"
                 yield f"{methods} {path}`", access, operation
 
 

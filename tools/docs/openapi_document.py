@@ -17,7 +17,7 @@ from auth_common import errors
 from auth_common.errors import ServiceError
 from auth_common.events.catalogue import CATALOGUE
 from auth_common.events.vocabulary import SecurityEvent
-from auth_common.web.endpoint import ACCESS_TOKEN, BEARER, DECLARED_ERRORS, header
+from auth_common.web.endpoint import ACCESS_TOKEN, BEARER, CLIENT_SECRET, DECLARED_ERRORS, header
 from auth_common.web.oauth import FormRoute, OAuthErrorResponse, oauth_response
 from auth_common.web.problems import ProblemResponse
 from local_runtime.template import load_template
@@ -75,7 +75,13 @@ def document() -> dict[str, Any]:
             "scheme": "bearer",
             "bearerFormat": "JWT",
             "description": "The `access_token` of a login or a refresh (RFC 9068, ES256), for 15 minutes.",
-        }
+        },
+        CLIENT_SECRET: {
+            "type": "http",
+            "scheme": "basic",
+            "description": "The `client_id` and the `client_secret` of a registered service (RFC 6749 section 2.3.1). "
+            "The request may have them in its body instead, or a signed assertion (RFC 7523).",
+        },
     }
     made["info"]["license"] = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
     made["servers"] = [

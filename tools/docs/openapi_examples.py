@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+from auth_common.web.oauth import FORM_MEDIA_TYPE
+
 _REFERENCE: Final = "#/components/schemas/"
 #: For fields that have no example of their own.
 _BY_FORMAT: Final = {
@@ -25,8 +27,14 @@ def add_examples(document: dict[str, Any]) -> None:
                     content["examples"] = {"example": {"value": _SECURITY_TXT}}
                 if "examples" not in content:
                     content["examples"] = {
-                        name: {"value": value} for name, value in _examples(content["schema"], schemas)
+                        name: {"value": _without_null(value) if media_type == FORM_MEDIA_TYPE else value}
+                        for name, value in _examples(content["schema"], schemas)
                     }
+
+
+def _without_null(example: dict[str, Any]) -> dict[str, Any]:
+    """Return the example of a form, which cannot contain null."""
+    return {name: value for name, value in example.items() if value is not None}
 
 
 def _examples(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -66,7 +66,12 @@ def _links(
         if fields & {"id", "items"} and other.path == f"{operation.path}/{{id}}":
             yield other.id, {"operationId": other.id, "parameters": {"id": f"$response.body#/{place}"}}
         # A login repeats the e-mail address and the password of a registration.
-        repeats = bool(other.required) and other.required < operation.sent and "{" not in other.path
+        repeats = (
+            other is not operation
+            and bool(other.required)
+            and other.required < operation.sent
+            and "{" not in other.path
+        )
         if repeats and not any(map(_is_made_by_the_service, other.required)):
             body = {field: f"$request.body#/{field}" for field in sorted(other.required)}
             yield other.id, {"operationId": other.id, "requestBody": body}

@@ -96,6 +96,8 @@ class Settings:
     token_audience: str = "secure-backend-users"
     #: Seconds. Short, because other services notice a logout only when the access token expires.
     access_token_lifetime: int = _number(15 * 60, 60, 3600)
+    #: Seconds. A service token cannot be revoked, and its client can request another at any time.
+    service_token_lifetime: int = _number(5 * 60, 60, 3600)
     #: Seconds of clock difference that a verifier accepts (RFC 7519 section 4.1.4).
     clock_leeway: int = _number(30, 0, 120)
     #: Whether access tokens contain personal data. By default they do not, because a JWT is not encrypted.
@@ -156,6 +158,8 @@ class Settings:
     throttle_login_per_source: int = _number(100, 1, 100_000)
     throttle_passkey_per_source: int = _number(100, 1, 100_000)
     throttle_refresh_per_source: int = _number(100, 1, 100_000)
+    #: Failed authentications of clients, for each client IP and for each client.
+    throttle_client_per_source: int = _number(100, 1, 100_000)
     #: Registrations, also those that succeed, because each account is a row.
     throttle_registration_per_source: int = _number(100, 1, 100_000)
     #: Requests for a mail, and links and codes that are not valid.

@@ -2,6 +2,24 @@
 // `make docs` from layers/common/auth_common/events/catalogue/__init__.py.
 
 export const EVENT_MEANINGS = {
+  "authn_client_fail": {
+    "when": "the authentication of a client fails",
+    "respond": "A client with an old secret causes several. `assertion_replayed` means that an attacker may have read a request of the client (docs/runbooks/client-authentication.md).",
+    "reasons": {
+      "no_credentials": "the request has neither a secret nor an assertion",
+      "malformed_credentials": "the header, the name or the assertion is malformed, or its algorithm is not accepted",
+      "unknown_client": "no client has the name",
+      "wrong_method": "the client is registered for a secret and sent an assertion, or the reverse, or its assertion has another algorithm",
+      "wrong_secret": "the secret is wrong, or was ended by a rotation",
+      "assertion_not_valid": "the signature, the audience, the expiry or another claim of the assertion is wrong",
+      "assertion_replayed": "the assertion was used before"
+    }
+  },
+  "authn_client_token_created": {
+    "when": "a client gets an access token of its own",
+    "respond": "Usually nothing. `old` after a rotation means that the client does not use the new credential yet.",
+    "reasons": {}
+  },
   "authn_login_fail": {
     "when": "a login fails",
     "respond": "A single one is a typing error. Watch the rate (docs/runbooks/failed-logins.md) and the number of accounts.",
@@ -204,6 +222,29 @@ export const EVENT_MEANINGS = {
       "account_without_passkey": "a request for the audit log, by an account that no longer has a passkey"
     }
   },
+  "client_created": {
+    "when": "an operator registers a client",
+    "respond": "There must be a request for it, especially for one that may introspect.",
+    "reasons": {
+      "by_operator": "by an operator's command"
+    }
+  },
+  "client_credential_changed": {
+    "when": "an operator rotates the credential of a client, or ends the old one",
+    "respond": "There must be a plan for it, or an incident for `old_ended_now`.",
+    "reasons": {
+      "rotated": "a new credential, and the one before stays valid",
+      "old_ended_now": "a new credential, and all others are no longer valid",
+      "old_ended": "the credential before the last rotation is no longer valid"
+    }
+  },
+  "client_deleted": {
+    "when": "an operator removes a client",
+    "respond": "There must be a request for it.",
+    "reasons": {
+      "by_operator": "by an operator's command"
+    }
+  },
   "excess_rate_limit_exceeded": {
     "when": "an attempt is rejected because of a lockout or a limit. The audit log records the first of each lockout, and the metric counts all",
     "respond": "A single one comes from an impatient user. The metric has the number of attempts (docs/runbooks/failed-logins.md).",
@@ -214,6 +255,8 @@ export const EVENT_MEANINGS = {
       "second_factor": "wrong second factors for one account. The attacker knows its password",
       "passkey_source": "passkey logins that failed, from one client IP",
       "refresh_source": "refresh tokens that are not valid, from one client IP",
+      "client_source": "clients that failed to authenticate, from one client IP. Valid credentials are accepted",
+      "client": "failed authentications of one client. Valid credentials are accepted",
       "registration_source": "registrations from one client IP",
       "mail_source": "requests for a mail, and mails of registrations, from one client IP. The response of a registration does not show it",
       "mail_token_source": "links and codes of mails that are not valid, from one client IP",

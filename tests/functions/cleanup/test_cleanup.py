@@ -14,6 +14,7 @@ from auth_common.database.tables import (
     audit_events,
     audit_salts,
     challenges,
+    client_assertions,
     email_changes,
     mails,
     refresh_tokens,
@@ -196,7 +197,7 @@ def test_numbers_of_deleted_rows_are_logged(database, person, log_lines):
     clean_up()
     (record,) = [record for record in log_lines.records if record["message"] == "expired rows deleted"]
     of_mail = ("mail_tokens", "mails", "mail_suppressions", "email_changes")
-    others = ("challenges", "throttles", "audit_events", "unused_accounts", "left_of_the_erased")
+    others = ("challenges", "client_assertions", "throttles", "audit_events", "unused_accounts", "left_of_the_erased")
     none = dict.fromkeys((*others, *of_mail), 0)
     assert record["deleted"] == {"refresh_tokens": 2, "sessions": 2, **none}
 
@@ -207,6 +208,13 @@ def test_old_addresses_are_deleted_after_their_reservation(database):
         database.execute(insert(email_changes).values({**row, "reserved_until": reserved_until}))
     clean_up()
     assert database.execute(select(email_changes.c.old_email)) == [("present@example.com",)]
+
+
+def test_used_assertions_of_clients_are_deleted_after_their_expiry(database):
+    for number, expires_at in enumerate((ago(minutes=2), ago(hours=-1))):
+        database.execute(insert(client_assertions).values(hash=bytes([number] * 32), expires_at=expires_at))
+    assert run()["client_assertions"] == 1
+    assert database.execute(select(client_assertions.c.hash)) == [(bytes([1] * 32),)]
 
 
 @pytest.mark.usefixtures("environment")

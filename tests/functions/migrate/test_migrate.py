@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from auth_common.database.migrations import HEAD, current_revision
 from auth_common.database.privileges import (
     CLEANUP_ROLE,
+    CLIENTS_ROLE,
     HEALTH_ROLE,
     MAIL_ROLE,
     PRIVILEGES,
@@ -23,7 +24,16 @@ from auth_common.database.privileges import (
     SECURING_ROLE,
     SERVICE_ROLE,
 )
-from auth_common.database.tables import audit_events, mails, metadata, passkeys, users
+from auth_common.database.tables import (
+    audit_events,
+    client_assertions,
+    clients,
+    mails,
+    metadata,
+    passkeys,
+    sessions,
+    users,
+)
 from functions.migrate.app import handler
 from local_runtime.cloudformation import read_template
 from tests.support.clocks import skip_pauses
@@ -68,6 +78,13 @@ ROWS: dict[str, tuple[list[Executable], Executable]] = {
     ),
     HEALTH_ROLE: ([table.select() for table in metadata.sorted_tables], text("SELECT * FROM alembic_version")),
     CLEANUP_ROLE: ([users.update().values(role="admin")], audit_events.delete()),
+    CLIENTS_ROLE: (
+        [
+            *(users.select(), sessions.select(), clients.update().values(may_introspect=True), clients.delete()),
+            *(client_assertions.delete(), audit_events.delete()),
+        ],
+        clients.select(),
+    ),
     MAIL_ROLE: (
         [users.update().values(role="admin"), users.delete(), mails.delete(), audit_events.delete()],
         mails.select(),

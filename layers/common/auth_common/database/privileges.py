@@ -27,6 +27,9 @@ CLEANUP_ROLE: Final = "secure_backend_cleanup"
 #: The role of the function that sends mails.
 MAIL_ROLE: Final = "secure_backend_mail"
 
+#: The role of the function that issues tokens to clients.
+CLIENTS_ROLE: Final = "secure_backend_clients"
+
 _ALL: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 #: What functions that change data may do.
@@ -88,6 +91,7 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "mails": ["SELECT", "UPDATE", "DELETE"],
         "mail_suppressions": ["SELECT", "DELETE"],
         "email_changes": ["SELECT", "DELETE"],
+        "client_assertions": ["SELECT", "DELETE"],
     },
     MAIL_ROLE: {
         "alembic_version": ["SELECT"],
@@ -99,6 +103,14 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "mails": ["SELECT", "UPDATE"],
         "mail_suppressions": ["SELECT", "INSERT", "UPDATE"],
         "mail_pauses": ["SELECT", "INSERT", "UPDATE"],
+    },
+    CLIENTS_ROLE: {
+        "alembic_version": ["SELECT"],
+        "clients": ["SELECT"],
+        "client_assertions": ["SELECT", "INSERT"],
+        "audit_events": ["SELECT", "INSERT"],
+        "audit_salts": ["SELECT"],
+        "throttles": _ALL,
     },
 }
 _TABLES: Final = sorted({table for privileges in PRIVILEGES.values() for table in privileges})

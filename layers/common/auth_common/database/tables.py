@@ -440,3 +440,36 @@ email_changes = Table(
 Index("ix_email_changes_user_id", email_changes.c.user_id)
 Index("ix_email_changes_old_email", email_changes.c.old_email)
 Index("ix_email_changes_reserved_until", email_changes.c.reserved_until)
+
+#: Services that authenticate as clients (``clients.store``). Only operators change them.
+clients = Table(
+    "clients",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    #: The ``client_id``, and in service tokens ``client:<name>`` is the subject.
+    Column("name", String(64), nullable=False, unique=True),
+    #: The audience of the tokens that the client accepts itself, for introspection. Null: it accepts none.
+    Column("audience", String(200)),
+    #: The audiences and the scopes for which the client may request tokens.
+    Column("resources", Words(8_000), nullable=False),
+    Column("scopes", Words(8_000), nullable=False),
+    Column("may_introspect", Boolean, nullable=False),
+    #: Null: the client authenticates with a secret. Otherwise with ``private_key_jwt`` and this algorithm (RFC 7518).
+    Column("algorithm", String(10)),
+    #: The SHA-256 of the secret, or the public key as SubjectPublicKeyInfo in DER.
+    Column("credential", LargeBinary(1_024), nullable=False),
+    #: The credential before the last rotation, which is valid too until an operator ends it. Null: there is none.
+    Column("old_credential", LargeBinary(1_024)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("rotated_at", UtcDateTime),
+)
+
+#: The assertions of clients that were used, until they expire. So each works once (RFC 7523 section 3).
+client_assertions = Table(
+    "client_assertions",
+    metadata,
+    #: The SHA-256 of the client's id and the ``jti``.
+    Column("hash", KeyBytes(32), primary_key=True),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+Index("ix_client_assertions_expires_at", client_assertions.c.expires_at)

@@ -21,22 +21,22 @@ _SECRET_FIELDS: Final = frozenset(
         "password", "current_password", "new_password", "password_hash", "pepper", "token", "access_token",
         "refresh_token", "mfa_token", "step_up_token", "step-up-token", "address_token", "code", "token_hash",
         "authorization", "authorizationtoken", "cookie", "set-cookie", "secret", "private_key", "challenge",
-        "database_url",
+        "database_url", "client_secret", "client_assertion",
     }
 )  # fmt: skip
 
-#: Secrets inside a longer text: a JWT or the start of one, a bcrypt hash, a refresh, step-up or mail token, a private
-#: key, and the user and password in a database URL.
+#: Secrets inside a longer text: a JWT or the start of one, a bcrypt hash, a refresh, step-up or mail token, a client's
+#: secret, a private key, and the user and password in a database URL.
 _SECRET_SHAPES: Final = re.compile(
     r"eyJ[\w-]{8,}(?:\.[\w-]*){0,2}"
     r"|\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}"
-    r"|\b(?:rt|su|mt)_[\w-]{20,}"
+    r"|\b(?:rt|su|mt|cs)_[\w-]{20,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|(?<=://)[^\s/:@]+:[^\s/@]+(?=@)",
     re.DOTALL,
 )
 #: Each of these secrets contains one of these texts. Most texts contain none, so this cheap search comes first.
-_MARKS: Final = ("eyJ", "$2", "rt_", "su_", "mt_", "-----BEGIN ", "://")
+_MARKS: Final = ("eyJ", "$2", "rt_", "su_", "mt_", "cs_", "-----BEGIN ", "://")
 
 
 def redact(value: Any) -> Any:

@@ -55,6 +55,8 @@ def to_ocsf(event: RecordedEvent) -> dict[str, Any]:
 def _user(event: RecordedEvent) -> dict[str, Any]:
     if event.user_id:
         return {"uid": str(event.user_id), "type_id": 1}
+    if client := event.detail.get("client"):
+        return {"name": client, "type_id": 3}
     account = event.detail.get("account")
     return {"type_id": 0, **({"account": {"uid": account}} if account else {"name": "unknown"})}
 
@@ -100,10 +102,17 @@ def _authentication(event: RecordedEvent) -> dict[str, Any]:
     }
 
 
+def _privileges(event: RecordedEvent) -> list[str]:
+    """Return the role of a user, or the scopes of a client."""
+    if "client" in event.detail:
+        return str(event.detail.get("scope", "none")).split()
+    return [str(event.detail.get("role", "user"))]
+
+
 def _authorize_session(event: RecordedEvent) -> dict[str, Any]:
     return {
         "user": _user(event),
-        "privileges": [str(event.detail.get("role", "user"))],
+        "privileges": _privileges(event),
         "src_endpoint": _source(event.request),
         **_session(event),
         **_http(event.request),
@@ -123,9 +132,11 @@ def _user_access_management(event: RecordedEvent) -> dict[str, Any]:
 
 
 def _entity_management(event: RecordedEvent) -> dict[str, Any]:
-    key = event.detail.get("kid")
+    client, key = event.detail.get("client"), event.detail.get("kid")
+    signing_key = {"type": "Signing key", "name": "signing key", **({"uid": key} if key else {})}
+    entity = {"type": "Client", "name": client} if client else signing_key
     return {
-        "entity": {"type_id": _OTHER, "type": "Signing key", "name": "signing key", **({"uid": key} if key else {})},
+        "entity": {"type_id": _OTHER, **entity},
         "src_endpoint": _source(event.request),
         **_http(event.request),
     }

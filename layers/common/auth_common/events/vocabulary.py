@@ -6,6 +6,8 @@ from enum import IntEnum, StrEnum
 class SecurityEvent(StrEnum):
     """Names of security events: those of OWASP's Logging Vocabulary Cheat Sheet, and further ones in its manner."""
 
+    AUTHN_CLIENT_FAIL = "authn_client_fail"
+    AUTHN_CLIENT_TOKEN_CREATED = "authn_client_token_created"
     AUTHN_LOGIN_SUCCESS = "authn_login_success"
     AUTHN_LOGIN_FAIL = "authn_login_fail"
     AUTHN_LOGIN_FIRST_FACTOR = "authn_login_first_factor"
@@ -28,6 +30,9 @@ class SecurityEvent(StrEnum):
     AUTHN_TOKEN_REUSE = "authn_token_reuse"
     AUTHZ_CHANGE = "authz_change"
     AUTHZ_FAIL = "authz_fail"
+    CLIENT_CREATED = "client_created"
+    CLIENT_CREDENTIAL_CHANGED = "client_credential_changed"
+    CLIENT_DELETED = "client_deleted"
     EXCESS_RATE_LIMIT_EXCEEDED = "excess_rate_limit_exceeded"
     INPUT_VALIDATION_FAIL = "input_validation_fail"
     MAIL_BOUNCED = "mail_bounced"

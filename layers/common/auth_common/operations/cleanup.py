@@ -17,6 +17,7 @@ from auth_common.audit_log.store import (
     delete_source_hashes_of_erased_users,
     select_erased_users,
 )
+from auth_common.clients.store import delete_expired_assertions
 from auth_common.database.time_limit import time_limit
 from auth_common.events.logger import logger
 from auth_common.mail.store import delete_expired_mails
@@ -86,6 +87,9 @@ def _delete_expired() -> dict[str, int]:
         ),
         "email_changes": _in_batches(
             lambda c: delete_expired_email_changes(c, ended_before, limit=BATCH_ROWS), seconds=SECONDS_PER_SMALL_STEP
+        ),
+        "client_assertions": _in_batches(
+            lambda c: delete_expired_assertions(c, ended_before, limit=BATCH_ROWS), seconds=SECONDS_PER_SMALL_STEP
         ),
         "audit_events": _in_batches(lambda c: delete_old_rows(c, retained_since, limit=BATCH_ROWS, horizon=horizon)),
     }

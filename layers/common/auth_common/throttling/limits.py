@@ -148,6 +148,19 @@ def refresh_limit(client_ip: str) -> Limit:
     return _client_ip_limit("refresh_source", client_ip, settings().throttle_refresh_per_source)
 
 
+def client_limits(client_ip: str, name: str | None) -> list[Limit]:
+    """Return the limits of failed authentications of clients.
+
+    Args:
+        client_ip: normalised.
+        name: the name of the client, which may not exist. None if the request has none.
+
+    """
+    quota = settings().throttle_client_per_source
+    by_client_ip = _client_ip_limit("client_source", client_ip, quota)
+    return [by_client_ip, _client_ip_limit("client", name, quota)] if name else [by_client_ip]
+
+
 def registration_limit(client_ip: str) -> Limit:
     """Return the limit of registrations."""
     return _client_ip_limit("registration_source", client_ip, settings().throttle_registration_per_source)

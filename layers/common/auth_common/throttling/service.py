@@ -273,6 +273,22 @@ def count_rejected_refresh_token() -> None:
     _count_failure(AttemptedAccount(), limits.refresh_limit(_client_ip()))
 
 
+def count_rejected_client(name: str | None) -> None:
+    """Count a failed authentication of a client, after it was rejected. An attacker cannot guess 256 bits.
+
+    Valid credentials are not counted and not limited, so an attacker cannot lock a client out. The limit bounds the
+    audit log.
+
+    Args:
+        name: the name of the client, which may not exist. None if the request has none.
+
+    Raises:
+        TooManyAttempts: the client IP or the client is locked.
+
+    """
+    _count_failure(AttemptedAccount(), *limits.client_limits(_client_ip(), name))
+
+
 def is_new_client(connection: Connection, *, email: str) -> bool:
     """Return whether neither the client IP nor the device is known for an account. A first login is from no new client.
 
@@ -413,9 +429,9 @@ def select_lockouts(connection: Connection, *, email: str, user_id: UUID, now: d
     return {name: end for name, end in ends.items() if end > now}
 
 
-def _count_failure(account: AttemptedAccount, limit: Limit, *, is_login: bool = False) -> None:
+def _count_failure(account: AttemptedAccount, *counted_in: Limit, is_login: bool = False) -> None:
     attempt = Attempt(account, is_login=is_login)
-    attempt.count(limit)
+    attempt.count(*counted_in)
     attempt.fail()
 
 

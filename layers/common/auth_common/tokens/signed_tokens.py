@@ -1,4 +1,4 @@
-"""Signed tokens: sign and verify ES256 JWTs. No other module imports ``jwt`` (PyJWT).
+"""Signed tokens: sign and verify ES256 JWTs, and verify the assertions of clients. No other module imports ``jwt``.
 
 Verification follows RFC 8725 (JWT Best Current Practices) and is stricter than PyJWT. PyJWT accepts any ``typ``,
 repeated claims (of which it returns the last), a string as ``exp`` and padded base64. This module rejects all of them.
@@ -6,6 +6,7 @@ repeated claims (of which it returns the last), a string as ``exp`` and padded b
 
 import json
 import re
+import time
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -27,6 +28,8 @@ MAX_TOKEN_BYTES: Final = 8 * 1024
 #: Three base64url parts without padding (RFC 7515 section 2), in ASCII. The last character of a signature carries two
 #: bits, so it is one of four letters. Any other would be a second spelling of the same token (RFC 4648 section 3.5).
 _COMPACT_JWS: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{85}[AQgw]")
+#: The assertion of a client, whose signature has the length of the client's algorithm.
+_COMPACT_ASSERTION: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 #: A header has exactly these parameters. So ``jku``, ``jwk``, ``x5u``, ``crit``, ``cty`` and ``b64`` are rejected.
 _HEADER: Final = frozenset({"alg", "typ", "kid"})
 _TIMES: Final = ("iat", "nbf", "exp")
@@ -109,6 +112,64 @@ def verify_token(token: str, *, token_type: str, audience: str, required: list[s
         )
         # PyJWT accepts "exp": "1767225600", and the verifier of another service may not.
         if any(type(claims[name]) is not int for name in _TIMES):
+            raise _Rejected
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise InvalidSignedToken from error
+    return claims
+
+
+def read_unverified(assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the header and the claims of a client's assertion, of which nothing is verified, to find the client.
+
+    Raises:
+        InvalidSignedToken: the assertion is not a JWT, or its header has a parameter that no client needs. Some of
+            them name a key, such as ``jwk`` and ``jku``.
+
+    """
+    try:
+        if len(assertion) > MAX_TOKEN_BYTES or not _COMPACT_ASSERTION.fullmatch(assertion):
+            raise _Rejected
+        header, claims = map(_strict_object, map(jwt.utils.base64url_decode, assertion.split(".")[:2]))
+        if not header.keys() <= _HEADER:
+            raise _Rejected
+    except (ValueError, RecursionError) as error:
+        raise InvalidSignedToken from error
+    return header, claims
+
+
+def verify_assertion(
+    assertion: str, *, key: Any, algorithm: str, client: str, audience: str, max_lifetime: timedelta
+) -> dict[str, Any]:
+    """Return the claims of a client's assertion, if ``key`` has signed it and it is valid now (RFC 7523 section 3).
+
+    Args:
+        assertion: a text that ``read_unverified`` accepts.
+        key: a public key of the client.
+        algorithm: the algorithm of the key. The header must have the same.
+        client: the required ``iss`` and ``sub``.
+        audience: the required ``aud``, as a text. A list is rejected, because another server in it could use the
+            assertion here.
+        max_lifetime: from now to the latest ``exp``.
+
+    Raises:
+        InvalidSignedToken: the assertion is not valid.
+
+    """
+    leeway = settings().clock_leeway
+    try:
+        claims = _verifier.decode(
+            assertion,
+            key,
+            algorithms=[algorithm],
+            issuer=client,
+            subject=client,
+            audience=audience,
+            leeway=leeway,
+            options={"require": ["iss", "sub", "aud", "exp", "jti"], "strict_aud": True},
+        )
+        if any(type(claims.get(name, 0)) is not int for name in _TIMES):
+            raise _Rejected
+        if claims["exp"] > time.time() + max_lifetime.total_seconds() + leeway:
             raise _Rejected
     except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidSignedToken from error

@@ -11,8 +11,9 @@ from auth_common.errors import ServiceError
 
 #: In an operation of FastAPI's OpenAPI document: the names of the declared error classes.
 DECLARED_ERRORS: Final = "x-errors"
-#: The name of the security scheme in the OpenAPI document.
+#: The names of the security schemes in the OpenAPI document.
 ACCESS_TOKEN: Final = "accessToken"
+CLIENT_SECRET: Final = "clientSecret"
 
 
 #: Who may call an endpoint, as security requirements of OpenAPI. template.yaml says the same to API Gateway.
@@ -23,13 +24,15 @@ ANYONE: Final[Access] = []
 BEARER: Final[Access] = [{ACCESS_TOKEN: []}]
 #: Any client. The function itself verifies an access token that the client may send (``web.optional_caller``).
 ANYONE_OR_BEARER: Final[Access] = [{}, *BEARER]
+#: A registered client, which the function itself authenticates. Its credentials may be in the body instead.
+CLIENT: Final[Access] = [{CLIENT_SECRET: []}, {}]
 
 
 def endpoint(*, access: Access, errors: tuple[type[ServiceError], ...] = ()) -> dict[str, Any]:
     """Return the declaration as keyword arguments of a route's decorator.
 
     Args:
-        access: ``ANYONE``, ``BEARER`` or ``ANYONE_OR_BEARER``.
+        access: ``ANYONE``, ``BEARER``, ``ANYONE_OR_BEARER`` or ``CLIENT``.
         errors: the errors of this endpoint. An invalid access token, body or parameter and a failure of the service
             need no declaration.
 

@@ -48,6 +48,11 @@ _MALFORMED_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
+async def authorization(request: Request) -> str | None:
+    """Return the header field ``Authorization`` of a client. Several fields are joined, so no scheme matches them."""
+    return ", ".join(request.headers.getlist("authorization")) or None
+
+
 def create_oauth_app() -> FastAPI:
     """Return an application without endpoints: form bodies, and errors of RFC 6749."""
     app = create_app()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from auth_common.events.catalogue.authentication import AUTHENTICATION_EVENTS
+from auth_common.events.catalogue.clients import CLIENT_EVENTS
 from auth_common.events.catalogue.entry import ACCOUNT, BY_OPERATOR, MAIL_TOKEN_REJECTIONS, NO_MAIL, CatalogueEntry
 from auth_common.events.catalogue.mail import MAIL_EVENTS
 from auth_common.events.vocabulary import OCSFClass, SecurityEvent, Severity
@@ -48,6 +49,7 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         },
         fields={"target": "the user whose data was requested"},
     ),
+    **CLIENT_EVENTS,
     SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED: CatalogueEntry(
         succeeded=False,
         severity=Severity.LOW,
@@ -60,6 +62,8 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         reasons={
             **AUTHENTICATION_EVENTS[SecurityEvent.AUTHN_LOGIN_LOCK].reasons,
             "refresh_source": "refresh tokens that are not valid, from one client IP",
+            "client_source": "clients that failed to authenticate, from one client IP. Valid credentials are accepted",
+            "client": "failed authentications of one client. Valid credentials are accepted",
             "registration_source": "registrations from one client IP",
             "mail_source": "requests for a mail, and mails of registrations, from one client IP. The response of a "
             "registration does not show it",

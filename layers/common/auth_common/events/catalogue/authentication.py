@@ -1,4 +1,4 @@
-"""Catalogue entries of the security events about logins, passkeys, passwords, step-ups and tokens."""
+"""Catalogue entries of the security events about clients, logins, passkeys, passwords, step-ups and tokens."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -21,6 +21,40 @@ _INVALID_SESSION: Final = {
     "user_not_active": "the account is disabled",
 }
 AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
+    SecurityEvent.AUTHN_CLIENT_FAIL: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.MEDIUM,
+        ocsf_class=OCSFClass.AUTHENTICATION,
+        activity=1,
+        when="the authentication of a client fails",
+        respond="A client with an old secret causes several. `assertion_replayed` means that an attacker may have read "
+        "a request of the client (docs/runbooks/client-authentication.md).",
+        reasons={
+            "no_credentials": "the request has neither a secret nor an assertion",
+            "malformed_credentials": "the header, the name or the assertion is malformed, or its algorithm is not "
+            "accepted",
+            "unknown_client": "no client has the name",
+            "wrong_method": "the client is registered for a secret and sent an assertion, or the reverse, or its "
+            "assertion has another algorithm",
+            "wrong_secret": "the secret is wrong, or was ended by a rotation",
+            "assertion_not_valid": "the signature, the audience, the expiry or another claim of the assertion is wrong",
+            "assertion_replayed": "the assertion was used before",
+        },
+        fields={"client": "the name of the client, if it exists"},
+    ),
+    SecurityEvent.AUTHN_CLIENT_TOKEN_CREATED: CatalogueEntry(
+        succeeded=True,
+        ocsf_class=OCSFClass.AUTHORIZE_SESSION,
+        activity=1,
+        when="a client gets an access token of its own",
+        respond="Usually nothing. `old` after a rotation means that the client does not use the new credential yet.",
+        fields={
+            "client": "the name of the client",
+            "scope": "the scopes of the token",
+            "resource": "the audience of the token",
+            "credential": "`current`, or `old` for the one before the last rotation",
+        },
+    ),
     SecurityEvent.AUTHN_LOGIN_SUCCESS: CatalogueEntry(
         succeeded=True,
         ocsf_class=OCSFClass.AUTHENTICATION,
