@@ -185,6 +185,10 @@ def test_rule_for_reads_gets_read_only_events():
         # A second stage has no firewall, and the domain can lead to another API.
         ("apigateway", "CreateStage", "AccessChanges"),
         ("apigateway", "UpdateBasePathMapping", "AccessChanges"),
+        # Another origin, function or record leads the users' passwords to an attacker.
+        ("cloudfront", "UpdateDistribution2020_05_31", "AccessChanges"),
+        ("cloudfront", "PublishFunction", "AccessChanges"),
+        ("route53", "ChangeResourceRecordSets", "AccessChanges"),
         ("dsql", "PutClusterPolicy", "AccessChanges"),
         ("dsql", "DeleteClusterPolicy", "AccessChanges"),
         ("secretsmanager", "ReplicateSecretToRegions", "KeyAccess"),
