@@ -90,7 +90,7 @@ sam: build serve-sam ## Build, and serve with the real `sam local start-api` on 
 
 .PHONY: serve-sam
 serve-sam: $(INSTALL_UV)
-	@$(SAM) local start-api $(SAM_LOCAL_ARGS)
+	@TOKEN_ISSUER=http://localhost:3000 $(SAM) local start-api $(SAM_LOCAL_ARGS)
 
 # Templates of examples, for other accounts.
 EXAMPLES = $(wildcard examples/*/template.yaml)

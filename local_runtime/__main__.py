@@ -55,9 +55,9 @@ def main() -> int:
     except (TemplateError, PortInUse, OSError, ValueError) as error:
         _log.error("%s", error)
         return 1
-    if project.origins_variable:
-        # The functions get this variable. Its default is set here because the port is known only now.
-        os.environ.setdefault(project.origins_variable, f"http://localhost:{sockets[0].getsockname()[1]}")
+    for name in filter(None, (project.origins_variable, project.url_variable)):
+        # The functions get these variables. Their default is set here because the port is known only now.
+        os.environ.setdefault(name, f"http://localhost:{sockets[0].getsockname()[1]}")
     with worker_factory(data_dir, preload=project.preload, shell_variables=project.shell_variables) as factory:
         asyncio.run(_serve(path, project, template, factory, sockets, data_dir=data_dir))
     return 0

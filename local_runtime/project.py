@@ -29,6 +29,8 @@ class Project:
     #: The environment variable that lists the origins of the pages, separated by commas. Its default becomes the
     #: runtime's own URL, and ``Host`` may name the hosts of these origins.
     origins_variable: str = ""
+    #: The environment variable with the service's own URL. Its default becomes the runtime's URL.
+    url_variable: str = ""
     #: The logical ids of functions that run after each request. They are woken in a deployment by the functions
     #: themselves, which the runtime does not emulate.
     after_requests: tuple[str, ...] = ()

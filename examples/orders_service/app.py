@@ -1,8 +1,10 @@
 """An example of another service, which accepts access tokens of Secure Backend. Copy this file as a start.
 
-It shares no code and no secret with Secure Backend. It only needs the URL of the JWK Set and a standard JWT library.
+It shares no code and no secret with Secure Backend. It needs a standard JWT library, the issuer's URL, and an audience
+of its own: a URI in the issuer's TOKEN_RESOURCES, which clients send as "resource" at a login or a refresh.
 
-    JWKS_URL=http://localhost:8000/.well-known/jwks.json uv run uvicorn examples.orders_service.app:app --port 9000
+    TOKEN_RESOURCES=http://localhost:9000 make run
+    ISSUER=http://localhost:8000 uv run uvicorn examples.orders_service.app:app --port 9000
 """
 
 import os
@@ -12,13 +14,16 @@ import jwt
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-ISSUER = "secure-backend"
-AUDIENCE = "secure-backend-users"
+# The URL of Secure Backend, byte for byte: a slash at its end would be another issuer.
+ISSUER = os.environ["ISSUER"]
+# This service. A token of the same issuer for another service is rejected.
+AUDIENCE = os.environ.get("AUDIENCE", "http://localhost:9000")
+JWKS_URL = os.environ.get("JWKS_URL", f"{ISSUER}/.well-known/jwks.json")
 
 # Keys are cached for 5 minutes, as the JWK Set allows. For a token with an unknown key id, the client loads the JWK Set
 # again, so a key rotation needs no restart. It does so at most once a second, so that an attacker with invented key ids
 # cannot flood the issuer. With the default of 30 seconds, tokens of a new key would be rejected for that time.
-keys = jwt.PyJWKClient(os.environ["JWKS_URL"], cache_jwk_set=True, lifespan=300, timeout=5, cooldown_duration=1)
+keys = jwt.PyJWKClient(JWKS_URL, cache_jwk_set=True, lifespan=300, timeout=5, cooldown_duration=1)
 app = FastAPI()
 
 

@@ -63,12 +63,20 @@ async def begin_login(body: schemas.BeginLoginRequest) -> schemas.CeremonyRespon
     "/webauthn/login/complete",
     **endpoint(
         access=ANYONE_OR_BEARER,
-        errors=(errors.InvalidChallenge, errors.PasskeyLoginFailed, errors.PasswordRequired, errors.TooManyAttempts),
+        errors=(
+            errors.InvalidTarget,
+            errors.InvalidChallenge,
+            errors.PasskeyLoginFailed,
+            errors.PasswordRequired,
+            errors.TooManyAttempts,
+        ),
     ),
 )
 async def complete_login(body: schemas.CompleteLoginRequest, replaced: ReplacedSession) -> LoginResponse:
     """Log in with a passkey. Return a token pair and a step-up token. The session of a sent access token is revoked."""
-    tokens = passkey_login.complete_login(challenge_id=body.challenge_id, credential=body.credential, replaced=replaced)
+    tokens = passkey_login.complete_login(
+        challenge_id=body.challenge_id, credential=body.credential, resource=body.resource, replaced=replaced
+    )
     return LoginResponse.model_validate(tokens)
 
 

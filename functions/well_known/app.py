@@ -1,6 +1,7 @@
-"""Documents under /.well-known/: for passkeys, password managers, native apps and reports of vulnerabilities.
+"""Documents under /.well-known/: for verifiers of tokens, passkeys, password managers, native apps and reports.
 
-They contain settings of the deployer only. Without its setting a document is a 404. The function needs no database.
+They contain settings of the deployer only. Without its setting a document is a 404, except for the metadata of the
+issuer. The function needs no database.
 """
 
 from typing import Any
@@ -23,10 +24,25 @@ async def _allow_caching(response: Response) -> None:
     response.headers.update(CACHEABLE)
 
 
-def document(**options: Any) -> dict[str, Any]:
+def document(declaration: dict[str, Any] = FOR_ANYONE, **options: Any) -> dict[str, Any]:
     """Return the arguments of a route that returns a public document."""
     is_cacheable = success(200, {"Cache-Control": header(value=PUBLIC_FOR_FIVE_MINUTES)})
-    return {"dependencies": [Depends(_allow_caching)], "responses": is_cacheable, **FOR_ANYONE, **options}
+    return {"dependencies": [Depends(_allow_caching)], "responses": is_cacheable, **declaration, **options}
+
+
+@get_and_head(app, "/.well-known/openid-configuration", **document(endpoint(access=ANYONE)))
+async def openid_configuration() -> schemas.MetadataResponse:
+    """Return the metadata of the issuer (RFC 8414).
+
+    Libraries for OpenID Connect look for it here. The response has no members that only OpenID providers need.
+    """
+    return schemas.MetadataResponse.model_validate(well_known.authorization_server_metadata())
+
+
+@get_and_head(app, "/.well-known/oauth-authorization-server", **document(endpoint(access=ANYONE)))
+async def oauth_authorization_server() -> schemas.MetadataResponse:
+    """Return the metadata of the issuer (RFC 8414)."""
+    return schemas.MetadataResponse.model_validate(well_known.authorization_server_metadata())
 
 
 @get_and_head(app, "/.well-known/webauthn", **document())

@@ -18,8 +18,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from auth_common.keys.jwk import public_jwk
-from tests.support.events import proxy_event
-from tests.support.factories import log_in, sign_up
+from auth_common.settings import LOCAL_ISSUER
+from tests.support.events import json_event, proxy_event
+from tests.support.factories import PASSWORD, log_in, sign_up
 from tests.support.forged_tokens import ABSENT, USER_ID, Forger, base64url, hmac_with_public_key
 from tests.support.functions import call
 from tests.support.processes import wait_until
@@ -28,10 +29,13 @@ from tools.operators.keys import main as keys
 
 pytestmark = pytest.mark.tokens
 
+#: The default audience of the example.
+AUDIENCE = "http://localhost:9000"
+
 
 def new_forger() -> Forger:
     key = ec.generate_private_key(ec.SECP256R1())
-    return Forger(key, public_jwk(key.public_key())["kid"])
+    return Forger(key, public_jwk(key.public_key())["kid"], AUDIENCE)
 
 
 class Issuer:
@@ -67,9 +71,9 @@ class Issuer:
 
 @contextmanager
 def running_orders(log: Path, jwks_url: str) -> Iterator[httpx.Client]:
-    """Serve the example with the command and the variable in its docstring. Yield a client."""
+    """Serve the example with the command and the variables in its docstring. Yield a client."""
     command = [sys.executable, "-m", "uvicorn", "examples.orders_service.app:app", "--port", "0"]
-    environment = {"PATH": os.environ["PATH"], "JWKS_URL": jwks_url}
+    environment = {"PATH": os.environ["PATH"], "ISSUER": LOCAL_ISSUER, "JWKS_URL": jwks_url}
     with (
         log.open("wb") as output,
         subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=output, stderr=output) as process,
@@ -103,18 +107,23 @@ def get_orders(orders: httpx.Client, token: str) -> httpx.Response:
 
 @pytest.mark.threat("relying-service-key-rotation")
 @pytest.mark.usefixtures("environment")
-def test_access_token_is_accepted_before_and_after_a_key_rotation(issuer, orders):
+def test_access_token_is_accepted_before_and_after_a_key_rotation(issuer, orders, monkeypatch):
     """The example is not restarted."""
+    monkeypatch.setenv("TOKEN_RESOURCES", AUDIENCE)
     account = sign_up()
+    body = {"email": account.email, "password": PASSWORD, "resource": AUDIENCE}
+    old = call("login", json_event("POST", "/login", body)).json["access_token"]
     issuer.publish()
-    wait_until(lambda: get_orders(orders, account.access_token).status_code == 200, seconds=20)
-    assert get_orders(orders, account.access_token).json()["user_id"] == account.id
+    wait_until(lambda: get_orders(orders, old).status_code == 200, seconds=20)
+    assert get_orders(orders, old).json()["user_id"] == account.id
     assert keys(["rotate"]) == 0
     issuer.publish()
-    new = log_in().json["access_token"]
-    assert new.split(".")[0] != account.access_token.split(".")[0]
+    new = call("login", json_event("POST", "/login", body)).json["access_token"]
+    assert new.split(".")[0] != old.split(".")[0]
     wait_until(lambda: get_orders(orders, new).status_code == 200, seconds=20)
-    assert get_orders(orders, account.access_token).status_code == 200
+    assert get_orders(orders, old).status_code == 200
+    # A token for the issuer itself is not for this service.
+    assert get_orders(orders, log_in().json["access_token"]).status_code == 401
 
 
 @pytest.mark.asvs("8.3.3")
@@ -134,7 +143,7 @@ def changed_payload(forger: Forger) -> str:
 
 def another_key(forger: Forger, *, kid: str = "", **header: Any) -> str:
     attacker = new_forger()
-    named = Forger(attacker.key, kid or forger.kid)
+    named = Forger(attacker.key, kid or forger.kid, AUDIENCE)
     jwk = public_jwk(attacker.key.public_key())
     return named.token(header=named.header(jwk=jwk, **header) if header else None)
 
@@ -179,9 +188,21 @@ FORGERIES: dict[str, Callable[[Forger], str]] = {
     "another key under its own key id in the header": lambda forger: another_key(forger, kid="A" * 43, **JKU),
     **{f"kid {kid!r}": with_header(kid=kid) for kid in UNKNOWN_KEY_IDS},
     **{f"typ {typ!r}": with_header(typ=typ) for typ in (ABSENT, "JWT", "mfa+jwt", "", None, 1)},
-    **{f"aud {aud!r}": with_claims(aud=aud) for aud in ("secure-backend-mfa", ["another", "audience"], ABSENT)},
+    **{
+        f"aud {aud!r}": with_claims(aud=aud)
+        for aud in ("secure-backend-users", f"{AUDIENCE}/", ["another", "audience"], ABSENT)
+    },
     **{f"{name} absent": with_claims(**{name: ABSENT}) for name in ("iss", "sub", "iat", "exp")},
-    "another issuer": with_claims(iss="another-issuer"),
+    **{
+        f"iss {iss}": with_claims(iss=iss)
+        for iss in (
+            "another-issuer",
+            "secure-backend",
+            f"{LOCAL_ISSUER}/",
+            "http://LOCALHOST:8000",
+            LOCAL_ISSUER.upper(),
+        )
+    },
     "sub 7": with_claims(sub=7),
     **{f"exp {exp!r}": with_claims(exp=exp) for exp in ("soon", None)},
     "expired": in_seconds("exp", -31),

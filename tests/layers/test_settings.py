@@ -41,7 +41,9 @@ def test_defaults_are_those_of_the_design(set_variables):
     assert asdict(replace(settings(), data_dir=Path("/data"))) == (
         {"data_dir": Path("/data"), "stage": "local", "database_url": None, "database_timeout": 4}
         | {"signing_key_arn": None, "jwks": None, "clock_leeway": 30, "token_profile_claims": False}
-        | {"token_issuer": "secure-backend", "token_audience": "secure-backend-users", "access_token_lifetime": 15 * 60}
+        | {"token_issuer": "http://localhost:8000", "previous_token_issuer": None, "token_issuer_changed_at": None}
+        | {"token_audience": "secure-backend-users", "token_resources": (), "token_several_audiences": False}
+        | {"token_client_id": "first-party", "token_scope": "user", "access_token_lifetime": 15 * 60}
         | {"service_token_lifetime": 5 * 60}
         | {"refresh_idle_lifetime": 7 * 24 * 3600, "refresh_absolute_lifetime": 30 * 24 * 3600}
         | {"webauthn_rp_id": "localhost", "webauthn_rp_name": "Secure Backend"}
@@ -103,6 +105,20 @@ OUT_OF_BOUNDS = {
     "THROTTLE_SECOND_FACTOR_PER_ACCOUNT": ["51"],
     "THROTTLE_LONGEST_LOCK": ["86401"],
     "TOKEN_PROFILE_CLAIMS": ["perhaps"],
+    "TOKEN_ISSUER": [
+        *("secure-backend", "http://login.example.com", "https://login.example.com/", "https://login.example.com?x"),
+        *("https://Login.example.com", "https://user@login.example.com", "https://login.example.com#x", "//x.example"),
+    ],
+    "TOKEN_RESOURCES": [
+        "orders",
+        "https://orders.example.com#x",
+        "https://a.example,",
+        "urn:a b",
+        "urn:",
+        "https://é.de",
+    ],
+    "TOKEN_CLIENT_ID": ["two words", 'a"b', "é"],
+    "TOKEN_SCOPE": ["two  spaces", " user", "user ", 'a"b', "a\\b"],
 }
 
 
@@ -117,6 +133,30 @@ def test_setting_out_of_bounds_is_503_and_named_in_the_log(set_variables, log_li
         assert (record["level"], record["message"]) == ("CRITICAL", "misconfigured")
         assert record["error"].startswith(f"{name}: ")
     assert len(log_lines.records) == len(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"PREVIOUS_TOKEN_ISSUER": "https://old.example.com"},
+        {"TOKEN_ISSUER_CHANGED_AT": "2027-01-31T00:00:00Z"},
+        {"TOKEN_ISSUER_CHANGED_AT": "2027-02-29T00:00:00Z", "PREVIOUS_TOKEN_ISSUER": "https://old.example.com"},
+        {"TOKEN_RESOURCES": "urn:a,urn:b", "TOKEN_AUDIENCE": "urn:b"},
+        {"TOKEN_SEVERAL_AUDIENCES": "true"},
+    ],
+    ids=str,
+)
+def test_settings_of_tokens_that_contradict_each_other_are_misconfigured(set_variables, values):
+    set_variables(**values)
+    with pytest.raises(Misconfigured, match=next(iter(values))):
+        settings()
+
+
+@pytest.mark.usefixtures("deployed_settings")
+def test_issuer_on_a_deployed_stage_must_be_https(set_variables):
+    set_variables(TOKEN_ISSUER="http://localhost:9000")
+    with pytest.raises(Misconfigured, match="TOKEN_ISSUER: must be https"):
+        settings()
 
 
 @pytest.mark.parametrize("transport", ["smtp", "ses"])

@@ -219,8 +219,8 @@ def test_example_token_verifies_and_a_changed_one_does_not():
             token,
             jwt.PyJWK(jwk),
             algorithms=["ES256"],
-            issuer=str(SETTINGS["token_issuer"].default),
-            audience=str(SETTINGS["token_audience"].default),
+            issuer="https://login.example.com",
+            audience="https://orders.example.com",
             options={"verify_exp": False},
         )
 

@@ -75,7 +75,7 @@ def test_requests_have_only_reviewed_fields():
     fields = {name: set(schema["properties"]) for name, schema in schemas.items() if name.endswith("Request")}
     reviewed = {
         "RegistrationRequest": {"name", "email", "date_of_birth", "job_title", "password", "address_token"},
-        "LoginRequest": {"email", "password"},
+        "LoginRequest": {"email", "password", "resource"},
         "ChangePasswordRequest": {"current_password", "new_password"},
         "EmailVerificationRequest": {"token", "email", "code", "password"},
         "EmailChangeRequest": {"new_email"},
@@ -90,7 +90,14 @@ def test_requests_have_only_reviewed_fields():
         },
     }
     assert {name: fields.pop(name) for name in reviewed} == reviewed
-    assert set().union(*fields.values()) == {"refresh_token", "mfa_token", "challenge_id", "credential", "name"}
+    assert set().union(*fields.values()) == {
+        "refresh_token",
+        "mfa_token",
+        "challenge_id",
+        "credential",
+        "name",
+        "resource",
+    }
 
 
 def test_ids_and_dates_have_their_formats():

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import strategies as st
 
 from auth_common.keys.signing_key import signing_key
+from auth_common.settings import LOCAL_ISSUER
 from auth_common.tokens.access_tokens import issue_access_token
 
 USER_ID = UUID("2a9d7f3e-6b1c-4c58-9d3a-0e4f5a6b7c8d")
@@ -78,6 +79,7 @@ class Forger:
 
     key: ec.EllipticCurvePrivateKey
     kid: str
+    audience: str = "secure-backend-users"
 
     def header(self, **changes: Any) -> dict[str, Any]:
         """Return the header of a valid token, with ``changes``."""
@@ -88,9 +90,11 @@ class Forger:
         now = int(time.time())
         return _present(
             {
-                "iss": "secure-backend",
-                "aud": "secure-backend-users",
+                "iss": LOCAL_ISSUER,
+                "aud": self.audience,
                 "sub": str(USER_ID),
+                "client_id": "first-party",
+                "scope": "user",
                 "role": "user",
                 "iat": now,
                 "nbf": now,

@@ -28,6 +28,8 @@ OPEN_ROUTES = {
         for path in (
             "/health",
             "/.well-known/jwks.json",
+            "/.well-known/openid-configuration",
+            "/.well-known/oauth-authorization-server",
             "/.well-known/webauthn",
             "/.well-known/passkey-endpoints",
             "/.well-known/change-password",

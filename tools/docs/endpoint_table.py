@@ -16,13 +16,21 @@ _SHARED: Final = {error.code for error in (*SHARED_ERRORS, errors.InvalidToken)}
 
 
 def with_short_table(page: str) -> str:
-    """Return README's text with request, access and purpose of each endpoint, and one row for all documents."""
-    rows, documents = [], []
+    """Return README's text with request, access and purpose of each endpoint, and one row for all documents.
+
+    Neighbours with the same purpose share a row.
+    """
+    rows: list[tuple[str, str, str]] = []
+    documents = []
     for request, access, operation in _operations(document()):
-        if "404" in operation["responses"] and (found := _DOCUMENT.fullmatch(request)):
+        described = access.removeprefix("access "), _sentences(operation)[0].removesuffix(".")
+        found = _DOCUMENT.fullmatch(request)
+        if found and "404" in operation["responses"]:
             documents.append(f"`{found['name']}`")
+        elif found and rows[-1][1:] == described:
+            rows[-1] = (f"{rows[-1][0]}, `/.well-known/{found['name']}`", *described)
         else:
-            rows.append((request, access.removeprefix("access "), _sentences(operation)[0].removesuffix(".")))
+            rows.append((request, *described))
     rows.append(("`GET`, `HEAD /.well-known/…`", "anyone", f"Return, if configured, {', '.join(documents)}"))
     return with_part(page, _PART, table(("Request", "Access", "Purpose"), rows))
 

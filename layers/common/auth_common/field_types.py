@@ -134,6 +134,8 @@ NewPassword = Annotated[
         examples=["copper lantern eleven rivers"],
     ),
 ]
+#: The service for which an access token is (RFC 8707). ``tokens.access_tokens`` compares it with the settings.
+Resource = Annotated[str, Field(max_length=2048, examples=[None])]
 #: Bytes in base64url without padding (RFC 4648 section 5).
 Base64URL = Annotated[
     bytes,

@@ -33,6 +33,12 @@ _MAIL_FROM = re.compile(r"[A-Za-z0-9._+-]+@[a-z0-9.-]+")
 _LOCALE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 #: A URL of pages: an origin with or without a path.
 _PAGES_URL = re.compile(_ORIGIN.pattern + r"(?:/[A-Za-z0-9._~-]+)*")
+#: The issuer of tokens where the service runs on this machine only.
+LOCAL_ISSUER = "http://localhost:8000"
+#: A resource: an absolute URI without a fragment (RFC 8707 section 2). A comma separates two of them.
+_RESOURCE = re.compile(r"[a-z][a-z0-9+.-]*:[!$-+\--;=?-\[\]_a-z~]+")
+#: Scopes, separated by a space (RFC 6749 section 3.3). A client id is in the same characters.
+_SCOPE = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*")
 _SHA_256 = re.compile(r"[0-9a-f]{64}")
 _MAX_LOCKS = 2
 #: The URL of a page, in printable ASCII, because it becomes a header field and part of JSON.
@@ -92,8 +98,21 @@ class Settings:
     #: The JWK Set that verifies access tokens, as JSON: the current public key, and each retired one until its ``exp``.
     jwks: str | None = None
 
-    token_issuer: str = "secure-backend"
+    #: ``iss`` of tokens: the URL of this service, without a slash at its end (RFC 8414 section 2). A deployed stage
+    #: without a domain gets it from the gateway (``learn_issuer``).
+    token_issuer: str = LOCAL_ISSUER
+    #: ``token_issuer`` before its change, and when it changed. For one lifetime of access tokens both are accepted.
+    previous_token_issuer: str | None = None
+    token_issuer_changed_at: str | None = None
+    #: ``aud`` of tokens for this service.
     token_audience: str = "secure-backend-users"
+    #: Other services, as URIs separated by commas. A client may ask for a token for one (``resource``, RFC 8707).
+    token_resources: tuple[str, ...] = ()
+    #: A transition: tokens for this service are for all other services too. Each of these could then use them here.
+    token_several_audiences: bool = False
+    #: ``client_id`` and ``scope`` of users' tokens (RFC 9068 section 2.2), the same for all clients of the login.
+    token_client_id: str = "first-party"
+    token_scope: str = "user"
     #: Seconds. Short, because other services notice a logout only when the access token expires.
     access_token_lifetime: int = _number(15 * 60, 60, 3600)
     #: Seconds. A service token cannot be revoked, and its client can request another at any time.
@@ -216,6 +235,7 @@ class Settings:
             yield "CORS_ORIGINS: must be https origins such as https://app.example.com, or http://localhost"
         if self.pages_url is not None and not _is_safe(_PAGES_URL.fullmatch(self.pages_url)):
             yield "PAGES_URL: must be an https URL without a slash at its end, or http://localhost"
+        yield from self._token_contradictions()
         yield from self._mail_contradictions()
         if len(self.proxy_locks) > _MAX_LOCKS or not all(map(_SHA_256.fullmatch, self.proxy_locks)):
             yield f"PROXY_LOCKS: must be at most {_MAX_LOCKS} SHA-256 hashes in hex, separated by a comma"
@@ -224,6 +244,25 @@ class Settings:
             yield "EMAIL_VERIFICATION: required needs a MAIL_TRANSPORT, because no user could log in without mail"
         if self.stage != "local":
             yield from self._local_only_settings()
+
+    def _token_contradictions(self) -> Iterator[str]:
+        """Yield the faults of the settings of tokens, as error texts."""
+        if not _is_safe(_PAGES_URL.fullmatch(self.token_issuer)):
+            yield "TOKEN_ISSUER: must be an https URL without a slash at its end, or http://localhost"
+        if bool(self.previous_token_issuer) != bool(self.token_issuer_changed_at):
+            yield "PREVIOUS_TOKEN_ISSUER and TOKEN_ISSUER_CHANGED_AT: a change of the issuer needs both"
+        if self.token_issuer_changed_at and not _is_time(self.token_issuer_changed_at):
+            yield "TOKEN_ISSUER_CHANGED_AT: must be an existing time in UTC such as 2027-01-31T00:00:00Z"
+        if not all(map(_RESOURCE.fullmatch, self.token_resources)):
+            yield "TOKEN_RESOURCES: must be URIs without a fragment such as https://orders.example.com"
+        if self.token_audience in self.token_resources:
+            yield "TOKEN_RESOURCES: must not contain TOKEN_AUDIENCE, because it is the audience of this service"
+        if self.token_several_audiences and not self.token_resources:
+            yield "TOKEN_SEVERAL_AUDIENCES: needs TOKEN_RESOURCES"
+        if not _SCOPE.fullmatch(self.token_client_id) or " " in self.token_client_id:
+            yield "TOKEN_CLIENT_ID: must be printable ASCII without spaces and quotes"
+        if not _SCOPE.fullmatch(self.token_scope):
+            yield "TOKEN_SCOPE: must be scopes separated by a space"
 
     def _mail_contradictions(self) -> Iterator[str]:
         """Yield the faults of the settings of mail, as error texts."""
@@ -266,6 +305,35 @@ class Settings:
             yield "a deployed stage needs WEBAUTHN_RP_ID and WEBAUTHN_ORIGINS"
         if self.chosen_transport() == "mailbox":
             yield "MAIL_TRANSPORT: a deployed stage has no mailbox"
+        # The local issuer stands for one that is not known yet: ``issuer`` rejects it.
+        if self.token_issuer != LOCAL_ISSUER and self.token_issuer.startswith("http:"):
+            yield "TOKEN_ISSUER: must be https in a deployed stage"
+
+    def issuer(self) -> str:
+        """Return ``iss`` of new tokens.
+
+        Raises:
+            Misconfigured: a deployed stage does not know its URL. Neither ``TOKEN_ISSUER`` nor the gateway names it.
+
+        """
+        if self.stage != "local" and self.token_issuer == LOCAL_ISSUER:
+            raise Misconfigured("TOKEN_ISSUER: is not set, and the gateway's stage has no variable issuer")
+        return self.token_issuer
+
+    def accepted_issuers(self, now: float) -> tuple[str, ...]:
+        """Return each accepted ``iss``: that of new tokens, and for one lifetime after a change the one before.
+
+        Args:
+            now: the time in seconds since the epoch.
+
+        """
+        if self.previous_token_issuer is None or self.token_issuer_changed_at is None:
+            return (self.issuer(),)
+        changed_at = datetime.fromisoformat(self.token_issuer_changed_at).timestamp()
+        # A time far ahead does not accept the previous issuer for ever.
+        if abs(now - changed_at) > self.access_token_lifetime:
+            return (self.issuer(),)
+        return self.issuer(), self.previous_token_issuer
 
     def chosen_transport(self) -> str:
         """Return how mail leaves the service: ``none``, ``mailbox``, ``smtp`` or ``ses``."""
@@ -415,6 +483,19 @@ def settings() -> Settings:
         if not faults:
             return read
     raise Misconfigured("; ".join(faults))
+
+
+def learn_issuer(stage_variables: Mapping[str, str] | None) -> None:
+    """Set ``TOKEN_ISSUER`` from the variables of the gateway's stage, if the deployment has not set it.
+
+    Without a domain of its own, the service is at the gateway's URL, which contains the id of the REST API. No variable
+    of a function can refer to the gateway, because the gateway refers to the functions (docs/decisions/0032). The
+    gateway sends the variables of its stage with each event. No client can change them, unlike ``Host``.
+    """
+    issuer = (stage_variables or {}).get("issuer")
+    if issuer and not os.environ.get("TOKEN_ISSUER"):
+        os.environ["TOKEN_ISSUER"] = issuer
+        settings.cache_clear()
 
 
 def initialises_ahead() -> bool:

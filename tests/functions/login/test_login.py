@@ -53,9 +53,11 @@ def test_access_token_has_the_documented_claims_only(database):
     assert now - 60 < claims["iat"] <= now
     issued = claims["iat"]
     assert claims == {
-        "iss": "secure-backend",
+        "iss": "http://localhost:8000",
         "aud": "secure-backend-users",
         "sub": user["id"],
+        "client_id": "first-party",
+        "scope": "user",
         "role": "user",
         "iat": issued,
         "nbf": issued,
@@ -77,7 +79,7 @@ def test_access_token_verifies_with_the_published_key():
     (jwk,) = call("jwks", proxy_event("GET", "/.well-known/jwks.json")).json["keys"]
     assert jwt.get_unverified_header(token)["kid"] == jwk["kid"]
     claims = jwt.decode(token, jwt.PyJWK(jwk), algorithms=["ES256"], audience="secure-backend-users")
-    assert claims["iss"] == "secure-backend"
+    assert claims["iss"] == "http://localhost:8000"
 
 
 @pytest.mark.aurora_dsql

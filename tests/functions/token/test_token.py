@@ -56,7 +56,7 @@ def test_client_gets_a_short_token_with_its_scopes_and_no_refresh_token(database
     assert answer.headers["cache-control"] == "no-store"
     claims = claims_of(answer)
     assert {name: claims[name] for name in ("iss", "aud", "sub", "client_id", "scope")} == {
-        "iss": "secure-backend",
+        "iss": "http://localhost:8000",
         "aud": RESOURCE,
         "sub": "client:billing",
         "client_id": NAME,

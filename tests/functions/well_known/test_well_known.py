@@ -2,12 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
+import jwt
 import pytest
 
 from tests.support.databases import start_fresh_environment
 from tests.support.events import proxy_event
-from tests.support.factories import get_health
+from tests.support.factories import get_health, get_jwks
+from tests.support.forged_tokens import issue_genuine_token
 from tests.support.functions import call
+from tests.support.routes import ROUTES
 from tests.support.well_known import CERTIFICATES, SETTINGS
 
 pytestmark = [pytest.mark.web, pytest.mark.passkeys, pytest.mark.usefixtures("environment")]
@@ -16,6 +19,9 @@ NAMES = [
     *("webauthn", "passkey-endpoints", "change-password", "security.txt"),
     *("assetlinks.json", "apple-app-site-association"),
 ]
+
+
+METADATA = ["openid-configuration", "oauth-authorization-server"]
 
 
 def get(name, **options):
@@ -122,10 +128,75 @@ def test_document_without_its_setting_is_404():
     assert {name: get(name).status for name in NAMES} == dict.fromkeys(NAMES, 404)
 
 
+# --- The metadata of the issuer -----------------------------------------------------------------------------------
+
+
+def test_metadata_is_the_same_at_both_places(set_variables):
+    """RFC 8414 section 3, and where libraries for OpenID Connect look for it."""
+    set_variables(TOKEN_ISSUER="https://login.example.com/prod")
+    answers = [get(name) for name in METADATA]
+    assert answers[0].json == answers[1].json
+    assert answers[0].json["issuer"] == "https://login.example.com/prod"
+    assert {answer.headers["content-type"] for answer in answers} == {"application/json"}
+    assert {answer.headers["cache-control"] for answer in answers} == {"public, max-age=300"}
+
+
+def test_metadata_lists_only_endpoints_that_exist():
+    """A client that trusts the document must not send secrets to a path that no function serves."""
+    metadata = get(METADATA[0]).json
+    listed = {
+        url.removeprefix(metadata["issuer"]) for name, url in metadata.items() if name.endswith(("_uri", "endpoint"))
+    }
+    assert listed
+    assert listed <= {route.path for route in ROUTES}
+    assert "/login" not in listed
+
+
+def test_metadata_names_no_password_grant_and_no_response_type():
+    """RFC 9700 section 2.4. Without the members, a client would assume the defaults of RFC 8414 section 2."""
+    metadata = get(METADATA[0]).json
+    assert metadata["response_types_supported"] == []
+    assert not {"password", "implicit", "authorization_code", "refresh_token"} & {*metadata["grant_types_supported"]}
+    assert metadata.keys().isdisjoint({"authorization_endpoint", "registration_endpoint", "userinfo_endpoint"})
+
+
+def test_metadata_has_the_issuer_of_issued_tokens_and_the_keys_verify_them(set_variables):
+    """What a library does that knows the URL of the issuer only."""
+    set_variables(TOKEN_ISSUER="https://login.example.com")
+    token, metadata = issue_genuine_token(), get(METADATA[0]).json
+    assert metadata["jwks_uri"] == "https://login.example.com/.well-known/jwks.json"
+    (key,) = get_jwks()
+    claims = jwt.decode(
+        token, jwt.PyJWK(key), algorithms=["ES256"], issuer=metadata["issuer"], audience="secure-backend-users"
+    )
+    assert claims["iss"] == metadata["issuer"]
+
+
+def test_host_of_a_request_does_not_change_the_metadata():
+    expected = get(METADATA[0]).json
+    headers = {"Host": "attacker.example", "X-Forwarded-Host": "attacker.example", "X-Forwarded-Proto": "http"}
+    assert get(METADATA[0], headers=headers).json == expected
+    assert "attacker" not in str(expected)
+
+
+def test_gateway_names_the_issuer_of_a_deployment_without_a_domain(set_variables):
+    set_variables(TOKEN_ISSUER="")
+    event = proxy_event("GET", "/.well-known/openid-configuration")
+    event["stageVariables"] = {"issuer": "https://a1.execute-api.eu-central-1.amazonaws.com/dev"}
+    assert call("well_known", event).json["issuer"] == event["stageVariables"]["issuer"]
+
+
+@pytest.mark.usefixtures("deployed_settings")
+def test_metadata_without_a_known_url_is_503_and_the_log_has_the_reason(set_variables, log_lines):
+    set_variables(TOKEN_ISSUER="")
+    assert get(METADATA[0]).status == 503
+    assert log_lines.records[-1]["error"].startswith("TOKEN_ISSUER")
+
+
 @pytest.mark.usefixtures("configured")
 def test_unknown_query_parameter_is_rejected_without_a_database(monkeypatch, log_lines):
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://service@127.0.0.1:9/service")
-    for name in NAMES:
+    for name in [*NAMES, *METADATA]:
         answer = get(name, query={"redirect": "https://evil.example"})
         assert (answer.status, answer.fields) == (422, {"redirect"})
     assert "audit_write_fail" not in log_lines.text

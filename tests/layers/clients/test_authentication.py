@@ -39,7 +39,7 @@ from tests.support.throttles import recorded_failures, use_limits
 
 pytestmark = [pytest.mark.clients, pytest.mark.sqlite]
 
-ISSUER = "secure-backend"
+ISSUER = "http://localhost:8000"
 
 
 def post(name: str, secret: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from auth_common.errors import InvalidToken
 from auth_common.keys.jwk import public_jwk
+from auth_common.settings import LOCAL_ISSUER
 from auth_common.tokens.access_tokens import AccessClaims, issue_access_token, verify_access_token
 from auth_common.tokens.signed_tokens import MAX_TOKEN_BYTES
 from tests.support.databases import start_fresh_environment
@@ -223,7 +224,7 @@ FURTHER_PARAMETERS = [
     *(("jku", "https://attacker.example/jwks.json"), ("x5u", "https://attacker.example/chain.pem"), ("", "")),
     *(("jwk", {"kty": "EC"}), ("x5c", ["MIIB"]), ("x5t", "AAAA"), ("x5t#S256", "AAAA"), ("crit", ["exp"])),
     *(("crit", []), ("crit", ["b64"]), ("b64", True), ("b64", False), ("cty", "JWT"), ("cty", "at+jwt")),
-    *(("zip", "DEF"), ("enc", "A256GCM"), ("epk", {}), ("p2c", 2**31), ("nonce", "x"), ("iss", "secure-backend")),
+    *(("zip", "DEF"), ("enc", "A256GCM"), ("epk", {}), ("p2c", 2**31), ("nonce", "x"), ("iss", LOCAL_ISSUER)),
     ("ALG", "none"),
 ]
 
@@ -266,7 +267,17 @@ def test_mfa_token_is_rejected_as_an_access_token(attacker):
 AUDIENCE = "secure-backend-users"
 #: Values that are rejected, by claim (RFC 8725 sections 3.8 and 3.9).
 ODD_VALUES: dict[str, list[object]] = {
-    "iss": ["", "secure-backend/", "Secure-Backend", "https://attacker.example", None, 1, ["secure-backend"], {}],
+    "iss": [
+        *(
+            "",
+            f"{LOCAL_ISSUER}/",
+            LOCAL_ISSUER.upper(),
+            "http://LOCALHOST:8000",
+            "http://localhost",
+            f" {LOCAL_ISSUER}",
+        ),
+        *("https://localhost:8000", "secure-backend", "https://attacker.example", None, 1, [LOCAL_ISSUER], {}),
+    ],
     "aud": [
         *("", "secure-backend", "secure-backend-mfa", f"{AUDIENCE} ", AUDIENCE.upper(), [AUDIENCE]),
         *([AUDIENCE, "another"], [], None, 1, {}),

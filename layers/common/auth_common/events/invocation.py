@@ -7,6 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from auth_common.events import metrics, request_context
 from auth_common.events.logger import logger
+from auth_common.settings import learn_issuer
 
 LambdaHandler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
@@ -16,6 +17,7 @@ def observed(handle: LambdaHandler) -> LambdaHandler:
 
     @logger.inject_lambda_context(clear_state=True)
     def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        learn_issuer(event.get("stageVariables"))
         with metrics.collect_and_write(context.function_name):
             request = request_context.describe_request(event, context)
             entered = request_context.enter(request)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from auth_common.field_types import Email, Password, RequestBody
+from auth_common.field_types import Email, Password, RequestBody, Resource
 from auth_common.sessions.schemas import TokenPairResponse
 
 
@@ -13,6 +13,8 @@ class LoginRequest(RequestBody):
 
     email: Email
     password: Password
+    #: The other service for which the access token is. A login that needs a passkey names it in its second step.
+    resource: Resource | None = None
 
 
 class LoginResponse(TokenPairResponse):

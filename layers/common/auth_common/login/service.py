@@ -15,6 +15,7 @@ from auth_common.sessions.service import is_user_unchanged, new_session, store_s
 from auth_common.sessions.token_pairs import TokenPair
 from auth_common.throttling.attempts import Attempt
 from auth_common.throttling.service import login_attempt
+from auth_common.tokens.access_tokens import require_resource
 from auth_common.tokens.mfa_tokens import MFA_TOKEN_LIFETIME, issue_mfa_token
 from auth_common.transactions import read, transaction
 from auth_common.users.store import (
@@ -35,7 +36,7 @@ class MFARequired:
     expires_in: int = int(MFA_TOKEN_LIFETIME.total_seconds())
 
 
-def log_in(*, email: str, password: str, replaced: Principal | None) -> TokenPair | MFARequired:
+def log_in(*, email: str, password: str, resource: str | None, replaced: Principal | None) -> TokenPair | MFARequired:
     """Check a password and open a session. If the account has a passkey, return an ``mfa_token`` instead.
 
     An unknown address, a wrong password and an account that is disabled or must be verified first cause the same work
@@ -44,19 +45,24 @@ def log_in(*, email: str, password: str, replaced: Principal | None) -> TokenPai
     Args:
         email: normalised (``normalise_email``).
         password: as the user typed it.
+        resource: the other service for which the access token is. None for this service. A second factor repeats it.
         replaced: the client's session until now, which the new session replaces. An ``mfa_token`` replaces none.
 
     Raises:
+        InvalidTarget: there are no tokens for ``resource``. The password was not checked.
         InvalidCredentials: the address is unknown, the password is wrong, or the account is disabled or must be
             verified first.
         TooManyAttempts: the account or the client IP is locked. The password was not checked.
 
     """
+    require_resource(resource)
     with login_attempt(email) as attempt:
-        return _log_in(attempt, email, password, replaced)
+        return _log_in(attempt, email, password, resource, replaced)
 
 
-def _log_in(attempt: Attempt, email: str, password: str, replaced: Principal | None) -> TokenPair | MFARequired:
+def _log_in(
+    attempt: Attempt, email: str, password: str, resource: str | None, replaced: Principal | None
+) -> TokenPair | MFARequired:
     found = read(lambda connection: select_credentials_by_email(connection, email=email))
     # Every login computes one hash before any check, so that all failures take the same time.
     matches = verify_password(password, found.password_hash if found else None)
@@ -69,7 +75,7 @@ def _log_in(attempt: Attempt, email: str, password: str, replaced: Principal | N
 
     if found.has_passkey:
         return _ask_for_passkey(attempt, user)
-    new = new_session(user, amr=("pwd",))
+    new = new_session(user, amr=("pwd",), resource=resource)
 
     def open_session(connection: Connection) -> bool:
         _require_unchanged(connection, user)

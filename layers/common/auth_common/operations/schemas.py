@@ -31,6 +31,17 @@ class PublicKeySetResponse(BaseModel):
     keys: list[PublicKeyResponse]
 
 
+class MetadataResponse(BaseModel):
+    """GET /.well-known/openid-configuration and /.well-known/oauth-authorization-server (RFC 8414 section 3.2)."""
+
+    #: The claim ``iss`` of access tokens, byte for byte.
+    issuer: Annotated[str, Field(examples=["https://login.example.com"])]
+    jwks_uri: Annotated[str, Field(examples=["https://login.example.com/.well-known/jwks.json"])]
+    #: Empty: there is no authorization endpoint.
+    response_types_supported: Annotated[list[str], Field(examples=[[]])]
+    grant_types_supported: Annotated[list[str], Field(examples=[[]])]
+
+
 class RelatedOriginsResponse(BaseModel):
     """GET /.well-known/webauthn (WebAuthn Level 3, section 5.11)."""
 

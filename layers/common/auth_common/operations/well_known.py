@@ -3,6 +3,7 @@
 Each is made of settings only, and is absent without them. ``docs/deploy.md`` says on which host each must be served.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -15,6 +16,26 @@ _ANDROID_RELATIONS: Final = ("delegate_permission/common.handle_all_urls", "dele
 
 #: How long before its expiry the log reminds operators to renew security.txt.
 _REMINDER: Final = timedelta(days=30)
+
+
+#: The endpoints of the metadata, by member. Each is the path of a route (RFC 8414 section 2).
+ENDPOINTS: Final[Mapping[str, str]] = {"jwks_uri": "/.well-known/jwks.json"}
+
+
+def authorization_server_metadata() -> dict[str, Any]:
+    """Return what clients, services and gateways need to know of this issuer (RFC 8414).
+
+    It lists what exists. The login is no grant of OAuth but a request of first-party clients, so ``password`` is
+    missing (RFC 9700 section 2.4). There is no authorization endpoint, so ``response_types_supported``, which RFC 8414
+    requires, is empty. Without ``grant_types_supported`` clients would assume grants that do not exist.
+    """
+    issuer = settings().issuer()
+    return {
+        "issuer": issuer,
+        **{member: f"{issuer}{path}" for member, path in ENDPOINTS.items()},
+        "response_types_supported": [],
+        "grant_types_supported": [],
+    }
 
 
 def related_origins() -> dict[str, Any]:

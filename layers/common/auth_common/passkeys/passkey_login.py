@@ -30,6 +30,7 @@ from auth_common.throttling.service import (
     passkey_attempt,
     require_second_factor_unlocked,
 )
+from auth_common.tokens.access_tokens import require_resource
 from auth_common.tokens.mfa_tokens import verify_mfa_token
 from auth_common.transactions import read, transaction
 from auth_common.users.store import User, select_user
@@ -60,15 +61,19 @@ def begin_login(mfa_token: str | None) -> StartedCeremony:
     return StartedCeremony(challenge_id, options)
 
 
-def complete_login(*, challenge_id: str, credential: Mapping[str, Any], replaced: Principal | None) -> TokenPair:
+def complete_login(
+    *, challenge_id: str, credential: Mapping[str, Any], resource: str | None, replaced: Principal | None
+) -> TokenPair:
     """Verify the authenticator's response and open a session.
 
     Args:
         challenge_id: from ``begin_login``.
         credential: the untrusted JSON object that the client sent, an AuthenticationResponseJSON.
+        resource: the other service for which the access token is. None for this service.
         replaced: the client's session until now, which the new session replaces.
 
     Raises:
+        InvalidTarget: there are no tokens for ``resource``. The challenge is not used up.
         InvalidChallenge: the challenge is unknown, used or expired, or belongs to another ceremony.
         PasswordRequired: the counter or the backup eligibility of a synced passkey is inconsistent with the stored
             value, and the passkey is the only factor.
@@ -76,25 +81,30 @@ def complete_login(*, challenge_id: str, credential: Mapping[str, Any], replaced
         TooManyAttempts: the user's second factor is locked, or for a login with a passkey alone, the client IP is.
 
     """
+    require_resource(resource)
     challenge = read_login_challenge(challenge_id)
     with passkey_attempt(second_factor_user(challenge)) as attempt:
-        return _complete_login(attempt, consume_login_challenge(challenge), credential, replaced)
+        return _complete_login(attempt, consume_login_challenge(challenge), credential, resource, replaced)
 
 
 def _complete_login(
-    attempt: Attempt, challenge: Challenge, credential: Mapping[str, Any], replaced: Principal | None
+    attempt: Attempt,
+    challenge: Challenge,
+    credential: Mapping[str, Any],
+    resource: str | None,
+    replaced: Principal | None,
 ) -> TokenPair:
     with_password = challenge.user_id is not None
     try:
         # A passkey alone must be two factors: possession of the device, and a PIN or a biometric.
         proof = verify_assertion(challenge, credential, require_user_verification=not with_password)
-        return _open_session(attempt, proof, replaced, with_password=with_password)
+        return _open_session(attempt, proof, resource, replaced, with_password=with_password)
     except AssertionRejected as error:
         raise _rejected(error.user, error.reason, **error.detail) from error
 
 
 def _open_session(
-    attempt: Attempt, proof: PasskeyProof, replaced: Principal | None, *, with_password: bool
+    attempt: Attempt, proof: PasskeyProof, resource: str | None, replaced: Principal | None, *, with_password: bool
 ) -> TokenPair:
     user = proof.user
     if user.status != "active":
@@ -105,7 +115,7 @@ def _open_session(
         raise AssertionRejected("user_verification_not_initialized", user)
 
     amr = (*(("pwd",) if with_password else ()), proof.key_method, "user", "mfa")
-    new = new_session(user, amr=amr, passkey_id=proof.passkey.id)
+    new = new_session(user, amr=amr, resource=resource, passkey_id=proof.passkey.id)
 
     # In one transaction, so that a concurrent deletion of this passkey also revokes this session.
     def open_session(connection: Connection) -> None:

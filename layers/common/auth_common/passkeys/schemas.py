@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from auth_common.field_types import Base64URL, ChallengeId, RequestBody, Timestamp, clean_text
+from auth_common.field_types import Base64URL, ChallengeId, RequestBody, Resource, Timestamp, clean_text
 
 
 def _check_transports(credential: dict[str, Any]) -> dict[str, Any]:
@@ -51,6 +51,8 @@ class CompleteLoginRequest(RequestBody):
 
     challenge_id: ChallengeId
     credential: Annotated[dict[str, Any], Field(examples=[ASSERTION_EXAMPLE])]
+    #: The other service for which the access token is.
+    resource: Resource | None = None
 
 
 class CompleteRegistrationRequest(RequestBody):

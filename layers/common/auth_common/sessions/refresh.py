@@ -32,6 +32,7 @@ from auth_common.sessions.token_pairs import TokenPair, issue_token_pair
 from auth_common.sessions.validity import session_rejection_reason
 from auth_common.settings import settings
 from auth_common.throttling.service import count_rejected_refresh_token
+from auth_common.tokens.access_tokens import require_resource
 from auth_common.transactions import transaction
 from auth_common.users.store import User
 
@@ -59,22 +60,28 @@ class _Rejected:
     is_reuse: bool = False
 
 
-def refresh(token: str) -> TokenPair:
+def refresh(token: str, *, resource: str | None) -> TokenPair:
     """Exchange ``token`` for a new token pair.
 
+    Args:
+        token: the refresh token, which may be any text.
+        resource: the other service for which the new access token is, at this refresh only. None for this service.
+
     Raises:
+        InvalidTarget: there are no tokens for ``resource``. The refresh token is not spent.
         InvalidRefreshToken: the token is unknown, expired or spent, or its session or user is not active. For a spent
             token the session has been revoked in a transaction that is committed.
         TooManyAttempts: the token is not valid, and its client IP is locked. Valid tokens are accepted in a lockout.
 
     """
+    require_resource(resource)
     now = datetime.now(UTC)
 
     def exchange(connection: Connection) -> _Accepted | _Rejected:
         """Decide in one transaction, which commits the outcome together with its audit record."""
         if len(token) > MAX_REFRESH_TOKEN_LENGTH:
             return _Rejected("unknown_token")
-        outcome = _exchange(connection, token, now)
+        outcome = _exchange(connection, token, now, resource)
         if isinstance(outcome, _Accepted):
             record_tokens_created(outcome.user, outcome.session)
         elif outcome.is_reuse:
@@ -91,7 +98,7 @@ def refresh(token: str) -> TokenPair:
     return outcome.pair
 
 
-def _exchange(connection: Connection, token: str, now: datetime) -> _Accepted | _Rejected:
+def _exchange(connection: Connection, token: str, now: datetime, resource: str | None) -> _Accepted | _Rejected:
     family = store.select_family(connection, token_hash=hash_refresh_token(token))
     if family is None:
         return _Rejected("unknown_token")
@@ -108,12 +115,19 @@ def _exchange(connection: Connection, token: str, now: datetime) -> _Accepted | 
     if reason is not None:
         return _Rejected(reason, user, session)
     if record.spent_at is None:
-        return _rotate(connection, token, record, session, user, now=now)
-    return _repeat_or_revoke(connection, token, record, session, user, now=now)
+        return _rotate(connection, token, record, session, user, now=now, resource=resource)
+    return _repeat_or_revoke(connection, token, record, session, user, now=now, resource=resource)
 
 
 def _rotate(
-    connection: Connection, token: str, record: RefreshToken, session: Session, user: User, *, now: datetime
+    connection: Connection,
+    token: str,
+    record: RefreshToken,
+    session: Session,
+    user: User,
+    *,
+    now: datetime,
+    resource: str | None,
 ) -> _Accepted | _Rejected:
     """Spend the live token, and store its successor."""
     successor = new_refresh_token()
@@ -125,11 +139,13 @@ def _rotate(
         expires_at=refresh_expiry(session, now),
     )
     # Signed before the token is spent. If the signing key is unavailable, the client's token stays valid.
-    pair = issue_token_pair(user, session, refresh_token=successor, refresh_expires_at=child.expires_at, now=now)
+    pair = issue_token_pair(
+        user, session, refresh_token=successor, refresh_expires_at=child.expires_at, now=now, resource=resource
+    )
     sealed = seal_successor(successor, under=token)
     if not store.spend_refresh_token(connection, token_hash=record.token_hash, now=now, sealed_successor=sealed):
         # Another request has spent the token since it was read. Read it again.
-        return _exchange(connection, token, now)
+        return _exchange(connection, token, now, resource)
     if not advance_session(connection, session_id=session.id, generation=child.generation, now=now):
         return _Rejected("session_revoked", user, session)
     store.insert_refresh_token(connection, child)
@@ -137,7 +153,14 @@ def _rotate(
 
 
 def _repeat_or_revoke(
-    connection: Connection, token: str, record: RefreshToken, session: Session, user: User, *, now: datetime
+    connection: Connection,
+    token: str,
+    record: RefreshToken,
+    session: Session,
+    user: User,
+    *,
+    now: datetime,
+    resource: str | None,
 ) -> _Accepted | _Rejected:
     """Return the successor of a spent token again within the grace period. Otherwise revoke the session."""
     # The generation says which token is the parent. The clocks of two environments cannot order two rotations.
@@ -145,7 +168,9 @@ def _repeat_or_revoke(
     if is_parent_of_live and record.spent_at and record.successor and _is_in_grace_period(record.spent_at, now):
         successor = open_successor(record.successor, under=token)
         expires_at = refresh_expiry(session, record.spent_at)
-        pair = issue_token_pair(user, session, refresh_token=successor, refresh_expires_at=expires_at, now=now)
+        pair = issue_token_pair(
+            user, session, refresh_token=successor, refresh_expires_at=expires_at, now=now, resource=resource
+        )
         return _Accepted(user, session, pair)
     revoke_sessions(connection, user_id=user.id, now=now, limit=1, only=session.id)
     return _Rejected("spent_token_reused", user, session, is_reuse=True)

@@ -5,13 +5,15 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from auth_common.field_types import MAX_SECRET_LENGTH, RequestBody, Timestamp
+from auth_common.field_types import MAX_SECRET_LENGTH, RequestBody, Resource, Timestamp
 
 
 class RefreshRequest(RequestBody):
     """The body of POST /token/refresh."""
 
     refresh_token: Annotated[str, Field(max_length=MAX_SECRET_LENGTH, examples=["rt_<43 characters>"])]
+    #: The other service for which the new access token is. Without it, the token is for this service.
+    resource: Resource | None = None
 
 
 class TokenPairResponse(BaseModel):

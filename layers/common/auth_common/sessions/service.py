@@ -61,12 +61,15 @@ class NewSession:
     passkey_id: UUID | None
 
 
-def new_session(user: User, *, amr: tuple[str, ...], passkey_id: UUID | None = None) -> NewSession:
+def new_session(
+    user: User, *, amr: tuple[str, ...], resource: str | None, passkey_id: UUID | None = None
+) -> NewSession:
     """Return a new session with signed tokens for a user who has proved their identity. Nothing is stored.
 
     Args:
         user: the user.
         amr: the methods of the proof (RFC 8176).
+        resource: the other service for which the access token is (``tokens.access_tokens``).
         passkey_id: the passkey of the proof, if there was one.
 
     """
@@ -103,6 +106,7 @@ def new_session(user: User, *, amr: tuple[str, ...], passkey_id: UUID | None = N
         refresh_token=refresh_token,
         refresh_expires_at=record.expires_at,
         now=now,
+        resource=resource,
         step_up_token=step_up_token,
     )
     return NewSession(user, session, record, tokens, passkey_id)

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
+from auth_common.events.logger import logger
 from auth_common.sessions.store import Session
 from auth_common.settings import settings
 from auth_common.tokens.access_tokens import issue_access_token
@@ -28,9 +30,15 @@ def issue_token_pair(
     refresh_token: str,
     refresh_expires_at: datetime,
     now: datetime,
+    resource: str | None,
     step_up_token: str | None = None,
 ) -> TokenPair:
-    """Sign an access token for ``session``, and return it together with the session's other tokens."""
+    """Sign an access token for ``session``, and return it together with the session's other tokens.
+
+    The access token is for the other service ``resource``, or for this service if it is None.
+    """
+    if settings().token_several_audiences:
+        _warn_of_several_audiences()
     access_token = issue_access_token(
         user_id=user.id,
         role=user.role,
@@ -39,6 +47,7 @@ def issue_token_pair(
         amr=tuple(session.amr.split()),
         auth_time=int(session.auth_time.timestamp()),
         now=int(now.timestamp()),
+        resource=resource,
         profile=_profile(user) if settings().token_profile_claims else None,
     )
     return TokenPair(
@@ -48,6 +57,12 @@ def issue_token_pair(
         refresh_expires_in=int((refresh_expires_at - now).total_seconds()),
         step_up_token=step_up_token,
     )
+
+
+@cache
+def _warn_of_several_audiences() -> None:
+    """Write a warning at the first token of this environment."""
+    logger.warning("TOKEN_SEVERAL_AUDIENCES: each service in TOKEN_RESOURCES can use the tokens of its callers here")
 
 
 def _profile(user: User) -> dict[str, str | bool]:

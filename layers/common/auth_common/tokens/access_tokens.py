@@ -1,11 +1,15 @@
-"""Access tokens: JWTs with the type and claims of RFC 9068, without its ``client_id``."""
+"""Access tokens: JWTs with the type and the claims of RFC 9068.
+
+A token is for this service, or for the one other service that a client names (``resource``, RFC 8707). This service
+rejects a token for another service. Otherwise that service could use it here, in the name of the user.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from auth_common.errors import InvalidToken
+from auth_common.errors import InvalidTarget, InvalidToken
 from auth_common.settings import settings
 from auth_common.tokens.signed_tokens import InvalidSignedToken, sign_token, verify_token
 
@@ -37,6 +41,7 @@ def issue_access_token(
     amr: tuple[str, ...],
     auth_time: int,
     now: int,
+    resource: str | None = None,
     profile: dict[str, str | bool] | None = None,
 ) -> str:
     """Return a signed access token, valid from ``now`` for the lifetime in the settings.
@@ -49,12 +54,15 @@ def issue_access_token(
         amr: ``amr``, the methods of the login (RFC 8176).
         auth_time: ``auth_time``, the time of the login in seconds since the epoch.
         now: the time in seconds since the epoch.
+        resource: the other service for which the token is, from ``require_resource``. None for this service.
         profile: further claims, such as name and e-mail address.
 
     """
     claims = {
         **(profile or {}),
         "sub": str(user_id),
+        "client_id": settings().token_client_id,
+        "scope": settings().token_scope,
         "role": role,
         "jti": str(uuid4()),
         "sid": str(session_id),
@@ -65,10 +73,27 @@ def issue_access_token(
     return sign_token(
         claims,
         token_type=ACCESS_TOKEN_TYPE,
-        audience=settings().token_audience,
+        audience=resource or _own_audience(),
         now=now,
         lifetime=timedelta(seconds=settings().access_token_lifetime),
     )
+
+
+def require_resource(resource: str | None) -> None:
+    """Require that clients may have tokens for ``resource``. None, which is this service, is always accepted.
+
+    Raises:
+        InvalidTarget: ``resource`` is not in ``TOKEN_RESOURCES``, compared byte for byte.
+
+    """
+    if resource is not None and resource not in settings().token_resources:
+        raise InvalidTarget
+
+
+def _own_audience() -> str | list[str]:
+    """Return ``aud`` of tokens for this service."""
+    own, others = settings().token_audience, settings().token_resources
+    return [own, *others] if settings().token_several_audiences else own
 
 
 def verify_access_token(token: str) -> AccessClaims:
@@ -83,7 +108,11 @@ def verify_access_token(token: str) -> AccessClaims:
     try:
         return _claims(
             verify_token(
-                token, token_type=ACCESS_TOKEN_TYPE, audience=settings().token_audience, required=_REQUIRED_CLAIMS
+                token,
+                token_type=ACCESS_TOKEN_TYPE,
+                audience=settings().token_audience,
+                required=_REQUIRED_CLAIMS,
+                allow_further_audiences=settings().token_several_audiences,
             )
         )
     except (InvalidSignedToken, ValueError, TypeError, AttributeError) as error:

@@ -63,26 +63,30 @@ class _StrictJWT(jwt.PyJWT):
 _verifier: Final = _StrictJWT()
 
 
-def sign_token(claims: dict[str, Any], *, token_type: str, audience: str, now: int, lifetime: timedelta) -> str:
+def sign_token(
+    claims: dict[str, Any], *, token_type: str, audience: str | list[str], now: int, lifetime: timedelta
+) -> str:
     """Return ``claims`` as a signed token.
 
     Args:
         claims: the claims besides issuer, audience and times.
         token_type: ``typ`` in the header, so that one kind of token is not accepted as another (RFC 8725 section 3.11).
-        audience: ``aud``.
+        audience: ``aud``, one or a list.
         now: ``iat`` and ``nbf``, in seconds since the epoch.
         lifetime: from ``now`` to ``exp``.
 
     """
     key = signing_key()
     expires_at = now + int(lifetime.total_seconds())
-    registered = {"iss": settings().token_issuer, "aud": audience, "iat": now, "nbf": now, "exp": expires_at}
+    registered = {"iss": settings().issuer(), "aud": audience, "iat": now, "nbf": now, "exp": expires_at}
     payload = json.dumps({**claims, **registered}, separators=(",", ":")).encode()
     header = {"typ": token_type, "kid": key.kid}
     return _signer.encode(payload, key.private_key, algorithm=ALGORITHM, headers=header)  # type: ignore[arg-type]
 
 
-def verify_token(token: str, *, token_type: str, audience: str, required: list[str]) -> dict[str, Any]:
+def verify_token(
+    token: str, *, token_type: str, audience: str, required: list[str], allow_further_audiences: bool = False
+) -> dict[str, Any]:
     """Return the claims of ``token``, if it is signed by this service, of this type and audience, and valid now.
 
     Args:
@@ -90,9 +94,11 @@ def verify_token(token: str, *, token_type: str, audience: str, required: list[s
         token_type: the required ``typ``.
         audience: the required ``aud``.
         required: further required claims, besides those that ``sign_token`` adds.
+        allow_further_audiences: whether ``aud`` may be a list that contains ``audience``.
 
     Raises:
         InvalidSignedToken: the token is not valid.
+        Misconfigured: this service does not know its own URL.
 
     """
     try:
@@ -105,10 +111,11 @@ def verify_token(token: str, *, token_type: str, audience: str, required: list[s
             token,
             key,
             algorithms=[ALGORITHM],
-            issuer=settings().token_issuer,
+            # Byte for byte: no other case and no slash at the end (RFC 8414 section 2).
+            issuer=settings().accepted_issuers(time.time()),
             audience=audience,
             leeway=settings().clock_leeway,
-            options={"require": ["iss", "aud", *_TIMES, *required], "strict_aud": True},
+            options={"require": ["iss", "aud", *_TIMES, *required], "strict_aud": not allow_further_audiences},
         )
         # PyJWT accepts "exp": "1767225600", and the verifier of another service may not.
         if any(type(claims[name]) is not int for name in _TIMES):
