@@ -47,7 +47,7 @@ def test_each_mail_is_accessible_and_has_a_picture_in_light_and_dark(visit, loca
 @pytest.fixture
 def mail(environment, data_dir, url, monkeypatch):
     """A mail in the mailbox of the running service. The value is its subject."""
-    monkeypatch.setenv("PAGES_URL", url)
+    monkeypatch.setenv("WEBAUTHN_ORIGINS", url)
     start_fresh_environment()
     mail = rendered(MailKind.RESET_PASSWORD, "en")
     message = build_message(mail, recipient="ada@example.com", mail_id=uuid4(), now=datetime.now(UTC))

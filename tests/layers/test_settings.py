@@ -173,6 +173,31 @@ def test_mailbox_on_a_deployed_stage_is_misconfigured(set_variables):
         settings()
 
 
+@pytest.mark.parametrize(
+    ("pages_url", "is_valid"),
+    [
+        ("https://login.example.com", True),
+        ("https://login.example.com:443/pages", True),
+        ("https://mails.example.com/a/b", True),
+        ("https://example.com", False),
+        ("https://login.example.com:8443", False),
+        ("https://login.example.com.evil.example", False),
+    ],
+)
+def test_pages_url_is_on_an_origin_whose_pages_may_call_the_api(set_variables, pages_url, is_valid):
+    set_variables(
+        WEBAUTHN_RP_ID="example.com",
+        WEBAUTHN_ORIGINS="https://login.example.com",
+        CORS_ORIGINS="https://mails.example.com",
+        PAGES_URL=pages_url,
+    )
+    if is_valid:
+        assert settings().page("x.html") == f"{pages_url}/x.html"
+    else:
+        with pytest.raises(Misconfigured, match=r"PAGES_URL.*WEBAUTHN_ORIGINS"):
+            settings()
+
+
 def test_link_to_a_page_without_any_page_is_misconfigured(set_variables):
     set_variables(WEBAUTHN_ORIGINS=f"{APP}{'A' * 43}")
     with pytest.raises(Misconfigured, match="PAGES_URL"):

@@ -233,8 +233,8 @@ class Settings:
             yield "WEBAUTHN_ORIGINS: must be https, except on localhost"
         if not all(_is_safe(_ORIGIN.fullmatch(page)) for page in self.cors_origins):
             yield "CORS_ORIGINS: must be https origins such as https://app.example.com, or http://localhost"
-        if self.pages_url is not None and not _is_safe(_PAGES_URL.fullmatch(self.pages_url)):
-            yield "PAGES_URL: must be an https URL without a slash at its end, or http://localhost"
+        if self.pages_url is not None:
+            yield from self._wrong_pages_url(self.pages_url)
         yield from self._token_contradictions()
         yield from self._mail_contradictions()
         if len(self.proxy_locks) > _MAX_LOCKS or not all(map(_SHA_256.fullmatch, self.proxy_locks)):
@@ -263,6 +263,14 @@ class Settings:
             yield "TOKEN_CLIENT_ID: must be printable ASCII without spaces and quotes"
         if not _SCOPE.fullmatch(self.token_scope):
             yield "TOKEN_SCOPE: must be scopes separated by a space"
+
+    def _wrong_pages_url(self, pages_url: str) -> Iterator[str]:
+        """Yield the faults of the URL of the pages, as error texts."""
+        pages = _PAGES_URL.fullmatch(pages_url)
+        if pages is None or not _is_safe(pages):
+            yield "PAGES_URL: must be an https URL without a slash at its end, or http://localhost"
+        elif _origin(pages) not in {*self._own_pages(), *self.cors_origins}:
+            yield "PAGES_URL: must be on one of WEBAUTHN_ORIGINS, or of CORS_ORIGINS if its pages use no passkeys"
 
     def _mail_contradictions(self) -> Iterator[str]:
         """Yield the faults of the settings of mail, as error texts."""
@@ -395,6 +403,12 @@ class Settings:
 def _without_default_port(origin: str) -> str:
     """Remove the default port of the scheme, as browsers do (RFC 6454 section 6.2). With it no page would match."""
     return origin.removesuffix(_DEFAULT_PORTS.get(origin.partition(":")[0], ""))
+
+
+def _origin(url: re.Match[str]) -> str:
+    """Return the origin of a URL that matched, as ``_parse_list`` returns origins."""
+    port = f":{url['port']}" if url["port"] else ""
+    return _without_default_port(f"{url['scheme']}://{url['host']}{port}")
 
 
 def _may_use(host: str, domain: str) -> bool:

@@ -163,7 +163,7 @@ def test_line_without_value_is_left_out(empty):
 
 
 def test_links_lead_to_the_pages_url(set_up):
-    set_up(PAGES_URL="https://login.example.com/pages")
+    set_up(PAGES_URL="https://login.example.com/pages", CORS_ORIGINS="https://login.example.com")
     mail = render(MailKind.RESET_PASSWORD, locale="en", variables={"token": "t"})
     assert Elements(mail.html).links == ["https://login.example.com/pages/reset-password.html#token=t"]
 
