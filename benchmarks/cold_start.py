@@ -37,6 +37,7 @@ REQUIRED_LIBRARIES: Final = {
     "refresh": (*_BASE, "jwt", "cryptography"),
     "register": (*_BASE, "bcrypt", "email_validator", "zxcvbn_rs_py"),
     "reset_password": (*_BASE, "bcrypt", "email_validator", "zxcvbn_rs_py"),
+    "revoke": (*_BASE, "jwt", "cryptography"),
     "secure_account": (*_BASE, "bcrypt", "email_validator"),
     "sessions": (*_BASE, "ua_parser", "ua_parser_builtins.lazy"),
     "step_up": (*_BASE, "bcrypt", "webauthn"),

@@ -14,7 +14,7 @@ from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose, hash_addr
 from auth_common.transactions import transaction
 from local_runtime.template import Route
 from tests.support import auditors
-from tests.support.events import authorizer_event, json_event, proxy_event
+from tests.support.events import authorizer_event, form_event, json_event, proxy_event
 from tests.support.factories import PASSWORD, Account, sign_up
 from tests.support.functions import authorize
 from tests.support.route_requests import VALID_BODIES, route_name
@@ -26,6 +26,7 @@ _MADE_BY_THE_SERVICE: Final = ("token", "_id", "code")
 _KNOWN: Final = frozenset({"refresh_token"})
 #: The one route whose token is sent by mail only and is needed in each request.
 _SECURE: Final = "/account/secure"
+_REVOKE: Final = "/revoke"
 
 
 class FirstRequests:
@@ -53,6 +54,8 @@ class FirstRequests:
             return proxy_event("GET", route.path.replace("{id}", caller["user_id"]), **_options(route, caller))
         account = sign_up(_new_email())
         caller = authorize(account.access_token)["context"]
+        if route.path == _REVOKE:
+            return form_event(route.path, {"token": account.refresh_token})
         known = {
             "token": _link_of_notice(account) if route.path == _SECURE else "",
             "email": _new_email() if route.path == "/users" else account.email,
@@ -72,7 +75,7 @@ def _options(route: Route, caller: dict[str, str]) -> dict[str, Any]:
 
 
 def _possible_bodies(route: Route) -> list[dict[str, Any]]:
-    known = _KNOWN | {"token"} if route.path == _SECURE else _KNOWN
+    known = _KNOWN | {"token"} if route.path in {_SECURE, _REVOKE} else _KNOWN
     return [
         body
         for body in VALID_BODIES.get(route_name(route), [])

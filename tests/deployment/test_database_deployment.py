@@ -15,6 +15,7 @@ from auth_common.database.privileges import (
     PRIVILEGES,
     READER_ROLE,
     REGISTRATION_ROLE,
+    REVOCATION_ROLE,
     SECURING_ROLE,
     SERVICE_ROLE,
 )
@@ -124,6 +125,7 @@ def test_function_connects_with_its_role_and_without_a_password():
     assert {name: user for name, user in users.items() if user != SERVICE_ROLE} == {
         "RegisterFunction": REGISTRATION_ROLE,
         "SecureAccountFunction": SECURING_ROLE,
+        "RevokeFunction": REVOCATION_ROLE,
         "TokenFunction": CLIENTS_ROLE,
         "GetUserFunction": READER_ROLE,
         "AuditFunction": READER_ROLE,

@@ -26,6 +26,7 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "SecureAccount": AUDIT,
     "Refresh": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
     "Token": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
+    "Revoke": AUDIT,
     "Sessions": AUDIT,
     "Webauthn": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
     "Audit": AUDIT,

@@ -191,6 +191,7 @@ def test_layer_has_no_network_access_except_database_and_aws():
         # The SMTP server that the deployer names.
         *(("layers/common/auth_common/mail/smtp.py", name) for name in ("smtplib", "socket", "ssl", "urllib.parse")),
         ("layers/common/auth_common/web/application.py", "asyncio"),  # The event loop that Mangum needs.
+        ("layers/common/auth_common/web/oauth.py", "urllib.parse"),
         ("layers/common/auth_common/web/custom_resources.py", "urllib.request"),  # The response to CloudFormation.
     }
     assert [

@@ -83,6 +83,7 @@ def test_requests_have_only_reviewed_fields():
         "PasswordResetRequest": {"email"},
         "PasswordResetCompletionRequest": {"token", "new_password"},
         "SecureAccountRequest": {"token"},
+        "RevocationRequest": {"token", "token_type_hint"},
         "StepUpRequest": {"current_password", "challenge_id", "credential"},
         "TokenRequest": {
             *("client_id", "client_secret", "client_assertion_type", "client_assertion"),

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
+from urllib.parse import urlencode
 from uuid import uuid4
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -67,6 +68,12 @@ def _resource(path: str, parameters: Mapping[str, str]) -> str:
 def json_event(method: str, path: str, body: Any, **options: Any) -> dict[str, Any]:
     """Return the proxy event of a request with ``body``, encoded as JSON."""
     return proxy_event(method, path, body=json.dumps(body).encode(), **options)
+
+
+def form_event(path: str, parameters: Mapping[str, str], **options: Any) -> dict[str, Any]:
+    """Return the proxy event of a POST with a form, as the routes of OAuth expect it."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded", **options.pop("headers", {})}
+    return proxy_event("POST", path, body=urlencode(parameters).encode(), headers=headers, **options)
 
 
 def authorizer_event(authorization: str | None, *, method: str = "GET", path: str = "/users/x") -> dict[str, Any]:

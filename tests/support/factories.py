@@ -13,7 +13,7 @@ from auth_common.database.tables import sessions
 from auth_common.sessions.step_up_tokens import STEP_UP_TOKEN_LIFETIME
 from tests.support import leaks
 from tests.support.databases import Database, acting_as
-from tests.support.events import json_event, proxy_event
+from tests.support.events import form_event, json_event, proxy_event
 from tests.support.functions import Response, authorize, call, remember_step_up, step_up_token_of
 
 EMAIL = "person@example.com"
@@ -89,6 +89,11 @@ def get_jwks() -> list[dict[str, str]]:
 def refresh(token: str, **identity: str) -> Response:
     """Exchange a refresh token."""
     return call("refresh", json_event("POST", "/token/refresh", {"refresh_token": token}, **identity))
+
+
+def revoke(token: str, **parameters: str) -> Response:
+    """Revoke a refresh token (RFC 7009)."""
+    return call("revoke", form_event("/revoke", {"token": token, **parameters}))
 
 
 def change_password(account: Account, *, current: str = PASSWORD, new: str = NEW_PASSWORD, **options: Any) -> Response:

@@ -14,6 +14,7 @@ OPEN_ROUTES = {
     ("POST", "/users"),
     ("POST", "/login"),
     ("POST", "/token/refresh"),
+    ("POST", "/revoke"),
     ("POST", "/token"),
     ("POST", "/email/verify"),
     ("POST", "/password/reset"),

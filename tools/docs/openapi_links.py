@@ -85,10 +85,11 @@ def _is_made_by_the_service(field: str) -> bool:
 
 
 def _names(body: dict[str, Any], keyword: str, schemas: dict[str, Any]) -> frozenset[str]:
-    """Return the names of all or of the required fields of a body, for all of its alternatives together."""
+    """Return the names of all or of the required fields of a JSON body, for all of its alternatives together."""
     return frozenset(
         name
-        for content in body.get("content", {}).values()
+        for media_type, content in body.get("content", {}).items()
+        if media_type == "application/json"
         for schema in content["schema"].get("anyOf", [content["schema"]])
         if "$ref" in schema  # A text and a list have no fields.
         for name in schemas[schema["$ref"].removeprefix(_REFERENCE)].get(keyword, [])

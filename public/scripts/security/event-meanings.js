@@ -180,7 +180,7 @@ export const EVENT_MEANINGS = {
     }
   },
   "authn_token_reuse": {
-    "when": "a client presents a spent refresh token again. Its session is revoked (RFC 9700 section 4.14)",
+    "when": "a client presents a spent refresh token again, to exchange or to revoke it. Its session is revoked (RFC 9700 section 4.14)",
     "respond": "An attacker may have had the token (docs/runbooks/token-reuse.md).",
     "reasons": {
       "spent_token_reused": "the grace period is over, or the token is not the parent of the live token"
@@ -191,6 +191,7 @@ export const EVENT_MEANINGS = {
     "respond": "Nothing.",
     "reasons": {
       "by_owner": "the user logged out or revoked other sessions",
+      "by_refresh_token": "a client revoked its refresh token (RFC 7009), which was the proof",
       "passkey_added": "a new passkey revokes all other sessions",
       "passkey_removed": "the deletion of a passkey revokes all other sessions",
       "password_changed": "a new password revokes all other sessions",

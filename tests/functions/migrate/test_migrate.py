@@ -21,6 +21,7 @@ from auth_common.database.privileges import (
     PRIVILEGES,
     READER_ROLE,
     REGISTRATION_ROLE,
+    REVOCATION_ROLE,
     SECURING_ROLE,
     SERVICE_ROLE,
 )
@@ -31,6 +32,7 @@ from auth_common.database.tables import (
     mails,
     metadata,
     passkeys,
+    refresh_tokens,
     sessions,
     users,
 )
@@ -68,6 +70,13 @@ ROWS: dict[str, tuple[list[Executable], Executable]] = {
             audit_events.delete(),
         ],
         passkeys.delete(),
+    ),
+    REVOCATION_ROLE: (
+        [
+            *(text("INSERT INTO sessions SELECT * FROM sessions"), refresh_tokens.update().values(spent_at=None)),
+            *(users.update().values(role="admin"), refresh_tokens.delete(), audit_events.delete()),
+        ],
+        sessions.update().values(revoked_at=None),
     ),
     READER_ROLE: (
         [

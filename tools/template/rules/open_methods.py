@@ -30,6 +30,7 @@ OPEN = {
     "POST /login",
     "POST /password/reset",
     "POST /password/reset/complete",
+    "POST /revoke",
     "POST /token/refresh",
     "POST /users",
     "POST /webauthn/login/begin",

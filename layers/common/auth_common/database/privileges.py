@@ -19,6 +19,8 @@ SERVICE_ROLE: Final = "secure_backend"
 REGISTRATION_ROLE: Final = "secure_backend_registration"
 #: The role of the function that secures an account after "this was not me". It opens no session.
 SECURING_ROLE: Final = "secure_backend_securing"
+#: The role of the function that revokes refresh tokens. It opens no session and issues no token.
+REVOCATION_ROLE: Final = "secure_backend_revocation"
 #: The role of functions that only return data.
 READER_ROLE: Final = "secure_backend_reader"
 HEALTH_ROLE: Final = "secure_backend_health"
@@ -66,6 +68,15 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "throttles": _ALL,
         "mail_tokens": _ALL,
         "mails": ["SELECT", "INSERT", "DELETE"],
+    },
+    REVOCATION_ROLE: {
+        "alembic_version": ["SELECT"],
+        "users": ["SELECT"],
+        "sessions": ["SELECT", "UPDATE"],
+        "refresh_tokens": ["SELECT"],
+        "audit_events": ["SELECT", "INSERT"],
+        "audit_salts": ["SELECT", "INSERT"],
+        "throttles": _ALL,
     },
     READER_ROLE: {
         "alembic_version": ["SELECT"],

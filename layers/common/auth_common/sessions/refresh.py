@@ -50,7 +50,7 @@ class _Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rejected:
+class Rejected:
     """A refresh token that was rejected, and what the security event says about it."""
 
     reason: str
@@ -77,31 +77,30 @@ def refresh(token: str, *, resource: str | None) -> TokenPair:
     require_resource(resource)
     now = datetime.now(UTC)
 
-    def exchange(connection: Connection) -> _Accepted | _Rejected:
+    def exchange(connection: Connection) -> _Accepted | Rejected:
         """Decide in one transaction, which commits the outcome together with its audit record."""
-        if len(token) > MAX_REFRESH_TOKEN_LENGTH:
-            return _Rejected("unknown_token")
         outcome = _exchange(connection, token, now, resource)
         if isinstance(outcome, _Accepted):
             record_tokens_created(outcome.user, outcome.session)
-        elif outcome.is_reuse:
-            _record_rejection(outcome)
         return outcome
 
     outcome = transaction(exchange)
-    if isinstance(outcome, _Rejected):
+    if isinstance(outcome, Rejected):
         # A reuse is counted too: repeated requests must not fill the audit log.
         count_rejected_refresh_token()
         if not outcome.is_reuse:
-            _record_rejection(outcome)
+            record_rejection(outcome)
         raise InvalidRefreshToken
     return outcome.pair
 
 
-def _exchange(connection: Connection, token: str, now: datetime, resource: str | None) -> _Accepted | _Rejected:
+def find_family(connection: Connection, token: str, *, now: datetime) -> tuple[RefreshToken, Session, User] | Rejected:
+    """Return the row of a refresh token with its session and user, if all of them are valid. It may be spent."""
+    if len(token) > MAX_REFRESH_TOKEN_LENGTH:
+        return Rejected("unknown_token")
     family = store.select_family(connection, token_hash=hash_refresh_token(token))
     if family is None:
-        return _Rejected("unknown_token")
+        return Rejected("unknown_token")
     record, session, user = family
     reason = session_rejection_reason(
         now=now,
@@ -112,11 +111,46 @@ def _exchange(connection: Connection, token: str, now: datetime, resource: str |
         token_version=session.token_version,
         current_token_version=user.token_version,
     )
-    if reason is not None:
-        return _Rejected(reason, user, session)
+    return family if reason is None else Rejected(reason, user, session)
+
+
+def is_reuse(record: RefreshToken, session: Session, *, now: datetime) -> bool:
+    """Return whether a token is spent, and is not the parent of the live token within the grace period."""
     if record.spent_at is None:
-        return _rotate(connection, token, record, session, user, now=now, resource=resource)
-    return _repeat_or_revoke(connection, token, record, session, user, now=now, resource=resource)
+        return False
+    # The generation says which token is the parent. The clocks of two environments cannot order two rotations.
+    is_parent_of_live = record.generation + 1 == session.generation
+    return not (is_parent_of_live and record.successor and _is_in_grace_period(record.spent_at, now))
+
+
+def revoke_reused_family(connection: Connection, session: Session, user: User, *, now: datetime) -> Rejected:
+    """Revoke the session of a spent token that was presented again, and record it."""
+    revoke_sessions(connection, user_id=user.id, now=now, limit=1, only=session.id)
+    rejected = Rejected("spent_token_reused", user, session, is_reuse=True)
+    record_rejection(rejected)
+    return rejected
+
+
+def record_rejection(rejected: Rejected) -> None:
+    """Record the security event of a rejected token."""
+    security_event(
+        SecurityEvent.AUTHN_TOKEN_REUSE if rejected.is_reuse else SecurityEvent.AUTHN_TOKEN_REJECTED,
+        user_id=rejected.user.id if rejected.user else None,
+        reason=rejected.reason,
+        session_id=str(rejected.session.id) if rejected.session else None,
+    )
+
+
+def _exchange(connection: Connection, token: str, now: datetime, resource: str | None) -> _Accepted | Rejected:
+    family = find_family(connection, token, now=now)
+    if isinstance(family, Rejected):
+        return family
+    record, session, user = family
+    if is_reuse(record, session, now=now):
+        return revoke_reused_family(connection, session, user, now=now)
+    if record.spent_at and record.successor:
+        return _repeat(token, record.successor, record.spent_at, session, user, now=now, resource=resource)
+    return _rotate(connection, token, record, session, user, now=now, resource=resource)
 
 
 def _rotate(
@@ -128,7 +162,7 @@ def _rotate(
     *,
     now: datetime,
     resource: str | None,
-) -> _Accepted | _Rejected:
+) -> _Accepted | Rejected:
     """Spend the live token, and store its successor."""
     successor = new_refresh_token()
     child = RefreshToken(
@@ -147,44 +181,23 @@ def _rotate(
         # Another request has spent the token since it was read. Read it again.
         return _exchange(connection, token, now, resource)
     if not advance_session(connection, session_id=session.id, generation=child.generation, now=now):
-        return _Rejected("session_revoked", user, session)
+        return Rejected("session_revoked", user, session)
     store.insert_refresh_token(connection, child)
     return _Accepted(user, session, pair)
 
 
-def _repeat_or_revoke(
-    connection: Connection,
-    token: str,
-    record: RefreshToken,
-    session: Session,
-    user: User,
-    *,
-    now: datetime,
-    resource: str | None,
-) -> _Accepted | _Rejected:
-    """Return the successor of a spent token again within the grace period. Otherwise revoke the session."""
-    # The generation says which token is the parent. The clocks of two environments cannot order two rotations.
-    is_parent_of_live = record.generation + 1 == session.generation
-    if is_parent_of_live and record.spent_at and record.successor and _is_in_grace_period(record.spent_at, now):
-        successor = open_successor(record.successor, under=token)
-        expires_at = refresh_expiry(session, record.spent_at)
-        pair = issue_token_pair(
-            user, session, refresh_token=successor, refresh_expires_at=expires_at, now=now, resource=resource
-        )
-        return _Accepted(user, session, pair)
-    revoke_sessions(connection, user_id=user.id, now=now, limit=1, only=session.id)
-    return _Rejected("spent_token_reused", user, session, is_reuse=True)
+def _repeat(
+    token: str, sealed: bytes, spent_at: datetime, session: Session, user: User, *, now: datetime, resource: str | None
+) -> _Accepted:
+    """Return the successor of a spent token again."""
+    successor = open_successor(sealed, under=token)
+    expires_at = refresh_expiry(session, spent_at)
+    pair = issue_token_pair(
+        user, session, refresh_token=successor, refresh_expires_at=expires_at, now=now, resource=resource
+    )
+    return _Accepted(user, session, pair)
 
 
 def _is_in_grace_period(spent_at: datetime, now: datetime) -> bool:
     # The clock of the environment that stored ``spent_at`` may be ahead of this one, by at most the leeway.
     return -timedelta(seconds=settings().clock_leeway) <= now - spent_at <= GRACE_PERIOD
-
-
-def _record_rejection(rejected: _Rejected) -> None:
-    security_event(
-        SecurityEvent.AUTHN_TOKEN_REUSE if rejected.is_reuse else SecurityEvent.AUTHN_TOKEN_REJECTED,
-        user_id=rejected.user.id if rejected.user else None,
-        reason=rejected.reason,
-        session_id=str(rejected.session.id) if rejected.session else None,
-    )

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from auth_common.field_types import MAX_SECRET_LENGTH, RequestBody, Resource, Timestamp
+from auth_common.field_types import MAX_SECRET_LENGTH, FormBody, RequestBody, Resource, Timestamp
 
 
 class RefreshRequest(RequestBody):
@@ -26,6 +26,14 @@ class TokenPairResponse(BaseModel):
     expires_in: Annotated[int, Field(examples=[900])]
     refresh_token: Annotated[str, Field(examples=["rt_<43 characters>"])]
     refresh_expires_in: Annotated[int, Field(examples=[604_800])]
+
+
+class RevocationRequest(FormBody):
+    """The form of POST /revoke (RFC 7009 section 2.1)."""
+
+    token: Annotated[str, Field(examples=["rt_<43 characters>"])]
+    #: Any text is accepted, because servers may ignore it. The token itself shows its type.
+    token_type_hint: Annotated[str | None, Field(examples=["refresh_token"])] = None
 
 
 class SessionResponse(BaseModel):

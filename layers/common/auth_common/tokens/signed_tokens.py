@@ -183,6 +183,17 @@ def verify_assertion(
     return claims
 
 
+def has_form_of_signed_token(token: str) -> bool:
+    """Return whether a text looks like a token of this service. Its signature and claims are not verified."""
+    try:
+        if len(token) > MAX_TOKEN_BYTES or not _COMPACT_JWS.fullmatch(token):
+            return False
+        header = _strict_object(jwt.utils.base64url_decode(token.partition(".")[0]))
+    except (ValueError, RecursionError):
+        return False
+    return header.keys() == _HEADER and header["alg"] == ALGORITHM
+
+
 class _Rejected(ValueError):
     """The token breaks a rule of this module, which PyJWT does not check."""
 
