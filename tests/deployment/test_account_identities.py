@@ -1,12 +1,14 @@
 """Identities of the AWS account outside the stack: what they are denied, and which of their calls raise an alarm."""
 
 import json
+import re
 from fnmatch import fnmatchcase
 
 import pytest
 
 from tests.support.deployment import as_list, deployed, resources_of_type
 from tests.support.event_patterns import matches
+from tests.support.runtime import PROJECT
 
 pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
@@ -128,6 +130,15 @@ def test_secret_read_or_signature_by_another_identity_raises_an_alarm(who):
     """A call names a secret by its ARN, by the ARN without its random end, or by its name."""
     for secret in (f"{PEPPER}-x1y2z3", PEPPER, "Pepper-a1B2c3D4e5F6", "AuditKey-a1B2c3D4e5F6"):
         assert alarms(reading(secret, **who)) == {"SecretAccess"}, secret
+    for name in ("DatabaseUrl-functions", "DatabaseUrl-migrations", "SmtpUrl-auth"):
+        for secret in (name, f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{name}-1a2b3c"):
+            assert alarms(reading(secret, **who)) == {"SecretAccess"}, secret
+    urls = {
+        "DatabaseUrlSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:functions-1a2b3c",
+        "MigrationDatabaseUrlSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:owner-4d5e6f",
+    }
+    for secret in urls.values():
+        assert (alarms(reading(secret, **who), **urls), alarms(reading(secret, **who))) == ({"SecretAccess"}, set())
     smtp = SMTP["SmtpUrlSecretArn"]
     assert (alarms(reading(smtp, **who), **SMTP), alarms(reading(smtp, **who))) == ({"SecretAccess"}, set())
     for key, expected in (("SigningKeyBlue.Arn", {"SecretAccess"}), ("arn:aws:kms:::key/other", set())):
@@ -157,6 +168,12 @@ def test_secret_read_or_signature_by_a_function_raises_no_alarm():
         assert alarms(reading(f"{PEPPER}-x1y2z3", by=role)) == set()
     assert alarms(call("kms", "Sign", by=FUNCTION, resources=[{"ARN": "SigningKeyBlue.Arn"}])) == set()
     assert alarms(reading("another-secret", by=ADMIN)) == set()
+
+
+def test_names_of_secrets_in_the_guide_are_those_that_the_alarm_knows():
+    names = re.findall(r"create-secret --name (\S+)", (PROJECT / "docs" / "deploy.md").read_text())
+    assert len(names) == 3
+    assert {name: alarms(reading(name, by=ADMIN)) for name in names} == {name: {"SecretAccess"} for name in names}
 
 
 def test_rule_for_reads_gets_read_only_events():
