@@ -17,6 +17,7 @@ from auth_common.clients.credentials import parse_public_key
 from auth_common.clients.registration import PublicKeyCredential, add_client
 from auth_common.settings import settings
 from tests.support import leaks
+from tests.support.databases import acting_as
 from tests.support.events import proxy_event
 from tests.support.forged_tokens import ABSENT
 from tests.support.functions import Response, call
@@ -30,7 +31,8 @@ def register_client(name: str = NAME, *, key: Any = None, algorithm: str | None 
     """Register a client and return its secret. With a private ``key``, the secret is empty."""
     options = {"resources": [RESOURCE], "scopes": SCOPES, **options}
     public_key = PublicKeyCredential(*parse_public_key(public_pem(key), algorithm=algorithm)) if key else None
-    _, secret = add_client(name, public_key=public_key, **options)
+    with acting_as("admin"):  # No function may add a client.
+        _, secret = add_client(name, public_key=public_key, **options)
     leaks.remember(secret or "")
     return secret or ""
 
@@ -63,7 +65,7 @@ def assertion(
 ) -> str:
     """Return a signed assertion of a client, with changes of its claims. ``ABSENT`` leaves a claim out."""
     now = int(time.time())
-    claims = {"iss": name, "sub": name, "aud": settings().token_issuer, "exp": now + 60, "jti": str(uuid4()), **changes}
+    claims = {"iss": name, "sub": name, "aud": settings().issuer(), "exp": now + 60, "jti": str(uuid4()), **changes}
     present = {claim: value for claim, value in claims.items() if value is not ABSENT}
     signed = jwt.PyJWS().encode(
         json.dumps(present).encode(), key, algorithm=algorithm, headers={"typ": "JWT", **(headers or {})}

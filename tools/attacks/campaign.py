@@ -19,6 +19,7 @@ from tools.attacks.mail_requests import enumerate_accounts_by_reset, flood_mailb
 from tools.attacks.probing import scan_for_others_data
 from tools.attacks.quiet_hour import simulate_ordinary_use
 from tools.attacks.replay import replay_a_refresh_token
+from tools.attacks.service_clients import use_a_service_token_as_a_users
 from tools.attacks.spam import spam_registrations
 from tools.attacks.target import TEMPLATE, NotStarted, running_target
 from tools.attacks.theft import guess_in_a_stolen_session, use_a_stolen_access_token
@@ -85,6 +86,12 @@ ATTACKS: Final = (
         prepare=forge_access_tokens,
         events=frozenset({SecurityEvent.AUTHN_TOKEN_REJECTED}),
         alarms=frozenset({"rejected-tokens"}),
+    ),
+    Attack(
+        name="service token as a user's",
+        prepare=use_a_service_token_as_a_users,
+        events=frozenset({SecurityEvent.AUTHN_TOKEN_REJECTED, SecurityEvent.AUTHN_CLIENT_FAIL}),
+        alarms=frozenset({"client-authentication"}),
     ),
     Attack(
         name="forged client IPs",

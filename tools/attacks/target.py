@@ -20,7 +20,7 @@ from http.client import HTTPConnection
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from auth_common.events.client_ip import lock_hash
 from auth_common.settings import Settings
@@ -87,9 +87,7 @@ class Target:
         self, method: str, path: str, body: Any = None, *, token: str | None = None, step_up_token: str | None = None
     ) -> Response:
         """Send a request with ``body`` as JSON and ``token`` as bearer token. Return the response."""
-        parts = urlsplit(self.url)
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT)
-        headers = {"X-Client-IP": self.client_ip, "X-Proxy-Lock": self.lock}
+        headers = {}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         if step_up_token is not None:
@@ -97,8 +95,20 @@ class Target:
         content = None if body is None else json.dumps(body).encode()
         if content is not None:
             headers["Content-Type"] = "application/json"
+        return self._send(method, path, content, headers)
+
+    def send_form(self, path: str, parameters: Mapping[str, str]) -> Response:
+        """Send a form by ``POST``, as clients of OAuth do. Return the response."""
+        return self._send(
+            "POST", path, urlencode(parameters).encode(), {"Content-Type": "application/x-www-form-urlencoded"}
+        )
+
+    def _send(self, method: str, path: str, content: bytes | None, headers: Mapping[str, str]) -> Response:
+        parts = urlsplit(self.url)
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT)
+        by_proxy = {"X-Client-IP": self.client_ip, "X-Proxy-Lock": self.lock}
         try:
-            connection.request(method, path, content, headers)
+            connection.request(method, path, content, {**by_proxy, **headers})
             received = connection.getresponse()
             text = received.read()
         finally:

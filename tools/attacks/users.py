@@ -1,5 +1,6 @@
 """Users of the attacked service: create accounts, log in and refresh tokens, for victims and attackers."""
 
+import json
 import os
 import subprocess
 import sys
@@ -151,8 +152,24 @@ def run_accounts_command(target: Target, arguments: Sequence[str]) -> None:
         SetUpFailed: the command failed. The text is its error output.
 
     """
+    _run_command("accounts", target, arguments)
+
+
+def run_clients_command(target: Target, arguments: Sequence[str]) -> dict[str, Any]:
+    """Run ``uv run clients`` on the data of the attacked service, as an operator does. Return its result.
+
+    Raises:
+        SetUpFailed: the command failed. The text is its error output.
+
+    """
+    result: dict[str, Any] = json.loads(_run_command("clients", target, [*arguments, "--json"]))
+    return result
+
+
+def _run_command(command: str, target: Target, arguments: Sequence[str]) -> str:
+    main = f"import sys; from tools.operators.{command} import main; sys.exit(main())"
     run = subprocess.run(  # noqa: S603 - no input from outside
-        [sys.executable, "-c", "import sys; from tools.operators.accounts import main; sys.exit(main())", *arguments],
+        [sys.executable, "-c", main, *arguments],
         cwd=PROJECT,
         env=runtime_environment(os.environ, data_dir=target.data_dir),
         capture_output=True,
@@ -161,6 +178,7 @@ def run_accounts_command(target: Target, arguments: Sequence[str]) -> None:
     )
     if run.returncode:
         raise SetUpFailed(run.stderr)
+    return run.stdout
 
 
 def _tokens(response: Response) -> Tokens:

@@ -21,6 +21,7 @@ from tools.attacks.mail_requests import enumerate_accounts_by_reset, flood_mailb
 from tools.attacks.probing import scan_for_others_data
 from tools.attacks.quiet_hour import simulate_ordinary_use
 from tools.attacks.replay import replay_a_refresh_token
+from tools.attacks.service_clients import use_a_service_token_as_a_users
 from tools.attacks.spam import spam_registrations
 from tools.attacks.target import TEMPLATE, NotLoopback, NotStarted, Response, Target, runtime_environment
 from tools.attacks.theft import guess_in_a_stolen_session, use_a_stolen_access_token
@@ -37,7 +38,7 @@ def outcomes():
 
 @pytest.mark.threat(
     *("function-password-guessing", "function-stolen-access-token", "function-mail-flood", "function-code-guessing"),
-    *("function-pre-hijacking", "function-account-enumeration"),
+    *("function-pre-hijacking", "function-account-enumeration", "client-token-as-user", "client-guessing"),
 )
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_attack_fails_and_raises_its_events_and_alarms(outcomes, attack):
@@ -95,6 +96,9 @@ class CompliantService:
             successes["POST", "/email/verify"] = 204
         return Response(successes.get((method, path), self.status), document)
 
+    def send_form(self, path, _parameters):
+        return self.send("POST", path)
+
     def mails_to(self, _email):
         pages = ("verify-email", "register-again", "reset-password", "confirm-email")
         links = [f"http://localhost:1/{page}.html#token=mt_{self.status}" for page in pages]
@@ -122,6 +126,7 @@ def compliant_service(environment, monkeypatch):
 
     local_signing_key()
     monkeypatch.setattr("tools.attacks.quiet_hour.run_accounts_command", lambda *_: None)
+    monkeypatch.setattr("tools.attacks.service_clients.run_clients_command", lambda *_: {"client_secret": "s"})
     return CompliantService(environment)
 
 
@@ -138,6 +143,17 @@ NOT_REVOKED = [f"the {credential} was not revoked" for credential in ("current r
 STOLEN_SESSION, STOLEN_TOKEN = (f"the stolen {thing} was not revoked" for thing in ("session", "access token"))
 
 
+EXCESS = [f"a client got a {name} that is not registered" for name in ("scope", "resource")]
+SERVICE_TOKEN_ACCEPTED = [
+    *(
+        f"{route} accepted the token of a service"
+        for route in (
+            *("GET /users/x", "GET /sessions", "GET /webauthn/credentials", "GET /audit/events"),
+            *("POST /logout", "POST /step-up", "POST /webauthn/register/begin", "DELETE /sessions"),
+        )
+    ),
+    *EXCESS,
+]
 NOT_STOPPED, LINK_ENDED = "the requests of one client IP were not stopped", "the victim's own link was ended"
 HIJACKED = [
     "the victim's click verified the account of the attacker",
@@ -189,6 +205,8 @@ HIJACKED = [
             *(guess_a_code, 429, "too_many_attempts"),
             ["the address was verified", "the guesses ended the link of the mail"],
         ),
+        (use_a_service_token_as_a_users, 200, None, [*SERVICE_TOKEN_ACCEPTED, "a guessed secret was accepted"]),
+        (use_a_service_token_as_a_users, 401, None, [*EXCESS, "a client with a valid secret was locked out"]),
         (flood_mailboxes, 200, None, ["unexpected response 200 None", NOT_STOPPED, LINK_ENDED]),
         (flood_mailboxes, 202, None, [NOT_STOPPED, "the mailbox of the victim was flooded", LINK_ENDED]),
         (enumerate_accounts_by_reset, 200, None, ["unexpected response 200 None"]),

@@ -211,7 +211,7 @@ def _verify(presented: _Assertion, key: bytes) -> dict[str, Any] | None:
             key=load_public_key(key),
             algorithm=presented.algorithm,
             client=presented.name,
-            audience=settings().token_issuer,
+            audience=settings().issuer(),
             max_lifetime=MAX_ASSERTION_LIFETIME,
         )
     except InvalidSignedToken:

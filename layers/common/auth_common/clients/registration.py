@@ -183,6 +183,8 @@ def _require_valid(
 ) -> None:
     if not is_client_name(name):
         raise InvalidRegistration("the name must have 1 to 64 characters of a-z, 0-9, dot, hyphen and underscore")
+    if name == settings().token_client_id:
+        raise InvalidRegistration("the name is TOKEN_CLIENT_ID, which tokens of users have")
     if not all(map(is_scope, scopes)) or len(scopes) > MAX_SCOPES:
         message = f"there may be {MAX_SCOPES} scopes, each with up to 64 letters, digits and . _ : / -"
         raise InvalidRegistration(message)
