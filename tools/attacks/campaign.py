@@ -18,7 +18,7 @@ from tools.attacks.hijacking import prepare_accounts_of_victims
 from tools.attacks.mail_requests import enumerate_accounts_by_reset, flood_mailboxes
 from tools.attacks.probing import scan_for_others_data
 from tools.attacks.quiet_hour import simulate_ordinary_use
-from tools.attacks.replay import replay_a_refresh_token
+from tools.attacks.replay import replay_a_refresh_token, replay_tokens_of_another_service
 from tools.attacks.service_clients import use_a_service_token_as_a_users
 from tools.attacks.spam import spam_registrations
 from tools.attacks.target import TEMPLATE, NotStarted, running_target
@@ -92,6 +92,12 @@ ATTACKS: Final = (
         prepare=use_a_service_token_as_a_users,
         events=frozenset({SecurityEvent.AUTHN_TOKEN_REJECTED, SecurityEvent.AUTHN_CLIENT_FAIL}),
         alarms=frozenset({"client-authentication"}),
+    ),
+    Attack(
+        name="replay of tokens for another service",
+        prepare=replay_tokens_of_another_service,
+        events=frozenset({SecurityEvent.AUTHN_TOKEN_REJECTED}),
+        alarms=frozenset({"rejected-tokens"}),
     ),
     Attack(
         name="forged client IPs",

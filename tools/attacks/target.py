@@ -26,6 +26,8 @@ from auth_common.events.client_ip import lock_hash
 from auth_common.settings import Settings
 from tools.attacks.log_lines import Line, read_lines
 
+#: Another service, which gets tokens of its callers.
+RESOURCE: Final = "https://orders.example.com"
 PROJECT: Final = Path(__file__).parents[2]
 TEMPLATE: Final = PROJECT / "template.yaml"
 
@@ -178,6 +180,7 @@ def runtime_environment(shell: Mapping[str, str], *, data_dir: Path) -> dict[str
         "DATA_DIR": str(data_dir),
         "BCRYPT_COST": "4",
         "PROXY_LOCKS": lock_hash(_LOCK),
+        "TOKEN_RESOURCES": RESOURCE,
     }
 
 

@@ -89,14 +89,14 @@ def log_in(target: Target, user: User, password: str = PASSWORD) -> Tokens:
     return _tokens(try_password(target, user.email, password))
 
 
-def try_refresh(target: Target, refresh_token: str) -> Response:
-    """Send a refresh request and return the response."""
-    return target.send("POST", "/token/refresh", {"refresh_token": refresh_token})
+def try_refresh(target: Target, refresh_token: str, **further: str) -> Response:
+    """Send a refresh request and return the response. ``further`` are more members of the body."""
+    return target.send("POST", "/token/refresh", {"refresh_token": refresh_token, **further})
 
 
-def refresh(target: Target, tokens: Tokens) -> Tokens:
+def refresh(target: Target, tokens: Tokens, **further: str) -> Tokens:
     """Refresh the session and return the new tokens."""
-    return _tokens(try_refresh(target, tokens.refresh))
+    return _tokens(try_refresh(target, tokens.refresh, **further))
 
 
 def request_reset(target: Target, email: str) -> Response:
