@@ -67,6 +67,11 @@ def test_data_dir_with_special_characters_contains_the_database(client, service)
 
 
 @pytest.mark.asvs("13.3.2")
+def test_issuer_is_the_url_of_the_runtime(client, service):
+    """Otherwise a library that reads the metadata from another port would reject it."""
+    assert client.get("/.well-known/openid-configuration").json()["issuer"] == service.url
+
+
 def test_workers_environment_has_no_secrets_of_the_shell(probe):
     require(condition=Path("/proc/self/environ").exists(), reason="needs /proc")
     seen = probe.get("/echo/a/b").json()

@@ -135,7 +135,7 @@ NewPassword = Annotated[
     ),
 ]
 #: The service for which an access token is (RFC 8707). ``tokens.access_tokens`` compares it with the settings.
-Resource = Annotated[str, Field(max_length=2048, examples=[None])]
+Resource = Annotated[str | None, Field(max_length=2048, examples=[None])]
 #: Bytes in base64url without padding (RFC 4648 section 5).
 Base64URL = Annotated[
     bytes,

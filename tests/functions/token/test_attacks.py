@@ -90,6 +90,9 @@ def test_login_with_a_service_token_revokes_no_session(service_tokens, person):
 def test_audience_of_users_cannot_be_a_resource_of_a_client(database):
     with pytest.raises(InvalidRegistration):
         register_client(resources=["secure-backend-users"])
+    # Otherwise "client_id" would not tell the tokens of both.
+    with pytest.raises(InvalidRegistration):
+        register_client("first-party")
 
 
 @pytest.mark.threat("client-token-as-user")

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import jwt
 import pytest
 
+from auth_common.clients.credentials import ALGORITHMS
 from tests.support.databases import start_fresh_environment
 from tests.support.events import proxy_event
 from tests.support.factories import get_health, get_jwks
@@ -156,8 +157,16 @@ def test_metadata_names_no_password_grant_and_no_response_type():
     """RFC 9700 section 2.4. Without the members, a client would assume the defaults of RFC 8414 section 2."""
     metadata = get(METADATA[0]).json
     assert metadata["response_types_supported"] == []
-    assert not {"password", "implicit", "authorization_code", "refresh_token"} & {*metadata["grant_types_supported"]}
+    assert metadata["grant_types_supported"] == ["client_credentials"]
     assert metadata.keys().isdisjoint({"authorization_endpoint", "registration_endpoint", "userinfo_endpoint"})
+
+
+def test_metadata_lists_the_methods_and_algorithms_of_clients():
+    """RFC 8414 section 2. A library chooses its method from this list."""
+    metadata = get(METADATA[0]).json
+    methods = metadata["token_endpoint_auth_methods_supported"]
+    assert methods == ["client_secret_basic", "client_secret_post", "private_key_jwt"]
+    assert metadata["token_endpoint_auth_signing_alg_values_supported"] == list(ALGORITHMS)
 
 
 def test_metadata_has_the_issuer_of_issued_tokens_and_the_keys_verify_them(set_variables):

@@ -14,7 +14,7 @@ class LoginRequest(RequestBody):
     email: Email
     password: Password
     #: The other service for which the access token is. A login that needs a passkey names it in its second step.
-    resource: Resource | None = None
+    resource: Resource = None
 
 
 class LoginResponse(TokenPairResponse):

@@ -18,8 +18,11 @@ _ANDROID_RELATIONS: Final = ("delegate_permission/common.handle_all_urls", "dele
 _REMINDER: Final = timedelta(days=30)
 
 
-#: The endpoints of the metadata, by member. Each is the path of a route (RFC 8414 section 2).
-ENDPOINTS: Final[Mapping[str, str]] = {"jwks_uri": "/.well-known/jwks.json"}
+#: The URLs of the metadata, by member. Each is the path of a route (RFC 8414 section 2).
+_ENDPOINTS: Final[Mapping[str, str]] = {"jwks_uri": "/.well-known/jwks.json", "token_endpoint": "/token"}
+#: How clients authenticate, and the algorithms of their assertions, as in ``clients``, whose import would take longer.
+_CLIENT_METHODS: Final = ("client_secret_basic", "client_secret_post", "private_key_jwt")
+_CLIENT_ALGORITHMS: Final = ("ES256", "PS256", "RS256")
 
 
 def authorization_server_metadata() -> dict[str, Any]:
@@ -27,14 +30,16 @@ def authorization_server_metadata() -> dict[str, Any]:
 
     It lists what exists. The login is no grant of OAuth but a request of first-party clients, so ``password`` is
     missing (RFC 9700 section 2.4). There is no authorization endpoint, so ``response_types_supported``, which RFC 8414
-    requires, is empty. Without ``grant_types_supported`` clients would assume grants that do not exist.
+    requires, is empty.
     """
     issuer = settings().issuer()
     return {
         "issuer": issuer,
-        **{member: f"{issuer}{path}" for member, path in ENDPOINTS.items()},
+        **{member: f"{issuer}{path}" for member, path in _ENDPOINTS.items()},
         "response_types_supported": [],
-        "grant_types_supported": [],
+        "grant_types_supported": ["client_credentials"],
+        "token_endpoint_auth_methods_supported": _CLIENT_METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": _CLIENT_ALGORITHMS,
     }
 
 

@@ -52,7 +52,7 @@ class CompleteLoginRequest(RequestBody):
     challenge_id: ChallengeId
     credential: Annotated[dict[str, Any], Field(examples=[ASSERTION_EXAMPLE])]
     #: The other service for which the access token is.
-    resource: Resource | None = None
+    resource: Resource = None
 
 
 class CompleteRegistrationRequest(RequestBody):

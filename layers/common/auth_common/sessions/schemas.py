@@ -13,7 +13,7 @@ class RefreshRequest(RequestBody):
 
     refresh_token: Annotated[str, Field(max_length=MAX_SECRET_LENGTH, examples=["rt_<43 characters>"])]
     #: The other service for which the new access token is. Without it, the token is for this service.
-    resource: Resource | None = None
+    resource: Resource = None
 
 
 class TokenPairResponse(BaseModel):
