@@ -1,7 +1,7 @@
 """An example of another service, which accepts access tokens of Secure Backend. Copy this file as a start.
 
-It shares no code and no secret with Secure Backend. It needs a standard JWT library, the issuer's URL, and an audience
-of its own: a URI in the issuer's TOKEN_RESOURCES, which clients send as "resource" at a login or a refresh.
+It shares no code with Secure Backend. It needs a standard JWT library, the issuer's URL, and an audience of its own: a
+URI in the issuer's TOKEN_RESOURCES, which clients send as "resource" at a login or a refresh.
 
     TOKEN_RESOURCES=http://localhost:9000 make run
     ISSUER=http://localhost:8000 uv run uvicorn examples.orders_service.app:app --port 9000
@@ -26,9 +26,15 @@ JWKS_URL = os.environ.get("JWKS_URL", f"{ISSUER}/.well-known/jwks.json")
 keys = jwt.PyJWKClient(JWKS_URL, cache_jwk_set=True, lifespan=300, timeout=5, cooldown_duration=1)
 app = FastAPI()
 
+Bearer = Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]
+INVALID_TOKEN = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 
-def verify(credentials: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> dict[str, Any]:
-    """Return the claims of a valid access token (RFC 9068 section 4, RFC 8725).
+
+def verify(credentials: Bearer) -> dict[str, Any]:
+    """Return the claims of a user's valid access token (RFC 9068 section 4, RFC 8725).
+
+    No request is sent, except to load the keys. After a logout, the token is accepted until it expires, at most 15
+    minutes later.
 
     Raises:
         HTTPException: 401 if the token is not valid. 503 if the keys cannot be loaded from the issuer, because a 401
@@ -47,19 +53,17 @@ def verify(credentials: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBear
             issuer=ISSUER,
             audience=AUDIENCE,
             leeway=30,
-            options={"require": ["exp", "iat", "sub", "aud", "iss"]},
+            # Only users have sessions. A token of a service client has no "sid".
+            options={"require": ["exp", "iat", "sub", "aud", "iss", "sid"]},
         )
     except jwt.PyJWKClientConnectionError as error:
         raise HTTPException(503, headers={"Retry-After": "5"}) from error
     except jwt.PyJWTError as error:
-        raise HTTPException(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}) from error
+        raise HTTPException(401, headers=INVALID_TOKEN) from error
     return claims
 
 
 @app.get("/orders")
 def list_orders(claims: Annotated[dict[str, Any], Depends(verify)]) -> dict[str, Any]:
-    """Return the caller's orders. ``sub`` is the caller's user id.
-
-    After a logout, the access token is accepted until it expires, which is at most 15 minutes later.
-    """
+    """Return the caller's orders. ``sub`` is the caller's user id."""
     return {"user_id": claims["sub"], "orders": []}

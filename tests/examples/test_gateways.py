@@ -3,10 +3,11 @@
 import json
 import time
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import botocore.session
@@ -46,6 +47,12 @@ RECIPES: dict[str, Callable[[Issuer, Path], AbstractContextManager[str]]] = {
 }
 
 
+#: The recipes that can introspect tokens. The other gateways verify offline only.
+ONLINE: set[str] = set()
+
+AUDIENCE = "https://orders.example.com"
+
+
 @dataclass(frozen=True)
 class Service:
     """A local runtime whose signing key is stolen, so that only the changes of a test make a forged token invalid."""
@@ -67,28 +74,44 @@ class Service:
         return self.forger.token(self.forger.header(**header or {}), changed)
 
 
-def log_in(client: httpx.Client) -> str:
-    """Log in and return the access token."""
-    response = client.post("/login", json={"email": EMAIL, "password": PASSWORD})
-    assert response.status_code == 200, response.text
-    token: str = response.json()["access_token"]
-    return token
+@dataclass(frozen=True)
+class Session:
+    """A session of a user, with an access token for the other service and one for the issuer."""
+
+    token: str
+    own_token: str
+
+
+def log_in(client: httpx.Client) -> Session:
+    """Log in for the other service. The refresh without a resource returns a token for the issuer."""
+    pair = client.post("/login", json={"email": EMAIL, "password": PASSWORD, "resource": AUDIENCE})
+    assert pair.status_code == 200, pair.text
+    own = client.post("/token/refresh", json={"refresh_token": pair.json()["refresh_token"]})
+    assert own.status_code == 200, own.text
+    return Session(pair.json()["access_token"], own.json()["access_token"])
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     data = tmp_path_factory.mktemp("service")
-    with running_service(data) as url, httpx.Client(base_url=url, timeout=60) as client:
+    with running_service(data, TOKEN_RESOURCES=AUDIENCE) as url, httpx.Client(base_url=url, timeout=60) as client:
         assert client.post("/users", json=registration()).status_code == 201
-        payload = log_in(client).split(".")[1]
+        payload = log_in(client).token.split(".")[1]
         claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         environment = {**environment_without_settings(), "DATA_DIR": str(data)}
-        keys = run_command(uv_path(), "run", "--locked", "keys", "pem", env=environment)
-        assert keys.returncode == 0, keys.stderr
+        keys = _output("keys pem", environment)
+        added = json.loads(_output(f"clients add orders --audience {AUDIENCE} --introspect --json", environment))
         private_key = load_pem_private_key((data / "keys" / "signing-key.pem").read_bytes(), None)
         assert isinstance(private_key, ec.EllipticCurvePrivateKey)
         forger = Forger(private_key, public_jwk(private_key.public_key())["kid"])
-        yield Service(client, Issuer(url, claims["iss"], claims["aud"], keys.stdout), forger, claims)
+        yield Service(client, Issuer(url, AUDIENCE, keys, added["client_id"], added["client_secret"]), forger, claims)
+
+
+def _output(command: str, environment: dict[str, str]) -> str:
+    """Return the output of an operator's command."""
+    done = run_command(uv_path(), "run", "--locked", *command.split(), env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @dataclass(frozen=True)
@@ -97,6 +120,15 @@ class Recipe:
 
     name: str
     url: str
+
+    @property
+    def paths(self) -> list[str]:
+        """Return the path that is protected offline, and if the recipe has one, the path with introspection."""
+        return ["/orders", "/payments"] if self.name in ONLINE else ["/orders"]
+
+    def get(self, path: str, token: str, headers: Mapping[str, str] = MappingProxyType({})) -> httpx.Response:
+        """Send a request with an access token."""
+        return httpx.get(f"{self.url}{path}", headers={**bearer(token), **headers}, timeout=60)
 
 
 @pytest.fixture(scope="module", params=RECIPES)
@@ -112,16 +144,13 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def get_orders(recipe: Recipe, token: str, headers: dict[str, str] | None = None) -> httpx.Response:
-    return httpx.get(f"{recipe.url}/orders", headers={**bearer(token), **(headers or {})}, timeout=60)
-
-
 def test_user_with_a_valid_token_gets_the_orders(service, recipe):
-    token = log_in(service.client)
-    response = get_orders(recipe, token)
-    assert response.status_code == 200, response.text
-    user_id = response.json()["user_id"]
-    assert service.client.get(f"/users/{user_id}", headers=bearer(token)).json()["email"] == EMAIL
+    session = log_in(service.client)
+    for path in recipe.paths:
+        response = recipe.get(path, session.token)
+        assert response.status_code == 200, response.text
+        user_id = response.json()["user_id"]
+        assert service.client.get(f"/users/{user_id}", headers=bearer(session.own_token)).json()["email"] == EMAIL
 
 
 def signed_by_another_key(service):
@@ -154,52 +183,69 @@ INVALID: dict[str, Callable[[Service], str]] = {
     "without iss": with_claims(iss=ABSENT),
     "for another service": with_claims(aud="https://another.example"),
     "without aud": with_claims(aud=ABSENT),
+    "for the issuer": with_claims(aud="secure-backend-users"),
+    "of a service client": with_claims(sub="client:billing", sid=ABSENT, tv=ABSENT, role=ABSENT),
     "mfa_token": lambda service: service.forged({"typ": "mfa+jwt"}, aud="secure-backend-mfa"),
     "unsigned": unsigned,
     "HMAC with the public key": lambda service: hmac_with_public_key(service.forger, service.claims),
     "garbage": lambda _: "a.b.c",
 }
-#: The status that a recipe returns instead of 401. liboauth2 1.4, in Apache, ignores "nbf". Only a stolen key can make
-#: such a token, because the service issues none for the future.
+#: The status that a recipe returns offline instead of 401. liboauth2 1.4, in Apache, ignores "nbf". Only a stolen key
+#: can make such a token, because the service issues none for the future.
 OTHER_STATUS = {
     ("apache", "not yet valid"): 200,
     ("envoy", "for another service"): 403,
+    ("envoy", "for the issuer"): 403,
     ("envoy", "without aud"): 403,
     ("envoy", "mfa_token"): 403,
 }
 
 
+def assert_rejected(response: httpx.Response) -> None:
+    assert response.status_code == 401, response.text
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.asvs("10.3.1")
 @pytest.mark.threat("relying-service-forged-token")
 @pytest.mark.parametrize("kind", INVALID)
 def test_invalid_token_is_rejected(service, recipe, kind):
-    response = get_orders(recipe, INVALID[kind](service))
-    status = OTHER_STATUS.get((recipe.name, kind), 401)
-    assert response.status_code == status, response.text
-    assert status != 401 or response.headers["WWW-Authenticate"].startswith("Bearer")
+    token = INVALID[kind](service)
+    for path in recipe.paths:
+        response = recipe.get(path, token)
+        if path == "/orders" and (recipe.name, kind) in OTHER_STATUS:
+            assert response.status_code == OTHER_STATUS[recipe.name, kind], response.text
+        else:
+            assert_rejected(response)
 
 
 def test_token_of_the_forger_is_otherwise_valid(service, recipe):
     """Otherwise the invalid tokens could be rejected for another reason."""
-    assert get_orders(recipe, service.forged()).status_code == 200
+    token = service.forged()
+    assert [recipe.get(path, token).status_code for path in recipe.paths] == [200] * len(recipe.paths)
 
 
 def test_request_without_a_token_is_rejected(recipe):
-    response = httpx.get(f"{recipe.url}/orders")
-    assert response.status_code == 401
-    assert response.headers["WWW-Authenticate"].startswith("Bearer")
+    for path in recipe.paths:
+        assert_rejected(httpx.get(f"{recipe.url}{path}"))
 
 
 def test_user_id_that_a_client_sends_is_ignored(service, recipe):
-    forged = {"X-User-Id": "another-user"}
-    token = log_in(service.client)
-    assert get_orders(recipe, token, forged).json() == get_orders(recipe, token).json()
+    token = log_in(service.client).token
+    for path in recipe.paths:
+        response = recipe.get(path, token, {"X-User-Id": "another-user"})
+        assert response.json() == recipe.get(path, token).json()
 
 
-def test_token_of_a_revoked_session_is_accepted_offline_until_it_expires(service, recipe):
-    token = log_in(service.client)
-    service.log_out(token)
-    assert service.client.get("/sessions", headers=bearer(token)).status_code == 401
-    assert get_orders(recipe, token).status_code == 200
+@pytest.mark.threat("relying-service-outlived-token")
+def test_revoked_token_is_rejected_online_at_once_and_accepted_offline(service, recipe):
+    """Offline it is accepted until it expires."""
+    session = log_in(service.client)
+    assert {recipe.get(path, session.token).status_code for path in recipe.paths} == {200}
+    service.log_out(session.own_token)
+    assert recipe.get("/orders", session.token).status_code == 200
+    for path in recipe.paths[1:]:
+        assert_rejected(recipe.get(path, session.token))
 
 
 @pytest.mark.quick

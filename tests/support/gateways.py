@@ -40,14 +40,16 @@ class Issuer:
     """The service that issues the tokens, as the operator of a recipe knows it."""
 
     url: str
-    issuer: str
     audience: str
     public_keys: str  # PEM
+    client_id: str
+    client_secret: str
 
     @property
     def variables(self) -> dict[str, str]:
         """Return the environment variables of a recipe."""
-        return {"ISSUER": self.issuer, "AUDIENCE": self.audience, "JWKS_URL": f"{self.url}/.well-known/jwks.json"}
+        client = {"CLIENT_ID": self.client_id, "CLIENT_SECRET": self.client_secret}
+        return {"ISSUER": self.url, "AUDIENCE": self.audience, **client}
 
 
 @contextmanager
@@ -103,7 +105,7 @@ def running_envoy(issuer: Issuer, folder: Path) -> Iterator[str]:
         # As a reader does, and the ports, which are fixed in the file.
         values = {
             "uri: ISSUER/": f"uri: {https}/",
-            "ISSUER": issuer.issuer,
+            "ISSUER": issuer.url,
             "AUDIENCE": issuer.audience,
             "address: AUTH_HOST, port_value: 443": f"address: 127.0.0.1, port_value: {https.rpartition(':')[2]}",
             "AUTH_HOST": "localhost",
@@ -134,7 +136,11 @@ def running_apache(issuer: Issuer, folder: Path) -> Iterator[str]:
         https = stack.enter_context(_tls_proxy(issuer.url, certificate, key))
         modules = ["mpm_event", "authn_core", "authz_core", "oauth2", "headers", "proxy", "proxy_http"]
         port = free_port()
-        variables = {**issuer.variables, "JWKS_URL": f"{https}/.well-known/jwks.json", "ORDERS": orders}
+        variables = {
+            **issuer.variables,
+            "JWKS_URL": f"{https}/.well-known/jwks.json",
+            "ORDERS": orders,
+        }
         configuration = folder / "apache2.conf"
         lines = [
             f'ServerRoot "{folder}"',

@@ -6,12 +6,17 @@
 import { createServer } from "node:http";
 import { createRemoteJWKSet, errors, jwtVerify } from "jose";
 
-const { ISSUER, AUDIENCE, JWKS_URL, PORT } = process.env;
+const { ISSUER, AUDIENCE, PORT } = process.env;
+
+// The metadata of the issuer (RFC 8414), which must be available when this service starts.
+const metadata = await (await fetch(`${ISSUER}/.well-known/openid-configuration`)).json();
+if (metadata.issuer !== ISSUER) throw new Error(`the metadata is about ${metadata.issuer}`);
 
 // Keys are cached for 5 minutes, as the JWK Set allows. For a token with an unknown key id, jose loads them again, so a
 // key rotation needs no restart. It does so at most once a second, so invented key ids cannot flood the issuer.
-const keys = createRemoteJWKSet(new URL(JWKS_URL), { cacheMaxAge: 300_000, cooldownDuration: 1_000 });
+const keys = createRemoteJWKSet(new URL(metadata.jwks_uri), { cacheMaxAge: 300_000, cooldownDuration: 1_000 });
 
+// Returns the claims of a user's valid access token. After a logout, it is accepted until it expires.
 async function verify(token) {
   const { payload } = await jwtVerify(token, keys, {
     algorithms: ["ES256"], // never the algorithm in the token's header
@@ -19,7 +24,7 @@ async function verify(token) {
     issuer: ISSUER,
     audience: AUDIENCE,
     clockTolerance: 30,
-    requiredClaims: ["exp", "sub"],
+    requiredClaims: ["exp", "sub", "sid"], // Only users have sessions. A token of a service client has no "sid".
   });
   return payload;
 }
@@ -28,11 +33,11 @@ const server = createServer(async (request, response) => {
   const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
   try {
     if (!token) throw new errors.JWTInvalid("no bearer token");
-    const claims = await verify(token);
+    const { sub } = await verify(token);
     response.setHeader("Content-Type", "application/json");
-    response.end(JSON.stringify({ user_id: claims.sub, orders: [] }));
+    response.end(JSON.stringify({ user_id: sub, orders: [] }));
   } catch (error) {
-    // The issuer is unavailable, unless the token is wrong. A 401 would make every client log out.
+    // Unless the token is wrong, the issuer is unavailable. A 401 would make every client log out.
     const isTokenWrong = error instanceof errors.JOSEError && !(error instanceof errors.JWKSTimeout);
     if (isTokenWrong) response.setHeader("WWW-Authenticate", token ? 'Bearer error="invalid_token"' : "Bearer");
     else response.setHeader("Retry-After", "5");
