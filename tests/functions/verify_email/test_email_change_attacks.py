@@ -2,14 +2,15 @@
 
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 
 from auth_common.accounts import administration as accounts
 from auth_common.accounts.email_change import change_email_by_operator
 from auth_common.database.privileges import REGISTRATION_ROLE
-from auth_common.database.tables import audit_events, email_changes, mail_tokens, mails, throttles, users
+from auth_common.database.tables import audit_events, email_changes, mail_tokens, mails, sessions, throttles, users
 from auth_common.errors import NotFound
 from auth_common.mail_tokens.proofs import MAX_TRIES_PER_CODE
 from auth_common.throttling.limits import EMAIL_CHANGES_PER_DAY, MAILS_PER_DAY
@@ -93,6 +94,17 @@ def test_stolen_access_token_changes_no_address(database, account):
     expire_step_ups(database)
     assert outcome(request_email_change(account, NEW_EMAIL)) == (403, "step_up_required")
     assert queued_mails(database, NEW_EMAIL) == []
+
+
+@pytest.mark.aurora_dsql
+def test_attacker_with_many_sessions_does_not_stop_the_users_change_of_the_address(database, account):
+    """With the password, the attacker has more step-up tokens than one transaction on Aurora DSQL can delete."""
+    (session,) = database.execute(select(sessions))
+    for _ in range(7):
+        database.execute(insert(sessions).values([session._asdict() | {"id": uuid4()} for _ in range(450)]))
+    token = change_token(database, account)
+    assert verify_email(token=token, access_token=account.access_token).status == 204
+    assert database.execute(select(sessions.c.id).where(sessions.c.step_up_hash.is_not(None))) == []
 
 
 @pytest.mark.sqlite

@@ -7,6 +7,7 @@ address gets a notice and is reserved for 72 hours, in which its user can undo t
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
@@ -37,6 +38,9 @@ from auth_common.users.email_change_store import (
 )
 from auth_common.users.store import User, lock_user, select_credentials_by_id, select_user_by_email
 from auth_common.users.uuids import parse_uuid
+
+#: Rows that one statement changes. A transaction on Aurora DSQL changes at most 3,000.
+_BATCH_ROWS: Final = 1_000
 
 
 def request_email_change(principal: Principal, user_id: str, *, new_email: str, step_up_token: str | None) -> None:
@@ -108,6 +112,19 @@ def _choose_mail(connection: Connection, user: User, new_email: str) -> tuple[Ma
         return MailKind.CONFIRM_NEW_EMAIL, None, "own_address"
     kind = MailKind.ADDRESS_TAKEN if holder.email_verified else MailKind.REGISTER_AGAIN
     return kind, holder if holder.status != "disabled" else None, "email_taken"
+
+
+def end_step_ups(user_id: UUID) -> None:
+    """Delete the step-up tokens of an account. The change of its address deletes those that are granted meanwhile.
+
+    In transactions of its own, because an account may have more sessions than one can change. If the change then fails,
+    its user steps up again.
+    """
+    now = datetime.now(UTC)
+    while transaction(
+        lambda connection: delete_step_up_tokens_of(connection, user_id=user_id, now=now, limit=_BATCH_ROWS)
+    ):
+        pass
 
 
 def confirm_email_change(connection: Connection, user: User, *, new_email: str) -> None:
@@ -243,7 +260,7 @@ def _change(
         queue_notice(connection, MailKind.EMAIL_CHANGED, user=user, event_at=now)
     _end_proofs(connection, user, new_email=new_email)
     if not revokes_sessions:
-        delete_step_up_tokens_of(connection, user_id=user.id, now=now)
+        delete_step_up_tokens_of(connection, user_id=user.id, now=now, limit=_BATCH_ROWS)
     security_event(SecurityEvent.USER_EMAIL_CHANGED, user_id=user.id, reason=reason)
     return changed
 

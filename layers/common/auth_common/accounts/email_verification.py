@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from auth_common.accounts.email_change import confirm_email_change
+from auth_common.accounts.email_change import confirm_email_change, end_step_ups
 from auth_common.errors import FieldError, InvalidCurrentPassword, ValidationFailed
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.keys.keyed_hashes import account_pseudonym
@@ -27,7 +27,7 @@ from auth_common.sessions.caller_checks import require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.throttling.attempts import Attempt
 from auth_common.throttling.service import login_attempt, mail_request, mail_token_attempt
-from auth_common.transactions import transaction
+from auth_common.transactions import read, transaction
 from auth_common.users.store import User, mark_verified, select_user_by_email
 
 #: What the tokens and codes of POST /email/verify were sent for.
@@ -127,12 +127,17 @@ def _verify(proof: Proof, attempt: Attempt, account_proof: str | Principal) -> N
 
 
 def _verify_by_session(proof: Proof, attempt: Attempt, principal: Principal) -> None:
-    def verify(connection: Connection) -> None:
+    def require_same_account(connection: Connection) -> None:
         require_valid_session(connection, principal)
         if principal.user_id != proof.user.id:
             raise RejectedProof("other_account", user_id=principal.user_id)
+
+    def verify(connection: Connection) -> None:
+        require_same_account(connection)
         _settle(connection, proof, attempt)
 
+    read(require_same_account)
+    _prepare(proof)
     transaction(verify)
 
 
@@ -147,7 +152,13 @@ def _verify_by_password(proof: Proof, attempt: Attempt, password: str) -> None:
         def verify(connection: Connection) -> None:
             _settle(connection, proof, attempt, login)
 
+        _prepare(proof)
         transaction(verify)
+
+
+def _prepare(proof: Proof) -> None:
+    if proof.mail_token.new_email is not None:
+        end_step_ups(proof.user.id)
 
 
 def _settle(connection: Connection, proof: Proof, *attempts: Attempt) -> None:

@@ -273,10 +273,14 @@ def delete_step_up_token(connection: Connection, *, session_id: UUID) -> None:
     connection.execute(update(sessions).where(sessions.c.id == session_id).values(**_NO_STEP_UP))
 
 
-def delete_step_up_tokens_of(connection: Connection, *, user_id: UUID, now: datetime) -> None:
-    """Delete the step-up tokens of a user's sessions. Expired ones stay, because they open nothing."""
+def delete_step_up_tokens_of(connection: Connection, *, user_id: UUID, now: datetime, limit: int) -> int:
+    """Delete the step-up tokens of up to ``limit`` sessions of a user. Return how many.
+
+    Expired ones stay, because they open nothing.
+    """
     is_valid = (sessions.c.user_id == user_id, sessions.c.step_up_expires_at > now)
-    connection.execute(update(sessions).where(*is_valid).values(**_NO_STEP_UP))
+    chosen = select(sessions.c.id).where(*is_valid).limit(limit)
+    return connection.execute(update(sessions).where(sessions.c.id.in_(chosen)).values(**_NO_STEP_UP)).rowcount
 
 
 def count_pending_proof(
