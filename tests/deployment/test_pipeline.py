@@ -3,8 +3,11 @@
 import json
 import re
 
+import boto3
 import pytest
 import yaml
+from botocore.exceptions import ClientError
+from moto import mock_aws
 
 from tests.support.deployment import as_list, deployed, policy_statements, resources_of_type
 from tests.support.iam_policies import allows
@@ -177,6 +180,16 @@ def test_pipeline_may_make_each_kind_of_resource():
         for a in as_list(each["Action"])
     }
     assert services - allowed == set()
+
+
+@pytest.mark.parametrize("policy", [BOUNDARY, DEPLOY], ids=["boundary", "deploy"])
+def test_policy_is_valid_for_iam(policy):
+    """moto rejects the grammar errors that IAM rejects."""
+    with mock_aws():
+        iam = boto3.client("iam", region_name="us-east-1")
+        iam.create_policy(PolicyName="policy", PolicyDocument=json.dumps(policy).replace("ACCOUNT", "123456789012"))
+        with pytest.raises(ClientError, match="MalformedPolicyDocument"):
+            iam.create_policy(PolicyName="broken", PolicyDocument=json.dumps(policy).replace('"Allow"', '"allow"'))
 
 
 @pytest.mark.parametrize("policy", [BOUNDARY, DEPLOY], ids=["boundary", "deploy"])
