@@ -41,6 +41,7 @@ REQUIRED_LIBRARIES: Final = {
     "secure_account": (*_BASE, "bcrypt", "email_validator"),
     "sessions": (*_BASE, "ua_parser", "ua_parser_builtins.lazy"),
     "step_up": (*_BASE, "bcrypt", "webauthn"),
+    "token": (*_BASE, "jwt", "cryptography"),
     "verify_email": (*_BASE, "bcrypt", "email_validator", "jwt", "cryptography"),
     "webauthn": (*_BASE, "webauthn"),
     "well_known": ("fastapi", "mangum", "aws_lambda_powertools"),

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+from auth_common.clients.registration import add_client
 from auth_common.mail_tokens.store import MailToken, insert_mail_token
 from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose, hash_address, hash_mail_token, new_mail_token
 from auth_common.transactions import transaction
@@ -22,11 +23,12 @@ from tests.support.routes import ROUTES
 
 #: Fields whose example the service does not know. A request with such a field needs a real value.
 _MADE_BY_THE_SERVICE: Final = ("token", "_id", "code")
-#: Fields that the service has made for the user of a request.
-_KNOWN: Final = frozenset({"refresh_token"})
+#: Fields that the service has made for the user or the client of a request.
+_KNOWN: Final = frozenset({"refresh_token", "client_id"})
 #: The one route whose token is sent by mail only and is needed in each request.
 _SECURE: Final = "/account/secure"
 _REVOKE: Final = "/revoke"
+_TOKEN: Final = "/token"
 
 
 class FirstRequests:
@@ -52,6 +54,8 @@ class FirstRequests:
         if route.method == "GET":
             caller = authorize(self._admin_token)["context"]
             return proxy_event("GET", route.path.replace("{id}", caller["user_id"]), **_options(route, caller))
+        if route.path == _TOKEN:
+            return form_event(route.path, {"grant_type": "client_credentials", **_new_client()})
         account = sign_up(_new_email())
         caller = authorize(account.access_token)["context"]
         if route.path == _REVOKE:
@@ -98,6 +102,13 @@ def _link_of_notice(account: Account) -> str:
     )
     transaction(lambda connection: insert_mail_token(connection, mail_token))
     return token
+
+
+def _new_client() -> dict[str, str]:
+    """Register a client, and return the parameters with which it authenticates."""
+    name = secrets.token_hex(8)
+    _, secret = add_client(name, resources=["https://orders.example.com"], scopes=[])
+    return {"client_id": name, "client_secret": str(secret)}
 
 
 def _new_email() -> str:

@@ -5,7 +5,7 @@ import json
 import time
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote_plus
 from uuid import uuid4
 
 import jwt
@@ -18,7 +18,7 @@ from auth_common.clients.registration import PublicKeyCredential, add_client
 from auth_common.settings import settings
 from tests.support import leaks
 from tests.support.databases import acting_as
-from tests.support.events import proxy_event
+from tests.support.events import form_event
 from tests.support.forged_tokens import ABSENT
 from tests.support.functions import Response, call
 
@@ -80,11 +80,15 @@ def with_assertion(signed: str) -> dict[str, str]:
 
 
 def send_form(
-    function: str, path: str, parameters: dict[str, str], *, authorization: str | list[str] | None = None
+    function: str,
+    path: str,
+    parameters: dict[str, str],
+    *,
+    authorization: str | list[str] | None = None,
+    **identity: str,
 ) -> Response:
     """Send a form to a route of OAuth, with one or several header fields ``Authorization``."""
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    event = proxy_event("POST", path, body=urlencode(parameters).encode(), headers=headers)
+    event = form_event(path, parameters, **identity)
     if authorization:
         fields = [authorization] if isinstance(authorization, str) else authorization
         event["headers"]["Authorization"] = fields[-1]
@@ -92,7 +96,13 @@ def send_form(
     return call(function, event)
 
 
-def request_token(*, authorization: str | list[str] | None = None, **parameters: str) -> Response:
+def request_token(
+    *,
+    authorization: str | list[str] | None = None,
+    client_ip: str | None = None,
+    **parameters: str,
+) -> Response:
     """Send ``POST /token`` with the grant of clients."""
     parameters = {"grant_type": "client_credentials", **parameters}
-    return send_form("token", "/token", parameters, authorization=authorization)
+    identity = {"sourceIp": client_ip} if client_ip else {}
+    return send_form("token", "/token", parameters, authorization=authorization, **identity)

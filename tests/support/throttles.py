@@ -9,8 +9,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, update
 
+from auth_common.database.privileges import CLIENTS_ROLE, SERVICE_ROLE
 from auth_common.database.tables import audit_events, throttles
 from auth_common.keys.keyed_hashes import throttle_key
+from tests.support.clients import NAME, register_client, request_token
 from tests.support.databases import Database, start_fresh_environment
 from tests.support.factories import EMAIL, PASSWORD, log_in, refresh, register, sign_up
 from tests.support.functions import Response
@@ -91,6 +93,10 @@ class Limit:
     is_fixed: ClassVar[bool] = False
     #: The status of an attempt that is counted.
     status: ClassVar[int] = 401
+    #: The error of an attempt in a lockout.
+    code: ClassVar[str] = "too_many_attempts"
+    #: The role in the database of the function that handles an attempt.
+    role: ClassVar[str] = SERVICE_ROLE
     #: The beginning of an SQL statement that every successful attempt executes.
     needs: ClassVar[str]
 
@@ -261,6 +267,43 @@ class RefreshFromClientIP(Limit):
         return [self.succeed()]
 
 
+class ClientsFromClientIP(Limit):
+    """The limit of failed authentications of clients. Valid credentials are not counted."""
+
+    name = "client_source"
+    setting = "client_per_source"
+    code = "temporarily_unavailable"
+    role = CLIENTS_ROLE
+    needs = "SELECT clients"
+
+    def __init__(self) -> None:
+        self.secret = register_client()
+
+    def attempt(self, number: int, /) -> Response:
+        return request_token(client_id=f"unknown{number}", client_secret="wrong")
+
+    def succeed(self) -> Response:
+        return request_token(client_id=NAME, client_secret=self.secret)
+
+    def attempt_of_another(self) -> Response:
+        return request_token(client_id=NAME, client_secret="wrong", client_ip=OTHER_CLIENT_IP)
+
+    def allowed(self) -> list[Response]:
+        return [self.succeed()]
+
+
+class ClientFromAllClientIPs(ClientsFromClientIP):
+    """The limit of one client, which attempts from many client IPs reach."""
+
+    name = "client"
+
+    def attempt(self, number: int, /) -> Response:
+        return request_token(client_id=NAME, client_secret="wrong", client_ip=f"192.0.2.{number}")
+
+    def attempt_of_another(self) -> Response:
+        return request_token(client_id="unknown", client_secret="wrong", client_ip=OTHER_CLIENT_IP)
+
+
 class RegistrationFromClientIP(Limit):
     name = "registration_source"
     setting = "registration_per_source"
@@ -336,6 +379,8 @@ LIMITS: list[type[Limit]] = [
     SecondFactor,
     PasskeyFromClientIP,
     RefreshFromClientIP,
+    ClientsFromClientIP,
+    ClientFromAllClientIPs,
     RegistrationFromClientIP,
     MailFromClientIP,
     MailTokenFromClientIP,

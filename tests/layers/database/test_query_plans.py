@@ -11,12 +11,14 @@ from sqlalchemy.pool import NullPool
 
 from auth_common.accounts import administration as accounts
 from auth_common.audit_log.store import AuditQuery, select_page
+from auth_common.clients.registration import list_clients, remove_client, rotate_credential
 from auth_common.database.tables import metadata
 from auth_common.events.vocabulary import Severity
 from auth_common.mail.bounce_rate import resume_mail
 from auth_common.mail.sender import send_due_mails
 from auth_common.operations.cleanup import delete_expired
 from tests.support.auditors import auditor_token, read_events, read_summary
+from tests.support.clients import NAME, assertion, ec_key, register_client, request_token, with_assertion
 from tests.support.databases import sqlalchemy_listener, start_fresh_environment
 from tests.support.events import SOURCE_IP
 from tests.support.factories import (
@@ -39,6 +41,8 @@ pytestmark = pytest.mark.database
 ACCEPTED = [
     # One page of the whole log, newest first.
     (r"SELECT audit_events\.chain_id((?!WHERE).)*$", "SCAN audit_events USING INDEX ix_audit_events_time"),
+    # An operator's list of all clients.
+    (r"SELECT clients\.id((?!WHERE).)*$", "clients"),
     # The hourly clean-up of salts that erased users have left.
     (r"SELECT audit_salts.*NOT \(EXISTS", "audit_salts"),
     # An erasure by an operator. The table is small, because challenges expire after minutes.
@@ -92,6 +96,13 @@ def use_all_features():
     log_out(person.access_token)
     accounts.disable_user(EMAIL)
     accounts.enable_user(EMAIL)
+    register_client()
+    register_client("reports", key=ec_key())
+    rotate_credential(NAME)
+    list_clients()
+    request_token(client_id=NAME, client_secret="wrong")
+    request_token(**with_assertion(assertion(ec_key(), name="reports")))
+    remove_client(NAME)
     send_due_mails()
     resume_mail()
     delete_expired()
