@@ -10,13 +10,13 @@ from sqlalchemy import insert, select, update
 from auth_common.accounts import administration as accounts
 from auth_common.database.tables import audit_events, sessions, throttles, users
 from auth_common.throttling.attempts import Attempt, AttemptedAccount
+from auth_common.throttling.known_clients import CLIENT_KNOWN_FOR
 from auth_common.throttling.limits import (
     MAX_FAILURES_FROM_UNKNOWN_IPS,
     MAX_FAILURES_IN_A_ROW,
     account_key,
     login_limits,
 )
-from auth_common.throttling.service import CLIENT_KNOWN_FOR
 from auth_common.throttling.store import delete_expired_throttles
 from auth_common.transactions import transaction
 from tests.support.databases import start_fresh_environment

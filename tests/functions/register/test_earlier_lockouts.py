@@ -7,8 +7,8 @@ from sqlalchemy import update
 
 from auth_common.accounts import administration as accounts
 from auth_common.database.tables import users
+from auth_common.throttling.known_clients import CLIENT_KNOWN_FOR
 from auth_common.throttling.limits import MAX_FAILURES_FROM_UNKNOWN_IPS
-from auth_common.throttling.service import CLIENT_KNOWN_FOR
 from tests.support.databases import start_fresh_environment
 from tests.support.events import SOURCE_IP
 from tests.support.factories import EMAIL, erase, log_in, register

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from auth_common.accounts import administration as accounts
 from auth_common.database.tables import audit_events, mails, sessions, throttles, users
 from auth_common.keys.keyed_hashes import throttle_key
-from auth_common.throttling.service import CLIENT_KNOWN_FOR
+from auth_common.throttling.known_clients import CLIENT_KNOWN_FOR
 from tests.support.databases import Database, start_fresh_environment
 from tests.support.factories import EMAIL, NEW_PASSWORD, Account, log_in, register, sign_up
 from tests.support.mail_links import complete_reset, newest_mail, queued_mails, request_reset

@@ -24,7 +24,8 @@ from auth_common.notices.account_notices import queue_notice
 from auth_common.sessions.caller_checks import rejected_caller, require_self, require_step_up, require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.store import delete_step_up_tokens_of
-from auth_common.throttling.service import email_change_request, move_failures
+from auth_common.throttling.mail_requests import email_change_request
+from auth_common.throttling.service import move_failures
 from auth_common.transactions import read, transaction
 from auth_common.users import store
 from auth_common.users.email_change_store import (

@@ -26,7 +26,8 @@ from auth_common.passwords.hashing import verify_password
 from auth_common.sessions.caller_checks import require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.throttling.attempts import Attempt
-from auth_common.throttling.service import login_attempt, mail_request, mail_token_attempt
+from auth_common.throttling.mail_requests import mail_request
+from auth_common.throttling.service import login_attempt, mail_token_attempt
 from auth_common.transactions import read, transaction
 from auth_common.users.store import User, mark_verified, select_user_by_email
 

@@ -18,12 +18,11 @@ from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose
 from auth_common.passwords.hashing import hash_password
 from auth_common.passwords.policy import require_good_password
 from auth_common.settings import settings
+from auth_common.throttling.known_clients import client_ip_hash
+from auth_common.throttling.mail_requests import registration_mail, registration_mail_to_new_account
 from auth_common.throttling.service import (
-    client_ip_hash,
     mail_token_attempt,
     registration_attempt,
-    registration_mail,
-    registration_mail_to_new_account,
     reset_failures_of_new_account,
     spend_statements,
 )

@@ -6,7 +6,7 @@ from auth_common.mail.kinds import MailKind
 from auth_common.mail.outbox import DECOY, queue_mail
 from auth_common.notices.account_notices import event_variables, queue_notice, receives_notices
 from auth_common.settings import settings
-from auth_common.throttling.service import count_new_login, may_send_lockout_notice
+from auth_common.throttling.mail_requests import count_new_login, may_send_lockout_notice
 from auth_common.users.store import User
 
 

@@ -24,12 +24,8 @@ from auth_common.sessions.principal import Principal
 from auth_common.sessions.service import is_user_unchanged, new_session, store_session
 from auth_common.sessions.token_pairs import TokenPair
 from auth_common.throttling.attempts import Attempt
-from auth_common.throttling.service import (
-    count_rejected_mfa_token,
-    is_new_client,
-    passkey_attempt,
-    require_second_factor_unlocked,
-)
+from auth_common.throttling.known_clients import find_known_clients, is_new_client
+from auth_common.throttling.service import count_rejected_mfa_token, passkey_attempt, require_second_factor_unlocked
 from auth_common.tokens.access_tokens import require_resource
 from auth_common.tokens.mfa_tokens import verify_mfa_token
 from auth_common.transactions import read, transaction
@@ -124,7 +120,7 @@ def _open_session(
         if not record_assertion(connection, proof, with_password=with_password):
             raise AssertionRejected("unknown_passkey", user)
         attempt.succeed(connection)
-        if receives_notices(user) and is_new_client(connection, email=user.email):
+        if receives_notices(user) and is_new_client(find_known_clients(connection, user.email)):
             queue_new_login_notice(connection, user)
         store_session(connection, new, replaced=replaced)
 

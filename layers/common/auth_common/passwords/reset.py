@@ -22,12 +22,9 @@ from auth_common.notices.account_notices import queue_notice
 from auth_common.passwords.hashing import hash_password
 from auth_common.passwords.policy import require_good_password
 from auth_common.throttling.attempts import Attempt
-from auth_common.throttling.service import (
-    client_ip_hash,
-    mail_request,
-    mail_token_attempt,
-    reset_failures_after_password_reset,
-)
+from auth_common.throttling.known_clients import client_ip_hash
+from auth_common.throttling.mail_requests import mail_request
+from auth_common.throttling.service import mail_token_attempt, reset_failures_after_password_reset
 from auth_common.transactions import transaction
 from auth_common.users.store import User, reset_password, select_user_by_email
 

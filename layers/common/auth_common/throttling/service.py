@@ -9,9 +9,9 @@ any of this:
 """
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -28,8 +28,6 @@ from auth_common.errors import (
     ServiceError,
     TooManyAttempts,
 )
-from auth_common.events import request_context
-from auth_common.keys.keyed_hashes import account_pseudonym, throttle_key
 from auth_common.throttling import limits
 from auth_common.throttling.attempts import (
     Attempt,
@@ -38,28 +36,26 @@ from auth_common.throttling.attempts import (
     locked_until,
     require_unlocked,
 )
+from auth_common.throttling.known_clients import (
+    account_of,
+    find_known_clients,
+    is_known_client_ip,
+    is_new_client,
+    request_client_ip,
+)
 from auth_common.throttling.limits import Limit, MailRequestName, SessionLimitName
 from auth_common.throttling.store import (
-    KnownClients,
-    Throttle,
-    begin_lockout,
-    count_attempt,
     delete_throttle,
     move_throttle,
-    select_known_clients,
     select_throttles,
 )
 from auth_common.transactions import read
 
-#: How long a client IP and a device are known for an account after a login: as long as a session may last.
-CLIENT_KNOWN_FOR: Final = timedelta(days=30)
 #: The errors of a wrong password, at the login and beside the link of a mail.
 _WRONG_PASSWORD: Final = (InvalidCredentials, InvalidCurrentPassword)
 _KEY_BYTES: Final = 16
 #: The mails without which the user of an account cannot use it.
 _MAILS_OF_AN_ACCOUNT: Final[tuple[MailRequestName, ...]] = ("registration", "verification", "reset")
-#: How many pairs of client IP and User-Agent of an account are read, the newest first.
-_MAX_KNOWN_CLIENTS: Final = 200
 
 
 @contextmanager
@@ -74,12 +70,12 @@ def login_attempt(email: str, *, is_known: bool = False) -> Iterator[Attempt]:
         TooManyAttempts: the account is locked, or the client IP, or the client IP for this account.
 
     """
-    known = read(lambda connection: _known_clients(connection, email))
-    account = _account_of(email, known.user_id)
-    is_known |= _is_known_client_ip(known)
-    login_limits = limits.login_limits(email=email, client_ip=_client_ip(), is_known=is_known)
+    known = read(lambda connection: find_known_clients(connection, email))
+    account = account_of(email, known.user_id)
+    is_known |= is_known_client_ip(known)
+    login_limits = limits.login_limits(email=email, client_ip=request_client_ip(), is_known=is_known)
     with counted_attempt(account, login_limits, failures=_WRONG_PASSWORD, is_login=True) as attempt:
-        attempt.is_from_new_client = _is_new_client(known)
+        attempt.is_from_new_client = is_new_client(known)
         yield attempt
 
 
@@ -97,7 +93,7 @@ def passkey_attempt(user_id: UUID | None) -> Iterator[Attempt]:
         TooManyAttempts: the user's second factors are locked. For a passkey alone, the client IP is locked.
 
     """
-    passkey_limits = [limits.passkey_limit(_client_ip(), exempt_from_lockouts=user_id is not None)]
+    passkey_limits = [limits.passkey_limit(request_client_ip(), exempt_from_lockouts=user_id is not None)]
     if user_id is not None:
         passkey_limits.append(limits.second_factor_limit(user_id))
     failures = (PasskeyLoginFailed, InvalidChallenge)
@@ -113,84 +109,9 @@ def registration_attempt() -> Iterator[Attempt]:
         TooManyAttempts: the client IP is locked.
 
     """
-    registration_limits = [limits.registration_limit(_client_ip())]
+    registration_limits = [limits.registration_limit(request_client_ip())]
     with counted_attempt(AttemptedAccount(), registration_limits, failures=(EmailTaken,)) as attempt:
         yield attempt
-
-
-@contextmanager
-def mail_request(name: MailRequestName, *, email: str) -> Iterator[bool]:
-    """Count a request for a mail for its client IP and for its address, and yield whether the mail may be sent.
-
-    The response must not show whether it may. A client IP that the account is known to use has its own number of mails
-    in a day. So an attacker who uses up the others does not keep the user from requesting one.
-
-    Args:
-        name: what is requested.
-        email: normalised.
-
-    Raises:
-        TooManyAttempts: the client IP has requested too many mails.
-
-    """
-    known = read(lambda connection: _known_clients(connection, email))
-    is_known, client_ip = _is_known_client_ip(known), _client_ip()
-    account = _account_of(email, known.user_id)
-    by_address = limits.mail_limits(name, email, client_ip) if is_known else limits.mail_limits(name, email)
-    by_address.append(limits.mail_to_address_limit(name, email, client_ip))
-    # A request that succeeds stays counted.
-    with (
-        counted_attempt(account, [limits.mail_request_limit(client_ip)], failures=()),
-        _counted_silently(account, by_address) as may_send,
-    ):
-        yield may_send
-
-
-@contextmanager
-def email_change_request(user_id: UUID, *, new_email: str) -> Iterator[bool]:
-    """Count a request to change an address for its client IP, its account and the new address.
-
-    Yield whether the mail may be sent. The response must not show that.
-
-    Raises:
-        TooManyAttempts: the client IP has requested too many mails, or the account too many changes.
-
-    """
-    account = AttemptedAccount(user_id)
-    change_limits = [limits.mail_request_limit(_client_ip()), limits.email_change_limit(user_id)]
-    # A request that succeeds stays counted.
-    with (
-        counted_attempt(account, change_limits, failures=()),
-        _counted_silently(account, limits.mail_limits("change", new_email)) as may_send,
-    ):
-        yield may_send
-
-
-@contextmanager
-def registration_mail(*, email: str, user_id: UUID | None) -> Iterator[bool]:
-    """Count the mail of a registration for its client IP and its address, and yield whether it may be sent.
-
-    The response must not show whether it may. An address without an account is counted too.
-
-    Args:
-        email: normalised.
-        user_id: the account with this address. None if there is none.
-
-    """
-    account = _account_of(email, user_id)
-    by_client_ip = [limits.mail_request_limit(_client_ip())]
-    with _counted_silently(account, by_client_ip, limits.mail_limits("registration", email)) as may_send:
-        yield may_send
-
-
-@contextmanager
-def registration_mail_to_new_account() -> Iterator[bool]:
-    """Count the mail to a new account for its client IP, and yield whether it may be sent.
-
-    The limit rejects no registration, because registrations have another one. The user can request the mail later.
-    """
-    with _counted_silently(AttemptedAccount(), [limits.mail_request_limit(_client_ip())]) as may_send:
-        yield may_send
 
 
 @contextmanager
@@ -205,11 +126,11 @@ def mail_token_attempt(*, code_for: str | None = None) -> Iterator[Attempt]:
         TooManyAttempts: the client IP is locked, or for a code the address.
 
     """
-    token_limits = [limits.mail_token_limit(_client_ip())]
+    token_limits = [limits.mail_token_limit(request_client_ip())]
     account = AttemptedAccount()
     if code_for is not None:
         token_limits.append(limits.code_limit(code_for))
-        account = _account_of(code_for, None)
+        account = account_of(code_for, None)
     with counted_attempt(account, token_limits, failures=(InvalidOrExpiredCode,)) as attempt:
         yield attempt
 
@@ -260,7 +181,7 @@ def count_rejected_mfa_token(user_id: UUID | None) -> None:
         TooManyAttempts: the client IP is locked.
 
     """
-    _count_failure(AttemptedAccount(user_id), limits.passkey_limit(_client_ip()), is_login=True)
+    _count_failure(AttemptedAccount(user_id), limits.passkey_limit(request_client_ip()), is_login=True)
 
 
 def count_rejected_refresh_token() -> None:
@@ -270,7 +191,7 @@ def count_rejected_refresh_token() -> None:
         TooManyAttempts: the client IP is locked.
 
     """
-    _count_failure(AttemptedAccount(), limits.refresh_limit(_client_ip()))
+    _count_failure(AttemptedAccount(), limits.refresh_limit(request_client_ip()))
 
 
 def count_rejected_client(name: str | None) -> None:
@@ -286,63 +207,19 @@ def count_rejected_client(name: str | None) -> None:
         TooManyAttempts: the client IP or the client is locked.
 
     """
-    _count_failure(AttemptedAccount(), *limits.client_limits(_client_ip(), name))
-
-
-def is_new_client(connection: Connection, *, email: str) -> bool:
-    """Return whether neither the client IP nor the device is known for an account. A first login is from no new client.
-
-    Call it before the session of the login is stored.
-
-    Args:
-        connection: the transaction of the login.
-        email: the normalised address of the account.
-
-    """
-    return _is_new_client(_known_clients(connection, email))
-
-
-def count_new_login(connection: Connection, *, user_id: UUID) -> int | None:
-    """Count a login from a new client. Return None if it is too early for another notice.
-
-    Otherwise return how many earlier logins no notice has told. Call it in the transaction of the login, which has
-    locked the user.
-    """
-    limit = limits.new_login_limit(user_id)
-    now = datetime.now(UTC)
-    earlier = select_throttles(connection, [limit.key]).get(limit.key)
-    is_paused = earlier is not None and earlier.locked_until is not None and earlier.locked_until > now
-    if not is_paused:
-        delete_throttle(connection, limit.key)
-    counter = _count(connection, limit, now)
-    if is_paused or counter is None:
-        return None
-    begin_lockout(connection, counter, until=now + limits.NEW_LOGIN_NOTICE_PAUSE)
-    # The first one in the counter was told.
-    return earlier.failures - 1 if earlier else 0
-
-
-def may_send_lockout_notice(connection: Connection, *, email: str, user_id: UUID | None) -> bool:
-    """Count a notice of a lockout, and return whether it may be sent. An address without an account is counted too."""
-    limit = limits.lockout_notice_limit(str(user_id) if user_id else email)
-    return _count(connection, limit, datetime.now(UTC)) is not None
+    _count_failure(AttemptedAccount(), *limits.client_limits(request_client_ip(), name))
 
 
 def count_bad_input() -> bool:
     """Count a rejected body or query. Return whether the audit log may store another one from this client IP."""
     try:
-        Attempt(AttemptedAccount()).count(limits.bad_input_limit(_client_ip()))
+        Attempt(AttemptedAccount()).count(limits.bad_input_limit(request_client_ip()))
     except TooManyAttempts:
         return False
     except (ServiceError, SQLAlchemyError):
         # The request is rejected in any case. Without a database, no record fills the audit log.
         return True
     return True
-
-
-def client_ip_hash() -> bytes:
-    """Return the keyed hash of the request's client IP that a registration or password reset stores, 16 bytes."""
-    return throttle_key("known_source", _client_ip())
 
 
 def reset_failures_of_new_account(connection: Connection, *, email: str) -> None:
@@ -352,7 +229,7 @@ def reset_failures_of_new_account(connection: Connection, *, email: str) -> None
     taken. Otherwise an attacker could lock the account before its user registers, or reset the counters of another one.
     Failures from other client IPs at this address stay counted for those client IPs: they do not block this one.
     """
-    keys = [limits.account_key(email), limits.account_and_client_ip_key(email, _client_ip())]
+    keys = [limits.account_key(email), limits.account_and_client_ip_key(email, request_client_ip())]
     # An attacker must not be able to stop the mails and codes of an account before it has the address.
     by_address = [limit for name in _MAILS_OF_AN_ACCOUNT for limit in limits.mail_limits(name, email)]
     keys += [limit.key for limit in (*by_address, limits.code_limit(email))]
@@ -364,7 +241,7 @@ def reset_failures_after_password_reset(connection: Connection, *, email: str) -
 
     Call it in the transaction of the reset. The failures of second factors stay counted, because a mailbox is none.
     """
-    keys = (limits.account_key(email), limits.account_and_client_ip_key(email, _client_ip()))
+    keys = (limits.account_key(email), limits.account_and_client_ip_key(email, request_client_ip()))
     _delete_counters(connection, keys)
 
 
@@ -394,27 +271,6 @@ def unlock_account(connection: Connection, *, email: str, user_id: UUID) -> int:
     return _delete_counters(connection, keys)
 
 
-@contextmanager
-def _counted_silently(account: AttemptedAccount, *groups: Sequence[Limit]) -> Iterator[bool]:
-    """Count an attempt in each group, and yield whether no group is locked. An error of the block cancels the attempt.
-
-    Each group is counted even if another one is locked. Otherwise the counter of a client IP would show whether an
-    address is locked.
-    """
-    attempt = Attempt(account)
-    is_accepted = True
-    for group in groups:
-        try:
-            attempt.count(*group)
-        except TooManyAttempts:
-            is_accepted = False
-    try:
-        yield is_accepted
-    except BaseException:
-        attempt.cancel()
-        raise
-
-
 def select_lockouts(connection: Connection, *, email: str, user_id: UUID, now: datetime) -> dict[str, datetime]:
     """Return the names of the limits that lock an account, or its second factors, and until when.
 
@@ -438,43 +294,3 @@ def _count_failure(account: AttemptedAccount, *counted_in: Limit, is_login: bool
 def _delete_counters(connection: Connection, keys: Iterable[bytes]) -> int:
     # Attempts lock the rows in this order, too.
     return sum(delete_throttle(connection, key) for key in sorted(keys))
-
-
-def _count(connection: Connection, limit: Limit, now: datetime) -> Throttle | None:
-    """Count what a notice tells. Return None at the limit."""
-    return count_attempt(
-        connection,
-        limit.key,
-        now=now,
-        expires_at=now + limit.window,
-        restarts_window=False,
-        exempt_from_lockouts=limit.exempt_from_lockouts,
-        max_failures=limit.max_failures,
-    )
-
-
-def _known_clients(connection: Connection, email: str) -> KnownClients:
-    since = datetime.now(UTC) - CLIENT_KNOWN_FOR
-    return select_known_clients(connection, email=email, since=since, limit=_MAX_KNOWN_CLIENTS)
-
-
-def _is_known_client_ip(known: KnownClients) -> bool:
-    if _client_ip() in {limits.normalise_client_ip(login_ip) for login_ip, _ in known.logins if login_ip}:
-        return True
-    # No secret: without the audit key, an attacker cannot choose the hash of a client IP.
-    return known.registered_from is not None and known.registered_from == client_ip_hash()
-
-
-def _is_new_client(known: KnownClients) -> bool:
-    is_first_login = known.is_new and not known.logins
-    # The User-Agent as it is, because a device's name is the same for many users. A client can send any.
-    is_known_device = request_context.get().user_agent in {user_agent for _, user_agent in known.logins}
-    return not (is_first_login or is_known_device or _is_known_client_ip(known))
-
-
-def _account_of(email: str, user_id: UUID | None) -> AttemptedAccount:
-    return AttemptedAccount(user_id, None if user_id else account_pseudonym(email))
-
-
-def _client_ip() -> str:
-    return limits.normalise_client_ip(request_context.get().source_ip)
