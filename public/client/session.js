@@ -123,6 +123,22 @@ export class Session extends EventTarget {
     }
   }
 
+  /**
+   * Return an access token for another service: a body with `access_token` and `expires_in`. `resource` is the URI of that
+   * service, which an operator has configured. Send the token to that service only, and keep it until it expires: each call
+   * refreshes the session twice, the second time for this service. This service rejects the token.
+   *
+   * Throws a Problem, with the code `invalid_target` for an unknown service. Throws an AbortError like `call`.
+   */
+  async tokenFor(resource) {
+    const login = this.#login;
+    return this.#alone(login, async () => {
+      const { access_token, expires_in } = await this.#exchangeAndShare(login, { resource });
+      await this.#exchangeAndShare(login);
+      return { access_token, expires_in };
+    });
+  }
+
   /** Exchange the refresh token, which works once. Requests that need it at the same time share one exchange. */
   async renew() {
     await this.#renewOnce({ isFollowing: false });
@@ -136,19 +152,25 @@ export class Session extends EventTarget {
   async #renew(login, isFollowing) {
     const generation = this.#generation;
     try {
+      await this.#alone(login, async () => {
+        if (this.#generation > generation) return; // Another tab has sent a newer pair.
+        await this.#exchangeAndShare(login, { isFollowing });
+      });
+    } finally {
+      if (this.#login === login) this.#renewing = null;
+    }
+  }
+
+  /** Call `action()` while no other tab exchanges the refresh token, and after the others have sent their newest pair. */
+  async #alone(login, action) {
+    try {
       this.#require(login);
       const { sid } = this.claims;
-      await this.#tabs.exclusively(sid, async () => {
+      return await this.#tabs.exclusively(sid, async () => {
         this.#require(login);
         await this.#tabs.ask(sid, { type: "ask", sid });
         this.#require(login);
-        if (this.#generation > generation) return; // Another tab has sent a newer pair.
-        // A tab that follows another one does not announce its attempt, so that tabs without a network do not take turns.
-        if (!isFollowing) this.#tabs.post({ type: "exchanging", sid, generation });
-        const { body } = await this.#exchange(this.#tokens.refresh_token);
-        this.#require(login);
-        this.#set(body, generation + 1, { reason: "", isRenewal: true });
-        this.#tabs.post(this.#pair());
+        return action();
       });
     } catch (problem) {
       this.#require(login);
@@ -156,14 +178,27 @@ export class Session extends EventTarget {
       if (problem.status === 401) this.end("expired");
       this.#require(login);
       throw problem;
-    } finally {
-      if (this.#login === login) this.#renewing = null;
     }
   }
 
+  /** Exchange the refresh token, and send the new pair to the other tabs. Return the body of the response. */
+  async #exchangeAndShare(login, { isFollowing = false, resource } = {}) {
+    const generation = this.#generation;
+    // A tab that follows another one does not announce its attempt, so that tabs without a network do not take turns.
+    if (!isFollowing) this.#tabs.post({ type: "exchanging", sid: this.claims.sid, generation });
+    const { body } = await this.#exchange(resource);
+    this.#require(login);
+    // A token for another service does not become the token of this session.
+    const [pair, secondsLeft] = resource ? [{ ...body, access_token: this.#tokens.access_token }, this.secondsLeft] : [body];
+    this.#set(pair, generation + 1, { reason: "", isRenewal: true }, secondsLeft);
+    this.#tabs.post(this.#pair());
+    return body;
+  }
+
   /** Send the refresh token. If the response is lost, send it again: the server accepts it twice within 10 seconds. */
-  async #exchange(refresh_token) {
-    const exchange = () => this.#send("POST", "/token/refresh", { body: { refresh_token }, signal: AbortSignal.timeout(EXCHANGE_TIME) });
+  async #exchange(resource) {
+    const body = { refresh_token: this.#tokens.refresh_token, ...(resource && { resource }) };
+    const exchange = () => this.#send("POST", "/token/refresh", { body, signal: AbortSignal.timeout(EXCHANGE_TIME) });
     try {
       return await exchange();
     } catch (problem) {

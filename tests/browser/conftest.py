@@ -48,7 +48,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def url(data_dir: Path) -> Iterator[str]:
-    with running_service(data_dir) as url:
+    with running_service(data_dir, TOKEN_RESOURCES="https://orders.example.com") as url:
         httpx.get(f"{url}/health", timeout=60)  # The first request makes the tables.
         yield url
 

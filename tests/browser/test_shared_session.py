@@ -192,6 +192,33 @@ def test_refresh_in_one_tab_gives_all_tabs_the_new_pair(open_tab):
     first.log_out()
 
 
+TOKEN_FOR = """async (resource) => {
+  const { session } = await import("/scripts/backend.js");
+  return session.tokenFor(resource).catch(({ code }) => code);
+}"""
+
+
+def test_token_for_another_service_leaves_the_session_to_all_tabs(open_tab, session_states):
+    first = open_tab()
+    first.sign_up_and_log_in()
+    second = open_tab()
+    second.expect_logged_in()
+    before = token_id(first)
+    body = first.page.evaluate(TOKEN_FOR, "https://orders.example.com")
+    assert body.keys() == {"access_token", "expires_in"}
+    claims = jwt.decode(body["access_token"], options={"verify_signature": False})
+    assert claims["aud"] == "https://orders.example.com"
+    # The session itself has a new token for this service, and each tab can use and refresh it.
+    expect(first.claim("jti")).not_to_have_text(before)
+    expect(first.claim("aud")).to_contain_text("secure-backend-users")
+    expect_same_token(first, second)
+    second.refresh_tokens()
+    expect_same_token(first, second)
+    assert first.page.evaluate(TOKEN_FOR, "https://attacker.example") == "invalid_target"
+    assert session_states(first) == [False]
+    first.log_out()
+
+
 def test_tabs_with_a_rejected_token_refresh_it_once(open_tab):
     first = open_tab()
     first.sign_up_and_log_in()
