@@ -63,6 +63,13 @@ def test_login_and_refresh_return_a_token_for_the_named_resource_only():
     assert audience(log_in_for(None)) == OURS
 
 
+def test_event_names_the_service_for_which_the_token_is(log_lines):
+    sign_up()
+    refresh_for(log_in_for(ORDERS).json["refresh_token"], BILLS)
+    created = [event for event in log_lines.security_events if event["name"] == "authn_token_created"]
+    assert [event.get("resource") for event in created] == [None, ORDERS, BILLS]
+
+
 def test_login_with_a_passkey_returns_a_token_for_the_named_resource():
     holder = enrol()
     assert log_in_for(ORDERS).json["mfa_required"] is True

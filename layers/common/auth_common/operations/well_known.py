@@ -19,7 +19,11 @@ _REMINDER: Final = timedelta(days=30)
 
 
 #: The URLs of the metadata, by member. Each is the path of a route (RFC 8414 section 2).
-_ENDPOINTS: Final[Mapping[str, str]] = {"jwks_uri": "/.well-known/jwks.json", "token_endpoint": "/token"}
+_ENDPOINTS: Final[Mapping[str, str]] = {
+    "jwks_uri": "/.well-known/jwks.json",
+    "token_endpoint": "/token",
+    "revocation_endpoint": "/revoke",
+}
 #: How clients authenticate, and the algorithms of their assertions, as in ``clients``, whose import would take longer.
 _CLIENT_METHODS: Final = ("client_secret_basic", "client_secret_post", "private_key_jwt")
 _CLIENT_ALGORITHMS: Final = ("ES256", "PS256", "RS256")
@@ -40,6 +44,8 @@ def authorization_server_metadata() -> dict[str, Any]:
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": _CLIENT_METHODS,
         "token_endpoint_auth_signing_alg_values_supported": _CLIENT_ALGORITHMS,
+        # The refresh token itself is the proof.
+        "revocation_endpoint_auth_methods_supported": ["none"],
     }
 
 

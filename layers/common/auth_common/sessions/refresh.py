@@ -81,7 +81,7 @@ def refresh(token: str, *, resource: str | None) -> TokenPair:
         """Decide in one transaction, which commits the outcome together with its audit record."""
         outcome = _exchange(connection, token, now, resource)
         if isinstance(outcome, _Accepted):
-            record_tokens_created(outcome.user, outcome.session)
+            record_tokens_created(outcome.user, outcome.session, resource=resource)
         return outcome
 
     outcome = transaction(exchange)

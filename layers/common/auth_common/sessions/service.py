@@ -59,6 +59,8 @@ class NewSession:
     tokens: TokenPair
     #: The passkey with which the user has logged in.
     passkey_id: UUID | None
+    #: The other service for which the access token is.
+    resource: str | None
 
 
 def new_session(
@@ -109,7 +111,7 @@ def new_session(
         resource=resource,
         step_up_token=step_up_token,
     )
-    return NewSession(user, session, record, tokens, passkey_id)
+    return NewSession(user, session, record, tokens, passkey_id, resource)
 
 
 def store_session(connection: Connection, new: NewSession, *, replaced: Principal | None) -> None:
@@ -136,7 +138,7 @@ def store_session(connection: Connection, new: NewSession, *, replaced: Principa
         session_id=str(new.session.id),
         passkey_id=str(new.passkey_id) if new.passkey_id else None,
     )
-    record_tokens_created(new.user, new.session)
+    record_tokens_created(new.user, new.session, resource=new.resource)
     if replaced is not None and has_valid_session(connection, replaced):
         _revoke(connection, replaced, reason="replaced_by_login", only=replaced.session_id)
 
@@ -151,9 +153,15 @@ def is_user_unchanged(connection: Connection, user: User) -> bool:
     return current is not None and current.token_version == user.token_version
 
 
-def record_tokens_created(user: User, session: Session) -> None:
-    """Record the security event that tokens of ``session`` were issued."""
-    security_event(SecurityEvent.AUTHN_TOKEN_CREATED, user_id=user.id, session_id=str(session.id), role=user.role)
+def record_tokens_created(user: User, session: Session, *, resource: str | None) -> None:
+    """Record the security event that tokens of ``session`` were issued, with an access token for ``resource``."""
+    security_event(
+        SecurityEvent.AUTHN_TOKEN_CREATED,
+        user_id=user.id,
+        session_id=str(session.id),
+        role=user.role,
+        resource=resource,
+    )
 
 
 def refresh_expiry(session: Session, now: datetime) -> datetime:

@@ -298,7 +298,11 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         activity=1,
         when="a login or a refresh returns tokens. It is recorded in the transaction that stores the refresh token",
         respond="Nothing.",
-        fields={"session_id": "the session of the tokens", "role": "the role in the access token"},
+        fields={
+            "session_id": "the session of the tokens",
+            "role": "the role in the access token",
+            "resource": "the other service for which the access token is",
+        },
     ),
     SecurityEvent.AUTHN_TOKEN_REJECTED: CatalogueEntry(
         succeeded=False,
