@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from itertools import pairwise
 from typing import Final
@@ -16,6 +17,7 @@ import jwt
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
+from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose, hash_mail_token
 from tests.stateful.environments import MORE_CONFLICTS_THAN_RETRIES, Conflict, Crash, Fault, HangUp
 from tests.stateful.model import Model
 from tests.stateful.operations import (
@@ -27,6 +29,7 @@ from tests.stateful.operations import (
     Refresh,
     Stage,
 )
+from tests.stateful.passkey_operations import LogInWithPasskey
 from tests.stateful.service import Service
 from tests.stateful.tables import Contents, Mail, seconds
 from tests.support.functions import Response
@@ -35,12 +38,6 @@ from tests.support.functions import Response
 _START: Final = 1_893_456_000
 #: How long a request may take. The clock of the model does not advance during a request.
 _TOLERANCE_SECONDS: Final = 5
-#: The purpose of the token in each kind of mail.
-PURPOSES: Final = {
-    "verify_email": "verify_email",
-    "register_again": "claim_address",
-    "reset_password": "reset_password",
-}
 
 
 # --- Steps ------------------------------------------------------------------------------------------------------------
@@ -157,7 +154,7 @@ class Machine(RuleBasedStateMachine):
 
         response = here.run_around(first.job(), now=now, pause_at=pause_at, meanwhile=do_second)
         orders = [[(first, response), *others], [*others, (first, response)]]
-        if isinstance(first, LogIn):
+        if isinstance(first, LogIn | LogInWithPasskey):
             orders.append([*others, (OvertakenLogIn(first), response)])
         self._read_tables()
         before, problems = self.model, []
@@ -250,6 +247,8 @@ class Machine(RuleBasedStateMachine):
         for family in self._contents.families().values():
             # Generations follow each other, and only the newest is not spent.
             assert family == [(generation, generation < len(family) - 1) for generation in range(len(family))]
+        shared = self._contents.shared_addresses(self.model.now)
+        assert not shared, f"more than one account has, or has reserved: {shared}"
 
     def _settle(self, stages: Sequence[Stage], *, is_complete: bool) -> None:
         """Apply the committed stages to the model: all of them, or after a fault some of the first.
@@ -296,19 +295,25 @@ class Machine(RuleBasedStateMachine):
         new = {row.user_id: row.id for row in self._contents.sessions if row.id not in known}
         for session in self.model.sessions:
             session.id = session.id or new.get(session.account.id)
+        known = {passkey.id for passkey in self.model.passkeys}
+        new = {row.user_id: row.id for row in self._contents.passkeys if row.id not in known}
+        for passkey in self.model.passkeys:
+            passkey.id = passkey.id or new.get(passkey.account.id)
         for mail in self._contents.mails.values():
             self._learn_mail(mail)
 
     def _learn_mail(self, mail: Mail) -> None:
         """Copy the link and code of a new mail to the model's token that has none yet."""
-        purpose, text = PURPOSES.get(mail.kind), mail.content.variables.get("token")
-        sent = [token for token in self.model.mail_tokens if token.account and token.purpose == purpose]
+        variables = mail.content.variables
+        text = variables.get("token") or variables.get("undo_token")
+        sent = [token for token in self.model.mail_tokens if token.account and token.kind == mail.kind]
         new = [token for token in sent if token.text is None and token.email == mail.content.recipient]
+        new = [token for token in new if token.account and token.account.id == mail.user_id]
         if new and text not in {token.text for token in sent}:
-            new[0].text, new[0].code = text, mail.content.variables.get("code")
+            new[0].text, new[0].code = text, variables.get("code")
 
     def _synchronise(self) -> None:
-        """Copy counters and times of proofs from the tables: times may differ by the duration of a request."""
+        """Copy counters and times from the tables: times may differ by the duration of a request."""
         rows = {row.key: row for row in self._contents.throttles}
         for key, counter in self.model.counters.items():
             row = rows.get(key)
@@ -322,6 +327,30 @@ class Machine(RuleBasedStateMachine):
         pending_until = {row.id: seconds(row.pending_proofs_until) for row in self._contents.sessions}
         for session in self.model.sessions:
             session.pending_proofs_until = pending_until.get(session.id, 0)
+        self._synchronise_events()
+
+    def _synchronise_events(self) -> None:
+        """Copy the times of changed addresses, passkeys and notices. They decide what a link undoes."""
+        created_at = {row.id: row.created_at for row in self._contents.passkeys}
+        for passkey in self.model.passkeys:
+            if not passkey.is_deleted:
+                passkey.created_at = self._synchronised(passkey.created_at, created_at[passkey.id])
+        changed_at = {(row.user_id, row.old_email): row.changed_at for row in self._contents.email_changes}
+        for change in self.model.email_changes:
+            if change.is_reversible(self.model.now):
+                change.changed_at = self._synchronised(
+                    change.changed_at, changed_at[change.account.id, change.old_email]
+                )
+        event_at = {row.token_hash: row.event_at for row in self._contents.mail_tokens if row.event_at}
+        for token in self.model.mail_tokens:
+            if token.text and token.purpose == "secure_account" and not token.is_deleted:
+                hashed = hash_mail_token(token.text, MailTokenPurpose.SECURE_ACCOUNT)
+                token.created_at = self._synchronised(token.created_at, event_at[hashed])
+
+    @staticmethod
+    def _synchronised(expected: float, stored: datetime) -> float:
+        assert abs(seconds(stored) - expected) < _TOLERANCE_SECONDS
+        return seconds(stored)
 
     # The end of an example.
 
@@ -347,6 +376,8 @@ def _compare(response: Response | None, expected: Expected) -> str:
         return f"  response: {response}, expected {expected.status}"
     if expected.code and response.code != expected.code:
         return f"  response: {response}, expected {expected.code}"
+    if expected.token and expected.token not in response.json:
+        return f"  response: {response}, expected {expected.token}"
     if expected.claims:
         claims = jwt.decode(response.json["access_token"], options={"verify_signature": False})
         if not expected.claims.items() <= claims.items():

@@ -13,6 +13,7 @@ from tests.stateful.environments import Job
 from tests.stateful.model import (
     GRACE_PERIOD_SECONDS,
     MAX_WRONG_PROOFS,
+    NEW_LOGIN_NOTICE_PAUSE_SECONDS,
     PENDING_PROOF_SECONDS,
     STEP_UP_TOKEN_SECONDS,
     AccessToken,
@@ -51,9 +52,21 @@ class Expected:
     status: int
     stages: Sequence[Stage] = ()
     code: str | None = None
+    #: A token that the response contains.
+    token: str | None = None
     #: Claims of the access token in the response.
     claims: Mapping[str, Any] = field(default_factory=dict)
     learn: Callable[[Response], None] = lambda _response: None
+
+
+class RejectableLogIn(Protocol):
+    """A login that is rejected if the account changes meanwhile."""
+
+    def job(self) -> Job:
+        """Return the job for an environment."""
+
+    def failure(self, model: Model) -> Expected:
+        """Return what is expected then."""
 
 
 class Operation(Protocol):
@@ -68,13 +81,8 @@ class Operation(Protocol):
 
 def create_account(model: Model, email: str, password: str) -> Account:
     """Add an account to the model. What was counted for its address before does not affect it."""
-    account = model.accounts[email] = Account(email, password)
-    in_a_row = [counter for counter in model.login_counters(email) if counter.in_a_row]
-    by_address = [
-        counter for name in ("registration", "verification", "reset") for counter in model.mail_counters(name, email)
-    ]
-    for counter in (*in_a_row, *by_address, model.code_counter(email)):
-        counter.reset()
+    account = model.accounts[email] = Account(email, password, model.now, known_client_since=model.now)
+    model.reset_counters_of_new_address(email)
     return account
 
 
@@ -94,7 +102,7 @@ class Register:
     def expect(self, model: Model) -> Expected:
         mail = model.mail_request_counter(SOURCE_IP)
         counted = [Stage(partial(each.count, model.now)) for each in (model.registration_counter(), mail)]
-        if self.email in model.accounts:
+        if model.is_taken(self.email):
             rejected = Stage(records=["user_creation_fail"])
             return Expected(409, [*counted, rejected, Stage(mail.succeed)], "email_taken")
         return Expected(201, [*counted, Stage(partial(self._create, model), ["user_created"])])
@@ -122,22 +130,16 @@ class LogIn:
         if attempt.rejection:
             return attempt.rejection
         account = model.accounts.get(self.email)
-        if account is None or account.password != self.password or account.status != "active":
+        if account is None or not account.accepts(self.password) or account.status != "active":
             return self.failure(model)
+        if model.has_passkey(account):
+            first_factor = Stage(attempt.succeed, ["authn_login_first_factor"])
+            return Expected(200, [attempt.counted, first_factor], token="mfa_token")
         session = Session(len(model.sessions), account, model.now, account.token_version)
-        step_up = _new_step_up(model, session)
+        step_up = new_step_up(model, session)
         replaced = [self.token.session] if self.token and self.token.is_accepted(model.now) else []
-
-        def open_session() -> None:
-            model.sessions.append(session)
-            session.add_generation(model.now)
-            session.step_up = step_up
-            attempt.succeed()
-            _revoke(replaced)
-
-        records = ["authn_login_success", "authn_token_created", *(["authn_token_revoked"] if replaced else [])]
-        opened = Stage(open_session, records)
-        return _pair(model, session, [attempt.counted, opened], step_up=step_up)
+        opened = open_session(model, session, step_up, attempt.succeed, replaced)
+        return session_pair(model, session, [attempt.counted, opened], step_up=step_up)
 
     def failure(self, model: Model) -> Expected:
         """Return what is expected if the password is wrong, or if the account changed while the password was hashed."""
@@ -159,11 +161,11 @@ class Refresh:
         if not session.is_live(now) or now >= self.token.expires_at:
             return self._rejected(model)
         if self.token.spent_at is None:
-            return _pair(model, session, [Stage(partial(session.add_generation, now), ["authn_token_created"])])
+            return session_pair(model, session, [Stage(partial(session.add_generation, now), ["authn_token_created"])])
         is_parent_of_newest = self.token is session.refresh_tokens[-2]
         if is_parent_of_newest and now - self.token.spent_at <= GRACE_PERIOD_SECONDS:
-            return _pair(model, session, [Stage(records=["authn_token_created"])])
-        return self._rejected(model, Stage(partial(_revoke, [session]), ["authn_token_reuse"], is_rejection=True))
+            return session_pair(model, session, [Stage(records=["authn_token_created"])])
+        return self._rejected(model, Stage(partial(revoke, [session]), ["authn_token_reuse"], is_rejection=True))
 
     def _rejected(self, model: Model, reuse: Stage | None = None) -> Expected:
         counter = model.refresh_counter()
@@ -178,9 +180,9 @@ class Refresh:
 
 @dataclass(frozen=True)
 class OvertakenLogIn:
-    """A login that is rejected because the account changed after the password was checked."""
+    """A login that is rejected because the account changed after the password or the passkey was checked."""
 
-    login: LogIn
+    login: RejectableLogIn
 
     def job(self) -> Job:
         return self.login.job()
@@ -200,10 +202,10 @@ class ReadProfile:
 
     def job(self) -> Job:
         user_id = str(self.token.session.account.id)
-        return partial(_call_as, self.token.text, "get_user", "GET", f"/users/{user_id}", {"id": user_id})
+        return partial(call_as, self.token.text, "get_user", "GET", f"/users/{user_id}", {"id": user_id})
 
     def expect(self, model: Model) -> Expected:
-        return _rejection(model, self.token) or Expected(200)
+        return token_rejection(model, self.token) or Expected(200)
 
 
 @dataclass(frozen=True)
@@ -213,10 +215,10 @@ class ListSessions:
     token: AccessToken
 
     def job(self) -> Job:
-        return partial(_call_as, self.token.text, "sessions", "GET", "/sessions")
+        return partial(call_as, self.token.text, "sessions", "GET", "/sessions")
 
     def expect(self, model: Model) -> Expected:
-        return _rejection(model, self.token) or Expected(200, learn=partial(self._compare, model))
+        return token_rejection(model, self.token) or Expected(200, learn=partial(self._compare, model))
 
     def _compare(self, model: Model, response: Response) -> None:
         """Compare the list with the sessions whose newest refresh token is valid."""
@@ -238,10 +240,10 @@ class LogOut:
     token: AccessToken
 
     def job(self) -> Job:
-        return partial(_call_as, self.token.text, "sessions", "POST", "/logout")
+        return partial(call_as, self.token.text, "sessions", "POST", "/logout")
 
     def expect(self, model: Model) -> Expected:
-        return _rejection(model, self.token) or _revocation([self.token.session])
+        return token_rejection(model, self.token) or _revocation([self.token.session])
 
 
 @dataclass(frozen=True)
@@ -253,13 +255,15 @@ class RevokeSession:
     step_up: StepUpToken | None = None
 
     def job(self) -> Job:
-        target, headers = str(self.target.id), _step_up_header(self.step_up)
+        target, headers = str(self.target.id), step_up_header(self.step_up)
         path = f"/sessions/{target}"
-        return partial(_call_as, self.token.text, "sessions", "DELETE", path, {"id": target}, headers=headers)
+        return partial(call_as, self.token.text, "sessions", "DELETE", path, {"id": target}, headers=headers)
 
     def expect(self, model: Model) -> Expected:
         is_own = self.target is self.token.session
-        rejection = _rejection(model, self.token) or (None if is_own else _no_step_up(model, self.token, self.step_up))
+        rejection = token_rejection(model, self.token)
+        if not is_own:
+            rejection = rejection or step_up_rejection(model, self.token, self.step_up)
         if rejection:
             return rejection
         is_live_or_expired = not self.target.is_revoked and not self.target.is_deleted
@@ -277,13 +281,13 @@ class RevokeSessions:
     keep_current: bool = False
 
     def job(self) -> Job:
-        query, headers = {"keep_current": str(self.keep_current).lower()}, _step_up_header(self.step_up)
-        return partial(_call_as, self.token.text, "sessions", "DELETE", "/sessions", query=query, headers=headers)
+        query, headers = {"keep_current": str(self.keep_current).lower()}, step_up_header(self.step_up)
+        return partial(call_as, self.token.text, "sessions", "DELETE", "/sessions", query=query, headers=headers)
 
     def expect(self, model: Model) -> Expected:
         current = self.token.session
         others = _unrevoked(model, current.account, keep=current if self.keep_current else None)
-        rejection = _rejection(model, self.token) or _no_step_up(model, self.token, self.step_up)
+        rejection = token_rejection(model, self.token) or step_up_rejection(model, self.token, self.step_up)
         return rejection or _revocation(others)
 
 
@@ -296,24 +300,17 @@ class StepUp:
 
     def job(self) -> Job:
         body = json.dumps({"current_password": self.password}).encode()
-        return partial(_call_as, self.token.text, "step_up", "POST", "/step-up", body=body)
+        return partial(call_as, self.token.text, "step_up", "POST", "/step-up", body=body)
 
     def expect(self, model: Model) -> Expected:
         session = self.token.session
-        proof = _Proof(session, model.now)
-        rejection = _rejection(model, self.token) or proof.rejection
+        proof = CountedProof(session, model.now)
+        rejection = token_rejection(model, self.token) or proof.rejection
         if rejection:
             return rejection
-        if self.password != session.account.password:
+        if not session.account.accepts(self.password):
             return proof.failure("authn_step_up_fail")
-        step_up = _new_step_up(model, session)
-
-        def grant() -> None:
-            session.step_up = step_up
-            proof.succeed()
-
-        stages = [proof.counted, Stage(grant, ["authn_step_up_success"])]
-        return Expected(200, stages, learn=partial(_receive_step_up, model, step_up))
+        return step_up_granted(model, session, proof)
 
 
 @dataclass(frozen=True)
@@ -323,23 +320,30 @@ class ChangePassword:
     token: AccessToken
     current: str
     new: str
+    #: Only an account with a passkey needs it.
+    step_up: StepUpToken | None = None
 
     def job(self) -> Job:
-        user_id = str(self.token.session.account.id)
+        user_id, headers = str(self.token.session.account.id), step_up_header(self.step_up)
         body = json.dumps({"current_password": self.current, "new_password": self.new}).encode()
         path = f"/users/{user_id}/password"
-        return partial(_call_as, self.token.text, "change_password", "PUT", path, {"id": user_id}, body=body)
+        return partial(
+            call_as, self.token.text, "change_password", "PUT", path, {"id": user_id}, body=body, headers=headers
+        )
 
     def expect(self, model: Model) -> Expected:
         session = self.token.session
         account = session.account
-        proof = _Proof(session, model.now)
-        rejection = _rejection(model, self.token) or proof.rejection
+        proof = CountedProof(session, model.now)
+        rejection = token_rejection(model, self.token)
+        if model.has_passkey(account):
+            rejection = rejection or step_up_rejection(model, self.token, self.step_up, needs_passkey=True)
+        rejection = rejection or proof.rejection
         if rejection:
             return rejection
-        if self.current != account.password:
+        if not account.accepts(self.current):
             return proof.failure("authn_password_change_fail")
-        others = _unrevoked(model, account, keep=session)
+        others = revoke_others(model, session)
 
         def replace() -> None:
             account.password = self.new
@@ -347,10 +351,10 @@ class ChangePassword:
             session.token_version = account.token_version
             session.step_up = None
             proof.succeed()
-            _revoke(others)
+            revoke(others.sessions)
+            model.add_notice("password_changed", account)
 
-        records = ["authn_password_change", *(["authn_token_revoked"] if others else [])]
-        return Expected(204, [proof.counted, Stage(replace, records)])
+        return Expected(204, [proof.counted, Stage(replace, ["authn_password_change", *others.records])])
 
 
 # --- Operators --------------------------------------------------------------------------------------------------------
@@ -366,9 +370,11 @@ class Command:
     changes: Mapping[str, str] = field(default_factory=dict)
 
     def job(self) -> Job:
-        return partial(_run_command, *self.arguments)
+        return partial(run_command, *self.arguments)
 
-    def expect(self, model: Model) -> Expected:  # noqa: ARG002 - the protocol has it
+    def expect(self, model: Model) -> Expected:
+        if model.accounts.get(self.arguments[1]) is not self.account:
+            return Expected(503)  # The account has another address by now.
         return Expected(200, [Stage(self._change, [self.record])])
 
     def _change(self) -> None:
@@ -419,12 +425,16 @@ class PasswordAttempt:
         for counter in self._counters:
             counter.succeed()
 
+    def cancel(self) -> None:
+        for counter in self._counters:
+            counter.cancel()
+
     def _count(self) -> None:
         for counter in self._counters:
             counter.count(self._now)
 
 
-class _Proof:
+class CountedProof:
     """A proof of identity in a session. It is pending while it is checked."""
 
     def __init__(self, session: Session, now: float) -> None:
@@ -438,11 +448,11 @@ class _Proof:
         open_proofs = self._session.wrong_proofs + self._session.count_pending_proofs(self._now)
         return None if open_proofs < MAX_WRONG_PROOFS else Expected(429, code="too_many_attempts")
 
-    def failure(self, record: str) -> Expected:
-        """Return what is expected if the password is wrong."""
+    def failure(self, record: str, *, code: str = "invalid_current_password") -> Expected:
+        """Return what is expected if the proof is wrong."""
         is_last = self._session.wrong_proofs + 1 == MAX_WRONG_PROOFS
         records = [record, *(["authn_step_up_fail_max"] if is_last else [])]
-        return Expected(400, [self.counted, Stage(self._fail, records, is_rejection=True)], "invalid_current_password")
+        return Expected(400, [self.counted, Stage(self._fail, records, is_rejection=True)], code)
 
     def succeed(self) -> None:
         self._session.pending_proofs -= 1
@@ -468,20 +478,35 @@ def too_many_attempts(counter: AttemptCounter, before: Sequence[Stage] = ()) -> 
     return Expected(429, [*before, *record], "too_many_attempts")
 
 
-def _rejection(model: Model, token: AccessToken) -> Expected | None:
+def token_rejection(model: Model, token: AccessToken) -> Expected | None:
     """Return what is expected if the access token is not valid. Return None if it is."""
     return None if token.is_accepted(model.now) else Expected(401, [Stage(records=["authn_token_rejected"])])
 
 
-def _no_step_up(model: Model, token: AccessToken, step_up: StepUpToken | None) -> Expected | None:
-    """Return what is expected if the step-up token is not valid. Return None if it is."""
-    if step_up and step_up.is_accepted(token.session, model.now):
+def step_up_rejection(
+    model: Model, token: AccessToken, step_up: StepUpToken | None, *, needs_passkey: bool = False
+) -> Expected | None:
+    """Return what is expected if the step-up token is not valid, or its proof not enough. Return None if it is."""
+    if step_up and step_up.is_accepted(token.session, model.now) and (step_up.by_passkey or not needs_passkey):
         return None
     return Expected(403, [Stage(records=["authz_fail"])], "step_up_required")
 
 
-def _new_step_up(model: Model, session: Session) -> StepUpToken:
-    return StepUpToken(session, model.now + STEP_UP_TOKEN_SECONDS)
+def new_step_up(model: Model, session: Session, *, by_passkey: bool = False) -> StepUpToken:
+    """Return a new step-up token of a session."""
+    return StepUpToken(session, model.now + STEP_UP_TOKEN_SECONDS, by_passkey)
+
+
+def step_up_granted(model: Model, session: Session, proof: CountedProof, *, by_passkey: bool = False) -> Expected:
+    """Return what is expected of a step-up with a right proof."""
+    step_up = new_step_up(model, session, by_passkey=by_passkey)
+
+    def grant() -> None:
+        session.step_up = step_up
+        proof.succeed()
+
+    stages = [proof.counted, Stage(grant, ["authn_step_up_success"])]
+    return Expected(200, stages, learn=partial(_receive_step_up, model, step_up))
 
 
 def _receive_step_up(model: Model, step_up: StepUpToken, response: Response) -> None:
@@ -489,18 +514,36 @@ def _receive_step_up(model: Model, step_up: StepUpToken, response: Response) -> 
     model.step_up_tokens.append(step_up)
 
 
-def _step_up_header(step_up: StepUpToken | None) -> dict[str, str]:
+def step_up_header(step_up: StepUpToken | None) -> dict[str, str]:
     return {"Step-Up-Token": step_up.text} if step_up and step_up.text else {}
 
 
 def _revocation(sessions: list[Session]) -> Expected:
     """Return what is expected of a request that revokes ``sessions``. If there are none, it writes no record."""
-    return Expected(204, [Stage(partial(_revoke, sessions), ["authn_token_revoked"])] if sessions else [])
+    return Expected(204, [Stage(partial(revoke, sessions), ["authn_token_revoked"])] if sessions else [])
 
 
-def _revoke(sessions: list[Session]) -> None:
+def revoke(sessions: Sequence[Session]) -> None:
+    """Revoke sessions."""
     for session in sessions:
         session.is_revoked = True
+
+
+@dataclass(frozen=True)
+class Revocation:
+    """Sessions that a change revokes, and the audit records of that."""
+
+    sessions: list[Session]
+
+    @property
+    def records(self) -> list[str]:
+        """The names of the records. There is none if there is no session."""
+        return ["authn_token_revoked"] if self.sessions else []
+
+
+def revoke_others(model: Model, session: Session) -> Revocation:
+    """Return the revocation of all other sessions of a user."""
+    return Revocation(_unrevoked(model, session.account, keep=session))
 
 
 def _unrevoked(model: Model, account: Account, *, keep: Session | None) -> list[Session]:
@@ -508,9 +551,45 @@ def _unrevoked(model: Model, account: Account, *, keep: Session | None) -> list[
     return [session for session in sessions if not (session.is_revoked or session.is_deleted or session is keep)]
 
 
-def _pair(model: Model, session: Session, stages: Sequence[Stage], *, step_up: StepUpToken | None = None) -> Expected:
+def open_session(
+    model: Model,
+    session: Session,
+    step_up: StepUpToken,
+    succeed: Callable[[], None],
+    replaced: Sequence[Session] = (),
+) -> Stage:
+    """Return the transaction of a login.
+
+    Args:
+        model: the model.
+        session: the new session.
+        step_up: its step-up token.
+        succeed: stops counting the attempt.
+        replaced: the sessions that the client had before.
+
+    """
+    account = session.account
+    is_told = not model.is_known_client(account) and account.login_notice_paused_until <= model.now
+
+    def store() -> None:
+        model.sessions.append(session)
+        session.add_generation(model.now)
+        session.step_up = step_up
+        succeed()
+        revoke(replaced)
+        if is_told and account.is_verified:
+            model.add_notice("new_login", account)
+            account.login_notice_paused_until = model.now + NEW_LOGIN_NOTICE_PAUSE_SECONDS
+
+    return Stage(store, ["authn_login_success", "authn_token_created", *(["authn_token_revoked"] if replaced else [])])
+
+
+def session_pair(
+    model: Model, session: Session, stages: Sequence[Stage], *, step_up: StepUpToken | None = None
+) -> Expected:
     """Return what is expected of a request that returns a token pair for ``session``."""
-    token_version, role = session.token_version, session.account.role
+    version = session.token_version
+    claims = {"tv": version, "role": session.account.role, "amr": session.methods}
 
     def receive(response: Response) -> None:
         newest, pair = session.refresh_tokens[-1], response.json
@@ -520,15 +599,15 @@ def _pair(model: Model, session: Session, stages: Sequence[Stage], *, step_up: S
             _receive_step_up(model, step_up, response)
         assert ("step_up_token" in pair) is (step_up is not None)
         number = len(session.access_tokens)
-        session.access_tokens.append(AccessToken(session, number, model.now, token_version, pair["access_token"]))
+        session.access_tokens.append(AccessToken(session, number, model.now, version, pair["access_token"]))
 
-    return Expected(200, stages, claims={"tv": token_version, "role": role}, learn=receive)
+    return Expected(200, stages, token="access_token", claims=claims, learn=receive)
 
 
 # --- In the environment -----------------------------------------------------------------------------------------------
 
 
-def _call_as(
+def call_as(
     token: str, function: str, method: str, path: str, path_parameters: dict[str, str] | None = None, **options: Any
 ) -> Response:
     """Call a protected function as the gateway does. If the authorizer denies the request, the gateway responds."""
@@ -539,6 +618,6 @@ def _call_as(
     return call(function, event)
 
 
-def _run_command(*arguments: str) -> Response:
+def run_command(*arguments: str) -> Response:
     """Run an operator's command. Return its exit status as a response: 200, or 503 if it may be retried."""
     return Response(503 if accounts.main(arguments) else 200, {}, "null")

@@ -12,16 +12,18 @@ from sqlalchemy import Row, create_engine, select
 from auth_common.database.tables import (
     audit_events,
     audit_salts,
+    email_changes,
     mail_tokens,
     mails,
     metadata,
+    passkeys,
     refresh_tokens,
     sessions,
     throttles,
     users,
 )
 from auth_common.mail.sealing import MailContent, open_mail
-from tests.stateful.model import LINK_SECONDS, Facts
+from tests.stateful.model import Facts
 from tests.support.databases import Database
 
 _Rows = Sequence[Row[Any]]
@@ -33,6 +35,7 @@ class Mail:
     """A mail in the outbox."""
 
     kind: str
+    user_id: UUID | None
     content: MailContent
 
 
@@ -45,6 +48,9 @@ class Contents:
     refresh_tokens: _Rows = ()
     throttles: _Rows = ()
     mail_tokens: _Rows = ()
+    email_changes: _Rows = ()
+    #: The oldest first.
+    passkeys: _Rows = ()
     #: The mails by their ids. Decoys are left out.
     mails: Mapping[UUID, "Mail"] = field(default_factory=dict)
     #: The number of records by name, outcome and user. The first record of each chain is left out.
@@ -74,10 +80,21 @@ class Contents:
             if row.key in counters and row.failures and seconds(row.expires_at) > now:
                 facts["counter", row.key] = (row.failures, seconds(row.locked_until) > now)
         for row in self.mail_tokens:
-            if row.purpose in LINK_SECONDS:
-                key = "mail tokens", row.address_hash, row.purpose
-                facts.setdefault(key, Counter())[row.token_version, row.tries] += 1
-        return facts
+            key = "mail tokens", row.address_hash, row.purpose
+            # The link "this was not me" is not bound to a token version.
+            version = None if row.event_at else row.token_version
+            facts.setdefault(key, Counter())[version, row.tries, row.used_at is not None] += 1
+        reserved = (row for row in self.email_changes if seconds(row.reserved_until) > now)
+        facts |= {("reserved", row.old_email): emails[row.user_id] for row in reserved}
+        return facts | {("passkey", row.id): emails[row.user_id] for row in self.passkeys}
+
+    def shared_addresses(self, now: float) -> list[str]:
+        """Return the addresses that more than one account has or has reserved."""
+        users: dict[str, set[UUID]] = {user.email: {user.id} for user in self.users}
+        for row in self.email_changes:
+            if seconds(row.reserved_until) > now:
+                users.setdefault(row.old_email, set()).add(row.user_id)
+        return [email for email, ids in users.items() if len(ids) > 1]
 
     def families(self) -> dict[UUID, list[tuple[int, bool]]]:
         """Return each session's refresh tokens by generation, and whether each is spent."""
@@ -99,16 +116,17 @@ class Tables:
         with self._engine.connect() as connection:
             rows = {
                 table.name: connection.execute(table.select()).all()
-                for table in (users, sessions, refresh_tokens, throttles, mail_tokens)
+                for table in (users, sessions, refresh_tokens, throttles, mail_tokens, email_changes)
             }
             records = Counter(record for record in connection.execute(_RECORDS).all() if record.name != "sys_startup")
             salts = {row.user_id: row.salt for row in connection.execute(audit_salts.select())}
             opened = {
-                row.id: Mail(row.kind, content)
+                row.id: Mail(row.kind, row.user_id, content)
                 for row in connection.execute(mails.select().order_by(mails.c.created_at))
                 if (content := open_mail(row.sealed, mail_id=row.id, salt=salts.get(row.user_id))) and content.recipient
             }
-        return Contents(audit_records=records, mails=opened, **rows)
+            own = connection.execute(passkeys.select().order_by(passkeys.c.created_at)).all()
+        return Contents(audit_records=records, mails=opened, passkeys=own, **rows)
 
     def empty(self) -> None:
         """Delete all rows."""

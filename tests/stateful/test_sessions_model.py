@@ -1,4 +1,4 @@
-"""Accounts, sessions and their tokens as a state machine: any sequence of requests, commands, waits and faults.
+"""Accounts, sessions, passkeys and tokens as a state machine: any sequence of requests, commands, waits and faults.
 
 If the test fails, hypothesis prints the shortest list of steps that fails. ``make fuzz`` tries many long lists.
 """
@@ -28,6 +28,13 @@ from tests.stateful.operations import (
     give_role,
     revoke_sessions,
 )
+from tests.stateful.passkey_operations import (
+    AddPasskey,
+    LogInWithPasskey,
+    RemovePasskey,
+    RemovePasskeysByOperator,
+    StepUpWithPasskey,
+)
 from tests.stateful.service import Service
 from tests.support.databases import start_fresh_environment
 from tests.support.fuzzing import examples
@@ -36,6 +43,8 @@ pytestmark = [pytest.mark.sessions, pytest.mark.passwords, pytest.mark.throttlin
 
 EMAILS = ["person@example.com", "other@example.com"]
 PASSWORDS = ["violet anchor seventeen drums", "copper lantern eleven rivers", "marble ferry twelve orchards"]
+#: More passkeys of an account do not make a difference.
+MAX_PASSKEYS = 2
 #: In seconds. None ends so close to an expiry that the duration of a request would matter.
 PAUSES = [7, 7, 7, 11 * 60, 11 * 60, 11 * 60, 5 * HOUR, 25 * HOUR, 8 * DAY, 31 * DAY]
 
@@ -71,11 +80,19 @@ def step_ups(model: Model, token):
     return [*([own] * 3 if own and own.text else []), None, *others[-2:]]
 
 
+def usable_passkeys(model: Model):
+    """Return the passkeys that users have, also those that were deleted."""
+    return [passkey for passkey in model.passkeys if passkey.credential]
+
+
 def password_change(token, *, is_right=True):
-    """Return the change to another password, with the right current one or a wrong one."""
+    """Return the change to another password, with the right current one or a wrong one.
+
+    An account with a passkey also needs the step-up token.
+    """
     password = token.session.account.password
-    others = [other for other in PASSWORDS if other != password]
-    return ChangePassword(token, password, others[0]) if is_right else ChangePassword(token, *others)
+    new, wrong = [other for other in PASSWORDS if other != password][:2]
+    return ChangePassword(token, password if is_right else wrong, new, token.session.step_up)
 
 
 # --- The steps, by kind -----------------------------------------------------------------------------------------------
@@ -138,6 +155,8 @@ def commands(model: Model):
     """Return the commands that change something for a user."""
     for account in {session.account: None for session in live_sessions(model)}:
         yield from (disable(account), revoke_sessions(account), give_role(account, "admin"))
+        if model.has_passkey(account):
+            yield RemovePasskeysByOperator(account.email)
     yield from (enable(account) for account in accounts(model) if account.status == "disabled")
 
 
@@ -167,6 +186,33 @@ def change_password(model: Model):
         yield Step(password_change(token, is_right=is_right))
 
 
+def add_passkey(model: Model):
+    for token in access_tokens(model):
+        if len(model.passkeys_of(token.session.account)) < MAX_PASSKEYS:
+            yield from (Step(AddPasskey(token, step_up)) for step_up in step_ups(model, token))
+
+
+def remove_passkey(model: Model):
+    """Return deletions of passkeys, also of those of other users, and of deleted ones."""
+    for token, passkey in product(access_tokens(model), model.passkeys):
+        yield from (Step(RemovePasskey(token, passkey, step_up)) for step_up in step_ups(model, token))
+
+
+def log_in_with_passkey(model: Model):
+    """Return logins with a passkey, alone and as second factor, also with passkeys that were deleted."""
+    for passkey in usable_passkeys(model):
+        for password in (None, None, passkey.account.password, "not the password"):
+            yield Step(LogInWithPasskey(passkey, password))
+
+
+def step_up_with_passkey(model: Model):
+    """Return step-ups with a passkey, also with deleted ones and those of other users."""
+    for token, passkey in product(access_tokens(model), usable_passkeys(model)):
+        if model.has_passkey(token.session.account):
+            is_own = passkey.account is token.session.account
+            yield from [Step(StepUpWithPasskey(token, passkey))] * (3 if is_own else 1)
+
+
 def overtake(model: Model):
     """Return slow operations, each overtaken by a quick one between two of its transactions."""
     slow: list[Operation] = [Register(EMAILS[1], PASSWORDS[1])]
@@ -174,13 +220,27 @@ def overtake(model: Model):
     slow += [LogIn(a.email, a.password, token) for a, token in product(accounts(model), working_access_tokens(model))]
     slow += [password_change(token) for token in working_access_tokens(model)]
     slow += [StepUp(token, token.session.account.password) for token in working_access_tokens(model)]
+    slow += [LogInWithPasskey(passkey) for passkey in usable_passkeys(model)]
+    slow += passkey_changes(model)
     # None of them checks a password. It would find the attempt of the slow operation counted, which no order explains.
     quick: list[Operation] = [Register(EMAILS[1], PASSWORDS[0])]
     quick += [Refresh(session.newest_received) for session in refreshable_sessions(model)]
     quick += [RevokeSessions(token, token.session.step_up) for token in working_access_tokens(model)]
-    quick += commands(model)
-    for first, second, pause_at in product(slow, quick, range(2, 6)):
-        yield Step(first, overtaken_by=second, pause_at=pause_at)
+    quick += [*passkey_changes(model), *commands(model)]
+    for first, second in product(slow, quick):
+        # A passkey needs two requests.
+        for pause_at in range(2, 12 if isinstance(first, AddPasskey | LogInWithPasskey) else 6):
+            yield Step(first, overtaken_by=second, pause_at=pause_at)
+
+
+def passkey_changes(model: Model):
+    """Return new and deleted passkeys of users with a step-up token."""
+    for token in working_access_tokens(model):
+        if token.session.step_up and token.session.step_up.is_accepted(token.session, model.now):
+            own = model.passkeys_of(token.session.account)
+            if len(own) < MAX_PASSKEYS:
+                yield AddPasskey(token, token.session.step_up)
+            yield from (RemovePasskey(token, passkey, token.session.step_up) for passkey in own)
 
 
 #: How often each kind of step is drawn, relative to the others.
@@ -197,10 +257,26 @@ EVERYTHING: dict[Kind, int] = {
     change_password: 3,
     overtake: 2,
 }
+PASSKEYS: dict[Kind, int] = {
+    **TOKENS,
+    add_passkey: 3,
+    remove_passkey: 2,
+    log_in_with_passkey: 4,
+    step_up_with_passkey: 4,
+    step_up: 1,
+    manage_sessions: 2,
+    run_command: 2,
+    try_password: 1,
+    change_password: 2,
+    overtake: 3,
+}
 
 
 class Sessions(Machine):
-    """The machine. Each example begins with a session whose refresh token has been exchanged twice."""
+    """The machine. Each example begins with a session whose refresh token has been exchanged twice.
+
+    If there are steps with passkeys, the account has one.
+    """
 
     @initialize()
     def sign_up(self):
@@ -208,6 +284,9 @@ class Sessions(Machine):
             self.do(operation)
         for _ in range(2):
             self.do(Refresh(self.model.sessions[0].refresh_tokens[-1]))
+        if add_passkey in self.weights:
+            (session,) = self.model.sessions
+            self.do(AddPasskey(session.access_tokens[-1], session.step_up))
 
     @rule(step=steps, transport=transports)
     def take(self, step, transport):
@@ -226,7 +305,11 @@ def service(database, monkeypatch, tmp_path):
 
 @pytest.mark.hypothesis  # hypothesis adds this marker to @given only. `make fuzz` selects by it.
 @pytest.mark.xdist_group("stateful")  # The environments of all tests are forked from one process.
-@pytest.mark.parametrize(("weights", "number"), [(TOKENS, 6), (EVERYTHING, 12)], ids=["tokens", "everything"])
+@pytest.mark.parametrize(
+    ("weights", "number"),
+    [(TOKENS, 5), (EVERYTHING, 6), (PASSKEYS, 4)],
+    ids=["tokens", "everything", "passkeys"],
+)
 def test_service_behaves_like_the_model(service, weights, number):
     machine: Any = partial(Sessions, service, weights)
     run_state_machine_as_test(machine, settings=examples(number, stateful_step_count=40))
