@@ -13,7 +13,7 @@ from auth_common.throttling.known_clients import CLIENT_KNOWN_FOR
 from tests.support.databases import Database, start_fresh_environment
 from tests.support.factories import EMAIL, NEW_PASSWORD, Account, log_in, register, sign_up
 from tests.support.mail_links import complete_reset, newest_mail, queued_mails, request_reset
-from tests.support.outages import on_each_statement
+from tests.support.outages import failing_statements, on_each_statement
 from tests.support.passkeys import complete_login, enrol
 from tests.support.throttles import (
     OTHER_CLIENT_IP,
@@ -176,6 +176,13 @@ def test_lockout_sends_one_notice_a_day(database, account, monkeypatch):
     for _ in range(3):
         guess_password(sourceIp=OTHER_CLIENT_IP)
     assert len(notices(database, "account_locked")) == 2
+
+
+@pytest.mark.sqlite
+def test_lockout_whose_notice_fails_stays(database, account, monkeypatch):
+    use_limits(monkeypatch, login_per_account_and_source=3)
+    with failing_statements("INSERT INTO mails"):
+        assert [guess_password().status for _ in range(4)] == [401, 401, 401, 429]
 
 
 @pytest.mark.sqlite

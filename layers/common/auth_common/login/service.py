@@ -1,5 +1,6 @@
 """Log in with a password: the first factor, and the only factor of an account without a passkey."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -129,7 +130,9 @@ def _rejection(attempt: Attempt, email: str, user: User | None, reason: str) -> 
         account=None if user else account_pseudonym(email),
     )
     if attempt.has_begun_lockout("login_account", "login_account_source"):
-        transaction(lambda connection: queue_lockout_notice(connection, email=email, user=user))
+        # A failure of the service would cancel the attempt, and end the lockout that the wrong password has begun.
+        with suppress(DatabaseUnavailable):
+            transaction(lambda connection: queue_lockout_notice(connection, email=email, user=user))
     return InvalidCredentials()
 
 
