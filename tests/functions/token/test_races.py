@@ -12,7 +12,7 @@ from tests.support.races import on_each_isolation_level, send_at_once
 pytestmark = pytest.mark.clients
 
 
-@pytest.mark.asvs("10.4.16", "15.4.2")
+@pytest.mark.asvs("10.4.10", "15.4.2")
 @pytest.mark.threat("client-assertion-replay")
 @on_each_isolation_level
 def test_of_many_concurrent_uses_of_an_assertion_one_is_accepted(database, isolation):

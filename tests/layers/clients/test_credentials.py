@@ -80,7 +80,6 @@ REJECTED = {
 }
 
 
-@pytest.mark.asvs("11.2.3")
 @pytest.mark.threat("client-assertion-forged")
 @pytest.mark.parametrize("text", REJECTED.values(), ids=REJECTED)
 def test_key_that_is_private_weak_or_of_another_kind_is_rejected(text):
