@@ -242,6 +242,8 @@ class AccessToken(Shown):
     issued_at: float
     token_version: int
     text: str
+    #: The other service that it is for. This service then rejects it.
+    resource: str | None = None
     #: Whether the service has rejected it.
     has_been_rejected: bool = False
 
@@ -251,7 +253,8 @@ class AccessToken(Shown):
     def is_accepted(self, now: float) -> bool:
         """Return whether the service must accept the token."""
         return (
-            self.session.is_live(now)
+            self.resource is None
+            and self.session.is_live(now)
             and self.token_version == self.session.account.token_version
             and now < self.issued_at + ACCESS_TOKEN_SECONDS + CLOCK_LEEWAY_SECONDS
         )

@@ -24,8 +24,9 @@ from tests.stateful.model import (
     Session,
     StepUpToken,
 )
-from tests.support.events import SOURCE_IP, proxy_event
-from tests.support.factories import log_in, refresh, register
+from tests.support.events import SOURCE_IP, json_event, proxy_event
+from tests.support.factories import log_in, register
+from tests.support.factories import revoke as revoke_refresh_token
 from tests.support.functions import Response, authorize, call
 from tools.operators import accounts
 
@@ -57,6 +58,8 @@ class Expected:
     #: Claims of the access token in the response.
     claims: Mapping[str, Any] = field(default_factory=dict)
     learn: Callable[[Response], None] = lambda _response: None
+    #: Whether a success hides a rejection, whose count and record a fault may prevent.
+    is_hidden_rejection: bool = False
 
 
 class RejectableLogIn(Protocol):
@@ -151,31 +154,60 @@ class Refresh:
     """POST /token/refresh."""
 
     token: RefreshToken
+    #: The other service that the new access token is for. None: this service.
+    resource: str | None = None
 
     def job(self) -> Job:
         assert self.token.text, "no client has this token"
-        return partial(refresh, self.token.text)
+        return partial(_refresh, self.token.text, self.resource)
 
     def expect(self, model: Model) -> Expected:
-        now, session = model.now, self.token.session
-        if not session.is_live(now) or now >= self.token.expires_at:
-            return self._rejected(model)
-        if self.token.spent_at is None:
-            return session_pair(model, session, [Stage(partial(session.add_generation, now), ["authn_token_created"])])
-        is_parent_of_newest = self.token is session.refresh_tokens[-2]
-        if is_parent_of_newest and now - self.token.spent_at <= GRACE_PERIOD_SECONDS:
-            return session_pair(model, session, [Stage(records=["authn_token_created"])])
-        return self._rejected(model, Stage(partial(revoke, [session]), ["authn_token_reuse"], is_rejection=True))
+        session = self.token.session
+        if rejection := _refresh_token_rejection(model, self.token):
+            stages, is_locked = rejection
+            if is_locked:
+                return Expected(429, stages, "too_many_attempts")
+            return Expected(401, stages, "invalid_refresh_token")
+        change = None if self.token.spent_at else partial(session.add_generation, model.now)
+        stages = [Stage(change, ["authn_token_created"])]
+        return session_pair(model, session, stages, resource=self.resource)
 
-    def _rejected(self, model: Model, reuse: Stage | None = None) -> Expected:
-        counter = model.refresh_counter()
-        before = [reuse] if reuse else []
-        if counter.is_locked(model.now):
-            return too_many_attempts(counter, before)
+
+@dataclass(frozen=True)
+class RevokeRefreshToken:
+    """POST /revoke. The response does not show whether the token is valid."""
+
+    token: RefreshToken
+
+    def job(self) -> Job:
+        assert self.token.text, "no client has this token"
+        return partial(revoke_refresh_token, self.token.text)
+
+    def expect(self, model: Model) -> Expected:
+        if rejection := _refresh_token_rejection(model, self.token):
+            stages, is_locked = rejection
+            return Expected(429 if is_locked else 200, stages, is_hidden_rejection=True)
+        return Expected(200, [Stage(partial(revoke, [self.token.session]), ["authn_token_revoked"])])
+
+
+def _refresh_token_rejection(model: Model, token: RefreshToken) -> tuple[Sequence[Stage], bool] | None:
+    """Return the transactions of a rejected refresh token, and whether its client IP is locked.
+
+    Return None if the token is valid. A spent token is valid for a moment. After that it revokes its session.
+    """
+    now, session = model.now, token.session
+    before, record = list[Stage](), [Stage(records=["authn_token_rejected"])]
+    if session.is_live(now) and now < token.expires_at:
+        if token.spent_at is None:
+            return None
+        if token is session.refresh_tokens[-2] and now - token.spent_at <= GRACE_PERIOD_SECONDS:
+            return None
+        before, record = [Stage(partial(revoke, [session]), ["authn_token_reuse"], is_rejection=True)], []
+    counter = model.refresh_counter()
+    if counter.is_locked(now):
         # A rejection is recorded if it is counted, so not during a lockout.
-        record = [] if reuse else [Stage(records=["authn_token_rejected"])]
-        counted = Stage(partial(counter.count, model.now))
-        return Expected(401, [*before, counted, *record], "invalid_refresh_token")
+        return too_many_attempts(counter, before).stages, True
+    return [*before, Stage(partial(counter.count, now)), *record], False
 
 
 @dataclass(frozen=True)
@@ -585,11 +617,27 @@ def open_session(
 
 
 def session_pair(
-    model: Model, session: Session, stages: Sequence[Stage], *, step_up: StepUpToken | None = None
+    model: Model,
+    session: Session,
+    stages: Sequence[Stage],
+    *,
+    step_up: StepUpToken | None = None,
+    resource: str | None = None,
 ) -> Expected:
-    """Return what is expected of a request that returns a token pair for ``session``."""
+    """Return what is expected of a request that returns a token pair for ``session``.
+
+    Args:
+        model: the model.
+        session: the session.
+        stages: the transactions.
+        step_up: the step-up token in the response, if there is one.
+        resource: the other service that the access token is for.
+
+    """
     version = session.token_version
     claims = {"tv": version, "role": session.account.role, "amr": session.methods}
+    if resource:
+        claims["aud"] = resource
 
     def receive(response: Response) -> None:
         newest, pair = session.refresh_tokens[-1], response.json
@@ -599,12 +647,17 @@ def session_pair(
             _receive_step_up(model, step_up, response)
         assert ("step_up_token" in pair) is (step_up is not None)
         number = len(session.access_tokens)
-        session.access_tokens.append(AccessToken(session, number, model.now, version, pair["access_token"]))
+        session.access_tokens.append(AccessToken(session, number, model.now, version, pair["access_token"], resource))
 
     return Expected(200, stages, token="access_token", claims=claims, learn=receive)
 
 
 # --- In the environment -----------------------------------------------------------------------------------------------
+
+
+def _refresh(token: str, resource: str | None) -> Response:
+    body = {"refresh_token": token} if resource is None else {"refresh_token": token, "resource": resource}
+    return call("refresh", json_event("POST", "/token/refresh", body))
 
 
 def call_as(

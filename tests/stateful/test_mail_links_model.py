@@ -165,16 +165,18 @@ def overtake(model: Model):
     quick += [RequestReset(EMAILS[0]), RequestVerification(EMAILS[0])]
     quick += [step.operation for step in change_email_by_operator(model)]
     for first, second, pause_at in product(slow, quick, range(2, 12)):
-        if not (checks_password(first) and may_change_address(model, second)):
+        if not (is_counted_for_address(first) and may_change_address(model, second)):
             yield Step(first, overtaken_by=second, pause_at=pause_at, wait=OVERTAKE_PAUSE)
 
 
-def checks_password(operation: Operation) -> bool:
-    return isinstance(operation, LogIn) or (isinstance(operation, Verify) and isinstance(operation.account_proof, str))
+def is_counted_for_address(operation: Operation) -> bool:
+    """Return whether an operation counts a password or a mail for an address, before it does its work."""
+    checks_password = isinstance(operation, Verify) and isinstance(operation.account_proof, str)
+    return checks_password or isinstance(operation, LogIn | RequestReset)
 
 
 def may_change_address(model: Model, operation: Operation) -> bool:
-    """Return whether an operation may move the failed logins of an account, and so those that are being checked."""
+    """Return whether an operation may move or reset what is counted for addresses. No order explains that."""
     if isinstance(operation, SecureAccount):
         return bool(operation.mail_token.account and model.reversible_changes(operation.mail_token.account))
     is_confirmation = isinstance(operation, Verify) and operation.mail_token.purpose == "change_email"

@@ -20,6 +20,7 @@ from tests.stateful.operations import (
     Operation,
     Refresh,
     Register,
+    RevokeRefreshToken,
     RevokeSession,
     RevokeSessions,
     StepUp,
@@ -43,6 +44,8 @@ pytestmark = [pytest.mark.sessions, pytest.mark.passwords, pytest.mark.throttlin
 
 EMAILS = ["person@example.com", "other@example.com"]
 PASSWORDS = ["violet anchor seventeen drums", "copper lantern eleven rivers", "marble ferry twelve orchards"]
+#: Another service, which a client may name at a refresh.
+RESOURCE = "https://orders.example.com"
 #: More passkeys of an account do not make a difference.
 MAX_PASSKEYS = 2
 #: In seconds. None ends so close to an expiry that the duration of a request would matter.
@@ -110,8 +113,9 @@ def log_in_again(model: Model):
 
 
 def refresh(model: Model):
-    """Return refreshes by clients with the newest token that they have received."""
-    return [Step(Refresh(session.newest_received)) for session in refreshable_sessions(model)]
+    """Return refreshes by clients with the newest token that they have received, some of them for another service."""
+    sessions = refreshable_sessions(model)
+    return [Step(Refresh(each.newest_received, resource)) for each in sessions for resource in (None, None, RESOURCE)]
 
 
 def refresh_again(model: Model):
@@ -119,6 +123,12 @@ def refresh_again(model: Model):
     tokens = (token for session in live_sessions(model) for token in session.refresh_tokens)
     spent = (token for token in tokens if token.text and token.spent_at is not None)
     return [Step(Refresh(token), wait=seconds) for token, seconds in product(spent, [0, 7, 14])]
+
+
+def revoke_refresh_token(model: Model):
+    """Return revocations by refresh tokens, also by spent ones and by those of sessions that are not valid."""
+    newest = [session.newest_received for session in model.sessions if session.newest_received]
+    return [Step(RevokeRefreshToken(token)) for token in [*newest * 3, *model.refresh_tokens]]
 
 
 def wait(model: Model):
@@ -224,7 +234,8 @@ def overtake(model: Model):
     slow += passkey_changes(model)
     # None of them checks a password. It would find the attempt of the slow operation counted, which no order explains.
     quick: list[Operation] = [Register(EMAILS[1], PASSWORDS[0])]
-    quick += [Refresh(session.newest_received) for session in refreshable_sessions(model)]
+    for session in refreshable_sessions(model):
+        quick += [Refresh(session.newest_received, RESOURCE), RevokeRefreshToken(session.newest_received)]
     quick += [RevokeSessions(token, token.session.step_up) for token in working_access_tokens(model)]
     quick += [*passkey_changes(model), *commands(model)]
     for first, second in product(slow, quick):
@@ -244,7 +255,7 @@ def passkey_changes(model: Model):
 
 
 #: How often each kind of step is drawn, relative to the others.
-TOKENS: dict[Kind, int] = {wait: 2, refresh: 4, refresh_again: 3, log_in: 1}
+TOKENS: dict[Kind, int] = {wait: 2, refresh: 4, refresh_again: 3, log_in: 2, revoke_refresh_token: 1}
 EVERYTHING: dict[Kind, int] = {
     **TOKENS,
     log_in_again: 3,
@@ -295,6 +306,7 @@ class Sessions(Machine):
 
 @pytest.fixture
 def service(database, monkeypatch, tmp_path):
+    monkeypatch.setenv("TOKEN_RESOURCES", RESOURCE)
     for name, limit in LIMITS.items():
         monkeypatch.setenv(name, str(limit))
     start_fresh_environment()
