@@ -351,8 +351,8 @@ def test_only_the_loopback_interface_can_be_attacked(tmp_path):
 def test_environment_ignores_the_shells_database_and_settings(tmp_path):
     shell = {"PATH": "/bin", "DATABASE_URL": "postgresql://real", "STAGE": "prod", "PORT": "8000", "BCRYPT_COST": "12"}
     made = runtime_environment({**shell, "POWERTOOLS_METRICS_NAMESPACE": "Elsewhere"}, data_dir=tmp_path)
-    assert made.pop("PROXY_LOCKS")
-    assert made == {"PATH": "/bin", "PORT": "0", "DATA_DIR": str(tmp_path), "BCRYPT_COST": "4"}
+    assert made.items() >= {"PATH": "/bin", "PORT": "0", "DATA_DIR": str(tmp_path), "BCRYPT_COST": "4"}.items()
+    assert made.keys().isdisjoint({"DATABASE_URL", "STAGE", "POWERTOOLS_METRICS_NAMESPACE"})
 
 
 def test_runtime_that_does_not_start_raises_its_output(monkeypatch):
