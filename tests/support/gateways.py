@@ -84,10 +84,13 @@ def running_haproxy(issuer: Issuer, folder: Path) -> Iterator[str]:
     """HAProxy, in front of a service that trusts its header."""
     haproxy = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
     require(haproxy, "needs HAProxy")
-    key, listen = folder / "key.pem", f"127.0.0.1:{free_port()}"
-    key.write_text(issuer.public_keys)
+    # As during a rotation, when the next key signs.
+    key, next_key, listen = folder / "key.pem", folder / "next-key.pem", f"127.0.0.1:{free_port()}"
+    form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    key.write_bytes(ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(*form))
+    next_key.write_text(issuer.public_keys)
     with _orders_behind_a_gateway() as orders:
-        files = {"KEY": str(key), "NEXT_KEY": str(key)}
+        files = {"KEY": str(key), "NEXT_KEY": str(next_key)}
         variables = {**issuer.variables, **files, "LISTEN": listen, "ORDERS": orders.removeprefix("http://")}
         command = [str(haproxy), "-db", "-f", str(GATEWAYS / "haproxy" / "haproxy.cfg")]
         with _running(command, folder, variables, url=f"http://{listen}") as url:
@@ -139,6 +142,7 @@ def running_apache(issuer: Issuer, folder: Path) -> Iterator[str]:
         variables = {
             **issuer.variables,
             "JWKS_URL": f"{https}/.well-known/jwks.json",
+            "INTROSPECTION_URL": f"{https}/introspect",
             "ORDERS": orders,
         }
         configuration = folder / "apache2.conf"
