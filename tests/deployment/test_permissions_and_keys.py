@@ -27,6 +27,7 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "Refresh": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
     "Token": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
     "Revoke": AUDIT,
+    "Introspect": AUDIT,
     "Sessions": AUDIT,
     "Webauthn": {"SigningKeyBlue.Arn": SIGN, **AUDIT},
     "Audit": AUDIT,
@@ -165,7 +166,7 @@ def test_function_knows_only_keys_and_secrets_that_it_may_use(name):
     known = {variables.get(f"{kind}_ARN") for kind in ("SIGNING_KEY", "PEPPER_SECRET", "AUDIT_KEY_SECRET")}
     usable = {"SigningKeyBlue.Arn", "Pepper", "AuditKey"} & PERMISSIONS[name].keys()
     assert known - {None} == (usable if name != "PublishKeys" else set())
-    verifying = {"Authorizer", "Jwks", "Login", "VerifyEmail", "Webauthn"}
+    verifying = {"Authorizer", "Introspect", "Jwks", "Login", "VerifyEmail", "Webauthn"}
     assert (variables.get("JWKS") == "PublicKeys.Jwks") == (name in verifying)
 
 

@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
 PUBLISHED = {
     *("Register", "Login", "GetUser", "ChangePassword", "StepUp", "Refresh", "Token"),
-    *("VerifyEmail", "ResetPassword", "SecureAccount", "Revoke"),
+    *("VerifyEmail", "ResetPassword", "SecureAccount", "Revoke", "Introspect"),
     *("Sessions", "Webauthn", "Audit", "Jwks", "WellKnown", "Preflight", "Health", "Authorizer"),
 }
 #: Requests invoke it, and no client waits for it.

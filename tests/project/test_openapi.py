@@ -20,6 +20,8 @@ from tests.support.runtime import run_command
 pytestmark = [pytest.mark.docs, pytest.mark.web]
 
 METHODS = {"get", "head", "post", "patch", "put", "delete"}
+#: Of a client that does not use HTTP Basic.
+CREDENTIALS = ("client_id", "client_secret", "client_assertion_type", "client_assertion")
 SAVED = json.loads(DOCUMENT.read_text())
 OPERATIONS = [
     pytest.param(path, method, operation, id=operation["operationId"])
@@ -46,7 +48,7 @@ def test_operation_documents_callers_and_errors(path, method, operation):
     with_optional = {"/login", "/webauthn/login/complete", "/email/verify"}
     for_anyone = [{}, required] if path in with_optional else []
     # A client may have its credentials in the body instead of the header.
-    for_anyone = [{"clientSecret": []}, {}] if path == "/token" else for_anyone
+    for_anyone = [{"clientSecret": []}, {}] if path in {"/token", "/introspect"} else for_anyone
     assert operation["security"] == (for_anyone if is_open else [required])
     assert operation["description"]
     assert operation["responses"].keys() >= {"500", "503"} | (set() if is_open else {"401"})
@@ -84,9 +86,10 @@ def test_requests_have_only_reviewed_fields():
         "PasswordResetCompletionRequest": {"token", "new_password"},
         "SecureAccountRequest": {"token"},
         "RevocationRequest": {"token", "token_type_hint"},
+        "IntrospectionRequest": {"token", "token_type_hint", *CREDENTIALS},
         "StepUpRequest": {"current_password", "challenge_id", "credential"},
         "TokenRequest": {
-            *("client_id", "client_secret", "client_assertion_type", "client_assertion"),
+            *CREDENTIALS,
             *("grant_type", "scope", "resource"),
         },
     }

@@ -15,6 +15,7 @@ OPEN_ROUTES = {
     ("POST", "/login"),
     ("POST", "/token/refresh"),
     ("POST", "/revoke"),
+    ("POST", "/introspect"),
     ("POST", "/token"),
     ("POST", "/email/verify"),
     ("POST", "/password/reset"),

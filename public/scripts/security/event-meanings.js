@@ -172,7 +172,8 @@ export const EVENT_MEANINGS = {
       "token_expired": "the token has expired",
       "token_version_changed": "the password was changed, or an operator changed the account or revoked all its sessions",
       "user_not_active": "the account is disabled",
-      "invalid_token": "the authorizer rejected the signature or a claim",
+      "invalid_token": "the authorizer or an introspection rejected the signature or a claim, such as the expiry",
+      "client_unknown": "the client of an introspected service token was removed",
       "invalid_mfa_token": "the `mfa_token` was not issued by this service, or has expired",
       "unknown_token": "the refresh token was never issued, or was deleted long ago",
       "storage_not_mounted": "the keys could not be read",
@@ -223,6 +224,15 @@ export const EVENT_MEANINGS = {
       "account_without_passkey": "a request for the audit log, by an account that no longer has a passkey"
     }
   },
+  "authz_introspection_fail": {
+    "when": "a client introspects a token that is not for it. The response is `active: false`. The audit log records a limited number per client, and the metric counts all",
+    "respond": "Users and attackers can send such tokens to a service, which asks about them. If the service did not get them by its own API, its credential may be in other hands (docs/runbooks/foreign-introspection.md).",
+    "reasons": {
+      "other_audience": "the token is valid, and for another service",
+      "other_token_type": "a refresh, step-up or mail token, an `mfa_token`, or the secret of a client. No service should have it",
+      "client_may_not_introspect": "the client has no permission to introspect, or no audience"
+    }
+  },
   "client_created": {
     "when": "an operator registers a client",
     "respond": "There must be a request for it, especially for one that may introspect.",
@@ -258,6 +268,7 @@ export const EVENT_MEANINGS = {
       "refresh_source": "refresh tokens that are not valid, from one client IP",
       "client_source": "clients that failed to authenticate, from one client IP. Valid credentials are accepted",
       "client": "failed authentications of one client. Valid credentials are accepted",
+      "introspection": "inactive tokens that one client introspects. They get the usual response and are not recorded",
       "registration_source": "registrations from one client IP",
       "mail_source": "requests for a mail, and mails of registrations, from one client IP. The response of a registration does not show it",
       "mail_token_source": "links and codes of mails that are not valid, from one client IP",

@@ -17,6 +17,7 @@ from auth_common.database.privileges import (
     CLEANUP_ROLE,
     CLIENTS_ROLE,
     HEALTH_ROLE,
+    INTROSPECTION_ROLE,
     MAIL_ROLE,
     PRIVILEGES,
     READER_ROLE,
@@ -70,6 +71,13 @@ ROWS: dict[str, tuple[list[Executable], Executable]] = {
             audit_events.delete(),
         ],
         passkeys.delete(),
+    ),
+    INTROSPECTION_ROLE: (
+        [
+            *(sessions.update().values(revoked_at=None), users.update().values(role="admin"), clients.delete()),
+            *(clients.update().values(may_introspect=True), refresh_tokens.select(), audit_events.delete()),
+        ],
+        sessions.select(),
     ),
     REVOCATION_ROLE: (
         [

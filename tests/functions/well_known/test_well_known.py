@@ -166,7 +166,10 @@ def test_metadata_lists_the_methods_and_algorithms_of_clients():
     metadata = get(METADATA[0]).json
     methods = metadata["token_endpoint_auth_methods_supported"]
     assert methods == ["client_secret_basic", "client_secret_post", "private_key_jwt"]
-    assert metadata["token_endpoint_auth_signing_alg_values_supported"] == list(ALGORITHMS)
+    assert metadata["introspection_endpoint_auth_methods_supported"] == methods
+    for endpoint in ("token", "introspection"):
+        assert metadata[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] == list(ALGORITHMS)
+    assert metadata["revocation_endpoint_auth_methods_supported"] == ["none"]
 
 
 def test_metadata_has_the_issuer_of_issued_tokens_and_the_keys_verify_them(set_variables):

@@ -31,6 +31,7 @@ OPEN = {
     "POST /account/secure",
     "POST /email/verification",
     "POST /email/verify",
+    "POST /introspect",
     "POST /login",
     "POST /password/reset",
     "POST /password/reset/complete",

@@ -31,6 +31,8 @@ MAIL_ROLE: Final = "secure_backend_mail"
 
 #: The role of the function that issues tokens to clients.
 CLIENTS_ROLE: Final = "secure_backend_clients"
+#: The role of the function that introspects tokens. It changes no account and no session.
+INTROSPECTION_ROLE: Final = "secure_backend_introspection"
 
 _ALL: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
@@ -48,6 +50,15 @@ _SERVICE: Final[Mapping[str, Sequence[str]]] = {
     "mail_tokens": _ALL,
     "mails": ["INSERT"],
     "email_changes": ["SELECT", "INSERT", "DELETE"],
+}
+#: What functions that authenticate clients may do.
+_CLIENTS: Final[Mapping[str, Sequence[str]]] = {
+    "alembic_version": ["SELECT"],
+    "clients": ["SELECT"],
+    "client_assertions": ["SELECT", "INSERT"],
+    "audit_events": ["SELECT", "INSERT"],
+    "audit_salts": ["SELECT"],
+    "throttles": _ALL,
 }
 #: The privileges of each role, by table. All others are revoked.
 PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
@@ -115,14 +126,8 @@ PRIVILEGES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "mail_suppressions": ["SELECT", "INSERT", "UPDATE"],
         "mail_pauses": ["SELECT", "INSERT", "UPDATE"],
     },
-    CLIENTS_ROLE: {
-        "alembic_version": ["SELECT"],
-        "clients": ["SELECT"],
-        "client_assertions": ["SELECT", "INSERT"],
-        "audit_events": ["SELECT", "INSERT"],
-        "audit_salts": ["SELECT"],
-        "throttles": _ALL,
-    },
+    CLIENTS_ROLE: _CLIENTS,
+    INTROSPECTION_ROLE: {**_CLIENTS, "users": ["SELECT"], "sessions": ["SELECT"]},
 }
 _TABLES: Final = sorted({table for privileges in PRIVILEGES.values() for table in privileges})
 

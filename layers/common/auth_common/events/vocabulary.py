@@ -30,6 +30,7 @@ class SecurityEvent(StrEnum):
     AUTHN_TOKEN_REUSE = "authn_token_reuse"
     AUTHZ_CHANGE = "authz_change"
     AUTHZ_FAIL = "authz_fail"
+    AUTHZ_INTROSPECTION_FAIL = "authz_introspection_fail"
     CLIENT_CREATED = "client_created"
     CLIENT_CREDENTIAL_CHANGED = "client_credential_changed"
     CLIENT_DELETED = "client_deleted"

@@ -38,12 +38,16 @@ class MetadataResponse(BaseModel):
     issuer: Annotated[str, Field(examples=["https://login.example.com"])]
     jwks_uri: Annotated[str, Field(examples=["https://login.example.com/.well-known/jwks.json"])]
     token_endpoint: Annotated[str, Field(examples=["https://login.example.com/token"])]
+    introspection_endpoint: Annotated[str, Field(examples=["https://login.example.com/introspect"])]
     revocation_endpoint: Annotated[str, Field(examples=["https://login.example.com/revoke"])]
     #: Empty: there is no authorization endpoint.
     response_types_supported: Annotated[list[str], Field(examples=[[]])]
     grant_types_supported: list[Literal["client_credentials"]]
     token_endpoint_auth_methods_supported: Annotated[list[str], Field(examples=[["private_key_jwt"]])]
     token_endpoint_auth_signing_alg_values_supported: Annotated[list[str], Field(examples=[["ES256"]])]
+    introspection_endpoint_auth_methods_supported: Annotated[list[str], Field(examples=[["private_key_jwt"]])]
+    introspection_endpoint_auth_signing_alg_values_supported: Annotated[list[str], Field(examples=[["ES256"]])]
+    #: The refresh token is the proof.
     revocation_endpoint_auth_methods_supported: list[Literal["none"]]
 
 

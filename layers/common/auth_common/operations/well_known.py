@@ -22,6 +22,7 @@ _REMINDER: Final = timedelta(days=30)
 _ENDPOINTS: Final[Mapping[str, str]] = {
     "jwks_uri": "/.well-known/jwks.json",
     "token_endpoint": "/token",
+    "introspection_endpoint": "/introspect",
     "revocation_endpoint": "/revoke",
 }
 #: How clients authenticate, and the algorithms of their assertions, as in ``clients``, whose import would take longer.
@@ -44,7 +45,9 @@ def authorization_server_metadata() -> dict[str, Any]:
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": _CLIENT_METHODS,
         "token_endpoint_auth_signing_alg_values_supported": _CLIENT_ALGORITHMS,
-        # The refresh token itself is the proof.
+        "introspection_endpoint_auth_methods_supported": _CLIENT_METHODS,
+        "introspection_endpoint_auth_signing_alg_values_supported": _CLIENT_ALGORITHMS,
+        # The refresh token is the proof.
         "revocation_endpoint_auth_methods_supported": ["none"],
     }
 

@@ -32,7 +32,7 @@ def require_valid_session(connection: Connection, principal: Principal) -> Calle
 def has_valid_session(connection: Connection, principal: Principal) -> bool:
     """Return whether the session is valid, for a request that does not need it. Record no event if it is not."""
     state = select_caller_state(connection, session_id=principal.session_id, user_id=principal.user_id)
-    return _rejection_reason(principal, state) is None
+    return rejection_reason(principal, state) is None
 
 
 def require_valid_caller_state(principal: Principal, state: CallerState | None) -> CallerState:
@@ -49,7 +49,7 @@ def require_valid_caller_state(principal: Principal, state: CallerState | None) 
         InvalidToken: the session is not valid. The error does not say why.
 
     """
-    reason = _rejection_reason(principal, state)
+    reason = rejection_reason(principal, state)
     if state is None or reason is not None:
         raise rejected_caller(principal, reason=reason or "session_unknown")
     return state
@@ -134,7 +134,8 @@ def _step_up_rejection_reason(state: CallerState, token: str | None, *, needs_pa
     return None
 
 
-def _rejection_reason(principal: Principal, state: CallerState | None) -> str | None:
+def rejection_reason(principal: Principal, state: CallerState | None) -> str | None:
+    """Return why a caller's session is not valid, as security events name the reason. Return None if it is valid."""
     if state is None:
         return "session_unknown"
     now = datetime.now(UTC)

@@ -13,7 +13,7 @@ from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.sessions.refresh import Rejected, find_family, is_reuse, record_rejection, revoke_reused_family
 from auth_common.sessions.store import revoke_sessions
 from auth_common.throttling.service import count_rejected_refresh_token
-from auth_common.tokens.signed_tokens import has_form_of_signed_token
+from auth_common.tokens.signed_tokens import claimed_type
 from auth_common.transactions import transaction
 
 
@@ -27,7 +27,7 @@ def revoke_token(token: str) -> None:
         TooManyAttempts: the token is not valid, and its client IP is locked. Valid tokens are accepted in a lockout.
 
     """
-    if has_form_of_signed_token(token):
+    if claimed_type(token) is not None:
         raise UnsupportedTokenType
     now = datetime.now(UTC)
 

@@ -161,6 +161,11 @@ def client_limits(client_ip: str, name: str | None) -> list[Limit]:
     return [by_client_ip, _client_ip_limit("client", name, quota)] if name else [by_client_ip]
 
 
+def introspection_limit(client: str) -> Limit:
+    """Return the limit of audit records about inactive tokens that a client introspects."""
+    return _client_ip_limit("introspection", client, settings().throttle_client_per_source)
+
+
 def registration_limit(client_ip: str) -> Limit:
     """Return the limit of registrations."""
     return _client_ip_limit("registration_source", client_ip, settings().throttle_registration_per_source)

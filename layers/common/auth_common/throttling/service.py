@@ -210,6 +210,22 @@ def count_rejected_client(name: str | None) -> None:
     _count_failure(AttemptedAccount(), *limits.client_limits(request_client_ip(), name))
 
 
+def count_inactive_introspection(client: str) -> bool:
+    """Count an inactive token. Return whether the audit log may store another one that this client introspects.
+
+    No introspection is rejected: an attacker who sends tokens to a service must not stop its introspections.
+
+    Args:
+        client: the name of the client.
+
+    """
+    try:
+        Attempt(AttemptedAccount()).count(limits.introspection_limit(client))
+    except TooManyAttempts:
+        return False
+    return True
+
+
 def count_bad_input() -> bool:
     """Count a rejected body or query. Return whether the audit log may store another one from this client IP."""
     try:

@@ -106,7 +106,7 @@ def verify_access_token(token: str) -> AccessClaims:
 
     """
     try:
-        return _claims(
+        return read_access_claims(
             verify_token(
                 token,
                 token_type=ACCESS_TOKEN_TYPE,
@@ -119,10 +119,11 @@ def verify_access_token(token: str) -> AccessClaims:
         raise InvalidToken from error
 
 
-def _claims(payload: dict[str, Any]) -> AccessClaims:
-    """Return the claims, each of which must have its exact type.
+def read_access_claims(payload: dict[str, Any]) -> AccessClaims:
+    """Return the claims of a verified token, each of which must have its exact type.
 
     Raises:
+        KeyError: a claim is missing.
         TypeError: a claim has another type. Python would accept ``True`` as a number, and another verifier may not.
         ValueError: an id is not a UUID.
 

@@ -85,14 +85,14 @@ def sign_token(
 
 
 def verify_token(
-    token: str, *, token_type: str, audience: str, required: list[str], allow_further_audiences: bool = False
+    token: str, *, token_type: str, audience: str | None, required: list[str], allow_further_audiences: bool = False
 ) -> dict[str, Any]:
     """Return the claims of ``token``, if it is signed by this service, of this type and audience, and valid now.
 
     Args:
         token: any text.
         token_type: the required ``typ``.
-        audience: the required ``aud``.
+        audience: the required ``aud``. None: it must be there, and the caller compares it.
         required: further required claims, besides those that ``sign_token`` adds.
         allow_further_audiences: whether ``aud`` may be a list that contains ``audience``.
 
@@ -115,7 +115,11 @@ def verify_token(
             issuer=settings().accepted_issuers(time.time()),
             audience=audience,
             leeway=settings().clock_leeway,
-            options={"require": ["iss", "aud", *_TIMES, *required], "strict_aud": not allow_further_audiences},
+            options={
+                "require": ["iss", "aud", *_TIMES, *required],
+                "strict_aud": not allow_further_audiences,
+                "verify_aud": audience is not None,
+            },
         )
         # PyJWT accepts "exp": "1767225600", and the verifier of another service may not.
         if any(type(claims[name]) is not int for name in _TIMES):
@@ -183,15 +187,18 @@ def verify_assertion(
     return claims
 
 
-def has_form_of_signed_token(token: str) -> bool:
-    """Return whether a text looks like a token of this service. Its signature and claims are not verified."""
+def claimed_type(token: str) -> str | None:
+    """Return the ``typ`` of a text that looks like a token of this service, and None for any other text.
+
+    Nothing is verified.
+    """
     try:
         if len(token) > MAX_TOKEN_BYTES or not _COMPACT_JWS.fullmatch(token):
-            return False
+            return None
         header = _strict_object(jwt.utils.base64url_decode(token.partition(".")[0]))
     except (ValueError, RecursionError):
-        return False
-    return header.keys() == _HEADER and header["alg"] == ALGORITHM
+        return None
+    return str(header["typ"]) if header.keys() == _HEADER and header["alg"] == ALGORITHM else None
 
 
 class _Rejected(ValueError):

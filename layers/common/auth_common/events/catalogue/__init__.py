@@ -49,6 +49,26 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         },
         fields={"target": "the user whose data was requested"},
     ),
+    SecurityEvent.AUTHZ_INTROSPECTION_FAIL: CatalogueEntry(
+        succeeded=False,
+        severity=Severity.MEDIUM,
+        ocsf_class=OCSFClass.API_ACTIVITY,
+        activity=None,
+        when="a client introspects a token that is not for it. The response is `active: false`. The audit log records "
+        "a limited number per client, and the metric counts all",
+        respond="Users and attackers can send such tokens to a service, which asks about them. If the service did not "
+        "get them by its own API, its credential may be in other hands (docs/runbooks/foreign-introspection.md).",
+        reasons={
+            "other_audience": "the token is valid, and for another service",
+            "other_token_type": "a refresh, step-up or mail token, an `mfa_token`, or the secret of a client. No "
+            "service should have it",
+            "client_may_not_introspect": "the client has no permission to introspect, or no audience",
+        },
+        fields={
+            "client": "the name of the client that asked",
+            "subject": "the `sub` of a valid token",
+        },
+    ),
     **CLIENT_EVENTS,
     SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED: CatalogueEntry(
         succeeded=False,
@@ -64,6 +84,8 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
             "refresh_source": "refresh tokens that are not valid, from one client IP",
             "client_source": "clients that failed to authenticate, from one client IP. Valid credentials are accepted",
             "client": "failed authentications of one client. Valid credentials are accepted",
+            "introspection": "inactive tokens that one client introspects. They get the usual response and are not "
+            "recorded",
             "registration_source": "registrations from one client IP",
             "mail_source": "requests for a mail, and mails of registrations, from one client IP. The response of a "
             "registration does not show it",

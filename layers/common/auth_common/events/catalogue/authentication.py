@@ -314,13 +314,18 @@ AUTHENTICATION_EVENTS: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         respond="Clients with old tokens cause some. A spike is an attack (docs/runbooks/rejected-tokens.md).",
         reasons={
             **_INVALID_SESSION,
-            "invalid_token": "the authorizer rejected the signature or a claim",
+            "invalid_token": "the authorizer or an introspection rejected the signature or a claim, such as the expiry",
+            "client_unknown": "the client of an introspected service token was removed",
             "invalid_mfa_token": "the `mfa_token` was not issued by this service, or has expired",
             "unknown_token": "the refresh token was never issued, or was deleted long ago",
             "storage_not_mounted": "the keys could not be read",
             "service_unavailable": "the keys could not be read",
         },
-        fields={"session_id": "the session of the refresh token"},
+        fields={
+            "session_id": "the session of the refresh token",
+            "client": "the client that introspected the token",
+            "subject": "the `sub` of an introspected token",
+        },
     ),
     SecurityEvent.AUTHN_TOKEN_REVOKED: CatalogueEntry(
         succeeded=True,

@@ -1,0 +1,1 @@
+"""Introspection: other services ask whether an access token is still valid."""
