@@ -237,6 +237,9 @@ def test_unavailable_issuer_is_503_only_for_unknown_keys(tmp_path):
         assert get_orders(with_keys, token).status_code == 200
         issuer.close()
         assert get_orders(with_keys, token).status_code == 200
+        # The introspection needs the issuer.
+        response = with_keys.get("/payments", headers={"Authorization": f"Bearer {token}"})
+        assert (response.status_code, response.headers["retry-after"]) == (503, "5")
     with running_orders(tmp_path / "without-keys.log", issuer.url) as without_keys:
         response = get_orders(without_keys, token)
         assert (response.status_code, response.headers["retry-after"]) == (503, "5")

@@ -2,7 +2,7 @@
 
 It needs ``pip install fastapi httpx joserfc uvicorn``.
 
-    ISSUER=http://localhost:8000 AUDIENCE=… uvicorn app:app --port 9000
+    ISSUER=http://localhost:8000 AUDIENCE=… CLIENT_ID=… CLIENT_SECRET=… uvicorn app:app --port 9000
 """
 
 import os
@@ -30,7 +30,7 @@ Bearer = Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]
 INVALID_TOKEN = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 
 app = FastAPI()
-http = httpx.Client(timeout=5)
+http = httpx.Client(auth=(os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"]), timeout=5)
 
 
 class Issuer:
@@ -74,7 +74,7 @@ class Issuer:
 
         """
         if not self._metadata:
-            metadata = http.get(f"{ISSUER}/.well-known/openid-configuration").raise_for_status().json()
+            metadata = http.get(f"{ISSUER}/.well-known/openid-configuration", auth=None).raise_for_status().json()
             if metadata["issuer"] != ISSUER:
                 raise ValueError("the metadata is about another issuer")
             self._metadata = metadata
@@ -85,7 +85,7 @@ class Issuer:
         return time.monotonic() < self._loaded_at + seconds
 
     def _load_keys(self) -> None:
-        response = http.get(self.url("jwks_uri"))
+        response = http.get(self.url("jwks_uri"), auth=None)
         self._keys = KeySet.import_key_set(response.raise_for_status().json())
         self._loaded_at = time.monotonic()
 
@@ -118,7 +118,26 @@ def verify(credentials: Bearer) -> dict[str, Any]:
     return token.claims
 
 
+def introspect(credentials: Bearer, claims: Annotated[dict[str, Any], Depends(verify)]) -> dict[str, Any]:
+    """Return the claims of a valid access token whose session the issuer still accepts (RFC 7662).
+
+    Raises:
+        HTTPException: the session is revoked, or the account is disabled.
+
+    """
+    response = http.post(issuer.url("introspection_endpoint"), data={"token": credentials.credentials})
+    if response.raise_for_status().json()["active"] is not True:
+        raise HTTPException(401, headers=INVALID_TOKEN)
+    return claims
+
+
 @app.get("/orders")
 def list_orders(claims: Annotated[dict[str, Any], Depends(verify)]) -> dict[str, Any]:
     """Return the caller's orders."""
     return {"user_id": claims["sub"], "orders": []}
+
+
+@app.get("/payments")
+def list_payments(claims: Annotated[dict[str, Any], Depends(introspect)]) -> dict[str, Any]:
+    """Return the caller's payments. A logout takes effect at once."""
+    return {"user_id": claims["sub"], "payments": []}

@@ -1,12 +1,12 @@
 // A service that accepts access tokens of Secure Backend, with jose (https://github.com/panva/jose).
 //
 //     npm ci
-//     ISSUER=http://localhost:8000 AUDIENCE=… PORT=9000 node server.mjs
+//     ISSUER=http://localhost:8000 AUDIENCE=… CLIENT_ID=… CLIENT_SECRET=… PORT=9000 node server.mjs
 
 import { createServer } from "node:http";
 import { createRemoteJWKSet, errors, jwtVerify } from "jose";
 
-const { ISSUER, AUDIENCE, PORT } = process.env;
+const { ISSUER, AUDIENCE, CLIENT_ID, CLIENT_SECRET, PORT } = process.env;
 
 // The metadata of the issuer (RFC 8414), which must be available when this service starts.
 const metadata = await (await fetch(`${ISSUER}/.well-known/openid-configuration`)).json();
@@ -29,13 +29,28 @@ async function verify(token) {
   return payload;
 }
 
+// Returns the claims of a valid access token whose session the issuer still accepts (RFC 7662).
+async function introspect(token) {
+  const claims = await verify(token);
+  const response = await fetch(metadata.introspection_endpoint, {
+    method: "POST",
+    headers: { Authorization: `Basic ${btoa(`${CLIENT_ID}:${CLIENT_SECRET}`)}` },
+    body: new URLSearchParams({ token }),
+    signal: AbortSignal.timeout(5_000),
+  });
+  if (!response.ok) throw new Error(`the introspection returned ${response.status}`);
+  if ((await response.json()).active !== true) throw new errors.JWTInvalid("revoked");
+  return claims;
+}
+
 const server = createServer(async (request, response) => {
   const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
+  const isOnline = request.url === "/payments";
   try {
     if (!token) throw new errors.JWTInvalid("no bearer token");
-    const { sub } = await verify(token);
+    const { sub } = await (isOnline ? introspect(token) : verify(token));
     response.setHeader("Content-Type", "application/json");
-    response.end(JSON.stringify({ user_id: sub, orders: [] }));
+    response.end(JSON.stringify(isOnline ? { user_id: sub, payments: [] } : { user_id: sub, orders: [] }));
   } catch (error) {
     // Unless the token is wrong, the issuer is unavailable. A 401 would make every client log out.
     const isTokenWrong = error instanceof errors.JOSEError && !(error instanceof errors.JWKSTimeout);
