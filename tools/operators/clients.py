@@ -95,7 +95,11 @@ def _public_key(options: argparse.Namespace) -> PublicKeyCredential | None:
         if options.algorithm is not None:
             raise ValueError("--algorithm needs --public-key; a client with a secret has no algorithm")
         return None
-    text = options.public_key.read_text(encoding="ascii")
+    try:
+        text = options.public_key.read_text(encoding="ascii")
+    except UnicodeDecodeError:
+        # "from None": the text of the error quotes the file, which may be a private key.
+        raise ValueError("the file must be a public key as PEM or JWK, in ASCII; DER is not accepted") from None
     return PublicKeyCredential(*parse_public_key(text, algorithm=options.algorithm))
 
 

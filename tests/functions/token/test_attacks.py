@@ -8,7 +8,8 @@ from auth_common.clients.registration import InvalidRegistration
 from auth_common.errors import InvalidToken
 from auth_common.tokens.access_tokens import verify_access_token
 from auth_common.tokens.service_tokens import issue_service_token
-from tests.support.clients import NAME, basic, register_client, request_token
+from tests.support.clients import NAME, RESOURCE, basic, register_client, request_token
+from tests.support.databases import start_fresh_environment
 from tests.support.factories import get_user, log_in
 from tests.support.forged_tokens import forger_with_stolen_key
 from tests.support.functions import authorize
@@ -93,6 +94,20 @@ def test_audience_of_users_cannot_be_a_resource_of_a_client(database):
     # Otherwise "client_id" would not tell the tokens of both.
     with pytest.raises(InvalidRegistration):
         register_client("first-party")
+
+
+@pytest.mark.threat("client-token-as-user")
+@pytest.mark.parametrize(
+    ("setting", "value", "code"),
+    [("TOKEN_CLIENT_ID", NAME, "unauthorized_client"), ("TOKEN_AUDIENCE", RESOURCE, "invalid_target")],
+)
+def test_client_that_looks_like_a_user_since_a_new_setting_gets_no_token(database, monkeypatch, setting, value, code):
+    """The registration rejects it, but knows the settings of the operator's shell at that time only."""
+    secret = register_client()
+    monkeypatch.setenv(setting, value)
+    start_fresh_environment()
+    answer = request_token(authorization=basic(NAME, secret))
+    assert (answer.status, answer.code) == (400, code)
 
 
 @pytest.mark.threat("client-token-as-user")

@@ -42,9 +42,12 @@ def test_clients_are_listed_by_name_and_a_name_is_unique(database):
         *((name, {}) for name in ("", "A", "a b", "-a", "a-", "é", "a" * 65, "a:b", "a\0", "../a", "client:a")),
         *((NAME, {"scopes": [scope]}) for scope in ("", "a b", 'a"', "a\\", "é", "a" * 65)),
         (NAME, {"scopes": [f"s{number}" for number in range(21)]}),
-        *((NAME, {"resources": [resource]}) for resource in ("", "a b", "https://a#b", 'https://"', "a" * 201, "é")),
+        *((NAME, {"resources": [resource]}) for resource in ("", "a b", "https://a#b", 'https://"', "é")),
+        *((NAME, {"resources": [resource]}) for resource in ("orders", "orders.example.com", "https:", "//a", "a:b\n")),
+        (NAME, {"resources": ["https://" + "a" * 193]}),
         (NAME, {"resources": [f"https://{number}.example" for number in range(21)]}),
         (NAME, {"audience": "https://a#b"}),
+        (NAME, {"audience": "orders.example.com"}),
         (NAME, {"may_introspect": True}),
         (NAME, {"resources": ["secure-backend-users"]}),
         ("first-party", {}),
@@ -90,6 +93,22 @@ def test_another_method_ends_the_credential_before_and_needs_a_confirmation(data
     client, none = rotate_credential(NAME, public_key=KEY, ends_old_now=True)
     assert (client.algorithm, client.old_credential, none) == ("ES256", None, None)
     assert request(authorization=basic(NAME, secret)).code == "invalid_client"
+
+
+@pytest.mark.threat("client-assertion-forged")
+def test_rotation_to_a_key_that_the_client_has_is_rejected(database):
+    """Otherwise a leaked key would stay valid, and the operator would think that it has ended."""
+    first, second = (PublicKeyCredential("ES256", each) for each in (b"first", b"second"))
+    add_client(NAME, resources=[], scopes=[], public_key=first)
+    rotate_credential(NAME, public_key=second)
+    for known in (first, second):
+        with pytest.raises(InvalidRegistration, match="has this key"):
+            rotate_credential(NAME, public_key=known, ends_old_now=True)
+
+
+def test_service_may_introspect_tokens_for_this_service(database):
+    register_client(audience="secure-backend-users", may_introspect=True)
+    assert [client.audience for client in list_clients()] == ["secure-backend-users"]
 
 
 @pytest.mark.parametrize("name", [NAME, "", "a\udcff"])

@@ -87,12 +87,24 @@ def test_resource_server_has_an_audience_and_may_introspect(database, capsys):
 
 
 @pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"\x30\x82\x01\xff", "in ASCII"), ("\ufeff".encode() + public_pem(ec_key()).encode(), "in ASCII")],
+    ids=["DER", "byte order mark"],
+)
+def test_file_that_is_no_text_is_rejected_with_the_expected_form(database, capsys, tmp_path, content, reason):
+    (tmp_path / "key").write_bytes(content)
+    assert main(["add", NAME, "--public-key", str(tmp_path / "key")]) == 1
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (["remove", "unknown"], "no client has the name 'unknown'"),
         (["rotate", "unknown"], "no client has the name 'unknown'"),
         (["add", "A b"], "the name must have"),
         (["add", NAME, "--introspect"], "needs an audience"),
+        (["add", NAME, "--resource", "orders.example.com"], "an absolute URI"),
         (["add", NAME, "--algorithm", "ES256"], "--algorithm needs --public-key"),
         (["add", NAME, "--public-key", "/nonexistent.pem"], "No such file"),
         (["add", NAME, "--public-key", "README.md"], "clients: "),

@@ -109,7 +109,8 @@ def rotate_credential(
 
     Raises:
         NotFound: no client has this name.
-        InvalidRegistration: two credentials are valid already, or another operator has changed them.
+        InvalidRegistration: two credentials are valid already, the key is one of them, or another operator has changed
+            them.
 
     """
     secret, algorithm, credential = _new_credential(public_key)
@@ -120,6 +121,9 @@ def rotate_credential(
             raise InvalidRegistration("two credentials are valid already; end the old one first")
         if before.algorithm != algorithm and not ends_old_now:
             raise InvalidRegistration("another method or algorithm ends the credential before at once; confirm that")
+        # Otherwise a key that has leaked would stay valid after its rotation.
+        if credential in {before.credential, before.old_credential}:
+            raise InvalidRegistration("the client has this key already; give a new one")
         after = replace(
             before,
             algorithm=algorithm,
@@ -193,7 +197,7 @@ def _require_valid(
         raise InvalidRegistration(message)
     if settings().token_audience in resources:
         raise InvalidRegistration("TOKEN_AUDIENCE is for tokens of users; give the service an audience of its own")
-    if audience is not None and not is_resource(audience):
+    if audience is not None and audience != settings().token_audience and not is_resource(audience):
         raise InvalidRegistration("the audience must be an absolute URI without a fragment, or TOKEN_AUDIENCE")
     if may_introspect and audience is None:
         raise InvalidRegistration("a client that may introspect needs an audience")

@@ -19,13 +19,13 @@ class ClientCredentials(FormBody):
 
 
 class TokenRequest(ClientCredentials):
-    """The body of POST /token."""
+    """The body of POST /token. A value of any length gets the error of RFC 6749 for its parameter."""
 
-    grant_type: Annotated[str, Field(max_length=100, examples=["client_credentials"])]
+    grant_type: Annotated[str, Field(examples=["client_credentials"])]
     #: Some of the client's scopes, separated by spaces. Without it the token has all of them.
-    scope: Annotated[str | None, Field(max_length=2_000, examples=["orders.read"])] = None
+    scope: Annotated[str | None, Field(examples=["orders.read"])] = None
     #: The audience of the token (RFC 8707). It is optional for a client with one resource.
-    resource: Annotated[str | None, Field(max_length=200, examples=["https://orders.example.com"])] = None
+    resource: Annotated[str | None, Field(examples=["https://orders.example.com"])] = None
 
 
 class TokenResponse(BaseModel):

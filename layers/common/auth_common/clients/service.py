@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from auth_common.clients.authentication import authenticate
 from auth_common.clients.store import Client
-from auth_common.errors import InvalidScope, InvalidTarget, UnsupportedGrantType
+from auth_common.errors import InvalidScope, InvalidTarget, UnauthorizedClient, UnsupportedGrantType
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.settings import settings
 from auth_common.tokens.service_tokens import issue_service_token
@@ -33,6 +33,7 @@ def grant_client_credentials(form: Mapping[str, str], authorization: str | None)
         InvalidRequest: the request authenticates in more than one way.
         InvalidClient: the client is unknown, or its authentication failed.
         TooManyAttempts: the authentication failed, and the client IP or the client is locked.
+        UnauthorizedClient: tokens of users have the client's name as ``client_id``.
         InvalidScope: a scope is not registered for the client.
         InvalidTarget: the resource is not registered for the client.
 
@@ -41,6 +42,9 @@ def grant_client_credentials(form: Mapping[str, str], authorization: str | None)
         raise UnsupportedGrantType
     authenticated = authenticate(form, authorization)
     client = authenticated.client
+    if client.name == settings().token_client_id:
+        # An operator may have registered it before the setting, or from a shell without the setting.
+        raise UnauthorizedClient
     resource = _resource(client, form.get("resource"))
     scopes = _scopes(client, form.get("scope"))
     scope = " ".join(scopes) or None
@@ -60,7 +64,7 @@ def grant_client_credentials(form: Mapping[str, str], authorization: str | None)
 def _resource(client: Client, requested: str | None) -> str:
     """Return the audience of the token: the requested resource, or the only one that is registered (RFC 8707)."""
     resources = client.resources if requested is None else [each for each in client.resources if each == requested]
-    if len(resources) != 1:
+    if len(resources) != 1 or resources[0] == settings().token_audience:
         raise InvalidTarget
     return resources[0]
 
