@@ -311,7 +311,9 @@ class Machine(RuleBasedStateMachine):
         new = [token for token in sent if token.text is None and token.email == mail.content.recipient]
         new = [token for token in new if token.account and token.account.id == mail.user_id]
         if new and text not in {token.text for token in sent}:
-            new[0].text, new[0].code = text, variables.get("code")
+            # The mail of an earlier link that has ended may have been deleted, so that no user has got that link.
+            newest = max(new, key=lambda token: (not token.is_deleted, token.created_at))
+            newest.text, newest.code = text, variables.get("code")
 
     def _synchronise(self) -> None:
         """Copy counters and times from the tables: times may differ by the duration of a request."""

@@ -156,8 +156,7 @@ def overtake(model: Model):
         for token, email in product(working_access_tokens(model), ADDRESSES)
         if token.session.account.is_verified and token.session.step_up and token.session.step_up.text
     ]
-    slow: list[Operation] = [RequestReset(EMAILS[0]), *changes, *use_link(model, with_password=False)]
-    slow += [each for each in use_link(model, with_password=True) if each not in slow]
+    slow: list[Operation] = [RequestReset(EMAILS[0]), *changes, *use_link(model, with_password=True)]
     slow += [LogIn(account.email, account.password) for account in model.accounts.values()]
     # None of them checks a password, as in ``test_sessions_model``.
     quick: list[Operation] = [*use_link(model, with_password=False), *changes, *commands(model)]
@@ -180,7 +179,7 @@ def may_change_address(model: Model, operation: Operation) -> bool:
     if isinstance(operation, SecureAccount):
         return bool(operation.mail_token.account and model.reversible_changes(operation.mail_token.account))
     is_confirmation = isinstance(operation, Verify) and operation.mail_token.purpose == "change_email"
-    return is_confirmation or isinstance(operation, ChangeEmailByOperator)
+    return is_confirmation or isinstance(operation, ChangeEmailByOperator | RegisterAgain)
 
 
 #: How often each kind of step is drawn, relative to the others.
