@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from auth_common.accounts import administration as accounts
 from auth_common.clients.registration import remove_client
-from auth_common.database.privileges import INTROSPECTION_ROLE
+from auth_common.database.privileges import CLIENTS_ROLE, INTROSPECTION_ROLE
 from auth_common.database.tables import clients, metadata, refresh_tokens, sessions, users
 from tests.functions.introspect.conftest import BILLING, ORDERS
 from tests.support.clients import (
@@ -141,18 +141,19 @@ def test_client_with_a_key_introspects(database, pair):
 @pytest.fixture
 def service_token(ask):
     secret = register_client("shop", resources=[ORDERS, BILLING])
-    answer = request_token(authorization=basic("shop", secret), resource=ORDERS)
+    with acting_as(CLIENTS_ROLE):
+        answer = request_token(authorization=basic("shop", secret), resource=ORDERS)
     return answer.json["access_token"]
 
 
-@pytest.mark.aurora_dsql
 def test_service_token_is_active_while_its_client_exists(database, ask, service_token):
     with acting_as(INTROSPECTION_ROLE):
         answer = ask(service_token)
     assert answer.json == {"active": True, "token_type": "Bearer", **decode(service_token)}
     assert answer.json["sub"] == "client:shop"
     remove_client("shop")
-    assert ask(service_token).json == INACTIVE
+    with acting_as(INTROSPECTION_ROLE):
+        assert ask(service_token).json == INACTIVE
 
 
 @pytest.mark.threat("introspection-stale")
