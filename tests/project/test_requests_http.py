@@ -51,12 +51,13 @@ def send_all(tmp_path):
 
 
 def _title(request):
-    """Return the title of a request, with the actual status and problem code of the response."""
+    """Return the title of a request, with the actual status, and the code of an error."""
     response = request["response"]
-    is_problem = response["headers"]["content-type"] == "application/problem+json" if response.get("body") else False
-    actual = (
-        f"{response['statusCode']} {json.loads(response['body'])['code']}" if is_problem else response["statusCode"]
-    )
+    media_type = response["headers"]["content-type"] if response.get("body") else ""
+    document = json.loads(response["body"]) if media_type in {"application/problem+json", "application/json"} else {}
+    # An error of OAuth has the member "error" (RFC 6749 section 5.2).
+    code = document.get("code") or document.get("error") if response["statusCode"] >= 400 else None
+    actual = f"{response['statusCode']} {code}" if code else response["statusCode"]
     return re.sub(r"^\d{3}[^:]*", str(actual), request["title"])
 
 

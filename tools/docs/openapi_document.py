@@ -100,6 +100,9 @@ def document() -> dict[str, Any]:
         for method in route.methods or ():
             _complete(made["paths"][route.path_format][method.lower()], route, method)
     add_examples(made)
+    for route in routes:
+        if isinstance(route, FormRoute):
+            _describe_form(made["paths"][route.path_format]["post"], schemas)
     add_links(made)
     return made
 
@@ -132,6 +135,16 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
     if method == "HEAD":
         for response in responses.values():
             response.pop("content", None)
+
+
+def _describe_form(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Remove null from the fields of a form, which can be absent but not null."""
+    (content,) = operation["requestBody"]["content"].values()
+    for field in schemas[content["schema"]["$ref"].rpartition("/")[2]]["properties"].values():
+        _drop_null(field)
+        field.pop("default", None)
+        if field.get("examples") == [None]:
+            del field["examples"]
 
 
 def _drop_null(schema: dict[str, Any]) -> None:
