@@ -19,7 +19,7 @@ from tools.attacks.mail_requests import enumerate_accounts_by_reset, flood_mailb
 from tools.attacks.probing import scan_for_others_data
 from tools.attacks.quiet_hour import simulate_ordinary_use
 from tools.attacks.replay import replay_a_refresh_token, replay_tokens_of_another_service
-from tools.attacks.service_clients import use_a_service_token_as_a_users
+from tools.attacks.service_clients import use_a_service_token_as_a_users, use_introspection_as_an_oracle
 from tools.attacks.spam import spam_registrations
 from tools.attacks.target import TEMPLATE, NotStarted, running_target
 from tools.attacks.theft import guess_in_a_stolen_session, use_a_stolen_access_token
@@ -92,6 +92,12 @@ ATTACKS: Final = (
         prepare=use_a_service_token_as_a_users,
         events=frozenset({SecurityEvent.AUTHN_TOKEN_REJECTED, SecurityEvent.AUTHN_CLIENT_FAIL}),
         alarms=frozenset({"client-authentication"}),
+    ),
+    Attack(
+        name="introspection as an oracle",
+        prepare=use_introspection_as_an_oracle,
+        events=frozenset({SecurityEvent.AUTHZ_INTROSPECTION_FAIL}),
+        alarms=frozenset({"foreign-introspection"}),
     ),
     Attack(
         name="replay of tokens for another service",

@@ -6,7 +6,7 @@ from typing import Final
 
 from tools.attacks.attack import Breaches, Run
 from tools.attacks.target import Response, Target
-from tools.attacks.users import register, run_clients_command
+from tools.attacks.users import log_in, register, run_clients_command
 
 #: Below the limit of failures, so that each guess is a security event.
 _GUESSES: Final = 20
@@ -47,9 +47,29 @@ def use_a_service_token_as_a_users(target: Target) -> Run:
     return run
 
 
-def _add_client(target: Target, name: str) -> str:
+def use_introspection_as_an_oracle(target: Target) -> Run:
+    """Introspect stolen tokens for other services, and other secrets, with the credential of a service."""
+    session = log_in(target, register(target, "victim"))
+    secret = _add_client(target, "oracle", "--audience", _RESOURCE, "--introspect")
+    credentials = {"client_id": "oracle", "client_secret": secret}
+
+    def run() -> Breaches:
+        stolen = {"an access token for another service": session.access, "a refresh token": session.refresh}
+        breaches = []
+        for name, token in stolen.items():
+            answers = [target.send_form("/introspect", {"token": token, **credentials}) for _ in range(_GUESSES)]
+            if any(answer.document != {"active": False} for answer in answers):
+                breaches.append(f"an introspection told about {name}")
+        if target.send("GET", "/sessions", token=session.access).status != HTTPStatus.OK:
+            breaches.append("an introspection revoked the session")
+        return breaches
+
+    return run
+
+
+def _add_client(target: Target, name: str, *further: str) -> str:
     """Register a client as an operator does, and return its secret."""
-    arguments = ["add", name, "--resource", _RESOURCE, "--scope", "orders.read"]
+    arguments = ["add", name, "--resource", _RESOURCE, "--scope", "orders.read", *further]
     secret: str = run_clients_command(target, arguments)["client_secret"]
     return secret
 

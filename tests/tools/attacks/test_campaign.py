@@ -21,7 +21,7 @@ from tools.attacks.mail_requests import enumerate_accounts_by_reset, flood_mailb
 from tools.attacks.probing import scan_for_others_data
 from tools.attacks.quiet_hour import simulate_ordinary_use
 from tools.attacks.replay import replay_a_refresh_token
-from tools.attacks.service_clients import use_a_service_token_as_a_users
+from tools.attacks.service_clients import use_a_service_token_as_a_users, use_introspection_as_an_oracle
 from tools.attacks.spam import spam_registrations
 from tools.attacks.target import TEMPLATE, NotLoopback, NotStarted, Response, Target, runtime_environment
 from tools.attacks.theft import guess_in_a_stolen_session, use_a_stolen_access_token
@@ -207,6 +207,16 @@ HIJACKED = [
         ),
         (use_a_service_token_as_a_users, 200, None, [*SERVICE_TOKEN_ACCEPTED, "a guessed secret was accepted"]),
         (use_a_service_token_as_a_users, 401, None, [*EXCESS, "a client with a valid secret was locked out"]),
+        (
+            use_introspection_as_an_oracle,
+            401,
+            None,
+            [
+                "an introspection told about an access token for another service",
+                "an introspection told about a refresh token",
+                "an introspection revoked the session",
+            ],
+        ),
         (flood_mailboxes, 200, None, ["unexpected response 200 None", NOT_STOPPED, LINK_ENDED]),
         (flood_mailboxes, 202, None, [NOT_STOPPED, "the mailbox of the victim was flooded", LINK_ENDED]),
         (enumerate_accounts_by_reset, 200, None, ["unexpected response 200 None"]),
