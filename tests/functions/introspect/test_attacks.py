@@ -6,15 +6,25 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, update
 
+from auth_common.clients.registration import remove_client, rotate_credential
 from auth_common.database.tables import sessions, throttles
 from auth_common.tokens.service_tokens import issue_service_token
 from tests.functions.introspect.conftest import BILLING, ORDERS
 from tests.functions.introspect.test_introspect import INACTIVE, LONG_AGO, decode, refresh_for
-from tests.support.clients import basic, register_client, send_form
+from tests.support.clients import (
+    assertion,
+    basic,
+    ec_key,
+    register_client,
+    request_token,
+    send_form,
+    with_assertion,
+)
 from tests.support.factories import sign_up
 from tests.support.forged_tokens import ABSENT, forger_with_stolen_key
 from tests.support.outages import on_each_statement
 from tests.support.passkeys import enrol
+from tests.support.races import send_at_once
 from tests.support.throttles import recorded_failures, use_limits
 
 pytestmark = [pytest.mark.clients, pytest.mark.sqlite]
@@ -194,6 +204,35 @@ def test_introspection_without_a_client_is_rejected(database, live):
         answer = send_form("introspect", "/introspect", {"token": token}, authorization=authorization)
         assert (answer.status, answer.code) == (401, "invalid_client")
         assert "www-authenticate" in answer.headers
+
+
+@pytest.mark.asvs("10.4.10", "15.4.2")
+@pytest.mark.threat("client-assertion-replay")
+@pytest.mark.parametrize("replay", ["at another function", "at both functions at once"])
+def test_assertion_works_at_one_of_the_functions(database, live, replay):
+    """An attacker who reads the assertion of an introspection could otherwise get a token with it."""
+    register_client("orders", key=ec_key(), audience=ORDERS, resources=[BILLING], may_introspect=True)
+    sent = with_assertion(assertion(ec_key(), name="orders"))
+    ways = [
+        lambda: send_form("introspect", "/introspect", {"token": live["access_token"], **sent}),
+        lambda: request_token(**sent),
+    ]
+    answers = [way() for way in ways] if replay == "at another function" else send_at_once(*ways * 4)
+    assert [answer.status for answer in answers].count(200) == 1
+    assert {answer.code for answer in answers if answer.status != 200} == {"invalid_client"}
+
+
+@pytest.mark.threat("introspection-without-permission")
+def test_client_that_is_rotated_or_removed_introspects_nothing_at_once(database, live):
+    """No function caches clients."""
+    token = {"token": live["access_token"]}
+    old = basic("orders", register_client("orders", audience=ORDERS, may_introspect=True))
+    _, secret = rotate_credential("orders", ends_old_now=True)
+    new = basic("orders", secret or "")
+    assert send_form("introspect", "/introspect", token, authorization=old).code == "invalid_client"
+    assert send_form("introspect", "/introspect", token, authorization=new).status == 200
+    remove_client("orders")
+    assert send_form("introspect", "/introspect", token, authorization=new).code == "invalid_client"
 
 
 def test_token_is_required(ask):
