@@ -12,6 +12,7 @@ from itertools import chain
 from statistics import median, quantiles
 from typing import Final
 
+from auth_common.settings import settings
 from benchmarks.report import Table
 from benchmarks.service import SETTINGS, fresh_service
 from tests.support.databases import start_fresh_environment
@@ -35,7 +36,8 @@ def measure_load(*, rounds: int, requests: int = 320) -> Table:
         # Each client has an account of its own, because logins of one account wait for each other.
         accounts = [sign_up(f"client{number}@example.com") for number in range(max(CLIENTS))]
         start_fresh_environment()  # closes this process's connections to the database
-        with running_service(folder) as url:
+        # The accounts' tokens have this process's issuer. A service has the URL of its port otherwise.
+        with running_service(folder, TOKEN_ISSUER=settings().issuer()) as url:
             port = int(url.rpartition(":")[2])
             rows = [
                 (
