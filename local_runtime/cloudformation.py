@@ -83,6 +83,8 @@ class Intrinsics:
         self._parameters: Mapping[str, Any] = document.get("Parameters") or {}
         self._mappings: Mapping[str, Any] = document.get("Mappings") or {}
         self._conditions: Mapping[str, Any] = document.get("Conditions") or {}
+        #: The values of the conditions that were evaluated.
+        self._holds: dict[str, bool] = {}
         #: The resources without a ``Condition`` and those whose ``Condition`` is true. A condition cannot refer to a
         #: resource, so the empty dictionary suffices until all of them are evaluated.
         self.resources: Mapping[str, Any] = {}
@@ -147,7 +149,9 @@ class Intrinsics:
         if name not in self._conditions:
             message = f"condition {name} is not defined"
             raise TemplateError(message)
-        return bool(self.resolve(self._conditions[name]))
+        if name not in self._holds:
+            self._holds[name] = bool(self.resolve(self._conditions[name]))
+        return self._holds[name]
 
     def _require_resource(self, name: str) -> None:
         if name not in self.resources:

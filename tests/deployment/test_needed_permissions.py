@@ -58,12 +58,15 @@ def test_each_call_to_aws_is_known():
 
 def settings_of(name, chosen):
     """Return the variables of a function, with the properties of the custom resource if it makes one."""
-    intrinsics = stack(chosen)
+    return {key: value for key, value in stack(chosen).resolve(settings_in_template(name)).items() if value}
+
+
+def settings_in_template(name):
+    """Return the variables of ``settings_of`` as in the template, where they depend on conditions."""
     variables = translated()["Resources"][f"{name}Function"]["Properties"]["Environment"]["Variables"]
     wanted = {*SECRETS.values(), *(setting for setting, _ in CALLS.values())}
     own = translated()["Resources"]["PublicKeys"]["Properties"] if name == "PublishKeys" else {}
-    found = {key: value for key, value in {**variables, **own}.items() if key in wanted}
-    return {key: value for key, value in intrinsics.resolve(found).items() if value}
+    return {key: value for key, value in {**variables, **own}.items() if key in wanted}
 
 
 def granted(name, chosen):
@@ -153,7 +156,7 @@ CALLING = {"SIGNING_KEY_ARN": signing, "DATABASE_URL": connecting, "MAIL_TRANSPO
 def test_role_allows_exactly_the_calls_of_its_code_in_every_combination(name):
     resources = translated()["Resources"]
     policies = [each for each in resources.values() if each["Type"] == "AWS::IAM::Policy"]
-    parts = [resources[f"{name}Role"], resources[f"{name}Function"]["Properties"]["Environment"], *policies]
+    parts = [resources[f"{name}Role"], settings_in_template(name), *policies]
     checked = 0
     for combination in combinations({*conditions_in(parts)}):
         chosen = frozenset(combination.items())

@@ -25,8 +25,8 @@ from tests.support.functions import Response
 from tests.support.processes import TIMEOUT_SECONDS
 
 for _function in (
-    *("authorizer", "change_password", "get_user", "login", "refresh", "register", "reset_password", "revoke"),
-    *("secure_account", "sessions", "step_up", "verify_email", "webauthn"),
+    *("authorizer", "change_password", "get_user", "introspect", "login", "refresh", "register", "reset_password"),
+    *("revoke", "secure_account", "sessions", "step_up", "verify_email", "webauthn"),
 ):
     importlib.import_module(f"functions.{_function}.app")
 

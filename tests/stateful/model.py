@@ -251,10 +251,13 @@ class AccessToken(Shown):
         return f"<access token {self.number} of {self.session}>"
 
     def is_accepted(self, now: float) -> bool:
-        """Return whether the service must accept the token."""
+        """Return whether the service must accept the token on its own routes."""
+        return self.resource is None and self.is_valid(now)
+
+    def is_valid(self, now: float) -> bool:
+        """Return whether the service that the token is for must accept it."""
         return (
-            self.resource is None
-            and self.session.is_live(now)
+            self.session.is_live(now)
             and self.token_version == self.session.account.token_version
             and now < self.issued_at + ACCESS_TOKEN_SECONDS + CLOCK_LEEWAY_SECONDS
         )
@@ -407,6 +410,8 @@ class Model:
         #: All that were made, also those that were undone.
         self.email_changes: list[EmailChange] = []
         self.counters: dict[bytes, AttemptCounter] = {}
+        #: The secret of a service that may introspect. None: it is not registered.
+        self.service_secret: str | None = None
 
     @property
     def access_tokens(self) -> list[AccessToken]:

@@ -14,12 +14,14 @@ from tests.stateful.machine import Kind, Machine, Step, steps, transports
 from tests.stateful.model import DAY, HOUR, LIMITS, Model
 from tests.stateful.operations import (
     ChangePassword,
+    Introspect,
     ListSessions,
     LogIn,
     LogOut,
     Operation,
     Refresh,
     Register,
+    RegisterService,
     RevokeRefreshToken,
     RevokeSession,
     RevokeSessions,
@@ -129,6 +131,12 @@ def revoke_refresh_token(model: Model):
     """Return revocations by refresh tokens, also by spent ones and by those of sessions that are not valid."""
     newest = [session.newest_received for session in model.sessions if session.newest_received]
     return [Step(RevokeRefreshToken(token)) for token in [*newest * 3, *model.refresh_tokens]]
+
+
+def introspect(model: Model):
+    """Return introspections by the other service, of its tokens."""
+    secret = model.service_secret
+    return [Step(Introspect(token, secret)) for token in model.access_tokens if secret and token.resource]
 
 
 def wait(model: Model):
@@ -255,7 +263,7 @@ def passkey_changes(model: Model):
 
 
 #: How often each kind of step is drawn, relative to the others.
-TOKENS: dict[Kind, int] = {wait: 2, refresh: 4, refresh_again: 3, log_in: 2, revoke_refresh_token: 1}
+TOKENS: dict[Kind, int] = {wait: 2, refresh: 4, refresh_again: 3, log_in: 2, revoke_refresh_token: 1, introspect: 2}
 EVERYTHING: dict[Kind, int] = {
     **TOKENS,
     log_in_again: 3,
@@ -291,10 +299,10 @@ class Sessions(Machine):
 
     @initialize()
     def sign_up(self):
-        for operation in (Register(EMAILS[0], PASSWORDS[0]), LogIn(EMAILS[0], PASSWORDS[0])):
+        for operation in (RegisterService(RESOURCE), Register(EMAILS[0], PASSWORDS[0]), LogIn(EMAILS[0], PASSWORDS[0])):
             self.do(operation)
-        for _ in range(2):
-            self.do(Refresh(self.model.sessions[0].refresh_tokens[-1]))
+        for resource in (RESOURCE, None):
+            self.do(Refresh(self.model.sessions[0].refresh_tokens[-1], resource))
         if add_passkey in self.weights:
             (session,) = self.model.sessions
             self.do(AddPasskey(session.access_tokens[-1], session.step_up))
