@@ -505,9 +505,12 @@ def learn_issuer(stage_variables: Mapping[str, str] | None) -> None:
     Without a domain of its own, the service is at the gateway's URL, which contains the id of the REST API. No variable
     of a function can refer to the gateway, because the gateway refers to the functions (docs/decisions/0032). The
     gateway sends the variables of its stage with each event. No client can change them, unlike ``Host``.
+
+    SAM CLI sends the URL of a gateway that does not exist, so the local stage keeps its default.
     """
     issuer = (stage_variables or {}).get("issuer")
-    if issuer and not os.environ.get("TOKEN_ISSUER"):
+    is_local = os.environ.get("STAGE", "local") == "local"
+    if issuer and not is_local and not os.environ.get("TOKEN_ISSUER"):
         os.environ["TOKEN_ISSUER"] = issuer
         settings.cache_clear()
 

@@ -191,6 +191,7 @@ def test_host_of_a_request_does_not_change_the_metadata():
     assert "attacker" not in str(expected)
 
 
+@pytest.mark.usefixtures("deployed_settings")
 def test_gateway_names_the_issuer_of_a_deployment_without_a_domain(set_variables):
     set_variables(TOKEN_ISSUER="")
     event = proxy_event("GET", "/.well-known/openid-configuration")

@@ -15,7 +15,7 @@ from auth_common.clients.registration import (
 from auth_common.errors import NotFound
 from tests.support.clients import NAME, RESOURCE, basic, register_client
 from tests.support.clients import request_token as request
-from tests.support.databases import acting_as
+from tests.support.databases import acting_as, start_fresh_environment
 from tests.support.races import before_statement
 
 pytestmark = [pytest.mark.clients, pytest.mark.sqlite]
@@ -57,6 +57,13 @@ def test_registration_with_invalid_values_is_rejected(database, name, options):
     with pytest.raises(InvalidRegistration):
         register_client(name, **options)
     assert list_clients() == []
+
+
+def test_audience_of_users_cannot_be_a_resource_of_a_client(database, monkeypatch):
+    monkeypatch.setenv("TOKEN_AUDIENCE", RESOURCE)
+    start_fresh_environment()
+    with pytest.raises(InvalidRegistration, match="TOKEN_AUDIENCE"):
+        register_client(resources=[RESOURCE])
 
 
 def test_longest_values_are_stored(database):

@@ -6,7 +6,7 @@ import jwt
 import pytest
 
 from auth_common.errors import InvalidMFAToken, InvalidToken, Misconfigured
-from auth_common.settings import LOCAL_ISSUER, settings
+from auth_common.settings import LOCAL_ISSUER, learn_issuer, settings
 from auth_common.tokens.access_tokens import verify_access_token
 from auth_common.tokens.mfa_tokens import verify_mfa_token
 from tests.support.databases import start_fresh_environment
@@ -123,21 +123,31 @@ def test_deployed_stage_that_does_not_know_its_url_has_no_issuer(set_variables):
         settings().issuer()
 
 
-def test_stage_of_the_gateway_names_the_issuer_if_no_setting_does(set_variables, token_of):
+@pytest.mark.usefixtures("deployed_settings")
+def test_stage_of_the_gateway_names_the_issuer_if_no_setting_does(set_variables):
     set_variables(TOKEN_ISSUER="")
-    assert policy(token_of(GATEWAY), issuer=GATEWAY) == "Allow"
-    assert policy(token_of(GATEWAY)) == "Allow"
-    assert policy(token_of(LOCAL_ISSUER)) == "Deny"
+    learn_issuer({"issuer": GATEWAY})
+    assert settings().issuer() == GATEWAY
+    assert settings().accepted_issuers(0) == (GATEWAY,)
 
 
 @pytest.mark.threat("authorizer-foreign-issuer")
-def test_stage_of_the_gateway_does_not_replace_a_setting_or_the_first_value(set_variables, token_of):
+@pytest.mark.usefixtures("deployed_settings")
+def test_stage_of_the_gateway_does_not_replace_a_setting_or_the_first_value(set_variables):
     set_variables(TOKEN_ISSUER="")
-    assert policy(token_of(GATEWAY), issuer=GATEWAY) == "Allow"
-    assert policy(token_of("https://attacker.example"), issuer="https://attacker.example") == "Deny"
+    for issuer in (GATEWAY, "https://attacker.example"):
+        learn_issuer({"issuer": issuer})
+        assert settings().issuer() == GATEWAY
     set_variables(TOKEN_ISSUER=URL)
+    learn_issuer({"issuer": GATEWAY})
+    assert settings().issuer() == URL
+
+
+def test_local_stage_keeps_its_issuer_under_a_simulated_gateway(set_variables, token_of):
+    """SAM CLI sends the URL of a gateway that does not exist."""
+    set_variables(TOKEN_ISSUER="")
+    assert policy(token_of(LOCAL_ISSUER), issuer=GATEWAY) == "Allow"
     assert policy(token_of(GATEWAY), issuer=GATEWAY) == "Deny"
-    assert policy(token_of(URL), issuer=GATEWAY) == "Allow"
 
 
 @pytest.mark.threat("authorizer-foreign-issuer")

@@ -20,7 +20,7 @@ from tools.attacks.hijacking import prepare_accounts_of_victims
 from tools.attacks.mail_requests import enumerate_accounts_by_reset, flood_mailboxes
 from tools.attacks.probing import scan_for_others_data
 from tools.attacks.quiet_hour import simulate_ordinary_use
-from tools.attacks.replay import replay_a_refresh_token
+from tools.attacks.replay import replay_a_refresh_token, replay_tokens_of_another_service
 from tools.attacks.service_clients import use_a_service_token_as_a_users, use_introspection_as_an_oracle
 from tools.attacks.spam import spam_registrations
 from tools.attacks.target import TEMPLATE, NotLoopback, NotStarted, Response, Target, runtime_environment
@@ -177,6 +177,10 @@ HIJACKED = [
         (forge_client_ips, 200, None, ["unexpected response 200", "forged client IPs evaded the rate limit"]),
         (forge_client_ips, 401, None, ["forged client IPs evaded the rate limit"]),
         (replay_a_refresh_token, 200, None, ["a used refresh token was accepted", *NOT_REVOKED]),
+        (
+            *(replay_tokens_of_another_service, 401, None),
+            ["the attacker's own login failed", "the victim's session was revoked"],
+        ),
         (forge_access_tokens, 200, None, [f"{kind}: unexpected response 200" for kind in FORGERIES]),
         (spam_registrations, 200, None, ["a second account for one e-mail address", "a client chose its own role"]),
         (guess_in_a_stolen_session, 200, None, ["unexpected response 200 None", STOLEN_SESSION, *REJECTED_CHANGES]),
