@@ -25,18 +25,20 @@ _SECRET_FIELDS: Final = frozenset(
     }
 )  # fmt: skip
 
-#: Secrets inside a longer text: a JWT or the start of one, a bcrypt hash, a refresh, step-up or mail token, a client's
-#: secret, a private key, and the user and password in a database URL.
+#: How refresh, step-up and mail tokens begin, and secrets of clients.
+SECRET_PREFIXES: Final = ("rt_", "su_", "mt_", "cs_")
+#: Secrets inside a longer text: a JWT or the start of one, a bcrypt hash, a secret with one of the prefixes, a
+#: private key, and the user and password in a database URL.
 _SECRET_SHAPES: Final = re.compile(
     r"eyJ[\w-]{8,}(?:\.[\w-]*){0,2}"
     r"|\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}"
-    r"|\b(?:rt|su|mt|cs)_[\w-]{20,}"
+    rf"|\b(?:{'|'.join(SECRET_PREFIXES)})[\w-]{{20,}}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|(?<=://)[^\s/:@]+:[^\s/@]+(?=@)",
     re.DOTALL,
 )
 #: Each of these secrets contains one of these texts. Most texts contain none, so this cheap search comes first.
-_MARKS: Final = ("eyJ", "$2", "rt_", "su_", "mt_", "cs_", "-----BEGIN ", "://")
+_MARKS: Final = ("eyJ", "$2", *SECRET_PREFIXES, "-----BEGIN ", "://")
 
 
 def redact(value: Any) -> Any:

@@ -25,8 +25,8 @@ class IntrospectionResponse(BaseModel):
     aud: Annotated[str | list[str] | None, Field(examples=["https://orders.example.com"])] = None
     #: A user's id, or for a client ``client:`` and its name.
     sub: Annotated[str | None, Field(examples=["3f0e6a52-8f0b-4f5b-9a53-6c1f0d1f2a7e"])] = None
-    client_id: Annotated[str | None, Field(examples=["web"])] = None
-    scope: Annotated[str | None, Field(examples=["openid"])] = None
+    client_id: Annotated[str | None, Field(examples=["first-party"])] = None
+    scope: Annotated[str | None, Field(examples=["user"])] = None
     #: Seconds since the epoch.
     iat: Annotated[int | None, Field(examples=[1_767_225_600])] = None
     nbf: Annotated[int | None, Field(examples=[1_767_225_600])] = None

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from auth_common.clients.store import Client, select_client
 from auth_common.errors import InvalidToken, UnauthorizedClient
 from auth_common.events import metrics
+from auth_common.events.logger import SECRET_PREFIXES
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.sessions.caller_checks import rejection_reason
 from auth_common.sessions.principal import Principal
@@ -27,8 +28,6 @@ from auth_common.tokens.signed_tokens import claimed_type
 from auth_common.transactions import read
 
 _NO_ID: Final = UUID(int=0)
-#: How the other secrets of this service begin: refresh, step-up and mail tokens, and secrets of clients.
-_OTHER_SECRETS: Final = ("rt_", "su_", "mt_", "cs_")
 
 
 def introspect(client: Client, token: str) -> dict[str, Any] | None:
@@ -51,7 +50,7 @@ def introspect(client: Client, token: str) -> dict[str, Any] | None:
         presented = None
     fault = read(lambda connection: _fault(connection, presented))
     if presented is None:
-        is_foreign = token.startswith(_OTHER_SECRETS) or claimed_type(token) not in {None, ACCESS_TOKEN_TYPE}
+        is_foreign = token.startswith(SECRET_PREFIXES) or claimed_type(token) not in {None, ACCESS_TOKEN_TYPE}
         _record(client, "other_token_type" if is_foreign else "invalid_token", is_foreign=is_foreign)
         return None
     if client.audience not in presented.audiences:

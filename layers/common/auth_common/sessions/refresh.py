@@ -86,10 +86,7 @@ def refresh(token: str, *, resource: str | None) -> TokenPair:
 
     outcome = transaction(exchange)
     if isinstance(outcome, Rejected):
-        # A reuse is counted too: repeated requests must not fill the audit log.
-        count_rejected_refresh_token()
-        if not outcome.is_reuse:
-            record_rejection(outcome)
+        count_rejection(outcome)
         raise InvalidRefreshToken
     return outcome.pair
 
@@ -127,11 +124,24 @@ def revoke_reused_family(connection: Connection, session: Session, user: User, *
     """Revoke the session of a spent token that was presented again, and record it."""
     revoke_sessions(connection, user_id=user.id, now=now, limit=1, only=session.id)
     rejected = Rejected("spent_token_reused", user, session, is_reuse=True)
-    record_rejection(rejected)
+    _record_rejection(rejected)
     return rejected
 
 
-def record_rejection(rejected: Rejected) -> None:
+def count_rejection(rejected: Rejected) -> None:
+    """Count a rejected token, and record it. A reuse was recorded when its session was revoked.
+
+    Raises:
+        TooManyAttempts: the client IP is locked.
+
+    """
+    # A reuse is counted too: repeated requests must not fill the audit log.
+    count_rejected_refresh_token()
+    if not rejected.is_reuse:
+        _record_rejection(rejected)
+
+
+def _record_rejection(rejected: Rejected) -> None:
     """Record the security event of a rejected token."""
     security_event(
         SecurityEvent.AUTHN_TOKEN_REUSE if rejected.is_reuse else SecurityEvent.AUTHN_TOKEN_REJECTED,

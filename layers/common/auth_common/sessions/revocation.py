@@ -10,9 +10,8 @@ from sqlalchemy import Connection
 
 from auth_common.errors import UnsupportedTokenType
 from auth_common.events.security_events import SecurityEvent, security_event
-from auth_common.sessions.refresh import Rejected, find_family, is_reuse, record_rejection, revoke_reused_family
+from auth_common.sessions.refresh import Rejected, count_rejection, find_family, is_reuse, revoke_reused_family
 from auth_common.sessions.store import revoke_sessions
-from auth_common.throttling.service import count_rejected_refresh_token
 from auth_common.tokens.signed_tokens import claimed_type
 from auth_common.transactions import transaction
 
@@ -46,7 +45,4 @@ def revoke_token(token: str) -> None:
 
     rejected = transaction(revoke)
     if rejected is not None:
-        # A reuse is counted too: repeated requests must not fill the audit log.
-        count_rejected_refresh_token()
-        if not rejected.is_reuse:
-            record_rejection(rejected)
+        count_rejection(rejected)
