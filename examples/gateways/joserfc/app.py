@@ -107,7 +107,7 @@ def verify(credentials: Bearer) -> dict[str, Any]:
 
     """
     try:
-        # joserfc accepts the algorithm in this list only, whatever the token names.
+        # joserfc accepts the algorithm in this list only, and not the one that the token names.
         token = jwt.decode(credentials.credentials, issuer.key, algorithms=["ES256"])
         CLAIMS.validate(token.claims)
     except JoseError as error:

@@ -26,7 +26,7 @@ class IntrospectedToken:
 
 
 def read_introspected_token(token: str) -> IntrospectedToken:
-    """Return ``token``, if it is an access token of this service that has not expired, whatever its audience is.
+    """Return ``token``, if this service has issued it as an access token, for any audience, and it has not expired.
 
     Raises:
         InvalidToken: it is not.

@@ -1,7 +1,7 @@
 """Service tokens: access tokens of clients, which no user has logged in for (RFC 9068, RFC 6749 section 4.4).
 
-They lack ``sid`` and ``tv``, which every access token of a user has. So no route for users accepts them, whatever their
-audience is. Their ``sub`` begins with ``client:``, so it is never the id of a user (RFC 9068 section 5).
+They lack ``sid`` and ``tv``, which every access token of a user has. So no route for users accepts them, even
+with its audience. Their ``sub`` begins with ``client:``, so it is never the id of a user (RFC 9068 section 5).
 """
 
 from datetime import timedelta

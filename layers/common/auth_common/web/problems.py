@@ -55,7 +55,7 @@ async def on_service_error(_request: Request, error: ServiceError) -> ProblemRes
 
 
 def record_service_error(error: ServiceError) -> None:
-    """Log or count a domain error, in whatever form the client gets it."""
+    """Log or count a domain error."""
     if isinstance(error, ValidationFailed) and error.is_recorded:
         _record_bad_input(error)
     elif isinstance(error, ValidationFailed):
