@@ -26,7 +26,7 @@ from tests.support.processes import TIMEOUT_SECONDS
 
 for _function in (
     *("authorizer", "change_password", "get_user", "introspect", "login", "refresh", "register", "reset_password"),
-    *("revoke", "secure_account", "sessions", "step_up", "verify_email", "webauthn"),
+    *("revoke", "secure_account", "sessions", "step_up", "token", "verify_email", "webauthn"),
 ):
     importlib.import_module(f"functions.{_function}.app")
 

@@ -369,7 +369,17 @@ class Machine(RuleBasedStateMachine):
         refresh_tokens = [token.text for token in self.model.refresh_tokens]
         step_up_tokens = [token.text for token in self.model.step_up_tokens]
         links = [text for token in self.model.mail_tokens for text in (token.text, token.code)]
-        secrets = [*passwords, *access_tokens, *refresh_tokens, *step_up_tokens, *links]
+        client_secrets = [credential.secret for credential in self.model.credentials]
+        service_tokens = [token.text for token in self.model.service_tokens]
+        secrets = [
+            *client_secrets,
+            *service_tokens,
+            *passwords,
+            *access_tokens,
+            *refresh_tokens,
+            *step_up_tokens,
+            *links,
+        ]
         self._service.verify(now=self.model.now, secrets=filter(None, secrets))
 
 

@@ -27,6 +27,7 @@ ACCESS_TOKEN_SECONDS = 900
 CLOCK_LEEWAY_SECONDS = 30
 REFRESH_IDLE_SECONDS = 7 * DAY
 SESSION_SECONDS = 30 * DAY
+SERVICE_TOKEN_SECONDS = 300
 FIRST_LOCKOUT_SECONDS, LONGEST_LOCKOUT_SECONDS = 30, HOUR
 #: How long the old address of an account is reserved, and a change of the address can be undone (docs/decisions/0027).
 RESERVED_SECONDS = 3 * DAY
@@ -59,7 +60,7 @@ EMAIL_CHANGES_PER_DAY = 10
 #: The client IP of requests for a mail. No account is known to use it, so it has no counters of its own.
 MAIL_CLIENT_IP = "198.51.100.200"
 
-#: The limits as settings. Two are small, so that there are lockouts. The others are never reached.
+#: The limits as settings. Three are small, so that there are lockouts. The others are never reached.
 LIMITS = {
     "THROTTLE_LOGIN_PER_ACCOUNT_AND_SOURCE": 3,
     "THROTTLE_LOGIN_PER_ACCOUNT": 50,
@@ -70,6 +71,7 @@ LIMITS = {
     "THROTTLE_REGISTRATION_PER_SOURCE": 1_000,
     "THROTTLE_MAIL_PER_SOURCE": 1_000,
     "THROTTLE_MAIL_TOKEN_PER_SOURCE": 1_000,
+    "THROTTLE_CLIENT_PER_SOURCE": 10,
 }
 
 #: The facts that must be equal in the model and in the tables.
@@ -281,6 +283,63 @@ class Passkey(Shown):
 
 
 @dataclass(eq=False, repr=False)
+class Credential(Shown):
+    """A credential of a service: a key pair, or a secret."""
+
+    #: The number of the key. None: it is a secret.
+    key: int | None
+    #: None if there is a key, or if the output was lost, so that no service has the secret.
+    secret: str | None = None
+
+    def __repr__(self) -> str:
+        return "<secret>" if self.key is None else f"<key {self.key}>"
+
+
+@dataclass(eq=False, repr=False)
+class Assertion(Shown):
+    """An assertion that a service signs with its key (RFC 7523). It is accepted once."""
+
+    credential: Credential
+    number: str
+    expires_at: float
+    is_used: bool = False
+
+    def __repr__(self) -> str:
+        return f"<assertion {self.number} with {self.credential}>"
+
+    def is_rejected(self, now: float) -> bool:
+        """Return whether the service must reject it, even if the key is valid."""
+        return self.is_used or now >= self.expires_at + CLOCK_LEEWAY_SECONDS
+
+
+@dataclass(eq=False, repr=False)
+class ServiceClient(Shown):
+    """The registration of a service as a client."""
+
+    registered_at: float
+    #: Those that are valid, the newest first.
+    credentials: list[Credential]
+
+    def __repr__(self) -> str:
+        return f"<client with {self.credentials}>"
+
+
+@dataclass(eq=False, repr=False)
+class ServiceToken(Shown):
+    """An access token that a service has received for itself."""
+
+    issued_at: float
+    text: str
+
+    def __repr__(self) -> str:
+        return f"<service token of {self.issued_at:.0f}>"
+
+    def is_valid(self, now: float) -> bool:
+        """Return whether the token has not expired. Introspection also requires its client."""
+        return now < self.issued_at + SERVICE_TOKEN_SECONDS + CLOCK_LEEWAY_SECONDS
+
+
+@dataclass(eq=False, repr=False)
 class MailToken(Shown):
     """The link of a mail, and its code if it proves an address."""
 
@@ -410,8 +469,12 @@ class Model:
         #: All that were made, also those that were undone.
         self.email_changes: list[EmailChange] = []
         self.counters: dict[bytes, AttemptCounter] = {}
-        #: The secret of a service that may introspect. None: it is not registered.
-        self.service_secret: str | None = None
+        #: The service that is registered as a client. None: there is none.
+        self.client: ServiceClient | None = None
+        #: The credentials and tokens that services have received, also old ones, and the assertions that were used.
+        self.credentials: list[Credential] = []
+        self.assertions: list[Assertion] = []
+        self.service_tokens: list[ServiceToken] = []
 
     @property
     def access_tokens(self) -> list[AccessToken]:
@@ -455,6 +518,15 @@ class Model:
     def refresh_counter(self) -> AttemptCounter:
         """Return the counter of rejected refresh tokens."""
         return self._counter("REFRESH_PER_SOURCE", "refresh_source", SOURCE_IP)
+
+    def client_counters(self, name: str) -> list[AttemptCounter]:
+        """Return the counters of failed authentications of clients."""
+        limit = "CLIENT_PER_SOURCE"
+        return [self._counter(limit, "client_source", SOURCE_IP), self._counter(limit, "client", name)]
+
+    def introspection_counter(self, name: str) -> AttemptCounter:
+        """Return the counter of inactive tokens that a client introspects, which bounds their audit records."""
+        return self._counter("CLIENT_PER_SOURCE", "introspection", name)
 
     def registration_counter(self) -> AttemptCounter:
         """Return the counter of registrations, which counts successes too."""
@@ -584,7 +656,7 @@ class Model:
 
     def facts(self) -> Facts:
         """Return the facts that the tables must contain."""
-        facts: Facts = {}
+        facts: Facts = {("assertions", "used"): len(self.assertions)}
         for account in self.accounts.values():
             version, is_verified = account.token_version, account.is_verified
             facts["account", account.email] = (account.role, account.status, version, is_verified)
@@ -601,10 +673,16 @@ class Model:
         for passkey in self.passkeys:
             if not passkey.is_deleted:
                 facts["passkey", passkey.id] = passkey.account.email
-        for counter in self.counters.values():
-            if counter.failures and counter.expires_at > self.now:
-                facts["counter", counter.key] = (counter.failures, counter.is_locked(self.now))
-        return facts | self._mail_facts()
+        if self.client:
+            facts["client", "credentials"] = len(self.client.credentials)
+        return facts | self._counter_facts() | self._mail_facts()
+
+    def _counter_facts(self) -> Facts:
+        return {
+            ("counter", counter.key): (counter.failures, counter.is_locked(self.now))
+            for counter in self.counters.values()
+            if counter.failures and counter.expires_at > self.now
+        }
 
     def _mail_facts(self) -> Facts:
         facts: Facts = {}

@@ -24,7 +24,6 @@ from tests.stateful.model import (
     Session,
     StepUpToken,
 )
-from tests.support.clients import NAME, basic, register_client, send_form
 from tests.support.events import SOURCE_IP, json_event, proxy_event
 from tests.support.factories import log_in, register
 from tests.support.factories import revoke as revoke_refresh_token
@@ -390,45 +389,6 @@ class ChangePassword:
         return Expected(204, [proof.counted, Stage(replace, ["authn_password_change", *others.records])])
 
 
-# --- Other services ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class RegisterService:
-    """``uv run clients add``, for a service that may introspect the tokens that are for it."""
-
-    audience: str
-
-    def job(self) -> Job:
-        return partial(_register_service, self.audience)
-
-    def expect(self, model: Model) -> Expected:
-        def receive(response: Response) -> None:
-            model.service_secret = response.json["secret"]
-
-        return Expected(200, [Stage(records=["client_created"])], learn=receive)
-
-
-@dataclass(frozen=True)
-class Introspect:
-    """POST /introspect. It is no use of the session, so no table changes."""
-
-    token: AccessToken
-    secret: str
-
-    def job(self) -> Job:
-        return partial(_introspect, self.token.text, self.secret)
-
-    def expect(self, model: Model) -> Expected:
-        is_active = self.token.is_valid(model.now)
-
-        def compare(response: Response) -> None:
-            assert response.json["active"] is is_active, f"{self.token} is active: {not is_active}"
-
-        stages = [] if is_active else [Stage(records=["authn_token_rejected"])]
-        return Expected(200, stages, learn=compare, is_hidden_rejection=not is_active)
-
-
 # --- Operators --------------------------------------------------------------------------------------------------------
 
 
@@ -698,14 +658,6 @@ def session_pair(
 def _refresh(token: str, resource: str | None) -> Response:
     body = {"refresh_token": token} if resource is None else {"refresh_token": token, "resource": resource}
     return call("refresh", json_event("POST", "/token/refresh", body))
-
-
-def _register_service(audience: str) -> Response:
-    return Response(200, {}, json.dumps({"secret": register_client(audience=audience, may_introspect=True)}))
-
-
-def _introspect(token: str, secret: str) -> Response:
-    return send_form("introspect", "/introspect", {"token": token}, authorization=basic(NAME, secret))
 
 
 def call_as(

@@ -12,6 +12,8 @@ from sqlalchemy import Row, create_engine, select
 from auth_common.database.tables import (
     audit_events,
     audit_salts,
+    client_assertions,
+    clients,
     email_changes,
     mail_tokens,
     mails,
@@ -49,6 +51,8 @@ class Contents:
     throttles: _Rows = ()
     mail_tokens: _Rows = ()
     email_changes: _Rows = ()
+    clients: _Rows = ()
+    client_assertions: _Rows = ()
     #: The oldest first.
     passkeys: _Rows = ()
     #: The mails by their ids. Decoys are left out.
@@ -65,7 +69,7 @@ class Contents:
 
         """
         emails = {user.id: user.email for user in self.users}
-        facts: Facts = {}
+        facts: Facts = {("assertions", "used"): len(self.client_assertions)}
         for user in self.users:
             is_verified = user.email_verified_at is not None
             facts["account", user.email] = (user.role, user.status, user.token_version, is_verified)
@@ -79,6 +83,8 @@ class Contents:
         for row in self.throttles:
             if row.key in counters and row.failures and seconds(row.expires_at) > now:
                 facts["counter", row.key] = (row.failures, seconds(row.locked_until) > now)
+        for row in self.clients:
+            facts["client", "credentials"] = 1 if row.old_credential is None else 2
         for row in self.mail_tokens:
             key = "mail tokens", row.address_hash, row.purpose
             # The link "this was not me" is not bound to a token version.
@@ -114,10 +120,9 @@ class Tables:
     def read(self) -> Contents:
         """Return the rows of all tables."""
         with self._engine.connect() as connection:
-            rows = {
-                table.name: connection.execute(table.select()).all()
-                for table in (users, sessions, refresh_tokens, throttles, mail_tokens, email_changes)
-            }
+            of_users = (users, sessions, refresh_tokens, throttles, mail_tokens, email_changes)
+            tables = (*of_users, clients, client_assertions)
+            rows = {table.name: connection.execute(table.select()).all() for table in tables}
             records = Counter(record for record in connection.execute(_RECORDS).all() if record.name != "sys_startup")
             salts = {row.user_id: row.salt for row in connection.execute(audit_salts.select())}
             opened = {

@@ -1,4 +1,6 @@
-"""Accounts, sessions, passkeys and tokens as a state machine: any sequence of requests, commands, waits and faults.
+"""Accounts, sessions, passkeys, tokens and clients as a state machine.
+
+It takes any sequence of requests, commands, waits and faults.
 
 If the test fails, hypothesis prints the shortest list of steps that fails. ``make fuzz`` tries many long lists.
 """
@@ -10,18 +12,25 @@ from typing import Any
 import pytest
 from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
+from tests.stateful.client_operations import (
+    ASSERTION_SECONDS,
+    AddClient,
+    EndOldCredential,
+    Introspect,
+    RemoveClient,
+    RequestToken,
+    RotateCredential,
+)
 from tests.stateful.machine import Kind, Machine, Step, steps, transports
-from tests.stateful.model import DAY, HOUR, LIMITS, Model
+from tests.stateful.model import DAY, HOUR, LIMITS, AccessToken, Assertion, Credential, Model, ServiceToken
 from tests.stateful.operations import (
     ChangePassword,
-    Introspect,
     ListSessions,
     LogIn,
     LogOut,
     Operation,
     Refresh,
     Register,
-    RegisterService,
     RevokeRefreshToken,
     RevokeSession,
     RevokeSessions,
@@ -39,6 +48,7 @@ from tests.stateful.passkey_operations import (
     StepUpWithPasskey,
 )
 from tests.stateful.service import Service
+from tests.support.clients import RESOURCE
 from tests.support.databases import start_fresh_environment
 from tests.support.fuzzing import examples
 
@@ -46,8 +56,6 @@ pytestmark = [pytest.mark.sessions, pytest.mark.passwords, pytest.mark.throttlin
 
 EMAILS = ["person@example.com", "other@example.com"]
 PASSWORDS = ["violet anchor seventeen drums", "copper lantern eleven rivers", "marble ferry twelve orchards"]
-#: Another service, which a client may name at a refresh.
-RESOURCE = "https://orders.example.com"
 #: More passkeys of an account do not make a difference.
 MAX_PASSKEYS = 2
 #: In seconds. None ends so close to an expiry that the duration of a request would matter.
@@ -133,16 +141,59 @@ def revoke_refresh_token(model: Model):
     return [Step(RevokeRefreshToken(token)) for token in [*newest * 3, *model.refresh_tokens]]
 
 
+def presented(model: Model):
+    """Return what a service may send: a valid credential or an old one, or an assertion, also a used one."""
+    valid = model.client.credentials if model.client else []
+    for credential in [*[each for each in model.credentials if each in valid] * 3, *model.credentials[-2:]]:
+        if credential.secret:
+            yield credential
+        elif credential.key is not None:
+            yield Assertion(credential, str(len(model.assertions)), model.now + ASSERTION_SECONDS)
+    yield from model.assertions[-2:]
+
+
 def introspect(model: Model):
-    """Return introspections by the other service, of its tokens."""
-    secret = model.service_secret
-    return [Step(Introspect(token, secret)) for token in model.access_tokens if secret and token.resource]
+    """Return introspections of tokens for the other service, and of its own tokens."""
+    tokens: list[AccessToken | ServiceToken] = [token for token in model.access_tokens if token.resource]
+    tokens += model.service_tokens[-3:]
+    return [Step(Introspect(token, each)) for token, each in product(tokens, presented(model))]
+
+
+def request_token(model: Model):
+    """Return requests of the other service for tokens of its own."""
+    return [Step(RequestToken(each)) for each in presented(model)]
+
+
+def fail_as_client(model: Model):
+    """Return series of wrong secrets."""
+    return [Step(RequestToken(Credential(None, "cs_not-the-secret")), times=times) for times in (1, 4)]
+
+
+def change_client(model: Model):
+    """Return commands that register the other service, change its credentials or remove it."""
+    new_key = len(model.credentials) + 1
+    keys = [None, None, new_key]
+    if model.client and model.client.credentials[0].key is not None:
+        keys += [new_key, new_key, model.client.credentials[0].key]
+    yield from (Step(AddClient(key)) for key in (keys if model.client is None else [None]))
+    if model.client:
+        yield from (Step(RotateCredential(key, now)) for key, now in product(keys, [False, False, True]))
+        yield from [Step(EndOldCredential())] * 3
+        yield from [Step(RemoveClient())] * 3
+
+
+def overtake_client(model: Model):
+    """Return requests for a token, each overtaken by a change of its client."""
+    changes: list[Operation] = [RotateCredential(None, ends_old_now=True), EndOldCredential(), RemoveClient()]
+    for each, change in product(presented(model), changes if model.client else []):
+        yield from (Step(RequestToken(each), overtaken_by=change, pause_at=pause_at) for pause_at in range(1, 4))
 
 
 def wait(model: Model):
     """Return waits, if something can expire meanwhile."""
     locked = [counter for counter in model.counters.values() if counter.is_locked(model.now)]
-    return [Step(wait=seconds) for seconds in PAUSES] if live_sessions(model) or locked else []
+    can_expire = live_sessions(model) or model.service_tokens or locked
+    return [Step(wait=seconds) for seconds in PAUSES] if can_expire else []
 
 
 def manage_sessions(model: Model):
@@ -264,6 +315,15 @@ def passkey_changes(model: Model):
 
 #: How often each kind of step is drawn, relative to the others.
 TOKENS: dict[Kind, int] = {wait: 2, refresh: 4, refresh_again: 3, log_in: 2, revoke_refresh_token: 1, introspect: 2}
+CLIENTS: dict[Kind, int] = {
+    **TOKENS,
+    introspect: 5,
+    request_token: 4,
+    change_client: 4,
+    fail_as_client: 1,
+    overtake_client: 1,
+    run_command: 1,
+}
 EVERYTHING: dict[Kind, int] = {
     **TOKENS,
     log_in_again: 3,
@@ -299,7 +359,7 @@ class Sessions(Machine):
 
     @initialize()
     def sign_up(self):
-        for operation in (RegisterService(RESOURCE), Register(EMAILS[0], PASSWORDS[0]), LogIn(EMAILS[0], PASSWORDS[0])):
+        for operation in (AddClient(), Register(EMAILS[0], PASSWORDS[0]), LogIn(EMAILS[0], PASSWORDS[0])):
             self.do(operation)
         for resource in (RESOURCE, None):
             self.do(Refresh(self.model.sessions[0].refresh_tokens[-1], resource))
@@ -327,8 +387,8 @@ def service(database, monkeypatch, tmp_path):
 @pytest.mark.xdist_group("stateful")  # The environments of all tests are forked from one process.
 @pytest.mark.parametrize(
     ("weights", "number"),
-    [(TOKENS, 5), (EVERYTHING, 6), (PASSKEYS, 4)],
-    ids=["tokens", "everything", "passkeys"],
+    [(TOKENS, 4), (EVERYTHING, 5), (PASSKEYS, 4), (CLIENTS, 3)],
+    ids=["tokens", "everything", "passkeys", "clients"],
 )
 def test_service_behaves_like_the_model(service, weights, number):
     machine: Any = partial(Sessions, service, weights)
