@@ -115,7 +115,7 @@ def whole_tables(database, statement, parameters):
         if database.kind == "sqlite":
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
             # "ANY" is a skip-scan of an index whose first column is no filter: it tries each value of that column.
-            return [row.detail for row in plan if re.match(r"SCAN (?!anon_)|.*\(ANY\(", row.detail)]
+            return [row.detail for row in plan if re.match(r"SCAN (?!anon_|CONSTANT ROW)|.*\(ANY\(", row.detail)]
         # PostgreSQL reads small tables completely. With this setting it does so only if it has no other plan.
         connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)

@@ -13,14 +13,13 @@ from sqlalchemy import Connection
 from auth_common.errors import PasswordRequired
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.passkeys.challenge_store import Challenge
-from auth_common.passkeys.store import Passkey, record_use, select_passkey, select_passkey_and_owner
+from auth_common.passkeys.store import OwnedPasskey, Passkey, record_use, select_passkey
 from auth_common.passkeys.verification import (
     InvalidPasskeyResponse,
     PasskeyAssertion,
     read_claimed_identity,
     verify_authentication,
 )
-from auth_common.transactions import read
 from auth_common.users.store import User
 
 #: The number of characters of a verification error that a security event contains.
@@ -52,14 +51,28 @@ class PasskeyProof:
         return "swk" if self.assertion.backup_eligible else "hwk"
 
 
+def claimed_credential_id(credential: Mapping[str, Any]) -> bytes | None:
+    """Return the credential id that the client's JSON object claims. Return None if it is not valid."""
+    try:
+        credential_id, _ = read_claimed_identity(credential)
+    except InvalidPasskeyResponse:
+        return None
+    return credential_id
+
+
 def verify_assertion(
-    challenge: Challenge, credential: Mapping[str, Any], *, require_user_verification: bool
+    challenge: Challenge,
+    credential: Mapping[str, Any],
+    named: OwnedPasskey | None,
+    *,
+    require_user_verification: bool,
 ) -> PasskeyProof:
     """Verify an assertion and return it with its passkey and user (WebAuthn section 7.2).
 
     Args:
         challenge: the challenge of the ceremony. If it has a user, only that user's passkeys are accepted.
         credential: the untrusted JSON object that the client sent, an AuthenticationResponseJSON.
+        named: the stored passkey with the id of ``claimed_credential_id``. None if there is none.
         require_user_verification: whether the authenticator must have checked a PIN or a biometric.
 
     Raises:
@@ -67,13 +80,12 @@ def verify_assertion(
 
     """
     try:
-        credential_id, user_handle = read_claimed_identity(credential)
+        _, user_handle = read_claimed_identity(credential)
     except InvalidPasskeyResponse as error:
         raise _invalid(None, error) from error
-    found = read(lambda connection: select_passkey_and_owner(connection, credential_id=credential_id))
-    if found is None:
+    if named is None:
         raise AssertionRejected("unknown_passkey")
-    passkey, user = found
+    passkey, user = named.passkey, named.user
     _require_owner(challenge, user, user_handle)
     try:
         assertion = verify_authentication(

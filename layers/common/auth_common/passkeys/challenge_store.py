@@ -41,12 +41,6 @@ def insert_challenge(connection: Connection, challenge: Challenge) -> None:
     connection.execute(challenges.insert(), as_row(challenge))
 
 
-def has_challenge(connection: Connection, *, challenge_id: UUID) -> bool:
-    """Return whether a challenge is stored. A login challenge is stored when it is used."""
-    found = select(challenges.c.id).where(challenges.c.id == challenge_id)
-    return connection.execute(found).one_or_none() is not None
-
-
 def pop_challenge(connection: Connection, *, challenge_id: UUID, ceremony: Ceremony) -> Challenge | None:
     """Delete and return a challenge. Only one of several concurrent requests gets it.
 

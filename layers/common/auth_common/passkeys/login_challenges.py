@@ -14,16 +14,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from auth_common.errors import InvalidChallenge
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.keys.keyed_hashes import challenge_mac
-from auth_common.passkeys.challenge_store import Ceremony, Challenge, has_challenge, insert_challenge
+from auth_common.passkeys.challenge_store import Ceremony, Challenge, insert_challenge
 from auth_common.passkeys.session_challenges import CHALLENGE_LIFETIME
-from auth_common.transactions import read, transaction
-from auth_common.users.store import User, select_user
+from auth_common.passkeys.store import LoginRecords
+from auth_common.transactions import transaction
+from auth_common.users.store import User
 
 #: Id, user id (zeros for no user), token version, expiry in microseconds since the epoch, challenge.
 _LAYOUT: Final = struct.Struct(">16s16sIQ32s")
@@ -83,24 +83,21 @@ def read_login_challenge(challenge_id: str) -> Challenge | None:
     )
 
 
-def second_factor_user(challenge: Challenge | None) -> UUID | None:
+def second_factor_user(challenge: Challenge | None, records: LoginRecords) -> UUID | None:
     """Return the user whose second factor a response to ``challenge`` can prove.
 
     Return None if the challenge has no user, was used before, or has an old token version. A response to such a
     challenge cannot succeed. It must not count as a failure of the user's second factor. Otherwise an attacker with an
     old challenge could lock the user out.
+
+    Args:
+        challenge: from ``read_login_challenge``.
+        records: what the database has about the response.
+
     """
-    if challenge is None or challenge.user_id is None:
+    if challenge is None or records.is_challenge_used or records.token_version != challenge.token_version:
         return None
-    user_id = challenge.user_id
-
-    def is_current(connection: Connection) -> bool:
-        user = select_user(connection, user_id=user_id)
-        if user is None or user.token_version != challenge.token_version:
-            return False
-        return not has_challenge(connection, challenge_id=challenge.id)
-
-    return user_id if read(is_current) else None
+    return challenge.user_id
 
 
 def consume_login_challenge(challenge: Challenge | None) -> Challenge:

@@ -9,7 +9,13 @@ from auth_common.errors import InvalidMFAToken, PasskeyLoginFailed, PasswordRequ
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.notices.account_notices import receives_notices
 from auth_common.notices.login_notices import queue_new_login_notice
-from auth_common.passkeys.assertions import AssertionRejected, PasskeyProof, record_assertion, verify_assertion
+from auth_common.passkeys.assertions import (
+    AssertionRejected,
+    PasskeyProof,
+    claimed_credential_id,
+    record_assertion,
+    verify_assertion,
+)
 from auth_common.passkeys.challenge_store import Challenge
 from auth_common.passkeys.login_challenges import (
     consume_login_challenge,
@@ -18,7 +24,12 @@ from auth_common.passkeys.login_challenges import (
     second_factor_user,
 )
 from auth_common.passkeys.session_challenges import StartedCeremony
-from auth_common.passkeys.store import select_passkeys_of
+from auth_common.passkeys.store import (
+    LoginRecords,
+    Passkey,
+    select_login_records,
+    select_user_and_passkeys,
+)
 from auth_common.passkeys.verification import authentication_options
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.service import is_user_unchanged, new_session, store_session
@@ -29,7 +40,7 @@ from auth_common.throttling.service import count_rejected_mfa_token, passkey_att
 from auth_common.tokens.access_tokens import require_resource
 from auth_common.tokens.mfa_tokens import verify_mfa_token
 from auth_common.transactions import read, transaction
-from auth_common.users.store import User, select_user
+from auth_common.users.store import User
 
 
 def begin_login(mfa_token: str | None) -> StartedCeremony:
@@ -46,8 +57,7 @@ def begin_login(mfa_token: str | None) -> StartedCeremony:
             factor is locked after too many failures.
 
     """
-    user = _user_of(mfa_token) if mfa_token is not None else None
-    passkeys = read(lambda c: select_passkeys_of(c, user_id=user.id)) if user else []
+    user, passkeys = _user_and_passkeys_of(mfa_token) if mfa_token is not None else (None, [])
     challenge_id, challenge = issue_login_challenge(user)
     options = authentication_options(
         challenge=challenge,
@@ -79,24 +89,29 @@ def complete_login(
     """
     require_resource(resource)
     challenge = read_login_challenge(challenge_id)
-    with passkey_attempt(second_factor_user(challenge)) as attempt:
-        return _complete_login(attempt, consume_login_challenge(challenge), credential, resource, replaced)
+    records = _read_records(challenge, credential) if challenge else LoginRecords()
+    with passkey_attempt(second_factor_user(challenge, records)) as attempt:
+        challenge = consume_login_challenge(challenge)
+        with_password = challenge.user_id is not None
+        try:
+            # A passkey alone must be two factors: possession of the device, and a PIN or a biometric.
+            proof = verify_assertion(challenge, credential, records.named, require_user_verification=not with_password)
+            return _open_session(attempt, proof, resource, replaced, with_password=with_password)
+        except AssertionRejected as error:
+            raise _rejected(error.user, error.reason, **error.detail) from error
 
 
-def _complete_login(
-    attempt: Attempt,
-    challenge: Challenge,
-    credential: Mapping[str, Any],
-    resource: str | None,
-    replaced: Principal | None,
-) -> TokenPair:
-    with_password = challenge.user_id is not None
-    try:
-        # A passkey alone must be two factors: possession of the device, and a PIN or a biometric.
-        proof = verify_assertion(challenge, credential, require_user_verification=not with_password)
-        return _open_session(attempt, proof, resource, replaced, with_password=with_password)
-    except AssertionRejected as error:
-        raise _rejected(error.user, error.reason, **error.detail) from error
+def _read_records(challenge: Challenge, credential: Mapping[str, Any]) -> LoginRecords:
+    """Return what the database has about a response, read in one round trip.
+
+    The transaction of the login checks again what may have changed since.
+    """
+    credential_id = claimed_credential_id(credential)
+    return read(
+        lambda connection: select_login_records(
+            connection, credential_id=credential_id, challenge_id=challenge.id, user_id=challenge.user_id
+        )
+    )
 
 
 def _open_session(
@@ -132,7 +147,7 @@ def _open_session(
     return new.tokens
 
 
-def _user_of(mfa_token: str) -> User:
+def _user_and_passkeys_of(mfa_token: str) -> tuple[User, list[Passkey]]:
     try:
         claims = verify_mfa_token(mfa_token)
     except InvalidMFAToken as error:
@@ -140,12 +155,12 @@ def _user_of(mfa_token: str) -> User:
         security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, reason=error.code)
         raise
     require_second_factor_unlocked(claims.user_id)
-    user = read(lambda connection: select_user(connection, user_id=claims.user_id))
+    user, passkeys = read(lambda connection: select_user_and_passkeys(connection, user_id=claims.user_id))
     if user is None or user.token_version != claims.token_version:
         count_rejected_mfa_token(claims.user_id)
         security_event(SecurityEvent.AUTHN_TOKEN_REJECTED, user_id=claims.user_id, reason="token_version_changed")
         raise InvalidMFAToken
-    return user
+    return user, passkeys
 
 
 def _rejected(user: User | None, reason: str, **detail: str) -> PasskeyLoginFailed:

@@ -1,15 +1,15 @@
 """Statements on the table of passkeys."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, literal_column, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from auth_common.database.tables import TRANSPORTS_LENGTH, as_row, encode_words, passkeys, users
+from auth_common.database.tables import TRANSPORTS_LENGTH, as_row, challenges, encode_words, passkeys, users
 from auth_common.errors import PasskeyRejected
 from auth_common.users.store import USER_COLUMNS, User
 
@@ -36,9 +36,52 @@ class Passkey:
     last_used_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OwnedPasskey:
+    """A stored passkey and its user."""
+
+    passkey: Passkey
+    user: User
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRecords:
+    """What the database has about a response to the challenge of a login."""
+
+    #: The passkey that the response names. None if it is unknown.
+    named: OwnedPasskey | None = None
+    #: The token version of the challenge's user. None if the challenge has no user, or the user was erased.
+    token_version: int | None = None
+    #: Whether there was a response to the challenge before.
+    is_challenge_used: bool = False
+
+
 _FIELDS: Final = tuple(Passkey.__dataclass_fields__)
 _COLUMNS: Final = tuple(passkeys.c[name] for name in _FIELDS)
-_SELECT_OWNED: Final = select(*_COLUMNS, *USER_COLUMNS).select_from(passkeys.join(users))
+_USER_FIELDS: Final = tuple(User.__dataclass_fields__)
+_SELECT_OWNED: Final = (
+    select(*_COLUMNS, *USER_COLUMNS)
+    .select_from(passkeys.join(users))
+    .where(passkeys.c.credential_id == bindparam("credential_id"))
+)
+_challenge_user: Final = users.alias("challenge_user")
+#: One row, whatever is found, so that an unknown passkey takes the same number of round trips as a known one.
+_SELECT_LOGIN_RECORDS: Final = select(
+    _challenge_user.c.token_version, challenges.c.id, *_COLUMNS, *USER_COLUMNS
+).select_from(
+    select(literal_column("1"))
+    .subquery()
+    .outerjoin(_challenge_user, _challenge_user.c.id == bindparam("user_id"))
+    .outerjoin(challenges, challenges.c.id == bindparam("challenge_id"))
+    .outerjoin(passkeys, passkeys.c.credential_id == bindparam("credential_id"))
+    .outerjoin(users, users.c.id == passkeys.c.user_id)
+)
+_SELECT_USER_AND_PASSKEYS: Final = (
+    select(*USER_COLUMNS, *_COLUMNS)
+    .select_from(users.outerjoin(passkeys))
+    .where(users.c.id == bindparam("user_id"))
+    .order_by(passkeys.c.created_at.desc(), passkeys.c.id)
+)
 _SELECT_ALL_OF: Final = (
     select(*_COLUMNS)
     .where(passkeys.c.user_id == bindparam("user_id"))
@@ -73,14 +116,39 @@ def select_passkeys_of(connection: Connection, *, user_id: UUID) -> list[Passkey
     return [Passkey(**row) for row in connection.execute(_SELECT_ALL_OF, {"user_id": user_id}).mappings()]
 
 
-def select_passkey_and_owner(connection: Connection, *, credential_id: bytes) -> tuple[Passkey, User] | None:
+def select_user_and_passkeys(connection: Connection, *, user_id: UUID) -> tuple[User | None, list[Passkey]]:
+    """Return a user and their passkeys, newest first. Return None instead of the user if there is none."""
+    rows = connection.execute(_SELECT_USER_AND_PASSKEYS, {"user_id": user_id}).all()
+    if not rows:
+        return None, []
+    user = User(**dict(zip(_USER_FIELDS, rows[0], strict=False)))
+    found = [row[len(_USER_FIELDS) :] for row in rows]
+    # A user without a passkey has one row, whose columns of the passkey are empty.
+    return user, [Passkey(**dict(zip(_FIELDS, columns, strict=True))) for columns in found if columns[0] is not None]
+
+
+def select_owned_passkey(connection: Connection, *, credential_id: bytes | None) -> OwnedPasskey | None:
     """Return the passkey with this credential id and its user. Return None if there is none."""
-    statement = _SELECT_OWNED.where(passkeys.c.credential_id == credential_id)
-    row = connection.execute(statement).one_or_none()
-    if row is None:
-        return None
-    passkey = Passkey(**dict(zip(_FIELDS, row, strict=False)))
-    return passkey, User(**dict(zip(User.__dataclass_fields__, row[len(_FIELDS) :], strict=True)))
+    row = connection.execute(_SELECT_OWNED, {"credential_id": credential_id}).one_or_none()
+    return _owned_passkey(row) if row else None
+
+
+def select_login_records(
+    connection: Connection, *, credential_id: bytes | None, challenge_id: UUID, user_id: UUID | None
+) -> LoginRecords:
+    """Return what the database has about a response to the challenge of a login.
+
+    Args:
+        connection: to read with.
+        credential_id: of the passkey that the response names. None if it names none.
+        challenge_id: the id of the challenge.
+        user_id: the user of the challenge. None for a login with a passkey alone.
+
+    """
+    parameters = {"credential_id": credential_id, "challenge_id": challenge_id, "user_id": user_id}
+    token_version, used, *columns = connection.execute(_SELECT_LOGIN_RECORDS, parameters).one()
+    named = _owned_passkey(columns) if columns[0] is not None else None
+    return LoginRecords(named, token_version, is_challenge_used=used is not None)
 
 
 def select_passkey(connection: Connection, *, passkey_id: UUID) -> Passkey | None:
@@ -147,3 +215,8 @@ def delete_passkeys(
     if since is not None:
         statement = statement.where(passkeys.c.created_at >= since)
     return connection.execute(statement).rowcount
+
+
+def _owned_passkey(columns: Sequence[Any]) -> OwnedPasskey:
+    passkey = Passkey(**dict(zip(_FIELDS, columns, strict=False)))
+    return OwnedPasskey(passkey, User(**dict(zip(_USER_FIELDS, columns[len(_FIELDS) :], strict=True))))

@@ -14,10 +14,16 @@ from auth_common.errors import (
     StepUpPasswordRequired,
 )
 from auth_common.events.security_events import SecurityEvent, security_event
-from auth_common.passkeys.assertions import AssertionRejected, PasskeyProof, record_assertion, verify_assertion
+from auth_common.passkeys.assertions import (
+    AssertionRejected,
+    PasskeyProof,
+    claimed_credential_id,
+    record_assertion,
+    verify_assertion,
+)
 from auth_common.passkeys.challenge_store import Ceremony, Challenge, insert_challenge
 from auth_common.passkeys.session_challenges import consume_session_challenge, new_session_challenge
-from auth_common.passkeys.store import Passkey, select_passkeys_of
+from auth_common.passkeys.store import Passkey, select_owned_passkey, select_passkeys_of
 from auth_common.passkeys.verification import authentication_options
 from auth_common.passwords.hashing import verify_password
 from auth_common.sessions.caller_checks import rejected_caller, require_valid_session
@@ -138,7 +144,9 @@ def _verify_passkey(
         return None
     # Before the password is checked: an expired challenge is not counted, so it must not show whether a guess is right.
     challenge = consume_session_challenge(challenge_id, Ceremony.STEP_UP, principal)
-    return verify_assertion(challenge, credential, require_user_verification=False)
+    credential_id = claimed_credential_id(credential)
+    named = read(lambda connection: select_owned_passkey(connection, credential_id=credential_id))
+    return verify_assertion(challenge, credential, named, require_user_verification=False)
 
 
 def _is_full_proof(proof: PasskeyProof | None) -> bool:
