@@ -11,7 +11,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from auth_common.audit_log.store import delete_salts, delete_source_hashes
+from auth_common.audit_log.salt_store import delete_salts
+from auth_common.audit_log.store import delete_source_hashes
 from auth_common.database.engine import empty_write_ahead_log
 from auth_common.errors import NotFound
 from auth_common.events.logger import logger

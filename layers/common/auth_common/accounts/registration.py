@@ -8,6 +8,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from auth_common.accounts.erasure import delete_account, delete_many_rows_of
+from auth_common.audit_log.salt_store import store_first_salt
 from auth_common.errors import EmailTaken
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.mail.kinds import MailKind
@@ -34,9 +35,8 @@ from auth_common.users.store import User, insert_user, lock_user, select_user_by
 _NEW_ROLE: Final = "user"
 #: How long an account stays whose user neither logs in nor verifies the address.
 _UNUSED_LIFETIME: Final = timedelta(days=30)
-#: Statements of a new account's transaction that a taken address does not need: for the user's first salt and for the
-#: reservation of an address, and for the deleted counters.
-_FURTHER_STATEMENTS: Final = 3
+#: Statements of a new account's transaction that a taken address does not need: one, and those that delete counters.
+_FURTHER_STATEMENTS: Final = 1
 _COUNTER_STATEMENTS: Final = 9
 
 
@@ -201,6 +201,7 @@ def _create(connection: Connection, user: User, *, password_hash: str, may_send:
 
 def _insert(connection: Connection, user: User, *, password_hash: str) -> None:
     insert_user(connection, user, password_hash=password_hash, registered_from=client_ip_hash())
+    store_first_salt(connection, user_id=user.id)
     security_event(SecurityEvent.USER_CREATED, user_id=user.id)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from auth_common.audit_log import store
 from auth_common.audit_log.protection import FIRST_PREVIOUS_MAC, chain_mac, open_personal
+from auth_common.audit_log.salt_store import select_salts
 from auth_common.audit_log.store import AuditQuery, AuditRow, Place, StoredRow, milliseconds
 from auth_common.database.time_limit import time_limit
 from auth_common.errors import FieldError, Forbidden, ValidationFailed
@@ -236,7 +237,7 @@ def open_all_personal(connection: Connection, rows: list[StoredRow]) -> list[Per
     """Return the personal fields of each row, which are empty if the user's salt does not decrypt them."""
     documents = [_members(stored.row.record) for stored in rows]
     owners = {stored.row.user_id for stored in rows if stored.row.user_id}
-    salts = store.select_salts(connection, user_ids=owners)
+    salts = select_salts(connection, user_ids=owners)
     # A salt may be missing only if the user was erased, and then the account is missing too.
     existing = store.select_existing(connection, user_ids=owners - salts.keys())
     return [

@@ -1,4 +1,4 @@
-"""The statements of the audit log: records, salts, pages, counts and deletions.
+"""The statements of the audit log: records, pages, counts and deletions.
 
 An attacker who can insert rows can store any value that the database accepts, and SQLite accepts every type in every
 column. So values are read without conversion, and long ones only in part. A value that the service never writes makes
@@ -6,7 +6,6 @@ its row unreadable (``StoredRow``) and does not fail the query.
 """
 
 import re
-import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
-    bindparam,
     case,
     delete,
     exists,
@@ -27,7 +25,6 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    text,
     tuple_,
     type_coerce,
     union_all,
@@ -35,8 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.expression import ColumnCollection
 
-from auth_common.audit_log.protection import SALT_BYTES
-from auth_common.database.tables import AsStored, as_row, audit_events, audit_salts, users
+from auth_common.database.tables import AsStored, as_row, audit_events, users
 from auth_common.events.vocabulary import Severity
 from auth_common.keys.keyed_hashes import source_index
 
@@ -152,15 +148,7 @@ _SELECT: Final = select(*_COLUMNS, _bounded(_previous.c.mac, _MAC_BYTES).label("
         _previous.c.sequence == case((audit_events.c.sequence > 0, audit_events.c.sequence - 1)),
     ),
 )
-_NOBODY: Final = UUID(int=0)
 _INSERT: Final = audit_events.insert()
-_SALT: Final = type_coerce(audit_salts.c.salt, _AS_STORED).label("salt")
-_SELECT_SALT: Final = select(_SALT).where(audit_salts.c.user_id == bindparam("user_id"))
-#: The first writer makes the salt, and only if the account exists: no salt must be stored after an erasure. All
-#: supported databases accept this statement, for which SQLAlchemy has a separate construct per database.
-_INSERT_SALT: Final = text(
-    "INSERT INTO audit_salts (user_id, salt) SELECT id, :salt FROM users WHERE id = :user_id ON CONFLICT DO NOTHING"
-).bindparams(bindparam("user_id", type_=audit_salts.c.user_id.type), bindparam("salt", type_=audit_salts.c.salt.type))
 
 
 def insert_rows(connection: Connection, rows: Iterable[AuditRow]) -> None:
@@ -168,51 +156,11 @@ def insert_rows(connection: Connection, rows: Iterable[AuditRow]) -> None:
     connection.execute(_INSERT, [as_row(row) for row in rows])
 
 
-def make_salt(connection: Connection, *, user_id: UUID | None) -> bytes | None:
-    """Return the salt of a user, and make it if it does not exist. Return None if the user does not exist (any more).
-
-    Without a ``user_id`` the query is sent too, because a failed login must take the same number of round trips for an
-    unknown e-mail address.
-    """
-    salt = connection.execute(_SELECT_SALT, {"user_id": user_id or _NOBODY}).scalar_one_or_none()
-    if salt is None and user_id:
-        connection.execute(_INSERT_SALT, {"user_id": user_id, "salt": secrets.token_bytes(SALT_BYTES)})
-        salt = connection.execute(_SELECT_SALT, {"user_id": user_id}).scalar_one_or_none()
-    return None if salt is None else _usable(salt)
-
-
-def select_salts(connection: Connection, *, user_ids: Collection[UUID]) -> dict[UUID, bytes]:
-    """Return the salts of these users. A user without a salt has no key in the result."""
-    if not user_ids:
-        return {}
-    rows = connection.execute(select(audit_salts.c.user_id, _SALT).where(audit_salts.c.user_id.in_(user_ids)))
-    return {row.user_id: _usable(row.salt) for row in rows}
-
-
-def _usable(stored: Any) -> bytes:
-    """Return a stored salt. Return an empty salt, which opens nothing, for a value that an attacker has inserted."""
-    return stored if isinstance(stored, bytes) else b""
-
-
 def select_existing(connection: Connection, *, user_ids: Collection[UUID]) -> set[UUID]:
     """Return the ids of those users whose account exists."""
     if not user_ids:
         return set()
     return set(connection.execute(select(users.c.id).where(users.c.id.in_(user_ids))).scalars())
-
-
-def delete_salts(connection: Connection, *, user_ids: Collection[UUID]) -> int:
-    """Erase the personal fields of the users' records by deleting the salts. The chains stay valid. Return how many."""
-    return connection.execute(delete(audit_salts).where(audit_salts.c.user_id.in_(user_ids))).rowcount
-
-
-def select_erased_users(connection: Connection, *, limit: int) -> list[UUID]:
-    """Return up to ``limit`` users without an account whose records still have personal fields, by their salts.
-
-    A request that runs at the same time as an erasure may store a salt. A deletion by the service leaves the salt.
-    """
-    is_erased = ~exists().where(users.c.id == audit_salts.c.user_id)
-    return list(connection.scalars(select(audit_salts.c.user_id).where(is_erased).limit(limit)))
 
 
 def delete_source_hashes_of_erased_users(connection: Connection, since: int, *, limit: int) -> int:

@@ -23,7 +23,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from auth_common.audit_log.protection import FIRST_PREVIOUS_MAC, chain_mac, seal_personal
-from auth_common.audit_log.store import AuditRow, insert_rows, make_salt
+from auth_common.audit_log.salt_store import make_salt
+from auth_common.audit_log.store import AuditRow, insert_rows
 from auth_common.database.retries import run_transaction
 from auth_common.errors import DatabaseUnavailable, ServiceError
 from auth_common.events import metrics
@@ -194,7 +195,9 @@ class _ChainExtension:
             end = _ChainEnd(uuid4(), now, 0, FIRST_PREVIOUS_MAC)
             log_records = [as_log_record(_startup(log_records[0])), *log_records]
         rows = []
-        users = {_event_of(log_record).user_id for log_record in log_records}
+        # Without any user one query is sent, because a failed login must take the same number of round trips for an
+        # unknown address.
+        users: set[UUID | None] = {_event_of(log_record).user_id for log_record in log_records} - {None} or {None}
         salts = {user_id: make_salt(connection, user_id=user_id) for user_id in users}
         for log_record in log_records:
             row = _row(end, _event_of(log_record), salts)

@@ -12,7 +12,7 @@ from auth_common.keys.keyed_hashes import account_pseudonym
 from auth_common.notices.login_notices import queue_lockout_notice, queue_new_login_notice
 from auth_common.passwords.hashing import hash_password, needs_rehash, verify_password
 from auth_common.sessions.principal import Principal
-from auth_common.sessions.service import is_user_unchanged, new_session, store_session
+from auth_common.sessions.service import lock_unchanged_user, new_session, store_session
 from auth_common.sessions.token_pairs import TokenPair
 from auth_common.throttling.attempts import Attempt
 from auth_common.throttling.service import login_attempt
@@ -21,8 +21,8 @@ from auth_common.tokens.mfa_tokens import MFA_TOKEN_LIFETIME, issue_mfa_token
 from auth_common.transactions import read, transaction
 from auth_common.users.store import (
     Credentials,
+    LockedUser,
     User,
-    has_passkey,
     select_credentials_by_email,
     update_password_hash,
 )
@@ -79,9 +79,8 @@ def _log_in(
     new = new_session(user, amr=("pwd",), resource=resource)
 
     def open_session(connection: Connection) -> bool:
-        _require_unchanged(connection, user)
         # A passkey may have been added since the password was checked.
-        if has_passkey(connection, user_id=user.id):
+        if _lock_unchanged(connection, user).has_passkey:
             return False
         attempt.succeed(connection)
         store_session(connection, new, replaced=replaced)
@@ -97,7 +96,7 @@ def _ask_for_passkey(attempt: Attempt, user: User) -> MFARequired:
     token = issue_mfa_token(user_id=user.id, token_version=user.token_version, now=datetime.now(UTC))
 
     def settle(connection: Connection) -> None:
-        _require_unchanged(connection, user)
+        _lock_unchanged(connection, user)
         attempt.succeed(connection)
         security_event(SecurityEvent.AUTHN_LOGIN_FIRST_FACTOR, user_id=user.id)
 
@@ -105,11 +104,13 @@ def _ask_for_passkey(attempt: Attempt, user: User) -> MFARequired:
     return MFARequired(token)
 
 
-def _require_unchanged(connection: Connection, user: User) -> None:
-    """Reject the login if the password was replaced or the account disabled since the user was read."""
-    if not is_user_unchanged(connection, user):
+def _lock_unchanged(connection: Connection, user: User) -> LockedUser:
+    """Lock the user. Reject the login if the password was replaced or the account disabled since the user was read."""
+    locked = lock_unchanged_user(connection, user)
+    if locked is None:
         security_event(SecurityEvent.AUTHN_LOGIN_FAIL, user_id=user.id, reason="token_version_changed")
         raise InvalidCredentials
+    return locked
 
 
 def _reason_to_reject(found: Credentials | None, *, matches: bool) -> str:

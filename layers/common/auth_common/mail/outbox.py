@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
-from auth_common.audit_log.store import make_salt
+from auth_common.audit_log.salt_store import make_salt
 from auth_common.errors import MailNotConfigured
 from auth_common.mail.kinds import MAIL_RULES, MailKind
 from auth_common.mail.sealing import MailContent, seal_mail

@@ -33,7 +33,7 @@ def seal_mail(content: MailContent, *, mail_id: UUID, salt: bytes | None) -> byt
     Args:
         content: the content.
         mail_id: the mail, to which the ciphertext is bound.
-        salt: the user's salt (``audit_log.store.make_salt``). None: a mail without a user, under the service key.
+        salt: the user's salt (``audit_log.salt_store.make_salt``). None: a mail without a user, under the service key.
 
     """
     return encrypt(json.dumps(asdict(content)).encode(), key=_key(salt), bound_to=mail_id.bytes)

@@ -22,7 +22,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
-from auth_common.audit_log.store import select_salts
+from auth_common.audit_log.salt_store import select_salts
 from auth_common.errors import Misconfigured
 from auth_common.events import metrics
 from auth_common.events.logger import logger

@@ -9,13 +9,12 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from auth_common.accounts.erasure import delete_unused_accounts
+from auth_common.audit_log.salt_store import delete_salts, select_erased_users
 from auth_common.audit_log.store import (
     MAX_CLOCK_LEAD,
     delete_old_rows,
-    delete_salts,
     delete_source_hashes,
     delete_source_hashes_of_erased_users,
-    select_erased_users,
 )
 from auth_common.clients.store import delete_expired_assertions
 from auth_common.database.time_limit import time_limit

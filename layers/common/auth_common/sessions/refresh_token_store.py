@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
+from auth_common.audit_log.salt_store import bring_salt, salt_of
 from auth_common.database.tables import as_row, refresh_tokens, sessions, users
 from auth_common.sessions.store import SESSION_COLUMNS, Session
 from auth_common.users.store import USER_COLUMNS, User
@@ -29,7 +30,7 @@ class RefreshToken:
 
 _TOKEN_FIELDS: Final = tuple(RefreshToken.__dataclass_fields__)
 _SELECT_FAMILY: Final = (
-    select(*(refresh_tokens.c[name] for name in _TOKEN_FIELDS), *SESSION_COLUMNS, *USER_COLUMNS)
+    select(*(refresh_tokens.c[name] for name in _TOKEN_FIELDS), *SESSION_COLUMNS, *USER_COLUMNS, salt_of(users.c.id))
     .select_from(refresh_tokens.join(sessions).join(users))
     .where(refresh_tokens.c.token_hash == bindparam("token_hash"))
 )
@@ -50,13 +51,14 @@ def select_family(connection: Connection, *, token_hash: bytes) -> tuple[Refresh
     """Return the row of a token with its session and user. Return None if no token has this hash."""
     row = connection.execute(_SELECT_FAMILY, {"token_hash": token_hash}).one_or_none()
     if row is None:
+        bring_salt(connection, user_id=None, stored=None)
         return None
     columns = iter(row)
-    return (
-        RefreshToken(**{name: next(columns) for name in _TOKEN_FIELDS}),
-        Session(**{name: next(columns) for name in Session.__dataclass_fields__}),
-        User(**{name: next(columns) for name in User.__dataclass_fields__}),
-    )
+    token = RefreshToken(**{name: next(columns) for name in _TOKEN_FIELDS})
+    session = Session(**{name: next(columns) for name in Session.__dataclass_fields__})
+    user = User(**{name: next(columns) for name in User.__dataclass_fields__})
+    bring_salt(connection, user_id=user.id, stored=next(columns))
+    return token, session, user
 
 
 def spend_refresh_token(connection: Connection, *, token_hash: bytes, now: datetime, sealed_successor: bytes) -> bool:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     update,
 )
 
+from auth_common.audit_log.salt_store import bring_salt, salt_of
 from auth_common.database.tables import as_row, refresh_tokens, sessions, users
 from auth_common.users.store import USER_COLUMNS, User
 
@@ -87,6 +88,7 @@ _SELECT_CALLER_STATE: Final = (
     .select_from(sessions.join(_caller, _caller.c.id == sessions.c.user_id))
     .where(sessions.c.id == bindparam("session_id"), sessions.c.user_id == bindparam("user_id"))
 )
+_SELECT_CALLER_STATE_AND_SALT: Final = _SELECT_CALLER_STATE.add_columns(salt_of(_caller.c.id))
 _CALLER_STATE_FIELDS: Final = tuple(CallerState.__dataclass_fields__)
 
 #: The caller's state and the requested user in one statement, so both are read at the same moment in one round trip.
@@ -115,8 +117,14 @@ def insert_session(connection: Connection, session: Session) -> None:
 
 def select_caller_state(connection: Connection, *, session_id: UUID, user_id: UUID) -> CallerState | None:
     """Return a caller's session and account. Return None if the user has no such session."""
-    row = connection.execute(_SELECT_CALLER_STATE, {"session_id": session_id, "user_id": user_id}).one_or_none()
-    return CallerState(**dict(zip(_CALLER_STATE_FIELDS, row, strict=True))) if row else None
+    row = connection.execute(
+        _SELECT_CALLER_STATE_AND_SALT, {"session_id": session_id, "user_id": user_id}
+    ).one_or_none()
+    if row is None:
+        return None
+    *columns, salt = row
+    bring_salt(connection, user_id=user_id, stored=salt)
+    return CallerState(**dict(zip(_CALLER_STATE_FIELDS, columns, strict=True)))
 
 
 def select_caller_state_and_user(

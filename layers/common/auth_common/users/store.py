@@ -1,5 +1,6 @@
 """The table of users."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -8,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, and_, bindparam, case, delete, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from auth_common.audit_log.salt_store import bring_salt, salt_of
 from auth_common.database.tables import as_row, challenges, mails, passkeys, refresh_tokens, sessions, users
 from auth_common.errors import EmailTaken
 from auth_common.users.email_change_store import is_unavailable
@@ -50,6 +52,14 @@ class Credentials:
     has_passkey: bool
 
 
+@dataclass(frozen=True, slots=True)
+class LockedUser:
+    """A user whose row is locked, and whether they have a passkey. Passkeys change only under the same lock."""
+
+    user: User
+    has_passkey: bool
+
+
 #: The columns of ``User``, in the order of its fields.
 USER_COLUMNS: Final = tuple(users.c[name] for name in User.__dataclass_fields__)
 
@@ -57,8 +67,12 @@ _CREDENTIALS: Final = select(*USER_COLUMNS, users.c.password_hash, exists().wher
 _CREDENTIALS_BY_EMAIL: Final = _CREDENTIALS.where(users.c.email == bindparam("email"))
 _CREDENTIALS_BY_ID: Final = _CREDENTIALS.where(users.c.id == bindparam("user_id"))
 _SELECT_USER: Final = select(*USER_COLUMNS).where(users.c.id == bindparam("user_id"))
-_SELECT_USER_BY_EMAIL: Final = select(*USER_COLUMNS).where(users.c.email == bindparam("email"))
-_LOCK_USER: Final = _SELECT_USER.with_for_update()
+_SELECT_USER_BY_EMAIL: Final = select(*USER_COLUMNS, salt_of(users.c.id)).where(users.c.email == bindparam("email"))
+#: Aurora DSQL locks only rows of one table that are selected by the primary key.
+_LOCK: Final = select(users.c.id).where(users.c.id == bindparam("user_id")).with_for_update()
+_SELECT_LOCKED: Final = select(
+    *USER_COLUMNS, exists().where(passkeys.c.user_id == users.c.id), salt_of(users.c.id)
+).where(users.c.id == bindparam("user_id"))
 _INSERT: Final = users.insert()
 
 
@@ -107,8 +121,11 @@ def select_user(connection: Connection, *, user_id: UUID) -> User | None:
 
 def select_user_by_email(connection: Connection, *, email: str) -> User | None:
     """Return the user with this normalised e-mail address. Return None if there is none."""
-    row = connection.execute(_SELECT_USER_BY_EMAIL, {"email": email}).mappings().one_or_none()
-    return User(**row) if row else None
+    row = connection.execute(_SELECT_USER_BY_EMAIL, {"email": email}).one_or_none()
+    *columns, salt = row or (None,)
+    user = _user(columns) if row else None
+    bring_salt(connection, user_id=user.id if user else None, stored=salt)
+    return user
 
 
 def has_passkey(connection: Connection, *, user_id: UUID) -> bool:
@@ -123,8 +140,23 @@ def lock_user(connection: Connection, *, user_id: UUID) -> User | None:
     Other transactions that lock the same user wait. SQLite needs no row locks, because its transactions that write run
     one after the other.
     """
-    row = connection.execute(_LOCK_USER, {"user_id": user_id}).mappings().one_or_none()
-    return User(**row) if row else None
+    locked = lock_user_and_passkeys(connection, user_id=user_id)
+    return locked.user if locked else None
+
+
+def lock_user_and_passkeys(connection: Connection, *, user_id: UUID) -> LockedUser | None:
+    """Lock a user's row as ``lock_user`` does, and return the user. Return None if there is none."""
+    connection.execute(_LOCK, {"user_id": user_id})
+    # A statement of its own. PostgreSQL would evaluate the subqueries of the locking statement as of the moment before
+    # it waited for the lock.
+    row = connection.execute(_SELECT_LOCKED, {"user_id": user_id}).one_or_none()
+    if row is None:
+        bring_salt(connection, user_id=None, stored=None)
+        return None
+    *columns, has_passkey, salt = row
+    user = _user(columns)
+    bring_salt(connection, user_id=user.id, stored=salt)
+    return LockedUser(user, has_passkey)
 
 
 def update_password_hash(connection: Connection, *, user_id: UUID, expected: str, new: str) -> None:
@@ -303,4 +335,8 @@ def _credentials(connection: Connection, statement: Select[Any], **parameter: st
     if row is None:
         return None
     *columns, password_hash, has_passkey = row
-    return Credentials(User(**dict(zip(User.__dataclass_fields__, columns, strict=True))), password_hash, has_passkey)
+    return Credentials(_user(columns), password_hash, has_passkey)
+
+
+def _user(columns: Sequence[Any]) -> User:
+    return User(**dict(zip(User.__dataclass_fields__, columns, strict=True)))
