@@ -1,4 +1,4 @@
-"""``python -m benchmarks [section …] [--rounds N] [--largest] [--json FILE]``. ``make bench`` calls this."""
+"""``python -m benchmarks [section …] [--rounds N] [--json FILE]``. ``make bench`` calls this."""
 
 import argparse
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from benchmarks.load import measure_load
 from benchmarks.memory import measure_memory
 from benchmarks.peers import measure_peers
 from benchmarks.report import Section, as_json, as_markdown, machine
+from benchmarks.round_trips import measure_round_trips
 from benchmarks.sam_start import measure_containers
 
 #: The function that measures each section, and the default number of rounds.
@@ -22,9 +23,12 @@ SECTIONS: Final[dict[str, tuple[Callable[..., Section], int]]] = {
     "sam": (measure_containers, 5),
     "peers": (measure_peers, 15),
     "memory": (measure_memory, 1),
+    "round-trips": (measure_round_trips, 5),
     "load": (measure_load, 5),
     "growth": (measure_growth, 7),
 }
+#: The options that only some sections have.
+_OPTIONS: Final = {"round-trips": ["flights"], "growth": ["largest"]}
 
 
 def main() -> None:
@@ -35,6 +39,7 @@ def main() -> None:
     parser.add_argument(
         "--largest", action="store_true", help="measure growth to a million users, which needs 20 GB of disk"
     )
+    parser.add_argument("--flights", action="store_true", help="print the statements of each round trip")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file as JSON")
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - SECTIONS.keys():
@@ -43,8 +48,10 @@ def main() -> None:
     results: dict[str, Section] = {}
     for title in arguments.sections or SECTIONS:
         measure, rounds = SECTIONS[title]
-        options = {"largest": arguments.largest} if measure is measure_growth else {}
-        results[title] = measure(rounds=arguments.rounds or rounds, **options)
+        options = _OPTIONS.get(title, ())
+        results[title] = measure(
+            rounds=arguments.rounds or rounds, **{name: getattr(arguments, name) for name in options}
+        )
         print(f"\n## {title}\n\n{as_markdown(results[title])}", flush=True)
     if arguments.json:
         arguments.json.write_text(as_json(results))

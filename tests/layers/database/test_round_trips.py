@@ -3,10 +3,13 @@
 ``python -m benchmarks round-trips`` prints the same figures with the time of each call.
 """
 
-from contextlib import closing
-from typing import Final
+from contextlib import closing, suppress
+from typing import Any, Final
 
+import psycopg
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 from tests.support.databases import start_fresh_environment
 from tests.support.functions import call
@@ -83,3 +86,29 @@ def test_call_needs_the_listed_statements_and_round_trips(traffic_of, name):
 def test_known_and_unknown_addresses_have_the_same_bounds():
     """``test_call_needs_the_listed_statements_and_round_trips`` proves that the bounds are exact."""
     assert [BOUNDS[known] for known in INDISTINGUISHABLE] == [BOUNDS[unknown] for unknown in INDISTINGUISHABLE.values()]
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_proxy_counts_a_pipeline_once_and_no_preparation(database, postgres):
+    with (
+        counting_proxy(postgres.socket) as traffic,
+        create_engine(database.url, poolclass=NullPool).connect() as connection,
+    ):
+        driver: Any = connection.connection.dbapi_connection
+        traffic.clear()
+        for number in range(5):
+            driver.execute("SELECT %s::integer", [number], prepare=number == 4)
+        driver.commit()
+        assert (traffic.statements, traffic.round_trips, traffic.commits) == (5, 7, 1)
+        traffic.clear()
+        driver.autocommit = True  # psycopg waits for the result of BEGIN
+        with driver.pipeline():
+            for number in range(3):
+                driver.execute("SELECT %s::integer", [number])
+        assert (traffic.statements, traffic.round_trips, traffic.commits) == (3, 1, 0)
+        traffic.clear()
+        # The server sends an error at once, while the client may send further statements.
+        with suppress(psycopg.Error), driver.pipeline():
+            for _ in range(3):
+                driver.execute("SELECT 1 / 0")
+        assert traffic.round_trips == 1
