@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from threading import Event
@@ -245,6 +247,61 @@ def test_locked_sqlite_is_unavailable_after_the_timeout(two_users, writer, monke
     writer.execute("ROLLBACK")
     transaction(lambda connection: rename(connection, FIRST, "ours"))
     assert names(two_users) == ["ours", "Test Person"]
+
+
+@pytest.mark.asvs("13.2.6", "15.4.3")
+@on_sqlite
+@pytest.mark.usefixtures("writer")
+def test_locked_sqlite_is_unavailable_at_the_deadline(monkeypatch):
+    monkeypatch.setenv("DATABASE_TIMEOUT", "600")
+    start_fresh_environment()
+    with time_limit(0.3), pytest.raises(DatabaseUnavailable):
+        transaction(lambda connection: rename(connection, FIRST, "ours"))
+
+
+@on_sqlite
+def test_sqlite_that_cannot_be_written_is_unavailable_at_once(two_users):
+    """A damaged file has the same effect. The setting stands in for it."""
+    read(lambda connection: connection.exec_driver_sql("PRAGMA query_only = ON"))
+    assert run(lambda connection, _number: rename(connection, FIRST, "ours")) == (0, DatabaseUnavailable)
+    assert names(two_users) == ["Test Person", "Test Person"]
+
+
+@pytest.mark.asvs("15.4.3")
+@on_sqlite
+def test_killed_process_leaves_the_lock_to_the_next_writer(two_users):
+    file = two_users.url.partition("///")[2]
+    hold = (
+        "import sqlite3, sys, time; connection = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "connection.execute('BEGIN IMMEDIATE'); print('begun', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold, file], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "begun\n"
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(transaction, lambda connection: rename(connection, FIRST, "ours"))
+            process.kill()
+            waiting.result()
+    assert names(two_users) == ["ours", "Test Person"]
+
+
+@pytest.mark.asvs("15.4.2")
+@on_sqlite
+def test_many_writers_all_get_their_turn(two_users):
+    """SQLite's lock has no queue. Each writer reads before it writes, so a lost update would show."""
+
+    def increment(connection: Connection) -> None:
+        version = connection.execute(select(users.c.token_version).where(users.c.id == FIRST)).scalar_one()
+        connection.execute(update(users).where(users.c.id == FIRST).values(token_version=version + 1))
+
+    def write(_number: int) -> None:
+        for _ in range(10):
+            transaction(increment)
+
+    transaction(lambda _: None)  # one engine for all threads
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(write, range(8))) == [None] * 8
+    assert two_users.execute(select(users.c.token_version).where(users.c.id == FIRST)) == [(80,)]
 
 
 @on_sqlite

@@ -2,6 +2,8 @@
 
 import math
 import os
+import sqlite3
+import time
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -13,8 +15,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from auth_common.aws_calls import call_aws, load_boto3
 from auth_common.database.migrations import migrate_local_database
-from auth_common.database.time_limit import is_time_up, require_time
-from auth_common.errors import Misconfigured
+from auth_common.database.time_limit import is_time_up, remaining_seconds, require_time
+from auth_common.errors import DatabaseUnavailable, Misconfigured
 from auth_common.keys.shared_secrets import secret_text
 from auth_common.settings import initialises_ahead, settings
 from auth_common.snapshots import before_snapshot
@@ -26,6 +28,8 @@ _NOT_VALID: Final = "is not a valid SQLAlchemy URL; percent-encode @ : / ? # in 
 _SQLITE_OPTIONS: Final = {"timeout", "check_same_thread", "cached_statements", "detect_types", "isolation_level"}
 #: Steps of SQLite's virtual machine between two checks of the deadline. They take some milliseconds.
 _SQLITE_STEPS: Final = 100_000
+#: Seconds between two tries to get SQLite's write lock. A transaction has it for some milliseconds.
+_SQLITE_PAUSE: Final = 0.001
 #: The longest time for connecting, even if a statement may take longer.
 _MAX_CONNECT_SECONDS: Final = 10
 #: The age after which a connection to PostgreSQL is not used again. The environment may have been frozen, and a NAT
@@ -217,7 +221,7 @@ def make_engine(url: str | URL, *, timeout: float, verify_server: bool) -> Engin
     event.listen(engine, "do_connect", check)
     event.listen(engine, "checkout", check)
     event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_immediate)
+    event.listen(engine, "begin", partial(_begin_immediate, timeout))
     event.listen(engine, "before_cursor_execute", require_time)
     return engine
 
@@ -297,12 +301,44 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_immediate(connection: Connection) -> None:
-    # A transaction that requests the write lock at its start waits for it. At its first write it would fail instead,
-    # because a transaction that has read cannot get the lock later (SQLITE_BUSY_SNAPSHOT).
+def _begin_immediate(timeout: float, connection: Connection) -> None:
+    """Begin a transaction that writes, as soon as SQLite's write lock is free.
+
+    A transaction that requests the lock at its start waits for it. At its first write it would fail instead, because a
+    transaction that has read cannot get the lock later (SQLITE_BUSY_SNAPSHOT).
+
+    SQLite's own pauses between two tries grow to 100 ms, so that newcomers overtake those that wait the longest. With
+    even pauses all waiters have the same chance.
+
+    Raises:
+        DatabaseUnavailable: The lock was not free within ``timeout`` seconds or until the deadline, or the file cannot
+            be used.
+
+    """
     options = connection.get_execution_options()
-    if not options.get("reads_only") and options.get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if options.get("reads_only") or options.get("isolation_level") == "AUTOCOMMIT":
+        return
+    database: Any = connection.connection.dbapi_connection
+    until = time.monotonic() + min(timeout, remaining_seconds())
+    database.execute("PRAGMA busy_timeout = 0")
+    try:
+        while not _has_begun(database):
+            if time.monotonic() >= until:
+                raise DatabaseUnavailable
+            time.sleep(_SQLITE_PAUSE)
+    finally:
+        database.execute(f"PRAGMA busy_timeout = {math.ceil(timeout * 1000)}")
+
+
+def _has_begun(database: sqlite3.Connection) -> bool:
+    """Begin a transaction on ``database``. Return False if another connection has the write lock."""
+    try:
+        database.execute("BEGIN IMMEDIATE")
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorname.startswith("SQLITE_BUSY"):
+            return False
+        raise DatabaseUnavailable from error
+    return True
 
 
 # A snapshot contains all modules that are imported now. Other environments import them at their first use, if any.
