@@ -128,7 +128,7 @@ def portions(number: int) -> Iterator[tuple[str, Sequence[str], list[pytest.Mark
     """Yield name, strings and markers of the two tests of a place: those of a plain run, and the others."""
     first = STRINGS[number % EIGHTH :: EIGHTH]
     yield "some", first, []
-    yield "others", [text for text in STRINGS if text not in first], [pytest.mark.thorough]
+    yield "others", [text for text in STRINGS if text not in first], [pytest.mark.fuzz]
 
 
 def fields():
