@@ -187,11 +187,17 @@ def _rotate(
         user, session, refresh_token=successor, refresh_expires_at=child.expires_at, now=now, resource=resource
     )
     sealed = seal_successor(successor, under=token)
-    if not store.spend_refresh_token(connection, token_hash=record.token_hash, now=now, sealed_successor=sealed):
-        # Another request has spent the token since it was read. Read it again.
+    store.spend_refresh_token(connection, token_hash=record.token_hash, now=now, sealed_successor=sealed)
+    if not advance_session(
+        connection,
+        session_id=session.id,
+        generation=child.generation,
+        now=now,
+        spent_token_hash=record.token_hash,
+        sealed_successor=sealed,
+    ):
+        # Another request has spent the token or revoked the session since both were read. Read them again.
         return _exchange(connection, token, now, resource)
-    if not advance_session(connection, session_id=session.id, generation=child.generation, now=now):
-        return Rejected("session_revoked", user, session)
     store.insert_refresh_token(connection, child)
     return _Accepted(user, session, pair)
 

@@ -61,10 +61,12 @@ def select_family(connection: Connection, *, token_hash: bytes) -> tuple[Refresh
     return token, session, user
 
 
-def spend_refresh_token(connection: Connection, *, token_hash: bytes, now: datetime, sealed_successor: bytes) -> bool:
-    """Mark a token as spent, and store its sealed successor. Return False if another request has spent it first."""
-    result = connection.execute(_SPEND, {"hash": token_hash, "now": now, "sealed": sealed_successor})
-    return result.rowcount == 1
+def spend_refresh_token(connection: Connection, *, token_hash: bytes, now: datetime, sealed_successor: bytes) -> None:
+    """Mark a token as spent, and store its sealed successor. Change nothing if another request has spent it first.
+
+    ``sessions.store.advance_session`` returns which of the two has happened.
+    """
+    connection.execute(_SPEND, {"hash": token_hash, "now": now, "sealed": sealed_successor})
 
 
 def delete_expired_refresh_tokens(connection: Connection, expired_before: datetime, *, limit: int) -> int:

@@ -98,7 +98,13 @@ _SELECT_CALLER_STATE_AND_USER: Final = _SELECT_CALLER_STATE.add_columns(
 _INSERT: Final = sessions.insert()
 _ADVANCE: Final = (
     update(sessions)
-    .where(sessions.c.id == bindparam("session_id"), sessions.c.revoked_at.is_(None))
+    .where(
+        sessions.c.id == bindparam("session_id"),
+        sessions.c.revoked_at.is_(None),
+        exists().where(
+            refresh_tokens.c.token_hash == bindparam("spent"), refresh_tokens.c.successor == bindparam("sealed")
+        ),
+    )
     .values(generation=bindparam("newest"), last_used_at=bindparam("now"))
 )
 #: NULL means 0: Aurora DSQL cannot add a column with a default to a table.
@@ -187,13 +193,33 @@ def select_live_sessions(
     return [Session(**row) for row in connection.execute(statement).mappings()]
 
 
-def advance_session(connection: Connection, *, session_id: UUID, generation: int, now: datetime) -> bool:
-    """Store the generation of the session's newest refresh token. Return False if the session is revoked.
+def advance_session(
+    connection: Connection,
+    *,
+    session_id: UUID,
+    generation: int,
+    now: datetime,
+    spent_token_hash: bytes,
+    sealed_successor: bytes,
+) -> bool:
+    """Store the generation of the session's newest refresh token, for which this transaction has spent another one.
+
+    Return False, and change nothing, if the session is revoked, or if another request has spent the token first.
 
     A rotation and a concurrent revocation write the same row, so one waits for the other. The revocation wins in either
     order.
+
+    Args:
+        connection: to write with.
+        session_id: the session.
+        generation: of the newest refresh token.
+        now: the time.
+        spent_token_hash: the token that ``spend_refresh_token`` was to spend.
+        sealed_successor: what it was to store. No other request has the same, because of the random nonce.
+
     """
-    result = connection.execute(_ADVANCE, {"session_id": session_id, "newest": generation, "now": now})
+    spent = {"spent": spent_token_hash, "sealed": sealed_successor}
+    result = connection.execute(_ADVANCE, {"session_id": session_id, "newest": generation, "now": now, **spent})
     return result.rowcount == 1
 
 
