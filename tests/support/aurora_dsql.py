@@ -80,9 +80,11 @@ def _translate(connection: Connection, _cursor: object, statement: str, paramete
     return statement, parameters
 
 
-def _count_rows(connection: Connection, cursor: Any, statement: str, *_: object) -> None:
+def _count_rows(connection: Connection, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
     if connection.dialect.name == "auroradsql" and not statement.startswith("SELECT"):
-        connection.info["changed"] += cursor.rowcount
+        waits = cursor.rowcount < 0  # The server has not executed the statement (``write_later``).
+        changed = len(parameters) if isinstance(parameters, list) else 1
+        connection.info["changed"] += changed if waits else cursor.rowcount
         if connection.info["changed"] > _MAX_ROWS:
             raise RejectedByAuroraDSQL("too many rows in a transaction", connection.info["changed"])
 

@@ -32,6 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.expression import ColumnCollection
 
+from auth_common.database.pipeline import write_later
 from auth_common.database.tables import AsStored, as_row, audit_events, users
 from auth_common.events.vocabulary import Severity
 from auth_common.keys.keyed_hashes import source_index
@@ -152,8 +153,8 @@ _INSERT: Final = audit_events.insert()
 
 
 def insert_rows(connection: Connection, rows: Iterable[AuditRow]) -> None:
-    """Insert records."""
-    connection.execute(_INSERT, [as_row(row) for row in rows])
+    """Insert records. If one exists already, IntegrityError is raised here or at the next statement or commit."""
+    write_later(connection, _INSERT, [as_row(row) for row in rows])
 
 
 def select_existing(connection: Connection, *, user_ids: Collection[UUID]) -> set[UUID]:

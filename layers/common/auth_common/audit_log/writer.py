@@ -25,6 +25,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from auth_common.audit_log.protection import FIRST_PREVIOUS_MAC, chain_mac, seal_personal
 from auth_common.audit_log.salt_store import make_salt
 from auth_common.audit_log.store import AuditRow, insert_rows
+from auth_common.database.pipeline import is_of_waiting_write
 from auth_common.database.retries import run_transaction
 from auth_common.errors import DatabaseUnavailable, ServiceError
 from auth_common.events import metrics
@@ -163,11 +164,15 @@ def run_audited(
 
     try:
         result = run(attempt)
-    except BaseException:
+    except BaseException as error:
         extension.abandon()
-        if extension.is_refused:
+        is_refused = extension.is_refused_with(error)
+        if is_refused:
             metrics.count(WRITE_FAILURE_METRIC)
         _handler.store([log_record for log_record in held if not _event_of(log_record).succeeded])
+        if is_refused and isinstance(error, IntegrityError):
+            # Another writer has stored a row at this place of the chain.
+            raise DatabaseUnavailable from error
         raise
     if read_only:
         _handler.store(held)
@@ -183,8 +188,8 @@ class _ChainExtension:
         self._log_records = list(log_records)
         self._published: list[logging.LogRecord] = []
         self._new_end: _ChainEnd | None = None
-        #: Whether the database has rejected the rows.
-        self.is_refused = False
+        #: Whether the database has rejected the INSERT.
+        self._is_refused = False
 
     def write(self, connection: Connection) -> None:
         """Insert the rows. May run again after a conflict."""
@@ -204,13 +209,14 @@ class _ChainExtension:
             rows.append(row)
             end = replace(end, length=end.length + 1, mac=row.mac)
             log_record.audit = {"chain": str(row.chain_id), "sequence": row.sequence, "mac": row.mac.hex()}
-        self._new_end, self._published, self.is_refused = end, log_records, True
-        try:
-            insert_rows(connection, rows)
-        except IntegrityError as error:
-            # Another writer has stored a row at this place of the chain.
-            raise DatabaseUnavailable from error
-        self.is_refused = False
+        self._new_end, self._published, self._is_refused = end, log_records, True
+        insert_rows(connection, rows)
+        self._is_refused = False
+
+    def is_refused_with(self, error: BaseException) -> bool:
+        """Return whether the database has rejected the rows, if the transaction has failed with ``error``."""
+        # The rows are the last writes of a transaction. They may wait for its commit, which then fails.
+        return self._is_refused or (self._new_end is not None and is_of_waiting_write(error))
 
     def commit(self) -> list[logging.LogRecord]:
         """Make the last written row the end of the chain. Return the log records to publish."""

@@ -69,12 +69,16 @@ class TimedConnection(psycopg.Connection[Any]):
 
 
 def connect_with(
-    statement_timeout: float, *, password: Callable[[], str] | None = None
+    statement_timeout: float,
+    *,
+    password: Callable[[], str] | None = None,
+    kind: type[TimedConnection] = TimedConnection,
 ) -> Callable[..., TimedConnection]:
-    """Return a listener for SQLAlchemy's event ``do_connect``, which returns a ``TimedConnection``.
+    """Return a listener for SQLAlchemy's event ``do_connect``, which returns a connection.
 
     Args:
         statement_timeout: In seconds.
+        kind: The class of the connection.
         password: Returns the password of a new connection, if each connection needs its own.
 
     """
@@ -83,7 +87,7 @@ def connect_with(
         if password:
             options = options | {"password": password()}
         try:
-            connection = TimedConnection.connect(*arguments, **options)
+            connection = kind.connect(*arguments, **options)
         except psycopg.ProgrammingError:
             # The error's text quotes the URL, so it is not chained.
             raise Misconfigured("DATABASE_URL: has an option that PostgreSQL's client does not know") from None

@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from auth_common.aws_calls import call_aws, load_boto3
 from auth_common.database.migrations import migrate_local_database
+from auth_common.database.pipeline import listen_for_waiting_writes
 from auth_common.database.time_limit import is_time_up, remaining_seconds, require_time
 from auth_common.errors import DatabaseUnavailable, Misconfigured
 from auth_common.keys.shared_secrets import secret_text
@@ -174,7 +175,7 @@ def _load_drivers() -> None:
     with suppress(Misconfigured):  # the first request reports the wrong setting
         # Without DATABASE_URL, a secret has the URL of a PostgreSQL.
         create_engine(_parse_url(settings().database_url or "postgresql+psycopg://"))
-        import auth_common.database.connection_timeouts  # noqa: F401, PLC0415 - imports psycopg, so at its use
+        import auth_common.database.pipelined_connections  # noqa: F401, PLC0415 - imports psycopg, so at its use
 
 
 @lru_cache(maxsize=1)
@@ -204,6 +205,7 @@ def make_engine(url: str | URL, *, timeout: float, verify_server: bool) -> Engin
     if url.get_backend_name() != "sqlite":
         # The import of psycopg takes 285 ms, so only a function that uses it pays for it.
         from auth_common.database.connection_timeouts import connect_with  # noqa: PLC0415
+        from auth_common.database.pipelined_connections import PipelinedConnection  # noqa: PLC0415
 
         by_iam = url.get_backend_name() == "auroradsql"
         # libpq accepts whole seconds, at least 2.
@@ -211,8 +213,9 @@ def make_engine(url: str | URL, *, timeout: float, verify_server: bool) -> Engin
         arguments = {"connect_timeout": connect_timeout, **(_tls_options(url) if verify_server or by_iam else {})}
         engine = create_engine(url, **options, pool_recycle=_MAX_CONNECTION_SECONDS, connect_args=arguments)
         password = partial(_dsql_token, url) if by_iam else None
-        event.listen(engine, "do_connect", connect_with(timeout, password=password))
+        event.listen(engine, "do_connect", connect_with(timeout, password=password, kind=PipelinedConnection))
         event.listen(engine, "before_cursor_execute", require_time)
+        listen_for_waiting_writes(engine)
         return engine
     engine = create_engine(url, **options, connect_args={"timeout": timeout})
     file = Path(str(url.database))

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from auth_common.audit_log.salt_store import bring_salt, salt_of
+from auth_common.database.pipeline import write_later
 from auth_common.database.tables import as_row, refresh_tokens, sessions, users
 from auth_common.sessions.store import SESSION_COLUMNS, Session
 from auth_common.users.store import USER_COLUMNS, User
@@ -44,7 +45,7 @@ _SPEND: Final = (
 
 def insert_refresh_token(connection: Connection, token: RefreshToken) -> None:
     """Store the row of a token."""
-    connection.execute(_INSERT, as_row(token))
+    write_later(connection, _INSERT, as_row(token))
 
 
 def select_family(connection: Connection, *, token_hash: bytes) -> tuple[RefreshToken, Session, User] | None:

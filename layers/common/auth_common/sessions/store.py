@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from auth_common.audit_log.salt_store import bring_salt, salt_of
+from auth_common.database.pipeline import write_later
 from auth_common.database.tables import as_row, refresh_tokens, sessions, users
 from auth_common.users.store import USER_COLUMNS, User
 
@@ -118,7 +119,7 @@ _NO_STEP_UP: Final = {"step_up_hash": None, "step_up_amr": None, "step_up_expire
 
 def insert_session(connection: Connection, session: Session) -> None:
     """Store a session."""
-    connection.execute(_INSERT, as_row(session))
+    write_later(connection, _INSERT, as_row(session))
 
 
 def select_caller_state(connection: Connection, *, session_id: UUID, user_id: UUID) -> CallerState | None:
