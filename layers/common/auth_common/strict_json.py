@@ -7,22 +7,7 @@ written as JSON, and a lone surrogate cannot be stored in a database.
 
 import json
 import math
-from typing import Any, NoReturn
-
-
-def parse_strict_json(octets: bytes) -> Any:
-    """Return the parsed document.
-
-    Raises:
-        json.JSONDecodeError: The bytes are not JSON.
-        ValueError: The bytes are not UTF-8, or the JSON is not strict.
-        RecursionError: The document is nested too deeply.
-
-    """
-    value = json.loads(octets.decode(), object_pairs_hook=_unique, parse_float=_finite, parse_constant=_reject_constant)
-    # Encoding the value again fails only for a lone surrogate, which the document can contain as an escape.
-    json.dumps(value, ensure_ascii=False).encode()
-    return value
+from typing import Any, Final, NoReturn
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -41,3 +26,22 @@ def _finite(text: str) -> float:
 
 def _reject_constant(_constant: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
+
+
+_decoder: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_reject_constant)
+
+
+def parse_strict_json(octets: bytes) -> Any:
+    """Return the parsed document.
+
+    Raises:
+        json.JSONDecodeError: The bytes are not JSON.
+        ValueError: The bytes are not UTF-8, or the JSON is not strict.
+        RecursionError: The document is nested too deeply.
+
+    """
+    value = _decoder.decode(octets.decode())
+    if b"\\u" in octets:
+        # Encoding the value again fails only for a lone surrogate, which the document can contain as an escape.
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
