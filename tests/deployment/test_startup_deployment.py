@@ -1,9 +1,13 @@
 """Versions, provisioned environments and concurrency of the functions in the deployed template."""
 
+import json
+import re
+
 import pytest
 
 from local_runtime.cloudformation import read_template
-from tests.support.deployment import TEMPLATE, deployed, resources_of_type
+from tests.support.deployment import TEMPLATE, deployed, resources_of_type, translated
+from tools.template.deployed_template import translate, with_defaults
 
 pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
@@ -17,6 +21,8 @@ ASYNCHRONOUS = {"SendMail"}
 HASHING = {"Register", "Login", "ChangePassword", "StepUp", "VerifyEmail", "ResetPassword"}
 #: A property of the function, not of its versions.
 UNVERSIONED = "ReservedConcurrentExecutions"
+
+DEPLOYMENT = "AWS::ApiGateway::Deployment"
 
 
 def other_value(parameter):
@@ -33,6 +39,18 @@ CHANGES = {
     for name, parameter in read_template(TEMPLATE)["Parameters"].items()
     if name != "Stage"
 }
+
+
+def translation(template):
+    """Return the resources of a template except the API's deployment, whose logical id is a hash."""
+    resources = {name: each for name, each in template["Resources"].items() if each["Type"] != DEPLOYMENT}
+    return re.sub(r"ApiDeployment\w+", "ApiDeployment", json.dumps(resources, sort_keys=True))
+
+
+def test_translation_is_the_same_for_all_parameters():
+    """CloudFormation resolves the parameters after SAM. ``tests.support.deployment`` relies on this order."""
+    changed = {name: value for change in CHANGES.values() for name, value in change.items()}
+    assert translation(translate(with_defaults({"Stage": "dev", **changed}))) == translation(translated())
 
 
 def version_of(function, **parameters):

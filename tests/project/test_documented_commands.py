@@ -14,6 +14,7 @@ pytestmark = pytest.mark.docs
 WITH_EXAMPLES = {page.relative_to(PROJECT).as_posix(): text for page, text in PAGES.items() if examples_of(text)}
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name == "README.md" else pytest.mark.thorough) for name in WITH_EXAMPLES]
 )

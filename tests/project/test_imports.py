@@ -13,7 +13,7 @@ from benchmarks.service import environment_of
 from tests.support.runtime import PROJECT, environment_without_settings, run_command
 from tests.support.source_code import DEPLOYED, FUNCTIONS, LAYER, imports, libraries, project_path
 
-pytestmark = pytest.mark.project
+pytestmark = [pytest.mark.project, pytest.mark.unmeasured]
 
 #: The runtime of Lambda contains them.
 IN_LAMBDA = {"boto3", "botocore", "snapshot_restore_py"}

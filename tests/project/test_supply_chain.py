@@ -42,6 +42,7 @@ def versioned_files():
 @pytest.mark.asvs("13.2.3")
 @pytest.mark.threat("supply-secret-in-git")
 @pytest.mark.thorough  # Searches every file.
+@pytest.mark.unmeasured
 def test_no_secret_is_in_git(tmp_path):
     """The exceptions are examples and test data, which .secrets.baseline lists after a review of each."""
     assert finds_secrets(tmp_path, *(name for name in versioned_files() if name != BASELINE.name)) == ""

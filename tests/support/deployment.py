@@ -1,17 +1,13 @@
 """The CloudFormation resources that SAM's own translator makes from template.yaml."""
 
-import atexit
-import json
 import re
-import subprocess
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 from local_runtime.cloudformation import Intrinsics
 from tests.support.runtime import PROJECT
-from tools.template.deployed_template import TRANSLATOR, with_defaults
-from tools.uv_path import uv_path
+from tools.template.deployed_template import translate, with_defaults
 
 TEMPLATE = PROJECT / "template.yaml"
 #: The functions that CloudFormation accepts in rules ("Rule functions" in its Template Reference). Join, Sub and others
@@ -21,25 +17,18 @@ RULE_FUNCTIONS = {"Ref"} | {f"Fn::{name}" for name in ("And", "Contains", "Equal
 
 @cache
 def translated(**parameters: str) -> dict[str, Any]:
-    """Return the CloudFormation template, with ``parameters`` and ``Stage=prod`` as the defaults of its parameters."""
-    translator = _translator()
-    assert translator.stdin
-    assert translator.stdout
-    translator.stdin.write(json.dumps(with_defaults({"Stage": "prod", **parameters})) + "\n")
-    translator.stdin.flush()
-    line = translator.stdout.readline()
-    assert line, "SAM rejects template.yaml. The reason is in the captured standard error."
-    template: dict[str, Any] = json.loads(line)
-    return template
+    """Return the CloudFormation template, with ``parameters`` and ``Stage=prod`` as the defaults of its parameters.
+
+    SAM translates template.yaml once, because only the logical id of the API's deployment depends on parameters
+    (``test_translation_is_the_same_for_all_parameters``).
+    """
+    template = _translated()
+    return {**template, "Parameters": with_defaults({"Stage": "prod", **parameters})["Parameters"]}
 
 
 @cache
-def _translator() -> subprocess.Popen[str]:
-    """Return a translator that runs until this process ends, because a start takes as long as ten translations."""
-    command = [uv_path(), *TRANSLATOR]
-    process = subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    atexit.register(process.communicate)
-    return process
+def _translated() -> dict[str, Any]:
+    return translate(with_defaults({"Stage": "prod"}))
 
 
 def rejections(**parameters: str) -> set[str]:

@@ -4,7 +4,7 @@ A plain run tests every function and every module on SQLite. It leaves out the s
 that take minutes or need more software. The marker ``quick`` keeps a single test in the plain run.
 
 Most tests that a plain run leaves out execute code that other tests have executed, so their branch coverage is not
-measured: measuring makes Python code 1.7 times as slow.
+measured: measuring makes Python code 1.7 times as slow. The marker ``unmeasured`` says that of single tests.
 """
 
 import os
@@ -85,6 +85,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 def _is_measured(item: pytest.Item) -> bool:
+    if item.get_closest_marker("unmeasured"):
+        return False
     kind = _kind(item)
     if kind is None or kind in {_KINDS[name] for name in _MEASURED_KINDS}:
         return True

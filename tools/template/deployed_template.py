@@ -16,7 +16,7 @@ from tools.uv_path import uv_path
 
 _PROJECT: Final = Path(__file__).parents[2]
 #: The arguments for uv. They run the translator, which reads one template from each line of its standard input.
-TRANSLATOR: Final = ("run", "--script", "--locked", "tools/template/translated_template.py")
+_TRANSLATOR: Final = ("run", "--script", "--locked", "tools/template/translated_template.py")
 
 
 def with_defaults(parameters: Mapping[str, str]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def translate(document: Mapping[str, Any]) -> dict[str, Any]:
         subprocess.CalledProcessError: SAM rejects the template.
 
     """
-    command = [uv_path(), *TRANSLATOR]
+    command = [uv_path(), *_TRANSLATOR]
     done = subprocess.run(  # noqa: S603 - no input from outside
         command, cwd=_PROJECT, input=json.dumps(document), stdout=subprocess.PIPE, check=True, text=True
     )
