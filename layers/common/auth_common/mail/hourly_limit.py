@@ -14,8 +14,8 @@ and the last quarter of the hour is for accounts that got fewer than ``FEW_ESSEN
 count for that. Otherwise an attacker could hold back a user's notices with requests for that user. Mails without room
 wait, and are sent when the hour has room again, or expire.
 
-The sender counts the rows of mails that were sent. Counting and leasing is one transaction without locks. So each of
-several senders that run at once may send one mail beyond a limit, and no more.
+The sender counts the rows of mails that were sent, in the transaction that leases the next one and without locks. So
+each of several senders that run at once may send one mail beyond a limit, and no more.
 """
 
 from collections.abc import Mapping
@@ -55,36 +55,45 @@ class Room(NamedTuple):
     of_account: list[AccountLimit]
 
 
-def find_room(connection: Connection, *, now: datetime, leased: MailShare | None = None) -> Room:
-    """Return what the hour has room for.
+class NoRoom(Exception):
+    """The hour has no room for a mail. The mail waits."""
 
-    Args:
-        connection: to read with.
-        now: the time.
-        leased: the share of a mail that was leased in this transaction, and is not to be counted.
+    def __init__(self, room: Room) -> None:
+        """Store what the hour has room for."""
+        super().__init__("the hour has no room for this mail")
+        self.room = room
+
+
+def whole_hour(now: datetime) -> Room:
+    """Return the room of an hour in which no mail was sent."""
+    return Room(sorted(MailShare), [AccountLimit(now - HOUR, MAX_ESSENTIAL)])
+
+
+def require_room(connection: Connection, *, kind: str, user_id: UUID | None, now: datetime) -> None:
+    """Require that a mail that was leased in this transaction may be sent. The mail itself is counted already.
+
+    Raises:
+        NoRoom: it may not. The lease must be rolled back.
 
     """
+    share = MAIL_RULES[MailKind(kind)].share if kind in MAIL_RULES else MailShare.OPEN
     sent = count_sent_mails(connection, since=now - HOUR)
-    if leased is not None:
-        sent[leased] -= 1
+    sent[share] -= 1
+    room = _room_beside(sent, now)
+    if share not in room.shares:
+        raise NoRoom(room)
+    if share is not MailShare.ESSENTIAL or user_id is None:
+        return
+    for limit in room.of_account:
+        if count_essential_mails_of(connection, user_id=user_id, since=limit.since) > limit.number:
+            raise NoRoom(room)
+
+
+def _room_beside(sent: Mapping[MailShare, int], now: datetime) -> Room:
     of_account = [AccountLimit(now - HOUR, MAX_ESSENTIAL)]
     if sum(sent.values()) >= settings().mail_per_hour * _PART_OF_ALL_ACCOUNTS:
         of_account.append(AccountLimit(now - _DAY, FEW_ESSENTIAL))
     return Room(_shares_with_room(sent), of_account)
-
-
-def has_room(connection: Connection, *, kind: str, user_id: UUID | None, now: datetime) -> bool:
-    """Return whether a mail that was leased in this transaction may be sent. The mail itself is counted already."""
-    share = MAIL_RULES[MailKind(kind)].share if kind in MAIL_RULES else MailShare.OPEN
-    room = find_room(connection, now=now, leased=share)
-    if share not in room.shares:
-        return False
-    if share is not MailShare.ESSENTIAL or user_id is None:
-        return True
-    return all(
-        count_essential_mails_of(connection, user_id=user_id, since=limit.since) <= limit.number
-        for limit in room.of_account
-    )
 
 
 def _shares_with_room(sent: Mapping[MailShare, int]) -> list[MailShare]:

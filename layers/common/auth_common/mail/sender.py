@@ -29,7 +29,7 @@ from auth_common.events.logger import logger
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.mail.bounce_rate import is_paused_by_bounces
 from auth_common.mail.configured_transport import configured_transport
-from auth_common.mail.hourly_limit import find_room, has_room
+from auth_common.mail.hourly_limit import NoRoom, Room, require_room, whole_hour
 from auth_common.mail.kinds import MAIL_RULES, MailKind
 from auth_common.mail.mime import build_message
 from auth_common.mail.rendering import render
@@ -84,10 +84,6 @@ class _Outcome:
     provider_message_id: str | None = None
 
 
-class _NoRoomError(Exception):
-    """Other senders have used up the room of this hour meanwhile. The lease is rolled back, and the mail waits."""
-
-
 def send_due_mails(seconds_left: Callable[[], float] = lambda: math.inf) -> dict[str, int]:
     """Send the mails that are due and for which the hour has room, essential ones first.
 
@@ -104,17 +100,29 @@ def send_due_mails(seconds_left: Callable[[], float] = lambda: math.inf) -> dict
 
     """
     results: Counter[str] = Counter()
-    while due := _choose_mails():
+    room = whole_hour(_now())
+    while due := _choose_mails(room):
         for mail_id in due:
             if seconds_left() < _SECONDS_PER_ATTEMPT:
                 return dict(results)
-            if state := _attempt(mail_id):
+            try:
+                state = _attempt(mail_id)
+            except NoRoom as error:
+                # Choose again, because the hour may have no room for more of these mails.
+                room = error.room
+                break
+            if state:
                 results[state] += 1
     return dict(results)
 
 
-def _choose_mails() -> list[UUID]:
-    """Return the next mails to send. If there is none although mails wait, log and count that."""
+def _choose_mails(room: Room) -> list[UUID]:
+    """Return the next mails to send. If there is none although mails wait, log and count that.
+
+    Args:
+        room: what the hour had room for when a mail had none.
+
+    """
     now = _now()
     due = now + _CLOCK_LEEWAY
     if not read(lambda connection: has_due_mail(connection, due=due)):
@@ -122,7 +130,6 @@ def _choose_mails() -> list[UUID]:
     paused = _TO_UNVERIFIED if is_paused_by_bounces() else ()
 
     def choose(connection: Connection) -> tuple[list[UUID], bool]:
-        room = find_room(connection, now=now)
         chosen = select_due_mails(
             connection, due=due, shares=room.shares, paused=paused, of_account=room.of_account, limit=BATCH_MAILS
         )
@@ -137,12 +144,14 @@ def _choose_mails() -> list[UUID]:
 
 
 def _attempt(mail_id: UUID) -> MailState | None:
-    """Lease, send and record one mail. Return its state, or None if another sender has leased it or used the room."""
+    """Lease, send and record one mail. Return its state, or None if another sender has leased it.
+
+    Raises:
+        NoRoom: the hour has no room for it. The lease is rolled back.
+
+    """
     lease = uuid4()
-    try:
-        leased = transaction(lambda connection: _lease(connection, mail_id, lease))
-    except _NoRoomError:
-        return None
+    leased = transaction(lambda connection: _lease(connection, mail_id, lease))
     if leased is None:
         return None
     mail, content, is_suppressed = leased
@@ -165,8 +174,8 @@ def _lease(connection: Connection, mail_id: UUID, lease: UUID) -> tuple[LeasedMa
     mail = lease_mail(connection, mail_id=mail_id, lease=lease, now=now, due=due, leased_until=now + LEASE)
     if mail is None:
         return None
-    if mail.expires_at > due and not has_room(connection, kind=mail.kind, user_id=mail.user_id, now=now):
-        raise _NoRoomError
+    if mail.expires_at > due:
+        require_room(connection, kind=mail.kind, user_id=mail.user_id, now=now)
     content = _open(connection, mail)
     return mail, content, content is not None and _is_suppressed(connection, mail, content.recipient)
 
