@@ -1,5 +1,6 @@
 """Register an account for a new user."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -28,15 +29,13 @@ from auth_common.throttling.service import (
     spend_statements,
 )
 from auth_common.transactions import read, transaction
-from auth_common.users.email_change_store import is_reserved
-from auth_common.users.store import User, insert_user, lock_user, select_user_by_email
+from auth_common.users.store import TakenAddress, User, delete_rejected_user, insert_user, select_user_by_email
 
 #: Every new account has this role. The schema rejects a request with role or status.
 _NEW_ROLE: Final = "user"
 #: How long an account stays whose user neither logs in nor verifies the address.
 _UNUSED_LIFETIME: Final = timedelta(days=30)
-#: Statements of a new account's transaction that a taken address does not need: one, and those that delete counters.
-_FURTHER_STATEMENTS: Final = 1
+#: Statements that delete the counters of a new account.
 _COUNTER_STATEMENTS: Final = 9
 
 
@@ -85,20 +84,11 @@ def register_user(user: User, *, password: str) -> User | None:
         TooManyAttempts: too many registrations from one client IP.
 
     """
-    is_hidden = settings().hides_taken_addresses()
-    try:
-        # Scoring a password costs as much as hashing it. During a lockout, neither is done.
-        with registration_attempt():
-            require_good_password(password, user, field="password")
-            password_hash = hash_password(password)
-            if is_hidden:
-                _store_or_tell_owner(user, password_hash=password_hash)
-            else:
-                _store_and_send_mail(user, password_hash=password_hash)
-    except EmailTaken:
-        if not is_hidden:
-            raise
-    return None if is_hidden else user
+    # Scoring a password costs as much as hashing it. During a lockout, neither is done.
+    with registration_attempt():
+        require_good_password(password, user, field="password")
+        _store(user, password_hash=hash_password(password))
+    return None if settings().hides_taken_addresses() else user
 
 
 def register_again(user: User, *, password: str, address_token: str) -> User:
@@ -140,7 +130,8 @@ def register_again(user: User, *, password: str, address_token: str) -> User:
             unverified = use_proof(connection, proof)
             attempt.succeed(connection)
             delete_account(connection, unverified, reason="address_claimed")
-            _insert(connection, user, password_hash=password_hash)
+            if _insert(connection, user, password_hash=password_hash) is not None:
+                raise EmailTaken
             reset_failures_of_new_account(connection, email=user.email)
             security_event(SecurityEvent.USER_EMAIL_VERIFIED, user_id=user.id, reason="by_registration")
 
@@ -153,56 +144,48 @@ def _require_same_address(proof: Proof, user: User) -> None:
         raise RejectedProof("other_address", user_id=proof.user.id)
 
 
-def _store_and_send_mail(user: User, *, password_hash: str) -> None:
+def _store(user: User, *, password_hash: str) -> None:
+    """Store the account and send its mail. If the address is taken, tell its user, or raise ``EmailTaken``."""
+    with _counted_mail(user.email) as may_send:
+        transaction(lambda connection: _create_or_tell_owner(connection, user, password_hash, may_send=may_send))
+
+
+def _counted_mail(email: str) -> AbstractContextManager[bool]:
     if not settings().sends_mail():
-        _store(user, password_hash=password_hash, may_send=False)
-        return
-    with registration_mail_to_new_account() as may_send:
-        _store(user, password_hash=password_hash, may_send=may_send)
+        return nullcontext(enter_result=False)
+    if not settings().hides_taken_addresses():
+        return registration_mail_to_new_account()
+    holder = read(lambda connection: select_user_by_email(connection, email=email))
+    return registration_mail(email=email, user_id=holder.id if holder else None)
 
 
-def _store(user: User, *, password_hash: str, may_send: bool) -> None:
-    try:
-        transaction(lambda connection: _create(connection, user, password_hash=password_hash, may_send=may_send))
-    except EmailTaken:
-        holder = read(lambda connection: select_user_by_email(connection, email=user.email))
-        if holder is not None:
-            # A reserved address needs this statement in ``insert_user``.
-            read(lambda connection: _is_reserved(connection, user))
-        _record_taken_address(holder)
-        raise
+def _create_or_tell_owner(connection: Connection, user: User, password_hash: str, *, may_send: bool) -> None:
+    """Store the account. If the address is taken, and the settings hide that, tell its user.
 
-
-def _store_or_tell_owner(user: User, *, password_hash: str) -> None:
-    """Store the account, or tell the user of the taken address. Both cause the same number of statements.
-
-    A reserved address has no account, so its mail is not sent.
+    Both cause the same number of statements and round trips.
     """
-    holder = read(lambda connection: select_user_by_email(connection, email=user.email))
-    reserved = read(lambda connection: _is_reserved(connection, user))
-    with registration_mail(email=user.email, user_id=holder.id if holder else None) as may_send:
-        if holder is None and not reserved:
-            _store(user, password_hash=password_hash, may_send=may_send)
-        else:
-            transaction(lambda connection: _tell_owner(connection, holder, user, may_send=may_send))
-
-
-def _is_reserved(connection: Connection, user: User) -> bool:
-    return is_reserved(connection, email=user.email, user_id=user.id, now=user.created_at)
-
-
-def _create(connection: Connection, user: User, *, password_hash: str, may_send: bool) -> None:
-    _insert(connection, user, password_hash=password_hash)
+    taken = _insert(connection, user, password_hash=password_hash)
+    if taken is not None:
+        if not settings().hides_taken_addresses():
+            raise EmailTaken
+        _tell_owner(connection, taken.holder, user, may_send=may_send)
+        return
     if _resets_failures():
         reset_failures_of_new_account(connection, email=user.email)
     # A mail that may not be sent costs the same.
     queue_mail_with_token(connection, MailKind.VERIFY_EMAIL, email=user.email, user=user if may_send else None)
 
 
-def _insert(connection: Connection, user: User, *, password_hash: str) -> None:
-    insert_user(connection, user, password_hash=password_hash, registered_from=client_ip_hash())
-    store_first_salt(connection, user_id=user.id)
-    security_event(SecurityEvent.USER_CREATED, user_id=user.id)
+def _insert(connection: Connection, user: User, *, password_hash: str) -> TakenAddress | None:
+    """Store and record a new user, or return what has the address."""
+    taken = insert_user(connection, user, password_hash=password_hash, registered_from=client_ip_hash())
+    if taken is None:
+        store_first_salt(connection, user_id=user.id)
+        security_event(SecurityEvent.USER_CREATED, user_id=user.id)
+    else:
+        holder_id = taken.holder.id if taken.holder else None
+        security_event(SecurityEvent.USER_CREATION_FAIL, reason="email_taken", user_id=holder_id)
+    return taken
 
 
 def _resets_failures() -> bool:
@@ -221,20 +204,19 @@ def _tell_owner(connection: Connection, holder: User | None, rejected: User, *, 
     link with which the recipient can replace the account.
 
     Args:
-        connection: the transaction.
-        holder: the user of the address. None if it is reserved, or if the user was erased meanwhile: no mail is sent.
+        connection: the transaction, which has locked ``holder``.
+        holder: the user of the address. None if it is reserved: no mail is sent.
         rejected: the user who cannot be registered.
         may_send: whether a mail may be sent.
 
     """
-    current = lock_user(connection, user_id=holder.id if holder else rejected.id)
-    spend_statements(connection, _FURTHER_STATEMENTS + (_COUNTER_STATEMENTS if _resets_failures() else 0))
-    is_active = current is not None and current.status != "disabled"
-    kind = MailKind.ADDRESS_TAKEN if current is None or current.email_verified else MailKind.REGISTER_AGAIN
+    if holder is None:
+        delete_rejected_user(connection, user_id=rejected.id)
+    else:
+        spend_statements(connection, 1)  # A new account needs it for its salt.
+    if _resets_failures():
+        spend_statements(connection, _COUNTER_STATEMENTS)
+    is_active = holder is not None and holder.status != "disabled"
+    kind = MailKind.ADDRESS_TAKEN if holder is None or holder.email_verified else MailKind.REGISTER_AGAIN
     # A mail that may not be sent costs the same.
-    queue_mail_with_token(connection, kind, email=rejected.email, user=current if is_active and may_send else None)
-    _record_taken_address(current)
-
-
-def _record_taken_address(holder: User | None) -> None:
-    security_event(SecurityEvent.USER_CREATION_FAIL, reason="email_taken", user_id=holder.id if holder else None)
+    queue_mail_with_token(connection, kind, email=rejected.email, user=holder if is_active and may_send else None)

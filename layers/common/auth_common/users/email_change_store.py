@@ -28,14 +28,15 @@ class EmailChange:
 
 _COLUMNS: Final = tuple(email_changes.c[name] for name in EmailChange.__dataclass_fields__)
 _INSERT: Final = email_changes.insert()
-_RESERVED: Final = select(literal(1)).where(
+#: Finds an address that is reserved for another account than ``user_id``.
+RESERVED: Final = select(literal(1)).where(
     email_changes.c.old_email == bindparam("email"),
     email_changes.c.reserved_until > bindparam("now", type_=email_changes.c.reserved_until.type),
     email_changes.c.user_id != bindparam("user_id", type_=email_changes.c.user_id.type),
 )
-_SELECT_RESERVED: Final = _RESERVED.limit(1)
+_SELECT_RESERVED: Final = RESERVED.limit(1)
 _SELECT_UNAVAILABLE: Final = union_all(
-    _RESERVED,
+    RESERVED,
     select(literal(1)).where(
         users.c.email == bindparam("email"), users.c.id != bindparam("user_id", type_=users.c.id.type)
     ),

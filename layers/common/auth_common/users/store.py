@@ -6,13 +6,13 @@ from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, and_, bindparam, case, delete, exists, func, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, case, delete, exists, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from auth_common.audit_log.salt_store import bring_salt, salt_of
 from auth_common.database.tables import as_row, challenges, mails, passkeys, refresh_tokens, sessions, users
 from auth_common.errors import EmailTaken
-from auth_common.users.email_change_store import is_unavailable
+from auth_common.users.email_change_store import RESERVED, is_unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +60,14 @@ class LockedUser:
     has_passkey: bool
 
 
+@dataclass(frozen=True, slots=True)
+class TakenAddress:
+    """An address that a new user cannot have."""
+
+    #: The user who has the address. None if an account has the address reserved: ``delete_rejected_user``.
+    holder: User | None
+
+
 #: The columns of ``User``, in the order of its fields.
 USER_COLUMNS: Final = tuple(users.c[name] for name in User.__dataclass_fields__)
 
@@ -73,14 +81,39 @@ _LOCK: Final = select(users.c.id).where(users.c.id == bindparam("user_id")).with
 _SELECT_LOCKED: Final = select(
     *USER_COLUMNS, exists().where(passkeys.c.user_id == users.c.id), salt_of(users.c.id)
 ).where(users.c.id == bindparam("user_id"))
-_INSERT: Final = users.insert()
+#: As text, which is the same for all databases. SQLAlchemy has a different INSERT ... ON CONFLICT for each of them. The
+#: update changes nothing, and locks the account that has the address.
+_INSERT: Final = text(
+    """
+    INSERT INTO users (
+        id, email, name, date_of_birth, job_title, password_hash, role, status, token_version, created_at,
+        registered_from, email_verified_at, locale, unused_until
+    ) VALUES (
+        :id, :email, :name, :date_of_birth, :job_title, :password_hash, :role, :status, :token_version, :created_at,
+        :registered_from, :email_verified_at, :locale, :unused_until
+    )
+    ON CONFLICT (email) DO UPDATE SET email = users.email
+    """
+).bindparams(
+    *(
+        bindparam(name, type_=users.c[name].type)
+        for name in (*User.__dataclass_fields__, "password_hash", "registered_from")
+    )
+)
+_DELETE: Final = delete(users).where(users.c.id == bindparam("user_id"))
+_SELECT_HOLDER: Final = _SELECT_USER_BY_EMAIL.add_columns(RESERVED.exists())
 
 
-def insert_user(connection: Connection, user: User, *, password_hash: str, registered_from: bytes) -> None:
-    """Store a new user.
+def insert_user(
+    connection: Connection, user: User, *, password_hash: str, registered_from: bytes
+) -> TakenAddress | None:
+    """Store a new user. If another user has the address, store nothing, lock that user, and return them.
 
-    The unique constraint decides whether the address is taken, so of two concurrent registrations exactly one gets it.
-    An address that another account has reserved is taken, too.
+    If another account has the address reserved, the caller must roll back or call ``delete_rejected_user``.
+
+    The unique constraint decides, so of two concurrent registrations exactly one gets the address. The first statement
+    waits until a concurrent change has released the address. On READ COMMITTED the second one then sees the
+    reservation. In an older snapshot the first one fails, and the transaction runs again.
 
     Args:
         connection: to write with.
@@ -88,19 +121,20 @@ def insert_user(connection: Connection, user: User, *, password_hash: str, regis
         password_hash: the bcrypt hash.
         registered_from: keyed hash of the client IP, 16 bytes.
 
-    Raises:
-        EmailTaken: an account has the address, or has it reserved.
-
     """
-    try:
-        connection.execute(
-            _INSERT, {**as_row(user), "password_hash": password_hash, "registered_from": registered_from}
-        )
-    except IntegrityError as error:
-        # The id has 122 random bits, so only the constraint on the address can be violated.
-        raise EmailTaken from error
-    if is_unavailable(connection, email=user.email, user_id=user.id, now=user.created_at):
-        raise EmailTaken
+    connection.execute(_INSERT, {**as_row(user), "password_hash": password_hash, "registered_from": registered_from})
+    parameters = {"email": user.email, "user_id": user.id, "now": user.created_at}
+    *columns, salt, is_reserved = connection.execute(_SELECT_HOLDER, parameters).one()
+    holder = _user(columns)
+    bring_salt(connection, user_id=holder.id, stored=salt)
+    if holder.id != user.id:
+        return TakenAddress(holder)
+    return TakenAddress(None) if is_reserved else None
+
+
+def delete_rejected_user(connection: Connection, *, user_id: UUID) -> None:
+    """Delete a user who was stored in the same transaction, and whose address turned out to be reserved."""
+    connection.execute(_DELETE, {"user_id": user_id})
 
 
 def select_credentials_by_email(connection: Connection, *, email: str) -> Credentials | None:
@@ -327,7 +361,7 @@ def delete_user(connection: Connection, *, user_id: UUID) -> None:
     """
     for table in (challenges, mails, passkeys, sessions):
         connection.execute(delete(table).where(table.c.user_id == user_id))
-    connection.execute(delete(users).where(users.c.id == user_id))
+    connection.execute(_DELETE, {"user_id": user_id})
 
 
 def _credentials(connection: Connection, statement: Select[Any], **parameter: str | UUID) -> Credentials | None:
