@@ -18,16 +18,18 @@ from tests.support.clients import RESOURCE, basic, register_client
 from tests.support.databases import Database, acting_as
 from tests.support.events import form_event, json_event, proxy_event
 from tests.support.factories import PASSWORD, Account, registration, sign_up
-from tests.support.functions import authorize, call
+from tests.support.functions import authorize, call, step_up_token_of
 from tests.support.mail_links import end_mail_pause
-from tests.support.passkeys import PasskeyHolder, enrol
+from tests.support.passkeys import PasskeyHolder, begin_and_answer_registration, begin_login, enrol
 from tests.support.throttles import WRONG_PASSWORD
+from tools.authenticator.software_authenticator import to_base64url
 
 #: Limits that many calls from one client IP do not reach, and the service of a client that introspects.
 SETTINGS: Final = {
     "THROTTLE_REGISTRATION_PER_SOURCE": "100000",
     "THROTTLE_LOGIN_PER_SOURCE": "100000",
     "THROTTLE_MAIL_PER_SOURCE": "100000",
+    "THROTTLE_PASSKEY_PER_SOURCE": "100000",
     "TOKEN_RESOURCES": RESOURCE,
 }
 _NEUTRAL: Final = {"NEUTRAL_REGISTRATION": "true"}
@@ -152,13 +154,32 @@ def _hidden_taken_address(database: Database) -> Generator[Request]:
         yield _register(email, 202)
 
 
-def _post_passkey(path: str, body: Mapping[str, Any]) -> Request:
-    return Request("webauthn", json_event("POST", f"/webauthn/login/{path}", body))
+def _post_passkey(path: str, body: Mapping[str, Any], *, status: int = 200) -> Request:
+    return Request("webauthn", json_event("POST", f"/webauthn/login/{path}", body), status)
 
 
 def _completion(holder: PasskeyHolder, mfa_token: str | None = None) -> Request:
     ceremony, credential = holder.begin_and_answer_login(mfa_token)
     return _post_passkey("complete", {"challenge_id": ceremony["challenge_id"], "credential": credential})
+
+
+def _rejected_completion(credential: Mapping[str, Any]) -> Request:
+    """Return a completion with a response to another challenge."""
+    body = {"challenge_id": begin_login()["challenge_id"], "credential": credential}
+    return _post_passkey("complete", body, status=401)
+
+
+def _wrong_response(_: Database) -> Generator[Request]:
+    _ceremony, credential = _new_holder().begin_and_answer_login()
+    while True:
+        yield _rejected_completion(credential)
+
+
+def _unknown_passkey(_: Database) -> Generator[Request]:
+    _ceremony, credential = _new_holder().begin_and_answer_login()
+    credential["id"] = credential["rawId"] = to_base64url(b"unknown")
+    while True:
+        yield _rejected_completion(credential)
 
 
 def _begin_passkey(_: Database) -> Generator[Request]:
@@ -223,6 +244,26 @@ def _step_up_with_passkey(_: Database) -> Generator[Request]:
         yield _step_up(token, holder.begin_and_answer_step_up(token))
 
 
+def _register_passkey(token: str, path: str, body: Mapping[str, Any], status: int) -> Request:
+    headers = {"Step-Up-Token": step_up_token_of(token)}
+    path = f"/webauthn/register/{path}"
+    return Request("webauthn", json_event("POST", path, body, authorizer=_caller(token), headers=headers), status)
+
+
+def _begin_registration(_: Database) -> Generator[Request]:
+    token = _new_account().access_token
+    while True:
+        yield _register_passkey(token, "begin", {}, 200)
+
+
+def _complete_registration(_: Database) -> Generator[Request]:
+    while True:
+        token = _new_account().access_token
+        ceremony, credential = begin_and_answer_registration(token)
+        body = {"challenge_id": ceremony["challenge_id"], "credential": credential}
+        yield _register_passkey(token, "complete", body, 201)
+
+
 #: Each call by its name.
 MEASURED_CALLS: Final[Mapping[str, MeasuredCall]] = {
     "GET /users/{id}": MeasuredCall(_get_user),
@@ -243,6 +284,10 @@ MEASURED_CALLS: Final[Mapping[str, MeasuredCall]] = {
     "POST /webauthn/login/complete, alone": MeasuredCall(_complete_passkey),
     "POST /webauthn/login/begin, second factor": MeasuredCall(_begin_second_factor),
     "POST /webauthn/login/complete, second factor": MeasuredCall(_complete_second_factor),
+    "POST /webauthn/login/complete, wrong response": MeasuredCall(_wrong_response),
+    "POST /webauthn/login/complete, unknown passkey": MeasuredCall(_unknown_passkey),
+    "POST /webauthn/register/begin": MeasuredCall(_begin_registration),
+    "POST /webauthn/register/complete": MeasuredCall(_complete_registration),
     "POST /introspect": MeasuredCall(_introspect),
     "POST /logout": MeasuredCall(_log_out),
     "POST /step-up, password": MeasuredCall(_step_up_with_password),

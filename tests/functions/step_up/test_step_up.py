@@ -267,7 +267,7 @@ def test_account_erased_during_its_proof_gets_no_token(database, person, monkeyp
 
 
 def test_account_erased_before_its_proof_gets_no_token(database, person):
-    with before_reading("users.password_hash", erase):
+    with before_reading("password_hash", erase):
         assert step_up(person.access_token, {"current_password": PASSWORD}).code == "invalid_token"
 
 

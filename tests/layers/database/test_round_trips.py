@@ -38,15 +38,20 @@ BOUNDS: Final = {
     "POST /webauthn/login/complete, alone": (12, 11),
     "POST /webauthn/login/begin, second factor": (2, 2),
     "POST /webauthn/login/complete, second factor": (14, 13),
+    "POST /webauthn/login/complete, wrong response": (6, 8),
+    "POST /webauthn/login/complete, unknown passkey": (6, 8),
+    "POST /webauthn/register/begin": (6, 8),
+    "POST /webauthn/register/complete": (13, 15),
     "POST /introspect": (2, 2),
     "POST /logout": (3, 3),
-    "POST /step-up, password": (8, 9),
-    "POST /step-up, begin with a passkey": (9, 11),
-    "POST /step-up, complete with a passkey": (11, 13),
+    "POST /step-up, password": (7, 8),
+    "POST /step-up, begin with a passkey": (6, 8),
+    "POST /step-up, complete with a passkey": (10, 12),
 }
 #: An attacker who measures the round trips must not learn which of two situations a call met.
 INDISTINGUISHABLE: Final = {
     "POST /login, wrong password": "POST /login, unknown address",
+    "POST /webauthn/login/complete, wrong response": "POST /webauthn/login/complete, unknown passkey",
     "POST /users, new address, neutral": "POST /users, taken address, neutral",
     "POST /users, new address, verification required": "POST /users, taken address, verification required",
 }

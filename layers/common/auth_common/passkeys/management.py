@@ -11,15 +11,15 @@ from auth_common.mail_tokens.store import delete_mail_tokens_of
 from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose
 from auth_common.notices.account_notices import queue_notice
 from auth_common.passkeys import store
-from auth_common.passkeys.caller_lock import lock_caller
+from auth_common.passkeys.caller_account import lock_caller, require_valid_session_with_passkeys
 from auth_common.passkeys.store import Passkey
-from auth_common.sessions.caller_checks import require_step_up, require_valid_session
+from auth_common.sessions.caller_checks import require_step_up
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.service import change_and_revoke, revoke_other_sessions
 from auth_common.sessions.store import delete_step_up_token
 from auth_common.settings import settings
 from auth_common.transactions import read, transaction
-from auth_common.users.store import User, has_passkey, select_user
+from auth_common.users.store import User, select_user
 from auth_common.users.uuids import parse_uuid
 
 
@@ -50,8 +50,7 @@ def list_passkeys(principal: Principal) -> PasskeyList:
     """
 
     def select(connection: Connection) -> PasskeyList:
-        require_valid_session(connection, principal)
-        items = store.select_passkeys_of(connection, user_id=principal.user_id)
+        _, items = require_valid_session_with_passkeys(connection, principal)
         user = select_user(connection, user_id=principal.user_id) if settings().passkey_signals else None
         return PasskeyList(items, _signals(user) if user else None)
 
@@ -81,9 +80,8 @@ def rename_passkey(principal: Principal, passkey_id: str, *, name: str, step_up_
     key = parse_uuid(passkey_id)
 
     def rename(connection: Connection) -> None:
-        caller_state = require_valid_session(connection, principal)
-        account_has_passkey = has_passkey(connection, user_id=principal.user_id)
-        require_step_up(principal, caller_state, step_up_token, account_has_passkey=account_has_passkey)
+        caller_state, registered = require_valid_session_with_passkeys(connection, principal)
+        require_step_up(principal, caller_state, step_up_token, account_has_passkey=bool(registered))
         if key is None or not store.rename_passkey(connection, passkey_id=key, user_id=principal.user_id, name=name):
             raise NotFound
         security_event(
@@ -111,8 +109,7 @@ def delete_passkey(principal: Principal, passkey_id: str, *, step_up_token: str 
 
     def delete(connection: Connection) -> None:
         user = lock_caller(connection, principal)
-        caller_state = require_valid_session(connection, principal)
-        registered = store.select_passkeys_of(connection, user_id=principal.user_id)
+        caller_state, registered = require_valid_session_with_passkeys(connection, principal)
         require_step_up(principal, caller_state, step_up_token, account_has_passkey=bool(registered))
         if key is None or not store.delete_passkeys(connection, user_id=principal.user_id, only=key):
             raise NotFound

@@ -14,9 +14,14 @@ from auth_common.mail_tokens.store import delete_mail_tokens_of
 from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose
 from auth_common.notices.account_notices import queue_notice
 from auth_common.passkeys import store
-from auth_common.passkeys.caller_lock import lock_caller
-from auth_common.passkeys.challenge_store import Ceremony, Challenge, insert_challenge
-from auth_common.passkeys.session_challenges import StartedCeremony, consume_session_challenge, new_session_challenge
+from auth_common.passkeys.caller_account import lock_caller, require_valid_session_with_passkeys
+from auth_common.passkeys.challenge_store import Ceremony, Challenge
+from auth_common.passkeys.session_challenges import (
+    StartedCeremony,
+    consume_session_challenge,
+    new_session_challenge,
+    store_challenge,
+)
 from auth_common.passkeys.store import Passkey
 from auth_common.passkeys.verification import InvalidPasskeyResponse, registration_options, verify_registration
 from auth_common.sessions.caller_checks import require_step_up, require_valid_session
@@ -24,8 +29,7 @@ from auth_common.sessions.principal import Principal
 from auth_common.sessions.service import change_and_revoke, revoke_other_sessions
 from auth_common.sessions.store import delete_step_up_token
 from auth_common.throttling.service import count_credential_change, count_in_session
-from auth_common.transactions import read, transaction
-from auth_common.users.store import User
+from auth_common.transactions import read
 
 #: Passkeys per user. One response can list all of them.
 MAX_PASSKEYS: Final = 10
@@ -48,27 +52,16 @@ def begin_registration(principal: Principal, *, step_up_token: str | None) -> St
     """
 
     def select_passkeys_if_permitted(connection: Connection) -> list[Passkey]:
-        caller_state = require_valid_session(connection, principal)
-        registered = store.select_passkeys_of(connection, user_id=principal.user_id)
+        caller_state, registered = require_valid_session_with_passkeys(connection, principal)
         require_step_up(principal, caller_state, step_up_token, account_has_passkey=bool(registered))
         _require_below_limit(registered)
         return registered
 
     # Checked before the count, so that an attacker with only the access token cannot use up the user's rate limit.
-    read(select_passkeys_if_permitted)
+    registered = read(select_passkeys_if_permitted)
     count_in_session("registration_challenge", user_id=principal.user_id, session_id=principal.session_id)
-
-    def begin(connection: Connection) -> tuple[User, list[Passkey], Challenge]:
-        user = lock_caller(connection, principal)
-        registered = select_passkeys_if_permitted(connection)
-        # In the transaction that locks the user's row, so that the account is not erased between the two steps.
-        challenge = new_session_challenge(
-            Ceremony.REGISTRATION, principal, passkey_ids=[each.id for each in registered]
-        )
-        insert_challenge(connection, challenge)
-        return user, registered, challenge
-
-    user, registered, challenge = transaction(begin)
+    challenge = new_session_challenge(Ceremony.REGISTRATION, principal, passkey_ids=[each.id for each in registered])
+    user = store_challenge(challenge, principal)
     options = registration_options(
         challenge=challenge.challenge,
         user_handle=user.id.bytes,
@@ -128,8 +121,7 @@ def complete_registration(
 
     def store_if_permitted(connection: Connection) -> None:
         user = lock_caller(connection, principal)
-        require_valid_session(connection, principal)
-        registered = store.select_passkeys_of(connection, user_id=principal.user_id)
+        _, registered = require_valid_session_with_passkeys(connection, principal)
         _require_below_limit(registered)
         _require_no_new_passkey(principal, challenge, registered)
         store.insert_passkey(connection, passkey)

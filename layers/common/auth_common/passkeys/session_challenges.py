@@ -11,14 +11,18 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+from sqlalchemy import Connection
+
 from auth_common.errors import InvalidChallenge
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.passkeys import challenge_store as store
+from auth_common.passkeys.caller_account import lock_caller
 from auth_common.passkeys.challenge_store import Ceremony, Challenge
 from auth_common.passkeys.verification import CEREMONY_TIMEOUT
 from auth_common.sessions.principal import Principal
 from auth_common.throttling.service import count_in_session
 from auth_common.transactions import transaction
+from auth_common.users.store import User
 from auth_common.users.uuids import parse_uuid
 
 #: The same time that the browser gives the user for the ceremony.
@@ -58,6 +62,25 @@ def new_session_challenge(ceremony: Ceremony, principal: Principal, *, passkey_i
         session_id=principal.session_id,
         passkey_ids=" ".join(str(passkey_id) for passkey_id in passkey_ids),
     )
+
+
+def store_challenge(challenge: Challenge, principal: Principal) -> User:
+    """Store a challenge, and return the caller's account.
+
+    The caller's session was valid when the ceremony began. It must be valid again when the ceremony is completed.
+
+    Raises:
+        InvalidToken: the user has been erased.
+
+    """
+
+    def store_if_not_erased(connection: Connection) -> User:
+        # The lock keeps the account from being erased before the challenge is stored.
+        user = lock_caller(connection, principal)
+        store.insert_challenge(connection, challenge)
+        return user
+
+    return transaction(store_if_not_erased)
 
 
 def consume_session_challenge(challenge_id: str, ceremony: Ceremony, principal: Principal) -> Challenge:

@@ -9,8 +9,10 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, bindparam, delete, literal_column, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from auth_common.database.tables import TRANSPORTS_LENGTH, as_row, challenges, encode_words, passkeys, users
+from auth_common.audit_log.salt_store import bring_salt, salt_of
+from auth_common.database.tables import TRANSPORTS_LENGTH, as_row, challenges, encode_words, passkeys, sessions, users
 from auth_common.errors import PasskeyRejected
+from auth_common.sessions.store import CALLER_STATE_FIELDS, SELECT_CALLER_STATE, CallerState, as_caller_state
 from auth_common.users.store import USER_COLUMNS, User
 
 
@@ -59,6 +61,7 @@ class LoginRecords:
 _FIELDS: Final = tuple(Passkey.__dataclass_fields__)
 _COLUMNS: Final = tuple(passkeys.c[name] for name in _FIELDS)
 _USER_FIELDS: Final = tuple(User.__dataclass_fields__)
+_NEWEST_FIRST: Final = (passkeys.c.created_at.desc(), passkeys.c.id)
 _SELECT_OWNED: Final = (
     select(*_COLUMNS, *USER_COLUMNS)
     .select_from(passkeys.join(users))
@@ -80,12 +83,13 @@ _SELECT_USER_AND_PASSKEYS: Final = (
     select(*USER_COLUMNS, *_COLUMNS)
     .select_from(users.outerjoin(passkeys))
     .where(users.c.id == bindparam("user_id"))
-    .order_by(passkeys.c.created_at.desc(), passkeys.c.id)
+    .order_by(*_NEWEST_FIRST)
 )
-_SELECT_ALL_OF: Final = (
-    select(*_COLUMNS)
-    .where(passkeys.c.user_id == bindparam("user_id"))
-    .order_by(passkeys.c.created_at.desc(), passkeys.c.id)
+_SELECT_ALL_OF: Final = select(*_COLUMNS).where(passkeys.c.user_id == bindparam("user_id")).order_by(*_NEWEST_FIRST)
+_SELECT_CALLER_STATE_AND_PASSKEYS: Final = (
+    SELECT_CALLER_STATE.add_columns(*_COLUMNS, salt_of(sessions.c.user_id))
+    .outerjoin_from(sessions, passkeys, passkeys.c.user_id == sessions.c.user_id)
+    .order_by(*_NEWEST_FIRST)
 )
 
 
@@ -121,10 +125,22 @@ def select_user_and_passkeys(connection: Connection, *, user_id: UUID) -> tuple[
     rows = connection.execute(_SELECT_USER_AND_PASSKEYS, {"user_id": user_id}).all()
     if not rows:
         return None, []
-    user = User(**dict(zip(_USER_FIELDS, rows[0], strict=False)))
-    found = [row[len(_USER_FIELDS) :] for row in rows]
-    # A user without a passkey has one row, whose columns of the passkey are empty.
-    return user, [Passkey(**dict(zip(_FIELDS, columns, strict=True))) for columns in found if columns[0] is not None]
+    return User(**dict(zip(_USER_FIELDS, rows[0], strict=False))), _joined_passkeys(rows, after=len(_USER_FIELDS))
+
+
+def select_caller_state_and_passkeys(
+    connection: Connection, *, session_id: UUID, user_id: UUID
+) -> tuple[CallerState | None, list[Passkey]]:
+    """Return a caller's session and account, and the caller's passkeys, newest first.
+
+    Return None instead of the first if the user has no such session.
+    """
+    parameters = {"session_id": session_id, "user_id": user_id}
+    rows = connection.execute(_SELECT_CALLER_STATE_AND_PASSKEYS, parameters).all()
+    if not rows:
+        return None, []
+    bring_salt(connection, user_id=user_id, stored=rows[0].salt)
+    return as_caller_state(rows[0]), _joined_passkeys(rows, after=len(CALLER_STATE_FIELDS))
 
 
 def select_owned_passkey(connection: Connection, *, credential_id: bytes | None) -> OwnedPasskey | None:
@@ -215,6 +231,12 @@ def delete_passkeys(
     if since is not None:
         statement = statement.where(passkeys.c.created_at >= since)
     return connection.execute(statement).rowcount
+
+
+def _joined_passkeys(rows: Sequence[Sequence[Any]], *, after: int) -> list[Passkey]:
+    """Return the passkeys in the columns from ``after`` on. A user without a passkey has one row, without values."""
+    found = [row[after:] for row in rows]
+    return [Passkey(**dict(zip(_FIELDS, columns, strict=False))) for columns in found if columns[0] is not None]
 
 
 def _owned_passkey(columns: Sequence[Any]) -> OwnedPasskey:

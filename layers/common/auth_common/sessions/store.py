@@ -1,5 +1,6 @@
 """The table of sessions, with the state of a caller's session and account."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -73,7 +74,8 @@ SESSION_COLUMNS: Final = tuple(sessions.c[name] for name in Session.__dataclass_
 _caller: Final = users.alias("caller")
 _target: Final = users.alias("target")
 
-_SELECT_CALLER_STATE: Final = (
+#: A caller's session and account, in the order of the fields of ``CallerState``. Other stores add columns.
+SELECT_CALLER_STATE: Final = (
     select(
         _caller.c.role,
         _caller.c.status,
@@ -89,13 +91,14 @@ _SELECT_CALLER_STATE: Final = (
     .select_from(sessions.join(_caller, _caller.c.id == sessions.c.user_id))
     .where(sessions.c.id == bindparam("session_id"), sessions.c.user_id == bindparam("user_id"))
 )
-_SELECT_CALLER_STATE_AND_SALT: Final = _SELECT_CALLER_STATE.add_columns(salt_of(_caller.c.id))
-_CALLER_STATE_FIELDS: Final = tuple(CallerState.__dataclass_fields__)
+CALLER_STATE_FIELDS: Final = tuple(CallerState.__dataclass_fields__)
+_SELECT_CALLER_STATE_AND_SALT: Final = SELECT_CALLER_STATE.add_columns(salt_of(_caller.c.id))
 
 #: The caller's state and the requested user in one statement, so both are read at the same moment in one round trip.
-_SELECT_CALLER_STATE_AND_USER: Final = _SELECT_CALLER_STATE.add_columns(
+_SELECT_CALLER_STATE_AND_USER: Final = SELECT_CALLER_STATE.add_columns(
     *(_target.c[column.name] for column in USER_COLUMNS)
 ).outerjoin_from(sessions, _target, _target.c.id == bindparam("target_id"))
+_SELECT_CALLER_STATE_AND_PASSWORD_HASH: Final = SELECT_CALLER_STATE.add_columns(_caller.c.password_hash)
 _INSERT: Final = sessions.insert()
 _ADVANCE: Final = (
     update(sessions)
@@ -129,9 +132,25 @@ def select_caller_state(connection: Connection, *, session_id: UUID, user_id: UU
     ).one_or_none()
     if row is None:
         return None
-    *columns, salt = row
-    bring_salt(connection, user_id=user_id, stored=salt)
-    return CallerState(**dict(zip(_CALLER_STATE_FIELDS, columns, strict=True)))
+    bring_salt(connection, user_id=user_id, stored=row.salt)
+    return as_caller_state(row)
+
+
+def select_caller_state_and_password_hash(
+    connection: Connection, *, session_id: UUID, user_id: UUID
+) -> tuple[CallerState | None, str]:
+    """Return a caller's session and account, and the hash of their password.
+
+    Return None and an empty text if the user has no such session.
+    """
+    parameters = {"session_id": session_id, "user_id": user_id}
+    row = connection.execute(_SELECT_CALLER_STATE_AND_PASSWORD_HASH, parameters).one_or_none()
+    return (as_caller_state(row), row.password_hash) if row else (None, "")
+
+
+def as_caller_state(row: Sequence[Any]) -> CallerState:
+    """Return the first columns of a row of ``SELECT_CALLER_STATE``, to which columns may have been added."""
+    return CallerState(**dict(zip(CALLER_STATE_FIELDS, row, strict=False)))
 
 
 def select_caller_state_and_user(
@@ -147,8 +166,8 @@ def select_caller_state_and_user(
     ).one_or_none()
     if row is None:
         return None, None
-    state = CallerState(**dict(zip(_CALLER_STATE_FIELDS, row, strict=False)))
-    columns = row[len(_CALLER_STATE_FIELDS) :]
+    state = as_caller_state(row)
+    columns = row[len(CALLER_STATE_FIELDS) :]
     user = User(**dict(zip(User.__dataclass_fields__, columns, strict=True))) if columns[0] is not None else None
     return state, user
 

@@ -21,19 +21,20 @@ from auth_common.passkeys.assertions import (
     record_assertion,
     verify_assertion,
 )
-from auth_common.passkeys.challenge_store import Ceremony, Challenge, insert_challenge
-from auth_common.passkeys.session_challenges import consume_session_challenge, new_session_challenge
-from auth_common.passkeys.store import Passkey, select_owned_passkey, select_passkeys_of
+from auth_common.passkeys.caller_account import require_valid_session_with_passkeys
+from auth_common.passkeys.challenge_store import Ceremony
+from auth_common.passkeys.session_challenges import consume_session_challenge, new_session_challenge, store_challenge
+from auth_common.passkeys.store import select_owned_passkey
 from auth_common.passkeys.verification import authentication_options
 from auth_common.passwords.hashing import verify_password
-from auth_common.sessions.caller_checks import rejected_caller, require_valid_session
+from auth_common.sessions.caller_checks import require_valid_caller_state, require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.proof_counter import CountedProof, counted_proof
 from auth_common.sessions.step_up_tokens import STEP_UP_TOKEN_LIFETIME, hash_step_up_token, new_step_up_token
-from auth_common.sessions.store import grant_step_up
+from auth_common.sessions.store import grant_step_up, select_caller_state_and_password_hash
 from auth_common.throttling.service import count_in_session
 from auth_common.transactions import read, transaction
-from auth_common.users.store import lock_user, select_credentials_by_id
+from auth_common.users.store import lock_user
 
 Method = Literal["webauthn", "password"]
 
@@ -64,19 +65,12 @@ def begin_step_up(principal: Principal) -> StepUpMethods:
         TooManyAttempts: the session has begun too many step-ups with a passkey.
 
     """
-    if not read(lambda connection: _select_passkeys(connection, principal)):
+    _, passkeys = read(lambda connection: require_valid_session_with_passkeys(connection, principal))
+    if not passkeys:
         return StepUpMethods(("password",))
     count_in_session("step_up_challenge", user_id=principal.user_id, session_id=principal.session_id)
-
-    def begin(connection: Connection) -> tuple[Challenge, list[Passkey]]:
-        # The lock keeps the account from being erased before the challenge is stored.
-        lock_user(connection, user_id=principal.user_id)
-        passkeys = _select_passkeys(connection, principal)
-        challenge = new_session_challenge(Ceremony.STEP_UP, principal)
-        insert_challenge(connection, challenge)
-        return challenge, passkeys
-
-    challenge, passkeys = transaction(begin)
+    challenge = new_session_challenge(Ceremony.STEP_UP, principal)
+    store_challenge(challenge, principal)
     options = authentication_options(
         challenge=challenge.challenge,
         allowed=[(passkey.credential_id, passkey.transports) for passkey in passkeys],
@@ -186,13 +180,8 @@ def _grant(principal: Principal, counted: CountedProof, proof: PasskeyProof | No
 
 
 def _select_password_hash(connection: Connection, principal: Principal) -> str:
-    require_valid_session(connection, principal)
-    found = select_credentials_by_id(connection, user_id=principal.user_id)
-    if found is None:
-        raise rejected_caller(principal)
-    return found.password_hash
-
-
-def _select_passkeys(connection: Connection, principal: Principal) -> list[Passkey]:
-    require_valid_session(connection, principal)
-    return select_passkeys_of(connection, user_id=principal.user_id)
+    state, password_hash = select_caller_state_and_password_hash(
+        connection, session_id=principal.session_id, user_id=principal.user_id
+    )
+    require_valid_caller_state(principal, state)
+    return password_hash
