@@ -20,7 +20,8 @@ from fastapi import FastAPI
 from mangum import Mangum
 
 from auth_common.keys.verification_keys import JWKS_FILE
-from benchmarks.measure import Figure, alternate, timed
+from benchmarks.measure import Figure, alternate, compare, run_in_turns, timed
+from benchmarks.peers import LOGIN_WITHOUT_HASH
 from benchmarks.service import fresh_service, handler_of
 from tests.support.databases import start_fresh_environment
 from tests.support.events import authorizer_event, json_event, lambda_context, proxy_event
@@ -39,12 +40,13 @@ def measure_floors(*, rounds: int) -> list[Figure]:
         # Deployed functions have the public keys in an environment variable.
         os.environ["JWKS"] = (folder / JWKS_FILE).read_text()
         start_fresh_environment()
-        return [
+        figures = [
             _login(account, rounds=rounds),
             _authorizer(account, rounds=rounds),
             _get_user(account, folder, rounds=rounds),
             _refresh(account, folder, rounds=rounds),
         ]
+    return [*figures, _login_without_hash(rounds=rounds)]
 
 
 def _login(account: Account, *, rounds: int) -> Figure:
@@ -137,10 +139,7 @@ def _refresh(account: Account, folder: Path, *, rounds: int) -> Figure:
 
 
 def _write_twice_and_sign(file: Path) -> Callable[[], None]:
-    database = sqlite3.connect(file, isolation_level=None)
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
-    database.execute("CREATE TABLE tokens (hash BLOB PRIMARY KEY, spent_at TEXT)")
+    database = _new_database(file, "CREATE TABLE tokens (hash BLOB PRIMARY KEY, spent_at TEXT)")
     key, algorithm = ec.generate_private_key(ec.SECP256R1()), ec.ECDSA(hashes.SHA256())
     live = uuid4().bytes
     database.execute("INSERT INTO tokens VALUES (?, NULL)", (live,))
@@ -156,6 +155,58 @@ def _write_twice_and_sign(file: Path) -> Callable[[], None]:
         live = successor
 
     return write_twice_and_sign
+
+
+def _login_without_hash(*, rounds: int) -> Figure:
+    """Measure a login whose hash has the lowest cost, and subtract the time of the hash."""
+    with fresh_service(BCRYPT_COST="4") as folder:
+        event = json_event("POST", "/login", {"email": sign_up().email, "password": PASSWORD})
+        stored = bcrypt.hashpw(b"x" * 64, bcrypt.gensalt(4))
+        subjects = {
+            "login": timed(_calling("login", lambda: event), calls=20),
+            "hash": timed(lambda: bcrypt.checkpw(b"x" * 64, stored), calls=20),
+            "floor": timed(_count_and_open_session(folder / "logins.sqlite3"), calls=20),
+        }
+        times = run_in_turns(subjects, rounds=rounds)
+    return compare(
+        LOGIN_WITHOUT_HASH,
+        [login - check for login, check in zip(times["login"], times["hash"], strict=True)],
+        "a counted attempt and a session by `sqlite3` in two commits, one ES256 signature",
+        times["floor"],
+        unit="µs",
+    )
+
+
+def _count_and_open_session(file: Path) -> Callable[[], None]:
+    database = _new_database(
+        file,
+        "CREATE TABLE attempts (account BLOB PRIMARY KEY, failures INTEGER)",
+        "CREATE TABLE sessions (id BLOB PRIMARY KEY, started_at TEXT)",
+        "CREATE TABLE tokens (hash BLOB PRIMARY KEY, session BLOB)",
+    )
+    key, algorithm = ec.generate_private_key(ec.SECP256R1()), ec.ECDSA(hashes.SHA256())
+    account = uuid4().bytes
+    database.execute("INSERT INTO attempts VALUES (?, 0)", (account,))
+
+    def count_and_open_session() -> None:
+        database.execute("UPDATE attempts SET failures = failures + 1 WHERE account = ?", (account,))
+        session = uuid4().bytes
+        key.sign(_SIGNED, algorithm)
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("UPDATE attempts SET failures = failures - 1 WHERE account = ?", (account,))
+        database.execute("INSERT INTO sessions VALUES (?, 'now')", (session,))
+        database.execute("INSERT INTO tokens VALUES (?, ?)", (uuid4().bytes, session))
+        database.execute("COMMIT")
+
+    return count_and_open_session
+
+
+def _new_database(file: Path, *tables: str) -> sqlite3.Connection:
+    """Create a database that is as durable as the service's, and return a connection in autocommit mode."""
+    database = sqlite3.connect(file, isolation_level=None)
+    for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", *tables):
+        database.execute(statement)
+    return database
 
 
 def _calling(function: str, event: Callable[[], dict[str, Any]]) -> Callable[[], object]:

@@ -29,6 +29,14 @@ _PYTHON_PEERS: Final = {
     "Flask-Security-Too": "with_flask_security.py",
     "Django + SimpleJWT": "with_django.py",
 }
+_BETTER_AUTH: Final = "Better Auth, Node.js"
+#: The names of all peers.
+PEERS: Final = (*_PYTHON_PEERS, _BETTER_AUTH)
+#: The names of the figures.
+FIRST_ME: Final = "process start to the first 'me'"
+ME: Final = "'me', in process"
+LOGIN_WITHOUT_HASH: Final = "a login without its hash, in process"
+ME_BY_HTTP: Final = "'me' by HTTP, one connection"
 _LOCK: Final = "package-lock.json"
 #: Seconds to wait for the start of a server, and for a response.
 _TIMEOUT: Final = 60
@@ -78,10 +86,10 @@ def measure_peers(*, rounds: int) -> list[Figure]:
             {name: _http_round(stack.enter_context(_server(peer)), peer) for name, peer in peers.items()}, rounds=rounds
         )
     kinds = [
-        ("process start to the first 'me'", starts, "ms"),
-        ("'me', in process", me, "µs"),
-        ("a login without its hash, in process", without_hash, "µs"),
-        ("'me' by HTTP, one connection", served, "/s"),
+        (FIRST_ME, starts, "ms"),
+        (ME, me, "µs"),
+        (LOGIN_WITHOUT_HASH, without_hash, "µs"),
+        (ME_BY_HTTP, served, "/s"),
     ]
     return [
         compare(kind, times[_OURS], name, times[name], aim=1, unit=unit)
@@ -100,7 +108,7 @@ def _installed() -> dict[str, Sequence[str]]:
         found = subprocess.run([uv_path(), "python", "find", *arguments], check=True, capture_output=True, text=True)
         commands[name] = (found.stdout.strip(), str(_QUICK_STARTS / script))
     if command := _better_auth():
-        commands["Better Auth, Node.js"] = command
+        commands[_BETTER_AUTH] = command
     return commands
 
 

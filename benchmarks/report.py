@@ -76,9 +76,9 @@ def _row(figure: Figure) -> tuple[str, ...]:
 
 
 def _shown(spread: Spread) -> str:
-    return f"{_digits(spread.median)} ({_digits(spread.low)}..{_digits(spread.high)})"
+    return f"{digits(spread.median)} ({digits(spread.low)}..{digits(spread.high)})"
 
 
-def _digits(value: float) -> str:
+def digits(value: float) -> str:
     """Return a number with three significant digits, without an exponent."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits

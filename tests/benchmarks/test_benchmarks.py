@@ -8,8 +8,10 @@ import pytest
 
 from auth_common.settings import Settings
 from benchmarks.measure import Figure, Spread, compare, run_in_turns
+from benchmarks.peers import LOGIN_WITHOUT_HASH, ME_BY_HTTP
 from benchmarks.report import Table, as_json, as_markdown
 from benchmarks.service import environment_of, fresh_service
+from benchmarks.summary import summarise
 from tests.support.runtime import PROJECT, run_command
 
 pytestmark = pytest.mark.benchmark
@@ -34,11 +36,14 @@ def test_each_endpoint_is_measured_beside_its_floor(tmp_path):
     assert document["machine"].keys() == {"python", "system", "processors", "load", "date"}
     figures = document["sections"]["floors"]
     calls = ("`POST /login`", "the authorizer, warm", "`GET /users/{id}`, warm")
-    assert [item["name"] for item in figures] == [*calls, "`POST /token/refresh`, a new token each time"]
+    others = ("`POST /token/refresh`, a new token each time", "a login without its hash, in process")
+    assert [item["name"] for item in figures] == [*calls, *others]
     for item in figures:
         assert item.keys() == {*Figure.__dataclass_fields__, "is_met"}
         assert item["ratio"]["median"] == pytest.approx(item["subject"]["median"] / item["floor"]["median"])
         assert f"| {item['name']} |" in finished.stdout
+    summary = document["sections"]["summary"]
+    assert {row["Request"] for row in summary} == {item["name"] for item in figures} - {"`POST /login`"}
 
 
 def test_unknown_section_is_rejected_and_containers_are_left_out_without_docker(tmp_path):
@@ -97,6 +102,23 @@ def test_table_is_formatted_as_markdown_and_json():
     table = Table(("Function", "ms"), (("`login`", "5"),))
     assert as_markdown(table) == "| Function | ms |\n|---|---|\n| `login` | 5 |"
     assert json.loads(as_json({"imports": table}))["sections"] == {"imports": [{"Function": "`login`", "ms": "5"}]}
+
+
+def test_summary_has_a_row_for_each_request_and_a_column_for_each_peer():
+    per_second = compare(ME_BY_HTTP, [0.002], "fastapi-users", [0.004], unit="/s")
+    figures = [
+        compare(LOGIN_WITHOUT_HASH, [0.006], "fastapi-users", [0.003]),
+        compare(LOGIN_WITHOUT_HASH, [0.006], "Django + SimpleJWT", [0.004]),
+        per_second,
+    ]
+    floors = [compare(LOGIN_WITHOUT_HASH, [0.005], "two commits", [0.001]), compare("`POST /login`", [1], "hash", [1])]
+    table = summarise({"floors": floors, "load": Table(("Request",), ()), "peers": figures})
+    peers = ("fastapi-users", "Flask-Security-Too", "Django + SimpleJWT", "Better Auth, Node.js")
+    assert table.heading == ("Request", "Ours", "Floor", *peers)
+    assert table.rows == (
+        (LOGIN_WITHOUT_HASH, "5 ms", "1 ms (**5.00**)", "3 ms (**2.00**)", "", "4 ms (**1.50**)", ""),
+        (ME_BY_HTTP, "500 /s", "", "250 /s (**0.50**)", "", "", ""),
+    )
 
 
 def test_fresh_service_restores_environment_and_output(environment, capfd):
