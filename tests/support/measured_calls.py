@@ -7,12 +7,13 @@ two requests is not measured. Close it at the end, because it may have changed t
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from itertools import count
 from typing import Any, Final
 
 from sqlalchemy import update
 
-from auth_common.database.privileges import INTROSPECTION_ROLE
+from auth_common.database.privileges import CLIENTS_ROLE, INTROSPECTION_ROLE
 from auth_common.database.tables import users
 from tests.support.clients import RESOURCE, basic, register_client
 from tests.support.databases import Database, acting_as
@@ -21,7 +22,7 @@ from tests.support.factories import PASSWORD, Account, registration, sign_up
 from tests.support.functions import authorize, call, step_up_token_of
 from tests.support.mail_links import end_mail_pause
 from tests.support.passkeys import PasskeyHolder, begin_and_answer_registration, begin_login, enrol
-from tests.support.throttles import WRONG_PASSWORD
+from tests.support.throttles import WRONG_PASSWORD, guess_password
 from tools.authenticator.software_authenticator import to_base64url
 
 #: Limits that many calls from one client IP do not reach, and the service of a client that introspects.
@@ -114,6 +115,14 @@ def _unknown_address(_: Database) -> Generator[Request]:
         yield _log_in(_new_email(), WRONG_PASSWORD, status=401)
 
 
+def _locked_account(_: Database) -> Generator[Request]:
+    email = _new_account().email
+    while guess_password(email).status == HTTPStatus.UNAUTHORIZED:
+        pass
+    while True:
+        yield _log_in(email, status=429)
+
+
 def _first_factor(_: Database) -> Generator[Request]:
     holder = _new_holder()
     while True:
@@ -124,6 +133,11 @@ def _refresh(_: Database) -> Generator[Request]:
     while True:
         body = {"refresh_token": _new_account().refresh_token}
         yield Request("refresh", json_event("POST", "/token/refresh", body))
+
+
+def _revoke(_: Database) -> Generator[Request]:
+    while True:
+        yield Request("revoke", form_event("/revoke", {"token": _new_account().refresh_token}))
 
 
 def _register(email: str, status: int) -> Request:
@@ -205,6 +219,27 @@ def _complete_second_factor(_: Database) -> Generator[Request]:
         yield _completion(holder, holder.get_mfa_token())
 
 
+def _reset(email: str) -> Request:
+    return Request("reset_password", json_event("POST", "/password/reset", {"email": email}), 202)
+
+
+def _reset_of_known_address(_: Database) -> Generator[Request]:
+    while True:
+        yield _reset(_new_account().email)
+
+
+def _reset_of_unknown_address(_: Database) -> Generator[Request]:
+    while True:
+        yield _reset(_new_email())
+
+
+def _client_token(_: Database) -> Generator[Request]:
+    headers = {"Authorization": basic("orders", register_client("orders"))}
+    with acting_as(CLIENTS_ROLE):
+        while True:
+            yield Request("token", form_event("/token", {"grant_type": "client_credentials"}, headers=headers))
+
+
 def _introspect(_: Database) -> Generator[Request]:
     secret = register_client("orders", audience=RESOURCE, may_introspect=True)
     headers = {"Authorization": basic("orders", secret)}
@@ -271,6 +306,7 @@ MEASURED_CALLS: Final[Mapping[str, MeasuredCall]] = {
     "POST /login, wrong password": MeasuredCall(_wrong_password),
     "POST /login, unknown address": MeasuredCall(_unknown_address),
     "POST /login, notice of a new client": MeasuredCall(_new_client),
+    "POST /login, during a lockout": MeasuredCall(_locked_account),
     "POST /login, replaced session": MeasuredCall(_replaced_session),
     "POST /login, passkey must follow": MeasuredCall(_first_factor),
     "POST /token/refresh": MeasuredCall(_refresh),
@@ -288,7 +324,11 @@ MEASURED_CALLS: Final[Mapping[str, MeasuredCall]] = {
     "POST /webauthn/login/complete, unknown passkey": MeasuredCall(_unknown_passkey),
     "POST /webauthn/register/begin": MeasuredCall(_begin_registration),
     "POST /webauthn/register/complete": MeasuredCall(_complete_registration),
+    "POST /password/reset, known address": MeasuredCall(_reset_of_known_address),
+    "POST /password/reset, unknown address": MeasuredCall(_reset_of_unknown_address),
+    "POST /token": MeasuredCall(_client_token),
     "POST /introspect": MeasuredCall(_introspect),
+    "POST /revoke": MeasuredCall(_revoke),
     "POST /logout": MeasuredCall(_log_out),
     "POST /step-up, password": MeasuredCall(_step_up_with_password),
     "POST /step-up, begin with a passkey": MeasuredCall(_step_up_begin),

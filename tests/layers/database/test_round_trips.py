@@ -25,6 +25,7 @@ BOUNDS: Final = {
     "POST /login, wrong password": (8, 9),
     "POST /login, unknown address": (8, 9),
     "POST /login, notice of a new client": (21, 19),
+    "POST /login, during a lockout": (2, 2),
     "POST /login, replaced session": (18, 15),
     "POST /login, passkey must follow": (12, 13),
     "POST /token/refresh": (5, 4),
@@ -42,7 +43,11 @@ BOUNDS: Final = {
     "POST /webauthn/login/complete, unknown passkey": (6, 8),
     "POST /webauthn/register/begin": (6, 8),
     "POST /webauthn/register/complete": (13, 15),
+    "POST /password/reset, known address": (12, 14),
+    "POST /password/reset, unknown address": (12, 14),
+    "POST /token": (3, 3),
     "POST /introspect": (2, 2),
+    "POST /revoke": (3, 3),
     "POST /logout": (3, 3),
     "POST /step-up, password": (7, 8),
     "POST /step-up, begin with a passkey": (6, 8),
@@ -52,6 +57,7 @@ BOUNDS: Final = {
 INDISTINGUISHABLE: Final = {
     "POST /login, wrong password": "POST /login, unknown address",
     "POST /webauthn/login/complete, wrong response": "POST /webauthn/login/complete, unknown passkey",
+    "POST /password/reset, known address": "POST /password/reset, unknown address",
     "POST /users, new address, neutral": "POST /users, taken address, neutral",
     "POST /users, new address, verification required": "POST /users, taken address, verification required",
 }
