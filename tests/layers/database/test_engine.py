@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Connection
 
 from auth_common.transactions import read, transaction
+from tests.support.databases import durable_sqlite
 from tests.support.faults import on_sqlite
 
 pytestmark = pytest.mark.database
@@ -26,7 +27,8 @@ def test_sqlite_is_set_up_for_durability_and_integrity(database, monkeypatch):
     def pragmas(connection: Connection) -> dict[str, object]:
         return {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in expected}
 
-    assert read(pragmas) == expected
+    with durable_sqlite():
+        assert read(pragmas) == expected
 
 
 def test_new_sqlite_file_is_readable_only_by_its_owner(environment):
