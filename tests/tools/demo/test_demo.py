@@ -32,27 +32,34 @@ pytestmark = [pytest.mark.pages, pytest.mark.sqlite]
 DEMO = (sys.executable, "-m", "tools.demo")
 
 
+def filled(test):
+    """Run a test in the process of the others with a filled folder, because filling one takes half a minute."""
+    return pytest.mark.thorough(pytest.mark.xdist_group("demo")(test))
+
+
 @contextmanager
-def running_demo(folder):
-    """Run ``make demo`` on a free port. Yield its process and the URL that it prints."""
+def started_demo(folder):
+    """Start ``make demo`` on a free port. Yield its process and the file with its output, and terminate it."""
     printed = folder / "printed"
     with printed.open("w") as output:
         process = subprocess.Popen([*DEMO, "--data-dir", folder / "data", "--port", "0"], cwd=PROJECT, stdout=output)
     with process:
         try:
-            wait_until(lambda: process.poll() is not None or "audit verify" in printed.read_text())
-            found = re.search(r"Open (http://localhost:\d+)\n", printed.read_text())
-            assert found
-            yield process, found[1]
+            yield process, printed
         finally:
             process.send_signal(signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
+    """The process of ``make demo``, a client of its service and its data folder."""
     folder = tmp_path_factory.mktemp("demo")
-    with running_demo(folder) as (_, url), httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS) as client:
-        yield client, folder / "data"
+    with started_demo(folder) as (process, printed):
+        wait_until(lambda: process.poll() is not None or "audit verify" in printed.read_text())
+        found = re.search(r"Open (http://localhost:\d+)\n", printed.read_text())
+        assert found
+        with httpx.Client(base_url=found[1], timeout=TIMEOUT_SECONDS) as client:
+            yield process, client, folder / "data"
 
 
 def post(client, path, body, tokens=None):
@@ -74,9 +81,9 @@ def log_in_with_a_new_passkey(client):
     return post(client, "/webauthn/login/complete", body)
 
 
-@pytest.mark.thorough
+@filled
 def test_demo_serves_both_pages_and_a_day_of_events(demo, monkeypatch):
-    client, data_dir = demo
+    _, client, data_dir = demo
     for path in ("/", "/security.html"):
         assert client.get(path).status_code == 200
     tokens = log_in_with_a_new_passkey(client)
@@ -100,9 +107,9 @@ def test_demo_serves_both_pages_and_a_day_of_events(demo, monkeypatch):
     assert "intact" in verified.stdout
 
 
-@pytest.mark.thorough
+@filled
 def test_second_demo_in_the_same_folder_is_rejected(demo):
-    _, data_dir = demo
+    _, _, data_dir = demo
     before = sorted(data_dir.iterdir())
     second = run_command(*DEMO, "--data-dir", str(data_dir), "--port", "0")
     assert second.returncode == 1
@@ -110,17 +117,20 @@ def test_second_demo_in_the_same_folder_is_rejected(demo):
     assert sorted(data_dir.iterdir()) == before
 
 
-@pytest.mark.thorough
-def test_terminated_demo_exits_with_its_service_and_starts_again_in_its_folder(tmp_path):
-    left_over = tmp_path / "data" / "keys" / "left-over"
-    for _ in range(2):
-        with running_demo(tmp_path) as (process, url):
-            httpx.get(f"{url}/health", timeout=TIMEOUT_SECONDS).raise_for_status()
-            assert not left_over.exists()
-            left_over.touch()
-        assert process.returncode == 0
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(url)
+@filled
+def test_terminated_demo_exits_with_its_service(demo):
+    """This is the last test of the demo that the module's tests share."""
+    process, client, data_dir = demo
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 0
+    with pytest.raises(httpx.ConnectError):
+        client.get("/health")
+    # Another demo empties the folder, and may be terminated while it fills it.
+    left_over = data_dir / "keys" / "left-over"
+    left_over.touch()
+    with started_demo(data_dir.parent) as (another, _):
+        wait_until(lambda: not left_over.exists() and [*data_dir.glob("*.sqlite3")])
+    assert another.returncode == 0
 
 
 def test_folder_with_other_files_is_left_alone(tmp_path):
