@@ -41,17 +41,17 @@ BOUNDS: Final = {
     "POST /webauthn/login/complete, second factor": (14, 13),
     "POST /webauthn/login/complete, wrong response": (6, 8),
     "POST /webauthn/login/complete, unknown passkey": (6, 8),
-    "POST /webauthn/register/begin": (6, 8),
-    "POST /webauthn/register/complete": (13, 15),
+    "POST /webauthn/register/begin": (6, 7),
+    "POST /webauthn/register/complete": (13, 13),
     "POST /password/reset, known address": (12, 14),
     "POST /password/reset, unknown address": (12, 14),
     "POST /token": (3, 3),
     "POST /introspect": (2, 2),
     "POST /revoke": (3, 3),
     "POST /logout": (3, 3),
-    "POST /step-up, password": (7, 8),
-    "POST /step-up, begin with a passkey": (6, 8),
-    "POST /step-up, complete with a passkey": (10, 12),
+    "POST /step-up, password": (7, 7),
+    "POST /step-up, begin with a passkey": (6, 7),
+    "POST /step-up, complete with a passkey": (10, 11),
 }
 #: An attacker who measures the round trips must not learn which of two situations a call met.
 INDISTINGUISHABLE: Final = {

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
+from auth_common.database.pipeline import write_later
 from auth_common.database.tables import as_row, mail_tokens
 from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose
 
@@ -85,7 +86,7 @@ def delete_mail_tokens_of(connection: Connection, *, user_id: UUID, purposes: Co
     statement = delete(mail_tokens).where(mail_tokens.c.user_id == user_id)
     if purposes is not None:
         statement = statement.where(mail_tokens.c.purpose.in_(purposes))
-    connection.execute(statement)
+    write_later(connection, statement, {})
 
 
 def delete_mail_tokens_after_reset(connection: Connection, *, user_id: UUID, address_hash: bytes) -> None:

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, delete, select
 
+from auth_common.database.pipeline import write_later
 from auth_common.database.tables import as_row, challenges
 
 
@@ -36,9 +38,12 @@ class Challenge:
     passkey_ids: str = ""
 
 
+_INSERT: Final = challenges.insert()
+
+
 def insert_challenge(connection: Connection, challenge: Challenge) -> None:
     """Store a challenge."""
-    connection.execute(challenges.insert(), as_row(challenge))
+    write_later(connection, _INSERT, as_row(challenge))
 
 
 def pop_challenge(connection: Connection, *, challenge_id: UUID, ceremony: Ceremony) -> Challenge | None:

@@ -307,7 +307,7 @@ def carry_over_session(connection: Connection, *, session_id: UUID, token_versio
     proofs, and subtract ``pending_proofs`` from the pending ones.
     """
     values = _right_proof(pending_proofs) | _NO_STEP_UP | {"token_version": token_version}
-    connection.execute(update(sessions).where(sessions.c.id == session_id).values(values))
+    write_later(connection, update(sessions).where(sessions.c.id == session_id).values(values), {})
 
 
 def grant_step_up(
@@ -319,12 +319,12 @@ def grant_step_up(
     """
     step_up = {"step_up_hash": token_hash, "step_up_amr": amr, "step_up_expires_at": expires_at}
     values = step_up | _right_proof(pending_proofs)
-    connection.execute(update(sessions).where(sessions.c.id == session_id).values(values))
+    write_later(connection, update(sessions).where(sessions.c.id == session_id).values(values), {})
 
 
 def delete_step_up_token(connection: Connection, *, session_id: UUID) -> None:
     """Delete a session's step-up token."""
-    connection.execute(update(sessions).where(sessions.c.id == session_id).values(**_NO_STEP_UP))
+    write_later(connection, update(sessions).where(sessions.c.id == session_id).values(**_NO_STEP_UP), {})
 
 
 def delete_step_up_tokens_of(connection: Connection, *, user_id: UUID, now: datetime, limit: int) -> int:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, case, delete, exists
 from sqlalchemy.exc import IntegrityError
 
 from auth_common.audit_log.salt_store import bring_salt, salt_of
+from auth_common.database.pipeline import write_later
 from auth_common.database.tables import as_row, challenges, mails, passkeys, refresh_tokens, sessions, users
 from auth_common.errors import EmailTaken
 from auth_common.users.email_change_store import RESERVED, is_unavailable
@@ -287,7 +288,7 @@ def change_email(
 
 def mark_used(connection: Connection, *, user_id: UUID) -> None:
     """Store that a user has logged in, so that the clean-up keeps the account."""
-    connection.execute(update(users).where(users.c.id == user_id).values(unused_until=None))
+    write_later(connection, update(users).where(users.c.id == user_id).values(unused_until=None), {})
 
 
 def delete_unused_users(connection: Connection, *, unused_before: datetime, limit: int) -> list[UUID]:
