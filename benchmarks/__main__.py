@@ -10,6 +10,7 @@ from benchmarks.cold_start import measure_cold_starts, measure_imports
 from benchmarks.floors import measure_floors
 from benchmarks.growth import measure_growth
 from benchmarks.load import measure_load
+from benchmarks.login_parts import measure_login_parts
 from benchmarks.memory import measure_memory
 from benchmarks.peers import measure_peers
 from benchmarks.report import Section, as_json, as_markdown, machine
@@ -21,6 +22,7 @@ from benchmarks.summary import summarise
 SECTIONS: Final[dict[str, tuple[Callable[..., Section], int]]] = {
     "floors": (measure_floors, 15),
     "peers": (measure_peers, 11),
+    "login-parts": (measure_login_parts, 11),
     "round-trips": (measure_round_trips, 5),
     "load": (measure_load, 3),
     "cold-start": (measure_cold_starts, 3),
