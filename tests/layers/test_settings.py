@@ -39,7 +39,13 @@ def test_defaults_are_those_of_the_design(set_variables):
         | {"throttle_first_lock": 30, "throttle_longest_lock": 3_600}
     )
     assert asdict(replace(settings(), data_dir=Path("/data"))) == (
-        {"data_dir": Path("/data"), "stage": "local", "database_url": None, "database_timeout": 4}
+        {
+            "data_dir": Path("/data"),
+            "stage": "local",
+            "database_url": None,
+            "database_timeout": 4,
+            "database_pipeline": True,
+        }
         | {"signing_key_arn": None, "jwks": None, "clock_leeway": 30, "token_profile_claims": False}
         | {"token_issuer": "http://localhost:8000", "previous_token_issuer": None, "token_issuer_changed_at": None}
         | {"token_audience": "secure-backend-users", "token_resources": (), "token_several_audiences": False}

@@ -86,6 +86,8 @@ class Settings:
     #: Seconds after which connecting or a statement fails with 503. A failing request may wait twice, the second time
     #: to give back a counted attempt. Lambda would end the function after 10 (template.yaml).
     database_timeout: float = _number(4, 0.1, 600)
+    #: Whether several statements share a round trip to PostgreSQL and Aurora DSQL (``database.pipeline``).
+    database_pipeline: bool = True
 
     #: The secret in Secrets Manager that contains the database URL, instead of ``database_url``.
     database_url_secret_arn: str | None = None

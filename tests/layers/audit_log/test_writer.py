@@ -4,7 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import Connection, String, func, select, text
+from sqlalchemy import Connection, String, func, insert, select, text
 from sqlalchemy.exc import OperationalError
 
 from auth_common.audit.verification import verify_audit_log
@@ -183,6 +183,23 @@ def test_chain_ends_after_a_commit_of_unknown_outcome(database, log_lines):
     assert sorted(count for _, count in chains) == [2, 2]
     assert recorded(database) == ["user_created", "user_disabled"]
     assert verify_audit_log().findings == []
+
+
+@pytest.mark.parametrize("pipeline", ["true", "false"])
+@pytest.mark.threat("function-unrecorded-change")
+def test_record_at_a_place_that_is_taken_fails_its_transaction(database, log_lines, monkeypatch, pipeline):
+    """PostgreSQL may reject the record at the commit with which it travels. The next record begins a new chain."""
+    monkeypatch.setenv("DATABASE_PIPELINE", pipeline)
+    start_fresh_environment()
+    register()
+    (last,) = database.execute(select(audit_events).where(audit_events.c.name == "user_created"))
+    database.execute(insert(audit_events).values(last._asdict() | {"sequence": last.sequence + 1}))
+    answer = log_in()
+    assert (answer.status, answer.code) == (503, "service_unavailable")
+    assert database.count(sessions) == 0
+    assert published(log_lines) == ["user_created"]
+    assert "audit_write_fail" in [name for metric in log_lines.metrics for name in metric]
+    assert log_in().status == 200
 
 
 def test_chain_begins_with_startup_and_log_lines_have_its_places(database, log_lines):

@@ -83,7 +83,9 @@ def open_engine(*, timeout: float | None = None) -> Engine:
     timeout = settings().database_timeout if timeout is None else timeout
     url = _database_url()
     try:
-        return make_engine(url, timeout=timeout, verify_server=settings().stage != "local")
+        return make_engine(
+            url, timeout=timeout, verify_server=settings().stage != "local", pipelined=settings().database_pipeline
+        )
     except (ArgumentError, ValueError):
         message = f"{_setting()}: an option of the URL has a value that is not valid"
         raise Misconfigured(message) from None
@@ -187,7 +189,7 @@ def shared_reading_engine() -> Engine:
     return shared_engine().execution_options(**options)
 
 
-def make_engine(url: str | URL, *, timeout: float, verify_server: bool) -> Engine:
+def make_engine(url: str | URL, *, timeout: float, verify_server: bool, pipelined: bool = True) -> Engine:
     """Return an engine for ``url`` (SQLite, PostgreSQL or Aurora DSQL).
 
     A Lambda environment serves one event at a time and needs one connection. The pool may grow for the threads of a
@@ -198,13 +200,14 @@ def make_engine(url: str | URL, *, timeout: float, verify_server: bool) -> Engin
         timeout: In seconds, for connecting, for a statement, for a free connection, and for SQLite's write lock.
         verify_server: Whether a PostgreSQL must prove its name by TLS, whatever ``url`` says. By default libpq connects
             without TLS if the server has none (ASVS 5.0 12.3.1, 12.3.2). An Aurora DSQL must always prove its name.
+        pipelined: Whether several statements share a round trip to PostgreSQL or Aurora DSQL.
 
     """
     options: dict[str, Any] = {"hide_parameters": True, "pool_size": 1, "max_overflow": 63, "pool_timeout": timeout}
     url = make_url(url)
     if url.get_backend_name() != "sqlite":
         # The import of psycopg takes 285 ms, so only a function that uses it pays for it.
-        from auth_common.database.connection_timeouts import connect_with  # noqa: PLC0415
+        from auth_common.database.connection_timeouts import TimedConnection, connect_with  # noqa: PLC0415
         from auth_common.database.pipelined_connections import PipelinedConnection  # noqa: PLC0415
 
         by_iam = url.get_backend_name() == "auroradsql"
@@ -213,9 +216,11 @@ def make_engine(url: str | URL, *, timeout: float, verify_server: bool) -> Engin
         arguments = {"connect_timeout": connect_timeout, **(_tls_options(url) if verify_server or by_iam else {})}
         engine = create_engine(url, **options, pool_recycle=_MAX_CONNECTION_SECONDS, connect_args=arguments)
         password = partial(_dsql_token, url) if by_iam else None
-        event.listen(engine, "do_connect", connect_with(timeout, password=password, kind=PipelinedConnection))
+        kind = PipelinedConnection if pipelined else TimedConnection
+        event.listen(engine, "do_connect", connect_with(timeout, password=password, kind=kind))
         event.listen(engine, "before_cursor_execute", require_time)
-        listen_for_waiting_writes(engine)
+        if pipelined:
+            listen_for_waiting_writes(engine)
         return engine
     engine = create_engine(url, **options, connect_args={"timeout": timeout})
     file = Path(str(url.database))

@@ -1,7 +1,7 @@
 """``write_later()``: a write that travels with the next statement or with COMMIT, and costs no round trip of its own.
 
 The drivers of PostgreSQL and Aurora DSQL do this (``database.pipelined_connections``). On SQLite, which has no network,
-and if ``DATABASE_PIPELINE`` is ``off``, such a write is executed at once.
+and if ``DATABASE_PIPELINE`` is ``false``, such a write is executed at once.
 """
 
 from collections.abc import Mapping, Sequence

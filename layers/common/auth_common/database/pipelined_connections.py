@@ -178,8 +178,7 @@ class PipelinedConnection(TimedConnection):
 
     def _start_query(self) -> PQGen[None]:
         """Begin a transaction if necessary. In a flight it has begun (``_statements_gen``)."""
-        if not self._pipeline:
-            yield from super()._start_query()
+        yield from () if self._pipeline else super()._start_query()
 
     def _fly(self, flight: _Flight, commands: PQGen[None]) -> None:
         """Queue ``commands`` and send them in one flight, which may take as long as one statement."""
