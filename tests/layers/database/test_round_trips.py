@@ -28,7 +28,7 @@ BOUNDS: Final = {
     "POST /login, during a lockout": (2, 2),
     "POST /login, replaced session": (18, 15),
     "POST /login, passkey must follow": (12, 13),
-    "POST /token/refresh": (5, 4),
+    "POST /token/refresh": (5, 3),
     "POST /users, new address": (19, 21),
     "POST /users, taken address": (9, 13),
     "POST /users, new address, neutral": (24, 27),

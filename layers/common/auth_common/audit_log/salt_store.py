@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, select, text, type_coerce
 
 from auth_common.audit_log.protection import SALT_BYTES
+from auth_common.database.pipeline import write_later
 from auth_common.database.tables import AsStored, audit_salts, users
 
 _NO_USER: Final = UUID(int=0)
@@ -65,7 +66,9 @@ def make_salt(connection: Connection, *, user_id: UUID | None) -> bytes | None:
     if known is None or (user_id is not None and user_id not in known):
         salt = _select(connection, user_id or _NO_USER)
         if salt is None and user_id is not None:
-            connection.execute(_INSERT_IF_USER_EXISTS, {"user_id": user_id, "salt": secrets.token_bytes(SALT_BYTES)})
+            write_later(
+                connection, _INSERT_IF_USER_EXISTS, {"user_id": user_id, "salt": secrets.token_bytes(SALT_BYTES)}
+            )
             salt = _select(connection, user_id)
         bring_salt(connection, user_id=user_id, stored=salt)
         known = _brought[connection]

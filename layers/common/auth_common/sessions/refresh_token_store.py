@@ -67,7 +67,7 @@ def spend_refresh_token(connection: Connection, *, token_hash: bytes, now: datet
 
     ``sessions.store.advance_session`` returns which of the two has happened.
     """
-    connection.execute(_SPEND, {"hash": token_hash, "now": now, "sealed": sealed_successor})
+    write_later(connection, _SPEND, {"hash": token_hash, "now": now, "sealed": sealed_successor})
 
 
 def delete_expired_refresh_tokens(connection: Connection, expired_before: datetime, *, limit: int) -> int:
