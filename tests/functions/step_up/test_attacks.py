@@ -18,7 +18,12 @@ from tests.support.passkeys import (
     enrol,
     post_without_token,
 )
-from tests.support.races import on_each_isolation_level, send_at_once
+from tests.support.races import (
+    before_statement,
+    on_each_isolation_level,
+    on_each_postgresql_isolation,
+    send_at_once,
+)
 from tests.support.step_ups import call_on_passkey, request_passkey_registration, revoke_other_sessions
 from tests.support.throttles import expire_counts
 
@@ -164,6 +169,28 @@ def test_only_one_of_two_concurrent_registrations_adds_a_passkey(database, isola
     answers = send_at_once(*(partial(complete_registration, token, *each) for each in begun))
     assert sorted(answer.status for answer in answers) == [201, 403]
     assert database.count(passkeys) == 1
+
+
+@on_each_postgresql_isolation
+@pytest.mark.threat("function-race")
+def test_registration_that_begins_while_a_passkey_is_added_is_rejected(database, isolation, person):
+    """Its step-up used the password, which is not enough any more when its challenge is stored."""
+    token = person.access_token
+    earlier = begin_and_answer_registration(token)
+    with before_statement("SELECT", lambda: complete_registration(token, *earlier), naming="FOR UPDATE"):
+        begun = begin_and_answer_registration(token)
+    assert database.count(passkeys) == 1
+    assert complete_registration(token, *begun).code == "step_up_required"
+    assert database.count(passkeys) == 1
+
+
+@on_each_postgresql_isolation
+@pytest.mark.parametrize("begin", [step_up, request_passkey_registration])
+def test_user_who_is_erased_while_a_ceremony_begins_leaves_no_challenge(database, isolation, holder, begin):
+    token = holder.log_in().json["access_token"]
+    with before_statement("SELECT", erase, naming="FOR UPDATE"):
+        assert begin(token).code == "invalid_token"
+    assert [row.user_id for row in database.execute(challenges.select()) if row.user_id] == []
 
 
 @on_each_isolation_level
