@@ -142,9 +142,8 @@ def _mail_request(
     if locked := next((counter for counter in by_caller if counter.is_locked(model.now)), None):
         return too_many_attempts(locked)
     counted = Stage(partial(_count, by_caller, model.now))
-    if locked := next((counter for counter in by_address if counter.is_locked(model.now)), None):
-        cancelled = Stage(partial(_succeed, by_caller))
-        return Expected(202, [counted, *_if_cancelled(counted, cancelled, too_many_attempts(locked).stages)])
+    if any(counter.is_locked(model.now) for counter in by_address):
+        return Expected(202, [counted, *_if_cancelled(counted, Stage(partial(_succeed, by_caller)), [])])
     return Expected(202, [counted, Stage(partial(_count, by_address, model.now)), queue])
 
 

@@ -1,6 +1,6 @@
-"""``transaction()`` and ``read()``: the only way in which a service reaches the database.
+"""``transaction()``, ``read()`` and ``single_statement()``: the only way in which a service reaches the database.
 
-Both record the security events of their body in the audit log (``audit_log.writer``), and both retry after a conflict
+All of them record the security events of their body in the audit log (``audit_log.writer``), and retry after a conflict
 (``database.retries``).
 """
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from auth_common.audit_log.writer import run_audited
-from auth_common.database.retries import run_read, run_transaction
+from auth_common.database.retries import run_read, run_single_statement, run_transaction
 
 _T = TypeVar("_T")
 
@@ -39,3 +39,18 @@ def read(body: Callable[[Connection], _T]) -> _T:
 
     """
     return run_audited(body, run=run_read, read_only=True)
+
+
+def single_statement(body: Callable[[Connection], _T]) -> _T:
+    """Run ``body``, which executes one statement that writes, and return its result. It costs one round trip.
+
+    The statement is its own transaction: without BEGIN and COMMIT, it is committed as it ends. ``body`` runs again only
+    if the database has rejected the statement. If the connection is lost, the statement may have been committed.
+
+    Raises:
+        AuditWriterNotInstalled: As for ``transaction``.
+        DatabaseUnavailable: As for ``transaction``. The statement may have been committed.
+        sqlalchemy.exc.IntegrityError: As for ``transaction``.
+
+    """
+    return run_audited(body, run=run_single_statement, read_only=True)

@@ -28,15 +28,13 @@ from auth_common.throttling.service import (
     reset_failures_of_new_account,
     spend_statements,
 )
-from auth_common.transactions import read, transaction
-from auth_common.users.store import TakenAddress, User, delete_rejected_user, insert_user, select_user_by_email
+from auth_common.transactions import transaction
+from auth_common.users.store import TakenAddress, User, delete_rejected_user, insert_user
 
 #: Every new account has this role. The schema rejects a request with role or status.
 _NEW_ROLE: Final = "user"
 #: How long an account stays whose user neither logs in nor verifies the address.
 _UNUSED_LIFETIME: Final = timedelta(days=30)
-#: Statements that delete the counters of a new account.
-_COUNTER_STATEMENTS: Final = 9
 
 
 def new_user(*, name: str, email: str, date_of_birth: date, job_title: str, locale: str | None) -> User:
@@ -155,8 +153,7 @@ def _counted_mail(email: str) -> AbstractContextManager[bool]:
         return nullcontext(enter_result=False)
     if not settings().hides_taken_addresses():
         return registration_mail_to_new_account()
-    holder = read(lambda connection: select_user_by_email(connection, email=email))
-    return registration_mail(email=email, user_id=holder.id if holder else None)
+    return registration_mail(email=email)
 
 
 def _create_or_tell_owner(connection: Connection, user: User, password_hash: str, *, may_send: bool) -> None:
@@ -215,7 +212,7 @@ def _tell_owner(connection: Connection, holder: User | None, rejected: User, *, 
     else:
         spend_statements(connection, 1)  # A new account needs it for its salt.
     if _resets_failures():
-        spend_statements(connection, _COUNTER_STATEMENTS)
+        spend_statements(connection, 1, may_wait=True)
     is_active = holder is not None and holder.status != "disabled"
     kind = MailKind.ADDRESS_TAKEN if holder is None or holder.email_verified else MailKind.REGISTER_AGAIN
     # A mail that may not be sent costs the same.

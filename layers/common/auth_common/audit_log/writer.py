@@ -136,7 +136,7 @@ def run_audited(
 
     Args:
         body: The statements of a transaction or read. It may run several times.
-        run: ``run_transaction`` or ``run_read``.
+        run: A function of ``database.retries``.
         read_only: Whether the events need a transaction of their own, because ``run`` has none.
 
     Raises:

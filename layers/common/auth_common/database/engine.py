@@ -189,6 +189,12 @@ def shared_reading_engine() -> Engine:
     return shared_engine().execution_options(**options)
 
 
+def single_statement_engine() -> Engine:
+    """Return the engine of this environment for a statement that writes and is a transaction of its own."""
+    # On SQLite, BEGIN and COMMIT cost no round trip, and BEGIN waits for the write lock.
+    return shared_engine() if shared_engine().dialect.name == "sqlite" else shared_reading_engine()
+
+
 def make_engine(url: str | URL, *, timeout: float, verify_server: bool, pipelined: bool = True) -> Engine:
     """Return an engine for ``url`` (SQLite, PostgreSQL or Aurora DSQL).
 

@@ -15,7 +15,12 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from auth_common.database.engine import discard_outdated_engine, shared_engine, shared_reading_engine
+from auth_common.database.engine import (
+    discard_outdated_engine,
+    shared_engine,
+    shared_reading_engine,
+    single_statement_engine,
+)
 from auth_common.database.time_limit import is_time_up, require_time
 from auth_common.errors import DatabaseUnavailable
 from auth_common.settings import settings
@@ -52,7 +57,18 @@ def run_read(body: Callable[[Connection], _T]) -> _T:
     return _run(body, shared_reading_engine)
 
 
-def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
+def run_single_statement(body: Callable[[Connection], _T]) -> _T:
+    """Run ``body``, which executes one statement that writes, without BEGIN and COMMIT, and return its result.
+
+    Raises:
+        DatabaseUnavailable: As for ``run_transaction``. If the connection was lost, the statement may be committed.
+        sqlalchemy.exc.IntegrityError: A constraint rejects the change.
+
+    """
+    return _run(body, single_statement_engine, commits_in_body=True)
+
+
+def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine], *, commits_in_body: bool = False) -> _T:
     begun = time.monotonic()
     for attempt in range(_ATTEMPTS):
         if attempt:
@@ -63,7 +79,7 @@ def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine]) -> _T:
         connected = committing = False
         try:
             with engine().begin() as connection:
-                connected = True
+                connected, committing = True, commits_in_body
                 result = body(connection)
                 committing = True
             return result  # noqa: TRY300 - the commit happens as the block above ends

@@ -1,7 +1,8 @@
 """Attempts: counted before their work is done, and rejected during a lockout.
 
-An attempt is counted as a failure from its beginning, in a transaction of its own, so concurrent attempts cannot exceed
-a limit. If the attempt succeeds, it is subtracted again. During a lockout nothing is counted and no password is hashed.
+An attempt is counted as a failure from its beginning, and committed before its work, so concurrent attempts cannot
+exceed a limit. If the attempt succeeds, it is subtracted again. During a lockout nothing is counted and no password is
+hashed.
 """
 
 import math
@@ -21,7 +22,7 @@ from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.throttling import store
 from auth_common.throttling.limits import Limit
 from auth_common.throttling.store import Throttle
-from auth_common.transactions import read, transaction
+from auth_common.transactions import read, single_statement, transaction
 
 #: Past by every clock. ``started_at`` is not: the clock of the environment that stored it may be ahead of this one.
 _NO_LOCKOUT: Final = datetime.min.replace(tzinfo=UTC)
@@ -46,15 +47,6 @@ class _Counted:
     locked_until: datetime | None
 
 
-class _Locked(Exception):
-    """A lockout began after the locks were read and before the attempt was counted."""
-
-    def __init__(self, limit: Limit, throttle: Throttle) -> None:
-        super().__init__(limit.name)
-        self.limit = limit
-        self.throttle = throttle
-
-
 class Attempt:
     """An attempt that is counted as a failure until ``succeed`` or ``cancel`` is called."""
 
@@ -77,26 +69,39 @@ class Attempt:
         return any(counted.locked_until and counted.limit.name in names for counted in self._counted)
 
     def count(self, *limits: Limit) -> None:
-        """Count the attempt as a failure.
+        """Count the attempt as a failure, and commit it.
+
+        One statement counts it in all limits, or in none if one is locked. If a lockout begins during the statement,
+        the attempt is subtracted from the other limits, and is rejected. If the database becomes unavailable before
+        that, or the environment ends, the attempt stays counted in the others, which is the safe side.
 
         Raises:
             TooManyAttempts: one of the limits is locked. The attempt is not counted in any of them.
 
         """
-        require_unlocked(limits, self._account)
-        try:
-            self._counted += transaction(lambda connection: _count(connection, limits))
-        except _Locked as locked:
-            _reject(locked.limit, locked.throttle, self._account)
+        while self._count(limits):
+            # It rejects the attempt, unless the lockout has ended meanwhile.
+            require_unlocked(limits, self._account)
+
+    def count_silently(self, *groups: Sequence[Limit]) -> bool:
+        """Count the attempt in each group of limits of which none is locked. Return whether none is in any group.
+
+        Each group is counted even if another one is locked. Otherwise the counter of a client IP would show whether an
+        address is locked. For the same reason, a rejection is not recorded: that would take further round trips.
+        """
+        rejected = self._count(*groups)
+        for group in rejected:
+            _log_rejection(group[0])
+        return not rejected
 
     def succeed(self, connection: Connection) -> None:
         """Subtract the attempt from its limits, and reset those of failures in a row.
 
         Call it in the transaction of the success.
         """
-        for counted in self._counted:
+        for counted in _in_lock_order(self._counted):
             if counted.limit.is_in_a_row:
-                store.delete_throttle(connection, counted.limit.key)
+                store.reset_throttles(connection, [counted.limit.key])
             else:
                 _subtract(connection, counted)
 
@@ -104,7 +109,7 @@ class Attempt:
         """Subtract the attempt from its limits, because it ended without a failure of the caller."""
         # Without a database the attempt stays counted, which is the safe side. No caller can bring that about.
         with suppress(DatabaseUnavailable):
-            transaction(self._subtract_all)
+            transaction(lambda connection: _subtract_all(connection, self._counted))
 
     def fail(self) -> None:
         """Keep the attempt counted, and record the lockouts that it has begun."""
@@ -121,9 +126,20 @@ class Attempt:
                     locked_for=_seconds(counted.locked_until - now),
                 )
 
-    def _subtract_all(self, connection: Connection) -> None:
-        for counted in self._counted:
-            _subtract(connection, counted)
+    def _count(self, *groups: Sequence[Limit]) -> list[Sequence[Limit]]:
+        """Count the attempt in each group of which no limit is locked. Return the other groups."""
+        throttles = single_statement(lambda c: store.count_attempts(c, *groups, now=datetime.now(UTC)))
+        rejected, too_many = list[Sequence[Limit]](), list[_Counted]()
+        for group in groups:
+            counted = [_counted_in(limit, throttles[limit.key]) for limit in group if limit.key in throttles]
+            if len(counted) == len(group):
+                self._counted += counted
+            else:
+                rejected.append(group)
+                too_many += counted
+        if too_many:
+            transaction(lambda connection: _subtract_all(connection, too_many))
+        return rejected
 
 
 @contextmanager
@@ -165,7 +181,6 @@ def require_unlocked(limits: Sequence[Limit], account: AttemptedAccount) -> None
         TooManyAttempts: one of the limits is locked.
 
     """
-    # A read only: a flood of requests during a lockout writes nothing, and waits for no transaction that writes.
     found = read(lambda connection: store.select_throttles(connection, [limit.key for limit in limits]))
     now = datetime.now(UTC)
     for limit in limits:
@@ -174,29 +189,19 @@ def require_unlocked(limits: Sequence[Limit], account: AttemptedAccount) -> None
             _reject(limit, throttle, account)
 
 
-def _count(connection: Connection, limits: Sequence[Limit]) -> list[_Counted]:
-    # All attempts use one order. Otherwise two that share two counters could wait for each other.
-    return [_count_one(connection, limit) for limit in sorted(limits, key=lambda limit: limit.key)]
+def _counted_in(limit: Limit, throttle: Throttle) -> _Counted:
+    begins_lockout = limit.lockout_after(throttle.failures) is not None
+    return _Counted(limit, throttle.started_at, throttle.locked_until if begins_lockout else None)
 
 
-def _count_one(connection: Connection, limit: Limit) -> _Counted:
-    now = datetime.now(UTC)
-    throttle = store.count_attempt(
-        connection,
-        limit.key,
-        now=now,
-        expires_at=now + limit.window,
-        restarts_window=limit.is_in_a_row,
-        exempt_from_lockouts=limit.exempt_from_lockouts,
-        max_failures=limit.max_failures,
-    )
-    if throttle is None:
-        raise _Locked(limit, store.select_throttles(connection, [limit.key])[limit.key])
-    lockout = limit.lockout_after(throttle.failures)
-    if lockout is None:
-        return _Counted(limit, throttle.started_at, None)
-    store.begin_lockout(connection, throttle, until=now + lockout)
-    return _Counted(limit, throttle.started_at, now + lockout)
+def _in_lock_order(attempts: Sequence[_Counted]) -> list[_Counted]:
+    """Sort attempts by key, as ``store.count_attempts`` locks the rows. Otherwise two could wait for each other."""
+    return sorted(attempts, key=lambda counted: counted.limit.key)
+
+
+def _subtract_all(connection: Connection, attempts: Sequence[_Counted]) -> None:
+    for counted in _in_lock_order(attempts):
+        _subtract(connection, counted)
 
 
 def _subtract(connection: Connection, counted: _Counted) -> None:
@@ -228,11 +233,16 @@ def _reject(limit: Limit, throttle: Throttle, account: AttemptedAccount) -> None
         return is_first
 
     if throttle.refusal_recorded or not transaction(record):
-        metrics.count(SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED)
-        logger.info("attempt rejected", extra={"limit": limit.name, "retry_after": retry_after})
+        _log_rejection(limit, retry_after=retry_after)
     raise TooManyAttempts(
         limit=limit.name, quota=limit.quota, window=int(limit.window.total_seconds()), retry_after=retry_after
     )
+
+
+def _log_rejection(limit: Limit, **further: int) -> None:
+    """Count and log a rejection that the audit log does not record."""
+    metrics.count(SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED)
+    logger.info("attempt rejected", extra={"limit": limit.name, **further})
 
 
 def _seconds(duration: timedelta) -> int:

@@ -74,9 +74,8 @@ class Limit:
             return self.window
         if self.exempt_from_lockouts or failures < self.quota:
             return None
-        # Bounded before the power is computed, because 2 ** 100000 is a long number.
-        doublings = min(failures - self.quota, 32)
-        return timedelta(seconds=min(settings().throttle_first_lock * 2**doublings, settings().throttle_longest_lock))
+        lengths = lockout_lengths()
+        return lengths[min(failures - self.quota, len(lengths) - 1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +83,28 @@ class InARowLimit(Limit):
     """A limit of failures in a row. A success resets it, and the window begins again with each failure."""
 
     is_in_a_row: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewLoginLimit(Limit):
+    """The counter of logins from new clients. Its first lockout is the pause after a notice. Each login is counted."""
+
+    exempt_from_lockouts: bool = True
+
+    def lockout_after(self, failures: int) -> timedelta | None:
+        """Return the pause after the first login. Return None for logins in the pause."""
+        return NEW_LOGIN_NOTICE_PAUSE if failures == 1 else None
+
+
+def lockout_lengths() -> list[timedelta]:
+    """Return how long the first lockout of a counter is, and the next ones. All further ones are as long as the last.
+
+    ``Limit.lockout_after`` and the statement that counts use it.
+    """
+    seconds = [min(settings().throttle_first_lock, settings().throttle_longest_lock)]
+    while seconds[-1] < settings().throttle_longest_lock:
+        seconds.append(min(2 * seconds[-1], settings().throttle_longest_lock))
+    return [timedelta(seconds=length) for length in seconds]
 
 
 def normalise_client_ip(client_ip: str) -> str:
@@ -222,7 +243,7 @@ def code_limit(email: str) -> Limit:
 def new_login_limit(user_id: UUID) -> Limit:
     """Return the counter of logins from new clients, whose lockout is the pause between two notices."""
     key = throttle_key("new_login_notice", str(user_id))
-    return Limit(name="new_login_notice", key=key, quota=1, window=_NEW_LOGINS_COUNTED_FOR, exempt_from_lockouts=True)
+    return NewLoginLimit(name="new_login_notice", key=key, quota=1, window=_NEW_LOGINS_COUNTED_FOR)
 
 
 def lockout_notice_limit(account: str) -> Limit:

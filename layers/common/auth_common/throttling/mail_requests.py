@@ -10,12 +10,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from auth_common.errors import TooManyAttempts
 from auth_common.throttling import limits
 from auth_common.throttling.attempts import Attempt, AttemptedAccount, counted_attempt
 from auth_common.throttling.known_clients import account_of, find_known_clients, is_known_client_ip, request_client_ip
 from auth_common.throttling.limits import Limit, MailRequestName
-from auth_common.throttling.store import Throttle, begin_lockout, count_attempt, delete_throttle, select_throttles
+from auth_common.throttling.store import count_attempts, reset_throttles, select_throttles
 from auth_common.transactions import read
 
 
@@ -42,7 +41,7 @@ def mail_request(name: MailRequestName, *, email: str) -> Iterator[bool]:
     # A request that succeeds stays counted.
     with (
         counted_attempt(account, [limits.mail_request_limit(client_ip)], failures=()),
-        _counted_silently(account, by_address) as may_send,
+        _counted_silently(by_address) as may_send,
     ):
         yield may_send
 
@@ -62,25 +61,23 @@ def email_change_request(user_id: UUID, *, new_email: str) -> Iterator[bool]:
     # A request that succeeds stays counted.
     with (
         counted_attempt(account, change_limits, failures=()),
-        _counted_silently(account, limits.mail_limits("change", new_email)) as may_send,
+        _counted_silently(limits.mail_limits("change", new_email)) as may_send,
     ):
         yield may_send
 
 
 @contextmanager
-def registration_mail(*, email: str, user_id: UUID | None) -> Iterator[bool]:
+def registration_mail(*, email: str) -> Iterator[bool]:
     """Count the mail of a registration for its client IP and its address, and yield whether it may be sent.
 
     The response must not show whether it may. An address without an account is counted too.
 
     Args:
         email: normalised.
-        user_id: the account with this address. None if there is none.
 
     """
-    account = account_of(email, user_id)
     by_client_ip = [limits.mail_request_limit(request_client_ip())]
-    with _counted_silently(account, by_client_ip, limits.mail_limits("registration", email)) as may_send:
+    with _counted_silently(by_client_ip, limits.mail_limits("registration", email)) as may_send:
         yield may_send
 
 
@@ -90,7 +87,7 @@ def registration_mail_to_new_account() -> Iterator[bool]:
 
     The limit rejects no registration, because registrations have another one. The user can request the mail later.
     """
-    with _counted_silently(AttemptedAccount(), [limits.mail_request_limit(request_client_ip())]) as may_send:
+    with _counted_silently([limits.mail_request_limit(request_client_ip())]) as may_send:
         yield may_send
 
 
@@ -105,11 +102,10 @@ def count_new_login(connection: Connection, *, user_id: UUID) -> int | None:
     earlier = select_throttles(connection, [limit.key]).get(limit.key)
     is_paused = earlier is not None and earlier.locked_until is not None and earlier.locked_until > now
     if not is_paused:
-        delete_throttle(connection, limit.key)
-    counter = _count(connection, limit, now)
-    if is_paused or counter is None:
+        reset_throttles(connection, [limit.key])
+    count_attempts(connection, [limit], now=now)
+    if is_paused:
         return None
-    begin_lockout(connection, counter, until=now + limits.NEW_LOGIN_NOTICE_PAUSE)
     # The first one in the counter was told.
     return earlier.failures - 1 if earlier else 0
 
@@ -117,38 +113,16 @@ def count_new_login(connection: Connection, *, user_id: UUID) -> int | None:
 def may_send_lockout_notice(connection: Connection, *, email: str, user_id: UUID | None) -> bool:
     """Count a notice of a lockout, and return whether it may be sent. An address without an account is counted too."""
     limit = limits.lockout_notice_limit(str(user_id) if user_id else email)
-    return _count(connection, limit, datetime.now(UTC)) is not None
+    return bool(count_attempts(connection, [limit], now=datetime.now(UTC)))
 
 
 @contextmanager
-def _counted_silently(account: AttemptedAccount, *groups: Sequence[Limit]) -> Iterator[bool]:
-    """Count an attempt in each group, and yield whether no group is locked. An error of the block cancels the attempt.
-
-    Each group is counted even if another one is locked. Otherwise the counter of a client IP would show whether an
-    address is locked.
-    """
-    attempt = Attempt(account)
-    is_accepted = True
-    for group in groups:
-        try:
-            attempt.count(*group)
-        except TooManyAttempts:
-            is_accepted = False
+def _counted_silently(*groups: Sequence[Limit]) -> Iterator[bool]:
+    """Count an attempt in each group, and yield whether none is locked. An error of the block cancels the attempt."""
+    attempt = Attempt(AttemptedAccount())
+    may_send = attempt.count_silently(*groups)
     try:
-        yield is_accepted
+        yield may_send
     except BaseException:
         attempt.cancel()
         raise
-
-
-def _count(connection: Connection, limit: Limit, now: datetime) -> Throttle | None:
-    """Count what a notice tells. Return None at the limit."""
-    return count_attempt(
-        connection,
-        limit.key,
-        now=now,
-        expires_at=now + limit.window,
-        restarts_window=False,
-        exempt_from_lockouts=limit.exempt_from_lockouts,
-        max_failures=limit.max_failures,
-    )

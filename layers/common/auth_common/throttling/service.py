@@ -9,7 +9,7 @@ any of this:
 """
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
@@ -44,11 +44,7 @@ from auth_common.throttling.known_clients import (
     request_client_ip,
 )
 from auth_common.throttling.limits import Limit, MailRequestName, SessionLimitName
-from auth_common.throttling.store import (
-    delete_throttle,
-    move_throttle,
-    select_throttles,
-)
+from auth_common.throttling.store import delete_throttles, move_throttle, reset_throttles, select_throttles
 from auth_common.transactions import read
 
 #: The errors of a wrong password, at the login and beside the link of a mail.
@@ -249,7 +245,7 @@ def reset_failures_of_new_account(connection: Connection, *, email: str) -> None
     # An attacker must not be able to stop the mails and codes of an account before it has the address.
     by_address = [limit for name in _MAILS_OF_AN_ACCOUNT for limit in limits.mail_limits(name, email)]
     keys += [limit.key for limit in (*by_address, limits.code_limit(email))]
-    _delete_counters(connection, keys)
+    reset_throttles(connection, keys)
 
 
 def reset_failures_after_password_reset(connection: Connection, *, email: str) -> None:
@@ -258,7 +254,7 @@ def reset_failures_after_password_reset(connection: Connection, *, email: str) -
     Call it in the transaction of the reset. The failures of second factors stay counted, because a mailbox is none.
     """
     keys = (limits.account_key(email), limits.account_and_client_ip_key(email, request_client_ip()))
-    _delete_counters(connection, keys)
+    reset_throttles(connection, keys)
 
 
 def move_failures(connection: Connection, *, old_email: str, new_email: str) -> None:
@@ -271,20 +267,27 @@ def move_failures(connection: Connection, *, old_email: str, new_email: str) -> 
     move_throttle(connection, old=limits.account_key(old_email), new=limits.account_key(new_email))
 
 
-def spend_statements(connection: Connection, number: int) -> None:
+def spend_statements(connection: Connection, number: int, *, may_wait: bool = False) -> None:
     """Send ``number`` statements that change nothing.
 
     A transaction that needs fewer statements for a taken address than for a new one calls it, because a client can
     measure round trips to the database.
+
+    Args:
+        connection: the transaction.
+        number: of statements.
+        may_wait: whether they cost no round trip of their own (``write_later``), as what they stand for.
+
     """
+    spend = reset_throttles if may_wait else delete_throttles
     for _ in range(number):
-        delete_throttle(connection, secrets.token_bytes(_KEY_BYTES))
+        spend(connection, [secrets.token_bytes(_KEY_BYTES)])
 
 
 def unlock_account(connection: Connection, *, email: str, user_id: UUID) -> int:
     """Delete the counters of an account, except those of a single client IP. Return how many were deleted."""
     keys = (limits.account_key(email), limits.second_factor_key(user_id))
-    return _delete_counters(connection, keys)
+    return delete_throttles(connection, keys)
 
 
 def select_lockouts(connection: Connection, *, email: str, user_id: UUID, now: datetime) -> dict[str, datetime]:
@@ -305,8 +308,3 @@ def _count_failure(account: AttemptedAccount, *counted_in: Limit, is_login: bool
     attempt = Attempt(account, is_login=is_login)
     attempt.count(*counted_in)
     attempt.fail()
-
-
-def _delete_counters(connection: Connection, keys: Iterable[bytes]) -> int:
-    # Attempts lock the rows in this order, too.
-    return sum(delete_throttle(connection, key) for key in sorted(keys))

@@ -1,18 +1,24 @@
 """The table of throttles: counters that a burst of concurrent attempts cannot exceed.
 
-One statement checks the lockout and counts the attempt. So the second of two concurrent attempts sees the count of the
-first. SQLite has one writer, PostgreSQL makes the second one wait for the row, and Aurora DSQL makes one of them retry.
+One statement checks lockouts, counts the attempt and begins lockouts. So the second of two concurrent attempts sees the
+count and the lockout of the first. SQLite has one writer, PostgreSQL makes the second one wait for the row, and
+Aurora DSQL makes one of them retry.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Boolean, Connection, Integer, and_, bindparam, case, delete, func, select, text, update
+from sqlalchemy.sql.selectable import TextualSelect
+from sqlalchemy.types import TypeEngine
 
+from auth_common.database.pipeline import write_later
 from auth_common.database.tables import UtcDateTime, sessions, throttles, users
+from auth_common.throttling.limits import Limit, lockout_lengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,40 +48,18 @@ class KnownClients:
     is_new: bool
 
 
-#: As text, which is the same for all databases. SQLAlchemy has a different INSERT ... ON CONFLICT for each of them.
-_COUNT: Final = (
-    text(
-        """
-        INSERT INTO throttles (key, failures, started_at, locked_until, refusal_recorded, expires_at)
-        VALUES (:key, 1, :now, NULL, :false, :expires_at)
-        ON CONFLICT (key) DO UPDATE SET
-            failures = CASE WHEN throttles.expires_at <= :now THEN 1 ELSE throttles.failures + 1 END,
-            started_at = CASE WHEN throttles.expires_at <= :now THEN :now ELSE throttles.started_at END,
-            expires_at = CASE WHEN throttles.expires_at <= :now OR :restarts_window
-                              THEN :expires_at ELSE throttles.expires_at END
-        WHERE throttles.expires_at <= :now
-           OR (throttles.failures < :max_failures
-               AND (:exempt_from_lockouts OR throttles.locked_until IS NULL OR throttles.locked_until <= :now))
-        RETURNING key, failures, started_at, locked_until, refusal_recorded, expires_at
-        """
-    )
-    .bindparams(
-        bindparam("key", type_=throttles.c.key.type),
-        bindparam("now", type_=UtcDateTime()),
-        bindparam("expires_at", type_=UtcDateTime()),
-        bindparam("restarts_window", type_=Boolean()),
-        bindparam("exempt_from_lockouts", type_=Boolean()),
-        bindparam("false", value=False, type_=Boolean()),
-        bindparam("max_failures", type_=Integer()),
-    )
-    .columns(*throttles.c)
-)
+#: What the statement that counts must know of a limit, with the types of the parameters.
+_LIMIT_TYPES: Final[dict[str, TypeEngine[Any]]] = {
+    "group_number": Integer(),
+    "key": throttles.c.key.type,
+    "locked_until": UtcDateTime(),
+    "window_ends": UtcDateTime(),
+    "restarts_window": Boolean(),
+    "is_exempt": Boolean(),
+    "quota": Integer(),
+    "max_failures": Integer(),
+}
 _SELECT: Final = select(throttles).where(throttles.c.key.in_(bindparam("keys", expanding=True)))
-_LOCK: Final = (
-    update(throttles)
-    .where(throttles.c.key == bindparam("of"))
-    .values(locked_until=bindparam("until"), refusal_recorded=False, expires_at=bindparam("ends"))
-)
 _SUBTRACT: Final = (
     update(throttles)
     .where(
@@ -83,10 +67,10 @@ _SUBTRACT: Final = (
         throttles.c.started_at == bindparam("since"),
         throttles.c.failures > 0,
     )
-    .values(failures=throttles.c.failures - 1)
-)
-_SUBTRACT_AND_UNLOCK: Final = _SUBTRACT.values(
-    locked_until=case((throttles.c.locked_until == bindparam("until"), None), else_=throttles.c.locked_until)
+    .values(
+        failures=throttles.c.failures - 1,
+        locked_until=case((throttles.c.locked_until == bindparam("until"), None), else_=throttles.c.locked_until),
+    )
 )
 _MOVE: Final = text(
     """
@@ -97,7 +81,7 @@ _MOVE: Final = text(
         refusal_recorded = excluded.refusal_recorded, expires_at = excluded.expires_at
     """
 ).bindparams(bindparam("new", type_=throttles.c.key.type), bindparam("old", type_=throttles.c.key.type))
-_DELETE: Final = delete(throttles).where(throttles.c.key == bindparam("of"))
+_DELETE: Final = delete(throttles).where(throttles.c.key.in_(bindparam("keys", expanding=True)))
 _KNOWN_IP_COLUMNS: Final = (
     *(users.c.id, users.c.status, users.c.created_at, users.c.token_version),
     *(users.c.registered_from, users.c.known_ip_since, users.c.known_ip_version),
@@ -128,55 +112,101 @@ def select_throttles(connection: Connection, keys: Sequence[bytes]) -> dict[byte
     return {row["key"]: Throttle(**row) for row in rows}
 
 
-def count_attempt(
-    connection: Connection,
-    key: bytes,
-    *,
-    now: datetime,
-    expires_at: datetime,
-    restarts_window: bool,
-    exempt_from_lockouts: bool,
-    max_failures: int,
-) -> Throttle | None:
-    """Count an attempt and return the counter. Return None, without counting, if the counter is locked.
+def count_attempts(connection: Connection, *groups: Sequence[Limit], now: datetime) -> dict[bytes, Throttle]:
+    """Count an attempt in each group of limits of which none is locked. Return the counters in which it is counted.
+
+    A lockout that begins during the statement keeps the attempt from being counted in its own counter only. During a
+    lockout, the statement writes nothing and waits for no row. The attempt begins the lockouts of
+    ``Limit.lockout_after``.
+
+    All attempts lock the rows in the order of their keys. Otherwise two that share two counters could wait for each
+    other.
 
     Args:
-        connection: to write with. Other transactions wait for the counter until this one ends.
-        key: the counter.
+        connection: to write with.
+        groups: the limits, each with another key.
         now: the time.
-        expires_at: when a window that begins now ends.
-        restarts_window: whether this attempt begins the window of an existing counter again.
-        exempt_from_lockouts: whether to count the attempt during a lockout, unless ``max_failures`` is reached.
-        max_failures: the number of failures at which no attempt is counted.
 
     """
-    parameters = {
-        "key": key,
-        "now": now,
-        "expires_at": expires_at,
-        "restarts_window": restarts_window,
-        "exempt_from_lockouts": exempt_from_lockouts,
-        "max_failures": max_failures,
-    }
-    row = connection.execute(_COUNT, parameters).mappings().one_or_none()
-    return Throttle(**row) if row else None
+    lengths = lockout_lengths()
+    parameters: dict[str, Any] = {"now": now}
+    parameters |= {f"lockout_{number}": now + length for number, length in enumerate(lengths)}
+    limits = [(number, limit) for number, group in enumerate(groups) for limit in group]
+    for number, (group_number, limit) in enumerate(limits):
+        first_lockout = limit.lockout_after(1)
+        row = {
+            "group_number": group_number,
+            "key": limit.key,
+            "locked_until": now + first_lockout if first_lockout else None,
+            "window_ends": now + limit.window,
+            "restarts_window": limit.is_in_a_row,
+            "is_exempt": limit.exempt_from_lockouts,
+            "quota": limit.quota,
+            "max_failures": limit.max_failures,
+        }
+        parameters |= {f"{name}_{number}": value for name, value in row.items()}
+    rows = connection.execute(_count_statement(len(limits), len(lengths)), parameters).mappings()
+    return {row["key"]: Throttle(**row) for row in rows}
 
 
-def begin_lockout(connection: Connection, throttle: Throttle, *, until: datetime) -> None:
-    """Lock a counter until ``until``."""
-    ends = max(until, throttle.expires_at)
-    connection.execute(_LOCK, {"of": throttle.key, "until": until, "ends": ends})
+@lru_cache
+def _count_statement(limits: int, lockouts: int) -> TextualSelect:
+    """Return the statement that counts an attempt in several limits.
+
+    It is text, which is the same for all databases: SQLAlchemy has a different INSERT ... ON CONFLICT for each of them.
+    An expired counter is replaced by the row of a first attempt.
+
+    Args:
+        limits: how many.
+        lockouts: how many lengths a lockout can have.
+
+    """
+    rows = [", ".join(f":{name}_{number}" for name in _LIMIT_TYPES) for number in range(limits)]
+    ends = [f"WHEN {number} THEN :lockout_{number}" for number in range(lockouts)]
+    is_free = """throttles.expires_at <= :now OR throttles.failures < max_failures
+                 AND (is_exempt OR throttles.locked_until IS NULL OR throttles.locked_until <= :now)"""
+    statement = f"""
+        WITH limits ({", ".join(_LIMIT_TYPES)}) AS (VALUES {", ".join(f"({row})" for row in rows)}),
+             locked AS (
+                 SELECT group_number FROM limits JOIN throttles ON throttles.key = limits.key WHERE NOT ({is_free})
+             )
+        INSERT INTO throttles (key, failures, started_at, locked_until, refusal_recorded, expires_at)
+        SELECT key, 1, :now, locked_until, :false,
+               CASE WHEN locked_until > window_ends THEN locked_until ELSE window_ends END
+        FROM limits WHERE group_number NOT IN (SELECT group_number FROM locked) ORDER BY key
+        ON CONFLICT (key) DO UPDATE SET (failures, started_at, locked_until, refusal_recorded, expires_at) = (
+            SELECT excluded.failures, excluded.started_at, excluded.locked_until, excluded.refusal_recorded,
+                   excluded.expires_at
+            WHERE throttles.expires_at <= :now
+            UNION ALL
+            SELECT failures, throttles.started_at, COALESCE(lockout, throttles.locked_until),
+                   throttles.refusal_recorded AND lockout IS NULL,
+                   CASE WHEN lockout > expires_at THEN lockout ELSE expires_at END
+            FROM (
+                SELECT throttles.failures + 1 AS failures,
+                       CASE WHEN restarts_window THEN window_ends ELSE throttles.expires_at END AS expires_at,
+                       CASE WHEN throttles.failures + 1 >= max_failures THEN window_ends
+                            WHEN is_exempt OR throttles.failures + 1 < quota THEN NULL
+                            ELSE CASE throttles.failures + 1 - quota {" ".join(ends)} ELSE :lockout_{lockouts - 1} END
+                       END AS lockout
+                FROM limits WHERE limits.key = throttles.key AND throttles.expires_at > :now
+            ) AS counted
+        )
+        WHERE (SELECT {is_free} FROM limits WHERE limits.key = throttles.key)
+        RETURNING key, failures, started_at, locked_until, refusal_recorded, expires_at
+    """  # noqa: S608 - the text has only the names above, and numbers
+    types = {f"{name}_{number}": kind for name, kind in _LIMIT_TYPES.items() for number in range(limits)}
+    types |= {f"lockout_{number}": UtcDateTime() for number in range(lockouts)}
+    parameters = [bindparam(name, type_=kind) for name, kind in types.items()]
+    now, false = bindparam("now", type_=UtcDateTime()), bindparam("false", value=False, type_=Boolean())
+    return text(statement).bindparams(*parameters, now, false).columns(*throttles.c)
 
 
 def subtract_attempt(
     connection: Connection, key: bytes, *, started_at: datetime, locked_until: datetime | None
 ) -> None:
     """Subtract an attempt from the count that began at ``started_at``, and end the lockout that the attempt began."""
-    same_count = {"of": key, "since": started_at}
-    if locked_until is None:
-        connection.execute(_SUBTRACT, same_count)
-    else:
-        connection.execute(_SUBTRACT_AND_UNLOCK, same_count | {"until": locked_until})
+    write_later(connection, _SUBTRACT, {"of": key, "since": started_at, "until": locked_until})
 
 
 def mark_rejection_recorded(connection: Connection, key: bytes) -> bool:
@@ -211,15 +241,20 @@ def select_known_clients(connection: Connection, *, email: str, since: datetime,
     return KnownClients(user.id, logins, user.registered_from if is_known else None, is_new=is_new)
 
 
-def delete_throttle(connection: Connection, key: bytes) -> int:
-    """Delete a counter. Return 1, or 0 if it does not exist."""
-    return connection.execute(_DELETE, {"of": key}).rowcount
+def reset_throttles(connection: Connection, keys: Sequence[bytes]) -> None:
+    """Delete counters."""
+    write_later(connection, _DELETE, {"keys": keys})
+
+
+def delete_throttles(connection: Connection, keys: Sequence[bytes]) -> int:
+    """Delete counters. Return how many existed."""
+    return connection.execute(_DELETE, {"keys": keys}).rowcount
 
 
 def move_throttle(connection: Connection, *, old: bytes, new: bytes) -> None:
     """Move a counter, if it exists, to another key. It replaces the counter of that key."""
-    connection.execute(_MOVE, {"old": old, "new": new})
-    delete_throttle(connection, old)
+    write_later(connection, _MOVE, {"old": old, "new": new})
+    reset_throttles(connection, [old])
 
 
 def delete_expired_throttles(connection: Connection, expired_before: datetime, *, limit: int) -> int:

@@ -87,15 +87,10 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
             "introspection": "inactive tokens that one client introspects. They get the usual response and are not "
             "recorded",
             "registration_source": "registrations from one client IP",
-            "mail_source": "requests for a mail, and mails of registrations, from one client IP. The response of a "
-            "registration does not show it",
+            "mail_source": "requests for a mail from one client IP",
             "mail_token_source": "links and codes of mails that are not valid, from one client IP",
-            "mail_address": "requests for a mail to one address within five minutes. The response does not show it",
-            "mail_address_day": "requests for a mail to one address within a day. The response does not show it",
             "credential_change": "changes of the password and new passkeys of one account within a day",
             "email_change": "requests of one account to change its address within a day",
-            "mail_address_source": "requests for a mail to one address from one client IP within a day. The response "
-            "does not show it",
             "mail_code": "wrong codes at one address within a day. The link in the mail still works",
             "session_proofs": "more concurrent proofs of identity in one session than may fail",
             "step_up_challenge": "step-ups with a passkey that one session began",
