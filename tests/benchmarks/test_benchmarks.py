@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from auth_common.settings import Settings
+from auth_common.transactions import read
 from benchmarks.measure import Figure, Spread, compare, run_in_turns
 from benchmarks.peers import LOGIN_WITHOUT_HASH, ME_BY_HTTP
 from benchmarks.report import Table, as_json, as_markdown
@@ -16,6 +17,8 @@ from tests.support.runtime import PROJECT, run_command
 
 pytestmark = pytest.mark.benchmark
 
+#: SQLite's number of ``synchronous = FULL``.
+FULL = 2
 #: The developer's shell without settings of the service.
 SHELL = {name: value for name, value in os.environ.items() if name.lower() not in Settings.__dataclass_fields__}
 
@@ -121,10 +124,12 @@ def test_summary_has_a_row_for_each_request_and_a_column_for_each_peer():
     )
 
 
-def test_fresh_service_restores_environment_and_output(environment, capfd):
+def test_fresh_service_is_durable_and_restores_the_environment(environment, capfd):
     before = dict(os.environ)
     with fresh_service(CLOCK_LEEWAY="1") as folder:
         assert (os.environ["CLOCK_LEEWAY"], os.environ["DATA_DIR"]) == ("1", str(folder))
+        synchronous = read(lambda connection: connection.exec_driver_sql("PRAGMA synchronous").scalar())
+        assert synchronous == FULL
         os.write(1, b"a log line\n")
         assert (folder / "functions.log").read_bytes() == b"a log line\n"
     assert dict(os.environ) == before
