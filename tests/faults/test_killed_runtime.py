@@ -24,7 +24,7 @@ from tests.support.proxies import LOCK, accepting, sent_by_proxy
 from tests.support.runtime import running_runtime
 from tools.operators import audit
 
-pytestmark = [pytest.mark.local_runtime, pytest.mark.fault]
+pytestmark = [pytest.mark.local_runtime, pytest.mark.fault, pytest.mark.unmeasured]
 
 KILLS = 3
 CLIENTS = 6

@@ -46,7 +46,7 @@ from tests.support.fuzzing import examples
 
 __all__ = ["service"]  # a fixture
 
-pytestmark = [pytest.mark.accounts, pytest.mark.passwords, pytest.mark.mail]
+pytestmark = [pytest.mark.accounts, pytest.mark.passwords, pytest.mark.mail, pytest.mark.unmeasured]
 
 #: An address without an account at first.
 NEW_EMAIL = "new@example.com"

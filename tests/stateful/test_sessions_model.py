@@ -52,7 +52,7 @@ from tests.support.clients import RESOURCE
 from tests.support.databases import start_fresh_environment
 from tests.support.fuzzing import examples
 
-pytestmark = [pytest.mark.sessions, pytest.mark.passwords, pytest.mark.throttling]
+pytestmark = [pytest.mark.sessions, pytest.mark.passwords, pytest.mark.throttling, pytest.mark.unmeasured]
 
 EMAILS = ["person@example.com", "other@example.com"]
 PASSWORDS = ["violet anchor seventeen drums", "copper lantern eleven rivers", "marble ferry twelve orchards"]

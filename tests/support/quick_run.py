@@ -3,8 +3,8 @@
 A plain run tests every function and every module on SQLite. It leaves out the same tests on other databases, and tests
 that take minutes or need more software. The marker ``quick`` keeps a single test in the plain run.
 
-Most tests that a plain run leaves out execute code that other tests have executed, so their branch coverage is not
-measured: measuring makes Python code 1.7 times as slow. The marker ``unmeasured`` says that of single tests.
+The branch coverage of some kinds is not measured, because their tests execute only code that other tests execute.
+Measuring makes Python code 1.7 times as slow. The marker ``unmeasured`` says the same of single tests.
 """
 
 import os
@@ -32,10 +32,10 @@ _DATABASES: Final = {
     "postgresql": "the same tests on PostgreSQL",
     "auroradsql": "the same tests on the stand-in for Aurora DSQL",
 }
-#: The kinds whose tests are the only ones of some code in tools/.
-_MEASURED_KINDS: Final = {"template", "thorough"}
-#: The features whose code has branches for a single database.
-_MEASURED_FEATURES: Final = ("audit", "database")
+#: The tests with one of these markers are not measured.
+_UNMEASURED: Final = ("benchmark", "browser", "fuzz", "gateways", "httpyac", "sam", "unmeasured")
+#: The features that have code for Aurora DSQL alone.
+_WITH_CODE_FOR_DSQL: Final = ("audit", "database")
 _left_out: Final = pytest.StashKey[Counter[str]]()
 
 
@@ -85,12 +85,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 def _is_measured(item: pytest.Item) -> bool:
-    if item.get_closest_marker("unmeasured"):
+    if any(map(item.get_closest_marker, _UNMEASURED)):
         return False
-    kind = _kind(item)
-    if kind is None or kind in {_KINDS[name] for name in _MEASURED_KINDS}:
-        return True
-    return kind in _DATABASES.values() and any(map(item.get_closest_marker, _MEASURED_FEATURES))
+    return _kind(item) != _DATABASES["auroradsql"] or any(map(item.get_closest_marker, _WITH_CODE_FOR_DSQL))
 
 
 def _place(item: pytest.Item) -> int:

@@ -33,7 +33,10 @@ pytestmark = [pytest.mark.events, pytest.mark.xdist_group("attack")]
 
 @pytest.fixture(scope="module")
 def outcomes():
-    return {outcome.attack.name: outcome for outcome in carry_out_all()}
+    with pytest.MonkeyPatch.context() as patch:
+        # Measuring the coverage of the service would make it slow. Other tests measure it.
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        return {outcome.attack.name: outcome for outcome in carry_out_all()}
 
 
 @pytest.mark.threat(
