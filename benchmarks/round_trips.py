@@ -18,7 +18,15 @@ from tests.support.round_trips import Traffic, counting_proxy
 
 #: Seconds. Assumed for a round trip from Lambda to Aurora DSQL (docs/scaling.md).
 _DELAY: Final = 0.0025
-_HEADING: Final = ("Call", "Statements", "Commits", "Round trips", "Time, ms")
+_HEADING: Final = (
+    "Call",
+    "Statements",
+    "Commits",
+    "Round trips",
+    "Time, ms",
+    "Round trips without pipelining",
+    "Time without pipelining, ms",
+)
 
 
 def measure_round_trips(*, rounds: int, flights: bool = False) -> Table:
@@ -34,20 +42,21 @@ def measure_round_trips(*, rounds: int, flights: bool = False) -> Table:
     rows = []
     with running_postgres() as server:
         for name, call in MEASURED_CALLS.items():
-            traffic, seconds = _measure(server, call, rounds=rounds)
+            traffic, time_taken = _measure(server, call, rounds=rounds, pipeline="true")
+            without, time_without = _measure(server, call, rounds=rounds, pipeline="false")
             if flights:
                 print(f"{name}\n{traffic}\n")
             counts = traffic.statements, traffic.commits, traffic.round_trips
-            rows.append((name, *map(str, counts), f"{seconds * 1e3:.0f}"))
+            rows.append((name, *map(str, counts), time_taken, str(without.round_trips), time_without))
     return Table(_HEADING, tuple(rows))
 
 
-def _measure(server: PostgresServer, call: MeasuredCall, *, rounds: int) -> tuple[Traffic, float]:
-    """Return the traffic of the last round, and the median time of a call in seconds."""
+def _measure(server: PostgresServer, call: MeasuredCall, *, rounds: int, pipeline: str) -> tuple[Traffic, str]:
+    """Return the traffic of the last round, and the median time of a call in milliseconds."""
     times = []
     with (
         server.new_database(migrated=True) as url,
-        fresh_service(BCRYPT_COST="4", DATABASE_URL=url, **SETTINGS, **call.settings),
+        fresh_service(BCRYPT_COST="4", DATABASE_URL=url, DATABASE_PIPELINE=pipeline, **SETTINGS, **call.settings),
         counting_proxy(server.socket, delay=_DELAY) as traffic,
         closing(call.requests(Database("postgresql", url))) as requests,
     ):
@@ -60,7 +69,7 @@ def _measure(server: PostgresServer, call: MeasuredCall, *, rounds: int) -> tupl
             start = time.perf_counter()
             _send(request)
             times.append(time.perf_counter() - start)
-    return traffic, median(times)
+    return traffic, f"{median(times) * 1e3:.0f}"
 
 
 def _send(request: Request) -> Any:

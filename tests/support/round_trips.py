@@ -25,6 +25,7 @@ _SOCKET: Final = ".s.PGSQL.5432"
 _CHUNK: Final = 65_536
 #: The beginnings of statements that control a transaction.
 _TRANSACTION_CONTROL: Final = ("BEGIN", "COMMIT", "ROLLBACK")
+_WRITES: Final = ("INSERT", "UPDATE", "DELETE")
 #: Entries of a flight that are not statements: it only prepares statements, or it only waits for earlier ones.
 _PREPARE: Final = "(prepare)"
 _SYNC: Final = "(sync)"
@@ -75,8 +76,15 @@ class Traffic:
 
     @property
     def commits(self) -> int:
-        """The number of transactions that were committed."""
-        return self._texts.count("COMMIT")
+        """The number of commits that wait for the disk: of transactions, and of writes outside of transactions."""
+        number, in_transaction = 0, False
+        for text in map(str.lstrip, self._texts):
+            if text.startswith(_TRANSACTION_CONTROL):
+                in_transaction = text.startswith("BEGIN")
+                number += text == "COMMIT"
+            else:
+                number += text.startswith(_WRITES) and not in_transaction
+        return number
 
     def __str__(self) -> str:
         """Return a line for each round trip with the beginnings of its statements."""

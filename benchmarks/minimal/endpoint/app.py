@@ -23,7 +23,7 @@ class User(BaseModel):
     name: str
 
 
-@app.api_route("/{path:path}", methods=["GET", "POST", "PUT"])
+@app.api_route("/{path:path}", methods=["DELETE", "GET", "PATCH", "POST", "PUT"])
 async def read_user() -> User:
     """Return one row, if the function uses a database."""
     if "sqlalchemy" in os.environ["LIBRARIES"].split():

@@ -123,3 +123,6 @@ def test_proxy_counts_a_pipeline_once_and_no_preparation(database, postgres):
             for _ in range(3):
                 driver.execute("SELECT 1 / 0")
         assert traffic.round_trips == 1
+        traffic.clear()
+        driver.execute("DELETE FROM throttles")
+        assert (traffic.statements, traffic.round_trips, traffic.commits) == (1, 1, 1)
