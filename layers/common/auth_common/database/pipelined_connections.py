@@ -39,11 +39,6 @@ class _Flight(psycopg.Pipeline):
         """Do not wait. psycopg would wait for the result of BEGIN."""
         yield from ()
 
-    def separate(self) -> None:
-        """Let the commands before this one fail or succeed on their own."""
-        if self.command_queue:
-            self._enqueue_sync()
-
     def end_writes(self) -> None:
         """Mark the errors of the commands before this one as those of writes that waited."""
         self._results_of_writes = len(self.result_queue)
@@ -164,10 +159,9 @@ class PipelinedConnection(TimedConnection):
         self._fly(_Flight(self), self._rollback_gen())
 
     def _statements_gen(self, flight: _Flight, last: PQGen[None]) -> PQGen[None]:
-        # psycopg forgets its prepared statements after an error, and the server must forget them before new ones are
-        # prepared. This must not fail with the statements, so it ends with its own Sync.
+        # psycopg forgets its prepared statements after an error. The server must forget them before new ones are
+        # prepared, and psycopg would send DEALLOCATE ALL after ``last``.
         yield from self._prepared.maintain_gen(self)
-        flight.separate()
         if self._waiting:
             for write in self._waiting:
                 yield from write()
