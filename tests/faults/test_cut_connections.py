@@ -73,7 +73,7 @@ class CutAtStatement(ConnectionCut):
     def __call__(self, connection: Connection, *arguments: Any) -> None:
         context = arguments[3]
         if not context.execution_options.get(MAY_WAIT):
-            super().__call__(connection)
+            super().__call__(connection, *arguments)
 
 
 class CutBeforeCommit(ConnectionCut):
