@@ -5,6 +5,7 @@ several (a pipeline). The proxy parses the messages of PostgreSQL's frontend pro
 where libpq uses no TLS.
 """
 
+import re
 import select
 import socket
 import tempfile
@@ -25,7 +26,7 @@ _SOCKET: Final = ".s.PGSQL.5432"
 _CHUNK: Final = 65_536
 #: The beginnings of statements that control a transaction.
 _TRANSACTION_CONTROL: Final = ("BEGIN", "COMMIT", "ROLLBACK")
-_WRITES: Final = ("INSERT", "UPDATE", "DELETE")
+_WRITE: Final = re.compile(r"(?:WITH\b.*)?\b(?:INSERT|UPDATE|DELETE)\b", re.DOTALL)
 #: Entries of a flight that are not statements: it only prepares statements, or it only waits for earlier ones.
 _PREPARE: Final = "(prepare)"
 _SYNC: Final = "(sync)"
@@ -83,7 +84,7 @@ class Traffic:
                 in_transaction = text.startswith("BEGIN")
                 number += text == "COMMIT"
             else:
-                number += text.startswith(_WRITES) and not in_transaction
+                number += bool(_WRITE.match(text)) and not in_transaction
         return number
 
     def __str__(self) -> str:

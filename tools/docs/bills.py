@@ -74,7 +74,7 @@ class Usage:
     @property
     def lambda_seconds(self) -> float:
         """Return the time of functions and authorizer in GB-seconds."""
-        return _GB * (0.4 * self.logins + 0.05 * self.refreshes + 0.012 * self.others)
+        return _GB * (0.4 * self.logins + 0.03 * self.refreshes + 0.012 * self.others)
 
     @property
     def log_gb(self) -> float:
