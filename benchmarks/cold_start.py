@@ -174,7 +174,9 @@ def minimal_response(function: str, requests: FirstRequests, data_dir: Path) -> 
 
 def minimal_folder(function: str) -> Path:
     """Return the folder of the minimal handler, which imports only the modules in the variable LIBRARIES."""
-    return _MINIMAL / {"authorizer": "authorizer", "cleanup": "schedule"}.get(function, "endpoint")
+    return _MINIMAL / {"authorizer": "authorizer", "cleanup": "schedule", "preflight": "preflight"}.get(
+        function, "endpoint"
+    )
 
 
 def measure_imports(*, rounds: int) -> Table:
