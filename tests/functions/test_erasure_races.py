@@ -7,13 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
-from sqlalchemy import create_engine, select, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import select
 
 from auth_common.database.tables import audit_events, audit_salts, refresh_tokens, sessions, users
 from tests.support.factories import erase, log_in, log_out, refresh, sign_up
-from tests.support.processes import wait_until
-from tests.support.races import before_statement, on_each_postgresql_isolation, while_a_password_is_checked
+from tests.support.races import (
+    before_statement,
+    on_each_postgresql_isolation,
+    wait_until_blocked,
+    while_a_password_is_checked,
+)
 
 pytestmark = [pytest.mark.accounts, pytest.mark.audit]
 
@@ -44,19 +47,6 @@ def elsewhere():
         yield thread
 
 
-@pytest.fixture
-def wait_until_blocked(database, person):
-    """Return a function that returns when a transaction waits for a row of another one."""
-    log_in("nobody@example.com")  # one engine for all threads
-    blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-
-    def wait():
-        with create_engine(database.url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
-            wait_until(lambda: connection.scalar(blocked) == 1, seconds=20)
-
-    return wait
-
-
 def assert_erased(database, person):
     assert [database.count(table) for table in (users, sessions, refresh_tokens, audit_salts)] == [0, 0, 0, 0]
     of_person = select(audit_events.c.source).where(audit_events.c.user_id == UUID(person.id))
@@ -84,12 +74,13 @@ def test_login_that_has_checked_the_password_of_an_erased_user_leaves_no_trace(d
 @pytest.mark.asvs("14.2.7", "15.4.2")
 @on_each_postgresql_isolation
 @pytest.mark.parametrize("name", AFTER_LOCKING)
-def test_erasure_that_waits_for_a_request_deletes_what_it_wrote(database, person, elsewhere, wait_until_blocked, name):
+def test_erasure_that_waits_for_a_request_deletes_what_it_wrote(database, person, elsewhere, name):
+    log_in("nobody@example.com")  # one engine for both threads
     erasures = []
 
     def start_erasure():
         erasures.append(elsewhere.submit(erase, person.email))
-        wait_until_blocked()
+        wait_until_blocked(database)
 
     with before_statement(AFTER_LOCKING[name], start_erasure):
         response = REQUESTS[name](person)

@@ -18,7 +18,7 @@ from auth_common.database.tables import users
 from tests.support.clients import RESOURCE, basic, register_client
 from tests.support.databases import Database, acting_as
 from tests.support.events import form_event, json_event, proxy_event
-from tests.support.factories import PASSWORD, Account, registration, sign_up
+from tests.support.factories import NEW_PASSWORD, PASSWORD, Account, refresh, registration, sign_up
 from tests.support.functions import authorize, call, step_up_token_of
 from tests.support.mail_links import end_mail_pause
 from tests.support.passkeys import PasskeyHolder, begin_and_answer_registration, begin_login, enrol
@@ -133,6 +133,25 @@ def _refresh(_: Database) -> Generator[Request]:
     while True:
         body = {"refresh_token": _new_account().refresh_token}
         yield Request("refresh", json_event("POST", "/token/refresh", body))
+
+
+def _refresh_again(_: Database) -> Generator[Request]:
+    while True:
+        token = _new_account().refresh_token
+        refresh(token)
+        yield Request("refresh", json_event("POST", "/token/refresh", {"refresh_token": token}))
+
+
+def _refresh_with_spent_token(_: Database) -> Generator[Request]:
+    while True:
+        token = _new_account().refresh_token
+        refresh(refresh(token).json["refresh_token"])
+        yield Request("refresh", json_event("POST", "/token/refresh", {"refresh_token": token}), 401)
+
+
+def _refresh_with_unknown_token(_: Database) -> Generator[Request]:
+    while True:
+        yield Request("refresh", json_event("POST", "/token/refresh", {"refresh_token": "rt_unknown"}), 401)
 
 
 def _revoke(_: Database) -> Generator[Request]:
@@ -256,6 +275,26 @@ def _log_out(_: Database) -> Generator[Request]:
         yield Request("sessions", proxy_event("POST", "/logout", authorizer=caller), 204)
 
 
+def _log_out_elsewhere(_: Database) -> Generator[Request]:
+    while True:
+        account = _new_account()
+        headers = {"Step-Up-Token": step_up_token_of(account.access_token)}
+        yield Request(
+            "sessions",
+            proxy_event("DELETE", "/sessions", authorizer=_caller(account.access_token), headers=headers),
+            204,
+        )
+
+
+def _change_password(_: Database) -> Generator[Request]:
+    while True:
+        account = _new_account()
+        path, body = f"/users/{account.id}/password", {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+        caller = _caller(account.access_token)
+        event = json_event("PUT", path, body, path_parameters={"id": account.id}, authorizer=caller)
+        yield Request("change_password", event, 204)
+
+
 def _step_up(token: str, body: Mapping[str, Any]) -> Request:
     return Request("step_up", json_event("POST", "/step-up", body, authorizer=_caller(token)))
 
@@ -310,6 +349,9 @@ MEASURED_CALLS: Final[Mapping[str, MeasuredCall]] = {
     "POST /login, replaced session": MeasuredCall(_replaced_session),
     "POST /login, passkey must follow": MeasuredCall(_first_factor),
     "POST /token/refresh": MeasuredCall(_refresh),
+    "POST /token/refresh, lost response": MeasuredCall(_refresh_again),
+    "POST /token/refresh, spent token": MeasuredCall(_refresh_with_spent_token),
+    "POST /token/refresh, unknown token": MeasuredCall(_refresh_with_unknown_token),
     "POST /users, new address": MeasuredCall(_new_address),
     "POST /users, taken address": MeasuredCall(_taken_address),
     "POST /users, new address, neutral": MeasuredCall(_hidden_new_address, _NEUTRAL),
@@ -330,6 +372,8 @@ MEASURED_CALLS: Final[Mapping[str, MeasuredCall]] = {
     "POST /introspect": MeasuredCall(_introspect),
     "POST /revoke": MeasuredCall(_revoke),
     "POST /logout": MeasuredCall(_log_out),
+    "DELETE /sessions": MeasuredCall(_log_out_elsewhere),
+    "PUT /users/{id}/password": MeasuredCall(_change_password),
     "POST /step-up, password": MeasuredCall(_step_up_with_password),
     "POST /step-up, begin with a passkey": MeasuredCall(_step_up_begin),
     "POST /step-up, complete with a passkey": MeasuredCall(_step_up_with_passkey),

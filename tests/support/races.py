@@ -10,11 +10,15 @@ from typing import Any
 
 import bcrypt
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 from webauthn.helpers.structs import AuthenticatorDataFlags
 
+from tests.support.databases import Database
 from tests.support.events import proxy_event
 from tests.support.functions import Response, call
 from tests.support.outages import on_each_statement
+from tests.support.processes import wait_until
 
 _POSTGRESQL = [("postgresql", "read committed"), ("postgresql", "repeatable read"), ("postgresql", "serializable")]
 #: Run a test, which must use the fixtures ``database`` and ``isolation``, with each kind of conflict: SQLite's single
@@ -88,3 +92,10 @@ def before_statement(beginning: str, action: Callable[[], object], *, naming: st
 
     with on_each_statement(act):
         yield
+
+
+def wait_until_blocked(database: Database) -> None:
+    """Return when a transaction on PostgreSQL waits for a row that another transaction has locked."""
+    blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with create_engine(database.url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
+        wait_until(lambda: connection.scalar(blocked) == 1, seconds=20)

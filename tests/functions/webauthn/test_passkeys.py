@@ -1,5 +1,6 @@
 """A user's passkeys: registration, list, new names, deletion and login."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -36,7 +37,7 @@ from tests.support.passkeys import (
     enrol,
     post_without_token,
 )
-from tests.support.races import send_at_once, while_a_password_is_checked
+from tests.support.races import before_statement, send_at_once, wait_until_blocked, while_a_password_is_checked
 from tools.authenticator.software_authenticator import AAGUID, Algorithm, NoCredential, to_base64url
 
 pytestmark = [pytest.mark.passkeys, pytest.mark.sqlite]
@@ -166,6 +167,22 @@ def test_first_passkey_added_during_a_login_is_required(database, person, monkey
     before = database.count(sessions)
     while_a_password_is_checked(monkeypatch, lambda: enrol(person))
     assert log_in().json.keys() >= {"mfa_token"}
+    assert database.count(sessions) == before
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_login_that_waits_for_a_first_passkey_requires_it(database, person):
+    """The login has begun before the passkey was stored, and locks the user after it."""
+    before = database.count(sessions)
+    logins = []
+
+    def start_login():
+        logins.append(elsewhere.submit(log_in))
+        wait_until_blocked(database)
+
+    with ThreadPoolExecutor(1) as elsewhere, before_statement("INSERT INTO passkeys", start_login):
+        enrol(person)
+    assert logins[0].result().json.keys() >= {"mfa_token"}
     assert database.count(sessions) == before
 
 

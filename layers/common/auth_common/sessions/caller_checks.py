@@ -10,7 +10,7 @@ from auth_common.errors import Forbidden, InvalidToken, PasskeyLoginRequired, St
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.step_up_tokens import STEP_UP_TOKEN_LIFETIME, is_step_up_token
-from auth_common.sessions.store import CallerState, select_caller_state
+from auth_common.sessions.store import CallerState, lock_session, select_caller_state
 from auth_common.sessions.validity import session_rejection_reason
 from auth_common.settings import settings
 from auth_common.users.store import has_passkey
@@ -29,8 +29,9 @@ def require_valid_session(connection: Connection, principal: Principal) -> Calle
     return require_valid_caller_state(principal, state)
 
 
-def has_valid_session(connection: Connection, principal: Principal) -> bool:
-    """Return whether the session is valid, for a request that does not need it. Record no event if it is not."""
+def lock_valid_session(connection: Connection, principal: Principal) -> bool:
+    """Lock a session, and return whether it is valid. The request does not need it: record no event if it is not."""
+    lock_session(connection, session_id=principal.session_id)
     state = select_caller_state(connection, session_id=principal.session_id, user_id=principal.user_id)
     return rejection_reason(principal, state) is None
 

@@ -27,7 +27,7 @@ from auth_common.sessions.refresh_tokens import (
     seal_successor,
 )
 from auth_common.sessions.service import record_tokens_created, refresh_expiry
-from auth_common.sessions.store import Session, advance_session, revoke_sessions
+from auth_common.sessions.store import Session, advance_session, revoke_live_session
 from auth_common.sessions.token_pairs import TokenPair, issue_token_pair
 from auth_common.sessions.validity import session_rejection_reason
 from auth_common.settings import settings
@@ -122,7 +122,7 @@ def is_reuse(record: RefreshToken, session: Session, *, now: datetime) -> bool:
 
 def revoke_reused_family(connection: Connection, session: Session, user: User, *, now: datetime) -> Rejected:
     """Revoke the session of a spent token that was presented again, and record it."""
-    revoke_sessions(connection, user_id=user.id, now=now, limit=1, only=session.id)
+    revoke_live_session(connection, session_id=session.id, now=now)
     rejected = Rejected("spent_token_reused", user, session, is_reuse=True)
     _record_rejection(rejected)
     return rejected

@@ -12,7 +12,7 @@ from auth_common.errors import NotFound
 from auth_common.events import request_context
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.sessions import store
-from auth_common.sessions.caller_checks import has_valid_session, require_step_up, require_valid_session
+from auth_common.sessions.caller_checks import lock_valid_session, require_step_up, require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.refresh_token_store import RefreshToken, insert_refresh_token
 from auth_common.sessions.refresh_tokens import hash_refresh_token, new_refresh_token
@@ -139,8 +139,9 @@ def store_session(connection: Connection, new: NewSession, *, replaced: Principa
         passkey_id=str(new.passkey_id) if new.passkey_id else None,
     )
     record_tokens_created(new.user, new.session, resource=new.resource)
-    if replaced is not None and has_valid_session(connection, replaced):
-        _revoke(connection, replaced, reason="replaced_by_login", only=replaced.session_id)
+    if replaced is not None and lock_valid_session(connection, replaced):
+        store.revoke_live_session(connection, session_id=replaced.session_id, now=datetime.now(UTC))
+        _record_revocation(replaced, reason="replaced_by_login", sessions_ended=1)
 
 
 def is_user_unchanged(connection: Connection, user: User) -> bool:
@@ -318,7 +319,11 @@ def _revoke(
         connection, user_id=principal.user_id, now=datetime.now(UTC), limit=BATCH_SESSIONS, only=only, keep=keep
     )
     if revoked:
-        security_event(
-            SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason=reason, sessions_ended=revoked
-        )
+        _record_revocation(principal, reason=reason, sessions_ended=revoked)
     return revoked
+
+
+def _record_revocation(principal: Principal, *, reason: str, sessions_ended: int) -> None:
+    security_event(
+        SecurityEvent.AUTHN_TOKEN_REVOKED, user_id=principal.user_id, reason=reason, sessions_ended=sessions_ended
+    )

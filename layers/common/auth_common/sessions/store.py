@@ -99,6 +99,7 @@ _SELECT_CALLER_STATE_AND_USER: Final = SELECT_CALLER_STATE.add_columns(
     *(_target.c[column.name] for column in USER_COLUMNS)
 ).outerjoin_from(sessions, _target, _target.c.id == bindparam("target_id"))
 _SELECT_CALLER_STATE_AND_PASSWORD_HASH: Final = SELECT_CALLER_STATE.add_columns(_caller.c.password_hash)
+_LOCK: Final = select(sessions.c.id).where(sessions.c.id == bindparam("session_id")).with_for_update()
 _INSERT: Final = sessions.insert()
 _ADVANCE: Final = (
     update(sessions)
@@ -170,6 +171,11 @@ def select_caller_state_and_user(
     columns = row[len(CALLER_STATE_FIELDS) :]
     user = User(**dict(zip(User.__dataclass_fields__, columns, strict=True))) if columns[0] is not None else None
     return state, user
+
+
+def lock_session(connection: Connection, *, session_id: UUID) -> None:
+    """Lock a session's row until the transaction ends, together with the next statement, which reads the session."""
+    write_later(connection, _LOCK, {"session_id": session_id})
 
 
 def select_live_sessions(
@@ -286,6 +292,11 @@ def revoke_sessions(
     return connection.execute(
         update(sessions).where(sessions.c.id.in_(chosen), *is_live).values(revoked_at=now)
     ).rowcount
+
+
+def revoke_live_session(connection: Connection, *, session_id: UUID, now: datetime) -> None:
+    """Revoke a session. Change nothing if it is revoked already."""
+    write_later(connection, _UPDATE_LIVE_SESSION.values(revoked_at=now), {"session_id": session_id})
 
 
 def has_live_session(connection: Connection, *, user_id: UUID, keep: UUID | None) -> bool:
