@@ -76,6 +76,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pat
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.setenv("BCRYPT_COST", "4")
     monkeypatch.setenv("DATABASE_TIMEOUT", "60")  # A machine may be busy.
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # New secrets need not survive a power failure.
     start_fresh_environment()
     yield tmp_path
     start_fresh_environment()

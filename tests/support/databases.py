@@ -12,7 +12,7 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from sqlalchemy import Connection, Engine, Executable, Row, Table, create_engine, event, func, make_url, select
@@ -232,6 +232,29 @@ def backend_of(connection: Connection) -> int:
     """Return the process id of the PostgreSQL backend that serves a connection."""
     backend: int = connection.execute(select(func.pg_backend_pid())).scalar_one()
     return backend
+
+
+class _CompiledStatements(dict[Any, Any]):
+    """Compiled statements for all engines of a dialect. Otherwise each new environment would compile its statements."""
+
+    @staticmethod
+    def _shared(key: Any) -> Any:
+        dialect, *rest = key
+        return (type(dialect), *rest)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get(self._shared(key), default)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(self._shared(key), value)
+
+
+_compiled_statements: Final = _CompiledStatements()
+
+
+@event.listens_for(Engine, "engine_connect")
+def _share_compiled_statements(connection: Connection) -> None:
+    connection.execution_options(compiled_cache=_compiled_statements)
 
 
 def _skip_sqlite_syncs(connection: Any, _record: object, _proxy: object) -> None:
