@@ -13,17 +13,20 @@ from tests.support.deployment import as_list, translated
 
 pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
-REFERENCES = frozenset(references())
+
+@pytest.fixture(scope="module")
+def all_references():
+    return frozenset(references())
 
 
 def names_of(*sections):
     return {name for section in sections for name in translated()[section]}
 
 
-def test_each_reference_names_a_parameter_or_a_resource():
+def test_each_reference_names_a_parameter_or_a_resource(all_references):
     unknown = {
         reference
-        for reference in REFERENCES
+        for reference in all_references
         if reference.target not in names_of("Parameters", "Resources") and not reference.target.startswith("AWS::")
     }
     assert unknown == set()
@@ -41,16 +44,16 @@ def missing_targets(reference):
             yield chosen
 
 
-def test_each_reference_resolves_in_every_combination():
-    found = {(r.source, r.target): list(missing_targets(r)) for r in REFERENCES}
+def test_each_reference_resolves_in_every_combination(all_references):
+    found = {(r.source, r.target): list(missing_targets(r)) for r in all_references}
     assert {names: missing[:1] for names, missing in found.items() if missing} == {}
 
 
-def test_no_combination_has_a_cycle():
+def test_no_combination_has_a_cycle(all_references):
     """The references of all combinations together have no cycle, so those of one combination have none either."""
     resources = names_of("Resources")
     graph: dict[str, set[str]] = {name: set() for name in resources}
-    for reference in REFERENCES:
+    for reference in all_references:
         if {reference.source, reference.target} <= resources and reference.source != reference.target:
             graph[reference.source].add(reference.target)
     assert len(list(TopologicalSorter(graph).static_order())) == len(resources)
@@ -80,11 +83,11 @@ def test_values_of_parameters_are_those_that_conditions_tell_apart():
 
 
 @pytest.mark.parametrize("name", ["Ref", "Fn::GetAtt", "Fn::Sub"])
-def test_reference_to_a_missing_resource_is_found(name, monkeypatch):
+def test_reference_to_a_missing_resource_is_found(name, monkeypatch, all_references):
     """The check finds a fault that the test adds: a reference to the pages from a resource that always exists."""
     target = {"Ref": "PagesBucket", "Fn::GetAtt": ["PagesBucket", "Arn"], "Fn::Sub": "${PagesBucket.Arn}/*"}[name]
     topic = translated()["Resources"]["AlarmTopic"]
     monkeypatch.setitem(topic["Properties"], "DisplayName", {name: target})
-    added = [r for r in set(references()) - REFERENCES if r.source == "AlarmTopic"]
+    added = [r for r in set(references()) - all_references if r.source == "AlarmTopic"]
     assert [r.target for r in added] == ["PagesBucket"]
     assert all(as_list(next(missing_targets(r))) for r in added)

@@ -7,14 +7,14 @@ import pytest
 
 from auth_common.errors import Misconfigured
 from auth_common.settings import MIN_DEPLOYED_BCRYPT_COST, Bounds, Settings, settings
-from local_runtime.cloudformation import read_template
 from tests.layers.test_settings import UNUSABLE_ORIGINS
 from tests.support.databases import start_fresh_environment
-from tests.support.deployment import TEMPLATE, allowed_pattern, resources_of_type
+from tests.support.deployment import allowed_pattern, resources_of_type
+from tools.template.deployed_template import with_defaults
 
 pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
-PARAMETERS = read_template(TEMPLATE)["Parameters"]
+PARAMETERS = with_defaults({})["Parameters"]
 SETTINGS = {setting.name.upper(): setting for setting in fields(Settings)}
 #: The parameters that are numbers of a setting.
 OF_SETTINGS = {

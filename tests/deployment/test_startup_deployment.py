@@ -5,8 +5,7 @@ import re
 
 import pytest
 
-from local_runtime.cloudformation import read_template
-from tests.support.deployment import TEMPLATE, deployed, resources_of_type, translated
+from tests.support.deployment import deployed, resources_of_type, translated
 from tools.template.deployed_template import translate, with_defaults
 
 pytestmark = [pytest.mark.deployment, pytest.mark.template]
@@ -36,7 +35,7 @@ def other_value(parameter):
 #: A new value of each parameter.
 CHANGES = {
     name: {name: other_value(parameter)}
-    for name, parameter in read_template(TEMPLATE)["Parameters"].items()
+    for name, parameter in with_defaults({})["Parameters"].items()
     if name != "Stage"
 }
 

@@ -12,15 +12,14 @@ from fastapi.dependencies.models import Dependant
 from auth_common.settings import Settings
 from auth_common.web.caller import Caller
 from auth_common.web.protected_routes import PROTECTED_ROUTES
-from local_runtime.cloudformation import read_template
 from local_runtime.policies import matches
 from tests.support.routes import OPEN_ROUTES, ROUTES
-from tests.support.runtime import PROJECT
 from tests.support.source_code import DEPLOYED, FUNCTIONS, libraries, project_path
+from tools.template.deployed_template import with_defaults
 
 pytestmark = pytest.mark.project
 
-TEMPLATE = read_template(PROJECT / "template.yaml")
+TEMPLATE = with_defaults({})
 RESOURCES = TEMPLATE["Resources"].values()
 TEMPLATE_FUNCTIONS = [each["Properties"] for each in RESOURCES if each["Type"] == "AWS::Serverless::Function"]
 VARIABLES = {
