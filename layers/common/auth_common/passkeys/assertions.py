@@ -128,6 +128,7 @@ def record_assertion(connection: Connection, proof: PasskeyProof, *, with_passwo
         return record_use(
             connection,
             passkey_id=passkey.id,
+            user_id=proof.user.id,
             sign_count=assertion.sign_count,
             uv_initialized=uv_initialized,
             backup_eligible=assertion.backup_eligible,

@@ -6,13 +6,19 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, bindparam, delete, literal_column, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, literal, literal_column, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from auth_common.audit_log.salt_store import bring_salt, salt_of
 from auth_common.database.tables import TRANSPORTS_LENGTH, as_row, challenges, encode_words, passkeys, sessions, users
 from auth_common.errors import PasskeyRejected
-from auth_common.sessions.store import CALLER_STATE_FIELDS, SELECT_CALLER_STATE, CallerState, as_caller_state
+from auth_common.sessions.store import (
+    CALLER_STATE_FIELDS,
+    SELECT_CALLER_STATE,
+    SELECT_CALLER_STATE_AND_PASSWORD_HASH,
+    CallerState,
+    as_caller_state,
+)
 from auth_common.users.store import USER_COLUMNS, User
 
 
@@ -58,14 +64,24 @@ class LoginRecords:
     is_challenge_used: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class StepUpRecords:
+    """What the database has about a proof of identity in a session."""
+
+    state: CallerState
+    password_hash: str
+    #: The passkey that the proof names, which may be another user's. None if it names none, or an unknown one.
+    named: OwnedPasskey | None
+
+
 _FIELDS: Final = tuple(Passkey.__dataclass_fields__)
 _COLUMNS: Final = tuple(passkeys.c[name] for name in _FIELDS)
 _USER_FIELDS: Final = tuple(User.__dataclass_fields__)
 _NEWEST_FIRST: Final = (passkeys.c.created_at.desc(), passkeys.c.id)
-_SELECT_OWNED: Final = (
-    select(*_COLUMNS, *USER_COLUMNS)
-    .select_from(passkeys.join(users))
-    .where(passkeys.c.credential_id == bindparam("credential_id"))
+_SELECT_STEP_UP_RECORDS: Final = (
+    SELECT_CALLER_STATE_AND_PASSWORD_HASH.add_columns(*_COLUMNS, *USER_COLUMNS)
+    .outerjoin_from(sessions, passkeys, passkeys.c.credential_id == bindparam("credential_id"))
+    .outerjoin(users, users.c.id == passkeys.c.user_id)
 )
 _challenge_user: Final = users.alias("challenge_user")
 #: One row, whatever is found, so that an unknown passkey takes the same number of round trips as a known one.
@@ -143,10 +159,24 @@ def select_caller_state_and_passkeys(
     return as_caller_state(rows[0]), _joined_passkeys(rows, after=len(CALLER_STATE_FIELDS))
 
 
-def select_owned_passkey(connection: Connection, *, credential_id: bytes | None) -> OwnedPasskey | None:
-    """Return the passkey with this credential id and its user. Return None if there is none."""
-    row = connection.execute(_SELECT_OWNED, {"credential_id": credential_id}).one_or_none()
-    return _owned_passkey(row) if row else None
+def select_step_up_records(
+    connection: Connection, *, session_id: UUID, user_id: UUID, credential_id: bytes | None
+) -> StepUpRecords | None:
+    """Return what the database has about a proof of identity. Return None if the user has no such session.
+
+    Args:
+        connection: to read with.
+        session_id: the caller's session.
+        user_id: the caller.
+        credential_id: of the passkey that the proof names. None if it names none.
+
+    """
+    parameters = {"session_id": session_id, "user_id": user_id, "credential_id": credential_id}
+    row = connection.execute(_SELECT_STEP_UP_RECORDS, parameters).one_or_none()
+    if row is None:
+        return None
+    password_hash, *columns = row[len(CALLER_STATE_FIELDS) :]
+    return StepUpRecords(as_caller_state(row), password_hash, _owned_passkey(columns) if columns[0] else None)
 
 
 def select_login_records(
@@ -177,6 +207,7 @@ def record_use(
     connection: Connection,
     *,
     passkey_id: UUID,
+    user_id: UUID,
     sign_count: int,
     uv_initialized: bool,
     backup_eligible: bool,
@@ -189,7 +220,7 @@ def record_use(
     Return False if the passkey does not exist. If ``if_consistent`` is set, also return False if the counter did not
     advance or the backup eligibility changed. The UPDATE compares the values, so the second of two concurrent responses
     with one counter is inconsistent. A counter that stays 0 is consistent, because such an authenticator does not count
-    (WebAuthn section 6.1.1).
+    (WebAuthn section 6.1.1). The statement also brings the salt of the passkey's user ``user_id``.
     """
     used = update(passkeys).where(passkeys.c.id == passkey_id)
     if if_consistent:
@@ -204,7 +235,13 @@ def record_use(
         "backed_up": backed_up,
         "last_used_at": now,
     }
-    return connection.execute(used.values(**values)).rowcount == 1
+    # The user as a value, because SQLAlchemy names no tables in RETURNING for SQLite: both have a column ``user_id``.
+    salt = salt_of(literal(user_id, passkeys.c.user_id.type))
+    row = connection.execute(used.values(**values).returning(salt)).one_or_none()
+    if row is None:
+        return False
+    bring_salt(connection, user_id=user_id, stored=row.salt)
+    return True
 
 
 def rename_passkey(connection: Connection, *, passkey_id: UUID, user_id: UUID, name: str) -> bool:

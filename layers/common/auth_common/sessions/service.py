@@ -21,7 +21,7 @@ from auth_common.sessions.store import Session
 from auth_common.sessions.token_pairs import TokenPair, issue_token_pair
 from auth_common.settings import settings
 from auth_common.transactions import read, transaction
-from auth_common.users.store import LockedUser, User, has_passkey, lock_user_and_passkeys, mark_used
+from auth_common.users.store import LockedUser, User, has_passkey, lock_user, lock_user_and_passkeys, mark_used
 from auth_common.users.uuids import parse_uuid
 
 PAGE_SIZE: Final = 50
@@ -150,7 +150,8 @@ def is_user_unchanged(connection: Connection, user: User) -> bool:
     A higher version means that all sessions have been revoked since ``user`` was read. Because of the lock, a change of
     the password or passkeys waits for this transaction, and then revokes the session that is stored in it.
     """
-    return lock_unchanged_user(connection, user) is not None
+    current = lock_user(connection, user_id=user.id)
+    return current is not None and current.token_version == user.token_version
 
 
 def lock_unchanged_user(connection: Connection, user: User) -> LockedUser | None:

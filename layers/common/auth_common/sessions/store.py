@@ -98,7 +98,7 @@ _SELECT_CALLER_STATE_AND_SALT: Final = SELECT_CALLER_STATE.add_columns(salt_of(_
 _SELECT_CALLER_STATE_AND_USER: Final = SELECT_CALLER_STATE.add_columns(
     *(_target.c[column.name] for column in USER_COLUMNS)
 ).outerjoin_from(sessions, _target, _target.c.id == bindparam("target_id"))
-_SELECT_CALLER_STATE_AND_PASSWORD_HASH: Final = SELECT_CALLER_STATE.add_columns(_caller.c.password_hash)
+SELECT_CALLER_STATE_AND_PASSWORD_HASH: Final = SELECT_CALLER_STATE.add_columns(_caller.c.password_hash)
 _LOCK: Final = select(sessions.c.id).where(sessions.c.id == bindparam("session_id")).with_for_update()
 _INSERT: Final = sessions.insert()
 _ADVANCE: Final = (
@@ -135,18 +135,6 @@ def select_caller_state(connection: Connection, *, session_id: UUID, user_id: UU
         return None
     bring_salt(connection, user_id=user_id, stored=row.salt)
     return as_caller_state(row)
-
-
-def select_caller_state_and_password_hash(
-    connection: Connection, *, session_id: UUID, user_id: UUID
-) -> tuple[CallerState | None, str]:
-    """Return a caller's session and account, and the hash of their password.
-
-    Return None and an empty text if the user has no such session.
-    """
-    parameters = {"session_id": session_id, "user_id": user_id}
-    row = connection.execute(_SELECT_CALLER_STATE_AND_PASSWORD_HASH, parameters).one_or_none()
-    return (as_caller_state(row), row.password_hash) if row else (None, "")
 
 
 def as_caller_state(row: Sequence[Any]) -> CallerState:

@@ -24,14 +24,14 @@ from auth_common.passkeys.assertions import (
 from auth_common.passkeys.caller_account import require_valid_session_with_passkeys
 from auth_common.passkeys.challenge_store import Ceremony
 from auth_common.passkeys.session_challenges import consume_session_challenge, new_session_challenge, store_challenge
-from auth_common.passkeys.store import select_owned_passkey
+from auth_common.passkeys.store import OwnedPasskey, StepUpRecords, select_step_up_records
 from auth_common.passkeys.verification import authentication_options
 from auth_common.passwords.hashing import verify_password
-from auth_common.sessions.caller_checks import require_valid_caller_state, require_valid_session
+from auth_common.sessions.caller_checks import rejected_caller, require_valid_caller_state, require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.sessions.proof_counter import CountedProof, counted_proof
 from auth_common.sessions.step_up_tokens import STEP_UP_TOKEN_LIFETIME, hash_step_up_token, new_step_up_token
-from auth_common.sessions.store import grant_step_up, select_caller_state_and_password_hash
+from auth_common.sessions.store import grant_step_up
 from auth_common.throttling.service import count_in_session
 from auth_common.transactions import read, transaction
 from auth_common.users.store import lock_user
@@ -106,14 +106,14 @@ def complete_step_up(
             not valid.
 
     """
-    password_hash = read(lambda connection: _select_password_hash(connection, principal))
+    records = _read_records(principal, credential)
     with counted_proof(principal) as counted:
         try:
-            proof = _verify_passkey(principal, challenge_id, credential)
+            proof = _verify_passkey(principal, challenge_id, credential, records.named)
             if current_password is None and not _is_full_proof(proof):
                 counted.reject(SecurityEvent.AUTHN_STEP_UP_FAIL, reason="passkey_not_enough")
                 raise StepUpPasswordRequired
-            if current_password is not None and not verify_password(current_password, password_hash):
+            if current_password is not None and not verify_password(current_password, records.password_hash):
                 counted.reject(SecurityEvent.AUTHN_STEP_UP_FAIL, reason="wrong_password")
                 raise InvalidCurrentPassword
             return _grant(principal, counted, proof, with_password=current_password is not None)
@@ -131,15 +131,35 @@ def complete_step_up(
             raise StepUpPasswordRequired from error
 
 
+def _read_records(principal: Principal, credential: Mapping[str, Any] | None) -> StepUpRecords:
+    """Return what the database has about a proof, read in one round trip, if the caller's session is valid."""
+    credential_id = claimed_credential_id(credential) if credential is not None else None
+
+    def select(connection: Connection) -> StepUpRecords:
+        records = select_step_up_records(
+            connection,
+            session_id=principal.session_id,
+            user_id=principal.user_id,
+            credential_id=credential_id,
+        )
+        if records is None:
+            raise rejected_caller(principal)
+        require_valid_caller_state(principal, records.state)
+        return records
+
+    return read(select)
+
+
 def _verify_passkey(
-    principal: Principal, challenge_id: str | None, credential: Mapping[str, Any] | None
+    principal: Principal,
+    challenge_id: str | None,
+    credential: Mapping[str, Any] | None,
+    named: OwnedPasskey | None,
 ) -> PasskeyProof | None:
     if challenge_id is None or credential is None:
         return None
     # Before the password is checked: an expired challenge is not counted, so it must not show whether a guess is right.
     challenge = consume_session_challenge(challenge_id, Ceremony.STEP_UP, principal)
-    credential_id = claimed_credential_id(credential)
-    named = read(lambda connection: select_owned_passkey(connection, credential_id=credential_id))
     return verify_assertion(challenge, credential, named, require_user_verification=False)
 
 
@@ -177,11 +197,3 @@ def _grant(principal: Principal, counted: CountedProof, proof: PasskeyProof | No
 
     transaction(grant)
     return step_up
-
-
-def _select_password_hash(connection: Connection, principal: Principal) -> str:
-    state, password_hash = select_caller_state_and_password_hash(
-        connection, session_id=principal.session_id, user_id=principal.user_id
-    )
-    require_valid_caller_state(principal, state)
-    return password_hash

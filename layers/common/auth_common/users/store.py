@@ -79,6 +79,7 @@ _SELECT_USER: Final = select(*USER_COLUMNS).where(users.c.id == bindparam("user_
 _SELECT_USER_BY_EMAIL: Final = select(*USER_COLUMNS, salt_of(users.c.id)).where(users.c.email == bindparam("email"))
 #: Aurora DSQL locks only rows of one table that are selected by the primary key.
 _LOCK: Final = select(users.c.id).where(users.c.id == bindparam("user_id")).with_for_update()
+_LOCK_USER: Final = _SELECT_USER.with_for_update()
 _SELECT_LOCKED: Final = select(
     *USER_COLUMNS, exists().where(passkeys.c.user_id == users.c.id), salt_of(users.c.id)
 ).where(users.c.id == bindparam("user_id"))
@@ -173,17 +174,17 @@ def lock_user(connection: Connection, *, user_id: UUID) -> User | None:
     """Lock a user's row until this transaction ends, and return the user. Return None if there is none.
 
     Other transactions that lock the same user wait. SQLite needs no row locks, because its transactions that write run
-    one after the other.
+    one after the other. The salt for audit records is not read: PostgreSQL evaluates the subqueries of a locking
+    statement as of the moment before it waited for the lock.
     """
-    locked = lock_user_and_passkeys(connection, user_id=user_id)
-    return locked.user if locked else None
+    row = connection.execute(_LOCK_USER, {"user_id": user_id}).mappings().one_or_none()
+    return User(**row) if row else None
 
 
 def lock_user_and_passkeys(connection: Connection, *, user_id: UUID) -> LockedUser | None:
     """Lock a user's row as ``lock_user`` does, and return the user. Return None if there is none."""
     connection.execute(_LOCK, {"user_id": user_id})
-    # A statement of its own. PostgreSQL would evaluate the subqueries of the locking statement as of the moment before
-    # it waited for the lock.
+    # A statement of its own, whose subqueries PostgreSQL evaluates after it has waited for the lock.
     row = connection.execute(_SELECT_LOCKED, {"user_id": user_id}).one_or_none()
     if row is None:
         bring_salt(connection, user_id=None, stored=None)
