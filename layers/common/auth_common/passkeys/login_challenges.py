@@ -22,7 +22,7 @@ from auth_common.keys.keyed_hashes import challenge_mac
 from auth_common.passkeys.challenge_store import Ceremony, Challenge, insert_challenge
 from auth_common.passkeys.session_challenges import CHALLENGE_LIFETIME
 from auth_common.passkeys.store import LoginRecords
-from auth_common.transactions import transaction
+from auth_common.transactions import single_statement
 from auth_common.users.store import User
 
 #: Id, user id (zeros for no user), token version, expiry in microseconds since the epoch, challenge.
@@ -124,7 +124,7 @@ def _store_as_used(challenge: Challenge) -> bool:
     # Stored without the user, because the account may have been erased since the challenge was issued.
     used = replace(challenge, user_id=None, token_version=None)
     try:
-        transaction(lambda connection: insert_challenge(connection, used))
+        single_statement(lambda connection: insert_challenge(connection, used))
     except IntegrityError:
         return False
     return True

@@ -21,7 +21,7 @@ from auth_common.passkeys.challenge_store import Ceremony, Challenge
 from auth_common.passkeys.verification import CEREMONY_TIMEOUT
 from auth_common.sessions.principal import Principal
 from auth_common.throttling.service import count_in_session
-from auth_common.transactions import transaction
+from auth_common.transactions import single_statement, transaction
 from auth_common.users.store import User
 from auth_common.users.uuids import parse_uuid
 
@@ -97,7 +97,7 @@ def consume_session_challenge(challenge_id: str, ceremony: Ceremony, principal: 
 
     """
     key = parse_uuid(challenge_id)
-    challenge = key and transaction(lambda c: store.pop_challenge(c, challenge_id=key, ceremony=ceremony))
+    challenge = key and single_statement(lambda c: store.pop_challenge(c, challenge_id=key, ceremony=ceremony))
     if not challenge or challenge.expires_at <= datetime.now(UTC) or not _belongs_to(challenge, principal):
         count_in_session("invalid_challenge", user_id=principal.user_id, session_id=principal.session_id)
         security_event(_REJECTION_EVENTS[ceremony], user_id=principal.user_id, reason="invalid_challenge")

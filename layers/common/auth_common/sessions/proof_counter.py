@@ -18,7 +18,7 @@ from auth_common.sessions import store
 from auth_common.sessions.caller_checks import require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.settings import settings
-from auth_common.transactions import transaction
+from auth_common.transactions import read, single_statement, transaction
 
 #: The number of wrong proofs that revokes the session.
 MAX_WRONG_PROOFS: Final = 5
@@ -61,7 +61,7 @@ class CountedProof:
         if not self._is_wrong:
             # Without a database the proof stays pending until its timeout.
             with suppress(DatabaseUnavailable):
-                transaction(self._cancel)
+                single_statement(self._cancel)
 
     def _reject(self, connection: Connection, event: SecurityEvent, reason: str, detail: dict[str, str]) -> None:
         user_id, session_id = self._principal.user_id, self._principal.session_id
@@ -82,7 +82,7 @@ class CountedProof:
 
 @contextmanager
 def counted_proof(principal: Principal) -> Iterator[CountedProof]:
-    """Count a proof as pending, in a transaction of its own, and run the block that checks it.
+    """Count a proof as pending, commit that, and run the block that checks it.
 
     For a wrong proof the block calls ``reject``. For a right one it calls ``grant_step_up`` or ``carry_over_session``,
     which reset the count in the transaction of the success. If the block raises without ``reject``, the proof is not
@@ -93,7 +93,7 @@ def counted_proof(principal: Principal) -> Iterator[CountedProof]:
         TooManyAttempts: so many proofs are being checked that one more could exceed the maximum.
 
     """
-    proof = CountedProof(principal, transaction(lambda connection: _count(connection, principal)))
+    proof = CountedProof(principal, _count(principal))
     try:
         yield proof
     except BaseException:
@@ -101,14 +101,16 @@ def counted_proof(principal: Principal) -> Iterator[CountedProof]:
         raise
 
 
-def _count(connection: Connection, principal: Principal) -> datetime:
+def _count(principal: Principal) -> datetime:
     """Count a proof as pending. Return the time until which it is counted."""
     now = datetime.now(UTC)
     until = now + PROOF_TIMEOUT
-    if not store.count_pending_proof(
-        connection, session_id=principal.session_id, max_proofs=MAX_WRONG_PROOFS, now=now, until=until
+    if not single_statement(
+        lambda connection: store.count_pending_proof(
+            connection, session_id=principal.session_id, max_proofs=MAX_WRONG_PROOFS, now=now, until=until
+        )
     ):
-        require_valid_session(connection, principal)
+        read(lambda connection: require_valid_session(connection, principal))
         raise TooManyAttempts(
             limit="session_proofs",
             quota=MAX_WRONG_PROOFS,
