@@ -184,7 +184,7 @@ class _Watch:
         self.begin_job(None, pause_at=0)
         event.listen(Engine, "begin", self._on_begin)
         event.listen(Engine, "before_cursor_execute", self._on_point)
-        event.listen(Engine, "commit", self._on_point)
+        event.listen(Engine, "commit", self._on_commit)
 
     def begin_job(self, fault: Fault | None, *, pause_at: int) -> None:
         self._fault, self._pause_at = fault, pause_at
@@ -194,6 +194,11 @@ class _Watch:
         self._points += 1
         if self._fault:
             self._fault.strike(self._points, connection)
+
+    def _on_commit(self, connection: Connection) -> None:
+        # In autocommit there is no COMMIT: the statement before was committed as it ended.
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            self._on_point(connection)
 
     def _on_begin(self, _connection: Connection) -> None:
         self._transactions += 1

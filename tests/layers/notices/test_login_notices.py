@@ -15,6 +15,7 @@ from tests.support.factories import EMAIL, NEW_PASSWORD, Account, log_in, regist
 from tests.support.mail_links import complete_reset, newest_mail, queued_mails, request_reset
 from tests.support.outages import failing_statements, on_each_statement
 from tests.support.passkeys import complete_login, enrol
+from tests.support.races import before_statement
 from tests.support.throttles import (
     OTHER_CLIENT_IP,
     UNKNOWN_EMAIL,
@@ -44,6 +45,18 @@ def notices(database: Database, kind: str = "new_login"):
 
 def from_new_client(number):
     return {"sourceIp": f"198.51.100.{number}", "userAgent": f"{FIREFOX} {number}"}
+
+
+@pytest.mark.asvs("6.3.5")
+@pytest.mark.parametrize("database", ["postgresql", "auroradsql"], indirect=True)
+@pytest.mark.parametrize("command", [accounts.revoke_sessions_of, accounts.disable_user])
+def test_login_during_a_command_that_makes_clients_unknown_is_rejected(database, account, log_lines, command):
+    """Otherwise a client that an operator has just made unknown could log in without a notice."""
+    with before_statement("WITH limits", lambda: command(EMAIL)):
+        assert log_in().status == 401
+    failures = [event for event in log_lines.security_events if event["name"] == "authn_login_fail"]
+    assert [event["reason"] for event in failures] == ["token_version_changed"]
+    assert database.count(sessions) == 1, "the one from before the command"
 
 
 @pytest.mark.asvs("6.3.5")

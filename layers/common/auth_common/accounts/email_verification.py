@@ -26,6 +26,7 @@ from auth_common.passwords.hashing import verify_password
 from auth_common.sessions.caller_checks import require_valid_session
 from auth_common.sessions.principal import Principal
 from auth_common.throttling.attempts import Attempt
+from auth_common.throttling.known_clients import find_known_clients
 from auth_common.throttling.mail_requests import mail_request
 from auth_common.throttling.service import login_attempt, mail_token_attempt
 from auth_common.transactions import read, transaction
@@ -145,7 +146,8 @@ def _verify_by_session(proof: Proof, attempt: Attempt, principal: Principal) -> 
 def _verify_by_password(proof: Proof, attempt: Attempt, password: str) -> None:
     # Counted as a login, because it reveals whether the password is right. The mailbox's user may be an attacker.
     # Failures from before the registration are still counted for an account that must be verified first.
-    with login_attempt(proof.user.email, is_known=proof.user.status == "unverified") as login:
+    known = read(lambda connection: find_known_clients(connection, proof.user.email))
+    with login_attempt(proof.user.email, known, is_known=proof.user.status == "unverified") as login:
         if not verify_password(password, proof.credentials.password_hash):
             security_event(SecurityEvent.USER_EMAIL_VERIFY_FAIL, user_id=proof.user.id, reason="wrong_password")
             raise InvalidCurrentPassword

@@ -2,6 +2,7 @@
 
 import math
 import os
+import select
 import sqlite3
 import time
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 import certifi
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError
 
 from auth_common.aws_calls import call_aws, load_boto3
 from auth_common.database.migrations import migrate_local_database
@@ -224,6 +225,7 @@ def make_engine(url: str | URL, *, timeout: float, verify_server: bool, pipeline
         password = partial(_dsql_token, url) if by_iam else None
         kind = PipelinedConnection if pipelined else TimedConnection
         event.listen(engine, "do_connect", connect_with(timeout, password=password, kind=kind))
+        event.listen(engine, "checkout", _require_open)
         event.listen(engine, "before_cursor_execute", require_time)
         if pipelined:
             listen_for_waiting_writes(engine)
@@ -238,6 +240,21 @@ def make_engine(url: str | URL, *, timeout: float, verify_server: bool, pipeline
     event.listen(engine, "begin", partial(_begin_immediate, timeout))
     event.listen(engine, "before_cursor_execute", require_time)
     return engine
+
+
+def _require_open(connection: Any, *_: object) -> None:
+    """Let the pool connect again if the server has closed an idle connection. This costs no round trip.
+
+    Otherwise the first statement would find out. If it is a ``single_statement``, it is not repeated.
+
+    Raises:
+        DisconnectionError: The server has sent something, which is its last message or the end of the connection.
+
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise DisconnectionError
 
 
 def _tls_options(url: URL) -> dict[str, str]:

@@ -15,7 +15,9 @@ from auth_common.sessions.principal import Principal
 from auth_common.sessions.service import lock_unchanged_user, new_session, store_session
 from auth_common.sessions.token_pairs import TokenPair
 from auth_common.throttling.attempts import Attempt
+from auth_common.throttling.known_clients import find_known_clients, is_new_client
 from auth_common.throttling.service import login_attempt
+from auth_common.throttling.store import KnownClients
 from auth_common.tokens.access_tokens import require_resource
 from auth_common.tokens.mfa_tokens import MFA_TOKEN_LIFETIME, issue_mfa_token
 from auth_common.transactions import read, transaction
@@ -23,7 +25,6 @@ from auth_common.users.store import (
     Credentials,
     LockedUser,
     User,
-    select_credentials_by_email,
     update_password_hash,
 )
 
@@ -57,14 +58,22 @@ def log_in(*, email: str, password: str, resource: str | None, replaced: Princip
 
     """
     require_resource(resource)
-    with login_attempt(email) as attempt:
-        return _log_in(attempt, email, password, resource, replaced)
+    known = read(lambda connection: find_known_clients(connection, email))
+    with login_attempt(email, known) as attempt:
+        return _log_in(attempt, known, email=email, password=password, resource=resource, replaced=replaced)
 
 
 def _log_in(
-    attempt: Attempt, email: str, password: str, resource: str | None, replaced: Principal | None
+    attempt: Attempt,
+    known: KnownClients,
+    *,
+    email: str,
+    password: str,
+    resource: str | None,
+    replaced: Principal | None,
 ) -> TokenPair | MFARequired:
-    found = read(lambda connection: select_credentials_by_email(connection, email=email))
+    # Read before the attempt was counted. The transaction that opens the session rejects what has changed since.
+    found = known.credentials
     # Every login computes one hash before any check, so that all failures take the same time.
     matches = verify_password(password, found.password_hash if found else None)
     reason = _reason_to_reject(found, matches=matches)
@@ -84,7 +93,7 @@ def _log_in(
             return False
         attempt.succeed(connection)
         store_session(connection, new, replaced=replaced)
-        if attempt.is_from_new_client:
+        if is_new_client(known):
             queue_new_login_notice(connection, user)
         return True
 

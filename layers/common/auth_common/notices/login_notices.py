@@ -11,7 +11,7 @@ from auth_common.users.store import User
 
 
 def queue_new_login_notice(connection: Connection, user: User) -> None:
-    """Queue the notice of a login from a new client (``Attempt.is_from_new_client``), at most one in an hour.
+    """Queue the notice of a login from a new client (``is_new_client``), at most one in an hour.
 
     A later notice says how many logins had none.
     """

@@ -61,8 +61,6 @@ class Attempt:
         self._account = account
         self._is_login = is_login
         self._counted: list[_Counted] = []
-        #: For a login: whether neither its client IP nor its device is known for the account (``service``).
-        self.is_from_new_client = False
 
     def has_begun_lockout(self, *names: str) -> bool:
         """Return whether this attempt, if it fails, begins a lockout of one of these limits."""

@@ -24,7 +24,7 @@ def client_ip_hash() -> bytes:
 
 
 def find_known_clients(connection: Connection, email: str) -> KnownClients:
-    """Return the clients that the account with a normalised address is known to use."""
+    """Return the account with a normalised address, and the clients that it is known to use."""
     since = datetime.now(UTC) - CLIENT_KNOWN_FOR
     return select_known_clients(connection, email=email, since=since, limit=_MAX_KNOWN_CLIENTS)
 

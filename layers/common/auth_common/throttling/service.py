@@ -36,16 +36,15 @@ from auth_common.throttling.attempts import (
     locked_until,
     require_unlocked,
 )
-from auth_common.throttling.known_clients import (
-    account_of,
-    find_known_clients,
-    is_known_client_ip,
-    is_new_client,
-    request_client_ip,
-)
+from auth_common.throttling.known_clients import account_of, is_known_client_ip, request_client_ip
 from auth_common.throttling.limits import Limit, MailRequestName, SessionLimitName
-from auth_common.throttling.store import delete_throttles, move_throttle, reset_throttles, select_throttles
-from auth_common.transactions import read
+from auth_common.throttling.store import (
+    KnownClients,
+    delete_throttles,
+    move_throttle,
+    reset_throttles,
+    select_throttles,
+)
 
 #: The errors of a wrong password, at the login and beside the link of a mail.
 _WRONG_PASSWORD: Final = (InvalidCredentials, InvalidCurrentPassword)
@@ -55,23 +54,22 @@ _MAILS_OF_AN_ACCOUNT: Final[tuple[MailRequestName, ...]] = ("registration", "ver
 
 
 @contextmanager
-def login_attempt(email: str, *, is_known: bool = False) -> Iterator[Attempt]:
+def login_attempt(email: str, known: KnownClients, *, is_known: bool = False) -> Iterator[Attempt]:
     """Count a login with a password. An e-mail address without an account is counted too.
 
     Args:
         email: normalised.
+        known: from ``find_known_clients``.
         is_known: whether the client is known in any case, so that the account's lockouts do not apply to it.
 
     Raises:
         TooManyAttempts: the account is locked, or the client IP, or the client IP for this account.
 
     """
-    known = read(lambda connection: find_known_clients(connection, email))
     account = account_of(email, known.user_id)
     is_known |= is_known_client_ip(known)
     login_limits = limits.login_limits(email=email, client_ip=request_client_ip(), is_known=is_known)
     with counted_attempt(account, login_limits, failures=_WRONG_PASSWORD, is_login=True) as attempt:
-        attempt.is_from_new_client = is_new_client(known)
         yield attempt
 
 

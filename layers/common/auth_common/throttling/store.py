@@ -19,6 +19,7 @@ from sqlalchemy.types import TypeEngine
 from auth_common.database.pipeline import write_later
 from auth_common.database.tables import UtcDateTime, sessions, throttles, users
 from auth_common.throttling.limits import Limit, lockout_lengths
+from auth_common.users.store import CREDENTIALS_COLUMNS, USER_COLUMNS, Credentials, credentials_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +36,10 @@ class Throttle:
 
 @dataclass(frozen=True, slots=True)
 class KnownClients:
-    """The client IPs and User-Agents that an account is known to use."""
+    """An account with the client IPs and User-Agents that it is known to use."""
 
     #: None if no account has the address.
-    user_id: UUID | None
+    credentials: Credentials | None
     #: Client IP and User-Agent of logins as they were stored, the newest first.
     logins: list[tuple[str, str]]
     #: Keyed hash of the client IP of the registration or the last password reset. None if it is no longer known.
@@ -46,6 +47,11 @@ class KnownClients:
     #: Whether the account is new, and none of its sessions was ever revoked with all others. Without logins, the next
     #: login is then the first one.
     is_new: bool
+
+    @property
+    def user_id(self) -> UUID | None:
+        """The id of the account. None if no account has the address."""
+        return self.credentials.user.id if self.credentials else None
 
 
 #: What the statement that counts must know of a limit, with the types of the parameters.
@@ -82,13 +88,11 @@ _MOVE: Final = text(
     """
 ).bindparams(bindparam("new", type_=throttles.c.key.type), bindparam("old", type_=throttles.c.key.type))
 _DELETE: Final = delete(throttles).where(throttles.c.key.in_(bindparam("keys", expanding=True)))
-_KNOWN_IP_COLUMNS: Final = (
-    *(users.c.id, users.c.status, users.c.created_at, users.c.token_version),
-    *(users.c.registered_from, users.c.known_ip_since, users.c.known_ip_version),
-)
+_KNOWN_IP_COLUMNS: Final = (users.c.registered_from, users.c.known_ip_since, users.c.known_ip_version)
+_LOGIN_COLUMNS: Final = (sessions.c.source_ip, sessions.c.user_agent)
 #: A user, and client IP and User-Agent of their logins. Logins before the last revocation of all sessions are left out.
 _SELECT_KNOWN_CLIENTS: Final = (
-    select(*_KNOWN_IP_COLUMNS, sessions.c.source_ip, sessions.c.user_agent)
+    select(*CREDENTIALS_COLUMNS, *_KNOWN_IP_COLUMNS, *_LOGIN_COLUMNS)
     .select_from(
         users.outerjoin(
             sessions,
@@ -100,7 +104,7 @@ _SELECT_KNOWN_CLIENTS: Final = (
         )
     )
     .where(users.c.email == bindparam("email"))
-    .group_by(*_KNOWN_IP_COLUMNS, sessions.c.source_ip, sessions.c.user_agent)
+    .group_by(*USER_COLUMNS, users.c.password_hash, *_KNOWN_IP_COLUMNS, *_LOGIN_COLUMNS)
     .order_by(func.max(sessions.c.auth_time).desc())
     .limit(bindparam("rows", type_=Integer()))
 )
@@ -216,7 +220,7 @@ def mark_rejection_recorded(connection: Connection, key: bytes) -> bool:
 
 
 def select_known_clients(connection: Connection, *, email: str, since: datetime, limit: int) -> KnownClients:
-    """Return the client IPs and User-Agents that the account with this e-mail address is known to use.
+    """Return the account with this e-mail address, and the client IPs and User-Agents that it is known to use.
 
     Args:
         connection: to read with.
@@ -228,17 +232,19 @@ def select_known_clients(connection: Connection, *, email: str, since: datetime,
     rows = connection.execute(_SELECT_KNOWN_CLIENTS, {"email": email, "since": since, "rows": limit}).all()
     if not rows:
         return KnownClients(None, [], None, is_new=False)
-    user = rows[0]
+    *columns, registered_from, known_ip_since, known_ip_version, _, _ = rows[0]
+    credentials = credentials_of(columns)
+    user = credentials.user
     # A change that revokes all sessions raises the version. The client IP of the registration or of the last password
     # reset is then unknown too.
-    is_current = user.token_version == (user.known_ip_version or 0)
+    is_current = user.token_version == (known_ip_version or 0)
     # Before its verification, an account must not look different to the client that may have registered it.
     is_current &= user.status != "unverified"
-    is_known = is_current and (user.known_ip_since or user.created_at) > since
+    is_known = is_current and (known_ip_since or user.created_at) > since
     # An account without logins has one row, without a session.
     logins = [(row.source_ip, row.user_agent) for row in rows if row.source_ip is not None]
     is_new = user.token_version == 0 and user.created_at > since
-    return KnownClients(user.id, logins, user.registered_from if is_known else None, is_new=is_new)
+    return KnownClients(credentials, logins, registered_from if is_known else None, is_new=is_new)
 
 
 def reset_throttles(connection: Connection, keys: Sequence[bytes]) -> None:

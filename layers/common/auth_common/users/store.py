@@ -72,7 +72,11 @@ class TakenAddress:
 #: The columns of ``User``, in the order of its fields.
 USER_COLUMNS: Final = tuple(users.c[name] for name in User.__dataclass_fields__)
 
-_CREDENTIALS: Final = select(*USER_COLUMNS, users.c.password_hash, exists().where(passkeys.c.user_id == users.c.id))
+_HAS_PASSKEY: Final = exists().where(passkeys.c.user_id == users.c.id)
+#: What ``credentials_of`` needs.
+CREDENTIALS_COLUMNS: Final = (*USER_COLUMNS, users.c.password_hash, _HAS_PASSKEY)
+
+_CREDENTIALS: Final = select(*CREDENTIALS_COLUMNS)
 _CREDENTIALS_BY_EMAIL: Final = _CREDENTIALS.where(users.c.email == bindparam("email"))
 _CREDENTIALS_BY_ID: Final = _CREDENTIALS.where(users.c.id == bindparam("user_id"))
 _SELECT_USER: Final = select(*USER_COLUMNS).where(users.c.id == bindparam("user_id"))
@@ -80,9 +84,9 @@ _SELECT_USER_BY_EMAIL: Final = select(*USER_COLUMNS, salt_of(users.c.id)).where(
 #: Aurora DSQL locks only rows of one table that are selected by the primary key.
 _LOCK: Final = select(users.c.id).where(users.c.id == bindparam("user_id")).with_for_update()
 _LOCK_USER: Final = _SELECT_USER.with_for_update()
-_SELECT_LOCKED: Final = select(
-    *USER_COLUMNS, exists().where(passkeys.c.user_id == users.c.id), salt_of(users.c.id)
-).where(users.c.id == bindparam("user_id"))
+_SELECT_LOCKED: Final = select(*USER_COLUMNS, _HAS_PASSKEY, salt_of(users.c.id)).where(
+    users.c.id == bindparam("user_id")
+)
 #: As text, which is the same for all databases. SQLAlchemy has a different INSERT ... ON CONFLICT for each of them. The
 #: update changes nothing, and locks the account that has the address.
 _INSERT: Final = text(
@@ -137,6 +141,12 @@ def insert_user(
 def delete_rejected_user(connection: Connection, *, user_id: UUID) -> None:
     """Delete a user who was stored in the same transaction, and whose address turned out to be reserved."""
     connection.execute(_DELETE, {"user_id": user_id})
+
+
+def credentials_of(row: Sequence[Any]) -> Credentials:
+    """Return the credentials in a row of ``CREDENTIALS_COLUMNS``."""
+    *columns, password_hash, has_passkey = row
+    return Credentials(_user(columns), password_hash, has_passkey)
 
 
 def select_credentials_by_email(connection: Connection, *, email: str) -> Credentials | None:
@@ -368,10 +378,7 @@ def delete_user(connection: Connection, *, user_id: UUID) -> None:
 
 def _credentials(connection: Connection, statement: Select[Any], **parameter: str | UUID) -> Credentials | None:
     row = connection.execute(statement, parameter).one_or_none()
-    if row is None:
-        return None
-    *columns, password_hash, has_passkey = row
-    return Credentials(_user(columns), password_hash, has_passkey)
+    return credentials_of(row) if row else None
 
 
 def _user(columns: Sequence[Any]) -> User:
