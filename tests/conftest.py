@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,18 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pat
     start_fresh_environment()
     leaks.remember(*(path.read_bytes() for path in [*tmp_path.glob("pepper"), *tmp_path.glob("audit-key")]))
     leaks.remember(*(line for path in tmp_path.glob("keys/*.pem") for line in path.read_text().splitlines()[1:-1]))
+
+
+@pytest.fixture
+def set_variables(environment: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A function that starts a new environment with these variables."""
+
+    def set_variables(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        start_fresh_environment()
+
+    return set_variables
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import bcrypt
 import pytest
 
+from auth_common.accounts import administration as accounts
 from tests.support.databases import Database, start_fresh_environment
-from tests.support.factories import Account, sign_up
+from tests.support.factories import EMAIL, Account, sign_up
 from tests.support.passkeys import PasskeyHolder, enrol
 
 
@@ -14,6 +15,14 @@ from tests.support.passkeys import PasskeyHolder, enrol
 def person(database: Database) -> Account:
     """A user who has logged in with a password."""
     return sign_up()
+
+
+@pytest.fixture
+def account(database: Database) -> Account:
+    """A user with a verified address who has logged in with a password."""
+    account = sign_up()
+    accounts.mark_email_verified(EMAIL)
+    return account
 
 
 @pytest.fixture

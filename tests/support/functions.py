@@ -157,3 +157,8 @@ def _check_contract(response: Response, event: dict[str, Any]) -> None:
     assert problem["status"] == response.status
     assert problem["request_id"] == request_id
     assert all(error.keys() == {"field", "message"} for error in problem.get("errors", []))
+
+
+def outcome(response: Response) -> tuple[int, str]:
+    """Return the status and the error code of a response."""
+    return response.status, response.code

@@ -8,13 +8,10 @@ from auth_common.database.privileges import HEALTH_ROLE
 from tests.support import leaks
 from tests.support.databases import Database, acting_as, start_fresh_environment
 from tests.support.events import proxy_event
+from tests.support.factories import get_health
 from tests.support.functions import call
 
 pytestmark = [pytest.mark.operations, pytest.mark.aurora_dsql]
-
-
-def get_health():
-    return call("health", proxy_event("GET", "/health"))
 
 
 @pytest.mark.usefixtures("database")

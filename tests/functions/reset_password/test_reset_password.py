@@ -14,7 +14,6 @@ from tests.support.factories import (
     EMAIL,
     NEW_PASSWORD,
     PASSWORD,
-    Account,
     change_password,
     get_user,
     is_session_accepted,
@@ -23,6 +22,7 @@ from tests.support.factories import (
     register,
     sign_up,
 )
+from tests.support.functions import outcome
 from tests.support.mail_links import (
     complete_reset,
     end_mail_pause,
@@ -41,18 +41,6 @@ pytestmark = [pytest.mark.passwords]
 
 REJECTED = (400, "invalid_or_expired_code")
 AT_HOME = {"sourceIp": "198.51.100.77"}
-
-
-def outcome(response):
-    return response.status, response.code
-
-
-@pytest.fixture
-def account(database) -> Account:
-    """A verified user who has logged in."""
-    account = sign_up()
-    accounts.mark_email_verified(EMAIL)
-    return account
 
 
 def reset_token(database: Database) -> str:

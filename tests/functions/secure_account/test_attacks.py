@@ -32,14 +32,6 @@ pytestmark = [pytest.mark.accounts]
 ATTACKERS_EMAIL = "attacker@example.net"
 
 
-@pytest.fixture
-def account(database) -> Account:
-    """A verified user who has logged in."""
-    account = sign_up()
-    accounts.mark_email_verified(EMAIL)
-    return account
-
-
 @pytest.mark.sqlite
 @pytest.mark.threat("function-undo-ended")
 @pytest.mark.parametrize(

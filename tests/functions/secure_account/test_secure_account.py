@@ -18,9 +18,9 @@ from tests.support.factories import (
     erase,
     is_session_accepted,
     log_in,
-    sign_up,
     step_up,
 )
+from tests.support.functions import outcome
 from tests.support.mail_links import (
     change_email,
     complete_reset,
@@ -35,18 +35,6 @@ from tests.support.passkeys import complete_login, enrol
 pytestmark = [pytest.mark.accounts]
 
 REJECTED = (400, "invalid_or_expired_code")
-
-
-def outcome(response):
-    return response.status, response.code
-
-
-@pytest.fixture
-def account(database) -> Account:
-    """A verified user who has logged in."""
-    account = sign_up()
-    accounts.mark_email_verified(EMAIL)
-    return account
 
 
 def newest_link(database: Database, kind: str = "password_changed") -> str:

@@ -24,6 +24,7 @@ from tests.support.factories import (
     register,
     sign_up,
 )
+from tests.support.functions import outcome
 from tests.support.mail_links import (
     end_mail_pause,
     is_verified,
@@ -44,10 +45,6 @@ VICTIM = EMAIL
 ATTACKERS_PASSWORD = PASSWORD
 VICTIMS_PASSWORD = NEW_PASSWORD
 REJECTED = (400, "invalid_or_expired_code")
-
-
-def outcome(response):
-    return response.status, response.code
 
 
 @pytest.fixture

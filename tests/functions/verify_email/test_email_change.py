@@ -6,7 +6,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, update
 
-from auth_common.accounts import administration as accounts
 from auth_common.accounts.email_change import undo_email_changes
 from auth_common.database.tables import email_changes, mail_tokens, users
 from auth_common.transactions import transaction
@@ -14,15 +13,14 @@ from tests.support.databases import start_fresh_environment
 from tests.support.factories import (
     EMAIL,
     PASSWORD,
-    Account,
     erase,
     get_user,
     is_session_accepted,
     log_in,
     register,
-    sign_up,
     step_up,
 )
+from tests.support.functions import outcome
 from tests.support.mail_links import (
     change_email,
     is_verified,
@@ -38,18 +36,6 @@ pytestmark = [pytest.mark.accounts]
 
 NEW_EMAIL = "new@example.com"
 REJECTED = (400, "invalid_or_expired_code")
-
-
-def outcome(response):
-    return response.status, response.code
-
-
-@pytest.fixture
-def account(database) -> Account:
-    """A verified user who has logged in."""
-    account = sign_up()
-    accounts.mark_email_verified(EMAIL)
-    return account
 
 
 @pytest.mark.aurora_dsql

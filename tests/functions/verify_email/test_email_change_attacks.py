@@ -30,6 +30,7 @@ from tests.support.factories import (
     sign_up,
     step_up,
 )
+from tests.support.functions import outcome
 from tests.support.mail_links import (
     change_email,
     complete_reset,
@@ -55,10 +56,6 @@ pytestmark = [pytest.mark.accounts]
 NEW_EMAIL = "new@example.com"
 VICTIM = "victim@example.com"
 REJECTED = (400, "invalid_or_expired_code")
-
-
-def outcome(response):
-    return response.status, response.code
 
 
 def verified(email: str = EMAIL) -> Account:

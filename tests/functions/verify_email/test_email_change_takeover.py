@@ -6,7 +6,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, update
 
-from auth_common.accounts import administration as accounts
 from auth_common.accounts.email_change import change_email_by_operator, undo_email_changes
 from auth_common.database.tables import email_changes, mail_tokens, passkeys, users
 from auth_common.mail_tokens.tokens_and_codes import MailTokenPurpose, hash_mail_token
@@ -23,6 +22,7 @@ from tests.support.factories import (
     sign_up,
     step_up,
 )
+from tests.support.functions import outcome
 from tests.support.mail_links import (
     change_email,
     complete_reset,
@@ -40,18 +40,6 @@ pytestmark = [pytest.mark.accounts]
 #: The address of the hijacker.
 HIJACKERS = "hijacker@example.com"
 REJECTED = (400, "invalid_or_expired_code")
-
-
-def outcome(response):
-    return response.status, response.code
-
-
-@pytest.fixture
-def account(database) -> Account:
-    """A verified user, whose password and session the hijacker has too."""
-    account = sign_up()
-    accounts.mark_email_verified(EMAIL)
-    return account
 
 
 @pytest.mark.threat("function-second-factor-bypass")

@@ -544,7 +544,7 @@ def mutate(data, credential):
 
 
 @pytest.mark.asvs("2.2.1")
-@examples(150)
+@examples(80)
 @given(data=st.data())
 def test_mutated_registration_response_causes_no_server_error(database, account, data):
     database.execute(throttles.delete())
@@ -560,7 +560,7 @@ def mfa_token(holder):
 
 @pytest.mark.asvs("11.2.5")
 @pytest.mark.parametrize("alone", [False, True])
-@examples(150)
+@examples(80)
 @given(data=st.data())
 def test_mutated_login_response_neither_logs_in_nor_causes_500(database, holder, mfa_token, alone, data):
     database.execute(throttles.delete())

@@ -6,7 +6,6 @@ import jwt
 import pytest
 
 from auth_common.clients.credentials import ALGORITHMS
-from tests.support.databases import start_fresh_environment
 from tests.support.events import proxy_event
 from tests.support.factories import get_health, get_jwks
 from tests.support.forged_tokens import issue_genuine_token
@@ -27,18 +26,6 @@ METADATA = ["openid-configuration", "oauth-authorization-server"]
 
 def get(name, **options):
     return call("well_known", proxy_event("GET", f"/.well-known/{name}", **options))
-
-
-@pytest.fixture
-def set_variables(environment, monkeypatch):
-    """Return a function that starts a new environment with these variables."""
-
-    def set_them(**variables):
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        start_fresh_environment()
-
-    return set_them
 
 
 @pytest.fixture

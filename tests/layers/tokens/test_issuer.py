@@ -9,7 +9,6 @@ from auth_common.errors import InvalidMFAToken, InvalidToken, Misconfigured
 from auth_common.settings import LOCAL_ISSUER, learn_issuer, settings
 from auth_common.tokens.access_tokens import verify_access_token
 from auth_common.tokens.mfa_tokens import verify_mfa_token
-from tests.support.databases import start_fresh_environment
 from tests.support.events import authorizer_event
 from tests.support.forged_tokens import Verifier, forger_with_stolen_key, issue_genuine_token
 from tests.support.functions import call_authorizer
@@ -19,18 +18,6 @@ pytestmark = [pytest.mark.tokens, pytest.mark.usefixtures("environment")]
 rejects = Verifier(verify_access_token, InvalidToken).rejects
 URL = "https://login.example.com"
 GATEWAY = "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/prod"
-
-
-@pytest.fixture
-def set_variables(monkeypatch):
-    """Return a function that starts a new environment with these variables."""
-
-    def set_them(**variables):
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        start_fresh_environment()
-
-    return set_them
 
 
 @pytest.fixture
