@@ -292,6 +292,16 @@ def test_events_of_an_erased_user_stay_intact_without_personal_data(auditor):
     assert (newest["source_ip"], newest["user_agent"], newest["chain"]["intact"]) == (None, None, True)
 
 
+@pytest.mark.aurora_dsql
+def test_events_of_passkeys_can_be_read_if_several_users_have_a_salt(auditor):
+    """A record that is sealed with the salt of another user cannot be opened."""
+    holder = enrol(sign_up())
+    assert holder.log_in_with_passkey_alone().status == 200
+    assert holder.step_up(holder.log_in().json["access_token"]).status == 200
+    events = read_all_events(auditor, user_id=holder.account.id)
+    assert {event["source_ip"] for event in events} == {SOURCE_IP}
+
+
 def test_text_instead_of_an_id_in_a_path_is_not_stored(auditor):
     get_user("somebody@example.com", token=sign_up().access_token)
     (event,) = read_all_events(auditor, event="authz_fail")
