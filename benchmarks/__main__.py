@@ -22,7 +22,7 @@ from benchmarks.summary import summarise
 SECTIONS: Final[dict[str, tuple[Callable[..., Section], int]]] = {
     "floors": (measure_floors, 15),
     "peers": (measure_peers, 11),
-    "login-parts": (measure_login_parts, 11),
+    "login-parts": (measure_login_parts, 21),
     "round-trips": (measure_round_trips, 5),
     "load": (measure_load, 3),
     "cold-start": (measure_cold_starts, 3),
