@@ -1,11 +1,14 @@
 """Attacks on the change of an address: hijacking, enumeration, guessed codes, races, and the reserved address."""
 
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import create_engine, delete, insert, select, text, update
+from sqlalchemy.pool import NullPool
 
 from auth_common.accounts import administration as accounts
 from auth_common.accounts.email_change import change_email_by_operator
@@ -42,6 +45,7 @@ from tests.support.mail_links import (
     verify_email,
 )
 from tests.support.outages import on_each_statement
+from tests.support.processes import wait_until
 from tests.support.races import (
     before_statement,
     on_each_isolation_level,
@@ -432,3 +436,26 @@ def test_change_that_commits_within_another_transaction_reserves_the_old_address
     with before_statement("UPDATE users SET email", confirm):
         assert outcome(verify_email(token=stolen, access_token=other.access_token)) == REJECTED
     assert {email for (email,) in database.execute(select(users.c.email))} == {NEW_EMAIL, "other@example.com"}
+
+
+@on_each_postgresql_isolation
+@pytest.mark.threat("function-race")
+@pytest.mark.parametrize("neutral", [False, True], ids=["open", "neutral"])
+def test_registration_that_waits_for_a_change_of_the_address_is_rejected(database, isolation, monkeypatch, neutral):
+    """The insert has looked for a reservation before it waits for the change."""
+    account = verified()
+    monkeypatch.setenv("NEUTRAL_REGISTRATION", str(neutral).lower())
+    start_fresh_environment()
+    register({"sourceIp": OTHER_CLIENT_IP}, email="warm-up@example.com")
+    before, now = queued_mails(database, EMAIL), datetime.now(UTC)
+    reservation = {"id": uuid4(), "user_id": UUID(account.id), "old_email": EMAIL}
+    reservation |= {"changed_at": now, "reserved_until": now + timedelta(hours=1)}
+    with ThreadPoolExecutor(1) as elsewhere, create_engine(database.url, poolclass=NullPool).connect() as connection:
+        connection.execute(update(users).where(users.c.email == EMAIL).values(email=NEW_EMAIL))
+        connection.execute(email_changes.insert(), reservation)
+        response = elsewhere.submit(register)
+        wait_until(lambda: connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")) > 0, seconds=20)
+        connection.commit()
+        assert response.result().status == (202 if neutral else 409)
+    assert {email for (email,) in database.execute(select(users.c.email))} == {NEW_EMAIL, "warm-up@example.com"}
+    assert queued_mails(database, EMAIL) == before

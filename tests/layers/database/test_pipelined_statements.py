@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, create_engine, insert, make_url, sele
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
 
-from auth_common.database.pipeline import write_later
+from auth_common.database.pipeline import execute_with_next, write_later
 from auth_common.database.tables import audit_salts, users
 from auth_common.database.time_limit import time_limit
 from auth_common.errors import DatabaseUnavailable
@@ -70,6 +70,12 @@ def read_and_store(connection: Connection, *numbers: int) -> None:
     store(connection, *numbers)
 
 
+def store_and_read(connection: Connection, number: int) -> list[int]:
+    """Send a write with the statement after it, and return what that statement reads."""
+    execute_with_next(connection, insert(audit_salts), salt(number))
+    return [user_id.int for user_id in connection.execute(_SELECT).scalars()]
+
+
 def stored(database) -> list[int]:
     return sorted(user_id.int for (user_id,) in database.execute(_SELECT))
 
@@ -99,6 +105,16 @@ def test_waiting_writes_are_stored_before_what_follows(database):
 
     assert sorted(transaction(body)) == [1, 2, 3, 4]
     assert stored(database) == [1, 2, 3, 4, 5]
+
+
+@both_ways
+@on_all_databases
+@pytest.mark.usefixtures("pipeline")
+def test_statement_after_a_first_write_sees_it_or_raises_its_error(database):
+    assert transaction(lambda connection: store_and_read(connection, 1)) == [1]
+    with pytest.raises(IntegrityError):
+        transaction(lambda connection: store_and_read(connection, 1))
+    assert stored(database) == [1]
 
 
 @both_ways
@@ -243,6 +259,15 @@ def test_connection_that_was_lost_before_a_transaction_of_one_write_is_replaced(
 @both_ways
 @on_postgresql
 @pytest.mark.usefixtures("pipeline")
+def test_connection_that_was_lost_before_a_write_with_the_next_statement_is_replaced(database):
+    database.terminate_backend(service_backend())
+    assert transaction(lambda connection: store_and_read(connection, 1)) == [1]
+    assert stored(database) == [1]
+
+
+@both_ways
+@on_postgresql
+@pytest.mark.usefixtures("pipeline")
 def test_connection_that_is_lost_before_the_commit_is_not_retried(database):
     tries = []
 
@@ -283,6 +308,12 @@ def test_transaction_begins_and_ends_without_round_trips_of_its_own(traffic):
         ["BEGIN", "SELECT"],
         ["COMMIT"],
     ]
+
+
+@on_servers
+def test_first_write_travels_with_begin_and_the_next_statement(traffic):
+    transaction(lambda connection: store_and_read(connection, 1))
+    assert kinds(traffic) == [["BEGIN", "INSERT", "SELECT"], ["COMMIT"]]
 
 
 @on_servers

@@ -29,7 +29,7 @@ from auth_common.throttling.service import (
     spend_statements,
 )
 from auth_common.transactions import transaction
-from auth_common.users.store import TakenAddress, User, delete_rejected_user, insert_user
+from auth_common.users.store import TakenAddress, User, insert_user
 
 #: Every new account has this role. The schema rejects a request with role or status.
 _NEW_ROLE: Final = "user"
@@ -207,12 +207,8 @@ def _tell_owner(connection: Connection, holder: User | None, rejected: User, *, 
         may_send: whether a mail may be sent.
 
     """
-    if holder is None:
-        delete_rejected_user(connection, user_id=rejected.id)
-    else:
-        spend_statements(connection, 1)  # A new account needs it for its salt.
-    if _resets_failures():
-        spend_statements(connection, 1, may_wait=True)
+    # A new account needs them for its salt, and for the counters.
+    spend_statements(connection, 2 if _resets_failures() else 1)
     is_active = holder is not None and holder.status != "disabled"
     kind = MailKind.ADDRESS_TAKEN if holder is None or holder.email_verified else MailKind.REGISTER_AGAIN
     # A mail that may not be sent costs the same.

@@ -78,7 +78,7 @@ def make_salt(connection: Connection, *, user_id: UUID | None) -> bytes | None:
 def store_first_salt(connection: Connection, *, user_id: UUID) -> None:
     """Make the salt of a user who was stored in the same transaction. The user's records then need no query."""
     salt = secrets.token_bytes(SALT_BYTES)
-    connection.execute(_INSERT, {"user_id": user_id, "salt": salt})
+    write_later(connection, _INSERT, {"user_id": user_id, "salt": salt})
     bring_salt(connection, user_id=user_id, stored=salt)
 
 

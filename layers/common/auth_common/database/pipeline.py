@@ -12,8 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 Parameters: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
-#: The execution option of a statement whose result is not read.
+#: The execution options of a statement whose result is not read. The second one is for a statement that another one of
+#: the same body follows.
 MAY_WAIT: Final = "may_wait"
+IS_FOLLOWED: Final = "is_followed"
 #: A note on the error of a write that waited. SQLAlchemy names the statement at which the error was raised.
 WAITED: Final = "An earlier write of the transaction has failed, which was sent with this statement (write_later)."
 
@@ -34,6 +36,21 @@ def write_later(connection: Connection, statement: Executable, parameters: Param
     connection.execute(statement, parameters, execution_options={MAY_WAIT: True})
 
 
+def execute_with_next(connection: Connection, statement: Executable, parameters: Mapping[str, Any]) -> None:
+    """Execute a statement whose result is not read together with the next one, and with BEGIN if it is the first one.
+
+    The body of the transaction must execute another statement afterwards, and wait for its result. That shows whether
+    the connection still works, before COMMIT (``PipelinedConnection.execute_later``).
+
+    Args:
+        connection: As for ``write_later``.
+        statement: A write, or a SELECT that locks rows.
+        parameters: As for ``write_later``.
+
+    """
+    connection.execute(statement, parameters, execution_options={MAY_WAIT: True, IS_FOLLOWED: True})
+
+
 def is_of_waiting_write(error: BaseException) -> bool:
     """Return whether ``error``, or the database error that caused it, is the error of a write that waited."""
     database_error = error if isinstance(error, DBAPIError) else error.__cause__
@@ -50,7 +67,7 @@ def _queue(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
     """Return whether the statement was queued or executed here. Otherwise SQLAlchemy executes it."""
     if not context.execution_options.get(MAY_WAIT):
         return False
-    cursor.execute_later(statement, parameters)
+    cursor.execute_later(statement, parameters, is_followed=context.execution_options.get(IS_FOLLOWED, False))
     return True
 
 

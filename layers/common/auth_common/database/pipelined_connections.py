@@ -83,9 +83,9 @@ class PipelinedCursor(psycopg.Cursor[Any]):
         """Execute a statement with each of ``params_seq`` and wait for the results."""
         self._conn.execute_in_flight(self._executemany_gen_pipeline(query, params_seq, returning))
 
-    def execute_later(self, query: Query, params: Params) -> None:
-        """Execute a write with the next statement or with COMMIT."""
-        self._conn.execute_later(lambda: self._copy().generate(query, params))
+    def execute_later(self, query: Query, params: Params, *, is_followed: bool) -> None:
+        """Execute a write with the next statement or with COMMIT (``PipelinedConnection.execute_later``)."""
+        self._conn.execute_later(lambda: self._copy().generate(query, params), is_followed=is_followed)
 
     def executemany_later(self, query: Query, params_seq: Iterable[Params]) -> None:
         """Execute a write with each of ``params_seq``, as ``execute_later`` does."""
@@ -115,13 +115,19 @@ class PipelinedConnection(TimedConnection):
         #: transaction whose error was caught cannot commit without them.
         self._waiting: list[Callable[[], PQGen[None]]] = []
 
-    def execute_later(self, write: Callable[[], PQGen[None]]) -> None:
+    def execute_later(self, write: Callable[[], PQGen[None]], *, is_followed: bool = False) -> None:
         """Execute ``write`` in the next flight, if a transaction has begun. Otherwise execute it now.
 
         The first statement of a transaction does not wait, because it shows whether the connection still works. A
         transaction that loses its connection before COMMIT can run again. Without a transaction there is no COMMIT.
+
+        Args:
+            write: Returns psycopg's generator of the statement.
+            is_followed: Whether another statement is executed before COMMIT in any case. The first one then waits, too.
+
         """
-        if self.pgconn.transaction_status == TransactionStatus.INTRANS:
+        has_begun = self.pgconn.transaction_status == TransactionStatus.INTRANS
+        if has_begun or (is_followed and not self.autocommit):
             self._waiting.append(write)
         else:
             self.execute_in_flight(write())
@@ -162,12 +168,11 @@ class PipelinedConnection(TimedConnection):
         # psycopg forgets its prepared statements after an error. The server must forget them before new ones are
         # prepared, and psycopg would send DEALLOCATE ALL after ``last``.
         yield from self._prepared.maintain_gen(self)
+        yield from super()._start_query()
+        for write in self._waiting:
+            yield from write()
         if self._waiting:
-            for write in self._waiting:
-                yield from write()
             flight.end_writes()
-        else:
-            yield from super()._start_query()
         yield from last
 
     def _start_query(self) -> PQGen[None]:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Select, and_, case, delete, func, or_, select, update
 
+from auth_common.database.pipeline import write_later
 from auth_common.database.tables import as_row, mails
 from auth_common.mail.kinds import MAIL_RULES, MailKind, MailShare
 
@@ -93,6 +94,7 @@ class AccountLimit(NamedTuple):
     number: int
 
 
+_INSERT: Final = mails.insert()
 _FACTS: Final = tuple(mails.c[name] for name in MailFacts.__dataclass_fields__)
 _LEASED_COLUMNS: Final = tuple(mails.c[name] for name in LeasedMail.__dataclass_fields__)
 
@@ -112,7 +114,7 @@ _IS_ESSENTIAL: Final = mails.c.kind.in_(_KINDS[MailShare.ESSENTIAL])
 
 def insert_mail(connection: Connection, mail: QueuedMail) -> None:
     """Store a mail."""
-    connection.execute(mails.insert(), as_row(mail))
+    write_later(connection, _INSERT, as_row(mail))
 
 
 def select_due_mails(

@@ -55,7 +55,7 @@ _COUNT_TRY: Final = (
 
 def insert_mail_token(connection: Connection, mail_token: MailToken) -> None:
     """Store a mail token."""
-    connection.execute(_INSERT, as_row(mail_token))
+    write_later(connection, _INSERT, as_row(mail_token))
 
 
 def select_mail_token(connection: Connection, *, token_hashes: Sequence[bytes]) -> MailToken | None:

@@ -265,21 +265,14 @@ def move_failures(connection: Connection, *, old_email: str, new_email: str) -> 
     move_throttle(connection, old=limits.account_key(old_email), new=limits.account_key(new_email))
 
 
-def spend_statements(connection: Connection, number: int, *, may_wait: bool = False) -> None:
-    """Send ``number`` statements that change nothing.
+def spend_statements(connection: Connection, number: int) -> None:
+    """Send ``number`` statements that change nothing, and that may wait (``write_later``).
 
     A transaction that needs fewer statements for a taken address than for a new one calls it, because a client can
-    measure round trips to the database.
-
-    Args:
-        connection: the transaction.
-        number: of statements.
-        may_wait: whether they cost no round trip of their own (``write_later``), as what they stand for.
-
+    measure how long a response takes.
     """
-    spend = reset_throttles if may_wait else delete_throttles
     for _ in range(number):
-        spend(connection, [secrets.token_bytes(_KEY_BYTES)])
+        reset_throttles(connection, [secrets.token_bytes(_KEY_BYTES)])
 
 
 def unlock_account(connection: Connection, *, email: str, user_id: UUID) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, case, delete, exists
 from sqlalchemy.exc import IntegrityError
 
 from auth_common.audit_log.salt_store import bring_salt, salt_of
-from auth_common.database.pipeline import write_later
+from auth_common.database.pipeline import execute_with_next, write_later
 from auth_common.database.tables import as_row, challenges, mails, passkeys, refresh_tokens, sessions, users
 from auth_common.errors import EmailTaken
 from auth_common.users.email_change_store import RESERVED, is_unavailable
@@ -65,7 +65,7 @@ class LockedUser:
 class TakenAddress:
     """An address that a new user cannot have."""
 
-    #: The user who has the address. None if an account has the address reserved: ``delete_rejected_user``.
+    #: The user who has the address. None if an account has the address reserved.
     holder: User | None
 
 
@@ -94,9 +94,11 @@ _INSERT: Final = text(
     INSERT INTO users (
         id, email, name, date_of_birth, job_title, password_hash, role, status, token_version, created_at,
         registered_from, email_verified_at, locale, unused_until
-    ) VALUES (
-        :id, :email, :name, :date_of_birth, :job_title, :password_hash, :role, :status, :token_version, :created_at,
+    )
+    SELECT :id, :email, :name, :date_of_birth, :job_title, :password_hash, :role, :status, :token_version, :created_at,
         :registered_from, :email_verified_at, :locale, :unused_until
+    WHERE NOT EXISTS (
+        SELECT 1 FROM email_changes WHERE old_email = :email AND reserved_until > :created_at AND user_id != :id
     )
     ON CONFLICT (email) DO UPDATE SET email = users.email
     """
@@ -107,19 +109,15 @@ _INSERT: Final = text(
     )
 )
 _DELETE: Final = delete(users).where(users.c.id == bindparam("user_id"))
-_SELECT_HOLDER: Final = _SELECT_USER_BY_EMAIL.add_columns(RESERVED.exists())
+_SELECT_HOLDER: Final = _SELECT_USER_BY_EMAIL.add_columns(RESERVED.exists().label("is_reserved"))
 
 
 def insert_user(
     connection: Connection, user: User, *, password_hash: str, registered_from: bytes
 ) -> TakenAddress | None:
-    """Store a new user. If another user has the address, store nothing, lock that user, and return them.
+    """Store a new user. If the address is taken, store nothing, lock the user who has it, and return them.
 
-    If another account has the address reserved, the caller must roll back or call ``delete_rejected_user``.
-
-    The unique constraint decides, so of two concurrent registrations exactly one gets the address. The first statement
-    waits until a concurrent change has released the address. On READ COMMITTED the second one then sees the
-    reservation. In an older snapshot the first one fails, and the transaction runs again.
+    The unique constraint decides, so of two concurrent registrations exactly one gets the address.
 
     Args:
         connection: to write with.
@@ -128,19 +126,25 @@ def insert_user(
         registered_from: keyed hash of the client IP, 16 bytes.
 
     """
-    connection.execute(_INSERT, {**as_row(user), "password_hash": password_hash, "registered_from": registered_from})
+    row = {**as_row(user), "password_hash": password_hash, "registered_from": registered_from}
+    execute_with_next(connection, _INSERT, row)
     parameters = {"email": user.email, "user_id": user.id, "now": user.created_at}
-    *columns, salt, is_reserved = connection.execute(_SELECT_HOLDER, parameters).one()
+    found = connection.execute(_SELECT_HOLDER, parameters).all()
+    others = [row for row in found if row.id != user.id]
+    is_stored = len(others) < len(found)
+    if is_stored and not others and not found[0].is_reserved:
+        return None
+    if is_stored:
+        # The insert has waited until a concurrent change had released the address. On READ COMMITTED, the query sees
+        # the reservation. In an older snapshot it still sees the account with the address.
+        write_later(connection, _DELETE, {"user_id": user.id})
+    if is_stored or not others:
+        bring_salt(connection, user_id=None, stored=None)
+        return TakenAddress(None)
+    *columns, salt, _ = others[0]
     holder = _user(columns)
     bring_salt(connection, user_id=holder.id, stored=salt)
-    if holder.id != user.id:
-        return TakenAddress(holder)
-    return TakenAddress(None) if is_reserved else None
-
-
-def delete_rejected_user(connection: Connection, *, user_id: UUID) -> None:
-    """Delete a user who was stored in the same transaction, and whose address turned out to be reserved."""
-    connection.execute(_DELETE, {"user_id": user_id})
+    return TakenAddress(holder)
 
 
 def credentials_of(row: Sequence[Any]) -> Credentials:
@@ -193,7 +197,7 @@ def lock_user(connection: Connection, *, user_id: UUID) -> User | None:
 
 def lock_user_and_passkeys(connection: Connection, *, user_id: UUID) -> LockedUser | None:
     """Lock a user's row as ``lock_user`` does, and return the user. Return None if there is none."""
-    connection.execute(_LOCK, {"user_id": user_id})
+    execute_with_next(connection, _LOCK, {"user_id": user_id})
     # A statement of its own, whose subqueries PostgreSQL evaluates after it has waited for the lock.
     row = connection.execute(_SELECT_LOCKED, {"user_id": user_id}).one_or_none()
     if row is None:
