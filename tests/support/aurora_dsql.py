@@ -55,6 +55,8 @@ def aurora_dsql_stand_in(*, socket: str) -> Iterator[None]:
     def reach(_dialect: object, _record: object, _arguments: list[Any], options: dict[str, Any]) -> None:
         if options.get("host") == ENDPOINT:
             options["host"] = socket
+            # Aurora DSQL has only this isolation level. A setting of the database would not be copied to other ones.
+            options["options"] = r"-c default_transaction_isolation=repeatable\ read"
 
     listeners: dict[str, tuple[Callable[..., Any], dict[str, bool]]] = {
         "do_connect": (reach, {}),

@@ -158,8 +158,6 @@ class PostgresServer:
         with psycopg.connect(self._server.get_uri(database=name), autocommit=True) as connection:
             connection.execute("CREATE SCHEMA sys")
             connection.execute(f"CREATE TABLE {mappings}".encode())
-            # Aurora DSQL has only this isolation level.
-            connection.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'".encode())
 
     @contextmanager
     def _emptied(self, template: str) -> Iterator[str]:

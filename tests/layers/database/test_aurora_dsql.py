@@ -86,6 +86,12 @@ def test_binary_key_is_stored_as_text_and_read_as_bytes():
         assert stored is None or (isinstance(stored, str) and len(stored) <= 22)
 
 
+def test_transactions_of_the_stand_in_are_repeatable_read(admin):
+    """Aurora DSQL has this isolation level only. The tests of concurrent requests meet its conflicts then."""
+    with admin.connect() as connection:
+        assert connection.scalar(text("SELECT current_setting('transaction_isolation')")) == "repeatable read"
+
+
 REJECTED = [
     *("SAVEPOINT here", "TRUNCATE throttles", "LOCK TABLE throttles", "SET statement_timeout = 1000"),
     *("CREATE TEMPORARY TABLE mine (id integer)", "CREATE TABLE mine (id SERIAL)", "CREATE EXTENSION pgcrypto"),
