@@ -23,7 +23,7 @@ from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.settings import settings
 from auth_common.throttling.service import count_rejected_client
 from auth_common.tokens.signed_tokens import InvalidSignedToken, read_unverified, verify_assertion
-from auth_common.transactions import read, transaction
+from auth_common.transactions import read, single_statement
 
 #: The ``client_assertion_type`` of a JWT (RFC 7523 section 2.2).
 JWT_BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -176,7 +176,7 @@ def _check_assertion(client: Client | None, presented: _Assertion) -> Authentica
     # The verification accepts an assertion for as long as the leeway after its expiry.
     expires_at = datetime.fromtimestamp(claims["exp"] + settings().clock_leeway, UTC)
     assertion_hash = hashlib.sha256(registered.id.bytes + claims["jti"].encode()).digest()
-    if not transaction(
+    if not single_statement(
         lambda connection: use_assertion(connection, assertion_hash=assertion_hash, expires_at=expires_at)
     ):
         raise _RejectedError("assertion_replayed", name=presented.name, client=registered)
