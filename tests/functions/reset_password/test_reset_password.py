@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 
 from auth_common.accounts import administration as accounts
 from auth_common.database.tables import audit_events, mail_tokens, mails, passkeys, throttles, users
+from auth_common.keys.keyed_hashes import account_pseudonym
 from auth_common.throttling.limits import MAILS_PER_DAY, MAILS_PER_DAY_FROM_CLIENT_IP
 from tests.support.databases import Database, start_fresh_environment
 from tests.support.factories import (
@@ -205,6 +206,20 @@ def test_link_ends_with_a_change_of_the_account(database, account, change):
     token = reset_token(database)
     change(account)
     assert outcome(complete_reset(token)) == REJECTED
+
+
+@pytest.mark.sqlite
+def test_mails_to_one_address_that_a_limit_stops_are_seen_in_metric_and_log(database, account, log_lines):
+    """The response and the audit log do not show them. The security team must still find whose mailbox is attacked."""
+    for number in range(3):
+        assert request_reset(sourceIp=f"192.0.2.{number}").status == 202
+        assert request_reset("unknown@example.com", sourceIp=f"192.0.2.{number}").status == 202
+    assert len(queued_mails(database, EMAIL)) == 1 + 1  # The first is of the registration.
+    assert sum("excess_rate_limit_exceeded" in line for line in log_lines.metrics) == 4
+    stopped = [record for record in log_lines.records if record["message"] == "attempt rejected"]
+    assert all("mail_address_day" in record["limit"] for record in stopped)
+    assert [record.get("user_id") for record in stopped] == [account.id, None] * 2
+    assert [record.get("account") for record in stopped] == [None, account_pseudonym("unknown@example.com")] * 2
 
 
 @pytest.mark.sqlite

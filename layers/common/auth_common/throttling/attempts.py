@@ -85,11 +85,13 @@ class Attempt:
         """Count the attempt in each group of limits of which none is locked. Return whether none is in any group.
 
         Each group is counted even if another one is locked. Otherwise the counter of a client IP would show whether an
-        address is locked. For the same reason, a rejection is not recorded: that would take further round trips.
+        address is locked. For the same reason, a rejection is not recorded: that would take further round trips. The
+        log line names the account and the limits of the group. Which of them is locked is not known.
         """
         rejected = self._count(*groups)
         for group in rejected:
-            _log_rejection(group[0])
+            names = " or ".join(limit.name for limit in group)
+            _log_rejection(names, user_id=self._account.user_id, account=self._account.pseudonym)
         return not rejected
 
     def succeed(self, connection: Connection) -> None:
@@ -231,16 +233,16 @@ def _reject(limit: Limit, throttle: Throttle, account: AttemptedAccount) -> None
         return is_first
 
     if throttle.refusal_recorded or not transaction(record):
-        _log_rejection(limit, retry_after=retry_after)
+        _log_rejection(limit.name, retry_after=retry_after)
     raise TooManyAttempts(
         limit=limit.name, quota=limit.quota, window=int(limit.window.total_seconds()), retry_after=retry_after
     )
 
 
-def _log_rejection(limit: Limit, **further: int) -> None:
+def _log_rejection(limit: str, **further: int | str | UUID | None) -> None:
     """Count and log a rejection that the audit log does not record."""
     metrics.count(SecurityEvent.EXCESS_RATE_LIMIT_EXCEEDED)
-    logger.info("attempt rejected", extra={"limit": limit.name, **further})
+    logger.info("attempt rejected", extra={"limit": limit, **further})
 
 
 def _seconds(duration: timedelta) -> int:

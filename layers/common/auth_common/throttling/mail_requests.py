@@ -6,6 +6,7 @@ The limits of all mails of the stack are in ``mail.hourly_limit``.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -16,6 +17,9 @@ from auth_common.throttling.known_clients import account_of, find_known_clients,
 from auth_common.throttling.limits import Limit, MailRequestName
 from auth_common.throttling.store import count_attempts, reset_throttles, select_throttles
 from auth_common.transactions import read
+
+#: A registration has no account yet. ``user_creation_fail`` names the account that has its address.
+_NO_ACCOUNT: Final = AttemptedAccount()
 
 
 @contextmanager
@@ -41,7 +45,7 @@ def mail_request(name: MailRequestName, *, email: str) -> Iterator[bool]:
     # A request that succeeds stays counted.
     with (
         counted_attempt(account, [limits.mail_request_limit(client_ip)], failures=()),
-        _counted_silently(by_address) as may_send,
+        _counted_silently(by_address, account=account) as may_send,
     ):
         yield may_send
 
@@ -61,7 +65,7 @@ def email_change_request(user_id: UUID, *, new_email: str) -> Iterator[bool]:
     # A request that succeeds stays counted.
     with (
         counted_attempt(account, change_limits, failures=()),
-        _counted_silently(limits.mail_limits("change", new_email)) as may_send,
+        _counted_silently(limits.mail_limits("change", new_email), account=account) as may_send,
     ):
         yield may_send
 
@@ -117,9 +121,9 @@ def may_send_lockout_notice(connection: Connection, *, email: str, user_id: UUID
 
 
 @contextmanager
-def _counted_silently(*groups: Sequence[Limit]) -> Iterator[bool]:
+def _counted_silently(*groups: Sequence[Limit], account: AttemptedAccount = _NO_ACCOUNT) -> Iterator[bool]:
     """Count an attempt in each group, and yield whether none is locked. An error of the block cancels the attempt."""
-    attempt = Attempt(AttemptedAccount())
+    attempt = Attempt(account)
     may_send = attempt.count_silently(*groups)
     try:
         yield may_send
