@@ -4,17 +4,22 @@
 """
 
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import psycopg
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, update
 from sqlalchemy.pool import NullPool
 
+from auth_common.database.tables import throttles, users
 from tests.support.databases import start_fresh_environment
-from tests.support.functions import call
+from tests.support.factories import Account, log_in, register
+from tests.support.functions import authorize, call
+from tests.support.mail_links import change_email, request_reset, request_verification, verify_email
 from tests.support.measured_calls import MEASURED_CALLS, SETTINGS
 from tests.support.round_trips import counting_proxy
+from tests.support.throttles import guess_password
 
 pytestmark = [pytest.mark.operations]
 
@@ -102,6 +107,63 @@ def test_call_needs_the_listed_statements_and_round_trips(traffic_of, name):
 def test_known_and_unknown_addresses_have_the_same_bounds():
     """``test_call_needs_the_listed_statements_and_round_trips`` proves that the bounds are exact."""
     assert [BOUNDS[known] for known in INDISTINGUISHABLE] == [BOUNDS[unknown] for unknown in INDISTINGUISHABLE.values()]
+
+
+AT_HOME = {"sourceIp": "203.0.113.77"}
+
+
+def _reserve(database, email):
+    pair = log_in(email, **AT_HOME).json
+    user_id = authorize(pair["access_token"])["context"]["user_id"]
+    change_email(database, Account(user_id, email, pair["access_token"], pair["refresh_token"]), f"new.{email}")
+
+
+#: What an account has become since its registration. The last one has left the address, which is reserved for it.
+ACCOUNTS: Final = {
+    "unverified": {"status": "unverified"},
+    "active": {"status": "active"},
+    "verified": {"status": "active", "email_verified_at": datetime.now(UTC)},
+    "disabled": {"status": "disabled", "email_verified_at": datetime.now(UTC)},
+    "moved": {"status": "active", "email_verified_at": datetime.now(UTC)},
+}
+#: Calls of an attacker who knows only an address, also repeated and in a lockout.
+ATTACKS: Final = {
+    "guess the password": [guess_password] * 5,
+    "register": [lambda email: register(email=email)] * 2,
+    "register during a lockout": [*[guess_password] * 3, lambda email: register(email=email)],
+    "reset": [request_reset] * 2,
+    "verify": [*[request_verification] * 2, lambda email: verify_email(email=email, code="AAAA-AAAA", password="x")],
+}
+
+
+@pytest.mark.asvs("6.3.8")
+@pytest.mark.threat("function-account-enumeration")
+@pytest.mark.parametrize("pipelined", ["true", "false"])
+@pytest.mark.parametrize("mode", [{"NEUTRAL_REGISTRATION": "true"}, {"EMAIL_VERIFICATION": "required"}], ids=list)
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_attacker_measures_the_same_round_trips_for_every_address(database, postgres, monkeypatch, mode, pipelined):
+    lockouts = {"THROTTLE_LOGIN_PER_ACCOUNT_AND_SOURCE": "3", "DATABASE_PIPELINE": pipelined}
+    for setting, value in {**SETTINGS, **lockouts, **mode}.items():
+        monkeypatch.setenv(setting, value)
+    with counting_proxy(postgres.socket) as traffic:
+        start_fresh_environment()
+        guess_password("first@example.com")  # Opens the connection.
+        for attack, calls in ATTACKS.items():
+            measured = {}
+            for number, name in enumerate(["unknown", *ACCOUNTS]):
+                email = f"{name}{number}.{attack.replace(' ', '')}@example.com"
+                if name in ACCOUNTS:
+                    register(AT_HOME, email=email)
+                    database.execute(update(users).where(users.c.email == email).values(ACCOUNTS[name]))
+                if name == "moved":
+                    _reserve(database, email)
+                database.execute(throttles.delete())
+                measured[name] = []
+                for send in calls:
+                    traffic.clear()
+                    response = send(email)
+                    measured[name].append((response.status, traffic.statements, traffic.round_trips))
+            assert measured == dict.fromkeys(measured, measured["unknown"]), attack
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
