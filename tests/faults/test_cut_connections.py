@@ -16,6 +16,7 @@ from tests.support.databases import Database, sqlalchemy_listener
 from tests.support.factories import log_in, refresh, register
 from tests.support.faults import assert_no_partial_changes, is_unavailable, on_postgresql
 from tests.support.functions import Response
+from tests.support.throttles import attempt_counts, guess_password
 
 pytestmark = [pytest.mark.database, pytest.mark.fault, on_postgresql]
 NEWCOMER = "newcomer{}@example.com"
@@ -146,3 +147,13 @@ def test_writes_with_a_lost_commit_confirmation_are_stored(database):
     lose_confirmation(database, partial(log_in, email), commits=1)
     assert log_in(email).status == 200
     assert_no_partial_changes(database)
+
+
+@pytest.mark.usefixtures("account")
+def test_login_with_a_lost_commit_confirmation_is_subtracted_once(database):
+    """Subtracted twice, it would take a failure at another account from the count of the client IP."""
+    for number in range(2):
+        assert guess_password(NEWCOMER.format(number)).status == 401
+    counted = attempt_counts(database)
+    lose_confirmation(database, log_in, commits=1)
+    assert attempt_counts(database) == counted

@@ -297,6 +297,11 @@ class ServiceUnavailable(ServiceError):
 class DatabaseUnavailable(ServiceUnavailable):
     """The database is away, locked or full, or every retry after a conflict has failed."""
 
+    def __init__(self, *, may_be_committed: bool = False) -> None:
+        """Store whether the connection was lost during the commit, so that the changes may be stored."""
+        super().__init__(self.detail)
+        self.may_be_committed = may_be_committed
+
 
 class Misconfigured(ServiceUnavailable):
     """A setting is wrong. The reason is logged and not sent to the client."""

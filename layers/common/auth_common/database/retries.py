@@ -92,7 +92,7 @@ def _run(body: Callable[[Connection], _T], engine: Callable[[], Engine], *, comm
             is_slow = time.monotonic() - begun >= settings().database_timeout or is_time_up()
             may_pass = _sqlstate(error) in _RETRY_SQLSTATES or lost_before_commit
             if is_slow or not (may_pass or (not connected and discard_outdated_engine())):
-                raise DatabaseUnavailable from error
+                raise DatabaseUnavailable(may_be_committed=committing and error.connection_invalidated) from error
     raise DatabaseUnavailable
 
 

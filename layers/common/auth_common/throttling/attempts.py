@@ -155,7 +155,7 @@ def counted_attempt(
     Args:
         account: the account for security events.
         limits: the limits in which the attempt is counted.
-        failures: errors after which the attempt stays counted. Any other error cancels the attempt.
+        failures: errors after which the attempt stays counted. Any other error except a lost commit cancels it.
         is_login: as in ``Attempt``.
 
     Raises:
@@ -169,8 +169,10 @@ def counted_attempt(
     except failures:
         attempt.fail()
         raise
-    except BaseException:
-        attempt.cancel()
+    except BaseException as error:
+        # A success may be committed, which has subtracted the attempt. Subtracting it twice would forget another one.
+        if not (isinstance(error, DatabaseUnavailable) and error.may_be_committed):
+            attempt.cancel()
         raise
 
 

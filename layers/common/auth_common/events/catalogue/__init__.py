@@ -77,7 +77,8 @@ CATALOGUE: Final[Mapping[SecurityEvent, CatalogueEntry]] = {
         activity=None,
         when="an attempt is rejected because of a lockout or a limit. The audit log records the first of each lockout, "
         "and the metric counts all. A mail that a limit stops silently (`mail_address`, `mail_address_day`, "
-        "`mail_address_source`, and `mail_source` at a registration) is counted and has a log line, and no audit record",
+        "`mail_address_source`, and `mail_source` at a registration) is counted and has a log line, and no audit "
+        "record",
         respond="A single one comes from an impatient user. The metric has the number of attempts "
         "(docs/runbooks/failed-logins.md). The log lines `attempt rejected` name the limits of each rejection that has "
         "no audit record, and for a requested mail the account.",
