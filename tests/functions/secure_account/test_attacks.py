@@ -8,12 +8,9 @@ from sqlalchemy import select, update
 
 from auth_common.accounts import administration as accounts
 from auth_common.database.tables import email_changes, mail_tokens, passkeys, users
-from tests.functions.secure_account.test_secure_account import (
-    REJECTED,
-    link_after_password_change,
-    outcome,
-)
+from tests.functions.secure_account.test_secure_account import REJECTED, link_after_password_change
 from tests.support.factories import EMAIL, NEW_PASSWORD, PASSWORD, Account, change_password, log_in, register, sign_up
+from tests.support.functions import outcome
 from tests.support.mail_links import (
     change_email,
     complete_reset,
