@@ -56,6 +56,10 @@ class Traffic:
         self._flights.append(flight)
         return flight
 
+    def has(self, flight: list[str]) -> bool:
+        """Return whether a flight has begun since the last ``clear()``."""
+        return any(each is flight for each in self._flights)
+
     @property
     def flights(self) -> list[list[str]]:
         """The statements of each round trip, in order.
@@ -180,7 +184,8 @@ class _Counter:
 
     def count(self, data: bytes) -> None:
         """Count what the client sends."""
-        if self._is_answered:
+        # psycopg may end a pipeline with a Flush to which the server does not respond. The next flight is another one.
+        if self._is_answered or not self._traffic.has(self._flight):
             self._flight = self._traffic.begin_flight()
             self._is_asking = self._is_answered = False
         self._received += data
