@@ -161,6 +161,23 @@ def test_caught_error_of_a_waiting_write_commits_nothing(database):
     assert stored(database) == [1]
 
 
+@both_ways
+@on_servers
+@pytest.mark.usefixtures("pipeline")
+def test_caught_error_of_a_statement_is_no_commit(database):
+    """PostgreSQL rolls back, and reports no error at COMMIT."""
+    transaction(storing(1))
+
+    def body(connection: Connection) -> None:
+        connection.execute(insert(audit_salts), salt(2))
+        with suppress(IntegrityError):
+            connection.execute(insert(audit_salts), salt(1))
+
+    with pytest.raises(DatabaseUnavailable):
+        transaction(body)
+    assert stored(database) == [1]
+
+
 @on_servers
 def test_statement_that_cannot_be_sent_loses_no_waiting_write(database):
     def body(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 ``python -m benchmarks round-trips`` prints the same figures with the time of each call.
 """
 
+from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from auth_common.database.tables import throttles, users
 from tests.support.databases import start_fresh_environment
 from tests.support.factories import Account, log_in, register
-from tests.support.functions import authorize, call
+from tests.support.functions import Response, authorize, call
 from tests.support.mail_links import change_email, request_reset, request_verification, verify_email
 from tests.support.measured_calls import MEASURED_CALLS, SETTINGS
 from tests.support.round_trips import counting_proxy
@@ -119,7 +120,7 @@ def _reserve(database, email):
 
 
 #: What an account has become since its registration. The last one has left the address, which is reserved for it.
-ACCOUNTS: Final = {
+ACCOUNTS: Final[dict[str, dict[str, Any]]] = {
     "unverified": {"status": "unverified"},
     "active": {"status": "active"},
     "verified": {"status": "active", "email_verified_at": datetime.now(UTC)},
@@ -127,7 +128,7 @@ ACCOUNTS: Final = {
     "moved": {"status": "active", "email_verified_at": datetime.now(UTC)},
 }
 #: Calls of an attacker who knows only an address, also repeated and in a lockout.
-ATTACKS: Final = {
+ATTACKS: Final[dict[str, list[Callable[[str], Response]]]] = {
     "guess the password": [guess_password] * 5,
     "register": [lambda email: register(email=email)] * 2,
     "register during a lockout": [*[guess_password] * 3, lambda email: register(email=email)],
@@ -149,7 +150,7 @@ def test_attacker_measures_the_same_round_trips_for_every_address(database, post
         start_fresh_environment()
         guess_password("first@example.com")  # Opens the connection.
         for attack, calls in ATTACKS.items():
-            measured = {}
+            measured: dict[str, list[tuple[int, int, int]]] = {}
             for number, name in enumerate(["unknown", *ACCOUNTS]):
                 email = f"{name}{number}.{attack.replace(' ', '')}@example.com"
                 if name in ACCOUNTS:

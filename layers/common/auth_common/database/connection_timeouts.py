@@ -62,6 +62,18 @@ class TimedConnection(psycopg.Connection[Any]):
                 self.close()
             raise
 
+    def commit(self) -> None:
+        """Commit the transaction.
+
+        Raises:
+            psycopg.errors.InFailedSqlTransaction: A statement has failed, and its error was caught. PostgreSQL would
+                roll back and report no error.
+
+        """
+        if self.info.transaction_status == TransactionStatus.INERROR:
+            raise psycopg.errors.InFailedSqlTransaction("a statement of the transaction has failed")
+        super().commit()
+
     def _remaining_seconds(self) -> float | None:
         timeout = math.inf if self.statement_timeout is None else self.statement_timeout
         seconds = min(timeout, max(remaining_seconds(), _MIN_WAIT_SECONDS))
