@@ -117,8 +117,8 @@ def new_session(
 def store_session(connection: Connection, new: NewSession, *, replaced: Principal | None) -> None:
     """Store a session in the transaction of its login, together with the audit records of the login.
 
-    Call ``is_user_unchanged`` first in the same transaction. Otherwise a concurrent change that revokes all sessions of
-    the user could miss this one.
+    Call ``lock_unchanged_user`` or ``is_user_unchanged`` first in the same transaction. Otherwise a concurrent change
+    that revokes all sessions of the user could miss this one.
 
     Args:
         connection: to write with.
