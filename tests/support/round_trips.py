@@ -64,7 +64,7 @@ class Traffic:
     def flights(self) -> list[list[str]]:
         """The statements of each round trip, in order.
 
-        psycopg prepares a statement at its fifth execution on a connection. A round trip that only does that is left
+        psycopg prepares a statement at its sixth execution on a connection. A round trip that only does that is left
         out, because it happens once.
         """
         return [flight for flight in self._flights if set(flight) - {_PREPARE}]

@@ -83,7 +83,7 @@ class Settings:
     #: A SQLAlchemy URL. It is secret, because it can contain a password. Without it the ``local`` stage uses SQLite in
     #: ``data_dir``.
     database_url: str | None = field(default=None, repr=False)
-    #: Seconds after which connecting or a statement fails with 503. A failing request may wait twice, the second time
+    #: Seconds after which connecting or a round trip fails with 503. A failing request may wait twice, the second time
     #: to give back a counted attempt. Lambda would end the function after 10 (template.yaml).
     database_timeout: float = _number(4, 0.1, 600)
     #: Whether several statements share a round trip to PostgreSQL and Aurora DSQL (``database.pipeline``).

@@ -53,7 +53,7 @@ def test_all_failed_logins_get_the_same_response_and_cost_one_hash(registered, h
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 def test_unknown_address_causes_as_many_statements_as_a_known_one(registered):
-    """Each statement is a round trip, and a client can measure the difference between nine and ten of them."""
+    """Without pipelining each statement is a round trip, and a client can measure one more of them."""
     log_in(EMAIL, "wrong")  # creates the engine
     counts = []
     for email in (EMAIL, UNKNOWN):
