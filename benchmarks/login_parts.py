@@ -109,7 +109,7 @@ def _nothing(*_: object, **__: object) -> None:
 
 @contextmanager
 def _uncounted(*_: object) -> Iterator[Any]:
-    yield SimpleNamespace(succeed=lambda _connection: None, is_from_new_client=False)
+    yield SimpleNamespace(succeed=lambda _connection: None)
 
 
 @contextmanager
