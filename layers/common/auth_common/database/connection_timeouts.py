@@ -81,17 +81,14 @@ class TimedConnection(psycopg.Connection[Any]):
 
 
 def connect_with(
-    statement_timeout: float,
-    *,
-    password: Callable[[], str] | None = None,
-    kind: type[TimedConnection] = TimedConnection,
+    statement_timeout: float, *, password: Callable[[], str] | None, kind: type[TimedConnection]
 ) -> Callable[..., TimedConnection]:
     """Return a listener for SQLAlchemy's event ``do_connect``, which returns a connection.
 
     Args:
         statement_timeout: In seconds.
-        kind: The class of the connection.
         password: Returns the password of a new connection, if each connection needs its own.
+        kind: The class of the connection.
 
     """
 
