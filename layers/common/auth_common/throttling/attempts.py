@@ -105,11 +105,22 @@ class Attempt:
             else:
                 _subtract(connection, counted)
 
-    def cancel(self) -> None:
-        """Subtract the attempt from its limits, because it ended without a failure of the caller."""
+    def cancel(self, *, may_have_succeeded: bool = False) -> None:
+        """Subtract the attempt from its limits, because it ended without a failure of the caller.
+
+        Args:
+            may_have_succeeded: whether the transaction of ``succeed`` may be committed. The attempt is then subtracted
+                only if a limit of failures in a row still has it. Twice subtracted, it would take away another one.
+
+        """
+
+        def subtract(connection: Connection) -> None:
+            if not may_have_succeeded or self._is_counted_in_a_row(connection):
+                _subtract_all(connection, self._counted)
+
         # Without a database the attempt stays counted, which is the safe side. No caller can bring that about.
         with suppress(DatabaseUnavailable):
-            transaction(lambda connection: _subtract_all(connection, self._counted))
+            transaction(subtract)
 
     def fail(self) -> None:
         """Keep the attempt counted, and record the lockouts that it has begun."""
@@ -125,6 +136,12 @@ class Attempt:
                     account=self._account.pseudonym,
                     locked_for=_seconds(counted.locked_until - now),
                 )
+
+    def _is_counted_in_a_row(self, connection: Connection) -> bool:
+        """Return whether a limit of failures in a row has the attempt, so that no success has reset it."""
+        started_at = {each.limit.key: each.started_at for each in self._counted if each.limit.is_in_a_row}
+        found = store.select_throttles(connection, list(started_at))
+        return any(throttle.started_at == started_at[key] for key, throttle in found.items())
 
     def _count(self, *groups: Sequence[Limit]) -> list[Sequence[Limit]]:
         """Count the attempt in each group of which no limit is locked. Return the other groups."""
@@ -155,7 +172,7 @@ def counted_attempt(
     Args:
         account: the account for security events.
         limits: the limits in which the attempt is counted.
-        failures: errors after which the attempt stays counted. Any other error except a lost commit cancels it.
+        failures: errors after which the attempt stays counted. Any other error cancels it.
         is_login: as in ``Attempt``.
 
     Raises:
@@ -170,9 +187,7 @@ def counted_attempt(
         attempt.fail()
         raise
     except BaseException as error:
-        # A success may be committed, which has subtracted the attempt. Subtracting it twice would forget another one.
-        if not (isinstance(error, DatabaseUnavailable) and error.may_be_committed):
-            attempt.cancel()
+        attempt.cancel(may_have_succeeded=isinstance(error, DatabaseUnavailable) and error.may_be_committed)
         raise
 
 
