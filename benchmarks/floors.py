@@ -133,7 +133,7 @@ def _refresh(account: Account, folder: Path, *, rounds: int) -> Figure:
         "two writes by `sqlite3` in one commit, one ES256 signature",
         timed(_write_twice_and_sign(folder / "writes.sqlite3"), calls=50),
         rounds=rounds,
-        aim=1.5,
+        aim=4,
         unit="µs",
     )
 

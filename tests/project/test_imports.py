@@ -13,7 +13,7 @@ from benchmarks.service import environment_of
 from tests.support.runtime import PROJECT, environment_without_settings, run_command
 from tests.support.source_code import DEPLOYED, FUNCTIONS, LAYER, imports, libraries, project_path
 
-pytestmark = [pytest.mark.project, pytest.mark.unmeasured]
+pytestmark = [pytest.mark.project]
 
 #: The runtime of Lambda contains them.
 IN_LAMBDA = {"boto3", "botocore", "snapshot_restore_py"}
@@ -117,6 +117,7 @@ def loaded_at_start(*functions, **variables):
     return loaded
 
 
+@pytest.mark.unmeasured
 @pytest.mark.asvs("15.2.3", "15.2.5")
 @pytest.mark.parametrize("functions", FUNCTION_GROUPS, ids=",".join)
 @pytest.mark.parametrize("variables", [{"DATA_DIR": "/nowhere"}, CLUSTER], ids=["local", "deployed"])
@@ -124,13 +125,15 @@ def test_function_starts_without_expensive_libraries(functions, variables):
     assert loaded_at_start(*functions, **variables) & forbidden(functions[0]) == set()
 
 
+#: Markers of the same test with further functions.
+MORE = [pytest.mark.thorough, pytest.mark.unmeasured]
 #: Both kinds take the same path (``settings.initialises_ahead``), so one function is enough for the second.
 PREINITIALISED = [("snap-start", function) for function in WITH_A_DATABASE] + [("provisioned-concurrency", "login")]
 
 
 @pytest.mark.parametrize(
     ("kind", "function"),
-    [pytest.param(*each, marks=[] if each[1] == "login" else pytest.mark.thorough) for each in PREINITIALISED],
+    [pytest.param(*each, marks=[] if each[1] == "login" else MORE) for each in PREINITIALISED],
 )
 def test_preinitialised_function_has_loaded_its_drivers(function, kind):
     """The first request after a snapshot is restored must not wait for the import of drivers."""
@@ -159,6 +162,7 @@ def test_preinitialised_function_with_a_wrong_setting_starts():
     assert "boto3" in loaded_at_start("login", AWS_LAMBDA_INITIALIZATION_TYPE="snap-start", **wrong)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.asvs("15.2.5")
 @pytest.mark.parametrize(
     "functions", [["login"], pytest.param(REQUIRED_LIBRARIES, marks=pytest.mark.thorough)], ids=["login", "all"]

@@ -1,13 +1,24 @@
 """Attacks on the verification of addresses: hijacked registrations, guessed codes, links that scanners open."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select, update
 
 from auth_common.accounts import administration as accounts
 from auth_common.database.privileges import REGISTRATION_ROLE
-from auth_common.database.tables import audit_events, mail_tokens, mails, passkeys, refresh_tokens, sessions, users
+from auth_common.database.tables import (
+    audit_events,
+    email_changes,
+    mail_tokens,
+    mails,
+    passkeys,
+    refresh_tokens,
+    sessions,
+    users,
+)
 from auth_common.mail_tokens.proofs import MAX_TRIES_PER_CODE
 from auth_common.throttling.limits import CODES_PER_DAY, MAILS_PER_DAY
 from tests.support.databases import acting_as, start_fresh_environment
@@ -117,6 +128,21 @@ def test_attacker_cannot_end_the_victims_link_by_changing_the_password(database)
     assert pair["access_token"]
     assert register(password=VICTIMS_PASSWORD, address_token=token).status == 201
     assert database.execute(select(users.c.id)) != [(attackers_id,)]
+
+
+@pytest.mark.sqlite
+@pytest.mark.usefixtures("neutral")
+def test_claim_of_an_address_that_another_account_has_reserved_replaces_no_account(database):
+    register()
+    token = claim_token(database)
+    register(email="other@example.com")
+    accounts_before = database.execute(select(users.c.id, users.c.email).order_by(users.c.email))
+    (others_id,) = (account.id for account in accounts_before if account.email != EMAIL)
+    now = datetime.now(UTC)
+    reserved = {"old_email": EMAIL, "changed_at": now, "reserved_until": now + timedelta(hours=1)}
+    database.execute(email_changes.insert().values(id=uuid4(), user_id=others_id, **reserved))
+    assert outcome(register(password=VICTIMS_PASSWORD, address_token=token)) == (409, "email_taken")
+    assert database.execute(select(users.c.id, users.c.email).order_by(users.c.email)) == accounts_before
 
 
 @pytest.mark.sqlite

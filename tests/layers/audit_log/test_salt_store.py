@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from auth_common.audit_log.salt_store import delete_salts, make_salt
 from auth_common.database.tables import audit_events, audit_salts
 from auth_common.transactions import transaction
-from auth_common.users.store import lock_user
+from auth_common.users.store import lock_user_and_passkeys
 from tests.support.factories import erase, log_in, sign_up
 from tests.support.outages import on_each_statement
 
@@ -41,7 +41,7 @@ def test_transaction_that_has_locked_the_user_reads_the_salt_once(database, user
     statements: list[str] = []
 
     def use(connection):
-        lock_user(connection, user_id=user_id)
+        lock_user_and_passkeys(connection, user_id=user_id)
         with on_each_statement(lambda statement, _: statements.append(statement)):
             return make_salt(connection, user_id=user_id)
 
@@ -54,7 +54,7 @@ def test_salt_is_forgotten_by_the_transaction_that_deletes_it(database, user_id)
     (old,) = stored_salts(database)
 
     def replace(connection):
-        lock_user(connection, user_id=user_id)
+        lock_user_and_passkeys(connection, user_id=user_id)
         delete_salts(connection, user_ids=[user_id])
         return make_salt(connection, user_id=user_id)
 
@@ -66,7 +66,7 @@ def test_salt_is_forgotten_by_the_transaction_that_deletes_it(database, user_id)
 @pytest.mark.aurora_dsql
 @pytest.mark.asvs("14.2.7")
 def test_salt_is_not_used_after_the_transaction_that_has_read_it(database, user_id):
-    transaction(lambda connection: lock_user(connection, user_id=user_id))
+    transaction(lambda connection: lock_user_and_passkeys(connection, user_id=user_id))
     erase("person@example.com")
     assert transaction(lambda connection: make_salt(connection, user_id=user_id)) is None
     assert stored_salts(database) == []
