@@ -45,7 +45,7 @@ screenshots: $(INSTALL_UV) ## Take the pictures in docs/images/ of both pages of
 PYTEST = $(RUN) pytest -n auto --dist loadgroup $(if $(FEATURE),-m "$(FEATURE)")
 
 .PHONY: test
-test: $(INSTALL_UV) ## Run the quick tests, 4 minutes (FEATURE=passkeys runs those of one feature)
+test: $(INSTALL_UV) ## Run the quick tests, 3 minutes (FEATURE=passkeys runs those of one feature)
 	@$(PYTEST)
 
 .PHONY: test-all
