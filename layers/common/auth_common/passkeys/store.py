@@ -19,7 +19,7 @@ from auth_common.sessions.store import (
     CallerState,
     as_caller_state,
 )
-from auth_common.users.store import USER_COLUMNS, User
+from auth_common.users.store import USER_COLUMNS, User, user_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,6 @@ class StepUpRecords:
 
 _FIELDS: Final = tuple(Passkey.__dataclass_fields__)
 _COLUMNS: Final = tuple(passkeys.c[name] for name in _FIELDS)
-_USER_FIELDS: Final = tuple(User.__dataclass_fields__)
 _NEWEST_FIRST: Final = (passkeys.c.created_at.desc(), passkeys.c.id)
 _SELECT_STEP_UP_RECORDS: Final = (
     SELECT_CALLER_STATE_AND_PASSWORD_HASH.add_columns(*_COLUMNS, *USER_COLUMNS)
@@ -84,7 +83,7 @@ _SELECT_STEP_UP_RECORDS: Final = (
     .outerjoin(users, users.c.id == passkeys.c.user_id)
 )
 _challenge_user: Final = users.alias("challenge_user")
-#: One row, whatever is found, so that an unknown passkey takes the same number of round trips as a known one.
+#: One row in each case, so that an unknown passkey takes the same number of round trips as a known one.
 _SELECT_LOGIN_RECORDS: Final = select(
     _challenge_user.c.token_version, challenges.c.id, *_COLUMNS, *USER_COLUMNS
 ).select_from(
@@ -141,7 +140,7 @@ def select_user_and_passkeys(connection: Connection, *, user_id: UUID) -> tuple[
     rows = connection.execute(_SELECT_USER_AND_PASSKEYS, {"user_id": user_id}).all()
     if not rows:
         return None, []
-    return User(**dict(zip(_USER_FIELDS, rows[0], strict=False))), _joined_passkeys(rows, after=len(_USER_FIELDS))
+    return user_of(rows[0][: len(USER_COLUMNS)]), _joined_passkeys(rows, after=len(USER_COLUMNS))
 
 
 def select_caller_state_and_passkeys(
@@ -278,4 +277,4 @@ def _joined_passkeys(rows: Sequence[Sequence[Any]], *, after: int) -> list[Passk
 
 def _owned_passkey(columns: Sequence[Any]) -> OwnedPasskey:
     passkey = Passkey(**dict(zip(_FIELDS, columns, strict=False)))
-    return OwnedPasskey(passkey, User(**dict(zip(_USER_FIELDS, columns[len(_FIELDS) :], strict=True))))
+    return OwnedPasskey(passkey, user_of(columns[len(_FIELDS) :]))

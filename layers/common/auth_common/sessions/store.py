@@ -23,7 +23,7 @@ from sqlalchemy import (
 from auth_common.audit_log.salt_store import bring_salt, salt_of
 from auth_common.database.pipeline import execute_with_next, write_later
 from auth_common.database.tables import as_row, refresh_tokens, sessions, users
-from auth_common.users.store import USER_COLUMNS, User
+from auth_common.users.store import USER_COLUMNS, User, user_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +157,7 @@ def select_caller_state_and_user(
         return None, None
     state = as_caller_state(row)
     columns = row[len(CALLER_STATE_FIELDS) :]
-    user = User(**dict(zip(User.__dataclass_fields__, columns, strict=True))) if columns[0] is not None else None
+    user = user_of(columns) if columns[0] is not None else None
     return state, user
 
 

@@ -142,15 +142,20 @@ def insert_user(
         bring_salt(connection, user_id=None, stored=None)
         return TakenAddress(None)
     *columns, salt, _ = others[0]
-    holder = _user(columns)
+    holder = user_of(columns)
     bring_salt(connection, user_id=holder.id, stored=salt)
     return TakenAddress(holder)
+
+
+def user_of(columns: Sequence[Any]) -> User:
+    """Return the user in the values of ``USER_COLUMNS``."""
+    return User(**dict(zip(User.__dataclass_fields__, columns, strict=True)))
 
 
 def credentials_of(row: Sequence[Any]) -> Credentials:
     """Return the credentials in a row of ``CREDENTIALS_COLUMNS``."""
     *columns, password_hash, has_passkey = row
-    return Credentials(_user(columns), password_hash, has_passkey)
+    return Credentials(user_of(columns), password_hash, has_passkey)
 
 
 def select_credentials_by_email(connection: Connection, *, email: str) -> Credentials | None:
@@ -173,7 +178,7 @@ def select_user_by_email(connection: Connection, *, email: str) -> User | None:
     """Return the user with this normalised e-mail address. Return None if there is none."""
     row = connection.execute(_SELECT_USER_BY_EMAIL, {"email": email}).one_or_none()
     *columns, salt = row or (None,)
-    user = _user(columns) if row else None
+    user = user_of(columns) if row else None
     bring_salt(connection, user_id=user.id if user else None, stored=salt)
     return user
 
@@ -204,7 +209,7 @@ def lock_user_and_passkeys(connection: Connection, *, user_id: UUID) -> LockedUs
         bring_salt(connection, user_id=None, stored=None)
         return None
     *columns, has_passkey, salt = row
-    user = _user(columns)
+    user = user_of(columns)
     bring_salt(connection, user_id=user.id, stored=salt)
     return LockedUser(user, has_passkey)
 
@@ -383,7 +388,3 @@ def delete_user(connection: Connection, *, user_id: UUID) -> None:
 def _credentials(connection: Connection, statement: Select[Any], **parameter: str | UUID) -> Credentials | None:
     row = connection.execute(statement, parameter).one_or_none()
     return credentials_of(row) if row else None
-
-
-def _user(columns: Sequence[Any]) -> User:
-    return User(**dict(zip(User.__dataclass_fields__, columns, strict=True)))
