@@ -32,7 +32,9 @@ def forget() -> None:
 
 def lines_with_secrets(output: str) -> list[str]:
     """Return the lines of ``output`` that contain a remembered secret, in plain, JSON, ``repr``, hex or base64 form."""
-    return [line for line in output.splitlines() if any(secret in line for secret in _remembered)]
+    # One search of the whole output takes less time than a search of each line.
+    found = [secret for secret in _remembered if secret in output]
+    return [line for line in output.splitlines() if any(secret in line for secret in found)] if found else []
 
 
 def secrets_in(document: object) -> Iterator[str]:
