@@ -46,11 +46,11 @@ class Database:
     kind: str
     url: str
 
-    def execute(self, statement: Executable) -> Sequence[Row[Any]]:
-        """Execute ``statement`` on a new connection, commit, and return its rows."""
+    def execute(self, *statements: Executable) -> Sequence[Row[Any]]:
+        """Execute ``statements`` on a new connection, commit, and return the rows of the last."""
         with _observer(self.url).begin() as connection:
-            result = connection.execute(statement)
-            return result.all() if result.returns_rows else []
+            results = [connection.execute(statement) for statement in statements]
+            return results[-1].all() if results[-1].returns_rows else []
 
     def terminate_backend(self, backend: int) -> None:
         """Terminate a PostgreSQL backend and wait for its end, as a restart or a failover does."""
