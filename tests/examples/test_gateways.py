@@ -119,7 +119,7 @@ class Recipe:
     """A recipe that is running."""
 
     name: str
-    url: str
+    client: httpx.Client
 
     @property
     def paths(self) -> list[str]:
@@ -128,7 +128,7 @@ class Recipe:
 
     def get(self, path: str, token: str, headers: Mapping[str, str] = MappingProxyType({})) -> httpx.Response:
         """Send a request with an access token."""
-        return httpx.get(f"{self.url}{path}", headers={**bearer(token), **headers}, timeout=60)
+        return self.client.get(path, headers={**bearer(token), **headers})
 
 
 @pytest.fixture(scope="module", params=RECIPES)
@@ -136,8 +136,11 @@ def recipe(
     request: pytest.FixtureRequest, service: Service, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Recipe]:
     name: str = request.param
-    with RECIPES[name](service.issuer, tmp_path_factory.mktemp(name)) as url:
-        yield Recipe(name, url)
+    with (
+        RECIPES[name](service.issuer, tmp_path_factory.mktemp(name)) as url,
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        yield Recipe(name, client)
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -227,7 +230,7 @@ def test_token_of_the_forger_is_otherwise_valid(service, recipe):
 
 def test_request_without_a_token_is_rejected(recipe):
     for path in recipe.paths:
-        assert_rejected(httpx.get(f"{recipe.url}{path}"))
+        assert_rejected(recipe.client.get(path))
 
 
 def test_user_id_that_a_client_sends_is_ignored(service, recipe):

@@ -1,13 +1,18 @@
 """The libraries that the deployed code imports. `make lint` checks the other import rules (pyproject.toml)."""
 
+import json
+import os
 import re
+import subprocess
 import sys
+import tomllib
+from contextlib import ExitStack
 from functools import cache
 from importlib.metadata import packages_distributions
 
 import pytest
 
-from benchmarks.cold_start import REQUIRED_LIBRARIES, first_response
+from benchmarks.cold_start import REQUIRED_LIBRARIES
 from benchmarks.first_requests import FirstRequests
 from benchmarks.service import environment_of
 from tests.support.runtime import PROJECT, environment_without_settings, run_command
@@ -34,6 +39,8 @@ CLUSTER = {
 WITH_A_DATABASE = sorted(set(FUNCTIONS) - {"authorizer", "jwks", "migrate", "preflight", "publish_keys", "well_known"})
 #: A caller's first request waits for the authorizer and for the function, so the authorizer must be small.
 NOT_IN_AUTHORIZER = {"fastapi", "mangum", "sqlalchemy", "starlette"}
+#: The libraries that the local runtime loads ahead, too.
+PRELOADED = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["local_runtime"]["preload"]
 
 
 #: Functions with the same forbidden libraries, which one process can load one after the other.
@@ -92,36 +99,91 @@ def test_each_function_with_a_database_installs_the_audit_writer():
     assert done.stdout.split() == WITH_A_DATABASE
 
 
-#: A script that imports functions as Lambda does, and prints the top-level packages that the process has loaded.
-PRINT_LOADED_PACKAGES = """
-import sys
-for function in sys.argv[1:]:
-    sys.path.insert(0, f"functions/{function}")
-    import app
-    assert callable(app.handler)
-    del sys.path[0], sys.modules["app"]
-print(*{name.partition(".")[0] for name in sys.modules})
+#: A script that starts an environment for each line of standard input, and prints the packages that it has loaded.
+#: It imports libraries once and forks, because most of the time of a start is the import of the same libraries. A child
+#: neither collects nor destroys the objects of the libraries, because it would copy their memory.
+START_ENVIRONMENTS = """
+import atexit, gc, json, os, sys
+from importlib import import_module
+from types import SimpleNamespace
+for library in sys.argv[1:]:
+    import_module(library)
+gc.collect()
+gc.freeze()
+for line in sys.stdin:
+    if os.fork():
+        if os.wait()[1]:
+            print("null", flush=True)
+        continue
+    functions, environment, event = json.loads(line)
+    os.environ.clear()
+    os.environ.update(environment)
+    output = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    for function in functions:
+        sys.path.insert(0, f"functions/{function}")
+        import app
+        assert callable(app.handler)
+        if event is not None:
+            arn = "arn:aws:lambda:eu-central-1:123456789012:function:first"
+            ids = {"aws_request_id": "1", "invoked_function_arn": arn}
+            app.handler(event, SimpleNamespace(function_name="first", memory_limit_in_mb="1024", **ids))
+        del sys.path[0], sys.modules["app"]
+    loaded = sorted({name.partition(".")[0] for name in sys.modules})
+    os.write(output, json.dumps(loaded).encode() + b"\\n")
+    atexit._run_exitfuncs()  # For coverage.
+    os._exit(0)
 """
 
 
-def loaded_at_start(*functions, **variables):
-    """Return the top-level packages that a new process has loaded after it imported these functions.
+@pytest.fixture(scope="module")
+def start():
+    """A function that starts an environment, and returns the top-level packages that it has loaded.
 
-    Each function is imported as ``app`` from its own folder, as in Lambda.
+    Each function is imported as ``app`` from its own folder, as in Lambda. An event is sent to it as the first request.
+    The functions must have the same forbidden libraries.
     """
-    environment = {**environment_without_settings(), **variables}
-    done = run_command(sys.executable, "-P", "-c", PRINT_LOADED_PACKAGES, *functions, env=environment)
-    assert done.returncode == 0, done.stderr
-    loaded = set(done.stdout.split())
-    assert "aws_lambda_powertools" in loaded
-    return loaded
+    with ExitStack() as stack:
+
+        @cache
+        def forking_process(*libraries, measured):
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", START_ENVIRONMENTS, *libraries],
+                cwd=PROJECT,
+                env=environment_without_settings(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            return stack.enter_context(process)
+
+        def start(*functions, environment, event=None):
+            libraries = [name for name in PRELOADED if name.partition(".")[0] not in forbidden(functions[0])]
+            # Tests with and without measured coverage use different processes (tests/support/quick_run.py).
+            process = forking_process(*libraries, measured="COVERAGE_PROCESS_CONFIG" in os.environ)
+            process.stdin.write(json.dumps([functions, environment, event]) + "\n")
+            process.stdin.flush()
+            loaded = json.loads(process.stdout.readline())
+            assert loaded, "the environment did not start"
+            assert "aws_lambda_powertools" in loaded
+            return set(loaded)
+
+        yield start
+
+
+@pytest.fixture
+def loaded_at_start(start):
+    """A function that returns the top-level packages that an environment with these variables has loaded."""
+    return lambda *functions, **variables: start(
+        *functions, environment={**environment_without_settings(), **variables}
+    )
 
 
 @pytest.mark.unmeasured
 @pytest.mark.asvs("15.2.3", "15.2.5")
 @pytest.mark.parametrize("functions", FUNCTION_GROUPS, ids=",".join)
 @pytest.mark.parametrize("variables", [{"DATA_DIR": "/nowhere"}, CLUSTER], ids=["local", "deployed"])
-def test_function_starts_without_expensive_libraries(functions, variables):
+def test_function_starts_without_expensive_libraries(loaded_at_start, functions, variables):
     assert loaded_at_start(*functions, **variables) & forbidden(functions[0]) == set()
 
 
@@ -135,13 +197,13 @@ PREINITIALISED = [("snap-start", function) for function in WITH_A_DATABASE] + [(
     ("kind", "function"),
     [pytest.param(*each, marks=[] if each[1] == "login" else MORE) for each in PREINITIALISED],
 )
-def test_preinitialised_function_has_loaded_its_drivers(function, kind):
+def test_preinitialised_function_has_loaded_its_drivers(loaded_at_start, function, kind):
     """The first request after a snapshot is restored must not wait for the import of drivers."""
     loaded = loaded_at_start(function, AWS_LAMBDA_INITIALIZATION_TYPE=kind, **CLUSTER)
     assert {"boto3", "botocore", "psycopg", "aurora_dsql_sqlalchemy"} <= loaded
 
 
-def test_preinitialised_function_with_a_url_secret_loads_driver():
+def test_preinitialised_function_with_a_url_secret_loads_driver(loaded_at_start):
     secret = {"STAGE": "prod", "DATABASE_URL_SECRET_ARN": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:url"}
     loaded = loaded_at_start(
         "login", AWS_LAMBDA_INITIALIZATION_TYPE="snap-start", **{**CLUSTER, **secret, "DATABASE_URL": ""}
@@ -151,12 +213,12 @@ def test_preinitialised_function_with_a_url_secret_loads_driver():
 
 
 @pytest.mark.parametrize("function", ["authorizer", "jwks", "well_known"])
-def test_preinitialised_function_loads_no_unused_driver(function):
+def test_preinitialised_function_loads_no_unused_driver(loaded_at_start, function):
     loaded = loaded_at_start(function, AWS_LAMBDA_INITIALIZATION_TYPE="snap-start", **CLUSTER)
     assert loaded & forbidden(function) == set()
 
 
-def test_preinitialised_function_with_a_wrong_setting_starts():
+def test_preinitialised_function_with_a_wrong_setting_starts(loaded_at_start):
     """The first request reports the wrong setting, as in environments that are not pre-initialised."""
     wrong = {**CLUSTER, "DATABASE_URL": "no url"}
     assert "boto3" in loaded_at_start("login", AWS_LAMBDA_INITIALIZATION_TYPE="snap-start", **wrong)
@@ -167,12 +229,12 @@ def test_preinitialised_function_with_a_wrong_setting_starts():
 @pytest.mark.parametrize(
     "functions", [["login"], pytest.param(REQUIRED_LIBRARIES, marks=pytest.mark.thorough)], ids=["login", "all"]
 )
-def test_first_request_loads_no_expensive_libraries(environment, functions):
+def test_first_request_loads_no_expensive_libraries(start, environment, functions):
     requests = FirstRequests()
     for function in functions:
-        folder = PROJECT / "functions" / function
-        response = first_response(folder, requests.request(function), environment_of(function, environment))
-        assert response.modules & forbidden(function) == set(), function
+        variables = environment_of(function, environment)
+        loaded = start(function, environment=variables, event=requests.request(function))
+        assert loaded & forbidden(function) == set(), function
 
 
 @pytest.mark.asvs("13.2.4", "14.2.3", "15.3.2", "16.2.3")

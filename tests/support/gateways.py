@@ -176,14 +176,17 @@ def _running(
     """Run a recipe in ``folder``, and yield its URL, which it announces unless ``url`` is given."""
     log = folder / "log"
     environment = {**_ENVIRONMENT, **variables}
+
+    def is_serving(client: httpx.Client) -> bool:
+        return _accepts(client, url) if url else _ANNOUNCED.search(log.read_text()) is not None
+
     with (
         log.open("wb") as output,
         subprocess.Popen(command, cwd=cwd or folder, env=environment, stdout=output, stderr=output) as process,
+        httpx.Client() as client,  # One for all tries, because each new client loads the machine's certificates.
     ):
         try:
-            wait_until(
-                lambda: process.poll() is not None or (_accepts(url) if url else _ANNOUNCED.search(log.read_text()))
-            )
+            wait_until(lambda: process.poll() is not None or is_serving(client))
             announced = _ANNOUNCED.search(log.read_text())
             base = url or (announced[1] if announced else None)
             assert base is not None, log.read_text()
@@ -193,9 +196,9 @@ def _running(
             process.terminate()
 
 
-def _accepts(url: str) -> bool:
+def _accepts(client: httpx.Client, url: str) -> bool:
     try:
-        httpx.get(url)
+        client.get(url)
     except httpx.TransportError:
         return False
     return True
@@ -244,12 +247,12 @@ def _tls_proxy(target: str, certificate: Path, key: Path) -> Iterator[str]:
         def _forward(self, body: bytes) -> None:
             names = ("Authorization", "Content-Type")
             headers = {name: self.headers[name] for name in names if name in self.headers}
-            response = httpx.request(self.command, f"{target}{self.path}", headers=headers, content=body)
+            response = client.request(self.command, self.path, headers=headers, content=body)
             self.respond(response.status_code, response.content)
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    with _served(Handler, context) as port:
+    with httpx.Client(base_url=target) as client, _served(Handler, context) as port:
         yield f"https://localhost:{port}"
 
 

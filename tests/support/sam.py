@@ -138,12 +138,13 @@ def _start(command: list[str], log_file: Path, env: dict[str, str]) -> Iterator[
         subprocess.Popen(
             command, cwd=PROJECT, env=environment, stdout=log, stderr=log, start_new_session=True
         ) as process,
+        # One for all tries, because each new client loads the machine's certificates.
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client,
     ):
-        url = f"http://127.0.0.1:{port}"
         try:
-            wait_until(lambda: process.poll() is not None or _answers(url), seconds=240)
+            wait_until(lambda: process.poll() is not None or _answers(client), seconds=240)
             assert process.poll() is None, f"SAM did not start:\n{log_file.read_text()}"
-            yield url
+            yield f"http://127.0.0.1:{port}"
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             try:
@@ -152,9 +153,9 @@ def _start(command: list[str], log_file: Path, env: dict[str, str]) -> Iterator[
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _answers(url: str) -> bool:
+def _answers(client: httpx.Client) -> bool:
     try:
-        httpx.get(f"{url}/.well-known/jwks.json", timeout=120)
+        client.get("/.well-known/jwks.json")
     except httpx.TransportError:
         return False
     return True
