@@ -10,12 +10,18 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.support.combinations import combinations, conditions_in, stack
-from tests.support.deployment import as_list, policy_statements, resources_of_type, translated
+from tests.support.deployment import as_list, policy_statements, translated
 from tests.support.reachable_code import callers_of, reachable_from
+from tools.template.deployed_template import with_defaults
 
 pytestmark = [pytest.mark.deployment, pytest.mark.template]
 
-FUNCTIONS = sorted(name.removesuffix("Function") for name in resources_of_type("AWS::Lambda::Function"))
+#: Of the template as it is written, because this runs at each collection, and SAM's translation takes seconds.
+FUNCTIONS = sorted(
+    name.removesuffix("Function")
+    for name, resource in with_defaults({})["Resources"].items()
+    if resource["Type"] == "AWS::Serverless::Function"
+)
 #: Definitions that reach calls to AWS elsewhere only: two on the local stage, instead of the published keys and of
 #: invoking the sender. The third one counts rejected bodies, and is a part of functions whose requests have none.
 NOT_FOLLOWED = {"operations.public_keys.public_key_set", "mail.waking._wake", "web.problems._record_bad_input"}

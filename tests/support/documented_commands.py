@@ -16,6 +16,8 @@ from pathlib import Path
 
 from tests.support.processes import TIMEOUT_SECONDS
 
+#: The service in the commands of the pages.
+DOCUMENTED_URL = "http://localhost:8000"
 _TEXT_OF_BLOCK = r"(?:(?!```).*\n)*?"
 _EXAMPLE = re.compile(
     rf"^```sh\n(?P<command>{_TEXT_OF_BLOCK})```\n\n```(?:json|text)\n(?P<output>{_TEXT_OF_BLOCK})```$", re.MULTILINE
@@ -45,14 +47,14 @@ def run_examples(page: str, url: str, *, env: Mapping[str, str]) -> Iterator[tup
 
     Args:
         page: The text of the page.
-        url: The service, instead of http://localhost:8000.
+        url: The service, instead of ``DOCUMENTED_URL``.
         env: Additional environment variables.
     """
     scripts = Path(sys.executable).parent
     environment = {**os.environ, **env, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
     values: dict[str, str] = {}
     for example in examples_of(page):
-        command = example.command.replace("http://localhost:8000", url).replace("uv run ", "")
+        command = example.command.replace(DOCUMENTED_URL, url).replace("uv run ", "")
         for name, value in values.items():
             command = re.sub(rf"\b{name}\b", value, command)
         shell = ["bash", "-c", command]

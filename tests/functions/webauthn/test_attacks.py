@@ -393,14 +393,14 @@ def ec2(curve, algorithm, identifier):
 
 
 def rsa_key(algorithm):
-    numbers = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key().public_numbers()
-    return cbor2.dumps({1: 3, 3: algorithm, -1: numbers.n.to_bytes(256), -2: numbers.e.to_bytes(3)})
+    return cbor2.dumps({1: 3, 3: algorithm, -1: RSA.n.to_bytes(256), -2: RSA.e.to_bytes(3)})
 
 
 def okp(algorithm, identifier, octets):
     return cbor2.dumps({1: 1, 3: algorithm, -1: identifier, -2: octets})
 
 
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key().public_numbers()
 ED25519 = ed25519.Ed25519PrivateKey.generate().public_key().public_bytes_raw()
 ED448 = ed448.Ed448PrivateKey.generate().public_key().public_bytes_raw()
 ES256, EDDSA, ES384, ES512, RS256, ML_DSA_44 = -7, -8, -35, -36, -257, -48
