@@ -7,9 +7,11 @@ import shutil
 import stat
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
+from detect_secrets.core.plugins.initialize import from_plugin_classname
 
 from auth_common.transactions import read
 from tests.support.factories import sign_up
@@ -26,11 +28,27 @@ BASELINE = PROJECT / ".secrets.baseline"
 
 def finds_secrets(tmp_path, *files):
     """Return the output of the pre-commit hook for secrets, or "" if it finds none."""
+    searched = [file for file in files if may_contain_secret(PROJECT / file)]
     # The hook updates line numbers in its baseline and then exits with status 3, so it gets a copy.
     baseline = shutil.copy(BASELINE, tmp_path / "baseline.json")
-    found = run_command(Path(sys.executable).with_name("detect-secrets-hook"), "--baseline", baseline, *files)
+    found = run_command(Path(sys.executable).with_name("detect-secrets-hook"), "--baseline", baseline, *searched)
     assert found.returncode in {0, 1, 3}, found.stderr
     return found.stdout if found.returncode == 1 else ""
+
+
+@cache
+def detectors():
+    """Return the detectors of the hook."""
+    return [from_plugin_classname(each["name"]) for each in json.loads(BASELINE.read_text())["plugins_used"]]
+
+
+def may_contain_secret(file):
+    """Return whether the hook must search a file. The hook searches line by line, which takes three times as long.
+
+    The hook also searches the values in a YAML file, which can continue on the next line.
+    """
+    text = file.read_text(errors="replace")
+    return file.suffix in {".yaml", ".yml"} or any(any(detector.analyze_string(text)) for detector in detectors())
 
 
 def versioned_files():

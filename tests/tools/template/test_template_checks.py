@@ -32,7 +32,16 @@ def properties(template, name):
 
 
 def test_project_rules_find_each_added_fault(template):
-    """The rules find no other fault. `make lint` fails if they find a fault in the unchanged template."""
+    """The rules find no other fault. `make lint` fails if they find a fault in the unchanged template.
+
+    The template has only the changed resources here, because a check of all takes long. `make lint` checks all of them.
+    """
+    kept = {
+        *("AccessLogs", "FunctionLogs", "SecretsKey", "Api", "Distribution", "Firewall"),
+        *("LoginFunction", "RegisterFunction", "RegisterRole", "HealthFunction", "JwksFunction", "JwksRole"),
+        *("CredentialStuffingAlarm", "UnknownAddressesRule", "PasswordSprayingAlarm", "AccountsUnderAttackRule"),
+    }
+    template["Resources"] = {name: template["Resources"][name] for name in kept}
     del properties(template, "AccessLogs")["KmsKeyId"]
     template["Resources"]["FunctionLogs"]["DeletionPolicy"] = "Delete"
     properties(template, "SecretsKey")["EnableKeyRotation"] = False
