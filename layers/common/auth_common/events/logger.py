@@ -8,6 +8,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger
@@ -38,23 +39,32 @@ _SECRET_SHAPES: Final = re.compile(
     re.DOTALL,
 )
 #: Each of these secrets contains one of these texts. Most texts contain none, so this cheap search comes first.
-_MARKS: Final = ("eyJ", "$2", *SECRET_PREFIXES, "-----BEGIN ", "://")
+_MARKS: Final = re.compile("|".join(map(re.escape, ("eyJ", "$2", *SECRET_PREFIXES, "-----BEGIN ", "://"))))
+#: More names than all records have.
+_CACHED_NAMES: Final = 1024
 
 
 def redact(value: Any) -> Any:
     """Return ``value`` with secrets masked at any depth: by field name in mappings, and by pattern in texts."""
     if isinstance(value, str):
-        return _SECRET_SHAPES.sub(REDACTED, value) if any(mark in value for mark in _MARKS) else value
+        return _SECRET_SHAPES.sub(REDACTED, value) if _MARKS.search(value) else value
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
-        return {
-            redact(str(key)): REDACTED if str(key).lower() in _SECRET_FIELDS else redact(item)
-            for key, item in value.items()
-        }
+        redacted = {}
+        for key, item in value.items():
+            name, is_secret = _field(str(key))
+            redacted[name] = REDACTED if is_secret else redact(item)
+        return redacted
     if isinstance(value, list | tuple | set | frozenset):
         return [redact(item) for item in value]
     return redact(str(value))
+
+
+@lru_cache(_CACHED_NAMES)
+def _field(name: str) -> tuple[str, bool]:
+    """Return the masked name of a field, and whether its value is a secret. Cached: all records have the same names."""
+    return redact(name), name.lower() in _SECRET_FIELDS
 
 
 def to_json_line(record: Mapping[str, Any]) -> str:
