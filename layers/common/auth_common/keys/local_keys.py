@@ -36,9 +36,11 @@ def local_signing_key() -> ec.EllipticCurvePrivateKey:
 
     """
     path = settings().storage() / _PRIVATE_KEY_FILE
-    if not path.exists():
+    version = _file_version(path)
+    if version is None:
         read_or_create(path, _new_private_key)
-    key, jwk = _read(path, *_file_version(path))
+        version = _file_version(path)
+    key, jwk = _read(path, version)
     if not _is_published(jwk):
         _publish(path)
     return key
@@ -72,7 +74,7 @@ def _publish(path: Path) -> None:
     """Publish the signing key, at its first use or after a file was lost or restored from a backup."""
     with _lock(path.parent):
         # Read again under the lock, because a concurrent rotation may have replaced the key.
-        _, jwk = _read(path, *_file_version(path))
+        _, jwk = _read(path, _file_version(path))
         others = [other for other in _unexpired(_published()) if other["kid"] != jwk["kid"]]
         write_atomically(_jwks_file(), _jwks_document([jwk, *_with_expiry(others)]))
 
@@ -84,7 +86,8 @@ def _is_published(jwk: JWK) -> bool:
 
 def _published() -> list[JWK]:
     path = _jwks_file()
-    return _read_jwks(path, *_file_version(path)) if path.exists() else []
+    version = _file_version(path)
+    return _read_jwks(path, version) if version else []
 
 
 def _unexpired(keys: list[JWK]) -> list[JWK]:
@@ -107,20 +110,26 @@ def _lock(folder: Path) -> Iterator[None]:
         raise ServiceUnavailable from error
 
 
-def _file_version(path: Path) -> tuple[int, int]:
-    """Return the modification time and inode of a file. At least one of them differs after a change."""
-    status = path.stat()
+def _file_version(path: Path) -> tuple[int, int] | None:
+    """Return the modification time and inode of a file, of which at least one differs after a change.
+
+    Return None if there is no file.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return None
     return status.st_mtime_ns, status.st_ino
 
 
 @lru_cache(maxsize=1)
-def _read(path: Path, _modified: int, _inode: int) -> tuple[ec.EllipticCurvePrivateKey, JWK]:
+def _read(path: Path, _version: tuple[int, int] | None) -> tuple[ec.EllipticCurvePrivateKey, JWK]:
     key = _load(read_private(path), path)
     return key, public_jwk(key.public_key())
 
 
 @lru_cache(maxsize=1)
-def _read_jwks(path: Path, _modified: int, _inode: int) -> list[JWK]:
+def _read_jwks(path: Path, _version: tuple[int, int]) -> list[JWK]:
     try:
         keys: list[JWK] = json.loads(path.read_bytes())["keys"]
         # Raises here, and not at a later use, if an "exp" is not a number.
