@@ -44,11 +44,20 @@ def execute_with_next(connection: Connection, statement: Executable, parameters:
 
     Args:
         connection: As for ``write_later``.
-        statement: A write, or a SELECT that locks rows.
+        statement: A write.
         parameters: As for ``write_later``.
 
     """
     connection.execute(statement, parameters, execution_options={MAY_WAIT: True, IS_FOLLOWED: True})
+
+
+def lock_with_next(connection: Connection, statement: Executable, parameters: Mapping[str, Any]) -> None:
+    """Execute a SELECT that locks rows, as ``execute_with_next`` does.
+
+    SQLite needs no row locks, because its transactions that write run one after the other.
+    """
+    if connection.dialect.name != "sqlite":
+        execute_with_next(connection, statement, parameters)
 
 
 def is_of_waiting_write(error: BaseException) -> bool:

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from auth_common.audit_log.salt_store import bring_salt, salt_of
-from auth_common.database.pipeline import execute_with_next, write_later
+from auth_common.database.pipeline import lock_with_next, write_later
 from auth_common.database.tables import as_row, refresh_tokens, sessions, users
 from auth_common.users.store import USER_COLUMNS, User, user_of
 
@@ -163,7 +163,7 @@ def select_caller_state_and_user(
 
 def lock_session(connection: Connection, *, session_id: UUID) -> None:
     """Lock a session's row until the transaction ends, together with the next statement, which reads the session."""
-    execute_with_next(connection, _LOCK, {"session_id": session_id})
+    lock_with_next(connection, _LOCK, {"session_id": session_id})
 
 
 def select_live_sessions(

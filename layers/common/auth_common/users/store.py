@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, case, delete, exists
 from sqlalchemy.exc import IntegrityError
 
 from auth_common.audit_log.salt_store import bring_salt, salt_of
-from auth_common.database.pipeline import execute_with_next, write_later
+from auth_common.database.pipeline import execute_with_next, lock_with_next, write_later
 from auth_common.database.tables import as_row, challenges, mails, passkeys, refresh_tokens, sessions, users
 from auth_common.errors import EmailTaken
 from auth_common.users.email_change_store import RESERVED, is_unavailable
@@ -202,7 +202,7 @@ def lock_user(connection: Connection, *, user_id: UUID) -> User | None:
 
 def lock_user_and_passkeys(connection: Connection, *, user_id: UUID) -> LockedUser | None:
     """Lock a user's row as ``lock_user`` does, and return the user. Return None if there is none."""
-    execute_with_next(connection, _LOCK, {"user_id": user_id})
+    lock_with_next(connection, _LOCK, {"user_id": user_id})
     # A statement of its own, whose subqueries PostgreSQL evaluates after it has waited for the lock.
     row = connection.execute(_SELECT_LOCKED, {"user_id": user_id}).one_or_none()
     if row is None:
