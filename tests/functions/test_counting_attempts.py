@@ -160,6 +160,6 @@ def test_lockout_that_begins_during_the_count_rejects_and_leaves_no_count(databa
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_attempt_that_cannot_be_subtracted_stays_counted(database, count_during_a_lockout):
     free, locked = limit(1), limit(2)
-    with failing_statements("UPDATE throttles SET failures=(throttles.failures -"), pytest.raises(DatabaseUnavailable):
+    with failing_statements("UPDATE throttles SET failures=CASE"), pytest.raises(DatabaseUnavailable):
         count_during_a_lockout(Attempt(AttemptedAccount()), free, locked)
     assert attempt_counts(database) == {free.key: 1, locked.key: 3}

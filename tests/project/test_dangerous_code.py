@@ -55,7 +55,7 @@ def test_sql_text_is_a_literal_with_bound_values():
     """SQL that is not built from SQLAlchemy expressions is a string literal without interpolation.
 
     One exception is privileges.py, because GRANT accepts no parameters. Its names are constants, and its ARNs are
-    validated. The other is count_statement.py, whose text depends on two numbers only, and whose values are bound.
+    validated. The other is count_statement.py, whose text has numbers of the limits, and whose values are bound.
     """
     exceptions = ("/database/privileges.py:", "/throttling/count_statement.py:")
     statements = {

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -21,11 +20,8 @@ from auth_common.events.logger import logger
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.throttling import store
 from auth_common.throttling.limits import Limit
-from auth_common.throttling.store import Throttle
+from auth_common.throttling.store import PAST, CountedAttempt, Throttle
 from auth_common.transactions import read, single_statement, transaction
-
-#: Past by every clock. ``started_at`` is not: the clock of the environment that stored it may be ahead of this one.
-_NO_LOCKOUT: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +31,6 @@ class AttemptedAccount:
     user_id: UUID | None = None
     #: The keyed hash of an e-mail address that has no account.
     pseudonym: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """An attempt in one counter."""
-
-    limit: Limit
-    started_at: datetime
-    #: The end of the lockout that the attempt has begun.
-    locked_until: datetime | None
 
 
 class Attempt:
@@ -60,7 +46,7 @@ class Attempt:
         """
         self._account = account
         self._is_login = is_login
-        self._counted: list[_Counted] = []
+        self._counted: list[CountedAttempt] = []
 
     def has_begun_lockout(self, *names: str) -> bool:
         """Return whether this attempt, if it fails, begins a lockout of one of these limits."""
@@ -99,11 +85,7 @@ class Attempt:
 
         Call it in the transaction of the success.
         """
-        for counted in _in_lock_order(self._counted):
-            if counted.limit.is_in_a_row:
-                store.reset_throttles(connection, [counted.limit.key])
-            else:
-                _subtract(connection, counted)
+        store.give_back_attempts(connection, self._counted, resets_failures_in_a_row=True)
 
     def cancel(self, *, may_have_succeeded: bool = False) -> None:
         """Subtract the attempt from its limits, because it ended without a failure of the caller.
@@ -116,7 +98,7 @@ class Attempt:
 
         def subtract(connection: Connection) -> None:
             if not may_have_succeeded or self._is_counted_in_a_row(connection):
-                _subtract_all(connection, self._counted)
+                _give_back(connection, self._counted)
 
         # Without a database the attempt stays counted, which is the safe side. No caller can bring that about.
         with suppress(DatabaseUnavailable):
@@ -141,12 +123,12 @@ class Attempt:
         """Return whether a limit of failures in a row has the attempt, so that no success has reset it."""
         started_at = {each.limit.key: each.started_at for each in self._counted if each.limit.is_in_a_row}
         found = store.select_throttles(connection, list(started_at))
-        return any(throttle.started_at == started_at[key] for key, throttle in found.items())
+        return any(throttle.failures and throttle.started_at == started_at[key] for key, throttle in found.items())
 
     def _count(self, *groups: Sequence[Limit]) -> list[Sequence[Limit]]:
         """Count the attempt in each group of which no limit is locked. Return the other groups."""
         throttles = single_statement(lambda c: store.count_attempts(c, *groups, now=datetime.now(UTC)))
-        rejected, too_many = list[Sequence[Limit]](), list[_Counted]()
+        rejected, too_many = list[Sequence[Limit]](), list[CountedAttempt]()
         for group in groups:
             counted = [_counted_in(limit, throttles[limit.key]) for limit in group if limit.key in throttles]
             if len(counted) == len(group):
@@ -155,7 +137,7 @@ class Attempt:
                 rejected.append(group)
                 too_many += counted
         if too_many:
-            transaction(lambda connection: _subtract_all(connection, too_many))
+            transaction(lambda connection: _give_back(connection, too_many))
         return rejected
 
 
@@ -206,32 +188,21 @@ def require_unlocked(limits: Sequence[Limit], account: AttemptedAccount) -> None
             _reject(limit, throttle, account)
 
 
-def _counted_in(limit: Limit, throttle: Throttle) -> _Counted:
+def _counted_in(limit: Limit, throttle: Throttle) -> CountedAttempt:
     begins_lockout = limit.lockout_after(throttle.failures) is not None
-    return _Counted(limit, throttle.started_at, throttle.locked_until if begins_lockout else None)
+    return CountedAttempt(limit, throttle.started_at, throttle.locked_until if begins_lockout else None)
 
 
-def _in_lock_order(attempts: Sequence[_Counted]) -> list[_Counted]:
-    """Sort attempts by key, as ``store.count_attempts`` locks the rows. Otherwise two could wait for each other."""
-    return sorted(attempts, key=lambda counted: counted.limit.key)
-
-
-def _subtract_all(connection: Connection, attempts: Sequence[_Counted]) -> None:
-    for counted in _in_lock_order(attempts):
-        _subtract(connection, counted)
-
-
-def _subtract(connection: Connection, counted: _Counted) -> None:
-    store.subtract_attempt(
-        connection, counted.limit.key, started_at=counted.started_at, locked_until=counted.locked_until
-    )
+def _give_back(connection: Connection, attempts: Sequence[CountedAttempt]) -> None:
+    """Subtract attempts that were neither a success nor a failure."""
+    store.give_back_attempts(connection, attempts, resets_failures_in_a_row=False)
 
 
 def locked_until(limit: Limit, throttle: Throttle) -> datetime:
     """Return until when a limit rejects attempts. Return a past time if it does not."""
     if throttle.failures >= limit.max_failures:
         return throttle.expires_at
-    return (None if limit.exempt_from_lockouts else throttle.locked_until) or _NO_LOCKOUT
+    return (None if limit.exempt_from_lockouts else throttle.locked_until) or PAST
 
 
 def _reject(limit: Limit, throttle: Throttle, account: AttemptedAccount) -> None:

@@ -7,15 +7,15 @@ Aurora DSQL makes one of them retry.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Integer, and_, bindparam, case, delete, func, select, text, update
+from sqlalchemy import Boolean, Connection, Integer, and_, bindparam, case, delete, func, or_, select, text, update
 
 from auth_common.database.pipeline import write_later
 from auth_common.database.tables import sessions, throttles, users
-from auth_common.throttling.count_statement import count_statement
+from auth_common.throttling.count_statement import CountedLimit, count_statement
 from auth_common.throttling.limits import Limit, lockout_lengths
 from auth_common.users.store import CREDENTIALS_COLUMNS, USER_COLUMNS, Credentials, credentials_of
 
@@ -30,6 +30,16 @@ class Throttle:
     locked_until: datetime | None
     refusal_recorded: bool
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CountedAttempt:
+    """An attempt in one counter."""
+
+    limit: Limit
+    started_at: datetime
+    #: The end of the lockout that the attempt has begun.
+    locked_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +62,23 @@ class KnownClients:
         return self.credentials.user.id if self.credentials else None
 
 
+#: Past by every clock. The time of an attempt is not: the clock of its environment may be ahead of another one.
+PAST: Final = datetime.fromtimestamp(0, UTC)
+_RESETS: Final = bindparam("resets", type_=Boolean())
 _SELECT: Final = select(throttles).where(throttles.c.key.in_(bindparam("keys", expanding=True)))
-_SUBTRACT: Final = (
+#: A reset counter is an expired one without failures. The next attempt replaces it.
+_GIVE_BACK: Final = (
     update(throttles)
     .where(
         throttles.c.key == bindparam("of"),
-        throttles.c.started_at == bindparam("since"),
-        throttles.c.failures > 0,
+        or_(_RESETS, and_(throttles.c.started_at == bindparam("since"), throttles.c.failures > 0)),
     )
     .values(
-        failures=throttles.c.failures - 1,
-        locked_until=case((throttles.c.locked_until == bindparam("until"), None), else_=throttles.c.locked_until),
+        failures=case((_RESETS, 0), else_=throttles.c.failures - 1),
+        locked_until=case(
+            (or_(_RESETS, throttles.c.locked_until == bindparam("until")), None), else_=throttles.c.locked_until
+        ),
+        expires_at=case((_RESETS, bindparam("past", type_=throttles.c.expires_at.type)), else_=throttles.c.expires_at),
     )
 )
 _MOVE: Final = text(
@@ -122,29 +138,51 @@ def count_attempts(connection: Connection, *groups: Sequence[Limit], now: dateti
     lengths = lockout_lengths()
     parameters: dict[str, Any] = {"now": now}
     parameters |= {f"lockout_{number}": now + length for number, length in enumerate(lengths)}
-    limits = [(number, limit) for number, group in enumerate(groups) for limit in group]
-    for number, (group_number, limit) in enumerate(limits):
-        first_lockout = limit.lockout_after(1)
-        row = {
-            "group_number": group_number,
-            "key": limit.key,
-            "locked_until": now + first_lockout if first_lockout else None,
-            "window_ends": now + limit.window,
-            "restarts_window": limit.is_in_a_row,
-            "is_exempt": limit.exempt_from_lockouts,
-            "quota": limit.quota,
-            "max_failures": limit.max_failures,
-        }
-        parameters |= {f"{name}_{number}": value for name, value in row.items()}
-    rows = connection.execute(count_statement(len(limits), len(lengths)), parameters).mappings()
+    counted: list[CountedLimit] = []
+    for group_number, limit in ((number, limit) for number, group in enumerate(groups) for limit in group):
+        number, first_lockout = len(counted), limit.lockout_after(1)
+        parameters |= {f"key_{number}": limit.key, f"window_ends_{number}": now + limit.window}
+        if first_lockout:
+            parameters[f"locked_until_{number}"] = now + first_lockout
+        counted.append(
+            CountedLimit(
+                group_number=group_number,
+                restarts_window=limit.is_in_a_row,
+                is_exempt=limit.exempt_from_lockouts,
+                quota=limit.quota,
+                max_failures=limit.max_failures,
+                locks_at_once=first_lockout is not None,
+            )
+        )
+    rows = connection.execute(count_statement(tuple(counted), len(lengths)), parameters).mappings()
     return {row["key"]: Throttle(**row) for row in rows}
 
 
-def subtract_attempt(
-    connection: Connection, key: bytes, *, started_at: datetime, locked_until: datetime | None
+def give_back_attempts(
+    connection: Connection, attempts: Sequence[CountedAttempt], *, resets_failures_in_a_row: bool
 ) -> None:
-    """Subtract an attempt from the count that began at ``started_at``, and end the lockout that the attempt began."""
-    write_later(connection, _SUBTRACT, {"of": key, "since": started_at, "until": locked_until})
+    """Subtract attempts from their counters, and end the lockouts that they have begun.
+
+    An attempt is subtracted only from the count in which it was counted: since then, the counter may have been reset.
+
+    Args:
+        connection: to write with, in a transaction.
+        attempts: each in another counter. The rows are locked in the order of ``count_attempts``.
+        resets_failures_in_a_row: whether to reset the counters of failures in a row, because an attempt has succeeded.
+
+    """
+    rows = [
+        {
+            "of": attempt.limit.key,
+            "since": attempt.started_at,
+            "until": attempt.locked_until,
+            "resets": resets_failures_in_a_row and attempt.limit.is_in_a_row,
+            "past": PAST,
+        }
+        for attempt in sorted(attempts, key=lambda attempt: attempt.limit.key)
+    ]
+    if rows:
+        write_later(connection, _GIVE_BACK, rows)
 
 
 def mark_rejection_recorded(connection: Connection, key: bytes) -> bool:
@@ -187,8 +225,9 @@ def reset_throttles(connection: Connection, keys: Sequence[bytes]) -> None:
 
 
 def delete_throttles(connection: Connection, keys: Sequence[bytes]) -> int:
-    """Delete counters. Return how many existed."""
-    return connection.execute(_DELETE, {"keys": keys}).rowcount
+    """Delete counters. Return how many of them have counted failures."""
+    deleted = connection.scalars(_DELETE.returning(throttles.c.failures), {"keys": keys})
+    return sum(failures > 0 for failures in deleted)
 
 
 def move_throttle(connection: Connection, *, old: bytes, new: bytes) -> None:
