@@ -98,24 +98,21 @@ def files_of(folder):
 
 
 @pytest.mark.threat("supply-unknown-contents")
-@pytest.mark.parametrize("name", MACHINES)
-def test_builds_in_different_folders_are_identical(name, python_313, tmp_path):
+def test_builds_in_different_folders_are_identical(layer, python_313, tmp_path):
     """Otherwise each deployment would publish new versions, and a build could not verify a layer.
 
-    The second build has another folder, another installing Python and another hash seed.
+    The second build has another folder, another installing Python and another hash seed than the one of `make build`.
     """
-    path = f"{python_313}:{os.environ['PATH']}"
-    folders = {
-        tmp_path / "one": {},
-        tmp_path / "another" / "folder": {"UV_PYTHON": sys.executable, "PYTHONHASHSEED": "7"},
+    sources = tmp_path / "another" / "folder"
+    shutil.copytree(PROJECT / "layers" / "common", sources)
+    variables = {
+        "PATH": f"{python_313}:{os.environ['PATH']}",
+        "UV_PYTHON": sys.executable,
+        "PYTHONHASHSEED": "7",
     }
-    built = []
-    for folder, variables in folders.items():
-        shutil.copytree(PROJECT / "layers" / "common", folder / "sources")
-        result = run_makefile(name, folder / "sources", folder / "artifacts", PATH=path, **variables)
-        assert result.returncode == 0, result.stderr
-        built.append(files_of(folder / "artifacts"))
-    one, another = built
+    result = run_makefile(layer.name, sources, tmp_path / "artifacts", **variables)
+    assert result.returncode == 0, result.stderr
+    one, another = files_of(layer), files_of(tmp_path / "artifacts")
     assert one.keys() == another.keys()
     assert [path for path in one if one[path] != another[path]] == []
 

@@ -5,10 +5,11 @@
 """SAM CLI with changes for this service. ``make sam`` runs ``sam_local.py local start-api``.
 
 SAM runs every function in a container without a writable volume, so functions cannot share a database. This script
-changes SAM CLI in four places and then calls its entry point:
+changes SAM CLI in five places and then calls its entry point:
 
 - The container of every function gets the Docker volume ``secure-backend-data`` at /mnt/data, the template's DATA_DIR.
 - The image with the layer is built once a run instead of once for each function.
+- The files of the layer are hashed once a run, too. SAM watches them for changes.
 - SAM gets the functions' log line by line. If one chunk has several lines, SAM misses the end and waits a second.
 - Containers that SAM leaves behind after an interruption are removed.
 
@@ -24,6 +25,7 @@ from typing import Any
 
 import docker
 from samcli.cli.main import cli
+from samcli.lib.utils.file_observer import SingletonFileObserver
 from samcli.local.docker.container import Container
 from samcli.local.docker.lambda_container import LambdaContainer
 from samcli.local.docker.lambda_image import LambdaImage
@@ -52,6 +54,17 @@ def build_each_image_once() -> None:
             built.add(docker_tag)
 
     LambdaImage._build_image = build_once
+
+
+def watch_each_folder_once() -> None:
+    """Skip a folder that SAM already watches. SAM hashes all its files, and every function has the same layer."""
+    original = SingletonFileObserver.watch
+
+    def watch_once(self: SingletonFileObserver, resource: str, group: str) -> None:
+        if resource not in self._observed_paths_per_group[group]:
+            original(self, resource, group)
+
+    SingletonFileObserver.watch = watch_once
 
 
 def read_logs_line_by_line() -> None:
@@ -88,6 +101,7 @@ def main() -> None:
     """Run SAM CLI with this script's arguments."""
     mount_shared_volume()
     build_each_image_once()
+    watch_each_folder_once()
     read_logs_line_by_line()
     remove_containers = record_containers()
     try:
