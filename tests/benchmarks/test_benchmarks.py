@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import sys
 
 import pytest
@@ -27,13 +28,10 @@ def figure(**changes):
     return compare("ours", [0.002, 0.004], "theirs", [0.001, 0.001], **changes)
 
 
-def benchmark(*arguments, **options):
-    return run_command(sys.executable, "-m", "benchmarks", *arguments, **{"env": SHELL, **options})
-
-
 def test_each_endpoint_is_measured_beside_its_floor(tmp_path):
     file = tmp_path / "figures.json"
-    finished = benchmark("floors", "--rounds", "1", "--json", str(file))
+    command = (sys.executable, "-m", "benchmarks", "floors", "--rounds", "1", "--json", str(file))
+    finished = run_command(*command, env=SHELL)
     assert finished.returncode == 0, finished.stderr
     document = json.loads(file.read_text())
     assert document["machine"].keys() == {"python", "system", "processors", "load", "date"}
@@ -49,14 +47,16 @@ def test_each_endpoint_is_measured_beside_its_floor(tmp_path):
     assert {row["Request"] for row in summary} == {item["name"] for item in figures} - {"`POST /login`"}
 
 
-def test_unknown_section_is_rejected_and_containers_are_left_out_without_docker(tmp_path):
-    finished = benchmark("floor")
-    assert finished.returncode == 2
-    assert "no such section: floor" in finished.stderr
+def test_unknown_section_is_rejected_and_containers_are_left_out_without_docker(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "floor"])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_module("benchmarks")
+    assert "no such section: floor" in capsys.readouterr().err
     file = tmp_path / "figures.json"
-    finished = benchmark("sam", "--json", str(file), env={**SHELL, "PATH": str(tmp_path)})
-    assert finished.returncode == 0, finished.stderr
-    assert finished.stderr == "Containers are left out: needs Docker\n"
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "sam", "--json", str(file)])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    runpy.run_module("benchmarks")
+    assert capsys.readouterr().err == "Containers are left out: needs Docker\n"
     assert json.loads(file.read_text())["sections"] == {"sam": []}
 
 
