@@ -86,8 +86,7 @@ def test_validation_error_is_shown_at_its_field(visitor):
 
 
 def test_passkey_login_can_be_retried_and_abandoned(visitor):
-    visitor.sign_up_with_passkey()
-    visitor.log_out()
+    visitor.sign_up_with_stored_passkey()
     visitor.set_authenticator(verifies=False)
     visitor.press("Log in with a passkey alone")
     alert = visitor.page.locator("#passkey-login-form").get_by_role("alert")

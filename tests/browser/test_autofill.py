@@ -48,28 +48,30 @@ def offers_passkeys(visitor):
 @pytest.fixture
 def waiting(visitor, autofill):
     """A user with a passkey at the login form. The user has not selected the passkey yet."""
+    visitor.sign_up_with_stored_passkey()
+    expect_begun(visitor, 1)
+    visitor.requests.clear()
+    return visitor
+
+
+def test_user_selects_a_passkey_in_the_login_form_after_a_logout(visitor, autofill):
     visitor.sign_up_with_passkey()
     with visitor.page.expect_response(BEGIN):
         visitor.log_out()
     visitor.requests.clear()
-    visitor.error_statuses.clear()
-    return visitor
-
-
-def test_user_selects_a_passkey_in_the_login_form(waiting):
-    field = waiting.page.locator("#login-email")
+    field = visitor.page.locator("#login-email")
     expect(field).to_have_attribute("autocomplete", "username webauthn")
-    expect(waiting.status).to_have_text("You are logged out.")
-    expect(waiting.page.locator(".step .message")).to_have_count(0)
-    select_passkey(waiting)
-    waiting.expect_logged_in()
-    expect(waiting.claim("amr")).to_contain_text('["hwk","user","mfa"]')
+    expect(visitor.status).to_have_text("You are logged out.")
+    expect(visitor.page.locator(".step .message")).to_have_count(0)
+    select_passkey(visitor)
+    visitor.expect_logged_in()
+    expect(visitor.claim("amr")).to_contain_text('["hwk","user","mfa"]')
     # The diagram shows the request that waited.
-    states = waiting.page.locator("#flow-passkey-alone .step").evaluate_all("steps => steps.map(s => s.dataset.state)")
+    states = visitor.page.locator("#flow-passkey-alone .step").evaluate_all("steps => steps.map(s => s.dataset.state)")
     assert set(states) == {"done"}
-    expect(waiting.step("passkey-alone", "options")).to_contain_text("challenge")
-    assert begun(waiting) == 0
-    assert waiting.error_statuses == []
+    expect(visitor.step("passkey-alone", "options")).to_contain_text("challenge")
+    assert begun(visitor) == 0
+    assert visitor.error_statuses == []
 
 
 def test_other_ceremony_replaces_the_waiting_request(waiting):
@@ -105,9 +107,8 @@ def test_password_login_ends_the_waiting_request(waiting, client):
 def test_challenge_is_renewed_before_it_expires_but_not_in_a_hidden_page(visit, clock, autofill):
     clock.install()
     visitor = visit()
-    visitor.sign_up_with_passkey()
-    with visitor.page.expect_response(BEGIN):
-        visitor.log_out()
+    visitor.sign_up_with_stored_passkey()
+    expect_begun(visitor, 1)
     visitor.requests.clear()
     with visitor.page.expect_response(BEGIN):
         clock.fast_forward("04:01")
@@ -141,9 +142,7 @@ def test_rejection_long_after_the_selection_is_reported(visit, clock, autofill):
     """The time of the waiting request is over, but the user has selected a passkey before."""
     clock.install()
     visitor = visit()
-    visitor.sign_up_with_passkey()
-    with visitor.page.expect_response(BEGIN):
-        visitor.log_out()
+    visitor.sign_up_with_stored_passkey()
     waiting: list[Route] = []
     visitor.route_once("**/webauthn/login/complete", waiting.append)
     select_passkey(visitor)
@@ -196,7 +195,7 @@ def test_browser_without_conditional_mediation_sends_no_request(visit, available
     visitor.requests.clear()
     visitor.page.reload()
     expect_begun(visitor, 0)
-    visitor.sign_up_with_passkey()
-    visitor.log_out()
+    visitor.sign_up_with_stored_passkey()
     visitor.log_in_with_passkey()
+    visitor.log_out()
     assert visitor.error_statuses == []

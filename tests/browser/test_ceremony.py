@@ -111,8 +111,7 @@ def test_passkey_registration_is_shown_with_its_real_messages(visitor):
 
 @pytest.mark.parametrize("flow", ["second-factor", "passkey-alone"])
 def test_passkey_login_is_shown_with_its_real_messages(visitor, flow):
-    visitor.sign_up_with_passkey()
-    visitor.log_out()
+    visitor.sign_up_with_stored_passkey()
     traffic = Traffic(visitor)
     if flow == "second-factor":
         visitor.log_in_with_both()
@@ -160,8 +159,7 @@ def test_registration_diagram_can_stop_after_each_message(visitor):
 
 def test_session_starts_when_the_server_has_accepted_the_passkey(visitor):
     """The diagram still waits for the user, and another ceremony replaces it."""
-    visitor.sign_up_with_passkey()
-    visitor.log_out()
+    visitor.sign_up_with_stored_passkey()
     visitor.page.get_by_label("Stop after each message").check()
     visitor.press("Log in with a passkey alone")
     for step in AUTHENTICATION[: AUTHENTICATION.index("checks")]:
@@ -205,8 +203,7 @@ def test_flows_are_readable_before_they_run(visitor):
 
 def test_logout_removes_all_messages_from_the_page(visitor):
     traffic = Traffic(visitor)
-    visitor.sign_up_with_passkey()
-    visitor.log_out()
+    visitor.sign_up_with_stored_passkey()
     visitor.log_in_with_both()
     user_handle = traffic.sent["/webauthn/login/complete"]["credential"]["response"]["userHandle"]
     tokens = traffic.response_body("/webauthn/login/complete")

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -27,6 +28,11 @@ class _BlankPage(BaseHTTPRequestHandler):
         """Write no log."""
 
 
+class _File(SimpleHTTPRequestHandler):
+    def log_message(self, *_arguments: object) -> None:
+        """Write no log."""
+
+
 @pytest.fixture(scope="module")
 def origins() -> Iterator[list[str]]:
     """The origins of two pages."""
@@ -40,9 +46,20 @@ def origins() -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def api(origins: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A service that lists the first page."""
-    with running_service(tmp_path_factory.mktemp("cross-origin") / "data", WEBAUTHN_ORIGINS=origins[0]) as url:
+def copied_pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """The folder of a copy of the pages, and its origin."""
+    folder = shutil.copytree(PROJECT / "public", tmp_path_factory.mktemp("copy") / "pages")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_File, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://localhost:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def api(origins: list[str], copied_pages: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service that lists the first page and the copy of the pages."""
+    listed = f"{origins[0]},{copied_pages[1]}"
+    with running_service(tmp_path_factory.mktemp("cross-origin") / "data", WEBAUTHN_ORIGINS=listed) as url:
         yield url
 
 
@@ -153,28 +170,19 @@ def test_page_on_an_unlisted_origin_reads_no_response_of_a_function(page, api, o
     assert read == dict.fromkeys(read, "TypeError")
 
 
-class _File(SimpleHTTPRequestHandler):
-    def log_message(self, *_arguments: object) -> None:
-        """Write no log."""
-
-
-def test_copy_of_the_pages_on_another_origin_uses_the_api(chromium, tmp_path):
+def test_copy_of_the_pages_on_another_origin_uses_the_api(chromium, copied_pages, api):
     """With the two changes that docs/deploy.md names."""
-    pages = shutil.copytree(PROJECT / "public", tmp_path / "pages")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_File, directory=pages)) as server:
-        origin = f"http://localhost:{server.server_port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with running_service(tmp_path / "data", WEBAUTHN_ORIGINS=origin) as api, chromium.new_context() as context:
-            backend = pages / "scripts/backend.js"
-            backend.write_text(backend.read_text().replace("SecureBackend()", f'SecureBackend({{ url: "{api}" }})'))
-            for page in pages.glob("*.html"):
-                page.write_text(page.read_text().replace("connect-src 'self'", f"connect-src {api}"))
-            context.add_init_script(NO_AUTOFILL)
-            visitor = Visitor(context.new_page(), origin)
-            visitor.register()
-            visitor.press("Log in")
-            visitor.expect_logged_in()
-            visitor.add_passkey()
-            visitor.log_out()
-            visitor.log_in_with_passkey()
-        server.shutdown()
+    pages, origin = copied_pages
+    backend = pages / "scripts/backend.js"
+    backend.write_text(backend.read_text().replace("SecureBackend()", f'SecureBackend({{ url: "{api}" }})'))
+    for page in pages.glob("*.html"):
+        page.write_text(page.read_text().replace("connect-src 'self'", f"connect-src {api}"))
+    with chromium.new_context() as context:
+        context.add_init_script(NO_AUTOFILL)
+        visitor = Visitor(context.new_page(), origin)
+        visitor.register()
+        visitor.press("Log in")
+        visitor.expect_logged_in()
+        visitor.add_passkey()
+        visitor.log_out()
+        visitor.log_in_with_passkey()

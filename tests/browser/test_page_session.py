@@ -239,10 +239,8 @@ def test_late_lists_do_not_replace_newer_ones(visitor):
 
 
 def test_late_login_response_is_dropped_and_its_session_revoked(visitor, client):
-    visitor.sign_up_and_log_in()
+    visitor.sign_up_with_stored_passkey()
     owner = visitor.email
-    visitor.add_passkey()
-    visitor.log_out()
     visitor.email = Caller(client).email
     delayed = DelayedResponse(visitor, "**/login")
     visitor.send_password()
@@ -261,8 +259,7 @@ def test_late_login_response_is_dropped_and_its_session_revoked(visitor, client)
 
 def test_cancelled_login_whose_response_is_late_is_revoked(visitor):
     """The user presses "Start again" after the server has got the passkey."""
-    visitor.sign_up_with_passkey()
-    visitor.log_out()
+    visitor.sign_up_with_stored_passkey()
     delayed = DelayedResponse(visitor, "**/webauthn/login/complete")
     visitor.send_password()
     visitor.press("Use your passkey")
@@ -276,8 +273,7 @@ def test_cancelled_login_whose_response_is_late_is_revoked(visitor):
 
 
 def test_passkey_used_after_a_newer_login_leaves_that_session_alone(visitor, client):
-    visitor.sign_up_with_passkey()
-    visitor.log_out()
+    visitor.sign_up_with_stored_passkey()
     visitor.page.evaluate(
         """async () => {
           const { backend } = await import("/scripts/backend.js");
