@@ -76,6 +76,14 @@ def window(chromium: Browser) -> Page:
     return context.new_page()
 
 
+@pytest.fixture(scope="package")
+def autofill_window(chromium: Browser) -> Page:
+    """The shared window of the tests that use autofill. See ``AUTOFILL_WAITS``."""
+    context = chromium.new_context()
+    context.add_init_script(AUTOFILL_WAITS)
+    return context.new_page()
+
+
 @pytest.fixture
 def new_window(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[[], Page]]:
     """A function that opens a window with its own cookies and storage, like another browser."""
@@ -95,9 +103,12 @@ def autofill() -> None:
 
 
 @pytest.fixture
-def first_window(request: pytest.FixtureRequest, window: Page, new_window: Callable[[], Page]) -> Page:
-    """The first window of a test: a new one if the test uses autofill or the clock, which Playwright cannot reset."""
-    return new_window() if {"clock", "autofill"} & {*request.fixturenames} else window
+def first_window(request: pytest.FixtureRequest, new_window: Callable[[], Page]) -> Page:
+    """The first window of a test: a new one if the test uses the clock, which Playwright cannot reset."""
+    if "clock" in request.fixturenames:
+        return new_window()
+    shared: Page = request.getfixturevalue("autofill_window" if "autofill" in request.fixturenames else "window")
+    return shared
 
 
 @pytest.fixture
