@@ -5,7 +5,7 @@ import sqlite3
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -51,6 +51,11 @@ class Database:
         with _observer(self.url).begin() as connection:
             results = [connection.execute(statement) for statement in statements]
             return results[-1].all() if results[-1].returns_rows else []
+
+    def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows in one transaction. To compile one statement with all values takes ten times as long."""
+        with _observer(self.url).begin() as connection:
+            connection.execute(table.insert(), rows)
 
     def terminate_backend(self, backend: int) -> None:
         """Terminate a PostgreSQL backend and wait for its end, as a restart or a failover does."""

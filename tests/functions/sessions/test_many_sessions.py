@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import create_engine, insert, select, text, update
+from sqlalchemy import create_engine, select, text, update
 from sqlalchemy.pool import NullPool
 
 from auth_common.database.tables import challenges, passkeys, sessions, users
@@ -31,7 +31,7 @@ def add_sessions(database, account, number):
     (session,) = database.execute(select(sessions).where(sessions.c.user_id == UUID(account.id)).limit(1))
     for begin in range(0, number, 1_000):
         count = min(1_000, number - begin)
-        database.execute(insert(sessions).values([session._asdict() | {"id": uuid4()} for _ in range(count)]))
+        database.insert(sessions, [session._asdict() | {"id": uuid4()} for _ in range(count)])
 
 
 def live_sessions(database, account):
@@ -126,7 +126,7 @@ def test_erasure_of_a_user_with_thousands_of_challenges_succeeds(database, perso
     begin_registration(person.access_token)
     (challenge,) = database.execute(select(challenges))
     for _ in range(2):
-        database.execute(insert(challenges).values([challenge._asdict() | {"id": uuid4()} for _ in range(1_600)]))
+        database.insert(challenges, [challenge._asdict() | {"id": uuid4()} for _ in range(1_600)])
     erase(person.email)
     assert (database.count(challenges), database.count(users)) == (0, 0)
 
