@@ -1,6 +1,8 @@
 """The signing key of the local stage: created at the first use, and rotated while tokens stay valid."""
 
+import errno
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -134,6 +136,25 @@ def test_unreadable_jwk_set_is_misconfigured_and_named(keys):
     (keys / "jwks.json").mkdir(parents=True)
     with pytest.raises(Misconfigured, match=r"jwks\.json"):
         published_jwks()
+
+
+def test_set_whose_state_cannot_be_read_is_not_replaced(keys, monkeypatch):
+    """Otherwise tokens of the key before a rotation would become invalid, because of an error that passes."""
+    rotate_local_key()
+    before = published_kids()
+    assert len(before) == 2
+    state_of = Path.stat
+
+    def fail(path, **options):
+        if path.name == "jwks.json":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return state_of(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", fail)
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            local_signing_key()
+    assert published_kids() == before
 
 
 def test_unwritable_keys_folder_is_unavailable(keys):

@@ -4,6 +4,7 @@ Tokens stay valid during a rotation. The new public key is published before the 
 and the old public key stays published until its last token has expired.
 """
 
+import errno
 import json
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from auth_common.keys.verification_keys import JWKS_FILE
 from auth_common.settings import settings
 
 _PRIVATE_KEY_FILE: Final = "keys/signing-key.pem"
+#: The errors of a path that leads to no file.
+_NO_FILE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
 def local_signing_key() -> ec.EllipticCurvePrivateKey:
@@ -113,11 +116,17 @@ def _lock(folder: Path) -> Iterator[None]:
 def _file_version(path: Path) -> tuple[int, int] | None:
     """Return the modification time and inode of a file, of which at least one differs after a change.
 
-    Return None if there is no file.
+    Return None if there is no file, or a link that leads to none.
+
+    Raises:
+        OSError: the state cannot be read. The file may exist, so it must not be replaced.
+
     """
     try:
         status = path.stat()
-    except OSError:
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
         return None
     return status.st_mtime_ns, status.st_ino
 
