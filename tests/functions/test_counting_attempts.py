@@ -12,12 +12,12 @@ from auth_common.database.tables import throttles
 from auth_common.errors import DatabaseUnavailable, TooManyAttempts
 from auth_common.throttling.attempts import Attempt, AttemptedAccount
 from auth_common.throttling.limits import InARowLimit, Limit
-from auth_common.throttling.store import Throttle, count_attempts, reset_throttles
+from auth_common.throttling.store import Throttle, count_attempts, delete_expired_throttles, reset_throttles
 from auth_common.transactions import single_statement, transaction
 from tests.support.databases import start_fresh_environment
 from tests.support.outages import failing_statements
 from tests.support.processes import wait_until
-from tests.support.races import before_statement, on_each_postgresql_isolation
+from tests.support.races import before_statement, on_each_postgresql_isolation, wait_until_blocked
 from tests.support.throttles import attempt_counts, counter_rows, recorded_failures
 
 pytestmark = [pytest.mark.throttling, pytest.mark.aurora_dsql]
@@ -117,6 +117,26 @@ def test_attempt_is_counted_if_the_lockout_ends_before_the_rejection(database):
     with before_statement("SELECT throttles", succeed):
         Attempt(AttemptedAccount()).count(free, locked)
     assert attempt_counts(database) == {free.key: 1, locked.key: 1}
+
+
+@pytest.mark.asvs("6.3.1")
+@pytest.mark.threat("function-password-guessing")
+@on_each_postgresql_isolation
+@pytest.mark.usefixtures("isolation")
+def test_clean_up_deletes_no_attempt_that_is_counted_meanwhile(database):
+    """A success leaves an expired counter. The clean-up can choose it before the next attempt replaces it."""
+    reset, succeeded = limit(1, InARowLimit), Attempt(AttemptedAccount())
+    succeeded.count(reset)
+    transaction(succeeded.succeed)
+    assert [row.failures for row in counter_rows(database)] == [0]
+    now = datetime.now(UTC)
+    with ThreadPoolExecutor(1) as thread, create_engine(database.url, poolclass=NullPool).connect() as other:
+        count_attempts(other, [reset], now=now)
+        cleaning = thread.submit(transaction, lambda connection: delete_expired_throttles(connection, now, limit=2))
+        wait_until_blocked(database)
+        other.commit()
+        assert cleaning.result() == 0
+    assert attempt_counts(database) == {reset.key: 1}
 
 
 # --- A lockout that begins during the statement -----------------------------------------------------------------------

@@ -238,5 +238,7 @@ def move_throttle(connection: Connection, *, old: bytes, new: bytes) -> None:
 
 def delete_expired_throttles(connection: Connection, expired_before: datetime, *, limit: int) -> int:
     """Delete up to ``limit`` counters that expired before ``expired_before``. Return how many."""
-    expired = select(throttles.c.key).where(throttles.c.expires_at < expired_before).limit(limit)
-    return connection.execute(delete(throttles).where(throttles.c.key.in_(expired))).rowcount
+    is_expired = throttles.c.expires_at < expired_before
+    expired = select(throttles.c.key).where(is_expired).limit(limit)
+    # The condition is repeated, because an attempt may have replaced the counter since it was chosen.
+    return connection.execute(delete(throttles).where(throttles.c.key.in_(expired), is_expired)).rowcount
