@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import select, text, update
 
 from auth_common.accounts import administration as accounts
 from auth_common.database.tables import audit_events, sessions, throttles, users
@@ -319,7 +319,7 @@ def test_newest_200_client_ips_of_an_account_are_known(database):
     expire_counts(database)
     (session,) = database.execute(select(sessions).where(sessions.c.source_ip == OTHER_CLIENT_IP))
     others = [{"id": uuid4(), "source_ip": f"198.18.0.{number}"} for number in range(199)]
-    database.execute(insert(sessions).values([session._asdict() | other for other in others]))
+    database.insert(sessions, [session._asdict() | other for other in others])
     guesses_from_everywhere(5)
     assert log_in(sourceIp=SOURCE_IP).status == 429
     assert log_in(sourceIp=OTHER_CLIENT_IP).status == 200

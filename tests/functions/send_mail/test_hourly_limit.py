@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
 from auth_common.database.privileges import MAIL_ROLE
 from auth_common.database.tables import mail_pauses, mail_suppressions, mails
@@ -231,7 +231,7 @@ def record_sent_mails(database, number, *, ago=timedelta(0)):
     now = datetime.now(UTC)
     row = {"kind": "reset_password", "state": "sent", "created_at": now, "expires_at": now + timedelta(days=1)}
     row |= {"attempts": 1, "unrecorded_attempts": 0, "sent_at": now - ago}
-    database.execute(insert(mails).values([row | {"id": uuid4()} for _ in range(number)]))
+    database.insert(mails, [row | {"id": uuid4()} for _ in range(number)])
 
 
 def bounce(number, *, ago=timedelta(0)):

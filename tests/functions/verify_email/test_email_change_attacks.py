@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import create_engine, delete, insert, select, text, update
+from sqlalchemy import create_engine, delete, select, text, update
 from sqlalchemy.pool import NullPool
 
 from auth_common.accounts import administration as accounts
@@ -102,7 +102,7 @@ def test_attacker_with_many_sessions_does_not_stop_the_users_change_of_the_addre
     """With the password, the attacker has more step-up tokens than one transaction on Aurora DSQL can delete."""
     (session,) = database.execute(select(sessions))
     for _ in range(7):
-        database.execute(insert(sessions).values([session._asdict() | {"id": uuid4()} for _ in range(450)]))
+        database.insert(sessions, [session._asdict() | {"id": uuid4()} for _ in range(450)])
     token = change_token(database, account)
     assert verify_email(token=token, access_token=account.access_token).status == 204
     assert database.execute(select(sessions.c.id).where(sessions.c.step_up_hash.is_not(None))) == []
