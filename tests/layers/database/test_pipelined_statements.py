@@ -369,5 +369,5 @@ def test_without_a_pipeline_each_statement_is_a_round_trip(traffic, monkeypatch)
     start_fresh_environment()
     read(lambda connection: connection.execute(_SELECT).all())
     traffic.clear()
-    transaction(reading_and_storing(1))
-    assert kinds(traffic) == [["BEGIN"], ["SELECT"], ["INSERT"], ["COMMIT"]]
+    transaction(reading_and_storing(1, 2))
+    assert kinds(traffic) == [["BEGIN"], ["SELECT"], ["INSERT"], ["INSERT"], ["COMMIT"]]

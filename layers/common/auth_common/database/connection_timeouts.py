@@ -7,11 +7,11 @@ help if the server hangs, and Aurora DSQL rejects that setting.
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg.abc import PQGen
+from psycopg.abc import Params, PQGen, Query
 from psycopg.pq import TransactionStatus
 
 from auth_common.database.time_limit import remaining_seconds
@@ -39,11 +39,25 @@ _MIN_WAIT_SECONDS: Final = 0.1
 _CANCEL_SECONDS: Final = 1
 
 
+class _UnpipelinedCursor(psycopg.Cursor[Any]):
+    """A cursor that sends each execution of a statement alone."""
+
+    def executemany(self, query: Query, params_seq: Iterable[Params], *, returning: bool = False) -> None:
+        """Execute a statement with each of ``params_seq``. psycopg would send them in a pipeline."""
+        with self._conn.lock:
+            self._conn.wait(self._executemany_gen_no_pipeline(query, params_seq, returning))
+
+
 class TimedConnection(psycopg.Connection[Any]):
     """A connection that closes itself when a statement takes longer than ``statement_timeout``."""
 
     #: Seconds. None waits for ever.
     statement_timeout: float | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Take the arguments of psycopg's connections."""
+        super().__init__(*arguments, **options)
+        self.cursor_factory = _UnpipelinedCursor
 
     def wait(self, gen: PQGen[_T], interval: float = 0.1, timeout: float | None = None) -> _T:
         """Wait for the server as psycopg does, at most until the timeout or the deadline (``time_limit``).
