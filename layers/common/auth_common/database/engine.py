@@ -230,7 +230,7 @@ def make_engine(url: str | URL, *, timeout: float, verify_server: bool, pipeline
         if pipelined:
             listen_for_waiting_writes(engine)
         return engine
-    engine = create_engine(url, **options, paramstyle="named", connect_args={"timeout": timeout})
+    engine = create_engine(url, **options, connect_args={"timeout": timeout})
     file = Path(str(url.database))
     _make_private(file)
     check = partial(_check_same_file, file, _identity(file))
