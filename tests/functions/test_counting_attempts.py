@@ -124,19 +124,17 @@ def test_attempt_is_counted_if_the_lockout_ends_before_the_rejection(database):
 @on_each_postgresql_isolation
 @pytest.mark.usefixtures("isolation")
 def test_clean_up_deletes_no_attempt_that_is_counted_meanwhile(database):
-    """A success leaves an expired counter. The clean-up can choose it before the next attempt replaces it."""
-    reset, succeeded = limit(1, InARowLimit), Attempt(AttemptedAccount())
-    succeeded.count(reset)
-    transaction(succeeded.succeed)
-    assert [row.failures for row in counter_rows(database)] == [0]
+    """The clean-up can choose an expired counter before the next attempt replaces it."""
+    expired = limit(1)
+    single_statement(lambda c: count_attempts(c, [expired], now=datetime.now(UTC) - 2 * WINDOW))
     now = datetime.now(UTC)
     with ThreadPoolExecutor(1) as thread, create_engine(database.url, poolclass=NullPool).connect() as other:
-        count_attempts(other, [reset], now=now)
+        count_attempts(other, [expired], now=now)
         cleaning = thread.submit(transaction, lambda connection: delete_expired_throttles(connection, now, limit=2))
         wait_until_blocked(database)
         other.commit()
         assert cleaning.result() == 0
-    assert attempt_counts(database) == {reset.key: 1}
+    assert attempt_counts(database) == {expired.key: 1}
 
 
 # --- A lockout that begins during the statement -----------------------------------------------------------------------
@@ -180,6 +178,6 @@ def test_lockout_that_begins_during_the_count_rejects_and_leaves_no_count(databa
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_attempt_that_cannot_be_subtracted_stays_counted(database, count_during_a_lockout):
     free, locked = limit(1), limit(2)
-    with failing_statements("UPDATE throttles SET failures=CASE"), pytest.raises(DatabaseUnavailable):
+    with failing_statements("UPDATE throttles SET failures=(throttles.failures -"), pytest.raises(DatabaseUnavailable):
         count_during_a_lockout(Attempt(AttemptedAccount()), free, locked)
     assert attempt_counts(database) == {free.key: 1, locked.key: 3}

@@ -123,9 +123,11 @@ def test_counters_of_an_attempt_are_written_in_the_order_of_their_keys(database)
     """Otherwise two attempts that share two counters could deadlock."""
     subtracted: list[bytes] = []
 
-    def note(statement, rows):
-        if statement.startswith("UPDATE throttles"):
-            subtracted.extend(bytes(row["of"]) for row in rows)
+    def note(statement, parameters):
+        if statement.startswith(("UPDATE throttles", "DELETE FROM throttles")):
+            executions = parameters if isinstance(parameters, list) else [parameters]
+            values = (value for execution in executions for value in execution)
+            subtracted.extend(bytes(value) for value in values if isinstance(value, memoryview))
 
     for number in range(6):
         register(email=f"person{number}@example.com")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -20,8 +21,11 @@ from auth_common.events.logger import logger
 from auth_common.events.security_events import SecurityEvent, security_event
 from auth_common.throttling import store
 from auth_common.throttling.limits import Limit
-from auth_common.throttling.store import PAST, CountedAttempt, Throttle
+from auth_common.throttling.store import CountedAttempt, Throttle
 from auth_common.transactions import read, single_statement, transaction
+
+#: Past by every clock. ``started_at`` is not: the clock of the environment that stored it may be ahead of this one.
+_NO_LOCKOUT: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ class Attempt:
         """Return whether a limit of failures in a row has the attempt, so that no success has reset it."""
         started_at = {each.limit.key: each.started_at for each in self._counted if each.limit.is_in_a_row}
         found = store.select_throttles(connection, list(started_at))
-        return any(throttle.failures and throttle.started_at == started_at[key] for key, throttle in found.items())
+        return any(throttle.started_at == started_at[key] for key, throttle in found.items())
 
     def _count(self, *groups: Sequence[Limit]) -> list[Sequence[Limit]]:
         """Count the attempt in each group of which no limit is locked. Return the other groups."""
@@ -202,7 +206,7 @@ def locked_until(limit: Limit, throttle: Throttle) -> datetime:
     """Return until when a limit rejects attempts. Return a past time if it does not."""
     if throttle.failures >= limit.max_failures:
         return throttle.expires_at
-    return (None if limit.exempt_from_lockouts else throttle.locked_until) or PAST
+    return (None if limit.exempt_from_lockouts else throttle.locked_until) or _NO_LOCKOUT
 
 
 def _reject(limit: Limit, throttle: Throttle, account: AttemptedAccount) -> None:

@@ -276,7 +276,7 @@ def spend_statements(connection: Connection, number: int) -> None:
 
 
 def unlock_account(connection: Connection, *, email: str, user_id: UUID) -> int:
-    """Delete the counters of an account, except those of a single client IP. Return how many had counted failures."""
+    """Delete the counters of an account, except those of a single client IP. Return how many were deleted."""
     keys = (limits.account_key(email), limits.second_factor_key(user_id))
     return delete_throttles(connection, keys)
 

@@ -7,11 +7,12 @@ Aurora DSQL makes one of them retry.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Boolean, Connection, Integer, and_, bindparam, case, delete, func, or_, select, text, update
+from sqlalchemy import Connection, Integer, and_, bindparam, case, delete, func, select, text, update
 
 from auth_common.database.pipeline import write_later
 from auth_common.database.tables import sessions, throttles, users
@@ -62,25 +63,20 @@ class KnownClients:
         return self.credentials.user.id if self.credentials else None
 
 
-#: Past by every clock. The time of an attempt is not: the clock of its environment may be ahead of another one.
-PAST: Final = datetime.fromtimestamp(0, UTC)
-_RESETS: Final = bindparam("resets", type_=Boolean())
 _SELECT: Final = select(throttles).where(throttles.c.key.in_(bindparam("keys", expanding=True)))
-#: A reset counter is an expired one without failures. The next attempt replaces it.
-_GIVE_BACK: Final = (
+_SUBTRACT: Final = (
     update(throttles)
     .where(
         throttles.c.key == bindparam("of"),
-        or_(_RESETS, and_(throttles.c.started_at == bindparam("since"), throttles.c.failures > 0)),
+        throttles.c.started_at == bindparam("since"),
+        throttles.c.failures > 0,
     )
     .values(
-        failures=case((_RESETS, 0), else_=throttles.c.failures - 1),
-        locked_until=case(
-            (or_(_RESETS, throttles.c.locked_until == bindparam("until")), None), else_=throttles.c.locked_until
-        ),
-        expires_at=case((_RESETS, bindparam("past", type_=throttles.c.expires_at.type)), else_=throttles.c.expires_at),
+        failures=throttles.c.failures - 1,
+        locked_until=case((throttles.c.locked_until == bindparam("until"), None), else_=throttles.c.locked_until),
     )
 )
+_RESET: Final = delete(throttles).where(throttles.c.key == bindparam("of"))
 _MOVE: Final = text(
     """
     INSERT INTO throttles (key, failures, started_at, locked_until, refusal_recorded, expires_at)
@@ -171,18 +167,13 @@ def give_back_attempts(
         resets_failures_in_a_row: whether to reset the counters of failures in a row, because an attempt has succeeded.
 
     """
-    rows = [
-        {
-            "of": attempt.limit.key,
-            "since": attempt.started_at,
-            "until": attempt.locked_until,
-            "resets": resets_failures_in_a_row and attempt.limit.is_in_a_row,
-            "past": PAST,
-        }
-        for attempt in sorted(attempts, key=lambda attempt: attempt.limit.key)
-    ]
-    if rows:
-        write_later(connection, _GIVE_BACK, rows)
+    in_lock_order = sorted(attempts, key=lambda attempt: attempt.limit.key)
+    for is_reset, group in groupby(in_lock_order, lambda each: resets_failures_in_a_row and each.limit.is_in_a_row):
+        if is_reset:
+            write_later(connection, _RESET, [{"of": each.limit.key} for each in group])
+        else:
+            rows = [{"of": each.limit.key, "since": each.started_at, "until": each.locked_until} for each in group]
+            write_later(connection, _SUBTRACT, rows)
 
 
 def mark_rejection_recorded(connection: Connection, key: bytes) -> bool:
@@ -225,9 +216,8 @@ def reset_throttles(connection: Connection, keys: Sequence[bytes]) -> None:
 
 
 def delete_throttles(connection: Connection, keys: Sequence[bytes]) -> int:
-    """Delete counters. Return how many of them have counted failures."""
-    deleted = connection.scalars(_DELETE.returning(throttles.c.failures), {"keys": keys})
-    return sum(failures > 0 for failures in deleted)
+    """Delete counters. Return how many existed."""
+    return connection.execute(_DELETE, {"keys": keys}).rowcount
 
 
 def move_throttle(connection: Connection, *, old: bytes, new: bytes) -> None:
