@@ -76,6 +76,7 @@ _SUBTRACT: Final = (
         locked_until=case((throttles.c.locked_until == bindparam("until"), None), else_=throttles.c.locked_until),
     )
 )
+#: A single counter, unlike ``_DELETE``, which locks the rows in an order that the database chooses.
 _RESET: Final = delete(throttles).where(throttles.c.key == bindparam("of"))
 _MOVE: Final = text(
     """
@@ -135,21 +136,22 @@ def count_attempts(connection: Connection, *groups: Sequence[Limit], now: dateti
     parameters: dict[str, Any] = {"now": now}
     parameters |= {f"lockout_{number}": now + length for number, length in enumerate(lengths)}
     counted: list[CountedLimit] = []
-    for group_number, limit in ((number, limit) for number, group in enumerate(groups) for limit in group):
-        number, first_lockout = len(counted), limit.lockout_after(1)
-        parameters |= {f"key_{number}": limit.key, f"window_ends_{number}": now + limit.window}
-        if first_lockout:
-            parameters[f"locked_until_{number}"] = now + first_lockout
-        counted.append(
-            CountedLimit(
-                group_number=group_number,
-                restarts_window=limit.is_in_a_row,
-                is_exempt=limit.exempt_from_lockouts,
-                quota=limit.quota,
-                max_failures=limit.max_failures,
-                locks_at_once=first_lockout is not None,
+    for group_number, group in enumerate(groups):
+        for limit in group:
+            number, first_lockout = len(counted), limit.lockout_after(1)
+            parameters |= {f"key_{number}": limit.key, f"window_ends_{number}": now + limit.window}
+            if first_lockout:
+                parameters[f"locked_until_{number}"] = now + first_lockout
+            counted.append(
+                CountedLimit(
+                    group_number=group_number,
+                    restarts_window=limit.is_in_a_row,
+                    is_exempt=limit.exempt_from_lockouts,
+                    quota=limit.quota,
+                    max_failures=limit.max_failures,
+                    locks_at_once=first_lockout is not None,
+                )
             )
-        )
     rows = connection.execute(count_statement(tuple(counted), len(lengths)), parameters).mappings()
     return {row["key"]: Throttle(**row) for row in rows}
 
