@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     path = find_chromium()
-    require(path, "needs Chromium (apt-get install chromium)")
+    require(path, "needs Chromium (apt-get install chromium-headless-shell)")
     assert path is not None
     # The first request to a function is a cold start, and the machine may be busy with other tests.
     expect.set_options(timeout=60_000)

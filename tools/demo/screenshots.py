@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     target = parser.parse_args(arguments).folder
     path = find_chromium()
     if path is None:
-        sys.stderr.write("make screenshots needs Chromium, for example: apt-get install chromium\n")
+        sys.stderr.write("make screenshots needs Chromium, for example: apt-get install chromium-headless-shell\n")
         return 1
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -172,7 +172,7 @@ def test_screenshots_without_chromium_name_what_is_missing(tmp_path):
 @pytest.mark.browser
 @pytest.mark.xdist_group("sam")
 def test_screenshots_of_both_pages_are_small_pictures(tmp_path):
-    require(find_chromium(), "needs Chromium (apt-get install chromium)")
+    require(find_chromium(), "needs Chromium (apt-get install chromium-headless-shell)")
     taken = run_command(sys.executable, "-m", "tools.demo.screenshots", "--folder", str(tmp_path))
     assert taken.returncode == 0, taken.stderr
     pictures = list(tmp_path.iterdir())
