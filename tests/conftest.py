@@ -13,8 +13,8 @@ import boto3
 import pytest
 from hypothesis import HealthCheck, settings
 from moto import mock_aws
-from sqlalchemy import select
 
+from auth_common.database import engine
 from auth_common.database.privileges import SERVICE_ROLE
 from auth_common.database.tables import audit_salts, refresh_tokens, users
 from auth_common.settings import Settings
@@ -170,7 +170,18 @@ def aurora_dsql(postgres: PostgresServer, _aws_credentials: None, _standing_in_f
 
 
 @pytest.fixture
-def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, environment: Path) -> Iterator[Database]:
+def _trusted_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let new environments trust the schema, as deployed stages do. The stage ``local`` would connect to check it.
+
+    tests/layers/database overrides this fixture.
+    """
+    monkeypatch.setattr(engine, "migrate_local_database", lambda *_, **__: None)
+
+
+@pytest.fixture
+def database(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, environment: Path, _trusted_schema: None
+) -> Iterator[Database]:
     """A database with the schema and no rows, which the service uses. ``pytest_generate_tests`` selects its kind."""
     with ExitStack() as stack:
         if request.param == "sqlite":
@@ -202,8 +213,7 @@ def empty_database(environment: Path, postgres: PostgresServer, monkeypatch: pyt
 
 
 def _remember_stored_hashes(database: Database) -> None:
-    for column in (users.c.password_hash, refresh_tokens.c.token_hash, audit_salts.c.salt):
-        leaks.remember(*(row[0] for row in database.execute(select(column))))
+    leaks.remember(*database.values(users.c.password_hash, refresh_tokens.c.token_hash, audit_salts.c.salt))
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from types import ModuleType
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import Connection, Engine, Executable, Row, Table, create_engine, event, func, make_url, select
+from sqlalchemy import Column, Connection, Engine, Executable, Row, Table, create_engine, event, func, make_url, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, Pool
 
 from auth_common.audit_log.writer import install_audit_writer
@@ -29,8 +30,12 @@ from tests.support.aurora_dsql import ENDPOINT
 #: The major version of PostgreSQL that Aurora DSQL is compatible with.
 _POSTGRES_VERSION = 16
 _DELETE_ROWS = ";".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables))
+_END_OTHER_CONNECTIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 #: A hash of all relations with their privileges, columns and triggers, and the number of functions.
-_SCHEMA = b"""
+_SCHEMA = """
     SELECT (SELECT md5(string_agg(concat(oid, relname, relacl, relnatts, reltriggers), ',' ORDER BY oid))
             FROM (SELECT c.*, (SELECT count(*) FROM pg_trigger WHERE tgrelid = c.oid) AS reltriggers FROM pg_class c) c
             WHERE relnamespace = 'public'::regnamespace),
@@ -47,7 +52,7 @@ class Database:
     url: str
 
     def execute(self, *statements: Executable) -> Sequence[Row[Any]]:
-        """Execute ``statements`` on a new connection, commit, and return the rows of the last."""
+        """Execute ``statements`` in one transaction, commit, and return the rows of the last."""
         with _observer(self.url).begin() as connection:
             results = [connection.execute(statement) for statement in statements]
             return results[-1].all() if results[-1].returns_rows else []
@@ -56,6 +61,11 @@ class Database:
         """Insert rows in one transaction. To compile one statement with all values takes ten times as long."""
         with _observer(self.url).begin() as connection:
             connection.execute(table.insert(), rows)
+
+    def values(self, *columns: Column[Any]) -> list[Any]:
+        """Return the values of ``columns`` in all rows of their tables."""
+        with _observer(self.url).begin() as connection:
+            return [value for column in columns for value in connection.execute(select(column)).scalars()]
 
     def terminate_backend(self, backend: int) -> None:
         """Terminate a PostgreSQL backend and wait for its end, as a restart or a failover does."""
@@ -69,8 +79,17 @@ class Database:
 
 @cache
 def _observer(url: str) -> Engine:
-    """Return an engine without a connection pool. It is cached because it caches compiled statements."""
-    return create_engine(url, poolclass=NullPool)
+    """Return the engine for a test's own statements. It is cached because it caches compiled statements.
+
+    It keeps one connection to PostgreSQL, because a backend that starts and loads the catalogue costs more than most
+    tests do. A test may stop the server, so each use checks the connection first.
+    """
+    if not url.startswith("postgresql"):
+        return create_engine(url, poolclass=NullPool)
+    # A prepared statement would fail after a test has changed its table.
+    return create_engine(
+        url, pool_size=1, max_overflow=-1, pool_pre_ping=True, connect_args={"prepare_threshold": None}
+    )
 
 
 class PostgresServer:
@@ -179,25 +198,33 @@ class PostgresServer:
         finally:
             try:
                 schema = self._schema_of(name, after=_DELETE_ROWS)
-            except psycopg.Error:
+            except DBAPIError:
                 schema = None  # A test has renamed or locked a table.
             if schema != self._schemas[name]:
                 # A test has changed the schema, so the next test gets a new copy.
-                self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+                self._drop(name)
                 del self._schemas[name]
 
     def _schema_of(self, name: str, *, after: str = "") -> Any:
-        """Execute the statements ``after`` in a database, and return a value that changes when its schema changes."""
-        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-        with psycopg.connect(self._server.get_uri(database=name), autocommit=True) as connection:
-            connection.execute(after.encode())
-            return connection.execute(_SCHEMA).fetchone()
+        """End all other connections to a database, execute the statements ``after``, and return its schema.
+
+        The value differs after the schema has changed.
+        """
+        with _observer(self.url(name)).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql(_END_OTHER_CONNECTIONS)
+            if after:
+                connection.exec_driver_sql(after)
+            return connection.exec_driver_sql(_SCHEMA).one()
 
     @contextmanager
     def _copy_of(self, template: str) -> Iterator[str]:
         name = f"test_{next(self._numbers)}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield name
+        self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        _observer(self.url(name)).dispose()
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
