@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -35,11 +34,11 @@ def test_docs_page_lists_every_operation_and_executes_one(visit):
     expect(register.locator(".live-responses-table tbody .response-col_status")).to_have_text("201")
 
 
-def test_docs_page_has_security_headers_and_only_its_paths(url):
+def test_docs_page_has_security_headers_and_only_its_paths(client):
     for path in ("/docs", "/docs/openapi.json", "/docs/static/swagger-ui.css"):
-        response = httpx.get(f"{url}{path}", timeout=60).raise_for_status()
+        response = client.get(path).raise_for_status()
         policy = set(response.headers["content-security-policy"].split("; "))
         assert policy >= {"object-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"}
         assert response.headers["x-content-type-options"] == "nosniff"
     for path in ("/docs/nowhere", "/docs/oauth2-redirect", "/docs/static/../../openapi.json", "/documents"):
-        assert httpx.get(f"{url}{path}", timeout=60).status_code == 404, path
+        assert client.get(path).status_code == 404, path

@@ -7,7 +7,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -109,9 +108,9 @@ TYPES = {".html": "html", ".css": "css", ".js": "javascript", ".md": "markdown",
 
 
 @pytest.mark.browser
-def test_public_file_is_served_with_its_type_and_headers(url):
+def test_public_file_is_served_with_its_type_and_headers(client):
     for file in FILES:
-        headers = httpx.get(f"{url}/{name(file)}", timeout=60).raise_for_status().headers
+        headers = client.get(f"/{name(file)}").raise_for_status().headers
         media_type = "image/svg+xml" if file.suffix == ".svg" else f"text/{TYPES[file.suffix]}"
         assert headers["content-type"].partition(";")[0] == media_type
         assert headers["x-content-type-options"] == "nosniff"

@@ -7,12 +7,12 @@ from functools import partial
 from itertools import count
 from typing import Any, Final, Literal, TypeAlias
 
-import httpx
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from playwright.sync_api import APIResponse, ConsoleMessage, Page, Route, ViewportSize, expect
 
 from tests.support.callers import Caller
 from tests.support.factories import PASSWORD, registration
+from tests.support.http_clients import plain_client
 from tests.support.processes import wait_until
 from tools.authenticator.software_authenticator import Credential, SoftwareAuthenticator
 from tools.demo.chromium import add_authenticator
@@ -129,7 +129,7 @@ class Visitor:
     def sign_up_with_stored_passkey(self) -> None:
         """Register an account with a passkey by requests, and copy the passkey to the device. There is no session."""
         device = SoftwareAuthenticator(origin=self.url)
-        with httpx.Client(base_url=self.url, timeout=60) as client:
+        with plain_client(self.url) as client:
             caller = Caller(client, email=self.email, device=device)
             headers = {**caller.headers(), **caller.step_up_headers()}
             client.delete("/sessions", headers=headers).raise_for_status()

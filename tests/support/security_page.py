@@ -7,13 +7,13 @@ from typing import Any, Final
 from urllib.parse import quote
 from uuid import uuid4
 
-import httpx
 from playwright.sync_api import Route, expect
 
 from tests.support import leaks
 from tests.support.browser import Visitor
 from tests.support.callers import Caller
 from tests.support.factories import PASSWORD, registration
+from tests.support.http_clients import plain_client
 
 #: The URLs of the requests for pages of events.
 EVENTS_URL: Final = "**/audit/events?*"
@@ -147,7 +147,7 @@ class Auditor:
 
 def fail_to_log_in(url: str, email: str, *, times: int = 1, user_agent: str = "guesser/1.0") -> None:
     """Send ``times`` logins with wrong passwords."""
-    with httpx.Client(base_url=url, headers={"User-Agent": user_agent}, timeout=60) as client:
+    with plain_client(url, headers={"User-Agent": user_agent}) as client:
         for number in range(times):
             response = client.post("/login", json={"email": email, "password": f"not the password, {number}"})
             assert response.status_code == 401
@@ -155,7 +155,7 @@ def fail_to_log_in(url: str, email: str, *, times: int = 1, user_agent: str = "g
 
 def reuse_refresh_token(url: str, email: str) -> None:
     """Register a user, and send a refresh token again after the next token of its family has been spent."""
-    with httpx.Client(base_url=url, timeout=60) as client:
+    with plain_client(url) as client:
         body = registration(email=email)
         leaks.remember(body["password"])
         client.post("/users", json=body).raise_for_status()
@@ -168,15 +168,15 @@ def reuse_refresh_token(url: str, email: str) -> None:
 
 def log_in_with_password(url: str, email: str) -> dict[str, Any]:
     """Log in with a password alone, and return the token pair."""
-    tokens: dict[str, Any] = (
-        httpx.post(f"{url}/login", json={"email": email, "password": PASSWORD}, timeout=60).raise_for_status().json()
-    )
+    with plain_client(url) as client:
+        response = client.post("/login", json={"email": email, "password": PASSWORD}).raise_for_status()
+    tokens: dict[str, Any] = response.json()
     return tokens
 
 
 def request_other_users(url: str, email: str, *, times: int) -> None:
     """Request the data of other users. Each request is recorded, because no lockout stops these requests."""
     headers = {"Authorization": f"Bearer {log_in_with_password(url, email)['access_token']}"}
-    with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
+    with plain_client(url, headers=headers) as client:
         for _ in range(times):
             assert client.get(f"/users/{uuid4()}").status_code == 403
