@@ -12,13 +12,13 @@ from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Integer, and_, bindparam, case, delete, func, select, text, update
+from sqlalchemy import Connection, Integer, bindparam, case, delete, func, select, text, true, update
 
 from auth_common.database.pipeline import write_later
 from auth_common.database.tables import sessions, throttles, users
 from auth_common.throttling.count_statement import CountedLimit, count_statement
 from auth_common.throttling.limits import Limit, lockout_lengths
-from auth_common.users.store import CREDENTIALS_COLUMNS, USER_COLUMNS, Credentials, credentials_of
+from auth_common.users.store import CREDENTIALS_COLUMNS, Credentials, credentials_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,23 +89,26 @@ _MOVE: Final = text(
 ).bindparams(bindparam("new", type_=throttles.c.key.type), bindparam("old", type_=throttles.c.key.type))
 _DELETE: Final = delete(throttles).where(throttles.c.key.in_(bindparam("keys", expanding=True)))
 _KNOWN_IP_COLUMNS: Final = (users.c.registered_from, users.c.known_ip_since, users.c.known_ip_version)
-_LOGIN_COLUMNS: Final = (sessions.c.source_ip, sessions.c.user_agent)
-#: A user, and client IP and User-Agent of their logins. Logins before the last revocation of all sessions are left out.
-_SELECT_KNOWN_CLIENTS: Final = (
-    select(*CREDENTIALS_COLUMNS, *_KNOWN_IP_COLUMNS, *_LOGIN_COLUMNS)
-    .select_from(
-        users.outerjoin(
-            sessions,
-            and_(
-                sessions.c.user_id == users.c.id,
-                sessions.c.token_version == users.c.token_version,
-                sessions.c.auth_time > bindparam("since"),
-            ),
-        )
+#: Client IP and User-Agent of a user's logins. Logins before the last revocation of all sessions are left out. They are
+#: grouped before they are joined, because a user may have hundreds of sessions, and each would be sorted with the
+#: columns of the user.
+_LOGINS: Final = (
+    select(sessions.c.source_ip, sessions.c.user_agent, func.max(sessions.c.auth_time).label("last_login"))
+    .select_from(users.join(sessions))
+    .where(
+        users.c.email == bindparam("email"),
+        sessions.c.token_version == users.c.token_version,
+        sessions.c.auth_time > bindparam("since"),
     )
+    .group_by(sessions.c.source_ip, sessions.c.user_agent)
+    .subquery("logins")
+)
+#: A user with their logins. A user without logins has one row.
+_SELECT_KNOWN_CLIENTS: Final = (
+    select(*CREDENTIALS_COLUMNS, *_KNOWN_IP_COLUMNS, _LOGINS.c.source_ip, _LOGINS.c.user_agent)
+    .select_from(users.outerjoin(_LOGINS, true()))
     .where(users.c.email == bindparam("email"))
-    .group_by(*USER_COLUMNS, users.c.password_hash, *_KNOWN_IP_COLUMNS, *_LOGIN_COLUMNS)
-    .order_by(func.max(sessions.c.auth_time).desc())
+    .order_by(_LOGINS.c.last_login.desc())
     .limit(bindparam("rows", type_=Integer()))
 )
 
