@@ -76,13 +76,12 @@ def test_event_without_a_gateway_has_the_request_id_of_lambda(event):
     assert described == RequestContext(request_id=context.aws_request_id, function="cleanup")
 
 
-def test_metrics_are_one_series_in_emf_for_all_functions(log_lines, monkeypatch):
+def test_metrics_are_one_series_in_emf_for_all_functions(log_lines, set_variables):
     """The function is a property and no dimension, so an alarm watches one series."""
     handler({}, lambda_context("health"))
     assert log_lines.metrics == []
     handler({"count": ["logins", "logins", "failures"]}, lambda_context("login"))
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "SecureBackend-prod")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "another-service")
+    set_variables(POWERTOOLS_METRICS_NAMESPACE="SecureBackend-prod", POWERTOOLS_SERVICE_NAME="another-service")
     handler({"count": ["logins"]}, lambda_context("login"))
     line, of_a_stage = log_lines.metrics
     (definition,) = line["_aws"]["CloudWatchMetrics"]
@@ -104,6 +103,17 @@ def test_request_that_fails_keeps_its_metrics(log_lines):
         fail({}, lambda_context("login"))
     assert names_and_functions(log_lines.metrics) == [("tried", "login")]
     assert request_context.get() == RequestContext()
+
+
+def test_error_in_writing_leaves_no_metric_for_the_next_line(log_lines, monkeypatch):
+    def fail(_document, **_options):
+        raise OSError(28, "the disk is full")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
+        patch.setattr("aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch.json.dumps", fail)
+        handler({"count": ["logins"]}, lambda_context("login"))
+    handler({"count": ["failures"]}, lambda_context("login"))
+    assert names_and_functions(log_lines.metrics) == [("failures", "login")]
 
 
 @pytest.mark.asvs("15.4.1")

@@ -40,6 +40,9 @@ _SECRET_SHAPES: Final = re.compile(
 )
 #: Each of these secrets contains one of these texts. Most texts contain none, so this cheap search comes first.
 _MARKS: Final = re.compile("|".join(map(re.escape, ("eyJ", "$2", *SECRET_PREFIXES, "-----BEGIN ", "://"))))
+#: The types that are written as they are, and those whose items are masked. A bool is an int.
+_PLAIN: Final = (int, float, type(None))
+_COLLECTIONS: Final = (list, tuple, set, frozenset)
 #: More names than all records have.
 _CACHED_NAMES: Final = 1024
 
@@ -48,7 +51,7 @@ def redact(value: Any) -> Any:
     """Return ``value`` with secrets masked at any depth: by field name in mappings, and by pattern in texts."""
     if isinstance(value, str):
         return _SECRET_SHAPES.sub(REDACTED, value) if _MARKS.search(value) else value
-    if value is None or isinstance(value, bool | int | float):
+    if isinstance(value, _PLAIN):
         return value
     if isinstance(value, Mapping):
         redacted = {}
@@ -56,7 +59,7 @@ def redact(value: Any) -> Any:
             name, is_secret = _field(str(key))
             redacted[name] = REDACTED if is_secret else redact(item)
         return redacted
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, _COLLECTIONS):
         return [redact(item) for item in value]
     return redact(str(value))
 

@@ -7,6 +7,8 @@ tests, a shared list would be written under the name of another function, or cha
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
+from threading import Lock
 from typing import Final
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -17,6 +19,8 @@ SERVICE: Final = "secure-backend"
 
 #: The names that this request has counted. A name that was counted twice is in the list twice.
 _current: ContextVar[list[str] | None] = ContextVar("counted", default=None)
+#: Held while a line is written, because all threads share the object that writes it.
+_writing: Final = Lock()
 
 
 def count(name: str) -> None:
@@ -44,11 +48,22 @@ def collect_and_write(function: str) -> Iterator[None]:
 
 
 def _write(names: list[str], function: str) -> None:
-    # Most requests count no metric, and this object is made only for those that do.
+    with _writing:
+        metrics = _metrics()
+        try:
+            metrics.add_metadata(key="function", value=function)
+            for name in names:
+                metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
+            metrics.flush_metrics()
+        finally:
+            # After an error, the next line would have the metrics of this one.
+            metrics.clear_metrics()
+
+
+@lru_cache(maxsize=1)
+def _metrics() -> EphemeralMetrics:
+    """Return the object that writes the lines. To make it takes as long as to write a line."""
     metrics = EphemeralMetrics()
     metrics.namespace = metrics.namespace or NAMESPACE
     metrics.service = metrics.service or SERVICE
-    metrics.add_metadata(key="function", value=function)
-    for name in names:
-        metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
-    metrics.flush_metrics()
+    return metrics
