@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,12 @@ _PRIVATE_KEY_FILE: Final = "keys/signing-key.pem"
 _NO_FILE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    private_key: Path
+    jwks: Path
+
+
 def local_signing_key() -> ec.EllipticCurvePrivateKey:
     """Return the private key. Create and publish it at the first use. After a rotation, return the new key.
 
@@ -38,14 +45,15 @@ def local_signing_key() -> ec.EllipticCurvePrivateKey:
         ServiceUnavailable: the storage cannot be written to.
 
     """
-    path = settings().storage() / _PRIVATE_KEY_FILE
-    version = _file_version(path)
+    files = _files(settings().data_dir)
+    version = _file_version(files.private_key)
     if version is None:
-        read_or_create(path, _new_private_key)
-        version = _file_version(path)
-    key, jwk = _read(path, version)
-    if not _is_published(jwk):
-        _publish(path)
+        settings().storage()  # Raises if there is none.
+        read_or_create(files.private_key, _new_private_key)
+        version = _file_version(files.private_key)
+    key, jwk = _read(files.private_key, version)
+    if not _is_published(jwk, files):
+        _publish(files)
     return key
 
 
@@ -61,36 +69,35 @@ def rotate_local_key() -> str:
 
     """
     local_signing_key()
-    path = settings().storage() / _PRIVATE_KEY_FILE
-    with _lock(path.parent):
+    files = _files(settings().data_dir)
+    with _lock(files):
         new_pem = _new_private_key()
-        new = public_jwk(_load(new_pem, path).public_key())
-        kept = _unexpired(_published())
-        write_atomically(_jwks_file(), _jwks_document([new, *kept]))
-        write_atomically(path, new_pem)
-        write_atomically(_jwks_file(), _jwks_document([new, *_with_expiry(kept)]))
+        new = public_jwk(_load(new_pem, files.private_key).public_key())
+        kept = _unexpired(_published(files))
+        write_atomically(files.jwks, _jwks_document([new, *kept]))
+        write_atomically(files.private_key, new_pem)
+        write_atomically(files.jwks, _jwks_document([new, *_with_expiry(kept)]))
     kid: str = new["kid"]
     return kid
 
 
-def _publish(path: Path) -> None:
+def _publish(files: _Files) -> None:
     """Publish the signing key, at its first use or after a file was lost or restored from a backup."""
-    with _lock(path.parent):
+    with _lock(files):
         # Read again under the lock, because a concurrent rotation may have replaced the key.
-        _, jwk = _read(path, _file_version(path))
-        others = [other for other in _unexpired(_published()) if other["kid"] != jwk["kid"]]
-        write_atomically(_jwks_file(), _jwks_document([jwk, *_with_expiry(others)]))
+        _, jwk = _read(files.private_key, _file_version(files.private_key))
+        others = [other for other in _unexpired(_published(files)) if other["kid"] != jwk["kid"]]
+        write_atomically(files.jwks, _jwks_document([jwk, *_with_expiry(others)]))
 
 
-def _is_published(jwk: JWK) -> bool:
+def _is_published(jwk: JWK, files: _Files) -> bool:
     """Return whether the JWK Set contains this key without an expiry."""
-    return any(other["kid"] == jwk["kid"] and "exp" not in other for other in _published())
+    return any(other["kid"] == jwk["kid"] and "exp" not in other for other in _published(files))
 
 
-def _published() -> list[JWK]:
-    path = _jwks_file()
-    version = _file_version(path)
-    return _read_jwks(path, version) if version else []
+def _published(files: _Files) -> list[JWK]:
+    version = _file_version(files.jwks)
+    return _read_jwks(files.jwks, version) if version else []
 
 
 def _unexpired(keys: list[JWK]) -> list[JWK]:
@@ -105,9 +112,9 @@ def _with_expiry(keys: list[JWK]) -> list[JWK]:
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def _lock(files: _Files) -> Iterator[None]:
     try:
-        with exclusive_lock(folder / "rotate.lock"):
+        with exclusive_lock(files.private_key.with_name("rotate.lock")):
             yield
     except OSError as error:
         raise ServiceUnavailable from error
@@ -172,8 +179,10 @@ def _new_private_key() -> bytes:
     )
 
 
-def _jwks_file() -> Path:
-    return settings().storage() / JWKS_FILE
+@lru_cache(maxsize=1)
+def _files(folder: Path) -> _Files:
+    """Return the files of a data folder. Always the same paths, because the hash of a new one takes a while."""
+    return _Files(private_key=folder / _PRIVATE_KEY_FILE, jwks=folder / JWKS_FILE)
 
 
 def _jwks_document(keys: list[JWK]) -> bytes:
