@@ -121,10 +121,11 @@ def _select_by_key(file: Path, account: Account) -> Any:
 def _refresh(account: Account, folder: Path, *, rounds: int) -> Figure:
     token = account.refresh_token
     handler, context = handler_of("refresh"), lambda_context("refresh")
+    event = json_event("POST", "/token/refresh", {})
 
     def exchange() -> None:
         nonlocal token
-        response = handler(json_event("POST", "/token/refresh", {"refresh_token": token}), context)
+        response = handler({**event, "body": json.dumps({"refresh_token": token})}, context)
         token = json.loads(response["body"])["refresh_token"]
 
     return alternate(

@@ -20,8 +20,9 @@ class Service:
     """The functions, called in this process."""
 
     def __init__(self) -> None:
-        """Create no hash yet."""
+        """Create no hash yet. The events are made here, because the gateway makes them and not the service."""
         self._stored = ""
+        self._login = json_event("POST", "/login", {"email": EMAIL, "password": PASSWORD})
 
     def set_up(self) -> str:
         """Create the tables and a user, and log in."""
@@ -47,7 +48,7 @@ class Service:
 
     def log_in(self) -> str:
         """Log in with JSON."""
-        response = login(json_event("POST", "/login", {"email": EMAIL, "password": PASSWORD}), _CONTEXT)
+        response = login(self._login, _CONTEXT)
         assert response["statusCode"] == OK, response
         token: str = json.loads(response["body"])["access_token"]
         return token

@@ -282,9 +282,11 @@ class _CompiledStatements(dict[Any, Any]):
 _compiled_statements: Final = _CompiledStatements()
 
 
-@event.listens_for(Engine, "engine_connect")
 def _share_compiled_statements(connection: Connection) -> None:
     connection.execution_options(compiled_cache=_compiled_statements)
+
+
+event.listen(Engine, "engine_connect", _share_compiled_statements)
 
 
 def _skip_sqlite_syncs(connection: Any, _record: object, _proxy: object) -> None:
@@ -297,14 +299,16 @@ event.listen(Pool, "checkout", _skip_sqlite_syncs)
 
 
 @contextmanager
-def durable_sqlite() -> Iterator[None]:
-    """Use SQLite as the service does while the block runs."""
+def without_shortcuts() -> Iterator[None]:
+    """Use databases as the service does while the block runs: SQLite waits for the disk, each engine compiles."""
     event.remove(Pool, "checkout", _skip_sqlite_syncs)
+    event.remove(Engine, "engine_connect", _share_compiled_statements)
     start_fresh_environment()
     try:
         yield
     finally:
         event.listen(Pool, "checkout", _skip_sqlite_syncs)
+        event.listen(Engine, "engine_connect", _share_compiled_statements)
         start_fresh_environment()
 
 

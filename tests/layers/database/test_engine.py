@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection
 
 from auth_common.transactions import read, transaction
-from tests.support.databases import durable_sqlite
+from tests.support.databases import without_shortcuts
 from tests.support.faults import on_sqlite
 
 pytestmark = pytest.mark.database
@@ -27,7 +27,7 @@ def test_sqlite_is_set_up_for_durability_and_integrity(database, monkeypatch):
     def pragmas(connection: Connection) -> dict[str, object]:
         return {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in expected}
 
-    with durable_sqlite():
+    with without_shortcuts():
         assert read(pragmas) == expected
 
 
