@@ -43,6 +43,8 @@ _MARKS: Final = re.compile("|".join(map(re.escape, ("eyJ", "$2", *SECRET_PREFIXE
 #: The types that are written as they are, and those whose items are masked. A bool is an int.
 _PLAIN: Final = (int, float, type(None))
 _COLLECTIONS: Final = (list, tuple, set, frozenset)
+#: dict first, because the check for the abstract class takes longer.
+_MAPPINGS: Final = (dict, Mapping)
 #: More names than all records have.
 _CACHED_NAMES: Final = 1024
 
@@ -53,7 +55,7 @@ def redact(value: Any) -> Any:
         return _SECRET_SHAPES.sub(REDACTED, value) if _MARKS.search(value) else value
     if isinstance(value, _PLAIN):
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, _MAPPINGS):
         redacted = {}
         for key, item in value.items():
             name, is_secret = _field(str(key))
