@@ -1,6 +1,7 @@
 """The wrapper of an invocation: request id, function and cold start in each log line, and the request's metrics."""
 
 from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 from threading import Barrier
 from uuid import UUID
 
@@ -105,13 +106,16 @@ def test_request_that_fails_keeps_its_metrics(log_lines):
     assert request_context.get() == RequestContext()
 
 
-def test_error_in_writing_leaves_no_metric_for_the_next_line(log_lines, monkeypatch):
-    def fail(_document, **_options):
-        raise OSError(28, "the disk is full")
+class FullDisk(StringIO):
+    def write(self, _text):
+        raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
-        patch.setattr("aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch.json.dumps", fail)
-        handler({"count": ["logins"]}, lambda_context("login"))
+
+def test_error_in_writing_leaves_no_metric_for_the_next_line(log_lines, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", FullDisk())
+        with pytest.raises(OSError, match="No space left"):
+            handler({"count": ["logins"]}, lambda_context("login"))
     handler({"count": ["failures"]}, lambda_context("login"))
     assert names_and_functions(log_lines.metrics) == [("failures", "login")]
 
