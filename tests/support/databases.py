@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -328,16 +328,24 @@ def start_fresh_environment() -> None:
     The list of common passwords stays: it is a file of the layer, and reading it takes longer than most tests.
     """
     engine.dispose_engines()
-    for module in [module for name, module in sys.modules.items() if name.startswith("auth_common.")]:
-        for clear in _caches_of(module):
-            clear()
+    for clear in _caches_of_the_layer(len(sys.modules)):
+        clear()
     install_audit_writer()  # Each function with a database does this when Lambda imports it.
+
+
+@lru_cache(maxsize=1)
+def _caches_of_the_layer(_number_of_modules: int) -> list[Callable[[], None]]:
+    """Return the ``cache_clear`` functions of the modules of the layer that are imported."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("auth_common.")]
+    return [clear for module in modules for clear in _caches_of(module)]
 
 
 @cache
 def _caches_of(module: ModuleType) -> list[Callable[[], None]]:
     """Return the ``cache_clear`` functions of a module."""
-    caches = {name: getattr(value, "cache_clear", None) for name, value in vars(module).items()}
+    # SQLAlchemy's func has an attribute of any name.
+    values = {name: value for name, value in vars(module).items() if value is not func}
+    caches = {name: getattr(value, "cache_clear", None) for name, value in values.items()}
     return [clear for name, clear in caches.items() if callable(clear) and name != "_common_passwords"]
 
 

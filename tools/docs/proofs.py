@@ -10,8 +10,9 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import redirect_stdout
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -33,18 +34,26 @@ class Proofs:
 
 
 class _Collector:
-    """A pytest plugin that stores the tests with the markers."""
+    """A pytest plugin that stores the tests."""
 
     def __init__(self) -> None:
-        self.found: dict[str, dict[str, set[str]]] = {marker.name: defaultdict(set) for marker in fields(Proofs)}
+        self.items: list[pytest.Item] = []
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Store the ids in a test's markers. pytest deselects tests only after this hook, so all tests are stored."""
+        """Store a test. pytest deselects tests only after this hook, so all tests are stored."""
+        self.items.append(item)
+
+
+def among(items: Iterable[pytest.Item]) -> Proofs:
+    """Return the proofs among collected tests."""
+    found: dict[str, dict[str, set[str]]] = {marker.name: defaultdict(set) for marker in fields(Proofs)}
+    for item in items:
         test = item.nodeid.partition("[")[0]
-        for marker, tests in self.found.items():
+        for marker, tests in found.items():
             for mark in item.iter_markers(marker):
                 for name in mark.args:
                     tests[name].add(test)
+    return Proofs(**{marker: {name: sorted(proofs) for name, proofs in ids.items()} for marker, ids in found.items()})
 
 
 @cache
@@ -72,7 +81,7 @@ def main() -> None:
         code = pytest.main([*_OPTIONS], plugins=[collector])
     if code:
         sys.exit(output.getvalue())
-    json.dump(collector.found, sys.stdout, default=sorted)
+    json.dump(asdict(among(collector.items)), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,6 @@ pytestmark = [pytest.mark.docs, pytest.mark.thorough, pytest.mark.xdist_group("p
 ENTRIES = register().entries
 
 
-@pytest.fixture(scope="module")
-def collected():
-    return proofs.collect()
-
-
 def test_each_requirement_with_a_test_is_met_and_each_met_one_has_a_proof(collected):
     """A requirement on documentation or infrastructure may have a document as its proof."""
     met, infrastructure = (
