@@ -20,7 +20,7 @@ class Service:
     """The functions, called in this process."""
 
     def __init__(self) -> None:
-        """Create no hash yet. The events are made here, because the gateway makes them and not the service."""
+        """Make the event of a login, which is the gateway's work and is not measured. The hash follows later."""
         self._stored = ""
         self._login = json_event("POST", "/login", {"email": EMAIL, "password": PASSWORD})
 

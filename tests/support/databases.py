@@ -303,8 +303,8 @@ def without_shortcuts() -> Iterator[None]:
     """Use databases as the service does while the block runs: SQLite waits for the disk, each engine compiles."""
     event.remove(Pool, "checkout", _skip_sqlite_syncs)
     event.remove(Engine, "engine_connect", _share_compiled_statements)
-    start_fresh_environment()
     try:
+        start_fresh_environment()
         yield
     finally:
         event.listen(Pool, "checkout", _skip_sqlite_syncs)

@@ -40,11 +40,11 @@ _SECRET_SHAPES: Final = re.compile(
 )
 #: Each of these secrets contains one of these texts. Most texts contain none, so this cheap search comes first.
 _MARKS: Final = re.compile("|".join(map(re.escape, ("eyJ", "$2", *SECRET_PREFIXES, "-----BEGIN ", "://"))))
-#: The types that are written as they are, and those whose items are masked. A bool is an int.
+#: The types that are written as they are. A bool is an int.
 _PLAIN: Final = (int, float, type(None))
-_COLLECTIONS: Final = (list, tuple, set, frozenset)
-#: dict first, because the check for the abstract class takes longer.
+#: The types whose items are masked. A dict is the first one, because the check for an abstract class takes longer.
 _MAPPINGS: Final = (dict, Mapping)
+_COLLECTIONS: Final = (list, tuple, set, frozenset)
 #: More names than all records have.
 _CACHED_NAMES: Final = 1024
 

@@ -62,7 +62,7 @@ def _write(names: list[str], function: str) -> None:
 
 @lru_cache(maxsize=1)
 def _metrics() -> EphemeralMetrics:
-    """Return the object that writes the lines. To make it takes as long as to write a line."""
+    """Return the object that writes all lines. It is made once, because making it takes as long as writing a line."""
     metrics = EphemeralMetrics()
     metrics.namespace = metrics.namespace or NAMESPACE
     metrics.service = metrics.service or SERVICE

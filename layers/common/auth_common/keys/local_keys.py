@@ -48,7 +48,8 @@ def local_signing_key() -> ec.EllipticCurvePrivateKey:
     files = _files(settings().data_dir)
     version = _file_version(files.private_key)
     if version is None:
-        settings().storage()  # Raises if there is none.
+        # Without a data folder, this raises StorageNotMounted. With one, only the file is missing.
+        settings().storage()
         read_or_create(files.private_key, _new_private_key)
         version = _file_version(files.private_key)
     key, jwk = _read(files.private_key, version)
@@ -181,7 +182,7 @@ def _new_private_key() -> bytes:
 
 @lru_cache(maxsize=1)
 def _files(folder: Path) -> _Files:
-    """Return the files of a data folder. Always the same paths, because the hash of a new one takes a while."""
+    """Return the files of a data folder. They are cached, because each signature needs them and their hashes."""
     return _Files(private_key=folder / _PRIVATE_KEY_FILE, jwks=folder / JWKS_FILE)
 
 
