@@ -48,7 +48,8 @@ def among(items: Iterable[pytest.Item]) -> Proofs:
     """Return the proofs among collected tests."""
     found: dict[str, dict[str, set[str]]] = {marker.name: defaultdict(set) for marker in fields(Proofs)}
     for item in items:
-        test = item.nodeid.partition("[")[0]
+        # pytest-xdist appends the group of a test, as in test_name@group.
+        test = item.nodeid.partition("[")[0].partition("@")[0]
         for marker, tests in found.items():
             for mark in item.iter_markers(marker):
                 for name in mark.args:
