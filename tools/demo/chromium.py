@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
-#: The headless shell comes first, because it takes two thirds of the time. It has no process for each site.
+#: The headless shell comes first, because the browser tests take two thirds of the time with it.
 _NAMES: Final = (
     "chromium-headless-shell",
     "chrome-headless-shell",

@@ -182,7 +182,7 @@ def _new_private_key() -> bytes:
 
 @lru_cache(maxsize=1)
 def _files(folder: Path) -> _Files:
-    """Return the files of a data folder. They are cached, because each signature needs them and their hashes."""
+    """Return the files of a data folder. The paths are kept, because each signature hashes them for ``_read``."""
     return _Files(private_key=folder / _PRIVATE_KEY_FILE, jwks=folder / JWKS_FILE)
 
 
