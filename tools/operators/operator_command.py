@@ -45,10 +45,11 @@ def operator_command(command: str, *, as_json: bool = False) -> Iterator[None]:
     entered = request_context.enter(RequestContext(function=command, operator=_operator()))
     previous_stream = handler.stream
     handler.setStream(sys.stderr if as_json or not sys.stderr.isatty() else _TerminalLog())
+    logger.append_keys(service=command)
     try:
-        with logger.append_context_keys(service=command):
-            yield
+        yield
     finally:
+        logger.append_keys(service=logger.service)  # append_context_keys would remove the field.
         request_context.leave(entered)
         handler.setStream(previous_stream)
 

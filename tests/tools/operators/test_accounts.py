@@ -577,6 +577,14 @@ def test_warning_on_a_terminal_is_plain_text(capsys, monkeypatch):
     assert capsys.readouterr().err == "warning: something \\x1b[2J odd\n"
 
 
+def test_log_line_names_the_command_and_after_it_the_service(capsys):
+    with operator_command("accounts"):
+        logger.warning("within")
+    logger.warning("after")
+    out, err = capsys.readouterr()
+    assert (json.loads(err)["service"], json.loads(out)["service"]) == ("accounts", logger.service)
+
+
 def test_result_into_a_closed_pipe_is_no_error(database, account):
     """As in `accounts disable person@example.com | true`. The change is committed."""
     with closed_pipe() as pipe:
