@@ -12,7 +12,7 @@ from typing import Any, Final
 from auth_common.settings import Settings
 from local_runtime.environment import function_environment
 from local_runtime.template import Function, load_template
-from tests.support.databases import start_fresh_environment, without_shortcuts
+from tests.support.databases import start_fresh_environment
 
 PROJECT: Final = Path(__file__).parents[1]
 
@@ -33,7 +33,8 @@ def fresh_service(**settings: str) -> Iterator[Path]:
             for name in Settings.__dataclass_fields__:
                 os.environ.pop(name.upper(), None)
             os.environ.update(_powertools_variables(), **settings, DATA_DIR=folder)
-            with without_shortcuts(), _output_in(Path(folder, "functions.log")):
+            start_fresh_environment()
+            with _output_in(Path(folder, "functions.log")):
                 yield Path(folder)
         finally:
             start_fresh_environment()

@@ -18,7 +18,7 @@ from auth_common.database import engine
 from auth_common.database.privileges import SERVICE_ROLE
 from auth_common.database.tables import audit_salts, refresh_tokens, users
 from auth_common.settings import Settings
-from tests.support import event_schema, leaks
+from tests.support import event_schema, leaks, shortcuts  # noqa: F401 - the import of shortcuts switches them on
 from tests.support import log_lines as logs
 from tests.support.aurora_dsql import aurora_dsql_stand_in
 from tests.support.aws_services import REGION

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Protocol
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
+from tests.support import shortcuts  # noqa: F401 - the import switches them on
 from tests.support.clocks import clock_off_by
 from tests.support.databases import start_fresh_environment
 from tests.support.functions import Response

@@ -1,7 +1,6 @@
 """Databases for tests, and a reset of the layer to the state of a new Lambda environment."""
 
 import os
-import sqlite3
 import sys
 import tempfile
 import warnings
@@ -12,12 +11,12 @@ from functools import cache, lru_cache
 from itertools import count
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 from sqlalchemy import Column, Connection, Engine, Executable, Row, Table, create_engine, event, func, make_url, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool, Pool
+from sqlalchemy.pool import NullPool
 
 from auth_common.audit_log.writer import install_audit_writer
 from auth_common.database import engine
@@ -262,54 +261,6 @@ def backend_of(connection: Connection) -> int:
     """Return the process id of the PostgreSQL backend that serves a connection."""
     backend: int = connection.execute(select(func.pg_backend_pid())).scalar_one()
     return backend
-
-
-class _CompiledStatements(dict[Any, Any]):
-    """Compiled statements for all engines of a dialect. Otherwise each new environment would compile its statements."""
-
-    @staticmethod
-    def _shared(key: Any) -> Any:
-        dialect, *rest = key
-        return (type(dialect), *rest)
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        return super().get(self._shared(key), default)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        super().__setitem__(self._shared(key), value)
-
-
-_compiled_statements: Final = _CompiledStatements()
-
-
-def _share_compiled_statements(connection: Connection) -> None:
-    connection.execution_options(compiled_cache=_compiled_statements)
-
-
-event.listen(Engine, "engine_connect", _share_compiled_statements)
-
-
-def _skip_sqlite_syncs(connection: Any, _record: object, _proxy: object) -> None:
-    """Let SQLite not wait for the disk, which takes a third of the time of a test. Tests need no durability."""
-    if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA synchronous = OFF")
-
-
-event.listen(Pool, "checkout", _skip_sqlite_syncs)
-
-
-@contextmanager
-def without_shortcuts() -> Iterator[None]:
-    """Use databases as the service does while the block runs: SQLite waits for the disk, each engine compiles."""
-    event.remove(Pool, "checkout", _skip_sqlite_syncs)
-    event.remove(Engine, "engine_connect", _share_compiled_statements)
-    try:
-        start_fresh_environment()
-        yield
-    finally:
-        event.listen(Pool, "checkout", _skip_sqlite_syncs)
-        event.listen(Engine, "engine_connect", _share_compiled_statements)
-        start_fresh_environment()
 
 
 @contextmanager

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Connection
 
 from auth_common.transactions import read, transaction
-from tests.support.databases import without_shortcuts
 from tests.support.faults import on_sqlite
+from tests.support.shortcuts import without_shortcuts
 
 pytestmark = pytest.mark.database
 

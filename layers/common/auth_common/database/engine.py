@@ -3,22 +3,21 @@
 import math
 import os
 import select
-import sqlite3
-import time
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 import certifi
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.dialects import registry
 from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError
 
 from auth_common.aws_calls import call_aws, load_boto3
 from auth_common.database.migrations import migrate_local_database
 from auth_common.database.pipeline import listen_for_waiting_writes
-from auth_common.database.time_limit import is_time_up, remaining_seconds, require_time
-from auth_common.errors import DatabaseUnavailable, Misconfigured
+from auth_common.database.time_limit import require_time
+from auth_common.errors import Misconfigured
 from auth_common.keys.shared_secrets import secret_text
 from auth_common.settings import initialises_ahead, settings
 from auth_common.snapshots import before_snapshot
@@ -28,15 +27,15 @@ _DRIVERS: Final = {"postgresql": "psycopg", "auroradsql": "psycopg", "sqlite": "
 _MAX_PORT: Final = 65_535
 _NOT_VALID: Final = "is not a valid SQLAlchemy URL; percent-encode @ : / ? # in the password"
 _SQLITE_OPTIONS: Final = {"timeout", "check_same_thread", "cached_statements", "detect_types", "isolation_level"}
-#: Steps of SQLite's virtual machine between two checks of the deadline. They take some milliseconds.
-_SQLITE_STEPS: Final = 100_000
-#: Seconds between two tries to get SQLite's write lock. A transaction has it for some milliseconds.
-_SQLITE_PAUSE: Final = 0.001
+#: The dialect and driver of ``database.sqlite``.
+_SQLITE: Final = "sqlite+immediate"
 #: The longest time for connecting, even if a statement may take longer.
 _MAX_CONNECT_SECONDS: Final = 10
 #: The age after which a connection to PostgreSQL is not used again. The environment may have been frozen, and a NAT
 #: gateway drops an idle connection after 350 seconds without closing it.
 _MAX_CONNECTION_SECONDS: Final = 300
+
+registry.register(_SQLITE.replace("+", "."), "auth_common.database.sqlite", "ImmediateDialect")
 
 
 @lru_cache(maxsize=1)
@@ -51,8 +50,6 @@ def shared_engine() -> Engine:
                 f"DATA_DIR: {settings().data_dir} must be a folder that the service can write to: {error.strerror}"
             )
             raise Misconfigured(message) from None
-        # The migration's connection was in AUTOCOMMIT mode, after which SQLite's driver begins transactions by itself.
-        engine.dispose()
     return engine
 
 
@@ -184,10 +181,7 @@ def _load_drivers() -> None:
 @lru_cache(maxsize=1)
 def shared_reading_engine() -> Engine:
     """Return the engine of this environment for statements that only read."""
-    # Connections to SQLite begin no transaction unless ``_begin_immediate`` does. SQLAlchemy's AUTOCOMMIT would have
-    # the same effect, at the cost of a PRAGMA each time.
-    options = {"reads_only": True} if shared_engine().dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
-    return shared_engine().execution_options(**options)
+    return shared_engine().execution_options(isolation_level="AUTOCOMMIT")
 
 
 def single_statement_engine() -> Engine:
@@ -226,20 +220,28 @@ def make_engine(url: str | URL, *, timeout: float, verify_server: bool, pipeline
         kind = PipelinedConnection if pipelined else TimedConnection
         event.listen(engine, "do_connect", connect_with(timeout, password=password, kind=kind))
         event.listen(engine, "checkout", _require_open)
-        event.listen(engine, "before_cursor_execute", require_time)
+        _watch_deadline(engine)
         if pipelined:
             listen_for_waiting_writes(engine)
         return engine
-    engine = create_engine(url, **options, connect_args={"timeout": timeout})
+    engine = create_engine(url.set(drivername=_SQLITE), **options, connect_args={"timeout": timeout})
     file = Path(str(url.database))
     _make_private(file)
     check = partial(_check_same_file, file, _identity(file))
     event.listen(engine, "do_connect", check)
     event.listen(engine, "checkout", check)
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", partial(_begin_immediate, timeout))
-    event.listen(engine, "before_cursor_execute", require_time)
+    _watch_deadline(engine)
     return engine
+
+
+def _watch_deadline(engine: Engine) -> None:
+    """Let each statement of ``engine`` raise DatabaseUnavailable after the deadline.
+
+    These are events of the dialect, because an event of the engine, such as ``before_cursor_execute``, costs more
+    (``database.sqlite``).
+    """
+    event.listen(engine, "do_execute", require_time)
+    event.listen(engine, "do_executemany", require_time)
 
 
 def _require_open(connection: Any, *_: object) -> None:
@@ -313,63 +315,6 @@ def _check_same_file(file: Path, identity: tuple[int, int] | None, *_: object) -
             "service, put the database in its place without files that end in -wal and -shm, and start it again"
         )
         raise Misconfigured(message)
-
-
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun by ``_begin_immediate``, not by the driver
-    # Otherwise one text that is not UTF-8 would fail the whole query that returns it.
-    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
-    # SQLite has no other way to end a statement that takes too long.
-    connection.set_progress_handler(is_time_up, _SQLITE_STEPS)
-    # secure_delete overwrites deleted data. Otherwise an erased user's data would stay in free pages.
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        "trusted_schema = OFF",
-        "secure_delete = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_immediate(timeout: float, connection: Connection) -> None:
-    """Begin a transaction that writes, as soon as SQLite's write lock is free.
-
-    A transaction that requests the lock at its start waits for it. At its first write it would fail instead, because a
-    transaction that has read cannot get the lock later (SQLITE_BUSY_SNAPSHOT).
-
-    SQLite's own pauses between two tries grow to 100 ms, so that newcomers overtake those that wait the longest. With
-    even pauses all waiters have the same chance.
-
-    Raises:
-        DatabaseUnavailable: The lock was not free within ``timeout`` seconds or until the deadline, or the file cannot
-            be used.
-
-    """
-    options = connection.get_execution_options()
-    if options.get("reads_only") or options.get("isolation_level") == "AUTOCOMMIT":
-        return
-    database: Any = connection.connection.dbapi_connection
-    until = time.monotonic() + min(timeout, remaining_seconds())
-    database.execute("PRAGMA busy_timeout = 0")
-    try:
-        while not _has_begun(database):
-            if time.monotonic() >= until:
-                raise DatabaseUnavailable
-            time.sleep(_SQLITE_PAUSE)
-    finally:
-        database.execute(f"PRAGMA busy_timeout = {math.ceil(timeout * 1000)}")
-
-
-def _has_begun(database: sqlite3.Connection) -> bool:
-    """Begin a transaction on ``database``. Return False if another connection has the write lock."""
-    try:
-        database.execute("BEGIN IMMEDIATE")
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorname.startswith("SQLITE_BUSY"):
-            return False
-        raise DatabaseUnavailable from error
-    return True
 
 
 # A snapshot contains all modules that are imported now. Other environments import them at their first use, if any.
