@@ -41,8 +41,8 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the time as it is stored.
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - required by the interface
+        """Return the time in UTC.
 
         Raises:
             ValueError: The time has no zone, so its meaning is unknown.
@@ -53,8 +53,18 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value.tzinfo is None:
             message = "a time needs a time zone"
             raise ValueError(message)
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+        return value.astimezone(UTC)
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        """Return a function that makes the database's value: on SQLite SQLAlchemy's text, but in one step."""
+        if dialect.name != "sqlite":
+            return super().bind_processor(dialect)
+
+        def as_text(value: datetime | None) -> str | None:
+            time = self.process_bind_param(value, dialect)
+            return None if time is None else time.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+        return as_text
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - required by the interface
         """Return the time in UTC."""

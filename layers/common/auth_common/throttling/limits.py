@@ -7,6 +7,7 @@ counts the failures of an account. A success resets it.
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import ClassVar, Final, Literal
 from uuid import UUID
@@ -107,6 +108,7 @@ def lockout_lengths() -> list[timedelta]:
     return [timedelta(seconds=length) for length in seconds]
 
 
+@lru_cache(maxsize=1)  # The steps of a request ask for the same one.
 def normalise_client_ip(client_ip: str) -> str:
     """Return the form in which a client IP is counted: itself, or for IPv6 its /64 network in hexadecimal."""
     try:
