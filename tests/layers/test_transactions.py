@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from threading import Event
 from uuid import UUID
 
+import psutil
 import pytest
 from sqlalchemy import Connection, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
@@ -185,6 +186,16 @@ def test_database_that_is_away_or_no_database_is_unavailable(environment, monkey
     for use in (transaction, read):
         with pytest.raises(DatabaseUnavailable):
             use(lambda _: None)
+
+
+def test_file_that_is_no_database_is_not_left_open(environment):
+    """Otherwise requests to a broken service would use up its file descriptors."""
+    file = environment / "secure-backend.sqlite3"
+    file.write_bytes(b"not a database" * 1_000)
+    for _ in range(3):
+        with pytest.raises(DatabaseUnavailable):
+            transaction(lambda _: None)
+    assert str(file) not in {opened.path for opened in psutil.Process().open_files()}
 
 
 # --- Errors of the body -------------------------------------------------------------------------------------------

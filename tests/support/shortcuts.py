@@ -1,4 +1,4 @@
-"""What makes databases faster in tests than in the service. The import of this module switches it on.
+"""Shortcuts that make databases faster in tests than in the service. The import of this module switches them on.
 
 Benchmarks do not import it. A listener of all engines would slow down each of them, even after its removal.
 """

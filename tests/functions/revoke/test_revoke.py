@@ -25,7 +25,12 @@ from tests.support.factories import (
 )
 from tests.support.functions import call
 from tests.support.passkeys import enrol
-from tests.support.races import on_each_isolation_level, send_at_once
+from tests.support.races import (
+    before_statement,
+    on_each_isolation_level,
+    on_each_postgresql_isolation,
+    send_at_once,
+)
 from tests.support.throttles import recorded_failures, use_limits
 
 pytestmark = [pytest.mark.sessions, pytest.mark.sqlite]
@@ -219,3 +224,12 @@ def test_concurrent_revocations_of_one_token_are_recorded_once(database, isolati
     answers = send_at_once(*[lambda: revoke(person.refresh_token)] * 6)
     assert all(map(is_revoked, answers))
     assert log_lines.reasons("authn_token_revoked") == ["by_refresh_token"]
+
+
+@on_each_postgresql_isolation
+def test_session_that_ends_while_its_token_is_revoked_is_recorded_once(database, isolation, log_lines):
+    person = sign_up()
+    with before_statement("UPDATE sessions", lambda: log_out(person.access_token)):
+        assert is_revoked(revoke(person.refresh_token))
+    assert log_lines.reasons("authn_token_revoked") == ["by_owner"]
+    assert log_lines.reasons("authn_token_rejected") == ["session_revoked"]

@@ -578,11 +578,13 @@ def test_warning_on_a_terminal_is_plain_text(capsys, monkeypatch):
 
 
 def test_log_line_names_the_command_and_after_it_the_service(capsys):
+    logger.warning("before")
     with operator_command("accounts"):
         logger.warning("within")
     logger.warning("after")
     out, err = capsys.readouterr()
-    assert (json.loads(err)["service"], json.loads(out)["service"]) == ("accounts", logger.service)
+    before, after = map(json.loads, out.splitlines())
+    assert (json.loads(err)["service"], after["service"]) == ("accounts", before["service"])
 
 
 def test_result_into_a_closed_pipe_is_no_error(database, account):

@@ -240,8 +240,8 @@ def _watch_deadline(engine: Engine) -> None:
     These are events of the dialect, because an event of the engine, such as ``before_cursor_execute``, costs more
     (``database.sqlite``).
     """
-    event.listen(engine, "do_execute", require_time)
-    event.listen(engine, "do_executemany", require_time)
+    for name in ("do_execute", "do_executemany", "do_execute_no_params"):
+        event.listen(engine, name, require_time)
 
 
 def _require_open(connection: Any, *_: object) -> None:

@@ -1,8 +1,8 @@
 """SQLite's connections, and transactions that wait for its write lock.
 
-``database.engine`` registers the dialect as ``sqlite+immediate``. The dialect begins the transactions, and no listener
-of the engine: for an engine that has a listener, SQLAlchemy prepares all events of each connection, which takes a tenth
-of a refresh.
+``database.engine`` registers the dialect as ``sqlite+immediate``. The dialect itself begins the transactions. A
+listener of the engine could do it too, but then SQLAlchemy prepares all events of the engine for each connection. That
+takes a tenth of a refresh's instructions.
 """
 
 import math
@@ -21,13 +21,26 @@ from auth_common.errors import DatabaseUnavailable
 _STEPS: Final = 100_000
 #: Seconds between two tries to get the write lock. A transaction has it for some milliseconds.
 _PAUSE: Final = 0.001
+#: secure_delete overwrites deleted data. Otherwise an erased user's data would stay in free pages.
+_PRAGMAS: Final = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "trusted_schema = OFF",
+    "secure_delete = ON",
+)
 
 
 class ConfiguredConnection(sqlite3.Connection):
     """A connection whose transactions are begun by ``begin_immediate``, and not by the driver."""
 
     def __init__(self, file: str, *, timeout: float, **options: Any) -> None:
-        """Take the arguments of ``sqlite3.connect``. ``timeout`` is in seconds, for the locks of other connections."""
+        """Accept the arguments of ``sqlite3.connect``. ``timeout`` is in seconds, for the locks of other connections.
+
+        Raises:
+            sqlite3.DatabaseError: The file is no database that can be used.
+
+        """
         super().__init__(file, timeout=timeout, **options)
         self.timeout = timeout
         #: Whether each statement is a transaction of its own.
@@ -37,15 +50,12 @@ class ConfiguredConnection(sqlite3.Connection):
         self.text_factory = partial(str, encoding="utf-8", errors="replace")
         # SQLite has no other way to end a statement that takes too long.
         self.set_progress_handler(is_time_up, _STEPS)
-        # secure_delete overwrites deleted data. Otherwise an erased user's data would stay in free pages.
-        for pragma in (
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "foreign_keys = ON",
-            "trusted_schema = OFF",
-            "secure_delete = ON",
-        ):
-            self.execute(f"PRAGMA {pragma}")
+        try:
+            for pragma in _PRAGMAS:
+                self.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            self.close()
+            raise
 
     def begin_immediate(self) -> None:
         """Begin a transaction that writes, as soon as SQLite's write lock is free.
@@ -76,7 +86,8 @@ class ConfiguredConnection(sqlite3.Connection):
         try:
             self.execute("BEGIN IMMEDIATE")
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorname.startswith("SQLITE_BUSY"):
+            # An error of the driver has no such name.
+            if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
                 return False
             raise
         return True

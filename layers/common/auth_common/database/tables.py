@@ -56,7 +56,10 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
     def bind_processor(self, dialect: Dialect) -> Any:
-        """Return a function that makes the database's value: on SQLite SQLAlchemy's text, but in one step."""
+        """Return a function that makes the database's value.
+
+        On SQLite it is the text that SQLAlchemy would make of seven attributes, with a format. ``isoformat`` is faster.
+        """
         if dialect.name != "sqlite":
             return super().bind_processor(dialect)
 

@@ -108,7 +108,7 @@ def lockout_lengths() -> list[timedelta]:
     return [timedelta(seconds=length) for length in seconds]
 
 
-@lru_cache(maxsize=1)  # The steps of a request ask for the same one.
+@lru_cache(maxsize=1)  # The steps of a request normalise the same client IP.
 def normalise_client_ip(client_ip: str) -> str:
     """Return the form in which a client IP is counted: itself, or for IPv6 its /64 network in hexadecimal."""
     try:
