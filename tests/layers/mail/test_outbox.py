@@ -17,7 +17,7 @@ from tests.support.factories import EMAIL, erase, sign_up
 
 pytestmark = pytest.mark.mail
 
-CONTENT = MailContent(recipient=EMAIL, locale="de", variables={"token": "the-token", "code": "K7"})
+CONTENT = MailContent(recipient=EMAIL, locale="de", variables={"token": "the-token", "code": "K7MX-2PQR"})
 
 
 def queue(user_id=None, kind=MailKind.VERIFY_EMAIL, recipient=EMAIL, **variables):
@@ -44,7 +44,7 @@ def test_queued_mail_is_stored_encrypted_until_its_lifetime(database, has_accoun
     (row,) = database.execute(select(mails))
     assert (row.kind, row.user_id, row.state, row.attempts) == ("verify_email", user_id, "queued", 0)
     assert row.expires_at - row.created_at == MAIL_RULES[MailKind.VERIFY_EMAIL].lifetime
-    assert not any(secret in row.sealed for secret in (EMAIL.encode(), b"the-token", b"K7"))
+    assert not any(secret in row.sealed for secret in (EMAIL.encode(), b"the-token", b"K7MX-2PQR"))
     salt = salt_of(database, user_id) if user_id else None
     assert open_mail(row.sealed, mail_id=row.id, salt=salt) == CONTENT
 
