@@ -32,11 +32,9 @@ class _CompiledStatements(dict[Any, Any]):
 _compiled_statements: Final = _CompiledStatements()
 
 
+@event.listens_for(Engine, "engine_connect")
 def _share_compiled_statements(connection: Connection) -> None:
     connection.execution_options(compiled_cache=_compiled_statements)
-
-
-event.listen(Engine, "engine_connect", _share_compiled_statements)
 
 
 def _skip_sqlite_syncs(connection: Any, _record: object, _proxy: object) -> None:
@@ -49,14 +47,12 @@ event.listen(Pool, "checkout", _skip_sqlite_syncs)
 
 
 @contextmanager
-def without_shortcuts() -> Iterator[None]:
-    """Use databases as the service does while the block runs: SQLite waits for the disk, each engine compiles."""
+def durable_sqlite() -> Iterator[None]:
+    """Let SQLite wait for the disk, as in the service, while the block runs."""
     event.remove(Pool, "checkout", _skip_sqlite_syncs)
-    event.remove(Engine, "engine_connect", _share_compiled_statements)
+    start_fresh_environment()
     try:
-        start_fresh_environment()
         yield
     finally:
         event.listen(Pool, "checkout", _skip_sqlite_syncs)
-        event.listen(Engine, "engine_connect", _share_compiled_statements)
         start_fresh_environment()

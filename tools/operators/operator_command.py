@@ -43,13 +43,14 @@ def operator_command(command: str, *, as_json: bool = False) -> Iterator[None]:
     install_audit_writer()
     handler = cast("Any", logger.registered_handler)  # Powertools creates a StreamHandler
     entered = request_context.enter(RequestContext(function=command, operator=_operator()))
-    previous_stream, service = handler.stream, logger.get_current_keys()["service"]
+    previous_stream = handler.stream
+    previous_service = logger.get_current_keys()["service"]
     handler.setStream(sys.stderr if as_json or not sys.stderr.isatty() else _TerminalLog())
     logger.append_keys(service=command)
     try:
         yield
     finally:
-        logger.append_keys(service=service)  # append_context_keys would remove the field.
+        logger.append_keys(service=previous_service)  # append_context_keys would remove the field.
         request_context.leave(entered)
         handler.setStream(previous_stream)
 

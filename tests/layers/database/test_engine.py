@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from auth_common.transactions import read, transaction
 from tests.support.faults import on_sqlite
-from tests.support.shortcuts import without_shortcuts
+from tests.support.shortcuts import durable_sqlite
 
 pytestmark = pytest.mark.database
 
@@ -27,7 +27,7 @@ def test_sqlite_is_set_up_for_durability_and_integrity(database, monkeypatch):
     def pragmas(connection: Connection) -> dict[str, object]:
         return {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in expected}
 
-    with without_shortcuts():
+    with durable_sqlite():
         assert read(pragmas) == expected
 
 

@@ -237,8 +237,8 @@ def make_engine(url: str | URL, *, timeout: float, verify_server: bool, pipeline
 def _watch_deadline(engine: Engine) -> None:
     """Let each statement of ``engine`` raise DatabaseUnavailable after the deadline.
 
-    These are events of the dialect, because an event of the engine, such as ``before_cursor_execute``, costs more
-    (``database.sqlite``).
+    The listeners are for events of the dialect, because those for events of the engine, such as
+    ``before_cursor_execute``, cost more (``database.sqlite``).
     """
     for name in ("do_execute", "do_executemany", "do_execute_no_params"):
         event.listen(engine, name, require_time)
