@@ -348,7 +348,29 @@ def test_statement_at_the_deadline_is_cancelled(database, run, monkeypatch):
     assert run(lambda connection: connection.execute(text("SELECT 7")).scalar_one()) == 7
 
 
-def test_statement_after_the_deadline_is_not_sent(two_users):
+CHANGE = "UPDATE users SET name = 'changed'"
+SENDING = {
+    "one": lambda connection: connection.execute(text(CHANGE)),
+    "several times": lambda connection: connection.execute(
+        text(f"{CHANGE} WHERE id = :id"), [{"id": "1"}, {"id": "2"}]
+    ),
+    "as the driver's": lambda connection: connection.exec_driver_sql(CHANGE),
+    "without parameters": lambda connection: connection.execution_options(no_parameters=True).exec_driver_sql(CHANGE),
+}
+
+
+@pytest.mark.parametrize("run", [read, transaction])
+@pytest.mark.parametrize("send", SENDING.values(), ids=SENDING)
+def test_statement_after_the_deadline_is_not_sent_in_any_way(two_users, run, send):
+    def body(connection: Connection) -> None:
+        with time_limit(0), pytest.raises(DatabaseUnavailable):
+            send(connection)
+
+    run(body)
+    assert names(two_users) == ["Test Person", "Test Person"]
+
+
+def test_transaction_after_the_deadline_does_not_begin(two_users):
     def body(connection: Connection) -> None:
         rename(connection, FIRST, "changed")
 
